@@ -1,0 +1,39 @@
+//! The wire: versioned messages and frames, bytes in and bytes out.
+//!
+//! ```text
+//!   frame    length u32 | kind u8 | version u8 | id u64 | head length u32 | head | body
+//!                         `---------------------- length counts these ----------------'
+//!   head     bincode: small fixed fields and the message
+//!   body     raw: key, record, map; read as slices of the frame, never looked into by the codec
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`codec`] | the one place that calls bincode, with its limits |
+//! | [`frame`] | cutting a byte stream into frames, building frames |
+//! | [`request`], [`response`] | what a client or peer asks, what a node answers |
+//! | [`record`] | a record's bytes, on the wire and on disk alike |
+//! | [`map`] | a cluster map's bytes, and the file that starts a cluster |
+//!
+//! Invariants: every length is checked before anything of that length is allocated; junk is an error,
+//! never a panic; within a version the bytes of a message never change, and new variants go last. Left
+//! out: connections and streams, which belong to client and node. The format is our own; golden bytes
+//! in `ring/tests/codec` pin it.
+
+pub mod codec;
+pub mod frame;
+pub mod map;
+pub mod record;
+pub mod request;
+pub mod response;
+
+pub use codec::DecodeError;
+pub use frame::{Frames, LANE_FRAME, MAX_FRAME};
+pub use map::FirstMap;
+pub use record::{decode_record, encode_record};
+pub use request::{MAX_KEY, Request, RequestFrame};
+pub use response::{Durability, Fault, NodeStatus, Refusal, Response, ResponseFrame};
+
+/// The version of every format in this module: frames, records, maps. A reader refuses any other with
+/// [`DecodeError::Version`].
+pub const VERSION: u8 = 1;

@@ -1,0 +1,221 @@
+//! What a client or a peer asks of a node.
+//!
+//! ```text
+//!   head   epoch, budget in ms, variant        body
+//!          Map | Status                        -
+//!          Get     digest                      key
+//!          Put     dot, key length             key, record
+//!          Repair  key length                  key, record
+//!          Sums    level, index                -
+//! ```
+//!
+//! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
+//! are one operation, join; they differ in what is checked: a put's dot must be fresh and its record one
+//! write within the bounds, a repair's dots may be old and its record as large as it is. Neither may be
+//! stamped far ahead of the node's clock.
+//!
+//! Invariant: variants keep their number; new ones go last. Left out: what a node does with them.
+
+use bincode::{Decode, Encode};
+use bytes::{Bytes, BytesMut};
+
+use crate::cluster::Epoch;
+use crate::role::Privilege;
+use crate::version::Dot;
+use crate::wire::codec::DecodeError;
+use crate::wire::frame::{self, Kind};
+
+/// Most bytes of a key: 32 KiB, half of what the engine can hold, since it stores keys behind prefixes.
+pub const MAX_KEY: usize = 32 << 10;
+
+/// One question to one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// The cluster map.
+    Map,
+    /// How the node is.
+    Status,
+    /// The record under a key.
+    Get {
+        /// The key.
+        key: Bytes,
+        /// Values may be left out; a node sends a record of up to 1 KiB whole all the same.
+        digest: bool,
+    },
+    /// Join one write by a client.
+    Put {
+        /// The key.
+        key: Bytes,
+        /// The write's name.
+        dot: Dot,
+        /// Its encoded record.
+        record: Bytes,
+    },
+    /// Join what other replicas hold: read repair, and later hints, sync and transfers.
+    Repair {
+        /// The key.
+        key: Bytes,
+        /// The encoded record.
+        record: Bytes,
+    },
+    /// The Merkle sums below one node of the tree. Peers only: they tell who holds what.
+    Sums {
+        /// Level of the parent; 0 is the root.
+        level: u8,
+        /// Index of the parent on its level.
+        index: u32,
+    },
+}
+
+impl Request {
+    /// What a sender must be allowed to do to ask this.
+    ///
+    /// ```
+    /// # use quoit_ring::role::Role;
+    /// # use quoit_ring::wire::Request;
+    /// let sums = Request::Sums { level: 0, index: 0 };
+    /// assert!(!Role::Client.may(sums.privilege()));
+    /// assert!(Role::Client.may(Request::Map.privilege()));
+    /// ```
+    #[must_use]
+    pub const fn privilege(&self) -> Privilege {
+        match self {
+            Self::Map
+            | Self::Status
+            | Self::Get { .. }
+            | Self::Put { .. }
+            | Self::Repair { .. } => Privilege::Client,
+            Self::Sums { .. } => Privilege::Peer,
+        }
+    }
+}
+
+/// A request with what every request carries.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use quoit_ring::Epoch;
+/// # use quoit_ring::wire::{Frames, MAX_FRAME, Request, RequestFrame};
+/// let request = Request::Get { key: "cart:42".into(), digest: false };
+/// let frame = RequestFrame { id: 1, epoch: Epoch(1), budget_ms: 5_000, request };
+/// let mut sent = BytesMut::new();
+/// frame.encode(&mut sent);
+///
+/// let mut received = Frames::new(MAX_FRAME);
+/// received.push(&sent);
+/// let bytes = received.next()?.unwrap();
+/// assert_eq!(RequestFrame::decode(bytes)?, frame);
+/// # Ok::<(), quoit_ring::wire::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestFrame {
+    /// Names the request on its connection; the response repeats it.
+    pub id: u64,
+    /// The sender's ring epoch.
+    pub epoch: Epoch,
+    /// Milliseconds left until the sender stops waiting; at 0 a node does not begin.
+    pub budget_ms: u32,
+    /// The question.
+    pub request: Request,
+}
+
+#[derive(Encode, Decode)]
+struct Head {
+    epoch: Epoch,
+    budget_ms: u32,
+    ask: Ask,
+}
+
+/// A request without its raw parts. Variants keep their order; new ones go last.
+#[derive(Encode, Decode)]
+enum Ask {
+    Map,
+    Status,
+    Get { digest: bool },
+    Put { dot: Dot, key: u32 },
+    Repair { key: u32 },
+    Sums { level: u8, index: u32 },
+}
+
+impl RequestFrame {
+    /// Appends the whole frame, its length field included, to `out`. Key and record are copied; that the
+    /// frame stays below [`MAX_FRAME`](crate::wire::MAX_FRAME) is the caller's to see to.
+    pub fn encode(&self, out: &mut BytesMut) {
+        let length = |key: &Bytes| u32::try_from(key.len()).unwrap_or(u32::MAX);
+        let (ask, body): (Ask, [&[u8]; 2]) = match &self.request {
+            Request::Map => (Ask::Map, [&[], &[]]),
+            Request::Status => (Ask::Status, [&[], &[]]),
+            Request::Get { key, digest } => (Ask::Get { digest: *digest }, [key, &[]]),
+            Request::Put { key, dot, record } => (
+                Ask::Put {
+                    dot: *dot,
+                    key: length(key),
+                },
+                [key, record],
+            ),
+            Request::Repair { key, record } => (Ask::Repair { key: length(key) }, [key, record]),
+            &Request::Sums { level, index } => (Ask::Sums { level, index }, [&[], &[]]),
+        };
+        let head = Head {
+            epoch: self.epoch,
+            budget_ms: self.budget_ms,
+            ask,
+        };
+        frame::build(
+            Kind::Request,
+            self.id,
+            out,
+            |out| crate::wire::codec::put(&head, out),
+            &body,
+        );
+    }
+
+    /// Reads a frame that [`Frames`](crate::wire::Frames) cut off; key and record are slices of it.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is not exactly one request; the frame is dropped. Keys are checked for their
+    /// length only in that they fit the frame: a key out of bounds is answered, not cut off.
+    pub fn decode(frame: Bytes) -> Result<Self, DecodeError> {
+        let parts = frame::open(Kind::Request, frame)?;
+        let head: Head = frame::head(&parts.head)?;
+        let body = parts.body;
+        let request = match head.ask {
+            Ask::Map => empty(&body, Request::Map)?,
+            Ask::Status => empty(&body, Request::Status)?,
+            Ask::Get { digest } => Request::Get { key: body, digest },
+            Ask::Put { dot, key } => {
+                let (key, record) = split(body, key)?;
+                Request::Put { key, dot, record }
+            }
+            Ask::Repair { key } => {
+                let (key, record) = split(body, key)?;
+                Request::Repair { key, record }
+            }
+            Ask::Sums { level, index } => empty(&body, Request::Sums { level, index })?,
+        };
+        Ok(Self {
+            id: parts.id,
+            epoch: head.epoch,
+            budget_ms: head.budget_ms,
+            request,
+        })
+    }
+}
+
+fn empty<T>(body: &Bytes, value: T) -> Result<T, DecodeError> {
+    if body.is_empty() {
+        Ok(value)
+    } else {
+        Err(DecodeError::Malformed("an unexpected body"))
+    }
+}
+
+fn split(mut body: Bytes, key: u32) -> Result<(Bytes, Bytes), DecodeError> {
+    let key = key as usize;
+    if key > body.len() {
+        return Err(DecodeError::Malformed("a key longer than its frame"));
+    }
+    let key = body.split_to(key);
+    Ok((key, body))
+}

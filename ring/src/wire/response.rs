@@ -1,0 +1,331 @@
+//! What a node answers.
+//!
+//! ```text
+//!   head   epoch, clock, variant                            body
+//!          Map                                              map
+//!          Record                                           record
+//!          Absent | Joined | Covered | Status | Sums        -
+//!          Refused   why, with the numbers behind it        -
+//! ```
+//!
+//! Every response carries the node's ring epoch and its clock, so a stale ring or clock is noticed at
+//! once. A refusal is evidence: it says what the node found and whether the write that was asked for
+//! could be stored there.
+//!
+//! Invariant: variants keep their number; new ones go last. Left out: when a node says which.
+
+use bincode::{Decode, Encode};
+use bytes::{Bytes, BytesMut};
+
+use crate::clock::Time;
+use crate::cluster::{Epoch, NodeId};
+use crate::merkle::{FAN_OUT, Sum};
+use crate::version::BadDelta;
+use crate::wire::codec::{self, DecodeError};
+use crate::wire::frame::{self, Kind};
+
+/// Most bytes of the free text in a status; more is refused.
+const MAX_TEXT: usize = 64;
+
+/// One answer of one node: `Map`, `Status` and `Sums` to the request of that name, `Record` or `Absent` to
+/// a get, `Joined` to a put or repair, `Covered` to a put, `Refused` to any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Response {
+    /// The encoded cluster map.
+    Map(Bytes),
+    /// How the node is.
+    Status(Box<NodeStatus>),
+    /// The encoded record, possibly without its values; expired siblings are in it until they are killed.
+    Record(Bytes),
+    /// There is no record under the key.
+    Absent,
+    /// The record was joined, as durably as the node is configured to.
+    Joined,
+    /// The write's dot was covered already; nothing was changed.
+    Covered {
+        /// The replica can name this very dot: it, or what was made of it, was joined earlier.
+        named: bool,
+        /// A dot minted above this is not covered here.
+        above: Time,
+    },
+    /// The Merkle sums asked for, at most 16.
+    Sums(Vec<Sum>),
+    /// The request was not carried out.
+    Refused(Refusal),
+}
+
+/// Why a node did not carry a request out. Nothing was changed at that node by it, unless
+/// [`Refusal::may_be_stored`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The node does not own the key in its ring.
+    #[error("the node is not a replica of this key: its ring differs")]
+    NotReplica,
+    /// The sender's ring epoch is older than the node's.
+    #[error("the ring has moved on: fetch the newer map")]
+    OldEpoch,
+    /// The sender's certificate does not allow the request.
+    #[error("the certificate's role does not allow this request")]
+    Forbidden,
+    /// The key is empty or over [`MAX_KEY`](crate::wire::MAX_KEY).
+    #[error("a key has 1 to 32,768 bytes, this one has {bytes}")]
+    BadKey {
+        /// Bytes of the key.
+        bytes: u64,
+    },
+    /// The value is over the node's limit.
+    #[error("the value has {bytes} bytes, the node allows {max}")]
+    ValueTooLarge {
+        /// Bytes of the value.
+        bytes: u64,
+        /// The node's `max_value_bytes`.
+        max: u64,
+    },
+    /// The write would leave more siblings than the node allows.
+    #[error(
+        "the key has {max} siblings, no more are allowed: read it, merge, and put with the context"
+    )]
+    TooManySiblings {
+        /// The node's `max_siblings`.
+        max: u32,
+    },
+    /// The write would make the record larger than the node allows.
+    #[error(
+        "the key's record would have {bytes} bytes, the node allows {max}: merge its siblings, or write less"
+    )]
+    RecordTooLarge {
+        /// Bytes the record would have.
+        bytes: u64,
+        /// The node's `max_record_bytes`.
+        max: u64,
+    },
+    /// The write's stamp is too far ahead of the node's wall clock.
+    #[error(
+        "the write is stamped {ahead_ms} ms ahead of the node's clock, {max_ms} ms are allowed: check the clocks"
+    )]
+    ClockAhead {
+        /// How far ahead.
+        ahead_ms: u64,
+        /// The node's `max_clock_drift`.
+        max_ms: u64,
+    },
+    /// The write's stamp is older than the node accepts.
+    #[error("the write is {age_ms} ms old, the node takes none older than {max_ms} ms")]
+    TooOld {
+        /// How old.
+        age_ms: u64,
+        /// The node's `max_write_age`.
+        max_ms: u64,
+    },
+    /// The record is not one that a write can add.
+    #[error("the record is not a well-formed write")]
+    BadRecord,
+    /// The deadline passed before the node began.
+    #[error("the deadline had passed before the node began")]
+    Expired,
+    /// The node has too much to do.
+    #[error("the node is overloaded: its queue is {queue_ms} ms long")]
+    Overloaded {
+        /// How long the head of its queue has waited, in milliseconds.
+        queue_ms: u32,
+    },
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Draining,
+    /// The node is not ready to answer this yet.
+    #[error("the node is not ready for this yet")]
+    NotReady,
+    /// The storage engine failed.
+    #[error("the node's storage: {0}")]
+    Storage(Fault),
+}
+
+/// What is wrong with a node's storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The disk is full.
+    #[error("the disk is full: free space")]
+    NoSpace,
+    /// What is stored cannot be read.
+    #[error("what is stored is damaged: replace the node")]
+    Corrupt,
+    /// Reading or writing failed; the node has to be restarted.
+    #[error("reading or writing failed: see the node's log and restart it")]
+    Failed,
+}
+
+impl Refusal {
+    /// Whether the refused write could be stored at that node all the same. Only a commit that failed
+    /// half-way leaves that open.
+    ///
+    /// ```
+    /// # use quoit_ring::wire::{Fault, Refusal};
+    /// assert!(!Refusal::NotReplica.may_be_stored());
+    /// assert!(Refusal::Storage(Fault::Failed).may_be_stored());
+    /// ```
+    #[must_use]
+    pub const fn may_be_stored(self) -> bool {
+        matches!(self, Self::Storage(Fault::Failed | Fault::NoSpace))
+    }
+}
+
+impl From<BadDelta> for Refusal {
+    fn from(_reason: BadDelta) -> Self {
+        Self::BadRecord
+    }
+}
+
+/// When a node acknowledges a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Durability {
+    /// Once it is on the disk: survives a power loss.
+    Fsync,
+    /// Once the operating system has it: survives the node's own death.
+    Buffered,
+}
+
+/// How a node is. Counts begin anew when it starts, but for what is on its disk.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct NodeStatus {
+    /// Who it is.
+    pub node: NodeId,
+    /// The version of its build, at most 64 bytes.
+    pub version: String,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// When it acknowledges a write.
+    pub durability: Durability,
+    /// About how many records it stores.
+    pub records: u64,
+    /// Bytes of its data on disk.
+    pub disk_bytes: u64,
+    /// Connections it serves.
+    pub connections: u32,
+    /// Writes waiting for their commit.
+    pub queued_writes: u32,
+    /// The sum over its live data; `None` while it is being rebuilt after a start.
+    pub merkle_root: Option<Sum>,
+    /// Dots seen with two contents since the start: a client's state was cloned.
+    pub dot_collisions: u64,
+}
+
+/// A response with what every response carries.
+///
+/// ```
+/// # use bytes::{Buf, BytesMut};
+/// # use quoit_ring::wire::{Refusal, Response, ResponseFrame};
+/// # use quoit_ring::{Epoch, Millis, Time};
+/// let response = Response::Refused(Refusal::TooOld { age_ms: 90_000, max_ms: 60_000 });
+/// let clock = Time::at(Millis(1_700_000_000_000));
+/// let frame = ResponseFrame { id: 1, epoch: Epoch(1), clock, response };
+/// let mut bytes = BytesMut::new();
+/// frame.encode(&mut bytes);
+/// let length = bytes.get_u32_le() as usize; // `Frames` does this for a stream
+/// assert_eq!(length, bytes.len());
+/// assert_eq!(ResponseFrame::decode(bytes.freeze()), Ok(frame));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseFrame {
+    /// The request's id.
+    pub id: u64,
+    /// The node's ring epoch.
+    pub epoch: Epoch,
+    /// The node's clock.
+    pub clock: Time,
+    /// The answer.
+    pub response: Response,
+}
+
+#[derive(Encode, Decode)]
+struct Head {
+    epoch: Epoch,
+    clock: Time,
+    answer: Answer,
+}
+
+/// A response without its raw parts. Variants keep their order; new ones go last.
+#[derive(Encode, Decode)]
+enum Answer {
+    Map,
+    Status(NodeStatus),
+    Record,
+    Absent,
+    Joined,
+    Covered { named: bool, above: Time },
+    Sums(Vec<Sum>),
+    Refused(Refusal),
+}
+
+impl ResponseFrame {
+    /// Appends the whole frame, its length field included, to `out`; raw parts are copied. At most 16 sums
+    /// and 64 bytes of version can be read back.
+    pub fn encode(&self, out: &mut BytesMut) {
+        let (answer, body): (Answer, &[u8]) = match &self.response {
+            Response::Map(map) => (Answer::Map, map),
+            Response::Status(status) => {
+                debug_assert!(status.version.len() <= MAX_TEXT, "a version is short");
+                (Answer::Status((**status).clone()), &[])
+            }
+            Response::Record(record) => (Answer::Record, record),
+            Response::Absent => (Answer::Absent, &[]),
+            Response::Joined => (Answer::Joined, &[]),
+            &Response::Covered { named, above } => (Answer::Covered { named, above }, &[]),
+            Response::Sums(sums) => {
+                debug_assert!(sums.len() <= FAN_OUT, "the children of one sum");
+                (Answer::Sums(sums.clone()), &[])
+            }
+            &Response::Refused(refusal) => (Answer::Refused(refusal), &[]),
+        };
+        let head = Head {
+            epoch: self.epoch,
+            clock: self.clock,
+            answer,
+        };
+        frame::build(
+            Kind::Response,
+            self.id,
+            out,
+            |out| codec::put(&head, out),
+            &[body],
+        );
+    }
+
+    /// Reads a frame that [`Frames`](crate::wire::Frames) cut off; raw parts are slices of it.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is not exactly one response; the frame is dropped.
+    pub fn decode(frame: Bytes) -> Result<Self, DecodeError> {
+        let parts = frame::open(Kind::Response, frame)?;
+        let head: Head = frame::head(&parts.head)?;
+        let body = parts.body;
+        let has_body = matches!(head.answer, Answer::Map | Answer::Record);
+        if !has_body && !body.is_empty() {
+            return Err(DecodeError::Malformed("an unexpected body"));
+        }
+        let response = match head.answer {
+            Answer::Map => Response::Map(body),
+            Answer::Status(status) if status.version.len() > MAX_TEXT => {
+                return Err(DecodeError::Malformed("a text over its limit"));
+            }
+            Answer::Status(status) => Response::Status(Box::new(status)),
+            Answer::Record => Response::Record(body),
+            Answer::Absent => Response::Absent,
+            Answer::Joined => Response::Joined,
+            Answer::Covered { named, above } => Response::Covered { named, above },
+            Answer::Sums(sums) if sums.len() > FAN_OUT => {
+                return Err(DecodeError::Malformed("more sums than an inner sum has"));
+            }
+            Answer::Sums(sums) => Response::Sums(sums),
+            Answer::Refused(refusal) => Response::Refused(refusal),
+        };
+        Ok(Self {
+            id: parts.id,
+            epoch: head.epoch,
+            clock: head.clock,
+            response,
+        })
+    }
+}

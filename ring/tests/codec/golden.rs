@@ -1,0 +1,343 @@
+//! The bytes of one message of every kind, spelt out: a change of the wire shows here, and only on purpose.
+//!
+//! ```text
+//!   length    kind ver  id                head length | head      | body
+//!   13000000  01   01   0700000000000000  04000000    | 03 64 0201 | 6b
+//! ```
+//!
+//! A request's head is epoch, budget, tag; a response's epoch, clock, tag. Spaces and bars are for the eye.
+//! A new variant fails `no_tag_is_without_its_golden_bytes` until it has a row.
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::token::TokenKey;
+use quoit_ring::wire::map::encode_map;
+use quoit_ring::wire::{
+    DecodeError, Durability, Fault, FirstMap, NodeStatus, Refusal, Request, RequestFrame, Response,
+    ResponseFrame,
+};
+use quoit_ring::{
+    Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
+    NodeId, Record, Seen, Sibling, Sum, Time,
+};
+
+use crate::messages::{REFUSALS, REQUESTS, RESPONSES, encoded};
+
+const KEY: Bytes = Bytes::from_static(b"k");
+const BODY: Bytes = Bytes::from_static(&[0xaa, 0xbb]);
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn plain(golden: &str) -> String {
+    golden.chars().filter(char::is_ascii_hexdigit).collect()
+}
+
+fn requests() -> [(Request, &'static str); 6] {
+    let dot = Dot {
+        time: Time(300),
+        actor: Actor(5),
+    };
+    let (key, record, digest) = (KEY, BODY, true);
+    [
+        (
+            Request::Map,
+            "11000000 01 01 0700000000000000 03000000 | 03 64 00 |",
+        ),
+        (
+            Request::Status,
+            "11000000 01 01 0700000000000000 03000000 | 03 64 01 |",
+        ),
+        (
+            Request::Get {
+                key: key.clone(),
+                digest,
+            },
+            "13000000 01 01 0700000000000000 04000000 | 03 64 02 01 | 6b",
+        ),
+        (
+            Request::Put {
+                key: key.clone(),
+                dot,
+                record: record.clone(),
+            },
+            // dot: time, actor; bytes of the key
+            "19000000 01 01 0700000000000000 08000000 | 03 64 03 fb2c01 05 01 | 6b aabb",
+        ),
+        (
+            Request::Repair { key, record },
+            "15000000 01 01 0700000000000000 04000000 | 03 64 04 01 | 6b aabb",
+        ),
+        (
+            Request::Sums {
+                level: 2,
+                index: 500,
+            },
+            "15000000 01 01 0700000000000000 07000000 | 03 64 05 02 fbf401 |",
+        ),
+    ]
+}
+
+#[test]
+fn the_bytes_of_every_request_are_golden() {
+    for (request, golden) in requests() {
+        let frame = RequestFrame {
+            id: 7,
+            epoch: Epoch(3),
+            budget_ms: 100,
+            request,
+        };
+        let mut out = BytesMut::new();
+        frame.encode(&mut out);
+        assert_eq!(hex(&out), plain(golden), "{frame:?}");
+    }
+}
+
+fn status() -> NodeStatus {
+    NodeStatus {
+        node: NodeId(10),
+        version: "0.1".into(),
+        uptime_ms: 5,
+        durability: Durability::Fsync,
+        records: 6,
+        disk_bytes: 7,
+        connections: 8,
+        queued_writes: 9,
+        merkle_root: Some(Sum(11)),
+        dot_collisions: 0,
+    }
+}
+
+fn responses() -> [(Response, &'static str); 9] {
+    let rebuilding = NodeStatus {
+        durability: Durability::Buffered,
+        merkle_root: None,
+        ..status()
+    };
+    [
+        (
+            Response::Map(BODY),
+            "13000000 02 01 0700000000000000 03000000 | 03 09 00 | aabb",
+        ),
+        (
+            Response::Status(Box::new(status())),
+            // node, version, uptime, fsync, records, disk, connections, queue, some sum, collisions
+            "1f000000 02 01 0700000000000000 11000000 | 03 09 01 0a 03302e31 05 00 06 07 08 09 010b 00 |",
+        ),
+        (
+            Response::Status(Box::new(rebuilding)),
+            "1e000000 02 01 0700000000000000 10000000 | 03 09 01 0a 03302e31 05 01 06 07 08 09 00 00 |",
+        ),
+        (
+            Response::Record(BODY),
+            "13000000 02 01 0700000000000000 03000000 | 03 09 02 | aabb",
+        ),
+        (
+            Response::Absent,
+            "11000000 02 01 0700000000000000 03000000 | 03 09 03 |",
+        ),
+        (
+            Response::Joined,
+            "11000000 02 01 0700000000000000 03000000 | 03 09 04 |",
+        ),
+        (
+            Response::Covered {
+                named: true,
+                above: Time(12),
+            },
+            "13000000 02 01 0700000000000000 05000000 | 03 09 05 01 0c |",
+        ),
+        (
+            Response::Sums(vec![Sum(1), Sum(1 << 64)]),
+            "24000000 02 01 0700000000000000 16000000 | 03 09 06 02 01 fe00000000000000000100000000000000 |",
+        ),
+        (
+            Response::Refused(Refusal::NotReplica),
+            "12000000 02 01 0700000000000000 04000000 | 03 09 07 00 |",
+        ),
+    ]
+}
+
+fn response_bytes(response: Response) -> String {
+    let frame = ResponseFrame {
+        id: 7,
+        epoch: Epoch(3),
+        clock: Time(9),
+        response,
+    };
+    let mut out = BytesMut::new();
+    frame.encode(&mut out);
+    hex(&out)
+}
+
+#[test]
+fn the_bytes_of_every_response_are_golden() {
+    for (response, golden) in responses() {
+        assert_eq!(
+            response_bytes(response.clone()),
+            plain(golden),
+            "{response:?}"
+        );
+    }
+}
+
+/// Each refusal, and the bytes behind the response's tag.
+fn refusals() -> [(Refusal, &'static str); 17] {
+    let (bytes, max) = (300, 5);
+    [
+        (Refusal::NotReplica, "00"),
+        (Refusal::OldEpoch, "01"),
+        (Refusal::Forbidden, "02"),
+        (Refusal::BadKey { bytes }, "03 fb2c01"),
+        (Refusal::ValueTooLarge { bytes, max }, "04 fb2c01 05"),
+        (Refusal::TooManySiblings { max: 64 }, "05 40"),
+        (Refusal::RecordTooLarge { bytes, max }, "06 fb2c01 05"),
+        (
+            Refusal::ClockAhead {
+                ahead_ms: 300,
+                max_ms: 5,
+            },
+            "07 fb2c01 05",
+        ),
+        (
+            Refusal::TooOld {
+                age_ms: 300,
+                max_ms: 5,
+            },
+            "08 fb2c01 05",
+        ),
+        (Refusal::BadRecord, "09"),
+        (Refusal::Expired, "0a"),
+        (Refusal::Overloaded { queue_ms: 70_000 }, "0b fc70110100"),
+        (Refusal::Draining, "0c"),
+        (Refusal::NotReady, "0d"),
+        (Refusal::Storage(Fault::NoSpace), "0e 00"),
+        (Refusal::Storage(Fault::Corrupt), "0e 01"),
+        (Refusal::Storage(Fault::Failed), "0e 02"),
+    ]
+}
+
+#[test]
+fn the_bytes_of_every_refusal_are_golden() {
+    for (refusal, golden) in refusals() {
+        let found = response_bytes(Response::Refused(refusal));
+        let (frame, head) = found.split_at(2 * (4 + 14));
+        assert_eq!(head, format!("030907{}", plain(golden)), "{refusal:?}");
+        assert_eq!(frame[..8], format!("{:02x}000000", 14 + head.len() / 2));
+    }
+}
+
+/// How many of the tags behind `head` are known to a decoder.
+fn known_tags<T>(kind: u8, head: &[u8], decode: impl Fn(Bytes) -> Result<T, DecodeError>) -> u64 {
+    let known = |&tag: &u8| {
+        let mut frame = vec![kind, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        frame.extend_from_slice(&[u8::try_from(head.len() + 1).unwrap(), 0, 0, 0]);
+        frame.extend_from_slice(head);
+        frame.push(tag);
+        !matches!(
+            decode(frame.into()),
+            Err(DecodeError::Malformed("an unknown variant"))
+        )
+    };
+    (0..=250).filter(known).count() as u64
+}
+
+#[test]
+fn no_tag_is_without_its_golden_bytes() {
+    assert_eq!(known_tags(1, &[3, 100], RequestFrame::decode), REQUESTS);
+    assert_eq!(known_tags(2, &[3, 9], ResponseFrame::decode), RESPONSES);
+    assert_eq!(known_tags(2, &[3, 9, 7], ResponseFrame::decode), REFUSALS);
+    assert_eq!(
+        known_tags(2, &[3, 9, 7, 14], ResponseFrame::decode),
+        3,
+        "faults"
+    );
+}
+
+#[test]
+fn the_bytes_of_a_record_are_golden() {
+    let (early, late) = (Time(9), Time(300));
+    let actor = |id| Actor(id);
+    let seen = Seen::from_parts(
+        Time(8),
+        [
+            Interval {
+                actor: actor(1),
+                lo: Time(8),
+                hi: early,
+            },
+            Interval {
+                actor: actor(2),
+                lo: early,
+                hi: late,
+            },
+        ][..]
+            .into(),
+    );
+    let live = [
+        Sibling {
+            dot: Dot {
+                time: early,
+                actor: actor(1),
+            },
+            expiry: Some(Millis(5)),
+            hash: 0x0102_0304_0506_0708,
+            value: Some(Bytes::from_static(b"abc")),
+        },
+        Sibling {
+            dot: Dot {
+                time: late,
+                actor: actor(2),
+            },
+            expiry: None,
+            hash: 0x1112_1314_1516_1718,
+            value: None,
+        },
+    ];
+    let record = Record::from_parts(live[..].into(), seen.unwrap()).unwrap();
+    let golden = concat!(
+        "01 | 08 02",                                        // version; floor, two intervals:
+        "0100000000000000 00 01",                            // actor, from the floor, one long
+        "0200000000000000 01 fb2301",                        // actor, one above it, 291 long
+        "| 02",                                              // two siblings:
+        "09 0100000000000000 05 0807060504030201 04 616263", // time, actor, expiry, hash, value
+        "fb2c01 0200000000000000 00 1817161514131211 00",    // never expires, value left out
+    );
+    assert_eq!(hex(&encoded(&record)), plain(golden));
+    assert_eq!(hex(&encoded(&Record::default())), "01000000", "absence");
+}
+
+fn map() -> ClusterMap {
+    let member = Member {
+        id: NodeId(0xff),
+        name: "n1".into(),
+        address: "h:1".into(),
+        zone: String::new(),
+        weight: 100,
+        vnodes: vec![Leaf(1), Leaf(70_000)],
+    };
+    ClusterMap {
+        cluster: ClusterId(6),
+        epoch: Epoch(1),
+        token_key: TokenKey([2; 16]),
+        leaf_bits: LeafBits::FULL,
+        replication: 3,
+        members: vec![member],
+    }
+}
+
+#[test]
+fn the_bytes_of_a_map_are_golden() {
+    let golden = concat!(
+        "01 | 06 01 02020202020202020202020202020202 14 03 | 01 |", // version; cluster, epoch, key, bits, N; members
+        "ff00000000000000 026e31 03683a31 00 64 | 02 01 fc70110100", // id, name, address, zone, weight; leaves
+    );
+    assert_eq!(hex(&encode_map(&map())), plain(golden));
+    let first = FirstMap {
+        map: map(),
+        merkle_key: MerkleKey([3; 16]),
+    };
+    let file = "71756f69746d6170 | 01 | 03030303030303030303030303030303 |"; // magic; version; Merkle key
+    let sum = "9a848d9056a1ca5a";
+    assert_eq!(hex(&first.to_bytes()), plain(file) + &plain(golden) + sum);
+}

@@ -1,0 +1,238 @@
+//! Random messages of every kind.
+//!
+//! Numbers lie on all sides of the lengths that the encoding has, records on the small grid of the algebra
+//! or stretched over all of time.
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::token::TokenKey;
+use quoit_ring::wire::{
+    Durability, Fault, FirstMap, NodeStatus, Refusal, Request, RequestFrame, Response,
+    ResponseFrame, encode_record,
+};
+use quoit_ring::{
+    Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
+    Record, Seen, Sibling, Sum, Time,
+};
+
+use crate::support::{Rng, arbitrary};
+
+/// Numbers at which the encoding changes its length.
+const EDGES: [u64; 9] = [
+    0,
+    1,
+    250,
+    251,
+    0xffff,
+    0x1_0000,
+    0xffff_ffff,
+    0x1_0000_0000,
+    u64::MAX,
+];
+
+pub(crate) const REQUESTS: u64 = 6;
+pub(crate) const RESPONSES: u64 = 8;
+pub(crate) const REFUSALS: u64 = 15;
+
+pub(crate) fn long(rng: &mut Rng) -> u64 {
+    match rng.below(3) {
+        0 => *rng.pick(&EDGES),
+        1 => rng.below(1_000),
+        _ => rng.next(),
+    }
+}
+
+pub(crate) fn short(rng: &mut Rng) -> u32 {
+    u32::try_from(long(rng) & 0xffff_ffff).unwrap()
+}
+
+fn wide(rng: &mut Rng) -> u128 {
+    u128::from(long(rng)) << (rng.below(2) * 64) | u128::from(long(rng))
+}
+
+pub(crate) fn bytes(rng: &mut Rng, most: u64) -> Bytes {
+    let len = rng.below(most + 1);
+    (0..len).map(|_| rng.next().to_le_bytes()[0]).collect()
+}
+
+fn dot(rng: &mut Rng) -> Dot {
+    Dot {
+        time: Time(long(rng)),
+        actor: Actor(long(rng)),
+    }
+}
+
+fn sixteen(rng: &mut Rng) -> [u8; 16] {
+    wide(rng).to_le_bytes()
+}
+
+pub(crate) fn encoded(record: &Record) -> Bytes {
+    let mut out = BytesMut::new();
+    encode_record(record, &mut out);
+    out.freeze()
+}
+
+/// A frame with a request of one variant, by number.
+pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
+    let key = bytes(rng, 40);
+    let request = match variant {
+        0 => Request::Map,
+        1 => Request::Status,
+        2 => Request::Get {
+            key,
+            digest: rng.percent(50),
+        },
+        3 => Request::Put {
+            key,
+            dot: dot(rng),
+            record: encoded(&record(rng)),
+        },
+        4 => Request::Repair {
+            key,
+            record: bytes(rng, 100),
+        },
+        _ => Request::Sums {
+            level: short(rng).to_le_bytes()[0],
+            index: short(rng),
+        },
+    };
+    RequestFrame {
+        id: long(rng),
+        epoch: Epoch(long(rng)),
+        budget_ms: short(rng),
+        request,
+    }
+}
+
+/// A frame with a response of one variant, by number.
+pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
+    let response = match variant {
+        0 => Response::Map(bytes(rng, 100)),
+        1 => Response::Status(Box::new(status(rng))),
+        2 => Response::Record(encoded(&record(rng))),
+        3 => Response::Absent,
+        4 => Response::Joined,
+        5 => Response::Covered {
+            named: rng.percent(50),
+            above: Time(long(rng)),
+        },
+        6 => Response::Sums((0..rng.below(17)).map(|_| Sum(wide(rng))).collect()),
+        _ => {
+            let variant = rng.below(REFUSALS);
+            Response::Refused(refusal(rng, variant))
+        }
+    };
+    ResponseFrame {
+        id: long(rng),
+        epoch: Epoch(long(rng)),
+        clock: Time(long(rng)),
+        response,
+    }
+}
+
+fn status(rng: &mut Rng) -> NodeStatus {
+    NodeStatus {
+        node: NodeId(long(rng)),
+        version: text(rng, 64),
+        uptime_ms: long(rng),
+        durability: *rng.pick(&[Durability::Fsync, Durability::Buffered]),
+        records: long(rng),
+        disk_bytes: long(rng),
+        connections: short(rng),
+        queued_writes: short(rng),
+        merkle_root: rng.percent(50).then(|| Sum(wide(rng))),
+        dot_collisions: long(rng),
+    }
+}
+
+/// A refusal of one variant, by number.
+pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
+    let (bytes, max) = (long(rng), long(rng));
+    match variant {
+        0 => Refusal::NotReplica,
+        1 => Refusal::OldEpoch,
+        2 => Refusal::Forbidden,
+        3 => Refusal::BadKey { bytes },
+        4 => Refusal::ValueTooLarge { bytes, max },
+        5 => Refusal::TooManySiblings { max: short(rng) },
+        6 => Refusal::RecordTooLarge { bytes, max },
+        7 => Refusal::ClockAhead {
+            ahead_ms: bytes,
+            max_ms: max,
+        },
+        8 => Refusal::TooOld {
+            age_ms: bytes,
+            max_ms: max,
+        },
+        9 => Refusal::BadRecord,
+        10 => Refusal::Expired,
+        11 => Refusal::Overloaded {
+            queue_ms: short(rng),
+        },
+        12 => Refusal::Draining,
+        13 => Refusal::NotReady,
+        _ => Refusal::Storage(*rng.pick(&[Fault::NoSpace, Fault::Corrupt, Fault::Failed])),
+    }
+}
+
+fn text(rng: &mut Rng, most: u64) -> String {
+    let letters = ['a', 'z', '-', '.', ':', '0'];
+    (0..rng.below(most + 1))
+        .map(|_| *rng.pick(&letters))
+        .collect()
+}
+
+/// A record of the small grid, or one stretched over all of time with actors far apart.
+pub(crate) fn record(rng: &mut Rng) -> Record {
+    let small = arbitrary::record(rng);
+    let step = *rng.pick(&[1, 1, 200, 1 << 20, 1 << 44, u64::MAX / arbitrary::TIMES]);
+    let spread = *rng.pick(&[1, 1 << 30, u64::MAX / arbitrary::ACTORS]);
+    let time = |t: Time| Time(t.0 * step);
+    let actor = |a: Actor| Actor(a.0 * spread);
+    let intervals = small.seen().intervals().iter().map(|i| Interval {
+        actor: actor(i.actor),
+        lo: time(i.lo),
+        hi: time(i.hi),
+    });
+    let seen = Seen::from_parts(time(small.seen().floor()), intervals.collect());
+    let live = small.live().iter().map(|s| Sibling {
+        dot: Dot {
+            time: time(s.dot.time),
+            actor: actor(s.dot.actor),
+        },
+        value: s.value.as_ref().map(|_small| bytes(rng, 300)),
+        ..s.clone()
+    });
+    let live = live.collect();
+    Record::from_parts(live, seen.expect("ordered as before")).expect("ordered as before")
+}
+
+/// A map, rarely one that makes a ring.
+pub(crate) fn map(rng: &mut Rng) -> ClusterMap {
+    let bits = 1 + rng.below(20).to_le_bytes()[0];
+    ClusterMap {
+        cluster: ClusterId(wide(rng)),
+        epoch: Epoch(long(rng)),
+        token_key: TokenKey(sixteen(rng)),
+        leaf_bits: LeafBits::new(bits).unwrap(),
+        replication: short(rng).to_le_bytes()[0],
+        members: (0..rng.below(6)).map(|_| member(rng)).collect(),
+    }
+}
+
+fn member(rng: &mut Rng) -> Member {
+    Member {
+        id: NodeId(long(rng)),
+        name: text(rng, 64),
+        address: text(rng, 255),
+        zone: text(rng, 64),
+        weight: short(rng),
+        vnodes: (0..rng.below(20)).map(|_| Leaf(short(rng))).collect(),
+    }
+}
+
+pub(crate) fn first_map(rng: &mut Rng) -> FirstMap {
+    FirstMap {
+        map: map(rng),
+        merkle_key: MerkleKey(sixteen(rng)),
+    }
+}
