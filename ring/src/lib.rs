@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`token`] | where a key falls on the circle, and how the circle is cut into leaves |
 //! | [`cluster`] | who is in the cluster: identities, members, the map with its epoch |
+//! | [`placement`] | who owns a key: the ring, preference lists, where virtual nodes sit |
 //! | [`clock`] | the hybrid logical clock |
 //! | [`version`] | dots, what has seen what, records and their join |
 //! | [`merkle`] | sums over live data, leaf by leaf |
@@ -42,6 +43,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod merkle;
+pub mod placement;
 pub mod role;
 pub mod token;
 pub mod version;
@@ -50,5 +52,6 @@ pub mod wire;
 pub use clock::{Clock, Drift, Millis, Time, check_drift};
 pub use cluster::{ClusterId, ClusterMap, Epoch, Member, NodeId, ParseIdError};
 pub use merkle::{MerkleKey, MerkleTree, Sum};
+pub use placement::{PreferenceList, Ring, RingError};
 pub use token::{Leaf, LeafBits, Token, TokenKey, token_of};
 pub use version::{Actor, BadDelta, Delta, Dot, Interval, Record, Seen, Sibling, content_hash};

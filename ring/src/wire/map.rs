@@ -98,7 +98,7 @@ fn encode_member(member: &Member, out: &mut BytesMut) {
     codec::put(&member.vnodes, out);
 }
 
-/// Reads a map. Whether it makes a ring is for the ring to say. A text
+/// Reads a map. Whether it makes a ring is for [`Ring::new`](crate::placement::Ring::new) to say. A text
 /// may be longer than a member may have it, though never longer than 512 bytes.
 ///
 /// # Errors
