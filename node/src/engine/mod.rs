@@ -1,0 +1,241 @@
+//! The storage engine: six ordered maps of bytes, written by atomic batches.
+//!
+//! ```text
+//!             commit(Batch, Durability)        get        snapshot
+//!                      |                        |            |
+//!   records --+--------+--------+               |            |  one instant,
+//!   leaves  --+  all of a batch |   the newest  |            |  all six
+//!   hints   --+  or nothing     |   committed   v            v
+//!   ballots --+                 |
+//!   expiry  --+                 |
+//!   meta    --+-----------------+
+//! ```
+//!
+//! An engine knows nothing of records, dots or replicas: what the keys mean is told in [`layout`], what the
+//! values mean by whoever writes them. [`FjallEngine`] keeps them in an LSM tree on disk; [`MemoryEngine`] is
+//! the same promise in a screenful of code, the model the other one is tested against.
+//!
+//! Invariants: a batch is stored whole or not at all, and [`Durability::Fsync`] returns after the disk has it;
+//! a snapshot never changes; a failed write ends all use of the engine until it is opened again, because the
+//! kernel may have dropped the unwritten pages and a second `fsync` would succeed without them; and an error
+//! is never turned into "not found".
+//!
+//! Left out on purpose: transactions that read and write (the one committing thread gives that), expiry,
+//! compaction control, and any notion of time. Every call may block: call from an engine thread, never from
+//! an async worker (a point read of warm data excepted).
+
+mod batch;
+mod error;
+mod fjall;
+pub mod layout;
+mod memory;
+mod space;
+mod store;
+mod tuning;
+
+use std::fmt::Debug;
+use std::ops::{Bound, RangeBounds};
+
+use bytes::Bytes;
+
+pub use self::batch::Batch;
+pub use self::error::EngineError;
+pub use self::fjall::{FjallEngine, FjallRange, FjallSnapshot};
+pub use self::memory::{MemoryEngine, MemoryRange, MemorySnapshot};
+pub use self::tuning::{EngineOptions, LEAST_MEMORY};
+
+/// Longest key in bytes; the shortest is one byte.
+pub const MAX_KEY: usize = 65_535;
+
+/// Longest value in bytes, 4 GiB - 1; callers bound theirs far below.
+pub const MAX_VALUE: u64 = 4_294_967_295;
+
+/// One of the engine's six maps. A key in one has nothing to do with the same key in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Keyspace {
+    /// Namespace and user key to the record of that key.
+    Records,
+    /// Leaf, namespace and user key to nothing: which keys fall in a leaf.
+    Leaves,
+    /// Target node, namespace and user key to the record kept for that node.
+    Hints,
+    /// Namespace and user key to what was promised and accepted about that key.
+    Ballots,
+    /// Due time, namespace and user key to nothing: what expires when.
+    Expiry,
+    /// A handful of named values about the node itself, listed in [`layout`].
+    Meta,
+}
+
+impl Keyspace {
+    /// All keyspaces, in the order of [`Keyspace::index`].
+    pub const ALL: [Self; 6] = [
+        Self::Records,
+        Self::Leaves,
+        Self::Hints,
+        Self::Ballots,
+        Self::Expiry,
+        Self::Meta,
+    ];
+
+    /// Its place in [`Keyspace::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Records => 0,
+            Self::Leaves => 1,
+            Self::Hints => 2,
+            Self::Ballots => 3,
+            Self::Expiry => 4,
+            Self::Meta => 5,
+        }
+    }
+
+    /// Its name on disk and in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Leaves => "leaves",
+            Self::Hints => "hints",
+            Self::Ballots => "ballots",
+            Self::Expiry => "expiry",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// What a finished commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process (also by `kill -9`), not the loss of power.
+    Buffered,
+    /// The loss of power: `fdatasync` has returned, for this batch and for every earlier one.
+    Fsync,
+}
+
+/// How much an engine holds; every figure is a cheap estimate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of files, journals included (they count in full when created: 64 MiB each).
+    pub disk_bytes: u64,
+    /// Entries in [`Keyspace::Records`]; overwritten and removed ones count until compaction drops them.
+    pub records: u64,
+    /// Bytes of written data not yet in tables.
+    pub memtable_bytes: u64,
+    /// Bytes of table blocks in memory.
+    pub cache_bytes: u64,
+}
+
+/// A store of bytes in six ordered maps. See the [module](self) for its promises.
+///
+/// ```
+/// use quoit_node::engine::{Batch, Durability, Engine, Keyspace, MemoryEngine};
+///
+/// let engine = MemoryEngine::new();
+/// let mut batch = Batch::new();
+/// batch.insert(Keyspace::Records, &b"key"[..], &b"value"[..]);
+/// batch.insert(Keyspace::Leaves, &b"leaf"[..], &b""[..]);
+/// engine.commit(batch, Durability::Fsync)?;
+/// assert_eq!(engine.get(Keyspace::Records, b"key")?.as_deref(), Some(&b"value"[..]));
+/// # Ok::<(), quoit_node::engine::EngineError>(())
+/// ```
+pub trait Engine: Send + Sync + Debug + 'static {
+    /// The view [`Engine::snapshot`] gives.
+    type Snapshot: Snapshot;
+
+    /// The newest committed value of `key`, or `None` if it has none.
+    ///
+    /// While a commit runs, a reader may see one of its writes and not yet another; take a
+    /// [snapshot](Engine::snapshot) to read two things together.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::InvalidKey`], a disk that failed or lied, or [`EngineError::Poisoned`]. An error says
+    /// nothing about whether the key exists.
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// Stores all of `batch` or nothing of it; of two writes to one key the later wins.
+    ///
+    /// May block for as long as the disk needs to catch up with earlier writes. An empty batch with
+    /// [`Durability::Fsync`] still makes every earlier commit durable.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::InvalidKey`] and [`EngineError::InvalidValue`] leave the engine as it was. After
+    /// any other error the batch may or may not be there once the engine is opened again
+    /// ([`EngineError::surely_not_stored`] tells), and until then every call answers
+    /// [`EngineError::Poisoned`].
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
+
+    /// All six maps as they are now, whole batches only. Keep it short: it keeps what it shows from being
+    /// dropped, and the engine from being closed.
+    fn snapshot(&self) -> Self::Snapshot;
+
+    /// Makes everything committed so far durable, files' sizes and times included. For shutdown.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::commit`]; what was committed as [`Durability::Buffered`] may be lost.
+    fn persist(&self) -> Result<(), EngineError>;
+
+    /// Whether the engine still takes writes, for a watchdog: a commit that waits for the disk to catch up
+    /// waits for ever if the engine's background work has failed. May wait for a running sync, never for such
+    /// a commit.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Poisoned`] if a write or the engine's background work has failed.
+    fn check(&self) -> Result<(), EngineError>;
+
+    /// Whether the disk has room for a batch of so many bytes and for the background work that it brings about. A
+    /// commit without it may fail the engine for good. True where that cannot be told.
+    fn has_room(&self, _bytes: u64) -> bool {
+        true
+    }
+
+    /// What is held. May wait for a running sync.
+    fn usage(&self) -> Usage;
+}
+
+/// All keyspaces at one instant.
+pub trait Snapshot: Send + Sync + Debug + 'static {
+    /// The walk [`Snapshot::range`] gives: owned, in ascending order of the keys' bytes, over after its
+    /// first error.
+    type Range: Iterator<Item = Result<(Bytes, Bytes), EngineError>> + Send + Debug + 'static;
+
+    /// The value `key` had at that instant.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::get`].
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// Every entry of `keyspace` within `range` at that instant. A range whose end lies before its start
+    /// is empty. `..` is all of them.
+    fn range(&self, keyspace: Keyspace, range: impl RangeBounds<Bytes>) -> Self::Range;
+}
+
+/// Bounds that own their keys.
+type Bounds = (Bound<Bytes>, Bound<Bytes>);
+
+/// `range` with its keys cloned, or `None` if no key can lie in it (where `BTreeMap` would panic).
+fn bounds_of(range: &impl RangeBounds<Bytes>) -> Option<Bounds> {
+    use Bound::{Excluded, Included, Unbounded};
+    let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
+    let possible = match &bounds {
+        (Unbounded, _) | (_, Unbounded) => true,
+        (Included(low), Included(high)) => low <= high,
+        (Included(low) | Excluded(low), Included(high) | Excluded(high)) => low < high,
+    };
+    possible.then_some(bounds)
+}
+
+/// Refuses a key no engine can hold.
+fn check_key(keyspace: Keyspace, key: &[u8]) -> Result<(), EngineError> {
+    if key.is_empty() || key.len() > MAX_KEY {
+        let length = key.len();
+        return Err(EngineError::InvalidKey { keyspace, length });
+    }
+    Ok(())
+}

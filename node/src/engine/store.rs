@@ -1,0 +1,224 @@
+//! The directory of the engine on disk: made whole, opened once, stopped by the first failed write.
+//!
+//! ```text
+//!   directory/
+//!     creating.lock      held while the store is made
+//!     store.new/         the store being made; whatever a crash left of it is thrown away
+//!     store/             the store: made whole, then renamed
+//!       0.jnl ...        journals: where a commit goes first
+//!       keyspaces/N/     one tree each
+//! ```
+//!
+//! Invariants: a directory has no store or a whole one with all six keyspaces and a format version, so a
+//! missing piece is damage and never "new" (fjall by itself would make the piece anew and empty, and cannot
+//! open what a crash left of its own creation). The first failed write is kept, and every later call refused
+//! with it.
+
+use std::error::Error;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use fjall::{Database, LsmError, PersistMode};
+
+use super::{EngineError, EngineOptions, Keyspace, layout, space};
+
+/// An open database, shared by the engine with its snapshots and walks.
+pub(super) struct Store {
+    /// In the order of [`Keyspace::ALL`].
+    keyspaces: Vec<fjall::Keyspace>,
+    pub(super) database: Database,
+    directory: PathBuf,
+    /// The first failed write; once set, nothing is done any more.
+    failure: OnceLock<EngineError>,
+}
+
+impl Store {
+    /// Whether there is a store in `directory`.
+    pub(super) fn is_in(directory: &Path) -> Result<bool, EngineError> {
+        let there = path_in(directory).try_exists();
+        there.map_err(|error| EngineError::from_io("looking for the store", error))
+    }
+
+    /// Opens the store in `directory`; makes both if they are missing.
+    pub(super) fn open(directory: &Path, options: EngineOptions) -> Result<Self, EngineError> {
+        options.check()?;
+        let path = path_in(directory);
+        if !Self::is_in(directory)? {
+            create(directory, &path, options)?;
+        }
+        let doing = "opening the store";
+        let database = options.database(&path).open();
+        let database = database.map_err(|e| sort_at(doing, directory, e))?;
+        check_format(&existing(&database, Keyspace::Meta)?)?;
+        let keyspaces = Keyspace::ALL.iter().map(|&k| existing(&database, k));
+        Ok(Self {
+            keyspaces: keyspaces.collect::<Result<_, _>>()?,
+            database,
+            directory: directory.to_owned(),
+            failure: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn keyspace(&self, keyspace: Keyspace) -> &fjall::Keyspace {
+        &self.keyspaces[keyspace.index()]
+    }
+
+    pub(super) fn keyspaces(&self) -> &[fjall::Keyspace] {
+        &self.keyspaces
+    }
+
+    /// Refuses if a write has failed.
+    pub(super) fn usable(&self) -> Result<(), EngineError> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(poisoned @ EngineError::Poisoned { .. }) => Err(poisoned.clone()),
+            Some(first) => Err(EngineError::Poisoned {
+                cause: Some(Arc::new(first.clone())),
+            }),
+        }
+    }
+
+    /// Keeps a failed write; nothing is done after the first.
+    pub(super) fn fail(&self, doing: &'static str, error: fjall::Error) -> EngineError {
+        let error = self.explain(sort(doing, error));
+        tracing::error!(error = &error as &(dyn Error + 'static), "the engine stops");
+        self.failure.get_or_init(|| error.clone());
+        error
+    }
+
+    /// Names a failure of background work, which fjall does not, if its cause can still be seen.
+    fn explain(&self, error: EngineError) -> EngineError {
+        let full = || space::free(&self.directory).is_some_and(|free| free < space::SLACK);
+        match error {
+            EngineError::Poisoned { cause: None } if full() => EngineError::NoSpace {
+                doing: "writing tables in the background",
+                source: Arc::new(io::ErrorKind::StorageFull.into()),
+            },
+            error => error,
+        }
+    }
+
+    /// Whether there is room for a batch of `bytes`, and for the background work that it brings about.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let tables = self.keyspaces.iter().map(fjall::Keyspace::disk_space).sum();
+        let needed = space::needed(self.database.write_buffer_size(), tables, bytes);
+        space::free(&self.directory).is_none_or(|free| free >= needed)
+    }
+
+    /// Syncs or flushes the journal.
+    pub(super) fn sync(&self, mode: PersistMode, doing: &'static str) -> Result<(), EngineError> {
+        self.usable()?;
+        (self.database.persist(mode)).map_err(|error| self.fail(doing, error))
+    }
+}
+
+fn path_in(directory: &Path) -> PathBuf {
+    directory.join("store")
+}
+
+/// Makes the store at `path`, so that after a crash it is there whole or not at all.
+fn create(directory: &Path, path: &Path, options: EngineOptions) -> Result<(), EngineError> {
+    let doing = "creating the store";
+    let failed = |error| EngineError::from_io(doing, error);
+    fs::create_dir_all(directory).map_err(failed)?;
+    let lock = File::create(directory.join("creating.lock")).map_err(failed)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::Error(error) => failed(error),
+        TryLockError::WouldBlock => EngineError::InUse {
+            directory: directory.into(),
+        },
+    })?;
+    if path.try_exists().map_err(failed)? {
+        return Ok(()); // somebody else made it between our look and our lock
+    }
+    let unfinished = directory.join("store.new");
+    if unfinished.try_exists().map_err(failed)? {
+        fs::remove_dir_all(&unfinished).map_err(failed)?;
+    }
+    fill(&unfinished, options).map_err(|error| sort_at(doing, directory, error))?;
+    fs::rename(&unfinished, path).map_err(failed)?;
+    sync_directories(directory).map_err(failed)
+}
+
+/// Makes a database with all keyspaces and the format version, and closes it.
+fn fill(path: &Path, options: EngineOptions) -> fjall::Result<()> {
+    let database = options.database(path).open()?;
+    for keyspace in Keyspace::ALL {
+        database.keyspace(keyspace.name(), || options.keyspace(keyspace))?;
+    }
+    let meta = Keyspace::Meta;
+    let meta = database.keyspace(meta.name(), || options.keyspace(meta))?;
+    meta.insert(layout::META_FORMAT, layout::FORMAT.to_be_bytes())?;
+    database.persist(PersistMode::SyncAll)
+}
+
+/// Makes what was created or renamed in `directory`, and the directory itself, outlive a loss of power.
+fn sync_directories(directory: &Path) -> io::Result<()> {
+    let directory = fs::canonicalize(directory)?;
+    File::open(&directory)?.sync_all()?;
+    match directory.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// A keyspace that must be there.
+fn existing(database: &Database, keyspace: Keyspace) -> Result<fjall::Keyspace, EngineError> {
+    let doing = "looking for a keyspace";
+    if !database.keyspace_exists(keyspace.name()) {
+        return Err(damaged(doing, format!("{} is missing", keyspace.name())));
+    }
+    // The options count only at creation; fjall reads the ones of then.
+    let opened = database.keyspace(keyspace.name(), Default::default);
+    opened.map_err(|error| sort(doing, error))
+}
+
+/// Refuses a format this node does not know.
+fn check_format(meta: &fjall::Keyspace) -> Result<(), EngineError> {
+    let doing = "reading the format version";
+    let stored = meta.get(layout::META_FORMAT).map_err(|e| sort(doing, e))?;
+    let found = stored
+        .as_deref()
+        .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    match found.map(u32::from_be_bytes) {
+        Some(layout::FORMAT) => Ok(()),
+        Some(found) if found > layout::FORMAT => Err(EngineError::NewerFormat {
+            found,
+            supported: layout::FORMAT,
+        }),
+        _ => Err(damaged(doing, format!("it is {stored:?}"))),
+    }
+}
+
+fn damaged(doing: &'static str, what: String) -> EngineError {
+    let source = Some(Arc::from(Box::<dyn Error + Send + Sync>::from(what)));
+    EngineError::Corrupt { doing, source }
+}
+
+/// Sorts an error of fjall met while opening or making the store in `directory`.
+fn sort_at(doing: &'static str, directory: &Path, error: fjall::Error) -> EngineError {
+    match error {
+        fjall::Error::Locked => EngineError::InUse {
+            directory: directory.into(),
+        },
+        error => sort(doing, error),
+    }
+}
+
+/// Sorts an error of fjall.
+pub(super) fn sort(doing: &'static str, error: fjall::Error) -> EngineError {
+    use fjall::Error::{InvalidVersion, Io, Poisoned, Storage};
+    match error {
+        Io(error) | Storage(LsmError::Io(error)) => EngineError::from_io(doing, error),
+        Poisoned => EngineError::Poisoned { cause: None },
+        InvalidVersion(_) | Storage(LsmError::InvalidVersion(_)) => EngineError::ForeignFormat {
+            source: Arc::new(error),
+        },
+        damage => EngineError::Corrupt {
+            doing,
+            source: Some(Arc::new(damage)),
+        },
+    }
+}

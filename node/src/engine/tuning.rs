@@ -1,0 +1,113 @@
+//! How the LSM tree is set up, and why.
+//!
+//! ```text
+//!   memory (256 MiB) --+-- 1/4   block cache                                   64 MiB
+//!                      +-- 1/16  one memtable of records, up to five at once   16 .. 80 MiB
+//!                      +-- 1/64  one memtable of every other keyspace           4 .. 20 MiB each
+//!                      '-- rest  filters, pinned indexes, compaction, and headroom
+//! ```
+//!
+//! Five at once: one taking writes, three waiting, one being written out; with four waiting, writers sleep. In
+//! practice one or two are alive. What a keyspace is made of is fixed when it is created; of a
+//! changed `memory`, an existing directory takes only the cache.
+
+use std::path::Path;
+
+use fjall::config::{
+    BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
+};
+use fjall::{CompressionType, Database, DatabaseBuilder, KeyspaceCreateOptions};
+
+use super::{EngineError, Keyspace};
+
+const MIB: u64 = 1 << 20;
+
+/// The least [`EngineOptions::memory`], 32 MiB.
+pub const LEAST_MEMORY: u64 = 32 * MIB;
+
+/// Bytes of closed journals above which the keyspaces that hold the oldest one back are written out. Two
+/// or three journals: a restart reads back at most these (about 30 MB/s for small values).
+const JOURNALS: u64 = 128 * MIB;
+
+/// How an engine on disk uses the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Bytes of memory to aim at, at least [`LEAST_MEMORY`]. Default 256 MiB.
+    ///
+    /// More means fewer reads from disk and fewer, larger files to merge; less means a smaller process and a
+    /// quicker restart. A directory keeps the memtable share it was created with.
+    pub memory: u64,
+    /// Threads that write out and merge tables, 1 to 3 (others are brought into it). Default 2: one that writes out memtables and
+    /// one that merges, so that writers never wait behind a merge; a third helps only spare cores.
+    pub workers: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            memory: 256 * MIB,
+            workers: 2,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// Refuses what cannot work.
+    pub(super) const fn check(&self) -> Result<(), EngineError> {
+        let (given, least) = (self.memory, LEAST_MEMORY);
+        if given < least {
+            return Err(EngineError::Memory { given, least });
+        }
+        Ok(())
+    }
+
+    /// The database in `directory`, ready to be opened.
+    pub(super) fn database(&self, directory: &Path) -> DatabaseBuilder<Database> {
+        Database::builder(directory)
+            .cache_size(self.memory / 4)
+            .max_journaling_size(JOURNALS)
+            .worker_threads(self.workers.clamp(1, 3))
+    }
+
+    /// How `keyspace` is created.
+    pub(super) fn keyspace(&self, keyspace: Keyspace) -> KeyspaceCreateOptions {
+        let options = KeyspaceCreateOptions::default()
+            .max_memtable_size(self.memtable(keyspace))
+            // The two youngest levels are soon rewritten; LZ4 below halves text for little of a read.
+            .data_block_compression_policy(CompressionPolicy::new([
+                CompressionType::None,
+                CompressionType::None,
+                CompressionType::Lz4,
+            ]));
+        if is_walked(keyspace) {
+            options
+                // Read in order only: larger blocks compress the shared prefixes better.
+                .data_block_size_policy(BlockSizePolicy::all(16 * 1024))
+                // Never asked for one key, so a filter would be memory for nothing.
+                .filter_policy(FilterPolicy::disabled())
+        } else {
+            options
+                // One page of the disk per cold read, 4 to 40 records of 100 B to 1 KiB.
+                .data_block_size_policy(BlockSizePolicy::all(4 * 1024))
+                // A put of a new key reads first and finds nothing: keep a filter on every level, the
+                // last included; 10 bits a key let 1 in 100 misses through.
+                .filter_policy(FilterPolicy::new([
+                    FilterPolicyEntry::Bloom(BloomConstructionPolicy::FalsePositiveRate(0.0001)),
+                    FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0)),
+                ]))
+                .expect_point_read_hits(false)
+        }
+    }
+
+    fn memtable(&self, keyspace: Keyspace) -> u64 {
+        match keyspace {
+            Keyspace::Records => (self.memory / 16).min(64 * MIB),
+            _ => (self.memory / 64).min(16 * MIB),
+        }
+    }
+}
+
+/// Whether a keyspace is only walked in order, and never asked for one key.
+const fn is_walked(keyspace: Keyspace) -> bool {
+    matches!(keyspace, Keyspace::Leaves | Keyspace::Expiry)
+}

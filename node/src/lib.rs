@@ -1,0 +1,3 @@
+//! A quoit storage node: for now, its engine.
+
+pub mod engine;
