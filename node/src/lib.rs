@@ -1,3 +1,54 @@
-//! A quoit storage node: for now, its engine.
+//! A quoit storage node: a replica that joins what it is sent, and a library to run one.
+//!
+//! ```text
+//!   clients, peers --QUIC--> server --> handlers --reads----------> engine
+//!                              ^           '------writes--> commit --'
+//!                              '----------- answers --------'
+//! ```
+//!
+//! A node coordinates nothing: it answers reads, and joins writes in batches that share one commit. Who
+//! asks which node, how many answers make a quorum, and what to do about a silent one is the client's
+//! business.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`Node`], [`run()`] | a whole node, started and stopped; the binary's body |
+//! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
+//! | [`identity`], [`tls`] | whose data directory this is; who may connect |
+//! | [`env`](mod@env) | the seam: clock, storage executor and answers, real or simulated |
+//! | [`handlers`] | one request, one file: what a replica answers |
+//! | [`commit`] | how writes are joined, in batches, by one thread |
+//! | [`engine`] | ordered maps of bytes on disk, and their twin in memory |
+//! | `server` | QUIC connections, frames, bounds |
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::time::Duration;
+//!
+//! use quoit_node::{Node, config::Config};
+//!
+//! let node = Node::start(&Config::load(Path::new("node.toml"))?)?;
+//! println!("node {} serves at {}", node.id(), node.address());
+//! node.stop(Duration::from_secs(10))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+pub mod commit;
+pub mod config;
 pub mod engine;
+pub mod env;
+mod error;
+pub mod handlers;
+pub mod identity;
+mod node;
+pub mod provision;
+mod run;
+mod server;
+#[cfg(test)]
+mod testing;
+pub mod tls;
+
+pub use error::{RunError, StartError, StopError};
+pub use node::Node;
+pub use run::run;
+pub use server::CloseCode;

@@ -1,0 +1,78 @@
+//! What one changed record writes: itself, its leaf entry, its expiry entries.
+//!
+//! ```text
+//!   records  key                        always
+//!   leaves   leaf | key                 when the key first appears, tombstones included
+//!   expiry   due | key                  added with a sibling that expires, removed when it dies
+//! ```
+//!
+//! All of it goes into one batch, so no crash leaves a record without its entries. Two siblings with one due
+//! time share one expiry entry, which is removed with the last of them.
+//!
+//! Records are encoded into one buffer for the whole batch: they enter the engine's memory together and
+//! leave it together, so sharing an allocation pins nothing for longer.
+
+use bytes::BytesMut;
+use quoit_ring::wire::encode_record;
+use quoit_ring::{Leaf, Millis, Record};
+
+use crate::engine::layout::{NAMESPACE, expiry_key, leaf_key, record_key};
+use crate::engine::{Batch, Keyspace};
+
+/// An engine batch being filled with changed records.
+#[derive(Debug)]
+pub(super) struct Stage {
+    batch: Batch,
+    buffer: BytesMut,
+}
+
+impl Stage {
+    /// A stage for about `records` changed records of `bytes` bytes together.
+    pub(super) fn new(records: usize, bytes: usize) -> Self {
+        Self {
+            batch: Batch::with_capacity(records + 1),
+            buffer: BytesMut::with_capacity(bytes),
+        }
+    }
+
+    /// Adds what the change of `key` from `old` to `new` writes.
+    pub(super) fn add(&mut self, key: &[u8], leaf: Leaf, old: Option<&Record>, new: &Record) {
+        encode_record(new, &mut self.buffer);
+        let record = self.buffer.split().freeze();
+        self.batch
+            .insert(Keyspace::Records, record_key(NAMESPACE, key), record);
+        if old.is_none() {
+            self.batch
+                .insert(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key), Vec::new());
+        }
+        for due in dues(new).filter(|&due| !is_due(old, due)) {
+            self.batch.insert(
+                Keyspace::Expiry,
+                expiry_key(due.0, NAMESPACE, key),
+                Vec::new(),
+            );
+        }
+        for due in old
+            .into_iter()
+            .flat_map(dues)
+            .filter(|&due| !is_due(Some(new), due))
+        {
+            self.batch
+                .remove(Keyspace::Expiry, expiry_key(due.0, NAMESPACE, key));
+        }
+    }
+
+    pub(super) fn into_batch(self) -> Batch {
+        self.batch
+    }
+}
+
+/// When the siblings of a record expire.
+fn dues(record: &Record) -> impl Iterator<Item = Millis> {
+    record.live().iter().filter_map(|sibling| sibling.expiry)
+}
+
+/// Whether some sibling of `record` expires exactly at `due`.
+fn is_due(record: Option<&Record>, due: Millis) -> bool {
+    record.is_some_and(|record| dues(record).any(|at| at == due))
+}

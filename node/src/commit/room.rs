@@ -1,0 +1,57 @@
+//! Whether there is room on the disk, looked at now and then.
+//!
+//! ```text
+//!   look   every second, and after every 4 MiB    too little --> refuse all writes
+//!                                                 enough     --> take them again
+//! ```
+//!
+//! A look is a system call or two, too much for every batch; what comes in between two looks is less than what
+//! the engine keeps in reserve.
+
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::env::Now;
+
+/// How long a look counts.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many bytes it counts for.
+const BYTES: usize = 4 << 20;
+
+/// What was last seen of the room on the disk.
+#[derive(Debug)]
+pub(super) struct Room {
+    looked: Option<Duration>,
+    since: usize,
+    enough: bool,
+}
+
+impl Room {
+    pub(super) const fn new() -> Self {
+        Self {
+            looked: None,
+            since: 0,
+            enough: true,
+        }
+    }
+
+    /// Whether `bytes` more may be committed.
+    pub(super) fn is_there<G: Engine>(&mut self, engine: &G, bytes: usize, now: Now) -> bool {
+        self.since = self.since.saturating_add(bytes);
+        let fresh = self.looked.is_some_and(|last| now.mono < last + LOOK);
+        if fresh && self.since < BYTES {
+            return self.enough;
+        }
+        let enough = engine.has_room(u64::try_from(self.since).unwrap_or(u64::MAX));
+        match (self.enough, enough) {
+            (true, false) => tracing::error!(
+                "no space is left on the disk beyond what is needed to keep it in order: \
+                 writes are refused until there is more"
+            ),
+            (false, true) => tracing::info!("there is room on the disk again: writes are taken"),
+            (true, true) | (false, false) => {}
+        }
+        (self.looked, self.since, self.enough) = (Some(now.mono), 0, enough);
+        enough
+    }
+}

@@ -1,0 +1,124 @@
+//! How far the machine's wall clock is believed when something is stored by it for ever.
+//!
+//! ```text
+//!   wall   ----+     +----      a jump ahead of what the monotonic clock measured
+//!              |.....|          doubted: the stored mark goes on at the monotonic clock's pace
+//!   believed --------'
+//!                                a jump that lasts becomes the time
+//! ```
+//!
+//! A clock that is wrong before it is first set, or for a moment, must not put the clock's mark years ahead:
+//! after the next start ages would be held to it, and every write be too old. Doubt costs little. While
+//! it lasts the mark may lie behind the times that were read, and if the node then crashes and the jump is
+//! undone, ages are held to the clock that is right; if the jump was real, the wall itself is above the mark.
+//!
+//! A node that starts takes the mark of its earlier run for the last time it believed, so that a clock that is
+//! wrong just after the machine's start is doubted, too. Left out: the clock that ages are held to while running.
+
+use std::time::Duration;
+
+use quoit_ring::{Millis, Time};
+
+use crate::env::Now;
+
+/// How far ahead of the monotonic clock's measure wall time may be found without doubt, in milliseconds: more
+/// than a step that corrects a clock kept in order.
+const JUMP_MS: u64 = 2_000;
+/// How long a jump must last to be believed: longer than a machine takes to set its clock after its start.
+const BELIEVED: Duration = Duration::from_secs(300);
+
+/// The wall clock, held to the monotonic one.
+#[derive(Debug)]
+pub(super) struct Steady {
+    /// What was last believed, and when.
+    last: Option<(Millis, Duration)>,
+    doubted_since: Option<Duration>,
+    /// The earlier run's mark; none if there was no run.
+    mark: Time,
+}
+
+impl Steady {
+    pub(super) const fn new(mark: Time) -> Self {
+        Self {
+            last: None,
+            doubted_since: None,
+            mark,
+        }
+    }
+
+    /// Wall time as far as it is believed.
+    pub(super) fn believe(&mut self, now: Now) -> Millis {
+        let (last, then) = self.last.unwrap_or_else(|| self.first(now));
+        let passed = u64::try_from(now.mono.saturating_sub(then).as_millis()).unwrap_or(u64::MAX);
+        let measured = last.0.saturating_add(passed);
+        let jumped = now.wall.0 > measured.saturating_add(JUMP_MS);
+        let since = *self.doubted_since.get_or_insert(now.mono);
+        if jumped && now.mono.saturating_sub(since) < BELIEVED {
+            self.last = Some((last, then));
+            return Millis(measured);
+        }
+        self.doubted_since = None;
+        self.last = Some((now.wall, now.mono));
+        now.wall
+    }
+
+    const fn first(&self, now: Now) -> (Millis, Duration) {
+        let mark = self.mark.millis();
+        let believed = if mark.0 == 0 { now.wall } else { mark };
+        (believed, now.mono)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YEAR: u64 = 365 * 86_400_000;
+
+    fn at(wall: u64, mono_s: u64) -> Now {
+        Now {
+            wall: Millis(wall),
+            mono: Duration::from_secs(mono_s),
+        }
+    }
+
+    #[test]
+    fn a_clock_that_keeps_pace_is_believed() {
+        let mut steady = Steady::new(Time::ZERO);
+        for (wall, mono) in [(5_000, 1), (6_000, 2), (9_000, 3), (8_000, 4)] {
+            assert_eq!(steady.believe(at(wall, mono)), Millis(wall));
+        }
+    }
+
+    #[test]
+    fn a_short_jump_ahead_leaves_no_trace() {
+        let mut steady = Steady::new(Time::ZERO);
+        steady.believe(at(5_000, 1));
+        assert_eq!(steady.believe(at(YEAR, 2)), Millis(6_000));
+        assert_eq!(steady.believe(at(YEAR + 60_000, 62)), Millis(66_000));
+        assert_eq!(steady.believe(at(67_000, 63)), Millis(67_000));
+        assert_eq!(
+            steady.believe(at(YEAR, 300)),
+            Millis(304_000),
+            "doubted anew"
+        );
+    }
+
+    #[test]
+    fn a_jump_that_lasts_becomes_the_time() {
+        let mut steady = Steady::new(Time::ZERO);
+        steady.believe(at(5_000, 1));
+        for second in 2..302 {
+            assert!(steady.believe(at(YEAR + second * 1_000, second)) < Millis(400_000));
+        }
+        let lasting = YEAR + 302_000;
+        assert_eq!(steady.believe(at(lasting, 302)), Millis(lasting));
+    }
+
+    #[test]
+    fn a_wrong_clock_at_the_start_is_held_to_the_earlier_run() {
+        let mut steady = Steady::new(Time::at(Millis(50_000)));
+        assert_eq!(steady.believe(at(YEAR, 1)), Millis(50_000));
+        assert_eq!(steady.believe(at(51_000, 2)), Millis(51_000));
+    }
+}

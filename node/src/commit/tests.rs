@@ -1,0 +1,125 @@
+//! What a batch does, seen from outside the committer.
+//!
+//! `rules` holds the outcomes, `stored` what is in the engine after them and what a failing one does,
+//! `random` the properties: whatever is written, the sums and the entries are those of the records.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quoit_ring::wire::{Response, decode_record};
+use quoit_ring::{Delta, Dot, Millis, Record, Seen, Time};
+
+use super::*;
+use crate::engine::layout::{META_CLOCK, NAMESPACE, record_key};
+use crate::engine::{Engine, Keyspace, MemoryEngine, Snapshot as _};
+use crate::env::Now;
+use crate::testing::{Sink, WALL, at, shared, write};
+
+mod random;
+mod rules;
+mod stored;
+
+/// A committer over an engine in memory, and what it is asked and answers.
+struct World<G> {
+    engine: Arc<G>,
+    shared: Arc<Shared>,
+    committer: Committer<G>,
+    sink: Sink,
+    waiting: Vec<Write<Sink>>,
+}
+
+impl<G: Engine> World<G> {
+    fn over(engine: G) -> Self {
+        let (engine, shared) = (Arc::new(engine), shared(1));
+        let committer = Committer::new(Arc::clone(&engine), Arc::clone(&shared), Time::ZERO);
+        Self {
+            engine,
+            shared,
+            committer,
+            sink: Sink::default(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, key: &str, change: Change) {
+        let id = u64::try_from(self.waiting.len()).unwrap();
+        self.waiting
+            .push(write(id, &self.sink, key, change, at(WALL)));
+    }
+
+    fn put(&mut self, key: &str, delta: Delta) {
+        self.add(key, Change::Put(delta));
+    }
+
+    fn repair(&mut self, key: &str, record: Record) {
+        self.add(key, Change::Repair(record));
+    }
+
+    /// Commits what was added as one batch; the answers in order.
+    fn commit_at(&mut self, now: Now) -> Vec<Response> {
+        let done = self.committer.run(&mut self.waiting, now);
+        assert!(self.waiting.is_empty());
+        let answers = self.sink.answers();
+        assert!(done.is_ok(), "{done:?}");
+        answers.into_iter().map(|(_id, answer)| answer).collect()
+    }
+
+    fn commit(&mut self) -> Vec<Response> {
+        self.commit_at(at(WALL))
+    }
+
+    fn only(&mut self, key: &str, delta: Delta) -> Response {
+        self.put(key, delta);
+        self.commit().pop().unwrap()
+    }
+
+    fn stored(&self, key: &str) -> Option<Record> {
+        let bytes = self
+            .engine
+            .get(Keyspace::Records, &record_key(NAMESPACE, key.as_bytes()));
+        bytes.unwrap().map(|bytes| decode_record(&bytes).unwrap())
+    }
+
+    fn keys(&self, keyspace: Keyspace) -> Vec<Bytes> {
+        self.engine
+            .snapshot()
+            .range(keyspace, ..)
+            .map(|entry| entry.unwrap().0)
+            .collect()
+    }
+
+    fn mark(&self) -> Option<u64> {
+        let mark = self.engine.get(Keyspace::Meta, META_CLOCK).unwrap()?;
+        Some(
+            Time(u64::from_be_bytes(mark[..].try_into().unwrap()))
+                .millis()
+                .0,
+        )
+    }
+}
+
+fn world() -> World<MemoryEngine> {
+    World::over(MemoryEngine::new())
+}
+
+fn values(record: &Record) -> Vec<&[u8]> {
+    record
+        .live()
+        .iter()
+        .filter_map(|sibling| sibling.value.as_deref())
+        .collect()
+}
+
+fn delete(dot: Dot) -> Delta {
+    Delta::blind(dot, None)
+}
+
+fn expiring(dot: Dot, value: &str, due: u64) -> Delta {
+    let value = Bytes::copy_from_slice(value.as_bytes());
+    Delta::causal(
+        dot,
+        Time::ZERO,
+        &Seen::default(),
+        Some((value, Some(Millis(due)))),
+    )
+}

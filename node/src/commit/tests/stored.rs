@@ -1,0 +1,250 @@
+//! What is in the engine after a batch, and what happens when the engine fails.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quoit_ring::wire::{Fault, Refusal, Response};
+use quoit_ring::{Actor, Delta, Millis, Record, Seen, Time};
+
+use super::{World, delete, expiring, values, world};
+use crate::commit::{Change, LEAD_MS, fault_of};
+use crate::engine::layout::{META_CLOCK, NAMESPACE, expiry_key, leaf_key, record_key};
+use crate::engine::{Batch, Durability, Engine as _, EngineError, Keyspace};
+use crate::testing::{Failing, Tight, WALL, at, blind, dot, encoded, ring, write};
+
+#[test]
+fn a_put_is_stored_with_its_leaf_entry() {
+    let mut world = world();
+    assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
+    assert_eq!(values(&world.stored("k").unwrap()), [b"v"]);
+    let leaf = ring(1).leaf_bits().leaf_of(ring(1).token_of(b"k"));
+    assert_eq!(
+        world.keys(Keyspace::Leaves),
+        [leaf_key(leaf, NAMESPACE, b"k")]
+    );
+    assert_eq!(world.keys(Keyspace::Expiry), [] as [Bytes; 0]);
+}
+
+#[test]
+fn encoded_records_read_back_from_the_shared_buffer() {
+    let mut world = world();
+    for key in ["a", "b", "c"] {
+        world.put(key, blind(dot(1, WALL), key));
+    }
+    world.commit();
+    for key in ["a", "b", "c"] {
+        let stored = world
+            .engine
+            .get(Keyspace::Records, &record_key(NAMESPACE, key.as_bytes()));
+        assert_eq!(
+            stored.unwrap().unwrap(),
+            encoded(blind(dot(1, WALL), key).record())
+        );
+    }
+}
+
+#[test]
+fn a_refused_write_leaves_nothing_and_its_batch_goes_on() {
+    let mut world = world();
+    world.put("a", blind(dot(1, WALL + 501), "ahead"));
+    world.put("b", blind(dot(1, WALL), "v"));
+    let answers = world.commit();
+    assert!(matches!(
+        answers[0],
+        Response::Refused(Refusal::ClockAhead { .. })
+    ));
+    assert_eq!(answers[1], Response::Joined);
+    assert_eq!(world.stored("a"), None);
+    assert_eq!(world.keys(Keyspace::Leaves).len(), 1);
+}
+
+#[test]
+fn expiry_entries_live_and_die_with_their_siblings() {
+    let mut world = world();
+    let entry = |due| expiry_key(due, NAMESPACE, b"k");
+    world.put("k", expiring(dot(1, WALL), "a", 7_000));
+    world.put("k", expiring(dot(2, WALL), "b", 7_000));
+    world.put("k", expiring(dot(3, WALL), "c", 9_000));
+    world.commit();
+    assert_eq!(world.keys(Keyspace::Expiry), [entry(7_000), entry(9_000)]);
+
+    let one_dies = {
+        let mut seen = Seen::default();
+        seen.add(Actor(1), Time::ZERO, dot(1, WALL).time);
+        Delta::causal(dot(1, WALL + 1), dot(1, WALL).time, &seen, None)
+    };
+    world.only("k", one_dies);
+    assert_eq!(
+        world.keys(Keyspace::Expiry),
+        [entry(7_000), entry(9_000)],
+        "one still needs it"
+    );
+    world.only("k", delete(dot(4, WALL + 2)));
+    assert_eq!(world.keys(Keyspace::Expiry), [] as [Bytes; 0]);
+    assert_eq!(
+        world.keys(Keyspace::Leaves).len(),
+        1,
+        "a tombstone keeps its leaf entry"
+    );
+}
+
+#[test]
+fn an_expired_sibling_in_one_batch_leaves_no_entry_behind() {
+    let mut world = world();
+    world.put("k", expiring(dot(1, WALL), "a", 7_000));
+    world.put("k", delete(dot(2, WALL + 1)));
+    world.commit();
+    assert_eq!(world.keys(Keyspace::Expiry), [] as [Bytes; 0]);
+}
+
+#[test]
+fn a_repair_of_nothing_stores_nothing() {
+    let mut world = world();
+    world.repair("k", Record::default());
+    assert_eq!(world.commit(), [Response::Joined]);
+    assert_eq!(world.stored("k"), None);
+}
+
+#[test]
+fn a_damaged_record_is_an_error_and_not_an_absent_one() {
+    let mut world = world();
+    let mut batch = Batch::new();
+    batch.insert(Keyspace::Records, record_key(NAMESPACE, b"k"), &b"junk"[..]);
+    world.engine.commit(batch, Durability::Fsync).unwrap();
+    world.put("k", blind(dot(1, WALL), "v"));
+    world.put("sound", blind(dot(1, WALL), "v"));
+    let answers = world.commit();
+    assert_eq!(
+        answers[0],
+        Response::Refused(Refusal::Storage(Fault::Corrupt))
+    );
+    assert_eq!(answers[1], Response::Joined);
+    let kept = world
+        .engine
+        .get(Keyspace::Records, &record_key(NAMESPACE, b"k"))
+        .unwrap();
+    assert_eq!(kept.as_deref(), Some(&b"junk"[..]));
+}
+
+#[test]
+fn the_clocks_mark_is_stored_ahead_of_use_and_not_with_every_batch() {
+    let mut world = world();
+    world.only("k", blind(dot(1, WALL + 400), "v"));
+    assert_eq!(world.mark(), Some(WALL + 400 + LEAD_MS));
+    world.put("k", blind(dot(1, WALL + 500), "v"));
+    world.commit_at(at(WALL + 500));
+    assert_eq!(
+        world.mark(),
+        Some(WALL + 400 + LEAD_MS),
+        "far enough ahead still"
+    );
+    world.committer.idle(at(WALL + 2_000)).unwrap();
+    assert_eq!(world.mark(), Some(WALL + 2_000 + LEAD_MS));
+    let World {
+        engine, committer, ..
+    } = world;
+    committer.finish(at(WALL + 2_100)).unwrap();
+    let mark = engine.get(Keyspace::Meta, META_CLOCK).unwrap().unwrap();
+    let mark = Time(u64::from_be_bytes(mark[..].try_into().unwrap()));
+    assert_eq!(
+        mark,
+        Time::at(Millis(WALL + 2_000 + LEAD_MS)),
+        "a stop in order does not lower it"
+    );
+}
+
+#[test]
+fn a_short_jump_of_the_wall_clock_does_not_move_the_clocks_mark() {
+    let mut world = world();
+    world.only("k", blind(dot(1, WALL), "v"));
+    let mark = world.mark();
+    let mut wrong = at(WALL + 1_000);
+    wrong.wall.0 += 10 * 365 * 86_400_000;
+    world.committer.idle(wrong).unwrap();
+    world.put("k", blind(dot(1, wrong.wall.0), "from a wrong clock"));
+    assert_eq!(world.commit_at(wrong), [Response::Joined]);
+    assert_eq!(world.mark(), mark);
+    let World {
+        engine, committer, ..
+    } = world;
+    wrong.mono += std::time::Duration::from_secs(10);
+    committer.finish(wrong).unwrap();
+    let stored = engine.get(Keyspace::Meta, META_CLOCK).unwrap().unwrap();
+    let stored = Time(u64::from_be_bytes(stored[..].try_into().unwrap()));
+    assert!(
+        stored.millis() <= Millis(WALL + 11_500),
+        "{stored:?}: no stop makes it last"
+    );
+}
+
+#[test]
+fn a_failed_commit_is_told_to_every_write_in_it_and_moves_nothing() {
+    let mut world = World::over(Failing::with(|| EngineError::NoSpace {
+        doing: "testing",
+        source: Arc::new(io::ErrorKind::StorageFull.into()),
+    }));
+    world.put("a", blind(dot(1, WALL + 100), "v"));
+    world.put("b", blind(dot(1, WALL + 501), "ahead"));
+    world.repair("c", blind(dot(1, WALL), "v").into_record());
+    let done = world.committer.run(&mut world.waiting, at(WALL));
+    assert!(matches!(done, Err(EngineError::NoSpace { .. })), "{done:?}");
+    let answers = world.sink.answers();
+    let lost = Response::Refused(Refusal::Storage(Fault::NoSpace));
+    assert_eq!(answers[0].1, lost);
+    assert!(matches!(
+        answers[1].1,
+        Response::Refused(Refusal::ClockAhead { .. })
+    ));
+    assert_eq!(answers[2].1, lost);
+    assert_eq!(
+        world.shared.told(at(WALL)),
+        Time::at(Millis(WALL)),
+        "the clock stays"
+    );
+}
+
+#[test]
+fn writes_are_refused_by_name_while_the_disk_is_full_and_taken_again_once_there_is_room() {
+    let mut world = World::over(Tight::default());
+    assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
+    world.engine.set_full(true);
+    let full = Response::Refused(Refusal::Storage(Fault::NoSpace));
+    for second in 1..4 {
+        let now = at(WALL + second * 1_000);
+        world.committer.idle(now).unwrap();
+        let change = Change::Put(blind(dot(2, now.wall.0), "w"));
+        world.waiting.push(write(1, &world.sink, "k", change, now));
+        assert_eq!(world.commit_at(now).first(), Some(&full));
+        assert_eq!(values(&world.stored("k").unwrap()), [b"v"], "reads go on");
+    }
+    world.engine.set_full(false);
+    let now = at(WALL + 4_500);
+    let change = Change::Put(blind(dot(2, now.wall.0), "w"));
+    world.waiting.push(write(1, &world.sink, "k", change, now));
+    assert_eq!(world.commit_at(now), [Response::Joined]);
+    assert_eq!(values(&world.stored("k").unwrap()), [b"w"]);
+}
+
+#[test]
+fn many_bytes_within_a_second_do_not_outrun_the_look_at_the_disk() {
+    let mut world = World::over(Tight::default());
+    assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
+    world.engine.set_full(true);
+    world.put("k", blind(dot(2, WALL), "w"));
+    world.waiting[0].bytes = 4 << 20;
+    let full = Response::Refused(Refusal::Storage(Fault::NoSpace));
+    assert_eq!(world.commit(), [full]);
+}
+
+#[test]
+fn an_engine_that_stopped_for_want_of_space_says_so_ever_after() {
+    let full = EngineError::NoSpace {
+        doing: "testing",
+        source: Arc::new(io::ErrorKind::StorageFull.into()),
+    };
+    let cause = Some(Arc::new(full));
+    assert_eq!(fault_of(&EngineError::Poisoned { cause }), Fault::NoSpace);
+    let unknown = EngineError::Poisoned { cause: None };
+    assert_eq!(fault_of(&unknown), Fault::Failed);
+}

@@ -1,0 +1,349 @@
+//! A node's configuration: one TOML file, every key with its unit, range, default and reason.
+//!
+//! ```text
+//! node.toml  --parse-->  every key known, every type right  --check-->  every value in its range
+//! ```
+//!
+//! A key that is not known is refused, since a misspelt limit that silently keeps its default is worse
+//! than a node that does not start. Relative paths count from the folder of the file, so a folder with
+//! a cluster in it can be moved. What every member must share (N, the token key, the addresses of the
+//! members) is not here: it is in the cluster map.
+//!
+//! The number of network threads is no key: a node runs one.
+
+mod error;
+mod size;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use self::error::ConfigError;
+
+/// Everything a node is told at its start. Field by field the keys of the file.
+///
+/// ```
+/// # use std::path::Path;
+/// # use quoit_node::config::{Config, Durability};
+/// let text = r#"
+///     data = "data"
+///     listen = "127.0.0.1:7440"
+///     memory = "512MiB"
+///     [tls]
+///     ca = "ca.pem"
+///     certificate = "node.pem"
+///     key = "node.key"
+/// "#;
+/// let config = Config::parse(text, Path::new("/etc/quoit"))?;
+/// assert_eq!(config.tls.ca, Path::new("/etc/quoit/ca.pem"));
+/// assert_eq!(config.memory, 512 << 20);
+/// assert_eq!(config.durability, Durability::Fsync);
+/// # Ok::<(), quoit_node::config::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The node's data directory; created at the first start, used by one node at a time. Required.
+    pub data: PathBuf,
+
+    /// The UDP address to serve at, `ip:port`. Required. Port 0 takes any free one, which suits tests
+    /// only: the cluster map must name the port that the node really has.
+    pub listen: SocketAddr,
+
+    /// The first cluster map, as `quoit cluster init` wrote it. Read when the data directory is new
+    /// and only then; from there on the map that the node has stored is the truth.
+    #[serde(default)]
+    pub map: Option<PathBuf>,
+
+    /// The node's certificate, its key, and the authority it trusts. Required.
+    pub tls: TlsFiles,
+
+    /// What an acknowledged write survives. Default `"fsync"`.
+    #[serde(default)]
+    pub durability: Durability,
+
+    /// Bytes of memory for memtables, cache and Merkle tree together, 64 MiB to 1 TiB; default
+    /// 256 MiB. More means fewer reads from disk; less is what a small machine has. Connections and
+    /// the write queue come on top, each with its own bound.
+    #[serde(default = "default_memory", deserialize_with = "size::bytes")]
+    pub memory: u64,
+
+    /// Longest value in bytes, 1 KiB to 16 MiB; default 1 MiB. One value is held in memory whole, on
+    /// both sides, so a store of larger things should cut them up. Set it alike on all members:
+    /// a write needs W of them to take it.
+    #[serde(
+        default = "default_max_value_bytes",
+        deserialize_with = "size::memory_bytes"
+    )]
+    pub max_value_bytes: usize,
+
+    /// Most siblings of one key, 1 to 1,024; default 64. A put that would pass it is refused, so that
+    /// an application that never merges hears of it; 64 concurrent writers of one key are beyond any
+    /// sensible use. Repairs are never refused.
+    #[serde(default = "default_max_siblings")]
+    pub max_siblings: usize,
+
+    /// Most bytes of one record (all siblings and what they have seen), at least `max_value_bytes`
+    /// plus 64 KiB and at most 64 MiB plus 64 KiB; default 4 × `max_value_bytes` + 64 KiB: four
+    /// concurrent writers of the longest values, and dozens of small ones, fit. Read
+    /// [`Config::record_bytes`] for the value in force.
+    #[serde(default, deserialize_with = "size::optional")]
+    pub max_record_bytes: Option<usize>,
+
+    /// Milliseconds after which a write still under way is refused, 1,000 to 3,600,000; default
+    /// 60,000. Must be well over the clients' deadline (5 s by default), or slow writes fail; the
+    /// longer it is, the later tombstones can be dropped. Set it alike on all members.
+    #[serde(default = "default_max_write_age_ms")]
+    pub max_write_age_ms: u64,
+
+    /// Milliseconds that a write's stamp may be ahead of this node's clock, 1 to 60,000; default 500.
+    /// Clocks kept by NTP are within a few; a larger bound lets a client with a wrong clock win over
+    /// later writes for longer, a smaller one refuses writers whose clocks are merely poor.
+    #[serde(default = "default_max_clock_drift_ms")]
+    pub max_clock_drift_ms: u64,
+
+    /// Most connections at a time, 1 to 65,536; default 512. A client keeps one connection per node,
+    /// whatever its load, and each may cost up to about 8 MiB while its peer misbehaves. Further
+    /// connections are refused.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: usize,
+
+    /// How much may wait for the disk before the node refuses writes.
+    #[serde(default)]
+    pub write_queue: WriteQueue,
+
+    /// Milliseconds that requests under way may take to finish once the node is told to stop, 0 to
+    /// 600,000; default 10,000: twice the clients' default deadline, so nothing still wanted is cut
+    /// off. 0 cuts at once.
+    #[serde(default = "default_drain_ms")]
+    pub drain_ms: u64,
+}
+
+/// Where the node's TLS material lies; all PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate of the cluster's authority: who signed every caller that is let in.
+    pub ca: PathBuf,
+    /// The node's certificate; it holds the node's identity.
+    pub certificate: PathBuf,
+    /// The private key of the certificate, readable by the node alone.
+    pub key: PathBuf,
+}
+
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// On the disk before the acknowledgement: survives a power loss. Writes that arrive together
+    /// share one sync.
+    #[default]
+    Fsync,
+    /// Handed to the operating system before the acknowledgement: survives the end of the process,
+    /// not a power loss; several times the writes per second on a slow disk.
+    Buffered,
+}
+
+impl From<Durability> for quoit_ring::wire::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Fsync => Self::Fsync,
+            Durability::Buffered => Self::Buffered,
+        }
+    }
+}
+
+/// The bounds of the queue of writes that wait for the disk; a write that does not fit is refused as
+/// overloaded, and the client takes it elsewhere or tries again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WriteQueue {
+    /// Most waiting writes, 1 to 1,048,576; default 8,192: some tens of milliseconds of work for one
+    /// disk, beyond which waiting is worse than being told.
+    pub requests: usize,
+    /// Most bytes of waiting writes, at least `max_value_bytes` plus 64 KiB and at most 4 GiB; default
+    /// 32 MiB.
+    #[serde(deserialize_with = "size::memory_bytes")]
+    pub bytes: usize,
+}
+
+impl Default for WriteQueue {
+    fn default() -> Self {
+        Self {
+            requests: 8192,
+            bytes: 32 * MIB,
+        }
+    }
+}
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+/// What a record needs beside its values: dots, hashes, expiries and what has been seen.
+const RECORD_OVERHEAD: usize = 64 * KIB;
+/// Least memory that any configuration allows, in bytes.
+pub const MIN_MEMORY: u64 = 64 << 20;
+/// Most memory that any configuration allows, in bytes.
+pub const MAX_MEMORY: u64 = 1 << 40;
+/// Longest value that any configuration allows.
+pub const MAX_VALUE_BYTES: usize = 16 * MIB;
+/// Largest record that any configuration allows.
+pub const MAX_RECORD_BYTES: usize = 64 * MIB + RECORD_OVERHEAD;
+
+const fn default_memory() -> u64 {
+    256 << 20
+}
+const fn default_max_value_bytes() -> usize {
+    MIB
+}
+const fn default_max_siblings() -> usize {
+    64
+}
+const fn default_max_write_age_ms() -> u64 {
+    60_000
+}
+const fn default_max_clock_drift_ms() -> u64 {
+    500
+}
+const fn default_max_connections() -> usize {
+    512
+}
+const fn default_drain_ms() -> u64 {
+    10_000
+}
+
+impl Config {
+    /// A configuration with every default.
+    #[must_use]
+    pub fn new(data: PathBuf, listen: SocketAddr, tls: TlsFiles) -> Self {
+        Self {
+            data,
+            listen,
+            map: None,
+            tls,
+            durability: Durability::default(),
+            memory: default_memory(),
+            max_value_bytes: default_max_value_bytes(),
+            max_siblings: default_max_siblings(),
+            max_record_bytes: None,
+            max_write_age_ms: default_max_write_age_ms(),
+            max_clock_drift_ms: default_max_clock_drift_ms(),
+            max_connections: default_max_connections(),
+            write_queue: WriteQueue::default(),
+            drain_ms: default_drain_ms(),
+        }
+    }
+
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the line, or the key and its range.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::read(&text, path)
+    }
+
+    /// Reads and checks a configuration whose relative paths count from `folder`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the line, or the key and its range.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        Self::read(text, &folder.join("node.toml"))
+    }
+
+    fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|source| ConfigError::Malformed {
+            path: path.to_owned(),
+            source,
+        })?;
+        config.resolve(path.parent().unwrap_or_else(|| Path::new("")));
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Makes relative paths count from `folder`.
+    fn resolve(&mut self, folder: &Path) {
+        let tls = &mut self.tls;
+        let always = [
+            &mut self.data,
+            &mut tls.ca,
+            &mut tls.certificate,
+            &mut tls.key,
+        ];
+        for path in always.into_iter().chain(self.map.as_mut()) {
+            *path = folder.join(&*path);
+        }
+    }
+
+    /// Checks that every value is in its range; a configuration made by code should be, too.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for the first value that is not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let record = self.max_value_bytes.saturating_add(RECORD_OVERHEAD);
+        range("memory", self.memory, MIN_MEMORY, MAX_MEMORY)?;
+        range(
+            "max_value_bytes",
+            self.max_value_bytes,
+            KIB,
+            MAX_VALUE_BYTES,
+        )?;
+        range("max_siblings", self.max_siblings, 1, 1024)?;
+        range(
+            "max_record_bytes",
+            self.record_bytes(),
+            record,
+            MAX_RECORD_BYTES,
+        )?;
+        range("max_write_age_ms", self.max_write_age_ms, 1_000, 3_600_000)?;
+        range("max_clock_drift_ms", self.max_clock_drift_ms, 1, 60_000)?;
+        range("max_connections", self.max_connections, 1, 65_536)?;
+        range(
+            "write_queue.requests",
+            self.write_queue.requests,
+            1,
+            1 << 20,
+        )?;
+        range(
+            "write_queue.bytes",
+            self.write_queue.bytes,
+            record,
+            4096 * MIB,
+        )?;
+        range("drain_ms", self.drain_ms, 0, 600_000)
+    }
+
+    /// The most bytes of a record in force: `max_record_bytes` or its default.
+    #[must_use]
+    pub fn record_bytes(&self) -> usize {
+        self.max_record_bytes.unwrap_or_else(|| {
+            self.max_value_bytes
+                .saturating_mul(4)
+                .saturating_add(RECORD_OVERHEAD)
+        })
+    }
+}
+
+/// Refuses a `value` outside `min` to `max`.
+fn range<T>(key: &'static str, value: T, min: T, max: T) -> Result<(), ConfigError>
+where
+    T: TryInto<u64> + PartialOrd + Copy,
+{
+    if value >= min && value <= max {
+        return Ok(());
+    }
+    // A usize that does not fit 64 bits does not exist on any target; saturating keeps this total.
+    let [value, min, max] = [value, min, max].map(|n| n.try_into().unwrap_or(u64::MAX));
+    Err(ConfigError::OutOfRange {
+        key,
+        value,
+        min,
+        max,
+    })
+}
+
+#[cfg(test)]
+mod tests;

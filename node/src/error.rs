@@ -1,0 +1,149 @@
+//! Why a node does not start, or did not stop in order. Each sentence says what an operator can do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use quoit_ring::placement::RingError;
+use quoit_ring::wire::DecodeError;
+use quoit_ring::{ClusterId, NodeId};
+
+use crate::config::ConfigError;
+use crate::engine::EngineError;
+use crate::identity::IdentityError;
+use crate::provision::MapError;
+use crate::tls::TlsError;
+
+/// Why a node did not start. Nothing is left running when it is returned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is out of its range.
+    #[error("the configuration cannot be used")]
+    Config(#[from] ConfigError),
+    /// The certificates cannot be used.
+    #[error("the node cannot prove who it is")]
+    Tls(#[from] TlsError),
+    /// The data directory cannot be used.
+    #[error("the data directory cannot be used")]
+    Identity(#[from] IdentityError),
+    /// The first map cannot be used.
+    #[error("the cluster map cannot be used")]
+    Map(#[from] MapError),
+    /// The engine cannot be opened.
+    #[error("the store in {} cannot be opened", path.display())]
+    Engine {
+        /// The store's directory.
+        path: PathBuf,
+        /// Why not.
+        source: EngineError,
+    },
+    /// The node has run on this data directory, and what it stored is gone, in whole or in part.
+    #[error("what this node has promised to keep is gone from {}: mount the disk that holds it, or replace the node by one with a new identity", path.display())]
+    StoreGone {
+        /// Where the store should be.
+        path: PathBuf,
+    },
+    /// The store was made in another data directory.
+    #[error("the store in {} belongs to another data directory: mount the one that belongs to this identity", path.display())]
+    OtherStore {
+        /// The store's directory.
+        path: PathBuf,
+    },
+    /// No map is stored, and none was given.
+    #[error("this node has not stored a cluster map yet; set `map` to the cluster's first map")]
+    NoMap,
+    /// The map that is stored cannot be read.
+    #[error("the stored cluster map is damaged; replace this node by a new one")]
+    StoredMap(#[source] DecodeError),
+    /// The map makes no ring.
+    #[error("the cluster map makes no ring; make it anew with `quoit cluster init`")]
+    Ring(#[from] RingError),
+    /// The node is not a member.
+    #[error(
+        "node {node} is no member of cluster {cluster}; use the certificate of a member, or a map that names this node"
+    )]
+    NotAMember {
+        /// The node in the certificate.
+        node: NodeId,
+        /// The cluster of the map.
+        cluster: ClusterId,
+    },
+    /// The clock of the earlier run is far ahead of this machine's: every write would be too old.
+    #[error(
+        "this machine's clock is {behind:?} behind a time that this node has promised never to go back from, {allowed:?} are allowed: set the clock; if it is right and was wrong before, wait until it gets there, or replace the node by one with a new identity"
+    )]
+    ClockBehind {
+        /// By how much.
+        behind: Duration,
+        /// How much would be let pass.
+        allowed: Duration,
+    },
+    /// The address is taken.
+    #[error("{address} is in use; stop whoever serves there, or change `listen`")]
+    PortInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be served at.
+    #[error("cannot serve at {address}; check that `listen` is an address of this machine")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gave no thread.
+    #[error("the system gave no thread; check its limits")]
+    Thread(#[source] io::Error),
+}
+
+/// Why a node did not stop in order. It is stopped all the same, and the next start sees a crash.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// The engine failed, now or earlier.
+    #[error("the node's storage failed")]
+    Storage(#[from] EngineError),
+    /// That the node stopped in order could not be recorded.
+    #[error("the clean stop could not be recorded")]
+    Identity(#[from] IdentityError),
+    /// Writes under way did not finish in time; those that were not answered may or may not be stored.
+    #[error("the disk took longer than the grace allows; what was not acknowledged may be missing")]
+    Overran,
+}
+
+/// Why a node process ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The configuration could not be read.
+    #[error("the configuration cannot be used")]
+    Config(#[from] ConfigError),
+    /// The node did not start.
+    #[error("the node did not start")]
+    Start(#[from] StartError),
+    /// The storage failed while the node was serving.
+    #[error("the node's storage failed; see above, and restart it")]
+    Storage(#[source] EngineError),
+    /// The node did not stop in order.
+    #[error("the node did not stop in order")]
+    Stop(#[from] StopError),
+    /// The system would not tell of signals.
+    #[error("the system tells no signals")]
+    Signals(#[source] io::Error),
+}
+
+impl RunError {
+    /// What a process that ends by this error returns: 2 if the node never served and will not until
+    /// somebody changes something, 1 if it failed while serving and may be started again.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Start(_) => ExitCode::from(2),
+            Self::Storage(_) | Self::Stop(_) | Self::Signals(_) => ExitCode::FAILURE,
+        }
+    }
+}

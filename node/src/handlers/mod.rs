@@ -1,0 +1,345 @@
+//! Requests: what a replica answers. One request, one file.
+//!
+//! ```text
+//!   frame --decode--> may the caller? in time? --> get, map, status, sums ----------> answer now
+//!                                              '-> put, repair --> gathered --submit--> answer after the commit
+//! ```
+//!
+//! A [`Session`] is one caller's view of the [`Replica`]: who it is, where its answers go, and the writes
+//! gathered since the last [`Session::submit`]. A driver feeds it every frame that one read brought and then
+//! submits once, so that one wake-up of the committer serves them all.
+//!
+//! What is checked here needs no look at what is stored; the rest is checked where the write is joined.
+//! Nothing here waits, reads a clock or starts anything: time comes in, effects go through
+//! [`Env`].
+//!
+//! Invariant: every frame that decodes is answered exactly once.
+
+mod get;
+mod map;
+mod put;
+mod repair;
+mod status;
+mod sums;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quoit_ring::role::Role;
+use quoit_ring::wire::{
+    DecodeError, MAX_KEY, Refusal, Request, RequestFrame, Response, ResponseFrame,
+};
+use quoit_ring::{Epoch, Leaf};
+
+use crate::commit::{Change, Shared, Write};
+use crate::engine::Engine;
+use crate::env::{Env, Now, Rejected, Reply};
+
+/// A node's answering half; the other is the [`Committer`](crate::commit::Committer).
+///
+/// A world of one node, in memory, in which a write is committed when the caller says so:
+///
+/// ```
+/// # use std::sync::{Arc, Mutex};
+/// # use bytes::BytesMut;
+/// # use quoit_node::commit::{Committer, Limits, Shared, Write};
+/// # use quoit_node::config::{Config, TlsFiles};
+/// # use quoit_node::engine::MemoryEngine;
+/// # use quoit_node::env::{Env, Now, Rejected, Reply};
+/// # use quoit_node::handlers::{Replica, Session};
+/// # use quoit_ring::placement::{Newcomer, Ring, grow};
+/// # use quoit_ring::role::Role;
+/// # use quoit_ring::wire::*;
+/// # use quoit_ring::*;
+/// #[derive(Clone, Default)]
+/// struct Answers(Arc<Mutex<Vec<ResponseFrame>>>);
+/// impl Reply for Answers {
+///     fn send(&self, answer: &ResponseFrame) {
+///         self.0.lock().unwrap().push(answer.clone());
+///     }
+///     fn flush(&self) {}
+/// }
+///
+/// #[derive(Clone, Default)]
+/// struct World(Arc<Mutex<Vec<Write<Answers>>>>);
+/// impl Env for World {
+///     type Reply = Answers;
+///     fn now(&self) -> Now {
+///         Now { wall: Millis(1_000_000), ..Now::default() }
+///     }
+///     fn submit(&self, writes: &mut Vec<Write<Answers>>) -> Result<(), Rejected> {
+///         self.0.lock().unwrap().append(writes);
+///         Ok(())
+///     }
+///     fn queued_writes(&self) -> u32 {
+///         0
+///     }
+/// }
+///
+/// # let newcomer = Newcomer {
+/// #     id: NodeId(1), name: "n".into(), address: "h:1".into(), zone: "z".into(), weight: 100,
+/// # };
+/// # let empty = ClusterMap {
+/// #     cluster: ClusterId(1), epoch: Epoch(1), token_key: TokenKey([0; 16]),
+/// #     leaf_bits: LeafBits::new(12).unwrap(), replication: 1, members: vec![],
+/// # };
+/// # let ring = Ring::new(&grow(empty, [newcomer], 1)?)?;
+/// # let tls = TlsFiles { ca: "".into(), certificate: "".into(), key: "".into() };
+/// # let config = Config::new("".into(), "127.0.0.1:0".parse()?, tls);
+/// # let settings = (Limits::from(&config), Durability::Fsync);
+/// # let shared = Arc::new(Shared::new(NodeId(1), ring, MerkleKey([0; 16]), Time::ZERO, settings));
+/// let (engine, world, answers) = (Arc::new(MemoryEngine::new()), World::default(), Answers::default());
+/// let replica = Replica::new(world.clone(), Arc::clone(&engine), Arc::clone(&shared));
+/// let mut session = Session::new(Arc::new(replica), Role::Client, answers.clone());
+/// let mut committer = Committer::new(engine, shared, Time::ZERO);
+///
+/// let now = world.now();
+/// let delta = Delta::blind(Dot { time: Time::at(now.wall), actor: Actor(7) }, Some(("v".into(), None)));
+/// let mut record = BytesMut::new();
+/// encode_record(delta.record(), &mut record);
+/// let request = Request::Put { key: "k".into(), dot: delta.dot(), record: record.freeze() };
+/// let mut frame = BytesMut::new();
+/// RequestFrame { id: 1, epoch: Epoch(1), budget_ms: 5_000, request }.encode(&mut frame);
+///
+/// session.handle(frame.split_off(4).freeze(), now)?;
+/// session.submit(now);
+/// assert!(answers.0.lock().unwrap().is_empty(), "not before its commit");
+/// committer.run(&mut world.0.lock().unwrap(), now)?;
+/// assert_eq!(answers.0.lock().unwrap()[0].response, Response::Joined);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Replica<E, G> {
+    env: E,
+    engine: Arc<G>,
+    shared: Arc<Shared>,
+}
+
+impl<E, G> fmt::Debug for Replica<E, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica")
+            .field("node", &self.shared.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a request comes to.
+enum Step {
+    /// This answer, now.
+    Answer(Response),
+    /// A write, to be answered after its commit.
+    Join {
+        key: Bytes,
+        leaf: Leaf,
+        change: Change,
+        bytes: usize,
+    },
+}
+
+impl<E: Env, G: Engine> Replica<E, G> {
+    /// A replica over `engine`; `shared` is the same that its committer has.
+    #[must_use]
+    pub const fn new(env: E, engine: Arc<G>, shared: Arc<Shared>) -> Self {
+        Self {
+            env,
+            engine,
+            shared,
+        }
+    }
+
+    /// The world it lives in.
+    #[must_use]
+    pub const fn env(&self) -> &E {
+        &self.env
+    }
+
+    /// What it shares with its committer.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn step(&self, caller: Role, frame: RequestFrame, now: Now) -> Result<Step, Refusal> {
+        if !caller.may(frame.request.privilege()) {
+            return Err(Refusal::Forbidden);
+        }
+        if frame.budget_ms == 0 {
+            return Err(Refusal::Expired);
+        }
+        let epoch = frame.epoch;
+        let answer = match frame.request {
+            Request::Map => map::answer(&self.shared),
+            Request::Status => status::answer(&self.shared, self.env.queued_writes(), now),
+            Request::Get { key, digest } => {
+                self.locate(&key, epoch)?;
+                get::answer(&*self.engine, &key, digest)?
+            }
+            Request::Put { key, dot, record } => {
+                let leaf = self.locate(&key, epoch)?;
+                let bytes = key.len() + record.len();
+                let change = put::read(dot, &record, &self.shared.limits)?;
+                return Ok(Step::Join {
+                    key,
+                    leaf,
+                    change,
+                    bytes,
+                });
+            }
+            Request::Repair { key, record } => {
+                let leaf = self.locate(&key, epoch)?;
+                let bytes = key.len() + record.len();
+                let change = repair::read(&record)?;
+                return Ok(Step::Join {
+                    key,
+                    leaf,
+                    change,
+                    bytes,
+                });
+            }
+            Request::Sums { level, index } => {
+                self.current(epoch)?;
+                sums::answer(&self.shared.sums, level, index)?
+            }
+            // Asked for by a newer build; this one has nothing to say to it.
+            _ => return Err(Refusal::NotReady),
+        };
+        Ok(Step::Answer(answer))
+    }
+
+    /// Where `key` falls, if this node serves it.
+    fn locate(&self, key: &[u8], epoch: Epoch) -> Result<Leaf, Refusal> {
+        if key.is_empty() || key.len() > MAX_KEY {
+            return Err(Refusal::BadKey {
+                bytes: u64::try_from(key.len()).unwrap_or(u64::MAX),
+            });
+        }
+        if self.shared.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        self.current(epoch)?;
+        let ring = &self.shared.ring;
+        let leaf = ring.leaf_bits().leaf_of(ring.token_of(key));
+        if ring.owns(self.shared.node, leaf) {
+            Ok(leaf)
+        } else {
+            Err(Refusal::NotReplica)
+        }
+    }
+
+    /// Refuses a caller whose ring is older than this node's.
+    fn current(&self, epoch: Epoch) -> Result<(), Refusal> {
+        if epoch < self.shared.ring.epoch() {
+            Err(Refusal::OldEpoch)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// One caller of a [`Replica`].
+pub struct Session<E: Env, G> {
+    replica: Arc<Replica<E, G>>,
+    caller: Role,
+    reply: E::Reply,
+    writes: Vec<Write<E::Reply>>,
+}
+
+impl<E: Env, G> fmt::Debug for Session<E, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Env, G: Engine> Session<E, G> {
+    /// A session for a caller whose role was verified; its answers go to `reply`.
+    #[must_use]
+    pub const fn new(replica: Arc<Replica<E, G>>, caller: Role, reply: E::Reply) -> Self {
+        Self {
+            replica,
+            caller,
+            reply,
+            writes: Vec::new(),
+        }
+    }
+
+    /// The replica it talks to.
+    #[must_use]
+    pub fn replica(&self) -> &Replica<E, G> {
+        &self.replica
+    }
+
+    /// Takes one frame (without its length field): answers it, or gathers its write.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is not a request: the caller speaks another language, and is best left.
+    pub fn handle(&mut self, frame: Bytes, now: Now) -> Result<(), DecodeError> {
+        let frame = RequestFrame::decode(frame)?;
+        let (id, budget) = (frame.id, Duration::from_millis(u64::from(frame.budget_ms)));
+        let response = match self.replica.step(self.caller, frame, now) {
+            Ok(Step::Answer(response)) => response,
+            Err(refusal) => Response::Refused(refusal),
+            Ok(Step::Join {
+                key,
+                leaf,
+                change,
+                bytes,
+            }) => {
+                let (arrived, deadline) = (now.mono, now.mono + budget);
+                let reply = self.reply.clone();
+                self.writes.push(Write {
+                    id,
+                    reply,
+                    key,
+                    leaf,
+                    change,
+                    bytes,
+                    arrived,
+                    deadline,
+                });
+                return Ok(());
+            }
+        };
+        self.send(id, response, now);
+        Ok(())
+    }
+
+    /// Refuses a request of which no more than its id was read.
+    pub(crate) fn refuse(&self, id: u64, refusal: Refusal, now: Now) {
+        self.send(id, Response::Refused(refusal), now);
+    }
+
+    /// Hands the gathered writes over to the committer, refuses those that it does not take, and lets all
+    /// answers so far go out.
+    pub fn submit(&mut self, now: Now) {
+        if !self.writes.is_empty()
+            && let Err(rejected) = self.replica.env.submit(&mut self.writes)
+        {
+            let refusal = match rejected {
+                Rejected::Overloaded { queue_ms } => Refusal::Overloaded { queue_ms },
+                Rejected::Closed => Refusal::Draining,
+            };
+            let mut refused = std::mem::take(&mut self.writes);
+            for write in refused.drain(..) {
+                self.send(write.id, Response::Refused(refusal), now);
+            }
+            self.writes = refused;
+        }
+        self.reply.flush();
+    }
+
+    fn send(&self, id: u64, response: Response, now: Now) {
+        let shared = &self.replica.shared;
+        let (epoch, clock) = (shared.ring.epoch(), shared.told(now));
+        self.reply.send(&ResponseFrame {
+            id,
+            epoch,
+            clock,
+            response,
+        });
+    }
+}

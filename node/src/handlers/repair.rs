@@ -1,0 +1,31 @@
+//! Repair: what other replicas hold already.
+//!
+//! Its dots are as old as they are, and it is never refused for its size: what a quorum holds must be able to
+//! reach every replica. It must be whole, though. A record without its values would be stored without them,
+//! and one whose bytes were damaged on the way would spread the damage.
+
+use bytes::Bytes;
+use quoit_ring::wire::{Refusal, decode_record};
+use quoit_ring::{Sibling, content_hash};
+
+use crate::commit::Change;
+
+/// Reads a record that another replica holds.
+///
+/// # Errors
+/// [`Refusal::BadRecord`] if it is junk, lacks a value, or holds one that does not fit its hash.
+pub(super) fn read(record: &Bytes) -> Result<Change, Refusal> {
+    let record = decode_record(record).map_err(|_junk| Refusal::BadRecord)?;
+    if record.live().iter().all(is_sound) {
+        Ok(Change::Repair(record))
+    } else {
+        Err(Refusal::BadRecord)
+    }
+}
+
+fn is_sound(sibling: &Sibling) -> bool {
+    sibling
+        .value
+        .as_ref()
+        .is_some_and(|value| content_hash(value, sibling.expiry) == sibling.hash)
+}

@@ -1,0 +1,339 @@
+//! The data directory: whose it is, who may use it now, and how it was last left.
+//!
+//! ```text
+//! DIR/lock       held while a node runs: one node per directory
+//! DIR/identity   cluster, node and disk id, how it was left, keys of the QUIC endpoint
+//! DIR/store/     the engine's
+//! ```
+//!
+//! A disk belongs to one node of one cluster for ever, and the identity is written before any data. So a
+//! directory that holds anything but has no identity is not ours and is refused, as is one whose
+//! identity cannot be read: an unreadable file is never taken for an absent one, or a node would start
+//! empty under a name whose data others count on. Replacing the file is atomic and durable: a new
+//! file is written, synced and renamed over the old.
+//!
+//! The endpoint's two keys live here since they must outlast the process. With them a restarted node
+//! recognises packets of connections it no longer knows and says so at once; with fresh ones it
+//! drops them in silence and every client waits for its timeout.
+//!
+//! A copy of a directory on another machine cannot be noticed here.
+
+pub(crate) mod disk;
+mod error;
+mod format;
+
+use core::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quinn_proto::HashedConnectionIdGenerator;
+use quoit_ring::{ClusterId, NodeId};
+use rand::rngs::{OsRng, StdRng};
+use rand::{CryptoRng, Rng as _, SeedableRng as _};
+use ring::hmac;
+
+use self::format::{Content, Flaw, Left};
+
+pub use self::error::IdentityError;
+
+const LOCK: &str = "lock";
+const IDENTITY: &str = "identity";
+const IDENTITY_NEW: &str = "identity.new";
+const STORE: &str = "store";
+
+/// Whose directory the caller takes it to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// The cluster of the first map, or `None` if no map was given: then the directory must have an
+    /// identity, and its cluster is the truth.
+    pub cluster: Option<ClusterId>,
+    /// The node in the certificate.
+    pub node: NodeId,
+}
+
+/// Whose a data directory is. Never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster it is part of.
+    pub cluster: ClusterId,
+    /// The node it belongs to.
+    pub node: NodeId,
+    /// Drawn when the directory was first used: tells a disk from the one it replaced.
+    pub disk: u128,
+}
+
+/// The keys of the node's QUIC endpoint, drawn when the directory was first used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Secrets {
+    reset_key: [u8; 64],
+    connection_id_key: u64,
+}
+
+impl Secrets {
+    fn draw(rng: &mut impl CryptoRng) -> Self {
+        let mut reset_key = [0; 64];
+        rng.fill_bytes(&mut reset_key);
+        Self {
+            reset_key,
+            connection_id_key: rng.next_u64(),
+        }
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+/// A data directory in use: no other node can have it until this is dropped or the process ends.
+///
+/// ```
+/// # use quoit_node::identity::{DataDir, Expected};
+/// # use quoit_ring::{ClusterId, NodeId};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("data");
+/// let expected = Expected { cluster: Some(ClusterId(1)), node: NodeId(2) };
+/// let mut data = DataDir::open(&path, expected)?;
+/// assert!(!data.has_run());
+/// data.mark_running()?;
+/// // ... serve ...
+/// data.mark_clean()?;
+/// drop(data);
+/// let data = DataDir::open(&path, expected)?;
+/// assert!(data.has_run() && data.was_clean());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    content: Content,
+    /// How it was when opened.
+    found: Left,
+    /// Locked; closing it, which the system does even for a killed process, unlocks.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes the directory at `path` for one node: locks it, and checks that it is the expected one's. One
+    /// that is absent or empty is created and becomes that node's.
+    ///
+    /// # Errors
+    /// [`IdentityError`] says why not. A directory that is refused is left as it was, an empty `lock`
+    /// file aside.
+    pub fn open(path: &Path, expected: Expected) -> Result<Self, IdentityError> {
+        create(path)?;
+        let lock = lock(path)?;
+        let found = read(path)?;
+        let content = match found {
+            Some(content) => check(content, expected, path)?,
+            None => first_use(path, expected)?,
+        };
+        let path = path.to_owned();
+        Ok(Self {
+            path,
+            content,
+            found: content.left,
+            _lock: lock,
+        })
+    }
+
+    /// Whose directory it is.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.content.identity
+    }
+
+    /// Whether the last node to use it stopped in order; true for a new directory. If false, what was
+    /// acknowledged in buffered mode may be missing after a power loss.
+    #[must_use]
+    pub const fn was_clean(&self) -> bool {
+        !matches!(self.found, Left::Running)
+    }
+
+    /// Whether a node had run on it when it was opened. If so, what the node has promised to keep must be
+    /// there; if not, it holds nothing, and its first map must be stored.
+    #[must_use]
+    pub const fn has_run(&self) -> bool {
+        !matches!(self.found, Left::NeverRan)
+    }
+
+    /// The folder of the engine; the engine creates it.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.path.join(STORE)
+    }
+
+    /// Records, durably, that a node is running: from here on an end without
+    /// [`DataDir::mark_clean`] is a crash, and a store that is missing is a loss. Call it once the first map
+    /// is stored, before the first write is accepted.
+    ///
+    /// # Errors
+    /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
+    pub fn mark_running(&mut self) -> Result<(), IdentityError> {
+        self.mark(Left::Running)
+    }
+
+    /// Records, durably, that the node stopped in order. Call it after the engine is closed.
+    ///
+    /// # Errors
+    /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
+    pub fn mark_clean(&mut self) -> Result<(), IdentityError> {
+        self.mark(Left::Clean)
+    }
+
+    fn mark(&mut self, left: Left) -> Result<(), IdentityError> {
+        let content = Content {
+            left,
+            ..self.content
+        };
+        write(&self.path, &content)?;
+        self.content = content;
+        Ok(())
+    }
+
+    /// The configuration of the node's QUIC endpoint, with keys that outlast a restart.
+    #[must_use]
+    pub fn endpoint_config(&self) -> quinn::EndpointConfig {
+        let Secrets {
+            reset_key,
+            connection_id_key,
+        } = self.content.secrets;
+        let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &reset_key);
+        let mut config = quinn::EndpointConfig::new(Arc::new(reset_key));
+        config.cid_generator(move || {
+            Box::new(HashedConnectionIdGenerator::from_key(connection_id_key))
+        });
+        config
+    }
+}
+
+fn create(path: &Path) -> Result<(), IdentityError> {
+    disk::create_all(path).map_err(|source| IdentityError::Create {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn lock(path: &Path) -> Result<File, IdentityError> {
+    let lock = path.join(LOCK);
+    let failed = |source| IdentityError::Write {
+        path: lock.clone(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock);
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(IdentityError::InUse {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// The identity in the directory, or `None` if there is no such file.
+fn read(dir: &Path) -> Result<Option<Content>, IdentityError> {
+    let path = dir.join(IDENTITY);
+    let failed = |source| IdentityError::Read {
+        path: path.clone(),
+        source,
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = Vec::new();
+    // One byte beyond the length is enough to see that a file is too long.
+    file.take(format::LENGTH as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    format::decode(&bytes).map(Some).map_err(|flaw| match flaw {
+        Flaw::Damaged => IdentityError::Damaged { path },
+        Flaw::Newer(found) => IdentityError::Newer {
+            path,
+            found,
+            known: format::VERSION,
+        },
+    })
+}
+
+fn check(content: Content, expected: Expected, path: &Path) -> Result<Content, IdentityError> {
+    let Identity { cluster, node, .. } = content.identity;
+    let path = || path.to_owned();
+    match expected.cluster {
+        Some(expected) if expected != cluster => Err(IdentityError::OtherCluster {
+            path: path(),
+            expected,
+            found: cluster,
+        }),
+        _ if expected.node != node => Err(IdentityError::OtherNode {
+            path: path(),
+            expected: expected.node,
+            found: node,
+        }),
+        _ => Ok(content),
+    }
+}
+
+/// Gives a directory without identity to the expected node, if it is empty.
+fn first_use(path: &Path, expected: Expected) -> Result<Content, IdentityError> {
+    refuse_foreign(path)?;
+    let Expected {
+        cluster: Some(cluster),
+        node,
+    } = expected
+    else {
+        return Err(IdentityError::NoMap {
+            path: path.to_owned(),
+        });
+    };
+    let mut rng = StdRng::try_from_rng(&mut OsRng).map_err(IdentityError::Entropy)?;
+    let identity = Identity {
+        cluster,
+        node,
+        disk: rng.random(),
+    };
+    let content = Content {
+        identity,
+        secrets: Secrets::draw(&mut rng),
+        left: Left::NeverRan,
+    };
+    write(path, &content)?;
+    Ok(content)
+}
+
+/// Refuses a directory that holds anything besides what an interrupted first use leaves.
+fn refuse_foreign(path: &Path) -> Result<(), IdentityError> {
+    let failed = |source| IdentityError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if name != LOCK && name != IDENTITY_NEW {
+            return Err(IdentityError::Foreign {
+                path: path.to_owned(),
+                found: name,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the identity, atomically and durably.
+fn write(dir: &Path, content: &Content) -> Result<(), IdentityError> {
+    let path = dir.join(IDENTITY);
+    disk::replace(&path, &dir.join(IDENTITY_NEW), &format::encode(content))
+        .map_err(|source| IdentityError::Write { path, source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Why a data directory is refused; each sentence says what an operator can do.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use quoit_ring::{ClusterId, NodeId};
+
+/// Why a data directory cannot be used. Its contents are as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The directory could not be created.
+    #[error("cannot create the data directory {}; check its path and the owner of its parent", path.display())]
+    Create {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another node is running on it.
+    #[error("another node is running on the data directory {}; stop it or use another directory", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file in it could not be read; it is not taken for absent.
+    #[error("cannot read {}; check the disk and the file's owner", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file in it could not be written.
+    #[error("cannot write {}; check free space and the directory's owner", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gave no randomness for the ids and keys of a new directory.
+    #[error("the system gave no randomness")]
+    Entropy(#[source] rand::rand_core::OsError),
+    /// It holds something, and no identity: it is not, or is no longer, a node's.
+    #[error("the data directory {} has no identity but holds `{}`; use an empty directory", path.display(), found.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Something in it.
+        found: OsString,
+    },
+    /// It is new, and the node was given no first map to learn its cluster from.
+    #[error("the data directory {} is new; set `map` to the cluster's first map", path.display())]
+    NoMap {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Its identity has changed since it was written.
+    #[error("the identity {} is damaged; replace this node by a new one, or restore the whole directory", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its identity was written by a later version of quoit.
+    #[error("the identity {} has version {found}, and this quoit knows {known}; use a newer quoit", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version found.
+        found: u8,
+        /// The newest version known.
+        known: u8,
+    },
+    /// It belongs to another cluster.
+    #[error("the data directory {} belongs to cluster {found}, not {expected}; check `data` and `map`", path.display())]
+    OtherCluster {
+        /// The directory.
+        path: PathBuf,
+        /// The cluster of the map.
+        expected: ClusterId,
+        /// The cluster of the directory.
+        found: ClusterId,
+    },
+    /// It belongs to another node.
+    #[error("the data directory {} belongs to node {found}, not {expected}; check `data` and `tls.certificate`", path.display())]
+    OtherNode {
+        /// The directory.
+        path: PathBuf,
+        /// The node of the certificate.
+        expected: NodeId,
+        /// The node of the directory.
+        found: NodeId,
+    },
+}

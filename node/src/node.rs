@@ -1,0 +1,238 @@
+//! A whole node: its parts, and the order in which they start and stop.
+//!
+//! ```text
+//!   start   certificates --> data directory --> engine --> map, clock --> socket --> "running" --> threads
+//!   stop    requests refused --> queue emptied, committer ends --> answers delivered, connections closed
+//!           --> clock and data made durable --> engine closed --> "stopped in order"
+//! ```
+//!
+//! | thread | does |
+//! | --- | --- |
+//! | `quoit-io` | all connections, all reads |
+//! | `quoit-commit` | all writes |
+//! | `quoit-background` | rebuilds the Merkle sums, watches over the committer |
+//!
+//! A node that is dropped without [`Node::stop`] ends like one that crashed, but its threads are waited for.
+//! One whose storage failed refuses reads and writes alike, until it is stopped: what the engine holds in memory
+//! may not be what the disk has.
+
+mod background;
+mod known;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quoit_ring::NodeId;
+use quoit_ring::wire::FirstMap;
+
+use self::background::Background;
+use self::known::Known;
+use self::worker::Worker;
+use crate::commit::{Committer, Limits, Queue, Rebuild, Shared};
+use crate::config::Config;
+use crate::engine::{Engine as _, EngineError, EngineOptions, FjallEngine, LEAST_MEMORY};
+use crate::env::{Clocks, RealEnv};
+use crate::error::{StartError, StopError};
+use crate::handlers::Replica;
+use crate::identity::{DataDir, Expected, IdentityError};
+use crate::provision::{MapError, read_map};
+use crate::server::{Answers, Server, ServerOptions, bind};
+use crate::tls::ServerTls;
+
+/// What the Merkle tree takes of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
+const TREE_BYTES: u64 = 18 << 20;
+
+/// A running node. See the [crate] for how to start one.
+pub struct Node {
+    // Dropped in this order: the threads before what they use, the lock on the directory last.
+    server: Server,
+    worker: Worker<FjallEngine, Answers>,
+    background: Background,
+    engine: Arc<FjallEngine>,
+    shared: Arc<Shared>,
+    clocks: Clocks,
+    data: DataDir,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.id())
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Starts a node; returns once it serves. Blocks meanwhile, after a crash for as long as the engine
+    /// takes to read back its journals.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running. The data directory may have become the node's.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        config.check()?;
+        let tls = ServerTls::load(&config.tls)?;
+        let (mut data, first) = take_directory(config, tls.node())?;
+        let engine = Arc::new(open(&data, config)?);
+        let (limits, clocks) = (Limits::from(config), Clocks::start());
+        let known = Known::load(&*engine, first.as_ref(), &data)?;
+        let Known {
+            ring,
+            merkle_key,
+            mark,
+        } = known.check(tls.node(), &limits, clocks.now().wall)?;
+        let settings = (limits, config.durability.into());
+        let shared = Arc::new(Shared::new(tls.node(), ring, merkle_key, mark, settings));
+        let rebuild = Rebuild::new(&*engine);
+        let socket = listen(config.listen)?;
+        data.mark_running()?;
+
+        let queue = Arc::new(Queue::<Answers>::new(config.write_queue.clone()));
+        let committer = Committer::new(Arc::clone(&engine), Arc::clone(&shared), mark);
+        let worker =
+            Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
+        let background = Background::start(rebuild, &engine, &shared, worker.watched(), clocks)
+            .map_err(StartError::Thread)?;
+        let env = RealEnv::new(clocks, queue);
+        let replica = Arc::new(Replica::new(env, Arc::clone(&engine), Arc::clone(&shared)));
+        let options = ServerOptions {
+            socket,
+            endpoint: data.endpoint_config(),
+            server: tls.server_config(),
+            max_connections: config.max_connections,
+        };
+        let server = Server::start(options, replica).map_err(StartError::Thread)?;
+        tracing::info!(node = %shared.node, address = %server.address(), "serving");
+        Ok(Self {
+            server,
+            worker,
+            background,
+            engine,
+            shared,
+            clocks,
+            data,
+        })
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.shared.node
+    }
+
+    /// Where it serves: `listen`, or the port that was free if that said 0.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// What made its storage fail, if it has. It serves no keys then, and should be stopped.
+    #[must_use]
+    pub fn failure(&self) -> Option<EngineError> {
+        self.worker.failure().get()
+    }
+
+    /// Waits until its storage fails; for ever while all is well.
+    pub async fn failed(&self) -> EngineError {
+        self.worker.failure().wait().await
+    }
+
+    /// Stops in order: refuses what comes, answers what was taken in, delivers the answers, makes all
+    /// durable. Blocks, for `grace` and what the last sync takes at most.
+    ///
+    /// # Errors
+    /// [`StopError`]. The node is stopped all the same; the next start sees a crash.
+    pub fn stop(self, grace: Duration) -> Result<(), StopError> {
+        let Self {
+            mut server,
+            mut worker,
+            background,
+            engine,
+            shared,
+            clocks,
+            mut data,
+        } = self;
+        let deadline = clocks.now().mono + grace;
+        let left = || deadline.saturating_sub(clocks.now().mono);
+        shared.drain();
+        let committer = worker.finish(left());
+        server.finish(left());
+        background.stop();
+        committer?.finish(clocks.now())?;
+        drop((server, worker)); // and with them the last handles to the engine
+        close(engine);
+        data.mark_clean()?;
+        tracing::info!(node = %shared.node, "stopped in order");
+        Ok(())
+    }
+}
+
+/// Takes the data directory for `node`; the first map comes with it if its file is there.
+fn take_directory(
+    config: &Config,
+    node: NodeId,
+) -> Result<(DataDir, Option<FirstMap>), StartError> {
+    let (first, missing) = match config.map.as_deref().map(read_map).transpose() {
+        Ok(first) => (first, None),
+        // It is needed once; whether that was before is for the directory to say.
+        Err(error) if is_missing(&error) => (None, Some(error)),
+        Err(error) => return Err(error.into()),
+    };
+    let cluster = first.as_ref().map(|first| first.map.cluster);
+    match (
+        DataDir::open(&config.data, Expected { cluster, node }),
+        missing,
+    ) {
+        (Ok(data), _) => Ok((data, first)),
+        (Err(IdentityError::NoMap { .. }), Some(missing)) => Err(missing.into()),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+fn is_missing(error: &MapError) -> bool {
+    matches!(error, MapError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+/// Opens the engine of a data directory.
+fn open(data: &DataDir, config: &Config) -> Result<FjallEngine, StartError> {
+    let path = data.store();
+    let failed = |source| StartError::Engine {
+        path: path.clone(),
+        source,
+    };
+    // A missing store is made by the engine, which is right once: before the node has first run.
+    if data.has_run() && !FjallEngine::is_in(&path).map_err(failed)? {
+        return Err(StartError::StoreGone { path });
+    }
+    if !data.was_clean() {
+        tracing::warn!("the node did not stop in order: its journals are read back");
+    }
+    let memory = config.memory.saturating_sub(TREE_BYTES).max(LEAST_MEMORY);
+    let options = EngineOptions {
+        memory,
+        ..EngineOptions::default()
+    };
+    let engine = FjallEngine::open(&path, options).map_err(failed)?;
+    // What was read back may have reached no more than the system; an acknowledgement that it is stored
+    // already must mean as much as any other.
+    engine.persist().map_err(failed)?;
+    Ok(engine)
+}
+
+fn listen(address: SocketAddr) -> Result<UdpSocket, StartError> {
+    bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse { address },
+        _ => StartError::Listen { address, source },
+    })
+}
+
+/// Closes the engine; everything that used it has ended.
+fn close(engine: Arc<FjallEngine>) {
+    if Arc::into_inner(engine).is_none() {
+        tracing::error!("the engine is still in use while it should close");
+    }
+}

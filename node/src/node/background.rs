@@ -1,0 +1,203 @@
+//! The background thread: brings the Merkle sums back after a start, and watches over the committer.
+//!
+//! ```text
+//!   rebuild   a piece, a pause as long as the piece took, ...     at most half a core
+//!   watch     commit running for long?  ask the engine whether it has failed
+//! ```
+//!
+//! Both from the start, by turns: bringing the sums back takes minutes where much is stored.
+//!
+//! The engine makes a commit wait while its background work catches up, and would let it wait for ever if
+//! that work has failed. Only somebody else can notice.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, park_timeout};
+use std::time::Duration;
+
+use super::worker::Watched;
+use crate::commit::{Rebuild, Shared};
+use crate::engine::Engine;
+use crate::env::{Clocks, Reply};
+
+/// Records summed up at a time: about a millisecond.
+const PIECE: usize = 1024;
+/// How often the committer is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a commit may run before the engine is asked how it is.
+const LONG: Duration = Duration::from_secs(5);
+
+/// The background thread of one node.
+#[derive(Debug)]
+pub(super) struct Background {
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Background {
+    pub(super) fn start<G: Engine, R: Reply>(
+        rebuild: Rebuild<G>,
+        engine: &Arc<G>,
+        shared: &Arc<Shared>,
+        watched: Watched<R>,
+        clocks: Clocks,
+    ) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, engine, shared) = (Arc::clone(&stop), Arc::clone(engine), Arc::clone(shared));
+        let work = move || {
+            let mut rebuild = Some(rebuild);
+            while !stopped.load(Ordering::Acquire) && watched.failure.get().is_none() {
+                watch(&*engine, &watched);
+                let pause = sum_up(&mut rebuild, &shared, clocks);
+                park_timeout(pause);
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("quoit-background".to_owned())
+            .spawn(work)?;
+        Ok(Self {
+            thread: Some(thread),
+            stop,
+        })
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the background thread had panicked");
+            }
+        }
+    }
+}
+
+/// Adds the next piece to the sums, if there is one, and tells how long to pause; gives up if what is stored
+/// cannot be read.
+fn sum_up<G: Engine>(
+    rebuild: &mut Option<Rebuild<G>>,
+    shared: &Shared,
+    clocks: Clocks,
+) -> Duration {
+    let Some(walk) = rebuild else { return LOOK };
+    let began = clocks.now().mono;
+    match walk.step(&shared.sums, &shared.ring, PIECE) {
+        Ok(false) => return clocks.now().mono.saturating_sub(began).min(LOOK),
+        Ok(true) => {}
+        Err(fault) => tracing::error!(%fault, "the Merkle sums cannot be rebuilt"),
+    }
+    *rebuild = None; // and with it the snapshot that it walks over
+    LOOK
+}
+
+/// Has the node fail if a commit waits for an engine that has failed.
+fn watch<G: Engine, R: Reply>(engine: &G, watched: &Watched<R>) {
+    if watched.busy_for() > LONG
+        && let Err(error) = engine.check()
+    {
+        watched.fail(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::RangeBounds;
+
+    use bytes::Bytes;
+    use quoit_ring::Time;
+
+    use super::super::worker::Worker;
+    use super::*;
+    use crate::commit::{Change, Committer, Queue};
+    use crate::config::WriteQueue;
+    use crate::engine::layout::{NAMESPACE, record_key};
+    use crate::engine::{Batch, Durability, EngineError, Keyspace, Snapshot, Usage};
+    use crate::testing::{Sink, blind, dot, encoded, shared, write};
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// An engine so full that no walk over it ends, whose commits wait until somebody asks how it is.
+    #[derive(Debug, Default)]
+    struct Stuck {
+        asked: AtomicBool,
+    }
+
+    #[derive(Debug)]
+    struct Endless;
+
+    impl Snapshot for Endless {
+        type Range = std::iter::Repeat<Result<(Bytes, Bytes), EngineError>>;
+
+        fn get(&self, _keyspace: Keyspace, _key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+            Ok(None)
+        }
+
+        fn range(&self, _keyspace: Keyspace, _range: impl RangeBounds<Bytes>) -> Self::Range {
+            let record = encoded(blind(dot(1, 1), "v").record());
+            std::iter::repeat(Ok((record_key(NAMESPACE, b"k"), record)))
+        }
+    }
+
+    impl Engine for Stuck {
+        type Snapshot = Endless;
+
+        fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+            Endless.get(keyspace, key)
+        }
+
+        fn commit(&self, _batch: Batch, _durability: Durability) -> Result<(), EngineError> {
+            while !self.asked.load(Ordering::Acquire) {
+                park_timeout(Duration::from_millis(20));
+            }
+            self.persist()
+        }
+
+        fn snapshot(&self) -> Endless {
+            Endless
+        }
+
+        fn persist(&self) -> Result<(), EngineError> {
+            Err(EngineError::Poisoned { cause: None })
+        }
+
+        fn check(&self) -> Result<(), EngineError> {
+            self.asked.store(true, Ordering::Release);
+            self.persist()
+        }
+
+        fn usage(&self) -> Usage {
+            Usage::default()
+        }
+    }
+
+    #[test]
+    fn a_stuck_commit_is_noticed_while_the_sums_are_still_being_rebuilt() {
+        let (engine, shared, clocks) = (Arc::new(Stuck::default()), shared(1), Clocks::start());
+        let queue = Arc::new(Queue::new(WriteQueue::default()));
+        let committer = Committer::new(Arc::clone(&engine), Arc::clone(&shared), Time::ZERO);
+        let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
+        let rebuild = Rebuild::new(&*engine);
+        let background =
+            Background::start(rebuild, &engine, &shared, worker.watched(), clocks).unwrap();
+        let now = clocks.now();
+        let change = Change::Put(blind(dot(1, now.wall.0), "v"));
+        let sink = Sink::default();
+        queue
+            .push(&mut vec![write(1, &sink, "k", change, now)], || now.mono)
+            .unwrap();
+        while worker.failure().get().is_none() {
+            assert!(clocks.now().mono < PATIENCE, "nobody noticed");
+            park_timeout(Duration::from_millis(50));
+        }
+        assert!(shared.sums.root().is_none(), "the walk goes on");
+        background.stop();
+    }
+}

@@ -1,0 +1,118 @@
+//! What a node knows of its cluster: the first map, taken in once, and the clock's mark.
+//!
+//! ```text
+//!   first start   the file `map`  --stored-->  meta: cluster map, Merkle key, disk id
+//!   later         meta is the truth; the file may be gone, but must not be another cluster's
+//! ```
+//!
+//! The map is stored before the node first runs, in one commit with the key and the id of the disk. So a
+//! store without a map has never served, and takes one in only where no node has run: anywhere else it is
+//! what is left of a loss. And a store with another disk's id is somebody else's, however well it reads.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::map::{decode_map, encode_map};
+use quoit_ring::wire::{DecodeError, FirstMap};
+use quoit_ring::{ClusterMap, MerkleKey, Millis, NodeId, Time};
+
+use crate::commit::{LEAD_MS, Limits};
+use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_DISK, META_MERKLE};
+use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
+use crate::error::StartError;
+use crate::identity::DataDir;
+
+/// What a node knows before it serves.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) ring: Ring,
+    pub(super) merkle_key: MerkleKey,
+    /// The clock's high-water mark of the last run.
+    pub(super) mark: Time,
+}
+
+impl Known {
+    /// Reads what `engine`, the one of `data`, knows; takes `first` in if no node has run there yet.
+    pub(super) fn load<G: Engine>(
+        engine: &G,
+        first: Option<&FirstMap>,
+        data: &DataDir,
+    ) -> Result<Self, StartError> {
+        let path = data.store();
+        let failed = |source| StartError::Engine {
+            path: path.clone(),
+            source,
+        };
+        let get = |name| engine.get(Keyspace::Meta, name).map_err(failed);
+        let disk = data.identity().disk.to_be_bytes();
+        let (map, merkle_key) = match (get(META_DISK)?, get(META_CLUSTER)?, get(META_MERKLE)?) {
+            (Some(found), ..) if found[..] != disk => return Err(StartError::OtherStore { path }),
+            (Some(_), Some(map), Some(key)) => parse(&map, &key).map_err(StartError::StoredMap)?,
+            (None, None, None) if !data.has_run() => {
+                let first = first.ok_or(StartError::NoMap)?;
+                // A map that makes no ring must not be taken in for ever.
+                Ring::new(&first.map)?;
+                store_first(engine, first, disk).map_err(failed)?;
+                (first.map.clone(), first.merkle_key)
+            }
+            _ => return Err(StartError::StoreGone { path }),
+        };
+        let mark = get(META_CLOCK)?.map_or(Ok(Time::ZERO), |mark| parse_mark(&mark));
+        Ok(Self {
+            ring: Ring::new(&map)?,
+            merkle_key,
+            mark: mark.map_err(StartError::StoredMap)?,
+        })
+    }
+
+    /// Refuses a node that is not a member, and one that would find every write too old.
+    pub(super) fn check(
+        self,
+        node: NodeId,
+        limits: &Limits,
+        wall: Millis,
+    ) -> Result<Self, StartError> {
+        if self.ring.member(node).is_none() {
+            return Err(StartError::NotAMember {
+                node,
+                cluster: self.ring.map().cluster,
+            });
+        }
+        check_clock(self.mark, limits, wall)?;
+        Ok(self)
+    }
+}
+
+/// Refuses a wall clock so far behind the mark that no write made now could be young enough.
+fn check_clock(mark: Time, limits: &Limits, wall: Millis) -> Result<(), StartError> {
+    let behind = mark.millis().0.saturating_sub(wall.0);
+    let allowed = LEAD_MS + limits.max_clock_drift_ms + limits.max_write_age_ms;
+    if behind <= allowed {
+        return Ok(());
+    }
+    let [behind, allowed] = [behind, allowed].map(Duration::from_millis);
+    Err(StartError::ClockBehind { behind, allowed })
+}
+
+fn store_first<G: Engine>(engine: &G, first: &FirstMap, disk: [u8; 16]) -> Result<(), EngineError> {
+    let mut batch = Batch::with_capacity(3);
+    batch.insert(Keyspace::Meta, META_DISK, disk.to_vec());
+    batch.insert(Keyspace::Meta, META_CLUSTER, encode_map(&first.map));
+    batch.insert(Keyspace::Meta, META_MERKLE, first.merkle_key.0.to_vec());
+    engine.commit(batch, Durability::Fsync)
+}
+
+fn parse(map: &[u8], key: &[u8]) -> Result<(ClusterMap, MerkleKey), DecodeError> {
+    let key = key
+        .try_into()
+        .map_err(|_length| DecodeError::Malformed("a Merkle key has 16 bytes"))?;
+    Ok((decode_map(map)?, MerkleKey(key)))
+}
+
+fn parse_mark(mark: &Bytes) -> Result<Time, DecodeError> {
+    let mark = mark[..]
+        .try_into()
+        .map_err(|_length| DecodeError::Malformed("a clock has 8 bytes"))?;
+    Ok(Time(u64::from_be_bytes(mark)))
+}

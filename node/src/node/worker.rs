@@ -1,0 +1,387 @@
+//! The committing thread: takes what waits, commits it, again and again, until the queue is closed.
+//!
+//! ```text
+//!   queue closed          the rest is committed, then the thread ends and gives its committer back
+//!   queue abandoned       the running batch is the last
+//!   a commit fails,       the failure is kept for whoever asks; what still waits is refused, and so is
+//!     or a panic            all that comes
+//! ```
+//!
+//! A failed thread never leaves the node half dead in silence: however it ends, other than in order, it ends
+//! as a [`Failure`].
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use quoit_ring::wire::{Refusal, Response, ResponseFrame};
+use tokio::sync::watch;
+
+use crate::commit::{Committer, MAX_BATCH, Queue, Shared, Taken};
+use crate::engine::{Engine, EngineError};
+use crate::env::{Clocks, Reply};
+use crate::error::StopError;
+
+/// How often an idle committer looks after the clock's mark.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a thread whose storage failed may take to end.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// What made the storage fail: set once, told to whoever waits for it.
+#[derive(Debug, Clone)]
+pub(super) struct Failure(watch::Sender<Option<EngineError>>);
+
+impl Failure {
+    fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    pub(super) fn get(&self) -> Option<EngineError> {
+        self.0.borrow().clone()
+    }
+
+    /// Keeps the first one.
+    fn set(&self, error: EngineError) {
+        self.0.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(error);
+            first
+        });
+    }
+
+    pub(super) async fn wait(&self) -> EngineError {
+        let mut watching = self.0.subscribe();
+        let failed = watching.wait_for(Option::is_some).await;
+        let failure = failed.ok().and_then(|failure| failure.clone());
+        // The sender lives in `self`, so there is a value; were there none, nobody knows the cause.
+        failure.unwrap_or(EngineError::Poisoned { cause: None })
+    }
+}
+
+/// What a watcher over the committer sees.
+#[derive(Debug)]
+pub(super) struct Watched<R> {
+    /// Since when the running commit has been running, in milliseconds and one more; 0 between commits.
+    busy_since: Arc<AtomicU64>,
+    queue: Arc<Queue<R>>,
+    shared: Arc<Shared>,
+    clocks: Clocks,
+    pub(super) failure: Failure,
+}
+
+impl<R: Reply> Watched<R> {
+    /// For how long the running commit has been running.
+    pub(super) fn busy_for(&self) -> Duration {
+        match self.busy_since.load(Ordering::Acquire) {
+            0 => Duration::ZERO,
+            since => self
+                .clocks
+                .now()
+                .mono
+                .saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+
+    fn busy(&self) {
+        let since = self.clocks.now().mono.as_millis();
+        self.busy_since.store(
+            u64::try_from(since).unwrap_or(u64::MAX - 1) + 1,
+            Ordering::Release,
+        );
+    }
+
+    fn pause(&self) {
+        self.busy_since.store(0, Ordering::Release);
+    }
+
+    /// The storage has failed: keeps why, and refuses what waits and what comes.
+    pub(super) fn fail(&self, error: EngineError) {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "no more writes are taken"
+        );
+        let abandoned = self.queue.abandon();
+        let (epoch, clock) = (
+            self.shared.ring.epoch(),
+            self.shared.told(self.clocks.now()),
+        );
+        for write in abandoned {
+            let response = Response::Refused(Refusal::Draining);
+            write.reply.send(&ResponseFrame {
+                id: write.id,
+                epoch,
+                clock,
+                response,
+            });
+            write.reply.flush();
+        }
+        self.failure.set(error);
+    }
+}
+
+impl<R> Clone for Watched<R> {
+    fn clone(&self) -> Self {
+        Self {
+            busy_since: Arc::clone(&self.busy_since),
+            queue: Arc::clone(&self.queue),
+            shared: Arc::clone(&self.shared),
+            clocks: self.clocks,
+            failure: self.failure.clone(),
+        }
+    }
+}
+
+/// The committing thread.
+#[derive(Debug)]
+pub(super) struct Worker<G, R: Reply> {
+    thread: Option<JoinHandle<Option<Committer<G>>>>,
+    ended: mpsc::Receiver<()>,
+    watched: Watched<R>,
+}
+
+impl<G: Engine, R: Reply> Worker<G, R> {
+    pub(super) fn start(
+        queue: Arc<Queue<R>>,
+        committer: Committer<G>,
+        clocks: Clocks,
+    ) -> io::Result<Self> {
+        let watched = Watched {
+            busy_since: Arc::default(),
+            queue,
+            shared: Arc::clone(committer.shared()),
+            clocks,
+            failure: Failure::new(),
+        };
+        let (ending, ended) = mpsc::channel();
+        let seen = watched.clone();
+        let thread = std::thread::Builder::new()
+            .name("quoit-commit".to_owned())
+            .spawn(move || {
+                let alarm = Alarm {
+                    watched: &seen,
+                    armed: true,
+                };
+                let committer = run(committer, &seen);
+                alarm.disarm();
+                drop(ending);
+                committer
+            })?;
+        Ok(Self {
+            thread: Some(thread),
+            ended,
+            watched,
+        })
+    }
+
+    pub(super) const fn failure(&self) -> &Failure {
+        &self.watched.failure
+    }
+
+    pub(super) fn watched(&self) -> Watched<R> {
+        self.watched.clone()
+    }
+
+    /// Takes no more, commits what waits, and gives the committer back.
+    pub(super) fn finish(&mut self, grace: Duration) -> Result<Committer<G>, StopError> {
+        self.watched.queue.close();
+        // The channel only ever disconnects: at the thread's end.
+        if matches!(
+            self.ended.recv_timeout(grace),
+            Err(mpsc::RecvTimeoutError::Timeout)
+        ) {
+            self.watched.queue.abandon();
+            self.thread = None; // it may be stuck in the engine for ever: it is left to itself
+            return Err(self
+                .failure()
+                .get()
+                .map_or(StopError::Overran, StopError::Storage));
+        }
+        let committer = self
+            .thread
+            .take()
+            .and_then(|thread| thread.join().ok().flatten());
+        committer.ok_or_else(|| match self.failure().get() {
+            Some(error) => StopError::Storage(error),
+            None => StopError::Storage(EngineError::Poisoned { cause: None }),
+        })
+    }
+}
+
+impl<G, R: Reply> Worker<G, R> {
+    /// Waits for the thread's end; whether it came.
+    fn ends_within(&self, patience: Duration) -> bool {
+        // The channel only ever disconnects: at the thread's end.
+        !matches!(
+            self.ended.recv_timeout(patience),
+            Err(mpsc::RecvTimeoutError::Timeout)
+        )
+    }
+}
+
+impl<G, R: Reply> Drop for Worker<G, R> {
+    fn drop(&mut self) {
+        drop(self.watched.queue.abandon());
+        // After a failure it may be stuck in the engine for ever: then it is left to itself.
+        let stuck = self.watched.failure.get().is_some() && !self.ends_within(STUCK);
+        if let Some(thread) = self.thread.take()
+            && !stuck
+            && thread.join().is_err()
+        {
+            tracing::error!("the committing thread had panicked");
+        }
+    }
+}
+
+/// Raises a failure if the thread ends by a panic.
+struct Alarm<'a, R: Reply> {
+    watched: &'a Watched<R>,
+    armed: bool,
+}
+
+impl<R: Reply> Alarm<'_, R> {
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl<R: Reply> Drop for Alarm<'_, R> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.watched.fail(EngineError::Poisoned { cause: None });
+        }
+    }
+}
+
+/// Commits until the queue ends or the engine fails.
+fn run<G: Engine, R: Reply>(
+    mut committer: Committer<G>,
+    watched: &Watched<R>,
+) -> Option<Committer<G>> {
+    let mut writes = Vec::with_capacity(MAX_BATCH);
+    loop {
+        let taken = watched.queue.take(&mut writes, MAX_BATCH, TICK);
+        watched.busy();
+        let now = watched.clocks.now();
+        let done = match taken {
+            Taken::Some => committer.run(&mut writes, now),
+            Taken::Idle => committer.idle(now),
+            Taken::Closed => return Some(committer),
+        };
+        watched.pause();
+        if let Err(error) = done {
+            watched.fail(error);
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::commit::{Change, Write};
+    use crate::config::WriteQueue;
+    use crate::engine::MemoryEngine;
+    use crate::env::Rejected;
+    use crate::testing::{Failing, Sink, blind, dot, shared, write};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct World<G: Engine> {
+        worker: Worker<G, Sink>,
+        queue: Arc<Queue<Sink>>,
+        clocks: Clocks,
+        sink: Sink,
+    }
+
+    fn world<G: Engine>(engine: G) -> World<G> {
+        let (clocks, queue) = (Clocks::start(), Arc::new(Queue::new(WriteQueue::default())));
+        let committer = Committer::new(Arc::new(engine), shared(1), quoit_ring::Time::ZERO);
+        let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
+        World {
+            worker,
+            queue,
+            clocks,
+            sink: Sink::default(),
+        }
+    }
+
+    impl<G: Engine> World<G> {
+        /// A put made just now; it may wait for long.
+        fn fresh(&self, id: u64) -> Write<Sink> {
+            let now = self.clocks.now();
+            let change = Change::Put(blind(dot(1, now.wall.0), "v"));
+            let mut made = write(id, &self.sink, "k", change, now);
+            made.deadline = now.mono + PATIENCE;
+            made
+        }
+
+        fn push(&self, id: u64) -> Result<(), Rejected> {
+            self.queue
+                .push(&mut vec![self.fresh(id)], || Duration::ZERO)
+        }
+
+        fn failure(&self) -> EngineError {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build();
+            let failing =
+                async { tokio::time::timeout(PATIENCE, self.worker.failure().wait()).await };
+            runtime.unwrap().block_on(failing).unwrap()
+        }
+    }
+
+    #[test]
+    fn what_waits_at_the_end_is_committed_and_answered() {
+        let mut world = world(MemoryEngine::new());
+        for id in 0..2000 {
+            world.push(id).unwrap();
+        }
+        world.worker.finish(PATIENCE).unwrap();
+        let answers = world.sink.answers();
+        assert_eq!(answers.len(), 2000);
+        assert!(
+            answers
+                .iter()
+                .all(|(_, answer)| *answer == Response::Joined)
+        );
+        assert_eq!(world.push(1), Err(Rejected::Closed));
+    }
+
+    #[test]
+    fn a_failed_commit_ends_the_taking_of_writes_and_is_told() {
+        let full = || EngineError::NoSpace {
+            doing: "testing",
+            source: Arc::new(io::ErrorKind::StorageFull.into()),
+        };
+        let mut world = world(Failing::with(full));
+        world.push(1).unwrap();
+        assert!(matches!(world.failure(), EngineError::NoSpace { .. }));
+        assert_eq!(world.push(2), Err(Rejected::Closed));
+        let stopped = world.worker.finish(PATIENCE);
+        assert!(matches!(
+            stopped,
+            Err(StopError::Storage(EngineError::NoSpace { .. }))
+        ));
+        let told = world.sink.answers();
+        assert!(
+            matches!(told[..], [(1, Response::Refused(Refusal::Storage(_)))]),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_panic_while_committing_is_a_failure_and_not_a_silence() {
+        let world = world(Failing::with(|| panic!("a defect")));
+        world.push(1).unwrap();
+        assert!(matches!(
+            world.failure(),
+            EngineError::Poisoned { cause: None }
+        ));
+        assert_eq!(world.push(2), Err(Rejected::Closed));
+    }
+}

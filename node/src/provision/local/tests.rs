@@ -1,0 +1,252 @@
+//! What the folder holds, that opening it again changes nothing, and every mismatch.
+
+use std::collections::BTreeMap;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::Config;
+use crate::tls::ServerTls;
+
+fn options() -> LocalOptions {
+    LocalOptions {
+        leaf_bits: LeafBits::new(12).unwrap(),
+        ..LocalOptions::default()
+    }
+}
+
+fn fresh() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("quoit");
+    (folder, dir)
+}
+
+/// Every file below `dir` with its bytes.
+fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(snapshot(&path));
+        } else {
+            files.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn every_node_finds_its_own_certificate_map_and_address() {
+    let (_folder, dir) = fresh();
+    let asked = LocalOptions {
+        durability: Durability::Buffered,
+        memory: 100 << 20,
+        ..options()
+    };
+    let cluster = LocalCluster::create_or_open(&dir, &asked).unwrap();
+    assert_eq!(cluster.nodes().len(), 3);
+    for node in cluster.nodes() {
+        let config = Config::load(&node.config).unwrap();
+        assert_eq!(config.listen, node.address);
+        assert_eq!(
+            (config.durability, config.memory),
+            (Durability::Buffered, 100 << 20)
+        );
+        assert_eq!(
+            read_map(&config.map.unwrap()).unwrap(),
+            *cluster.first_map()
+        );
+        assert_eq!(ServerTls::load(&config.tls).unwrap().node(), node.id);
+        assert_eq!(config.data, dir.join(&node.name).join("data"));
+    }
+}
+
+#[test]
+fn the_profiles_name_all_nodes_and_the_right_certificates() {
+    let (_folder, dir) = fresh();
+    let cluster = LocalCluster::create_or_open(&dir, &options()).unwrap();
+    for (path, name) in [
+        (cluster.client_profile(), "client"),
+        (cluster.admin_profile(), "admin"),
+    ] {
+        let text = std::fs::read_to_string(path).unwrap();
+        let profile: toml::Table = toml::from_str(&text).unwrap();
+        let seeds: Vec<_> = profile["seeds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s.as_str().unwrap())
+            .collect();
+        let expected: Vec<_> = cluster
+            .nodes()
+            .iter()
+            .map(|n| n.address.to_string())
+            .collect();
+        assert_eq!(seeds, expected);
+        let tls = profile["tls"].as_table().unwrap();
+        assert_eq!(
+            tls["certificate"].as_str(),
+            Some(&*format!("certs/{name}.pem"))
+        );
+        for file in tls.values() {
+            assert!(dir.join(file.as_str().unwrap()).is_file(), "{file}");
+        }
+    }
+}
+
+#[test]
+fn opening_again_finds_the_same_cluster_and_writes_nothing() {
+    let (_folder, dir) = fresh();
+    let made = LocalCluster::create_or_open(&dir, &options()).unwrap();
+    let before = snapshot(&dir);
+    let opened = LocalCluster::create_or_open(&dir, &options()).unwrap();
+    assert_eq!(opened, made);
+    assert_eq!(snapshot(&dir), before);
+}
+
+#[test]
+fn a_cluster_can_be_moved() {
+    let (folder, dir) = fresh();
+    let made = LocalCluster::create_or_open(&dir, &options()).unwrap();
+    let moved = folder.path().join("moved");
+    std::fs::rename(&dir, &moved).unwrap();
+    let opened = LocalCluster::create_or_open(&moved, &options()).unwrap();
+    assert_eq!(opened.first_map(), made.first_map());
+    for node in opened.nodes() {
+        ServerTls::load(&Config::load(&node.config).unwrap().tls).unwrap();
+    }
+}
+
+#[test]
+fn asking_for_another_cluster_than_is_there_is_refused() {
+    let (_folder, dir) = fresh();
+    LocalCluster::create_or_open(&dir, &options()).unwrap();
+    let table = [
+        (
+            LocalOptions {
+                nodes: 4,
+                ..options()
+            },
+            "number of nodes",
+        ),
+        (
+            LocalOptions {
+                replication: 2,
+                ..options()
+            },
+            "number of copies",
+        ),
+        (
+            LocalOptions {
+                ports: Ports::Exactly(vec![1, 2, 3]),
+                ..options()
+            },
+            "ports",
+        ),
+    ];
+    for (asked, expected) in table {
+        match LocalCluster::create_or_open(&dir, &asked) {
+            Err(LocalError::Differs { what, .. }) => assert_eq!(what, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_folder_with_something_else_in_it_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thesis.txt"), "precious").unwrap();
+    let before = snapshot(folder.path());
+    let error = LocalCluster::create_or_open(folder.path(), &options()).unwrap_err();
+    assert!(matches!(error, LocalError::NotACluster { .. }), "{error}");
+    assert_eq!(snapshot(folder.path()), before);
+}
+
+#[test]
+fn a_cluster_that_was_never_finished_is_refused() {
+    let (_folder, dir) = fresh();
+    let cluster = LocalCluster::create_or_open(&dir, &options()).unwrap();
+    std::fs::remove_file(cluster.client_profile()).unwrap();
+    let error = LocalCluster::create_or_open(&dir, &options()).unwrap_err();
+    assert!(matches!(error, LocalError::NotACluster { .. }), "{error}");
+}
+
+#[test]
+fn free_ports_are_distinct() {
+    let mut addresses = ports::free(20).unwrap();
+    addresses.sort_unstable();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 20);
+}
+
+#[test]
+fn ports_are_taken_as_asked_for() {
+    let taken = |ports| {
+        let asked = LocalOptions { ports, ..options() };
+        ports::check(&asked).unwrap();
+        let addresses = ports::addresses(&asked).unwrap();
+        addresses.iter().map(SocketAddr::port).collect::<Vec<_>>()
+    };
+    assert_eq!(taken(Ports::From(7440)), [7440, 7441, 7442]);
+    assert_eq!(taken(Ports::From(65_533)), [65_533, 65_534, 65_535]);
+    assert_eq!(taken(Ports::Exactly(vec![5, 9, 7])), [5, 9, 7]);
+}
+
+#[test]
+fn options_outside_their_range_are_refused_before_anything_is_made() {
+    let (_folder, dir) = fresh();
+    let fine = options();
+    let table = [
+        LocalOptions {
+            nodes: 0,
+            ..fine.clone()
+        },
+        LocalOptions {
+            nodes: 65,
+            ..fine.clone()
+        },
+        LocalOptions {
+            replication: 0,
+            ..fine.clone()
+        },
+        LocalOptions {
+            replication: 17,
+            ..fine.clone()
+        },
+        LocalOptions {
+            memory: (64 << 20) - 1,
+            ..fine.clone()
+        },
+        LocalOptions {
+            ports: Ports::From(0),
+            ..fine.clone()
+        },
+        LocalOptions {
+            ports: Ports::From(65_534),
+            ..fine.clone()
+        },
+        LocalOptions {
+            ports: Ports::Exactly(vec![1, 2]),
+            ..fine.clone()
+        },
+    ];
+    for asked in table {
+        let error = LocalCluster::create_or_open(&dir, &asked).unwrap_err();
+        assert!(
+            matches!(error, LocalError::OutOfRange { .. }),
+            "{asked:?}: {error}"
+        );
+    }
+    for ports in [[1, 2, 1], [0, 1, 2]] {
+        let asked = LocalOptions {
+            ports: Ports::Exactly(ports.to_vec()),
+            ..fine.clone()
+        };
+        let error = LocalCluster::create_or_open(&dir, &asked).unwrap_err();
+        assert!(
+            matches!(error, LocalError::Port { .. }),
+            "{asked:?}: {error}"
+        );
+    }
+    assert!(!dir.exists());
+}

@@ -1,0 +1,22 @@
+//! Setting up a cluster: its authority, its certificates, its first map, and whole clusters on loopback.
+//!
+//! ```text
+//! Authority ----issues----> node-1.pem, node-2.pem, ...   each holds a node's identity
+//!                                   |
+//! members (name, address, zone) ----+--first_map--> cluster.map
+//!                                                       |
+//! LocalCluster = all of that in one folder, with a node.toml per node and a profile for clients
+//! ```
+//!
+//! The command line, tests and benchmarks set clusters up through this module and no other way. Nothing
+//! here overwrites a file: what exists is refused by name, since a key that is written over is lost.
+//! Keys and the map are readable by their owner alone (where the system has file modes).
+
+mod authority;
+mod files;
+mod local;
+mod map;
+
+pub use self::authority::{Authority, AuthorityError};
+pub use self::local::{LocalCluster, LocalError, LocalNode, LocalOptions, Ports};
+pub use self::map::{MapError, NewMember, first_map, read_map, write_map};

@@ -1,0 +1,181 @@
+//! One connection: who is at its other end, its four tasks, and how it ends.
+//!
+//! ```text
+//!   lane   read --> session --> output --> write       small frames, one stream
+//!   large  read --> session --> output --> write       one frame a stream
+//!
+//!   ends   the peer is gone           nothing more to do
+//!          the peer is done, or the   answer what was taken in, see it delivered, close
+//!            node is stopping
+//!          malformed bytes            close, with the reason in words
+//! ```
+//!
+//! The role is read once, from the certificate that TLS has verified, before any byte is looked at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::Connection;
+use quoit_ring::wire::{MAX_FRAME, MAX_KEY};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::output::{Answers, Output};
+use super::{CloseCode, Phase, lane, large};
+use crate::engine::Engine;
+use crate::env::Env;
+use crate::handlers::{Replica, Session};
+use crate::tls::peer_role;
+
+/// How long a frame may take from its first byte to its last, per MiB.
+pub(super) const FRAME_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the last answers may take to be acknowledged; a peer that takes longer is gone.
+const DELIVERY_DEADLINE: Duration = Duration::from_secs(3);
+/// What a frame has beside key and record: more than enough.
+const HEAD: usize = 1024;
+
+/// How one task of a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The peer has ended its requests.
+    Finished,
+    /// A writer has seen all answers delivered.
+    Delivered,
+    /// The connection is lost, or the peer closed it.
+    Gone,
+    /// The peer went wrong; this is how.
+    Malformed(String),
+}
+
+/// Serves `connection` until it ends.
+pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
+    connection: Connection,
+    replica: Arc<Replica<E, G>>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let caller = match peer_role(&connection) {
+        Ok(role) => role,
+        Err(error) => {
+            tracing::warn!(peer = %connection.remote_address(), %error, "a caller without a role");
+            return close(&connection, CloseCode::Unauthorised, &error.to_string());
+        }
+    };
+    tracing::debug!(peer = %connection.remote_address(), %caller, "connected");
+    let output = Output::new();
+    let session = || {
+        Session::new(
+            Arc::clone(&replica),
+            caller,
+            Answers::new(Arc::clone(&output)),
+        )
+    };
+    let shared = replica.shared();
+    let max = max_frame(
+        shared.limits.max_record_bytes,
+        shared.ring.map().replication,
+    );
+    let (lane, lane_opened) = oneshot::channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(lane::read(
+        connection.clone(),
+        session(),
+        Arc::clone(&output),
+        lane,
+    ));
+    tasks.spawn(lane::write(lane_opened, Arc::clone(&output)));
+    tasks.spawn(large::read(
+        connection.clone(),
+        session(),
+        Arc::clone(&output),
+        max,
+    ));
+    tasks.spawn(large::write(connection.clone(), Arc::clone(&output)));
+    let (code, reason) = attend(&mut tasks, &output, &mut phase).await;
+    tracing::debug!(peer = %connection.remote_address(), %code, reason, "disconnected");
+    close(&connection, code, &reason);
+}
+
+/// Waits for the end of a connection's tasks, and tells how to close it.
+async fn attend(
+    tasks: &mut JoinSet<End>,
+    output: &Output,
+    phase: &mut watch::Receiver<Phase>,
+) -> (CloseCode, String) {
+    let mut code = CloseCode::Done;
+    let mut writers = 2;
+    while writers > 0 {
+        let end = tokio::select! {
+            biased;
+            () = leaving_service(phase), if code == CloseCode::Done => {
+                code = CloseCode::Draining;
+                output.finish();
+                continue;
+            }
+            end = tasks.join_next() => end,
+        };
+        match end {
+            Some(Ok(End::Finished)) => output.finish(),
+            Some(Ok(End::Delivered)) => writers -= 1,
+            Some(Ok(End::Gone)) | None => break,
+            Some(Ok(End::Malformed(reason))) => return (CloseCode::Malformed, reason),
+            Some(Err(error)) => {
+                tracing::error!(%error, "a connection's task broke off");
+                return (
+                    CloseCode::Malformed,
+                    "the node could not make sense of this".to_owned(),
+                );
+            }
+        }
+    }
+    (code, code.to_string())
+}
+
+/// Waits until the peer has all of a finished stream.
+pub(super) async fn delivered<T, Lost>(stopped: impl Future<Output = Result<T, Lost>>) -> End {
+    match tokio::time::timeout(DELIVERY_DEADLINE, stopped).await {
+        Ok(Ok(_)) => End::Delivered,
+        Ok(Err(_)) | Err(_) => End::Gone,
+    }
+}
+
+/// Waits until the node leaves service.
+pub(super) async fn leaving_service(phase: &mut watch::Receiver<Phase>) {
+    // An error says that the server is gone, which is leaving service, too.
+    let _left = phase
+        .wait_for(|phase| *phase != Phase::Serving)
+        .await
+        .is_ok();
+}
+
+/// The longest frame that is handled. A repair may carry what the records of all replicas of a key have become
+/// together, each within its bounds.
+fn max_frame(max_record_bytes: usize, replication: u8) -> usize {
+    max_record_bytes
+        .saturating_mul(usize::from(replication))
+        .saturating_add(MAX_KEY + HEAD)
+        .min(MAX_FRAME)
+}
+
+pub(super) fn close(connection: &Connection, code: CloseCode, reason: &str) {
+    connection.close(code.code(), reason.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_replicas_records_have_become_together_fits_one_frame() {
+        let record = 4 << 20;
+        for replication in 1..=7 {
+            let merged = usize::from(replication) * record;
+            assert!(max_frame(record, replication) >= merged + MAX_KEY);
+        }
+        assert_eq!(
+            max_frame(64 << 20, 7),
+            MAX_FRAME,
+            "within what any frame may be"
+        );
+        assert_eq!(max_frame(usize::MAX, 3), MAX_FRAME);
+    }
+}

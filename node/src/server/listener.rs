@@ -1,0 +1,167 @@
+//! The listener: lets connections in, as many as there may be.
+//!
+//! ```text
+//!   incoming --> many handshakes under way?  the address must prove itself first (a retry)
+//!            --> far too many?               refused unseen
+//!            --> handshake, 10 s             then: over the cap? closed, with a code that says so
+//! ```
+//!
+//! A connection over the cap gets its handshake all the same: only then can its owner be told why.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use quinn::{Connection, Endpoint, Incoming};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::connection::{close, leaving_service, serve};
+use super::output::Answers;
+use super::{CloseCode, Phase};
+use crate::commit::Shared;
+use crate::engine::Engine;
+use crate::env::Env;
+use crate::handlers::Replica;
+
+/// How long a handshake may take.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a handshake may still take once the node is stopping: its peer can only be told so after it.
+const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
+/// Handshakes under way above which an unproven address must answer from where it says it is.
+const RETRY_ABOVE: usize = 64;
+/// Handshakes under way above which further ones are refused.
+const REFUSE_ABOVE: usize = 256;
+/// How long the last packets may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Accepts and serves connections until `phase` says otherwise.
+pub(super) async fn listen<E: Env<Reply = Answers>, G: Engine>(
+    endpoint: Endpoint,
+    replica: Arc<Replica<E, G>>,
+    max_connections: u32,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let handshakes = Arc::new(AtomicUsize::new(0));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            _changed = phase.changed() => break,
+            Some(_ended) = connections.join_next() => {}
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                let Some(incoming) = screen(incoming, handshakes.load(Ordering::Relaxed)) else {
+                    continue;
+                };
+                let guest = Guest {
+                    replica: Arc::clone(&replica),
+                    handshakes: Arc::clone(&handshakes),
+                    phase: phase.clone(),
+                    max_connections,
+                };
+                connections.spawn(guest.attend(incoming));
+            }
+        }
+    }
+    endpoint.set_server_config(None);
+    tokio::select! {
+        biased;
+        _gone = phase.wait_for(|phase| *phase == Phase::Gone) => {}
+        () = async { while connections.join_next().await.is_some() {} } => {
+            endpoint.close(CloseCode::Draining.code(), b"the node is stopping");
+            // What is still on its way out is only who closed; nobody waits for it longer than this.
+            let _idle = tokio::time::timeout(LAST_WORDS, endpoint.wait_idle()).await.is_ok();
+        }
+    }
+}
+
+/// Passes an incoming connection on, or turns it away.
+fn screen(incoming: Incoming, handshakes: usize) -> Option<Incoming> {
+    if handshakes >= REFUSE_ABOVE {
+        incoming.refuse();
+        return None;
+    }
+    if handshakes >= RETRY_ABOVE && !incoming.remote_address_validated() && incoming.may_retry() {
+        if let Err(error) = incoming.retry() {
+            tracing::debug!(%error, "a retry could not be sent");
+        }
+        return None;
+    }
+    Some(incoming)
+}
+
+/// One incoming connection and what it needs.
+struct Guest<E: Env, G> {
+    replica: Arc<Replica<E, G>>,
+    handshakes: Arc<AtomicUsize>,
+    phase: watch::Receiver<Phase>,
+    max_connections: u32,
+}
+
+impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
+    async fn attend(mut self, incoming: Incoming) {
+        let peer = incoming.remote_address();
+        let Some(connection) = self.handshake(incoming).await else {
+            tracing::debug!(%peer, "the handshake failed");
+            return;
+        };
+        let shared = Arc::clone(self.replica.shared());
+        let seat = Seat::take(&shared);
+        if seat.number > self.max_connections {
+            tracing::warn!(%peer, "refused: too many connections");
+            close(
+                &connection,
+                CloseCode::TooManyConnections,
+                "the node serves as many as it may",
+            );
+            return;
+        }
+        serve(connection, self.replica, self.phase).await;
+    }
+
+    async fn handshake(&mut self, incoming: Incoming) -> Option<Connection> {
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+        let _counted = Counted(&self.handshakes);
+        let connecting = incoming.accept().ok()?;
+        let cut_short = async {
+            leaving_service(&mut self.phase).await;
+            tokio::time::sleep(LAST_HANDSHAKES).await;
+        };
+        tokio::select! {
+            biased;
+            connected = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting) => connected.ok()?.ok(),
+            () = cut_short => None,
+        }
+    }
+}
+
+/// Counts a handshake out, however it ends.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One of the connections being served, counted out when dropped.
+struct Seat<'a> {
+    shared: &'a Shared,
+    number: u32,
+}
+
+impl<'a> Seat<'a> {
+    fn take(shared: &'a Shared) -> Self {
+        Self {
+            number: shared.connected(),
+            shared,
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.shared.disconnected();
+    }
+}

@@ -1,0 +1,161 @@
+//! The server: QUIC connections on one thread.
+//!
+//! ```text
+//!   endpoint --accept--> handshake --> role --> connection: lane + large frames --> sessions
+//!      bounds:  waiting handshakes | connections | streams, windows | frames | output
+//! ```
+//!
+//! What both ends keep to, beside the frames themselves:
+//!
+//! - The peer opens one bidirectional stream, the *lane*. Frames of up to
+//!   [`LANE_FRAME`](quoit_ring::wire::LANE_FRAME) bytes travel there, as many as wait in one write.
+//! - A longer frame travels alone on a unidirectional stream, either way; so do a node's answers to a peer
+//!   whose lane has carried nothing yet. The id in the frame tells what it answers.
+//! - A stream that ends inside a frame is an error. The end of the lane between two frames says that
+//!   its sender is done: a peer waits for no more answers, a node is stopping.
+//! - Connections are closed with a [`CloseCode`] and a reason in words.
+//!
+//! One current-thread runtime on one thread does all I/O and runs reads inline: handing a read to another
+//! thread costs more than the read. Nothing on it may wait for the disk's sync; that is what the committing
+//! thread is for.
+//!
+//! Everything a peer can make a node hold is bounded here or in the frames; who may connect at all is TLS's
+//! business, what a caller may ask the handlers'.
+
+mod close;
+mod connection;
+mod lane;
+mod large;
+mod listener;
+mod output;
+mod transport;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::engine::Engine;
+use crate::env::Env;
+use crate::handlers::Replica;
+
+pub use self::close::CloseCode;
+pub(crate) use self::output::Answers;
+pub(crate) use self::transport::bind;
+
+/// How far a server is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Connections are accepted and served.
+    Serving,
+    /// None are accepted; each is closed once its answers are delivered.
+    Finishing,
+    /// Everything is dropped as it is.
+    Gone,
+}
+
+/// A serving thread.
+#[derive(Debug)]
+pub(crate) struct Server {
+    thread: Option<JoinHandle<()>>,
+    phase: watch::Sender<Phase>,
+    ended: mpsc::Receiver<()>,
+    address: SocketAddr,
+}
+
+/// What a server needs beside its replica.
+#[derive(Debug)]
+pub(crate) struct ServerOptions {
+    /// From [`bind`].
+    pub(crate) socket: UdpSocket,
+    pub(crate) endpoint: EndpointConfig,
+    pub(crate) server: ServerConfig,
+    pub(crate) max_connections: usize,
+}
+
+impl Server {
+    /// Serves `replica` on a thread of its own; returns once connections are accepted.
+    pub(crate) fn start<E, G>(
+        mut options: ServerOptions,
+        replica: Arc<Replica<E, G>>,
+    ) -> io::Result<Self>
+    where
+        E: Env<Reply = Answers>,
+        G: Engine,
+    {
+        transport::widen(&mut options.endpoint);
+        transport::bound(&mut options.server);
+        let address = options.socket.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let endpoint = {
+            let _inside = runtime.enter();
+            let ServerOptions {
+                socket,
+                endpoint,
+                server,
+                ..
+            } = options;
+            Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))?
+        };
+        let (phase, watched) = watch::channel(Phase::Serving);
+        let (ending, ended) = mpsc::channel();
+        let max = u32::try_from(options.max_connections).unwrap_or(u32::MAX);
+        let thread = std::thread::Builder::new()
+            .name("quoit-io".to_owned())
+            .spawn(move || {
+                run(&runtime, listener::listen(endpoint, replica, max, watched));
+                drop(ending);
+            })?;
+        Ok(Self {
+            thread: Some(thread),
+            phase,
+            ended,
+            address,
+        })
+    }
+
+    /// Where it serves.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts no more, sees all answers delivered, and closes; whatever is left after `grace` is cut.
+    pub(crate) fn finish(&mut self, grace: std::time::Duration) {
+        self.phase.send_replace(Phase::Finishing);
+        // The channel only ever disconnects: at the thread's end.
+        if matches!(
+            self.ended.recv_timeout(grace),
+            Err(mpsc::RecvTimeoutError::Timeout)
+        ) {
+            tracing::warn!("connections were cut: the grace is over");
+        }
+        self.cut();
+    }
+
+    /// Drops everything as it is, like a crash, and waits for the thread.
+    fn cut(&mut self) {
+        self.phase.send_replace(Phase::Gone);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the I/O thread had panicked");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+fn run(runtime: &Runtime, listening: impl Future<Output = ()>) {
+    runtime.block_on(listening);
+}

@@ -1,0 +1,268 @@
+//! What the tests of several modules share: a world in memory, and short ways to make things in it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::placement::{Newcomer, Ring, grow};
+use quoit_ring::wire::{Durability, Response, ResponseFrame, encode_record};
+use quoit_ring::{
+    Actor, ClusterId, ClusterMap, Delta, Dot, Epoch, Leaf, LeafBits, MerkleKey, Millis, NodeId,
+    Record, Time, TokenKey,
+};
+
+use crate::commit::{Change, Limits, Shared, Write};
+use crate::engine::{
+    self, Batch, Engine, EngineError, Keyspace, MemoryEngine, MemorySnapshot, Usage,
+};
+use crate::env::{Env, Now, Rejected, Reply};
+
+/// The wall time at which most tests play.
+pub(crate) const WALL: u64 = 1_000_000;
+/// The node whose replica is tested.
+pub(crate) const SELF: NodeId = NodeId(1);
+
+pub(crate) const LIMITS: Limits = Limits {
+    max_value_bytes: 1 << 20,
+    max_siblings: 4,
+    max_record_bytes: 2048,
+    max_write_age_ms: 60_000,
+    max_clock_drift_ms: 500,
+};
+
+pub(crate) fn at(wall: u64) -> Now {
+    Now {
+        wall: Millis(wall),
+        mono: Duration::from_millis(wall - WALL + 10_000),
+    }
+}
+
+/// A ring of `members` nodes with one copy of each key, cut into 2^12 leaves.
+pub(crate) fn ring(members: u64) -> Ring {
+    let empty = ClusterMap {
+        cluster: ClusterId(7),
+        epoch: Epoch(2),
+        token_key: TokenKey([3; 16]),
+        leaf_bits: LeafBits::new(12).unwrap(),
+        replication: 1,
+        members: vec![],
+    };
+    let newcomers = (1..=members).map(|id| Newcomer {
+        id: NodeId(id),
+        name: format!("n{id}"),
+        address: format!("h:{id}"),
+        zone: format!("z{id}"),
+        weight: 100,
+    });
+    Ring::new(&grow(empty, newcomers, 1).unwrap()).unwrap()
+}
+
+pub(crate) fn shared(members: u64) -> Arc<Shared> {
+    let settings = (LIMITS, Durability::Fsync);
+    Arc::new(Shared::new(
+        SELF,
+        ring(members),
+        MerkleKey([5; 16]),
+        Time::ZERO,
+        settings,
+    ))
+}
+
+pub(crate) fn dot(actor: u64, ms: u64) -> Dot {
+    Dot {
+        time: Time::at(Millis(ms)),
+        actor: Actor(actor),
+    }
+}
+
+/// A write that replaces whatever is older.
+pub(crate) fn blind(dot: Dot, value: &str) -> Delta {
+    Delta::blind(dot, Some((Bytes::copy_from_slice(value.as_bytes()), None)))
+}
+
+/// A write that has seen nothing.
+pub(crate) fn unseeing(dot: Dot, value: &str) -> Delta {
+    let value = Some((Bytes::copy_from_slice(value.as_bytes()), None));
+    Delta::causal(dot, Time::ZERO, Record::default().seen(), value)
+}
+
+pub(crate) fn encoded(record: &Record) -> Bytes {
+    let mut out = BytesMut::new();
+    encode_record(record, &mut out);
+    out.freeze()
+}
+
+/// Keeps the answers it is sent.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sink(Arc<Mutex<Vec<ResponseFrame>>>);
+
+impl Sink {
+    /// What came since the last call, by id.
+    pub(crate) fn answers(&self) -> Vec<(u64, Response)> {
+        let mut frames = std::mem::take(&mut *self.0.lock().unwrap());
+        frames.sort_by_key(|frame| frame.id);
+        frames
+            .into_iter()
+            .map(|frame| (frame.id, frame.response))
+            .collect()
+    }
+
+    /// The clock on the last answer.
+    pub(crate) fn clock(&self) -> Option<Time> {
+        self.0.lock().unwrap().last().map(|frame| frame.clock)
+    }
+}
+
+impl Reply for Sink {
+    fn send(&self, answer: &ResponseFrame) {
+        self.0.lock().unwrap().push(answer.clone());
+    }
+
+    fn flush(&self) {}
+}
+
+/// A write of `key` that came at `now` and may wait for a second.
+pub(crate) fn write(id: u64, reply: &Sink, key: &str, change: Change, now: Now) -> Write<Sink> {
+    let ring = ring(1);
+    let key = Bytes::copy_from_slice(key.as_bytes());
+    let leaf: Leaf = ring.leaf_bits().leaf_of(ring.token_of(&key));
+    let (arrived, deadline) = (now.mono, now.mono + Duration::from_secs(1));
+    Write {
+        id,
+        reply: reply.clone(),
+        bytes: key.len(),
+        key,
+        leaf,
+        change,
+        arrived,
+        deadline,
+    }
+}
+
+/// A world in which time stands still and a list takes the writes.
+#[derive(Debug, Default)]
+pub(crate) struct FakeEnv {
+    pub(crate) taken: Mutex<Vec<Write<Sink>>>,
+    pub(crate) room: usize,
+    pub(crate) closed: bool,
+}
+
+impl Env for FakeEnv {
+    type Reply = Sink;
+
+    fn now(&self) -> Now {
+        at(WALL)
+    }
+
+    fn submit(&self, writes: &mut Vec<Write<Sink>>) -> Result<(), Rejected> {
+        if self.closed {
+            return Err(Rejected::Closed);
+        }
+        let mut taken = self.taken.lock().unwrap();
+        let fitting = self.room.saturating_sub(taken.len()).min(writes.len());
+        taken.extend(writes.drain(..fitting));
+        if writes.is_empty() {
+            Ok(())
+        } else {
+            Err(Rejected::Overloaded { queue_ms: 9 })
+        }
+    }
+
+    fn queued_writes(&self) -> u32 {
+        u32::try_from(self.taken.lock().unwrap().len()).unwrap()
+    }
+}
+
+/// An engine in memory, on a disk of which a test says whether there is room.
+#[derive(Debug, Default)]
+pub(crate) struct Tight {
+    engine: MemoryEngine,
+    full: AtomicBool,
+}
+
+impl Tight {
+    pub(crate) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Release);
+    }
+}
+
+impl Engine for Tight {
+    type Snapshot = MemorySnapshot;
+
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.engine.get(keyspace, key)
+    }
+
+    fn commit(&self, batch: Batch, durability: engine::Durability) -> Result<(), EngineError> {
+        assert!(
+            !self.full.load(Ordering::Acquire),
+            "a commit on a full disk"
+        );
+        self.engine.commit(batch, durability)
+    }
+
+    fn snapshot(&self) -> MemorySnapshot {
+        self.engine.snapshot()
+    }
+
+    fn persist(&self) -> Result<(), EngineError> {
+        self.engine.persist()
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        self.engine.check()
+    }
+
+    fn has_room(&self, _bytes: u64) -> bool {
+        !self.full.load(Ordering::Acquire)
+    }
+
+    fn usage(&self) -> Usage {
+        self.engine.usage()
+    }
+}
+
+/// An engine that reads and fails at every commit, in a way of the test's choice.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    engine: MemoryEngine,
+    fail: fn() -> EngineError,
+}
+
+impl Failing {
+    pub(crate) fn with(fail: fn() -> EngineError) -> Self {
+        Self {
+            engine: MemoryEngine::new(),
+            fail,
+        }
+    }
+}
+
+impl Engine for Failing {
+    type Snapshot = MemorySnapshot;
+
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.engine.get(keyspace, key)
+    }
+
+    fn commit(&self, _batch: Batch, _durability: engine::Durability) -> Result<(), EngineError> {
+        Err((self.fail)())
+    }
+
+    fn snapshot(&self) -> MemorySnapshot {
+        self.engine.snapshot()
+    }
+
+    fn persist(&self) -> Result<(), EngineError> {
+        Err((self.fail)())
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        self.engine.usage()
+    }
+}

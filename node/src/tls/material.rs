@@ -1,0 +1,185 @@
+//! Reads certificates and keys from PEM files, and says what is wrong with the ones that do not fit.
+//!
+//! Whatever would make every handshake fail is found here, at the start, with the file's name in the
+//! sentence: a client that meets a bad certificate sees no more than "connection refused".
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use quoit_ring::NodeId;
+use quoit_ring::role::{Role, SEED_SERVER_NAME, server_name};
+use rustls::RootCertStore;
+use rustls_pki_types::pem::{self, PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::{CertificateError, TlsError, certificate_role, provider};
+use crate::config::TlsFiles;
+
+/// Most bytes of a PEM file; a certificate chain is a few thousand.
+const MAX_PEM_BYTES: u64 = 1 << 20;
+
+/// A node's certificate chain and key, and the authorities it trusts; checked against each other.
+pub(super) struct Material {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+    pub(super) roots: RootCertStore,
+    pub(super) node: NodeId,
+}
+
+impl Material {
+    /// Reads the three files and checks, at the time `now`, that they make a node.
+    pub(super) fn load(files: &TlsFiles, now: UnixTime) -> Result<Self, TlsError> {
+        let roots = read_roots(&files.ca)?;
+        let chain = read_certificates(&files.certificate)?;
+        let key = read_key(&files.key)?;
+        let node = read_node(&chain, &files.certificate)?;
+        check_issuer(&chain, &roots, files, now)?;
+        check_names(&chain, node, &files.certificate)?;
+        Ok(Self {
+            chain,
+            key,
+            roots,
+            node,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let failed = |source: io::Error| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_PEM_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    Ok(bytes)
+}
+
+fn malformed(path: &Path, source: pem::Error) -> TlsError {
+    TlsError::NotPem {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| malformed(path, source))?;
+    if certificates.is_empty() {
+        return Err(TlsError::NoCertificate {
+            path: path.to_owned(),
+        });
+    }
+    Ok(certificates)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| match source {
+        pem::Error::NoItemsFound => TlsError::NoKey {
+            path: path.to_owned(),
+        },
+        source => malformed(path, source),
+    })
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|source| TlsError::BadAuthority {
+                path: path.to_owned(),
+                source,
+            })?;
+    }
+    Ok(roots)
+}
+
+/// The identity in the first certificate of `chain`, which must be a node's.
+fn read_node(chain: &[CertificateDer<'_>], path: &Path) -> Result<NodeId, TlsError> {
+    let path = || -> PathBuf { path.to_owned() };
+    let first = chain
+        .first()
+        .ok_or_else(|| TlsError::NoCertificate { path: path() })?;
+    match certificate_role(first) {
+        Ok(Role::Node(id)) => Ok(id),
+        Ok(role) => Err(TlsError::NotANode { path: path(), role }),
+        Err(source) => Err(TlsError::NoRole {
+            path: path(),
+            source,
+        }),
+    }
+}
+
+/// Checks that the authorities vouch for the first certificate of `chain` now, as a server's.
+fn check_issuer(
+    chain: &[CertificateDer<'_>],
+    roots: &RootCertStore,
+    files: &TlsFiles,
+    now: UnixTime,
+) -> Result<(), TlsError> {
+    let certificate = || files.certificate.clone();
+    let Some((first, rest)) = chain.split_first() else {
+        return Err(TlsError::NoCertificate {
+            path: certificate(),
+        });
+    };
+    let verdict = EndEntityCert::try_from(first).and_then(|leaf| {
+        let algorithms = provider().signature_verification_algorithms.all;
+        let usage = KeyUsage::server_auth();
+        leaf.verify_for_usage(algorithms, &roots.roots, rest, now, usage, None, None)
+            .map(|_path| ())
+    });
+    verdict.map_err(|source| match source {
+        webpki::Error::CertExpired { .. } => TlsError::Expired {
+            path: certificate(),
+        },
+        webpki::Error::CertNotValidYet { .. } => TlsError::NotYetValid {
+            path: certificate(),
+        },
+        source => TlsError::Untrusted {
+            certificate: certificate(),
+            authority: files.ca.clone(),
+            source,
+        },
+    })
+}
+
+/// Checks that the first certificate of `chain` carries both names under which callers look for `node`.
+fn check_names(chain: &[CertificateDer<'_>], node: NodeId, path: &Path) -> Result<(), TlsError> {
+    let leaf = chain
+        .first()
+        .and_then(|first| EndEntityCert::try_from(first).ok());
+    let carries = |name: &str| {
+        ServerName::try_from(name).is_ok_and(|name| {
+            leaf.as_ref()
+                .is_some_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
+        })
+    };
+    for name in [SEED_SERVER_NAME.to_owned(), server_name(node)] {
+        if !carries(&name) {
+            return Err(TlsError::NoServerName {
+                path: path.to_owned(),
+                name,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The identity in a node's certificate, given as PEM; of a chain, in its first certificate.
+///
+/// Only reads: whether an authority signed it is for the handshake to say.
+///
+/// # Errors
+/// [`CertificateError`] if there is no certificate or it is not a node's.
+pub fn certificate_node(pem: &[u8]) -> Result<NodeId, CertificateError> {
+    let certificate = CertificateDer::from_pem_slice(pem).map_err(CertificateError::NotPem)?;
+    let role = certificate_role(&certificate)?;
+    role.node().ok_or(CertificateError::NotANode(role))
+}

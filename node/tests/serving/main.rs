@@ -1,0 +1,17 @@
+//! A real node, spoken to over QUIC by a client made by hand.
+//!
+//! | module | what it shows |
+//! | --- | --- |
+//! | `requests` | small and large requests are answered, each once |
+//! | `hostile` | junk closes the connection it came on, and nothing else |
+//! | `lifecycle` | starts, stops, crashes; what a node refuses to start on |
+//! | `process` | the binary: its ready line, signals, exit codes, `kill -9` |
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::panic, reason = "a test stops at the first surprise")]
+
+mod caller;
+mod hostile;
+mod lifecycle;
+mod process;
+mod requests;

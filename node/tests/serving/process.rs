@@ -1,0 +1,160 @@
+//! The binary: its ready line, signals, exit codes, and what clients notice of a `kill -9`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use quinn::ConnectionError;
+use quoit_node::provision::{LocalCluster, LocalOptions};
+use quoit_ring::LeafBits;
+use quoit_ring::wire::Response;
+use tempfile::TempDir;
+
+use crate::caller::{Caller, PATIENCE, get, put, value_of, write};
+
+/// A cluster of one node, run as a process at a port of its own.
+struct Home {
+    folder: TempDir,
+    cluster: LocalCluster,
+}
+
+fn home() -> Home {
+    let folder = tempfile::tempdir().unwrap();
+    let leaf_bits = LeafBits::new(12).unwrap();
+    let options = LocalOptions {
+        nodes: 1,
+        replication: 1,
+        leaf_bits,
+        ..LocalOptions::default()
+    };
+    let cluster = LocalCluster::create_or_open(&folder.path().join("c"), &options).unwrap();
+    Home { folder, cluster }
+}
+
+impl Home {
+    fn config(&self) -> &Path {
+        &self.cluster.nodes()[0].config
+    }
+
+    fn caller(&self) -> Caller {
+        let address = self.cluster.nodes()[0].address;
+        Caller::connect(&self.folder.path().join("c/certs"), "client", address).unwrap()
+    }
+}
+
+fn command(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quoit-node"));
+    command
+        .arg("--config")
+        .arg(config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A node's process; ended with the test, however that ends.
+struct Process(Child);
+
+impl Process {
+    /// Starts a node and waits for its ready line.
+    fn start(config: &Path) -> (Self, String) {
+        let mut child = command(config).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        (Self(child), line)
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    fn wait(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; there is nothing more to do then.
+        let _ended = self.0.kill().is_ok() && self.0.wait().is_ok();
+    }
+}
+
+#[test]
+fn a_signal_stops_the_node_in_order_and_it_starts_again() {
+    let home = home();
+    for name in ["TERM", "INT"] {
+        let (process, line) = Process::start(home.config());
+        let node = &home.cluster.nodes()[0];
+        assert_eq!(
+            line,
+            format!("quoit-node {} ready at {}\n", node.id, node.address)
+        );
+        assert_eq!(
+            home.caller().ask(put("k", &write(name, 0))),
+            Response::Joined
+        );
+        process.signal(name);
+        assert_eq!(process.wait().code(), Some(0));
+    }
+    let (_process, _line) = Process::start(home.config());
+    assert_eq!(value_of(&home.caller().ask(get("k"))), b"INT");
+}
+
+#[test]
+fn a_killed_node_keeps_what_it_acknowledged_and_resets_old_connections_once_it_is_back() {
+    let home = home();
+    let (process, _line) = Process::start(home.config());
+    let mut caller = home.caller();
+    assert_eq!(caller.ask(put("k", &write("kept", 0))), Response::Joined);
+    process.signal("KILL");
+    assert_eq!(process.wait().code(), None);
+
+    let (_process, _line) = Process::start(home.config());
+    caller.send(get("k"));
+    let closed = async { tokio::time::timeout(PATIENCE / 4, caller.connection.closed()).await };
+    let told = caller.runtime.block_on(closed).unwrap();
+    assert!(
+        matches!(told, ConnectionError::Reset),
+        "{told}: found out by waiting"
+    );
+    assert_eq!(value_of(&home.caller().ask(get("k"))), b"kept");
+}
+
+/// How the binary ends with `config`, and what it says.
+fn refused(config: &Path) -> (Option<i32>, String) {
+    let output = command(config).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn a_node_that_cannot_start_says_why_and_returns_2() {
+    let home = home();
+    let (code, told) = refused(&PathBuf::from("/no/such/node.toml"));
+    assert_eq!(code, Some(2));
+    assert!(
+        told.contains("cannot read the configuration /no/such/node.toml"),
+        "{told}"
+    );
+
+    let (_process, _line) = Process::start(home.config());
+    let (code, told) = refused(home.config());
+    assert_eq!(code, Some(2));
+    assert!(
+        told.contains("another node is running on the data directory"),
+        "{told}"
+    );
+    assert!(!told.contains('\u{1b}'), "no colours for a pipe");
+}
