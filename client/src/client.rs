@@ -1,0 +1,399 @@
+//! The client handle: get, put, delete, and nothing clever.
+//!
+//! ```text
+//!   client.put(key, value).context(..)      a builder; nothing happens yet
+//!          .await --check--> room for it? --submit--> the I/O thread: mint, route, send
+//!                                   `- waits here while `max_in_flight` are under way
+//! ```
+//!
+//! Every clone is the same client. What can be refused without asking anybody is refused here: keys and
+//! values out of bounds. R, W, deadline and time to live are checked where the operation starts, against
+//! the ring of that moment. Left out: everything that decides (`coordinator`, `quorum`).
+//!
+//! Source: Dynamo (2007), section 6.4: a client that coordinates saves each request a hop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::{MAX_KEY, NodeStatus, Request, Response, decode_record};
+use quoit_ring::{ClusterMap, Member, NodeId, Token};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::config::{ClientBuilder, Defaults};
+use crate::entry::Entry;
+use crate::error::{ConnectError, InvalidRequest, NodeError, Outcome};
+use crate::operation::{Delete, Get, Put};
+use crate::submission::{Operation, Plan, Reply, Submission};
+use crate::world::World;
+
+/// Bytes of a value that count as one more operation under way.
+const ROOM_BYTES: usize = 16 << 10;
+
+/// A connection to a whole cluster: cheap to clone, shared by any number of tasks, on any runtime.
+///
+/// It has one thread, and one connection to each node. Make one per process and clone it.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use quoit_client::Client;
+///
+/// let client = Client::builder().profile("client.toml").connect().await?;
+/// client.put("greeting", "hello").await?;
+/// let entry = client.get("greeting").await?;
+/// assert_eq!(entry.value().unwrap(), "hello");
+/// client.put("greeting", "hello again").context(entry.context()).await?;
+/// client.delete("greeting").await?;
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    world: World,
+    room: Arc<Semaphore>,
+    max_room: u32,
+    defaults: Defaults,
+    max_value_bytes: usize,
+}
+
+/// Where a key lives; made by [`Client::locate`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Its place on the circle.
+    pub token: Token,
+    /// The N nodes that own it, in preference order; all members if they are fewer.
+    pub owners: Vec<Member>,
+    /// The nodes that would stand in for them, in order, at most three. Gets and puts do not use them
+    /// yet.
+    pub fallbacks: Vec<Member>,
+}
+
+/// What one replica holds under a key; made by [`Client::inspect`].
+#[derive(Debug, Clone)]
+pub struct ReplicaReport {
+    /// The node.
+    pub member: Member,
+    /// Whether it owns the key. A fallback does not, and refuses as
+    /// [`NotReplica`](quoit_ring::wire::Refusal::NotReplica).
+    pub owner: bool,
+    /// What it holds, or why it did not say. Values that have expired and still lie there are in it.
+    pub answer: Result<Entry, NodeError>,
+}
+
+/// How one node is; made by [`Client::status`].
+#[derive(Debug, Clone)]
+pub struct NodeReport {
+    /// The node.
+    pub member: Member,
+    /// Its status, or why it did not say.
+    pub status: Result<NodeStatus, NodeError>,
+}
+
+impl Client {
+    /// Starts to make a client; [`ClientBuilder`] tells its settings.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), quoit_client::ConnectError> {
+    /// let client = quoit_client::Client::builder().profile("client.toml").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    pub(crate) async fn connect(mut builder: ClientBuilder) -> Result<Self, ConnectError> {
+        builder.check()?;
+        let units = builder.max_in_flight;
+        let shared = Shared {
+            room: Arc::new(Semaphore::new(units)),
+            max_room: u32::try_from(units).unwrap_or(u32::MAX),
+            defaults: builder.defaults,
+            max_value_bytes: builder.max_value_bytes,
+            world: World::connect(builder).await?,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Reads a key of 1 to 32,768 bytes. By default a majority of its replicas answers, and enough of
+    /// them hold what is returned that no later read goes back behind it. [`Get`] tells what can differ.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let entry = client.get("key").r(2).await?;
+    /// match entry.siblings() {
+    ///     [] => println!("absent"),
+    ///     [only] => println!("{:?}", only.bytes),
+    ///     several => println!("{} siblings", several.len()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Awaiting it gives a [`ReadError`](crate::ReadError). No value was changed; a repair may have spread
+    /// what was there.
+    pub fn get(&self, key: impl Into<Bytes>) -> Get {
+        Get::new(self.clone(), key.into())
+    }
+
+    /// Writes a key of 1 to 32,768 bytes. Without a context it replaces whatever was there; with one,
+    /// exactly what was read. By default a majority of its replicas has stored it when this returns.
+    /// [`Put`] tells what can differ.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let seen = client.get("key").await?;
+    /// client.put("key", "value").context(seen.context()).w(3).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Awaiting it gives a [`WriteError`](crate::WriteError), which says whether the write could exist.
+    pub fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Put {
+        Put::new(self.clone(), key.into(), value.into())
+    }
+
+    /// Deletes a key: a write without a value, with the same promises. Without a context it deletes
+    /// whatever is there. A key that is not there may be deleted. [`Delete`] tells what can differ.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// client.delete("key").await?;
+    /// assert!(client.get("key").await?.is_absent());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Awaiting it gives a [`WriteError`](crate::WriteError), which says whether the delete could exist.
+    pub fn delete(&self, key: impl Into<Bytes>) -> Delete {
+        Delete::new(self.clone(), key.into())
+    }
+
+    /// Where a key lives, by the ring this client holds; asks nobody. Whether the owners live is not in it.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// for owner in client.locate(b"key").owners {
+    ///     println!("{} at {}", owner.name, owner.address);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn locate(&self, key: &[u8]) -> Location {
+        let ring = self.ring();
+        let token = ring.token_of(key);
+        let list = ring.preference_list(token);
+        let members = |ids: &mut dyn Iterator<Item = NodeId>| {
+            ids.filter_map(|id| ring.member(id).cloned()).collect()
+        };
+        Location {
+            token,
+            owners: members(&mut list.owners()),
+            fallbacks: members(&mut list.fallbacks()),
+        }
+    }
+
+    /// Asks every node of a key's preference list what it holds, without repairing anything: for people
+    /// who look for the cause of something. A node that does not answer within 2 s, or the client's
+    /// deadline if that is less, is reported so.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// for report in client.inspect("key").await? {
+    ///     println!("{}: {:?}", report.member.name, report.answer);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] for a key that cannot be one; nothing was sent. What a single node refuses is in
+    /// its report.
+    pub async fn inspect(
+        &self,
+        key: impl Into<Bytes>,
+    ) -> Result<Vec<ReplicaReport>, InvalidRequest> {
+        let key = key.into();
+        self.check_key(&key)?;
+        let location = self.locate(&key);
+        let owners = location.owners.into_iter().map(|member| (member, true));
+        let fallbacks = location.fallbacks.into_iter().map(|member| (member, false));
+        let mut asked = Vec::new();
+        for (member, owner) in owners.chain(fallbacks) {
+            let request = Request::Get {
+                key: key.clone(),
+                digest: false,
+            };
+            asked.push((self.ask(member.id, request).await, member, owner));
+        }
+        let mut reports = Vec::new();
+        for (answer, member, owner) in asked {
+            let answer = entry_of(received(answer).await);
+            reports.push(ReplicaReport {
+                member,
+                owner,
+                answer,
+            });
+        }
+        Ok(reports)
+    }
+
+    /// Asks every node how it is, all at once. One that does not answer within 2 s, or the client's
+    /// deadline if that is less, is reported so; the order is that of the map.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// for node in client.status().await {
+    ///     println!("{}: {:?}", node.member.name, node.status);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn status(&self) -> Vec<NodeReport> {
+        let mut asked = Vec::new();
+        for member in self.ring().members() {
+            asked.push((self.ask(member.id, Request::Status).await, member.clone()));
+        }
+        let mut reports = Vec::new();
+        for (answer, member) in asked {
+            let status = match received(answer).await {
+                Ok(Response::Status(status)) => Ok(*status),
+                Ok(_other) => Err(NodeError::Failed(Outcome::Silent)),
+                Err(error) => Err(error),
+            };
+            reports.push(NodeReport { member, status });
+        }
+        reports
+    }
+
+    /// The cluster map this client holds: a copy, of the newest epoch that it has heard of and fetched.
+    #[must_use]
+    pub fn map(&self) -> ClusterMap {
+        self.ring().map().clone()
+    }
+
+    /// Waits for what is under way, until its deadlines at most, closes the connections and stops the
+    /// client's thread. Later operations of any clone fail as closed. May be called more than once.
+    /// Dropping the last clone does the same without waiting.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) {
+    /// use quoit_client::ReadError;
+    ///
+    /// client.close().await;
+    /// assert_eq!(client.get("key").await.unwrap_err(), ReadError::Closed);
+    /// # }
+    /// ```
+    pub async fn close(&self) {
+        self.shared.world.close().await;
+    }
+
+    pub(crate) fn ring(&self) -> Arc<Ring> {
+        self.shared.world.ring()
+    }
+
+    pub(crate) fn read_plan(&self) -> Plan {
+        self.plan(self.shared.defaults.r)
+    }
+
+    pub(crate) fn write_plan(&self) -> Plan {
+        self.plan(self.shared.defaults.w)
+    }
+
+    fn plan(&self, count: Option<u8>) -> Plan {
+        let Defaults {
+            consistency,
+            deadline,
+            ..
+        } = self.shared.defaults;
+        Plan {
+            consistency,
+            count,
+            deadline,
+        }
+    }
+
+    pub(crate) fn check_key(&self, key: &Bytes) -> Result<(), InvalidRequest> {
+        match key.len() {
+            0 => Err(InvalidRequest::EmptyKey),
+            1..=MAX_KEY => Ok(()),
+            bytes => Err(InvalidRequest::LongKey { bytes }),
+        }
+    }
+
+    pub(crate) fn check_value(&self, value: Option<&Bytes>) -> Result<(), InvalidRequest> {
+        let (bytes, max) = (value.map_or(0, Bytes::len), self.shared.max_value_bytes);
+        if bytes > max {
+            return Err(InvalidRequest::LargeValue { bytes, max });
+        }
+        Ok(())
+    }
+
+    /// Hands an operation over, once there is room for it; false if the client is closed.
+    pub(crate) async fn submit(&self, operation: Operation, reply: Reply, bytes: usize) -> bool {
+        let units = u32::try_from(1 + bytes / ROOM_BYTES).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.shared.room);
+        let Ok(room) = room
+            .acquire_many_owned(units.min(self.shared.max_room))
+            .await
+        else {
+            return false;
+        };
+        self.shared.world.submit(Submission {
+            operation,
+            reply,
+            room,
+        })
+    }
+
+    async fn ask(
+        &self,
+        node: NodeId,
+        request: Request,
+    ) -> Option<oneshot::Receiver<Result<Response, NodeError>>> {
+        let (reply, answer) = oneshot::channel();
+        let deadline = self.shared.defaults.deadline.min(Duration::from_secs(2));
+        let operation = Operation::Ask {
+            node,
+            request,
+            deadline,
+        };
+        self.submit(operation, Reply::Ask(reply), 0)
+            .await
+            .then_some(answer)
+    }
+}
+
+async fn received(
+    answer: Option<oneshot::Receiver<Result<Response, NodeError>>>,
+) -> Result<Response, NodeError> {
+    match answer {
+        Some(answer) => answer.await.unwrap_or(Err(NodeError::Closed)),
+        None => Err(NodeError::Closed),
+    }
+}
+
+fn entry_of(answer: Result<Response, NodeError>) -> Result<Entry, NodeError> {
+    match answer? {
+        Response::Record(bytes) => decode_record(&bytes)
+            .map(|record| Entry::of(&record))
+            .map_err(|junk| NodeError::Failed(Outcome::Damaged(junk))),
+        Response::Absent => Ok(Entry::of(&quoit_ring::Record::default())),
+        Response::Refused(refusal) => Err(NodeError::Failed(Outcome::Refused(refusal))),
+        _other => Err(NodeError::Failed(Outcome::Silent)),
+    }
+}

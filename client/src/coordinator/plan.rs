@@ -1,0 +1,169 @@
+//! From what a caller asked for to what the quorum machines need.
+//!
+//! ```text
+//!   mode      unset R, W   of N = 3   a read returns once
+//!   One       1            1          one has answered; all are asked, repair comes after
+//!   Quorum    N / 2 + 1    2          so many hold what it returns that every majority meets one
+//! ```
+//!
+//! What is out of range is refused here, before a dot is minted or a frame is made: R or W outside 1 to N or
+//! below a majority in quorum mode, deadlines, times to live.
+
+use quoit_ring::Millis;
+use std::time::Duration;
+
+use crate::config::{Consistency, DEADLINES};
+use crate::error::InvalidRequest;
+use crate::quorum::ReadRules;
+use crate::submission::Plan;
+
+/// Longest time to live: 100 years.
+const MAX_TTL: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// How a read over `n` copies goes.
+pub(crate) fn read_rules(plan: &Plan, n: usize) -> Result<ReadRules, InvalidRequest> {
+    let r = count(plan, n, "r")?;
+    Ok(match plan.consistency {
+        Consistency::Quorum => ReadRules {
+            r,
+            hold: n - majority(n) + 1,
+            ask_all: false,
+        },
+        Consistency::One => ReadRules {
+            r,
+            hold: 0,
+            ask_all: true,
+        },
+    })
+}
+
+/// How many of `n` copies a write needs.
+pub(crate) fn write_count(plan: &Plan, n: usize) -> Result<usize, InvalidRequest> {
+    count(plan, n, "w")
+}
+
+/// When a value written now with this time to live expires.
+pub(crate) fn expiry(
+    ttl: Option<Duration>,
+    wall: Millis,
+) -> Result<Option<Millis>, InvalidRequest> {
+    let Some(ttl) = ttl else {
+        return Ok(None);
+    };
+    if !(Duration::from_millis(1)..=MAX_TTL).contains(&ttl) {
+        return Err(InvalidRequest::TimeToLive(ttl));
+    }
+    let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    Ok(Some(Millis(wall.0.saturating_add(millis))))
+}
+
+/// The least majority of `n`.
+const fn majority(n: usize) -> usize {
+    n / 2 + 1
+}
+
+fn count(plan: &Plan, n: usize, what: &'static str) -> Result<usize, InvalidRequest> {
+    if !DEADLINES.contains(&plan.deadline) {
+        return Err(InvalidRequest::Deadline(plan.deadline));
+    }
+    let majority = majority(n);
+    let Some(asked) = plan.count else {
+        return Ok(match plan.consistency {
+            Consistency::One => 1,
+            Consistency::Quorum => majority,
+        });
+    };
+    let count = usize::from(asked);
+    if !(1..=n).contains(&count) {
+        return Err(InvalidRequest::OutOfRange { what, asked, n });
+    }
+    if plan.consistency == Consistency::Quorum && count < majority {
+        return Err(InvalidRequest::NoMajority {
+            what,
+            asked,
+            needed: majority,
+            n,
+        });
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(consistency: Consistency, count: Option<u8>) -> Plan {
+        Plan {
+            consistency,
+            count,
+            deadline: Duration::from_secs(5),
+        }
+    }
+
+    #[test]
+    fn the_defaults_of_each_mode_follow_from_n() {
+        let rules = |consistency, n| read_rules(&plan(consistency, None), n).unwrap();
+        assert_eq!(
+            rules(Consistency::Quorum, 3),
+            ReadRules {
+                r: 2,
+                hold: 2,
+                ask_all: false
+            }
+        );
+        assert_eq!(
+            rules(Consistency::Quorum, 5),
+            ReadRules {
+                r: 3,
+                hold: 3,
+                ask_all: false
+            }
+        );
+        assert_eq!(
+            rules(Consistency::One, 3),
+            ReadRules {
+                r: 1,
+                hold: 0,
+                ask_all: true
+            }
+        );
+        assert_eq!(write_count(&plan(Consistency::Quorum, None), 4), Ok(3));
+        assert_eq!(write_count(&plan(Consistency::One, None), 4), Ok(1));
+    }
+
+    #[test]
+    fn a_quorum_below_a_majority_is_refused_before_anything_is_sent() {
+        let refused = read_rules(&plan(Consistency::Quorum, Some(1)), 3);
+        assert_eq!(
+            refused,
+            Err(InvalidRequest::NoMajority {
+                what: "r",
+                asked: 1,
+                needed: 2,
+                n: 3
+            })
+        );
+        assert!(write_count(&plan(Consistency::One, Some(1)), 3).is_ok());
+    }
+
+    #[test]
+    fn counts_deadlines_and_times_to_live_out_of_range_are_refused() {
+        let out_of_range = |count| write_count(&plan(Consistency::One, Some(count)), 3).is_err();
+        assert!(out_of_range(0) && out_of_range(4));
+        let slow = Plan {
+            deadline: Duration::from_secs(31),
+            ..plan(Consistency::One, None)
+        };
+        assert_eq!(
+            write_count(&slow, 3),
+            Err(InvalidRequest::Deadline(slow.deadline))
+        );
+        assert!(expiry(Some(Duration::ZERO), Millis(1)).is_err());
+        assert!(expiry(Some(Duration::MAX), Millis(1)).is_err());
+        assert_eq!(
+            expiry(Some(Duration::from_secs(2)), Millis(5)),
+            Ok(Some(Millis(2_005)))
+        );
+        assert_eq!(expiry(None, Millis(5)), Ok(None));
+    }
+}

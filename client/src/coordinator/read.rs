@@ -1,0 +1,238 @@
+//! Reads under way: between the [`ReadQuorum`] and the frames.
+//!
+//! ```text
+//!   Response::Record, Absent, Refused --> answered, failed    ReadStep::Ask    --> Request::Get
+//!   Response::Joined                  --> repaired            ReadStep::Repair --> Request::Repair
+//! ```
+//!
+//! The quicker replicas are asked first. Once they have been silent for the patience (100 ms), the others
+//! are asked too and the silence counts as a delay. A read lives on after its caller has the answer, until
+//! its repairs are sent or its deadline has passed. Left out: every decision, which is the machine's.
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::wire::{Request, Response, ResponseFrame, decode_record, encode_record};
+use quoit_ring::{Millis, NodeId, Record, Time};
+use smallvec::SmallVec;
+
+use crate::coordinator::slab::Key;
+use crate::coordinator::{
+    BACKGROUND_MICROS, Coordinator, Done, OTHER_QUESTION, Purpose, Work, plan,
+};
+use crate::env::{Moment, Now};
+use crate::error::{Outcome, ReadError};
+use crate::quorum::{ReadFailure, ReadQuorum, ReadStep};
+use crate::submission::Plan;
+
+/// One read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    key: Bytes,
+    quorum: ReadQuorum,
+    /// When to ask further replicas; taken once that was done.
+    patience: Option<Moment>,
+    /// The newest state, encoded once for all write-backs.
+    repair: Option<Bytes>,
+}
+
+impl<T, G> Coordinator<T, G> {
+    pub(super) fn start_read(&mut self, key: Bytes, plan: Plan, ticket: (T, G), now: Now) {
+        let list = self.ring.preference_list(self.ring.token_of(&key));
+        let mut targets: SmallVec<[NodeId; 3]> = list.owners().collect();
+        let rules = match plan::read_rules(&plan, targets.len()) {
+            Ok(rules) => rules,
+            Err(invalid) => {
+                return self
+                    .done
+                    .push_back((ticket.0, Done::Read(Err(invalid.into()))));
+            }
+        };
+        self.peers.order(&mut targets);
+        let patience = u64::try_from(self.settings.patience.as_micros()).unwrap_or(u64::MAX);
+        let read = Read {
+            key,
+            quorum: ReadQuorum::new(targets.len(), rules),
+            patience: Some(now.at.after(patience)),
+            repair: None,
+        };
+        let running = self.running_for(Some(ticket), targets, plan.deadline, Work::Read(read), now);
+        let key = self.running.insert(running);
+        self.step_read(key, now);
+    }
+
+    pub(super) fn read_answered(
+        &mut self,
+        key: Key,
+        replica: usize,
+        purpose: Purpose,
+        frame: ResponseFrame,
+        now: Now,
+    ) {
+        let clock = self.believed(frame.clock, now);
+        let Some(read) = self.read(key) else { return };
+        match purpose {
+            Purpose::Ask => match record_of(frame.response) {
+                Ok(record) => read.quorum.answered(replica, record, clock),
+                Err(outcome) => read.quorum.failed(replica, outcome),
+            },
+            Purpose::Repair => read.quorum.repaired(replica, joined(&frame.response)),
+        }
+        self.step_read(key, now);
+    }
+
+    /// A node's clock, as far as it is believed: expiry is judged by it, and one node with a clock far ahead
+    /// must not end everybody's values.
+    fn believed(&self, clock: Time, now: Now) -> Millis {
+        let latest = now.wall.0.saturating_add(self.mint.max_drift_ms());
+        Millis(clock.millis().0.min(latest))
+    }
+
+    pub(super) fn read_failed(
+        &mut self,
+        key: Key,
+        replica: usize,
+        purpose: Option<Purpose>,
+        outcome: &Outcome,
+        now: Now,
+    ) {
+        let Some(read) = self.read(key) else { return };
+        if purpose != Some(Purpose::Repair) {
+            read.quorum.failed(replica, outcome.clone());
+        }
+        if purpose != Some(Purpose::Ask) {
+            read.quorum.repaired(replica, Err(outcome.clone()));
+        }
+        self.step_read(key, now);
+    }
+
+    /// Looks at a read's deadline and patience.
+    pub(super) fn read_time(&mut self, key: Key, expired: bool, now: Now) {
+        let Some(read) = self.read(key) else { return };
+        if expired {
+            read.quorum.expired();
+        } else if read.patience.is_some_and(|patience| patience <= now.at) {
+            read.patience = None;
+            self.lose_patience(key, now);
+        }
+        self.step_read(key, now);
+    }
+
+    /// The replicas asked first are slow: remembers that, and asks the others.
+    fn lose_patience(&mut self, key: Key, now: Now) {
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        let Work::Read(read) = &mut running.work else {
+            return;
+        };
+        let waited = now.at.since(running.started);
+        for (replica, &node) in running.targets.iter().enumerate() {
+            if read.quorum.awaits(replica) {
+                self.peers.took(node, waited);
+            }
+        }
+        read.quorum.impatient();
+    }
+
+    fn read(&mut self, key: Key) -> Option<&mut Read> {
+        match &mut self.running.get_mut(key)?.work {
+            Work::Read(read) => Some(read),
+            Work::Write(_) | Work::Ask | Work::Refresh => None,
+        }
+    }
+
+    /// Does everything the quorum asks for now.
+    fn step_read(&mut self, key: Key, now: Now) {
+        while let Some(read) = self.read(key) {
+            let Some(step) = read.quorum.poll_step() else {
+                return;
+            };
+            match step {
+                ReadStep::Ask { replica, digest } => {
+                    let request = Request::Get {
+                        key: read.key.clone(),
+                        digest,
+                    };
+                    self.send(key, replica, Purpose::Ask, request, now);
+                }
+                ReadStep::Repair(replica) => {
+                    let record = read
+                        .repair
+                        .get_or_insert_with(|| encoded(read.quorum.newest()));
+                    let request = Request::Repair {
+                        key: read.key.clone(),
+                        record: record.clone(),
+                    };
+                    self.send(key, replica, Purpose::Repair, request, now);
+                }
+                ReadStep::Return(verdict) => {
+                    let newest = read.quorum.newest().clone();
+                    self.return_read(key, verdict.map(|()| newest), now);
+                }
+                ReadStep::Finish => {
+                    self.running.remove(key);
+                }
+            }
+        }
+    }
+
+    fn return_read(&mut self, key: Key, verdict: Result<Record, ReadFailure>, now: Now) {
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        let Some(ticket) = running.ticket.take() else {
+            return;
+        };
+        running.deadline = running.deadline.min(now.at.after(BACKGROUND_MICROS));
+        let targets = running.targets.clone();
+        let result = verdict.map_err(|failure| self.explain_read(&targets, failure));
+        self.done.push_back((ticket, Done::Read(result)));
+    }
+
+    fn explain_read(&self, targets: &[NodeId], failure: ReadFailure) -> ReadError {
+        match failure {
+            ReadFailure::Unavailable {
+                answered,
+                needed,
+                outcomes,
+            } => ReadError::Unavailable {
+                answered,
+                needed,
+                attempts: self.attempts(targets, outcomes),
+            },
+            ReadFailure::Unstable {
+                held,
+                needed,
+                outcomes,
+            } => ReadError::Unstable {
+                held,
+                needed,
+                attempts: self.attempts(targets, outcomes),
+            },
+        }
+    }
+}
+
+/// What a replica holds, by its answer.
+fn record_of(response: Response) -> Result<Record, Outcome> {
+    match response {
+        Response::Record(bytes) => decode_record(&bytes).map_err(Outcome::Damaged),
+        Response::Absent => Ok(Record::default()),
+        Response::Refused(refusal) => Err(Outcome::Refused(refusal)),
+        _other => Err(Outcome::Damaged(OTHER_QUESTION)),
+    }
+}
+
+/// Whether a replica took a write-back.
+fn joined(response: &Response) -> Result<(), Outcome> {
+    match response {
+        Response::Joined => Ok(()),
+        Response::Refused(refusal) => Err(Outcome::Refused(*refusal)),
+        _other => Err(Outcome::Damaged(OTHER_QUESTION)),
+    }
+}
+
+fn encoded(record: &Record) -> Bytes {
+    let mut out = BytesMut::new();
+    encode_record(record, &mut out);
+    out.freeze()
+}

@@ -1,0 +1,118 @@
+//! A slab: operations under keys that are never used twice.
+//!
+//! A key is a slot and its generation; a slot's generation moves on whenever it is emptied, so a late
+//! answer to an operation that has ended finds nothing.
+
+/// Names one entry for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+#[derive(Debug)]
+struct Slot<V> {
+    generation: u32,
+    value: Option<V>,
+}
+
+/// Entries by key.
+#[derive(Debug)]
+pub(crate) struct Slab<V> {
+    slots: Vec<Slot<V>>,
+    free: Vec<u32>,
+}
+
+impl<V> Default for Slab<V> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<V> Slab<V> {
+    /// Whether there is no entry.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
+    /// Adds an entry. There are never more slots than operations were under way at once.
+    pub(crate) fn insert(&mut self, value: V) -> Key {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                value: None,
+            });
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.value = Some(value);
+        Key {
+            slot,
+            generation: entry.generation,
+        }
+    }
+
+    /// The entry under `key`.
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut V> {
+        let entry = self.slots.get_mut(key.slot as usize)?;
+        (entry.generation == key.generation)
+            .then_some(entry.value.as_mut())
+            .flatten()
+    }
+
+    /// Takes the entry under `key` out.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<V> {
+        let entry = self.slots.get_mut(key.slot as usize)?;
+        if entry.generation != key.generation {
+            return None;
+        }
+        let value = entry.value.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(key.slot);
+        Some(value)
+    }
+
+    /// The keys of all entries, in slot order.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let occupied = |(slot, entry): (usize, &Slot<V>)| {
+            let slot = u32::try_from(slot).ok()?;
+            entry.value.is_some().then_some(Key {
+                slot,
+                generation: entry.generation,
+            })
+        };
+        self.slots.iter().enumerate().filter_map(occupied).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_removed_entry_finds_nothing_in_its_reused_slot() {
+        let mut slab = Slab::default();
+        let old = slab.insert("old");
+        assert_eq!(slab.remove(old), Some("old"));
+        let new = slab.insert("new");
+        assert_eq!(new.slot, old.slot);
+        assert_eq!(slab.get_mut(old), None);
+        assert_eq!(slab.remove(old), None);
+        assert_eq!(slab.get_mut(new), Some(&mut "new"));
+        assert_eq!(slab.keys(), [new]);
+    }
+
+    #[test]
+    fn a_slab_is_empty_once_everything_is_taken_out() {
+        let mut slab = Slab::default();
+        let keys = [slab.insert(1), slab.insert(2)];
+        assert!(!slab.is_empty());
+        for key in keys {
+            slab.remove(key);
+        }
+        assert!(slab.is_empty());
+    }
+}

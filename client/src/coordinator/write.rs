@@ -1,0 +1,239 @@
+//! Writes under way: between the [`WriteQuorum`] and the frames.
+//!
+//! ```text
+//!   Response::Joined, Covered, Refused --> acked, covered, failed
+//!   WriteStep::Send   --> Request::Put, one record encoded once for all replicas
+//!   WriteStep::Remint --> a new dot above what covers the old one, then Send again
+//! ```
+//!
+//! Invariant: a dot lies above everything its context has seen, and a write minted anew has seen its first
+//! attempt. Left out: when to do what, which is the machine's.
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::wire::{Request, Response, encode_record};
+use quoit_ring::{Delta, Dot, Millis, NodeId, Time};
+use smallvec::SmallVec;
+
+use crate::coordinator::slab::Key;
+use crate::coordinator::{Coordinator, Done, OTHER_QUESTION, Purpose, Work, plan};
+use crate::entry::{Context, Written};
+use crate::env::Now;
+use crate::error::{InvalidRequest, Outcome, WriteError};
+use crate::quorum::{WriteFailure, WriteQuorum, WriteStep};
+use crate::submission::{Change, Plan};
+
+/// One write.
+#[derive(Debug)]
+pub(crate) struct Write {
+    change: Change,
+    expiry: Option<Millis>,
+    w: usize,
+    dot: Dot,
+    /// The record of the present dot, encoded once for all replicas.
+    record: Bytes,
+    context: Context,
+    quorum: WriteQuorum,
+}
+
+impl<T, G> Coordinator<T, G> {
+    pub(super) fn start_write(&mut self, change: Change, plan: Plan, ticket: (T, G), now: Now) {
+        let list = self.ring.preference_list(self.ring.token_of(&change.key));
+        let targets: SmallVec<[NodeId; 3]> = list.owners().collect();
+        let deadline = plan.deadline;
+        match self.prepare(change, &plan, targets.len(), now) {
+            Ok(write) => {
+                let work = Work::Write(write);
+                let running = self.running_for(Some(ticket), targets, deadline, work, now);
+                let key = self.running.insert(running);
+                self.step_write(key, now);
+            }
+            Err(invalid) => self
+                .done
+                .push_back((ticket.0, Done::Write(Err(invalid.into())))),
+        }
+    }
+
+    /// Checks a write and mints its dot above everything its context has seen.
+    fn prepare(
+        &mut self,
+        change: Change,
+        plan: &Plan,
+        n: usize,
+        now: Now,
+    ) -> Result<Write, InvalidRequest> {
+        let w = plan::write_count(plan, n)?;
+        let expiry = plan::expiry(change.ttl, now.wall)?;
+        let latest = change.context.as_ref().map_or(Time::ZERO, Context::latest);
+        if !self.mint.observe(latest, now.wall) {
+            return Err(InvalidRequest::FutureContext {
+                ahead_ms: latest.millis().0.saturating_sub(now.wall.0),
+                max_ms: self.mint.max_drift_ms(),
+            });
+        }
+        let (dot, prev) = self.mint.mint(&change.key, now);
+        let quorum = WriteQuorum::new(n, w);
+        let base = change.context.clone().unwrap_or_default();
+        let (record, context) = encoded(&change, expiry, &base, prev, dot);
+        Ok(Write {
+            change,
+            expiry,
+            w,
+            dot,
+            record,
+            context,
+            quorum,
+        })
+    }
+
+    pub(super) fn write_answered(
+        &mut self,
+        key: Key,
+        replica: usize,
+        response: Response,
+        now: Now,
+    ) {
+        let Some(write) = self.write(key) else { return };
+        match response {
+            Response::Joined => write.quorum.acked(replica),
+            Response::Covered { named, above } => write.quorum.covered(replica, named, above),
+            Response::Refused(refusal) => write.quorum.failed(replica, Outcome::Refused(refusal)),
+            _other => write
+                .quorum
+                .failed(replica, Outcome::Damaged(OTHER_QUESTION)),
+        }
+        self.step_write(key, now);
+    }
+
+    pub(super) fn write_failed(&mut self, key: Key, replica: usize, outcome: Outcome, now: Now) {
+        let Some(write) = self.write(key) else { return };
+        write.quorum.failed(replica, outcome);
+        self.step_write(key, now);
+    }
+
+    pub(super) fn write_expired(&mut self, key: Key, now: Now) {
+        let Some(write) = self.write(key) else { return };
+        write.quorum.expired();
+        self.step_write(key, now);
+    }
+
+    fn write(&mut self, key: Key) -> Option<&mut Write> {
+        match &mut self.running.get_mut(key)?.work {
+            Work::Write(write) => Some(write),
+            Work::Read(_) | Work::Ask | Work::Refresh => None,
+        }
+    }
+
+    /// Does everything the quorum asks for now.
+    fn step_write(&mut self, key: Key, now: Now) {
+        while let Some(write) = self.write(key) {
+            let Some(step) = write.quorum.poll_step() else {
+                return;
+            };
+            match step {
+                WriteStep::Send(replica) => {
+                    let request = Request::Put {
+                        key: write.change.key.clone(),
+                        dot: write.dot,
+                        record: write.record.clone(),
+                    };
+                    self.send(key, replica, Purpose::Ask, request, now);
+                }
+                WriteStep::Remint(above) => self.remint(key, above, now),
+                WriteStep::Return(verdict) => self.return_write(key, verdict),
+            }
+        }
+    }
+
+    /// Mints the write anew above what covers it. The new dot builds on the first attempt, so it replaces
+    /// that wherever it was joined, and on nothing that this client wrote in between.
+    fn remint(&mut self, key: Key, above: Time, now: Now) {
+        let believed = self.mint.observe(above, now.wall);
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        let Work::Write(write) = &mut running.work else {
+            return;
+        };
+        if !believed {
+            return write.quorum.cannot_remint();
+        }
+        let (dot, prev) = self.mint.mint(&write.change.key, now);
+        let first = &write.context;
+        let (record, context) = encoded(&write.change, write.expiry, first, prev, dot);
+        (write.dot, write.record, write.context) = (dot, record, context);
+        write.quorum.reminted();
+    }
+
+    fn return_write(&mut self, key: Key, verdict: Result<usize, WriteFailure>) {
+        let Some(running) = self.running.remove(key) else {
+            return;
+        };
+        let (Some(ticket), Work::Write(write)) = (running.ticket, running.work) else {
+            return;
+        };
+        let result = match verdict {
+            Ok(acked) => Ok(Written {
+                dot: write.dot,
+                acked,
+                context: write.context,
+            }),
+            Err(failure) => Err(self.explain_write(&running.targets, write.w, failure)),
+        };
+        self.done.push_back((ticket, Done::Write(result)));
+    }
+
+    fn explain_write(
+        &self,
+        targets: &[NodeId],
+        needed: usize,
+        failure: WriteFailure,
+    ) -> WriteError {
+        let WriteFailure {
+            acked,
+            acked_before,
+            outcomes,
+        } = failure;
+        // Replicas that hold an earlier dot of this write count as having stored it.
+        let acked = acked.max(acked_before);
+        let unknown = |o: &Outcome| *o != Outcome::Done && o.may_be_stored();
+        let ambiguous = outcomes.iter().any(unknown);
+        let attempts = self.attempts(targets, outcomes);
+        match (acked, ambiguous) {
+            (_, true) => WriteError::Unknown {
+                acked,
+                needed,
+                attempts,
+            },
+            (0, false) => WriteError::NotStored {
+                needed,
+                n: targets.len(),
+                attempts,
+            },
+            (_, false) => WriteError::TooThin {
+                acked,
+                needed,
+                attempts,
+            },
+        }
+    }
+}
+
+/// The record that joins a change in under `dot`, and what its writer has seen then. A change with a context
+/// replaces what `base` has seen; one without replaces whatever is older.
+fn encoded(
+    change: &Change,
+    expiry: Option<Millis>,
+    base: &Context,
+    prev: Time,
+    dot: Dot,
+) -> (Bytes, Context) {
+    let value = change.value.clone().map(|value| (value, expiry));
+    let delta = if change.context.is_some() {
+        Delta::causal(dot, prev, base.seen(), value)
+    } else {
+        Delta::blind(dot, value)
+    };
+    let mut out = BytesMut::new();
+    encode_record(delta.record(), &mut out);
+    (out.freeze(), Context::of(delta.record()))
+}

@@ -1,0 +1,249 @@
+//! What operations give back: entries with their siblings, causal contexts, write receipts.
+//!
+//! ```text
+//!   get -> Entry { values: a | b, context } ---- put(merged).context(..) ----> a, b replaced
+//!                                 |
+//!                                 `- bytes, kept in a form or a cookie, and back again
+//! ```
+//!
+//! Invariants: a context covers exactly the values it came with, and what those had replaced; an entry's
+//! values are siblings, none of which saw another. Left out: what several values mean, which is for a
+//! [`Merge`](crate::Merge) or the application to say.
+//!
+//! Source: Dynamo (2007), section 4.4, whose vector clocks are the context here.
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::wire::{decode_record, encode_record};
+use quoit_ring::{Dot, Millis, Record, Seen, Time};
+
+use crate::error::InvalidRequest;
+
+/// Values up to this size are copied for the caller; larger ones fill most of their buffer themselves.
+const COPIED: usize = 16 << 10;
+
+/// What a reader has seen of a key; opaque. A put with it replaces exactly that.
+///
+/// The default has seen nothing: a put with it replaces nothing, and stands beside what is there. A
+/// context belongs to the key it was read from; with another key it replaces what it has no business with.
+///
+/// ```no_run
+/// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use quoit_client::Context;
+///
+/// let page = client.get("page:7").await?;
+/// let form_field = page.context().to_bytes(); // sent to a browser, and back with its edit
+/// let context = Context::from_bytes(&form_field)?;
+/// client.put("page:7", "edited").context(&context).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Context {
+    seen: Seen,
+    /// The latest time among what was read: a write with this context is minted above it.
+    latest: Time,
+}
+
+impl Context {
+    pub(crate) fn of(record: &Record) -> Self {
+        Self {
+            seen: record.seen().clone(),
+            latest: record.max_time(),
+        }
+    }
+
+    pub(crate) const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    pub(crate) const fn latest(&self) -> Time {
+        self.latest
+    }
+
+    /// Adds what `other` has seen, of the same key. A put with the sum replaces what either would.
+    ///
+    /// ```
+    /// # use quoit_client::Context;
+    /// # use quoit_ring::{Record, Seen, Time, wire::encode_record};
+    /// # let read_at = |time| {
+    /// #     let seen = Record::from_parts(Default::default(), Seen::up_to(Time(time))).unwrap();
+    /// #     let mut bytes = Default::default();
+    /// #     encode_record(&seen, &mut bytes);
+    /// #     Context::from_bytes(&bytes).unwrap()
+    /// # };
+    /// let (early, late) = (read_at(5), read_at(9));
+    /// let mut both = early.clone();
+    /// both.join(&late);
+    /// assert_eq!(both, late, "a later read of the key saw all that the earlier one did");
+    /// ```
+    pub fn join(&mut self, other: &Self) {
+        self.seen.union(&other.seen);
+        self.latest = self.latest.max(other.latest);
+    }
+
+    /// The context's bytes, to keep or send; a few dozen for most keys. They are not signed: who can change
+    /// them can replace what it has not seen.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let tombstone = Record::from_parts(smallvec::smallvec![], self.seen.clone());
+        let mut out = BytesMut::new();
+        encode_record(&tombstone.unwrap_or_default(), &mut out);
+        out.into()
+    }
+
+    /// Reads a context's bytes, from an untrusted place too: junk is an error, and a time far in the future
+    /// is refused by the put ([`InvalidRequest::FutureContext`]).
+    ///
+    /// ```
+    /// use quoit_client::Context;
+    ///
+    /// let nothing = Context::default();
+    /// assert_eq!(Context::from_bytes(&nothing.to_bytes())?, nothing);
+    /// assert!(Context::from_bytes(b"junk").is_err());
+    /// # Ok::<(), quoit_client::InvalidRequest>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidRequest::Context`] if they are not what [`Context::to_bytes`] gave; nothing is kept.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidRequest> {
+        let record = decode_record(&Bytes::copy_from_slice(bytes))?;
+        if record.live().is_empty() {
+            Ok(Self::of(&record))
+        } else {
+            let siblings = quoit_ring::wire::DecodeError::Malformed("a context holds no value");
+            Err(InvalidRequest::Context(siblings))
+        }
+    }
+}
+
+/// One of the values of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// The value's bytes.
+    pub bytes: Bytes,
+    /// The write that made it. Dots order values by the time of their writing.
+    pub dot: Dot,
+    /// When it stops being readable, in milliseconds since 1970 by the nodes' clocks; `None` is never.
+    pub expiry: Option<Millis>,
+}
+
+/// What a get found: no value, one, or several siblings; and the context to go on from.
+///
+/// ```no_run
+/// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let entry = client.get("profile:7").await?;
+/// if entry.is_conflict() {
+///     // Both writers meant theirs: here the longer text wins, for everyone from now on.
+///     let longest = entry.siblings().iter().max_by_key(|value| value.bytes.len());
+///     let settled = longest.map(|value| value.bytes.clone()).unwrap_or_default();
+///     client.put("profile:7", settled).context(entry.context()).await?;
+/// } else if let Some(value) = entry.value() {
+///     println!("{} bytes", value.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    values: Vec<Value>,
+    merged: Option<Option<Bytes>>,
+    context: Context,
+}
+
+impl Entry {
+    /// An entry of a record read with its values; siblings without one are left out.
+    pub(crate) fn of(record: &Record) -> Self {
+        let value = |s: &quoit_ring::Sibling| {
+            Some(Value {
+                bytes: unpinned(s.value.as_ref()?),
+                dot: s.dot,
+                expiry: s.expiry,
+            })
+        };
+        Self {
+            values: record.live().iter().filter_map(value).collect(),
+            merged: None,
+            context: Context::of(record),
+        }
+    }
+
+    /// Takes what a merge function made of the siblings.
+    pub(crate) fn set_merged(&mut self, merged: Option<Bytes>) {
+        self.merged = Some(merged);
+    }
+
+    /// The value: the only one, or what the merge function made of several. `None` if there is none, if
+    /// the merge function made none of them, or if there are several and no merge function was given
+    /// ([`Entry::is_conflict`] tells).
+    #[must_use]
+    pub fn value(&self) -> Option<&Bytes> {
+        match (&self.merged, self.values.as_slice()) {
+            (Some(merged), _) => merged.as_ref(),
+            (None, [only]) => Some(&only.bytes),
+            (None, _) => None,
+        }
+    }
+
+    /// Like [`Entry::value`], owned.
+    #[must_use]
+    pub fn into_value(self) -> Option<Bytes> {
+        self.value().cloned()
+    }
+
+    /// Whether the key has no value: never written, deleted or expired. Siblings of which a merge function
+    /// made no value are not absent.
+    #[must_use]
+    pub const fn is_absent(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether there are several values and no merge function was given.
+    #[must_use]
+    pub const fn is_conflict(&self) -> bool {
+        self.values.len() > 1 && self.merged.is_none()
+    }
+
+    /// All values, oldest dot first: none of them saw another. As they were read, whatever a merge
+    /// function made of them.
+    #[must_use]
+    pub fn siblings(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// What was seen; put with it to replace exactly that, absence included.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+/// A value that a caller may keep: a small one is copied out of the network buffer it is a slice of, since
+/// keeping 100 bytes must not keep 256 KiB alive.
+fn unpinned(value: &Bytes) -> Bytes {
+    if value.len() <= COPIED {
+        Bytes::copy_from_slice(value)
+    } else {
+        value.clone()
+    }
+}
+
+/// The receipt of a put or delete.
+///
+/// ```no_run
+/// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// // No read in between: the second replaces the first, and nothing that came after that.
+/// let draft = client.put("page:7", "draft").await?;
+/// let page = client.put("page:7", "final").context(&draft.context).await?;
+/// assert!(page.dot > draft.dot);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The write's name.
+    pub dot: Dot,
+    /// Replicas that had confirmed it when it returned, at least W; others may have it too by now.
+    pub acked: usize,
+    /// What the writer has seen now: its context and its own write. Put with it to go on.
+    pub context: Context,
+}

@@ -1,0 +1,409 @@
+//! Errors: what happened, could the write exist, and what to do.
+//!
+//! ```text
+//!   each replica    Attempt { node, name, Outcome }
+//!                        \      |      /
+//!   the operation    WriteError, ReadError          + needed, acked or answered
+//!                        |
+//!   could it exist   Stored: No | Maybe | TooThin
+//! ```
+//!
+//! One enum per kind of operation. Fields are evidence: how many replicas were needed, how many
+//! answered, and what became of every attempt. Invariant: [`Stored::No`] is only said if no replica can
+//! have stored the write. Left out: retrying, which is the caller's once an operation has failed.
+
+use core::fmt;
+use std::time::Duration;
+
+use quoit_ring::NodeId;
+use quoit_ring::wire::{DecodeError, Refusal};
+
+/// What became of the request to one replica. Prints as `name: outcome`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The replica.
+    pub node: NodeId,
+    /// Its name for people.
+    pub name: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.outcome)
+    }
+}
+
+/// What one replica did with a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It did what was asked.
+    #[error("done")]
+    Done,
+    /// It refused, and says why.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A later write covers this one there already.
+    #[error("a later write is there already")]
+    Covered,
+    /// There is no connection to it; nothing was sent.
+    #[error("no connection")]
+    Unreachable,
+    /// Too much waits to be sent to it; nothing was sent.
+    #[error("too much waits to be sent to it")]
+    Crowded,
+    /// The connection broke after the request was sent; it may have been carried out.
+    #[error("the connection broke before the answer came")]
+    Lost,
+    /// It did not answer in time; the request may have been carried out.
+    #[error("no answer in time")]
+    Silent,
+    /// Its answer could not be read, or its value does not fit its checksum.
+    #[error("a damaged answer: {0}")]
+    Damaged(#[from] DecodeError),
+    /// It was not asked.
+    #[error("not asked")]
+    NotAsked,
+}
+
+impl Outcome {
+    /// Whether a write that ended so may be stored at this replica.
+    ///
+    /// ```
+    /// # use quoit_client::Outcome;
+    /// assert!(!Outcome::Unreachable.may_be_stored(), "nothing was sent");
+    /// assert!(Outcome::Silent.may_be_stored(), "it may only have been slow");
+    /// ```
+    #[must_use]
+    pub const fn may_be_stored(&self) -> bool {
+        match self {
+            Self::Done | Self::Lost | Self::Silent | Self::Damaged(_) => true,
+            Self::Refused(refusal) => refusal.may_be_stored(),
+            Self::Covered | Self::Unreachable | Self::Crowded | Self::NotAsked => false,
+        }
+    }
+}
+
+/// Prints the attempts that failed, one behind the other.
+struct Failed<'a>(&'a [Attempt]);
+
+impl fmt::Display for Failed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed = |a: &&Attempt| !matches!(a.outcome, Outcome::Done | Outcome::NotAsked);
+        for (index, attempt) in self.0.iter().filter(failed).enumerate() {
+            write!(f, "{}{attempt}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+/// A request that cannot be meant; nothing was sent, and it fails the same way until it is changed.
+///
+/// ```
+/// # use quoit_client::InvalidRequest;
+/// let error = InvalidRequest::NoMajority { what: "r", asked: 1, needed: 2, n: 3 };
+/// assert!(error.to_string().starts_with("r=1 is not a majority of 3 copies"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// The key is empty.
+    #[error("the key is empty: a key has 1 to 32,768 bytes")]
+    EmptyKey,
+    /// The key is too long.
+    #[error("the key has {bytes} bytes: a key has 1 to 32,768 bytes")]
+    LongKey {
+        /// Bytes of the key.
+        bytes: usize,
+    },
+    /// The value is larger than the client's limit.
+    #[error(
+        "the value has {bytes} bytes, the limit is {max}: raise `max_value_bytes` of clients and nodes (up to 16 MiB), or split the value"
+    )]
+    LargeValue {
+        /// Bytes of the value.
+        bytes: usize,
+        /// The client's `max_value_bytes`.
+        max: usize,
+    },
+    /// R or W is zero or more than N.
+    #[error("{what}={asked} is out of range: the ring keeps {n} copies of a key")]
+    OutOfRange {
+        /// `r` or `w`.
+        what: &'static str,
+        /// What was asked.
+        asked: u8,
+        /// N.
+        n: usize,
+    },
+    /// R or W is no majority although the mode promises one.
+    #[error(
+        "{what}={asked} is not a majority of {n} copies: quorum mode needs {needed}, or choose consistency `one`"
+    )]
+    NoMajority {
+        /// `r` or `w`.
+        what: &'static str,
+        /// What was asked.
+        asked: u8,
+        /// The least majority.
+        needed: usize,
+        /// N.
+        n: usize,
+    },
+    /// The context's bytes are not a context.
+    #[error("the context is not one that a read gave out: {0}")]
+    Context(#[from] DecodeError),
+    /// The context has seen a time that lies too far ahead of this machine's clock.
+    #[error(
+        "the context comes from {ahead_ms} ms in the future, {max_ms} ms are allowed: check this machine's clock"
+    )]
+    FutureContext {
+        /// How far ahead.
+        ahead_ms: u64,
+        /// How far it may.
+        max_ms: u64,
+    },
+    /// The time to live is zero or beyond what can be stored.
+    #[error("a time to live of {0:?} is out of range: 1 ms to 100 years")]
+    TimeToLive(Duration),
+    /// The deadline is zero or longer than a write may be under way.
+    #[error("a deadline of {0:?} is out of range: 1 ms to 30 s")]
+    Deadline(Duration),
+}
+
+/// Could the write exist? [`WriteError::stored`] says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// Surely on no replica: trying again writes it for the first time.
+    No,
+    /// Perhaps on some replicas, perhaps on W: read the key, or put it again.
+    Maybe,
+    /// On some replicas, but on fewer than W: reads may see it, and repair may spread it.
+    TooThin,
+}
+
+/// Why a put or delete failed. [`WriteError::stored`] says whether the write could exist.
+///
+/// ```
+/// use quoit_client::{Stored, WriteError};
+///
+/// fn advice(error: &WriteError) -> &'static str {
+///     match error.stored() {
+///         Stored::No => "nothing happened: try again, or tell the user",
+///         Stored::Maybe => "read the key before anything else",
+///         Stored::TooThin => "put again, to have it on W replicas",
+///     }
+/// }
+/// let thin = WriteError::TooThin { acked: 1, needed: 2, attempts: vec![] };
+/// assert_eq!(advice(&thin), "put again, to have it on W replicas");
+/// assert_eq!(WriteError::Closed.stored(), Stored::No);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The request cannot be meant. Nothing was sent.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// No replica stored it. Safe to try again.
+    #[error(
+        "not written: {needed} of {n} replicas needed, none stored it ({})",
+        Failed(attempts)
+    )]
+    NotStored {
+        /// W.
+        needed: usize,
+        /// N.
+        n: usize,
+        /// What became of every attempt.
+        attempts: Vec<Attempt>,
+    },
+    /// Some replicas stored it, fewer than W. Reads may or may not see it, and repair spreads it; put again to be sure.
+    #[error(
+        "written too thinly: {acked} of the {needed} replicas needed stored it ({})",
+        Failed(attempts)
+    )]
+    TooThin {
+        /// Replicas that stored it.
+        acked: usize,
+        /// W.
+        needed: usize,
+        /// What became of every attempt.
+        attempts: Vec<Attempt>,
+    },
+    /// It may be stored or not. Read the key to find out, or put again: with the same value that is harmless.
+    #[error(
+        "outcome unknown: {acked} of the {needed} replicas needed confirmed it ({})",
+        Failed(attempts)
+    )]
+    Unknown {
+        /// Replicas that confirmed it.
+        acked: usize,
+        /// W.
+        needed: usize,
+        /// What became of every attempt.
+        attempts: Vec<Attempt>,
+    },
+    /// The client is closed; nothing was sent.
+    #[error("the client is closed")]
+    Closed,
+    /// The client was closed while the write was under way: it may be stored or not.
+    #[error("the client was closed while the write was under way")]
+    Abandoned,
+}
+
+impl WriteError {
+    /// Whether the write could exist.
+    #[must_use]
+    pub const fn stored(&self) -> Stored {
+        match self {
+            Self::Invalid(_) | Self::NotStored { .. } | Self::Closed => Stored::No,
+            Self::TooThin { .. } => Stored::TooThin,
+            Self::Unknown { .. } | Self::Abandoned => Stored::Maybe,
+        }
+    }
+}
+
+/// Why a get failed. A failed read changed no value; it may have spread what was there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The request cannot be meant. Nothing was sent.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// Fewer than R replicas answered. Try again, or ask for less.
+    #[error(
+        "not read: {answered} of the {needed} replicas needed answered ({})",
+        Failed(attempts)
+    )]
+    Unavailable {
+        /// Replicas that answered.
+        answered: usize,
+        /// R.
+        needed: usize,
+        /// What became of every attempt.
+        attempts: Vec<Attempt>,
+    },
+    /// What was read could not be brought onto enough replicas, so a later read might not see it. Try again.
+    #[error(
+        "not read: the newest state is on {held} replicas, {needed} must hold it before it may be returned ({})",
+        Failed(attempts)
+    )]
+    Unstable {
+        /// Replicas known to hold it.
+        held: usize,
+        /// As many as every later quorum read must meet: N less a majority, and one.
+        needed: usize,
+        /// What became of every attempt.
+        attempts: Vec<Attempt>,
+    },
+    /// The client is closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+/// Why one node could not be asked something, for [`Client::status`](crate::Client::status) and
+/// [`Client::inspect`](crate::Client::inspect). Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// What became of the request.
+    #[error("{0}")]
+    Failed(Outcome),
+    /// The client is closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+/// Why a client could not be made. Nothing is left of it, neither thread nor connection;
+/// [`ClientBuilder::connect`](crate::ClientBuilder::connect) has an example.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No seed was given.
+    #[error("no seed address: give the address of at least one node")]
+    NoSeeds,
+    /// No certificates were given.
+    #[error(
+        "no certificates: give a profile, or the cluster's CA with this client's certificate and key"
+    )]
+    NoCertificates,
+    /// A setting is out of range.
+    #[error("{name} is out of range: {allowed}")]
+    Setting {
+        /// Which setting.
+        name: &'static str,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+    /// The profile file cannot be used.
+    #[error(transparent)]
+    Profile(#[from] crate::profile::ProfileError),
+    /// No seed gave its cluster map in time. Try again once a node is up.
+    #[error("no seed answered: {}", Tried(tried))]
+    NoSeedAnswered {
+        /// Each address and what happened there.
+        tried: Vec<(String, String)>,
+    },
+    /// The operating system gave no socket or thread.
+    #[error("no socket or thread for the client: {0}")]
+    System(#[source] std::io::Error),
+}
+
+/// Prints what happened at the seeds, seeds of one fate together.
+struct Tried<'a>(&'a [(String, String)]);
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, same) in self.0.chunk_by(|a, b| a.1 == b.1).enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            let addresses: Vec<&str> = same.iter().map(|(address, _)| address.as_str()).collect();
+            let why = same.first().map_or("", |(_, why)| why.as_str());
+            write!(f, "{separator}{}: {why}", addresses.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_of_one_fate_are_told_together() {
+        let seed = |address: &str, why: &str| (address.to_owned(), why.to_owned());
+        let tried = vec![
+            seed("a:1", "nobody"),
+            seed("b:1", "nobody"),
+            seed("c:1", "wrong CA"),
+        ];
+        let error = ConnectError::NoSeedAnswered { tried };
+        assert_eq!(
+            error.to_string(),
+            "no seed answered: a:1, b:1: nobody; c:1: wrong CA"
+        );
+    }
+
+    #[test]
+    fn only_failed_attempts_are_told() {
+        let attempt = |name: &str, outcome| Attempt {
+            node: NodeId(1),
+            name: name.into(),
+            outcome,
+        };
+        let attempts = vec![attempt("n1", Outcome::Done), attempt("n2", Outcome::Lost)];
+        let error = WriteError::Unknown {
+            acked: 1,
+            needed: 2,
+            attempts,
+        };
+        assert_eq!(error.stored(), Stored::Maybe);
+        let told = "outcome unknown: 1 of the 2 replicas needed confirmed it \
+                    (n2: the connection broke before the answer came)";
+        assert_eq!(error.to_string(), told);
+    }
+}

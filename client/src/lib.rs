@@ -1,0 +1,69 @@
+//! The smart client of quoit: an application links it, and it is the coordinator.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use quoit_client::{Client, Consistency, SetUnion};
+//! use std::time::Duration;
+//!
+//! let client = Client::builder().profile("client.toml").connect().await?;
+//!
+//! // Without a context the last writer wins.
+//! client.put("greeting", "hello").ttl(Duration::from_secs(3600)).await?;
+//!
+//! // With one, exactly what was read is replaced; writers who did not see each other leave siblings.
+//! let cart = client.get("cart:{42}").merge(SetUnion::lines()).await?;
+//! client.put("cart:{42}", "milk\nbread").context(cart.context()).await?;
+//!
+//! // Every operation can differ from the defaults.
+//! let quick = client.get("greeting").consistency(Consistency::One).await?;
+//! # drop(quick);
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `client`, `operation`, `config`, `entry`, `error` | what a caller sees |
+//! | `submission` | what a caller hands to the I/O thread |
+//! | `coordinator` | every operation under way: routing, minting, deadlines. Pure |
+//! | `quorum` | one read or write over its replicas. Pure |
+//! | `driver`, `env` | the one driver, and the seam to clock, randomness and network |
+//! | `world`, `transport` | the real side of the seam: a thread, QUIC links |
+//! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
+//!
+//! The client runs its I/O on a thread of its own and works on any async runtime. A `Client` is cheap to
+//! clone; share one per process.
+//!
+//! Invariants: dropping a caller's future never half-cancels a write, every operation ends at its
+//! deadline, and everything that waits is bounded ([`ClientBuilder::max_in_flight`]). Left out: storage,
+//! which is the nodes'; and what both must agree on, which is [`quoit_ring`]'s.
+//!
+//! Source: `DeCandia` et al., *Dynamo* (2007), sections 4.4, 4.5 and 6.4 (client-driven coordination).
+
+mod client;
+mod config;
+mod coordinator;
+mod driver;
+mod entry;
+mod env;
+mod error;
+mod merge;
+mod operation;
+mod profile;
+mod quorum;
+mod submission;
+mod tls;
+mod transport;
+mod world;
+
+pub use client::{Client, Location, NodeReport, ReplicaReport};
+pub use config::{ClientBuilder, Consistency};
+pub use entry::{Context, Entry, Value, Written};
+pub use error::{
+    Attempt, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored, WriteError,
+};
+pub use merge::{LastWriterWins, Merge, SetUnion};
+pub use operation::{Delete, Get, Put};
+pub use profile::{Profile, ProfileError};
+pub use tls::{Part, Place, TlsError, TlsFiles};

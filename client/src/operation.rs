@@ -1,0 +1,287 @@
+//! Operations as builders: say what differs from the client's defaults, then `.await`.
+//!
+//! ```text
+//!   put(key, value)  .w(3) .deadline(..)   .await          dropped here?
+//!   nothing sent     nothing sent          handed over     the write goes on, its answer is lost
+//! ```
+//!
+//! Nothing is sent before the first poll, and nothing while the operation waits for room. Once it was
+//! handed over it belongs to the client: dropping the future gives up the answer, never half of a write.
+//!
+//! Settings are checked when the operation starts; one out of range is an
+//! [`InvalidRequest`](crate::InvalidRequest), and nothing was sent.
+//!
+//! Source: the shape is that of [`IntoFuture`] builders in Rust's own documentation.
+
+use core::fmt;
+use core::future::{Future, IntoFuture};
+use core::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::client::Client;
+use crate::config::Consistency;
+use crate::entry::{Context, Entry, Written};
+use crate::error::{ReadError, WriteError};
+use crate::merge::Merge;
+use crate::submission::{Change, Operation, Plan, Reply};
+
+/// What an operation becomes when it is awaited.
+type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A read of one key; made by [`Client::get`].
+///
+/// ```no_run
+/// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use quoit_client::{Consistency, ReadError, SetUnion};
+/// use std::time::Duration;
+///
+/// let cart = client.get("cart:{42}").merge(SetUnion::lines()).await?;
+/// let hint = client.get("hint:7").consistency(Consistency::One).await?; // quick, maybe stale
+/// match client.get("cart:{42}").r(3).deadline(Duration::from_millis(50)).await {
+///     Ok(entry) => println!("{:?}", entry.value()),
+///     Err(ReadError::Unavailable { answered, needed, .. }) => println!("{answered} of {needed}"),
+///     Err(other) => return Err(other.into()),
+/// }
+/// # drop((cart, hint));
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing happens before it is awaited"]
+pub struct Get {
+    client: Client,
+    key: Bytes,
+    plan: Plan,
+    merge: Option<Box<dyn Merge>>,
+}
+
+/// A write of one key; made by [`Client::put`].
+///
+/// ```no_run
+/// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use quoit_client::Stored;
+/// use std::time::Duration;
+///
+/// client.put("session:7", "token").ttl(Duration::from_secs(1800)).await?;
+///
+/// let page = client.get("page:7").await?;
+/// let edit = client.put("page:7", "edited").context(page.context()).w(3);
+/// if let Err(error) = edit.await {
+///     match error.stored() {
+///         Stored::No => println!("safe to try again: {error}"),
+///         Stored::Maybe => println!("read before trying again: {error}"),
+///         Stored::TooThin => println!("some replicas have it: {error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing happens before it is awaited"]
+pub struct Put {
+    client: Client,
+    change: Change,
+    plan: Plan,
+}
+
+/// A delete of one key; made by [`Client::delete`].
+///
+/// ```no_run
+/// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let seen = client.get("cart:{42}").await?;
+/// // What somebody else put in the meantime stays.
+/// client.delete("cart:{42}").context(seen.context()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing happens before it is awaited"]
+pub struct Delete {
+    client: Client,
+    change: Change,
+    plan: Plan,
+}
+
+impl fmt::Debug for Get {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Get")
+            .field("key", &self.key)
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The settings that every operation shares.
+macro_rules! plan_settings {
+    ($count:ident, $doc:literal) => {
+        #[doc = $doc]
+        pub const fn $count(mut self, replicas: u8) -> Self {
+            self.plan.count = Some(replicas);
+            self
+        }
+
+        /// What the operation promises; default is the client's
+        /// [`consistency`](crate::ClientBuilder::consistency). A number of replicas that was set on the
+        /// client or here stays in force.
+        pub const fn consistency(mut self, consistency: Consistency) -> Self {
+            self.plan.consistency = consistency;
+            self
+        }
+
+        /// How long it may take once it has begun, 1 ms to 30 s; default is the client's
+        /// [`deadline`](crate::ClientBuilder::deadline), 5 s. Waiting for room does not count.
+        pub const fn deadline(mut self, deadline: Duration) -> Self {
+            self.plan.deadline = deadline;
+            self
+        }
+    };
+}
+
+impl Get {
+    pub(crate) fn new(client: Client, key: Bytes) -> Self {
+        let plan = client.read_plan();
+        Self {
+            client,
+            key,
+            plan,
+            merge: None,
+        }
+    }
+
+    plan_settings!(
+        r,
+        "How many replicas must answer, 1 to N, and in quorum mode a majority; default is the client's [`r`](crate::ClientBuilder::r)."
+    );
+
+    /// Merges siblings with `merge` instead of handing them out apart. It is called only if there are
+    /// several, on the task that awaits; nothing is written back. [`Merge`] tells the rules it has to keep.
+    pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
+        self.merge = Some(Box::new(merge));
+        self
+    }
+}
+
+impl Put {
+    pub(crate) fn new(client: Client, key: Bytes, value: Bytes) -> Self {
+        let plan = client.write_plan();
+        let change = Change {
+            key,
+            value: Some(value),
+            ttl: None,
+            context: None,
+        };
+        Self {
+            client,
+            change,
+            plan,
+        }
+    }
+
+    plan_settings!(
+        w,
+        "How many replicas must store it, 1 to N, and in quorum mode a majority; default is the client's [`w`](crate::ClientBuilder::w). All N get it in any case."
+    );
+
+    /// Replaces exactly what `context` has seen; what was written beside it stays, as a sibling. Without a
+    /// context it replaces whatever was there: the last writer wins.
+    pub fn context(mut self, context: &Context) -> Self {
+        self.change.context = Some(context.clone());
+        self
+    }
+
+    /// How long the value lives, 1 ms to 100 years, counted by this machine's clock from when the put
+    /// begins; default is for ever. Once it is over, by the clocks of the nodes that answer a read, the
+    /// value is gone exactly as if it had been deleted.
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.change.ttl = Some(ttl);
+        self
+    }
+}
+
+impl Delete {
+    pub(crate) fn new(client: Client, key: Bytes) -> Self {
+        let plan = client.write_plan();
+        let change = Change {
+            key,
+            value: None,
+            ttl: None,
+            context: None,
+        };
+        Self {
+            client,
+            change,
+            plan,
+        }
+    }
+
+    plan_settings!(
+        w,
+        "How many replicas must store the delete, 1 to N, and in quorum mode a majority; default is the client's [`w`](crate::ClientBuilder::w). All N get it in any case."
+    );
+
+    /// Deletes exactly what `context` has seen; what was written beside it stays. Without a context it
+    /// deletes whatever was there.
+    pub fn context(mut self, context: &Context) -> Self {
+        self.change.context = Some(context.clone());
+        self
+    }
+}
+
+impl IntoFuture for Get {
+    type Output = Result<Entry, ReadError>;
+    type IntoFuture = Answer<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            self.client.check_key(&self.key)?;
+            let operation = Operation::Read {
+                key: self.key,
+                plan: self.plan,
+            };
+            let (reply, answer) = oneshot::channel();
+            let sent = self.client.submit(operation, Reply::Read(reply), 0).await;
+            if !sent {
+                return Err(ReadError::Closed);
+            }
+            let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
+            let mut entry = Entry::of(&record);
+            if let Some(merge) = self.merge.filter(|_| entry.siblings().len() > 1) {
+                let merged = merge.merge(entry.siblings());
+                entry.set_merged(merged);
+            }
+            Ok(entry)
+        })
+    }
+}
+
+impl IntoFuture for Put {
+    type Output = Result<Written, WriteError>;
+    type IntoFuture = Answer<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(write(self.client, self.change, self.plan))
+    }
+}
+
+impl IntoFuture for Delete {
+    type Output = Result<Written, WriteError>;
+    type IntoFuture = Answer<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(write(self.client, self.change, self.plan))
+    }
+}
+
+async fn write(client: Client, change: Change, plan: Plan) -> Result<Written, WriteError> {
+    client.check_key(&change.key)?;
+    client.check_value(change.value.as_ref())?;
+    let bytes = change.value.as_ref().map_or(0, Bytes::len);
+    let (reply, answer) = oneshot::channel();
+    let operation = Operation::Write { change, plan };
+    if !client.submit(operation, Reply::Write(reply), bytes).await {
+        return Err(WriteError::Closed);
+    }
+    answer.await.unwrap_or(Err(WriteError::Abandoned))
+}

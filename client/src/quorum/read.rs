@@ -1,0 +1,414 @@
+//! The read quorum: R answers joined, and on enough replicas before they are returned.
+//!
+//! ```text
+//!   ask R replicas, the first in full, the others for a digest
+//!     | R answers                      a failed or slow one: ask the next
+//!     v
+//!   join them --a value is missing--> ask who has it in full
+//!     |
+//!     v
+//!   do enough replicas hold it? --no--> write it back to all others, wait
+//!     | yes                                |
+//!     v                                    v
+//!   return it; repair the stale ones in the background
+//! ```
+//!
+//! *Holds* means: equal live sets and equal Seen, each replica judged at its own clock. A sibling that has
+//! expired at the largest clock among the answers is dead; a replica that has not reached that instant does
+//! not hold its death yet, and gets it written back. Without the write-back reads could go backwards.
+//!
+//! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995).
+
+use quoit_ring::wire::DecodeError;
+use quoit_ring::{Millis, Record, Sibling, content_hash};
+use smallvec::{SmallVec, smallvec};
+
+use crate::error::Outcome;
+
+/// What a read needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReadRules {
+    /// Answers needed, 1 to n.
+    pub(crate) r: usize,
+    /// Replicas that must hold what is returned before it is; 0 to answer first and repair afterwards.
+    pub(crate) hold: usize,
+    /// Also ask the replicas beyond R, for repair in the background.
+    pub(crate) ask_all: bool,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReadStep {
+    /// Ask a replica; with `digest` it may leave values out.
+    Ask { replica: usize, digest: bool },
+    /// Send [`ReadQuorum::newest`] to a replica as a repair.
+    Repair(usize),
+    /// The verdict for the caller: [`ReadQuorum::newest`], or why not.
+    Return(Result<(), ReadFailure>),
+    /// Nothing more will come.
+    Finish,
+}
+
+/// Why nothing can be returned, with what each replica did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReadFailure {
+    /// Fewer than R answered.
+    Unavailable {
+        answered: usize,
+        needed: usize,
+        outcomes: Vec<Outcome>,
+    },
+    /// R answered, but too few hold the newest state.
+    Unstable {
+        held: usize,
+        needed: usize,
+        outcomes: Vec<Outcome>,
+    },
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Asked,
+    Answered(Answer),
+    Failed(Outcome),
+}
+
+/// What a replica holds, and its clock when it said so.
+#[derive(Debug)]
+struct Answer {
+    record: Record,
+    clock: Millis,
+}
+
+/// What became of a write-back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Repair {
+    None,
+    Sent,
+    Done,
+    Failed(Outcome),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Asking,
+    WritingBack {
+        held: usize,
+    },
+    /// The caller has its answer; the rest is repair.
+    Returned,
+    Finished,
+}
+
+/// One quorum read.
+#[derive(Debug)]
+pub(crate) struct ReadQuorum {
+    rules: ReadRules,
+    phase: Phase,
+    replicas: SmallVec<[State; 3]>,
+    repairs: SmallVec<[Repair; 3]>,
+    newest: Record,
+    steps: SmallVec<[ReadStep; 4]>,
+}
+
+impl ReadQuorum {
+    /// A read over `n` replicas, ordered by whom to ask first.
+    pub(crate) fn new(n: usize, rules: ReadRules) -> Self {
+        debug_assert!((1..=n).contains(&rules.r), "r was checked");
+        let mut read = Self {
+            rules,
+            phase: Phase::Asking,
+            replicas: (0..n).map(|_| State::Idle).collect(),
+            repairs: smallvec![Repair::None; n],
+            newest: Record::default(),
+            steps: SmallVec::new(),
+        };
+        let asked = if rules.ask_all { n } else { rules.r };
+        for replica in 0..asked {
+            read.ask(replica, replica > 0);
+        }
+        read
+    }
+
+    /// The next thing to do, or nothing until an input comes.
+    pub(crate) fn poll_step(&mut self) -> Option<ReadStep> {
+        (!self.steps.is_empty()).then(|| self.steps.remove(0))
+    }
+
+    /// What the answers joined say, expired siblings taken out.
+    pub(crate) const fn newest(&self) -> &Record {
+        &self.newest
+    }
+
+    /// Whether a replica's answer to a question is awaited.
+    pub(crate) fn awaits(&self, replica: usize) -> bool {
+        self.phase != Phase::Finished && matches!(self.replicas.get(replica), Some(State::Asked))
+    }
+
+    /// Whether a replica's answer to a write-back is awaited.
+    pub(crate) fn awaits_repair(&self, replica: usize) -> bool {
+        self.repairs.get(replica) == Some(&Repair::Sent)
+    }
+
+    /// A replica answered with what it holds.
+    pub(crate) fn answered(&mut self, replica: usize, record: Record, clock: Millis) {
+        if !self.awaits(replica) {
+            return;
+        }
+        self.replicas[replica] = if record.live().iter().all(intact) {
+            State::Answered(Answer { record, clock })
+        } else {
+            State::Failed(Outcome::Damaged(DecodeError::Checksum))
+        };
+        self.evaluate();
+    }
+
+    /// A replica did not answer the question, and will not.
+    pub(crate) fn failed(&mut self, replica: usize, outcome: Outcome) {
+        if self.awaits(replica) {
+            self.replicas[replica] = State::Failed(outcome);
+            self.evaluate();
+        }
+    }
+
+    /// A replica holds the write-back, or did not take it.
+    pub(crate) fn repaired(&mut self, replica: usize, result: Result<(), Outcome>) {
+        if !self.awaits_repair(replica) {
+            return;
+        }
+        self.repairs[replica] = result.map_or_else(Repair::Failed, |()| Repair::Done);
+        if let Phase::WritingBack { held } = self.phase {
+            self.count_holders(held);
+        }
+    }
+
+    /// The first replicas take long: ask all others too.
+    pub(crate) fn impatient(&mut self) {
+        if self.phase == Phase::Asking {
+            while self.ask_next() {}
+        }
+    }
+
+    /// The deadline has passed.
+    pub(crate) fn expired(&mut self) {
+        for state in &mut self.replicas {
+            if matches!(state, State::Asked) {
+                *state = State::Failed(Outcome::Silent);
+            }
+        }
+        for repair in &mut self.repairs {
+            if *repair == Repair::Sent {
+                *repair = Repair::Failed(Outcome::Silent);
+            }
+        }
+        match self.phase {
+            Phase::Asking => self.fail_unavailable(),
+            Phase::WritingBack { held } => self.count_holders(held),
+            Phase::Returned => self.repair_in_background(),
+            Phase::Finished => {}
+        }
+    }
+
+    fn evaluate(&mut self) {
+        match self.phase {
+            Phase::Asking => self.evaluate_answers(),
+            Phase::Returned => self.repair_in_background(),
+            Phase::WritingBack { .. } | Phase::Finished => {}
+        }
+    }
+
+    fn evaluate_answers(&mut self) {
+        let answered = self.answers().count();
+        if answered < self.rules.r {
+            let enough_asked = answered + self.outstanding() >= self.rules.r;
+            if !enough_asked && !self.ask_next() && self.outstanding() == 0 {
+                self.fail_unavailable();
+            }
+            return;
+        }
+        self.newest = self.joined();
+        if self.ask_for_missing_values() {
+            return;
+        }
+        let held = self.holders().count();
+        if held >= self.rules.hold {
+            self.return_newest(held == answered);
+        } else {
+            self.phase = Phase::WritingBack { held };
+            self.repair_stale(true);
+        }
+    }
+
+    /// All answers joined, as they read at the largest clock among them.
+    fn joined(&self) -> Record {
+        let mut answers = self.answers().map(|(_, answer)| answer);
+        let Some(first) = answers.next() else {
+            return Record::default();
+        };
+        let (mut joined, mut now) = (first.record.clone(), first.clock);
+        for answer in answers {
+            joined.join(&answer.record);
+            now = now.max(answer.clock);
+        }
+        if joined.live().iter().any(|s| s.expiry.is_some()) {
+            return joined.at(now);
+        }
+        joined
+    }
+
+    /// Asks in full those replicas whose digests name a value that nobody has sent yet.
+    fn ask_for_missing_values(&mut self) -> bool {
+        let missing: SmallVec<[_; 1]> = self
+            .newest
+            .live()
+            .iter()
+            .filter(|s| s.value.is_none())
+            .map(|s| (s.dot, s.hash))
+            .collect();
+        let mut asked = false;
+        for version in missing {
+            let names = |a: &Answer| a.record.live().iter().any(|s| (s.dot, s.hash) == version);
+            let holder = self
+                .answers()
+                .find(|(_, a)| names(a))
+                .map(|(replica, _)| replica);
+            if let Some(replica) = holder {
+                self.ask(replica, false);
+            }
+            asked = true;
+        }
+        asked
+    }
+
+    /// Returns; if all answers agree and no other is awaited, that was all.
+    fn return_newest(&mut self, agreed: bool) {
+        self.steps.push(ReadStep::Return(Ok(())));
+        if agreed && self.outstanding() == 0 {
+            return self.finish();
+        }
+        self.phase = Phase::Returned;
+        self.repair_in_background();
+    }
+
+    /// Once every question is answered or given up: repairs who is stale and finishes.
+    fn repair_in_background(&mut self) {
+        if self.rules.ask_all && self.outstanding() > 0 {
+            return;
+        }
+        self.newest = self.joined();
+        if self.ask_for_missing_values() {
+            return;
+        }
+        self.repair_stale(false);
+        self.finish();
+    }
+
+    /// Writes the newest state back to every replica known to differ; with `everyone` also to those that
+    /// did not say what they hold.
+    fn repair_stale(&mut self, everyone: bool) {
+        let holders: SmallVec<[usize; 3]> = self.holders().collect();
+        for replica in 0..self.replicas.len() {
+            let known = matches!(self.replicas[replica], State::Answered(_));
+            if (known || everyone) && !holders.contains(&replica) {
+                self.repairs[replica] = Repair::Sent;
+                self.steps.push(ReadStep::Repair(replica));
+            }
+        }
+    }
+
+    /// Goes on once enough replicas hold the newest state, `before` of them without a write-back.
+    fn count_holders(&mut self, before: usize) {
+        let done = self.repairs.iter().filter(|&r| *r == Repair::Done).count();
+        let sent = self.repairs.iter().filter(|&r| *r == Repair::Sent).count();
+        let held = before + done;
+        if held >= self.rules.hold {
+            self.steps.push(ReadStep::Return(Ok(())));
+            self.finish();
+        } else if held + sent < self.rules.hold {
+            let (needed, outcomes) = (self.rules.hold, self.outcomes());
+            self.steps.push(ReadStep::Return(Err(ReadFailure::Unstable {
+                held,
+                needed,
+                outcomes,
+            })));
+            self.finish();
+        }
+    }
+
+    fn fail_unavailable(&mut self) {
+        let failure = ReadFailure::Unavailable {
+            answered: self.answers().count(),
+            needed: self.rules.r,
+            outcomes: self.outcomes(),
+        };
+        self.steps.push(ReadStep::Return(Err(failure)));
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.steps.push(ReadStep::Finish);
+    }
+
+    fn ask(&mut self, replica: usize, digest: bool) {
+        self.replicas[replica] = State::Asked;
+        self.steps.push(ReadStep::Ask { replica, digest });
+    }
+
+    /// Asks the next replica that was not asked yet; false if there is none.
+    fn ask_next(&mut self) -> bool {
+        let idle = self.replicas.iter().position(|s| matches!(s, State::Idle));
+        if let Some(replica) = idle {
+            self.ask(replica, false);
+        }
+        idle.is_some()
+    }
+
+    fn answers(&self) -> impl Iterator<Item = (usize, &Answer)> {
+        self.replicas
+            .iter()
+            .enumerate()
+            .filter_map(|(replica, state)| match state {
+                State::Answered(answer) => Some((replica, answer)),
+                State::Idle | State::Asked | State::Failed(_) => None,
+            })
+    }
+
+    /// The replicas that hold the newest state, each judged at its own clock.
+    fn holders(&self) -> impl Iterator<Item = usize> {
+        self.answers()
+            .filter(|(_, answer)| self.newest.same_versions_at(&answer.record, answer.clock))
+            .map(|(replica, _)| replica)
+    }
+
+    fn outstanding(&self) -> usize {
+        self.replicas
+            .iter()
+            .filter(|s| matches!(s, State::Asked))
+            .count()
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        let outcome = |(state, repair): (&State, &Repair)| match (state, repair) {
+            (_, Repair::Failed(outcome)) | (State::Failed(outcome), _) => outcome.clone(),
+            (State::Idle, _) => Outcome::NotAsked,
+            (State::Asked, _) => Outcome::Silent,
+            (State::Answered(_), _) => Outcome::Done,
+        };
+        self.replicas
+            .iter()
+            .zip(&self.repairs)
+            .map(outcome)
+            .collect()
+    }
+}
+
+/// Whether a sibling's value, if it came, is the one that its writer wrote.
+fn intact(sibling: &Sibling) -> bool {
+    let fits = |value: &bytes::Bytes| content_hash(value, sibling.expiry) == sibling.hash;
+    sibling.value.as_ref().is_none_or(fits)
+}
+
+#[cfg(test)]
+mod tests;

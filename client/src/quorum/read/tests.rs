@@ -1,0 +1,366 @@
+//! Scripts of single reads, and a small world of replicas in which reads must never go backwards.
+
+use proptest::prelude::*;
+use quoit_ring::{Actor, Delta, Dot, Seen, Time};
+
+use super::*;
+use crate::config::Consistency;
+use crate::coordinator::read_rules;
+use crate::quorum::{WriteQuorum, WriteStep};
+use crate::submission::Plan;
+
+const NOW: Millis = Millis(1_000);
+const QUORUM: ReadRules = ReadRules {
+    r: 2,
+    hold: 2,
+    ask_all: false,
+};
+const ONE: ReadRules = ReadRules {
+    r: 1,
+    hold: 0,
+    ask_all: true,
+};
+
+fn dot(actor: u64, time: u64) -> Dot {
+    Dot {
+        time: Time(time),
+        actor: Actor(actor),
+    }
+}
+
+fn value(text: &'static str, expiry: Option<Millis>) -> Option<(bytes::Bytes, Option<Millis>)> {
+    Some((text.into(), expiry))
+}
+
+fn blind(time: u64, text: &'static str) -> Record {
+    Delta::blind(dot(1, time), value(text, None)).into_record()
+}
+
+fn steps(read: &mut ReadQuorum) -> Vec<ReadStep> {
+    core::iter::from_fn(|| read.poll_step()).collect()
+}
+
+fn ask(replica: usize, digest: bool) -> ReadStep {
+    ReadStep::Ask { replica, digest }
+}
+
+/// A read whose first questions are out.
+fn asked(n: usize, rules: ReadRules) -> ReadQuorum {
+    let mut read = ReadQuorum::new(n, rules);
+    let first = steps(&mut read);
+    let expected = if rules.ask_all { n } else { rules.r };
+    assert_eq!(
+        first,
+        (0..expected).map(|i| ask(i, i > 0)).collect::<Vec<_>>()
+    );
+    read
+}
+
+#[test]
+fn equal_answers_are_returned_at_once() {
+    let mut read = asked(3, QUORUM);
+    read.answered(0, blind(5, "v"), NOW);
+    assert_eq!(steps(&mut read), []);
+    read.answered(1, blind(5, "v").without_values(), NOW);
+    assert_eq!(
+        steps(&mut read),
+        [ReadStep::Return(Ok(())), ReadStep::Finish]
+    );
+    assert_eq!(read.newest(), &blind(5, "v"));
+}
+
+#[test]
+fn differing_answers_are_written_back_before_they_are_returned() {
+    let mut read = asked(3, QUORUM);
+    read.answered(0, blind(5, "old"), NOW);
+    read.answered(1, blind(9, "new"), NOW);
+    assert_eq!(steps(&mut read), [ReadStep::Repair(0), ReadStep::Repair(2)]);
+    assert_eq!(read.newest(), &blind(9, "new"));
+    read.repaired(2, Ok(()));
+    assert_eq!(
+        steps(&mut read),
+        [ReadStep::Return(Ok(())), ReadStep::Finish]
+    );
+}
+
+#[test]
+fn a_state_that_cannot_be_written_back_is_not_returned() {
+    let mut read = asked(3, QUORUM);
+    read.answered(0, Record::default(), NOW);
+    read.answered(1, blind(9, "new"), NOW);
+    steps(&mut read);
+    read.repaired(0, Err(Outcome::Lost));
+    assert_eq!(steps(&mut read), []);
+    read.repaired(2, Err(Outcome::Unreachable));
+    let [
+        ReadStep::Return(Err(ReadFailure::Unstable { held, needed, .. })),
+        ReadStep::Finish,
+    ] = &steps(&mut read)[..]
+    else {
+        panic!("it was returned");
+    };
+    assert_eq!((*held, *needed), (1, 2));
+}
+
+#[test]
+fn a_tombstone_is_written_back_like_a_value() {
+    let delete = Delta::blind(dot(1, 9), None).into_record();
+    let mut read = asked(3, QUORUM);
+    read.answered(0, delete.clone(), NOW);
+    read.answered(1, blind(5, "old"), NOW);
+    assert_eq!(steps(&mut read), [ReadStep::Repair(1), ReadStep::Repair(2)]);
+    assert_eq!(read.newest(), &delete);
+}
+
+#[test]
+fn a_value_that_only_a_digest_names_is_asked_for() {
+    let mut read = asked(3, QUORUM);
+    read.answered(0, blind(5, "old"), NOW);
+    read.answered(1, blind(9, "new").without_values(), NOW);
+    assert_eq!(steps(&mut read), [ask(1, false)]);
+    read.answered(1, blind(9, "new"), NOW);
+    assert_eq!(steps(&mut read), [ReadStep::Repair(0), ReadStep::Repair(2)]);
+    assert_eq!(read.newest(), &blind(9, "new"));
+}
+
+#[test]
+fn a_failed_replica_is_replaced_by_the_next() {
+    let mut read = asked(3, QUORUM);
+    read.failed(0, Outcome::Unreachable);
+    assert_eq!(steps(&mut read), [ask(2, false)]);
+    read.answered(1, Record::default(), NOW);
+    read.failed(2, Outcome::Lost);
+    let [
+        ReadStep::Return(Err(ReadFailure::Unavailable {
+            answered, outcomes, ..
+        })),
+        ReadStep::Finish,
+    ] = &steps(&mut read)[..]
+    else {
+        panic!("one answer is no quorum");
+    };
+    assert_eq!(*answered, 1);
+    assert_eq!(
+        outcomes[..],
+        [Outcome::Unreachable, Outcome::Done, Outcome::Lost]
+    );
+}
+
+#[test]
+fn impatience_asks_everyone_else_once() {
+    let mut read = asked(3, QUORUM);
+    read.impatient();
+    read.impatient();
+    assert_eq!(steps(&mut read), [ask(2, false)]);
+    read.answered(2, blind(5, "v"), NOW);
+    read.answered(1, blind(5, "v"), NOW);
+    assert_eq!(steps(&mut read)[0], ReadStep::Return(Ok(())));
+}
+
+#[test]
+fn one_answer_is_enough_for_mode_one_and_the_rest_is_repair() {
+    let mut read = asked(3, ONE);
+    read.answered(0, blind(5, "old"), NOW);
+    assert_eq!(steps(&mut read), [ReadStep::Return(Ok(()))]);
+    read.answered(1, blind(9, "new"), NOW);
+    read.failed(2, Outcome::Lost);
+    assert_eq!(steps(&mut read), [ReadStep::Repair(0), ReadStep::Finish]);
+    assert_eq!(read.newest(), &blind(9, "new"));
+}
+
+#[test]
+fn a_damaged_value_is_a_failed_answer() {
+    let mut sibling = blind(5, "v").live()[0].clone();
+    sibling.value = Some("w".into());
+    let damaged = Record::from_parts(smallvec![sibling], blind(5, "v").seen().clone()).unwrap();
+    let mut read = asked(3, QUORUM);
+    read.answered(0, damaged, NOW);
+    assert_eq!(steps(&mut read), [ask(2, false)]);
+}
+
+#[test]
+fn an_expiry_that_too_few_clocks_have_reached_is_written_back() {
+    let expiring = Delta::blind(dot(1, 5), value("v", Some(NOW))).into_record();
+    let mut read = asked(3, QUORUM);
+    read.answered(0, expiring.clone(), NOW);
+    read.answered(1, expiring, Millis(NOW.0 - 1));
+    assert_eq!(steps(&mut read), [ReadStep::Repair(1), ReadStep::Repair(2)]);
+    assert!(
+        read.newest().is_tombstone(),
+        "the kill is what is written back"
+    );
+}
+
+#[test]
+fn the_deadline_names_the_silent() {
+    let mut read = asked(3, QUORUM);
+    read.answered(1, Record::default(), NOW);
+    read.expired();
+    let ReadStep::Return(Err(ReadFailure::Unavailable { outcomes, .. })) = &steps(&mut read)[0]
+    else {
+        panic!("no verdict");
+    };
+    assert_eq!(
+        outcomes[..],
+        [Outcome::Silent, Outcome::Done, Outcome::NotAsked]
+    );
+}
+
+/// Replicas that lose requests and answers as the script says.
+struct World {
+    replicas: Vec<Record>,
+    /// Which replica the next read asks first.
+    first: usize,
+    script: std::vec::IntoIter<u8>,
+}
+
+impl World {
+    /// 0: the request is lost; 1: it is carried out but the answer is lost; else all goes well.
+    fn fate(&mut self) -> u8 {
+        self.script.next().unwrap_or(9)
+    }
+
+    fn write(&mut self, delta: &Delta, w: usize) -> bool {
+        let mut write = WriteQuorum::new(self.replicas.len(), w);
+        while let Some(step) = write.poll_step() {
+            match step {
+                WriteStep::Send(i) => {
+                    let fate = self.fate();
+                    if fate > 0 {
+                        self.replicas[i].join(delta.record());
+                    }
+                    if fate > 1 {
+                        write.acked(i);
+                    } else {
+                        write.failed(i, Outcome::Lost);
+                    }
+                }
+                WriteStep::Remint(_) => unreachable!("times only rise here"),
+                WriteStep::Return(verdict) => return verdict.is_ok(),
+            }
+        }
+        false
+    }
+
+    fn read(&mut self, rules: ReadRules) -> Option<Record> {
+        let n = self.replicas.len();
+        let first = self.first;
+        let place = |replica: usize| (first + replica) % n;
+        let mut read = ReadQuorum::new(n, rules);
+        let mut returned = None;
+        while let Some(step) = read.poll_step() {
+            match step {
+                ReadStep::Ask { replica, digest } => {
+                    let stored = &self.replicas[place(replica)];
+                    let stored = if digest {
+                        stored.without_values()
+                    } else {
+                        stored.clone()
+                    };
+                    match self.fate() {
+                        0 | 1 => read.failed(replica, Outcome::Lost),
+                        _ => read.answered(replica, stored, NOW),
+                    }
+                }
+                ReadStep::Repair(replica) => {
+                    let fate = self.fate();
+                    if fate > 0 {
+                        self.replicas[place(replica)].join(read.newest());
+                    }
+                    read.repaired(replica, if fate > 1 { Ok(()) } else { Err(Outcome::Lost) });
+                }
+                ReadStep::Return(verdict) => {
+                    returned = verdict.is_ok().then(|| read.newest().clone());
+                }
+                ReadStep::Finish => return returned,
+            }
+        }
+        panic!("a read never finished");
+    }
+}
+
+/// How many replicas must hold what a read of `r` of `n` returns.
+type Hold = fn(n: usize, r: usize) -> usize;
+
+/// The rule that ships.
+const SHIPPED: Hold = |n, r| {
+    let plan = Plan {
+        consistency: Consistency::Quorum,
+        count: u8::try_from(r).ok(),
+        deadline: SECOND,
+    };
+    read_rules(&plan, n).unwrap().hold
+};
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Runs a script of reads and writes, with R between a majority and N; gives back how often a read went
+/// backwards or missed an acknowledged write.
+fn inversions(n: usize, hold: Hold, script: Vec<u8>) -> usize {
+    let majority = n / 2 + 1;
+    let replicas = vec![Record::default(); n];
+    let mut world = World {
+        replicas,
+        first: 0,
+        script: script.into_iter(),
+    };
+    let (mut known, mut bad) = (Seen::default(), 0);
+    let mut context = Seen::default();
+    for time in 1..60 {
+        let dot = dot(time % 3, time);
+        if world.fate().is_multiple_of(2) {
+            let delta = Delta::causal(dot, Time::ZERO, &context, value("v", None));
+            if world.write(&delta, majority) {
+                known.union(delta.record().seen());
+            }
+            continue;
+        }
+        let r = majority + usize::from(world.fate()) % (n - majority + 1);
+        world.first = usize::from(world.fate());
+        if let Some(read) = world.read(ReadRules {
+            r,
+            hold: hold(n, r),
+            ask_all: false,
+        }) {
+            let mut both = known.clone();
+            both.union(read.seen());
+            bad += usize::from(&both != read.seen());
+            known = both;
+            context = read.seen().clone();
+        }
+    }
+    bad
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100_000))]
+    #[test]
+    fn quorum_reads_see_what_was_acknowledged_and_never_go_backwards(
+        n in 1_usize..6,
+        script in proptest::collection::vec(0_u8..8, 0..400),
+    ) {
+        prop_assert_eq!(inversions(n, SHIPPED, script), 0);
+    }
+}
+
+/// Whether some of 2,000 random scripts goes backwards under a rule.
+fn goes_backwards(hold: Hold) -> bool {
+    let mut random = 1_u64;
+    let mut next = || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        u8::try_from(random >> 61).unwrap()
+    };
+    (0..2_000).any(|_| inversions(3, hold, (0..400).map(|_| next()).collect()) > 0)
+}
+
+#[test]
+fn without_the_write_back_reads_do_go_backwards() {
+    assert!(goes_backwards(|_n, _r| 0), "the check above cannot fail");
+}
+
+#[test]
+fn a_write_back_that_trusts_its_own_r_alone_lets_smaller_reads_go_backwards() {
+    assert!(goes_backwards(|n, r| n - r + 1));
+    assert!(!goes_backwards(SHIPPED));
+}

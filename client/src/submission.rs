@@ -1,0 +1,71 @@
+//! What a caller hands to the client's I/O thread.
+//!
+//! ```text
+//!   Submission   operation   what to do, with its plan: how many, what promise, how long
+//!                reply       who waits
+//!                room        its part of `max_in_flight`, given back when it has ended
+//! ```
+//!
+//! Plain data: callers make it, the coordinator reads it. Nothing in here has been checked against the ring.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quoit_ring::wire::{Request, Response};
+use quoit_ring::{NodeId, Record};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::config::Consistency;
+use crate::entry::{Context, Written};
+use crate::error::{NodeError, ReadError, WriteError};
+
+/// How many replicas, what promise, how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) consistency: Consistency,
+    /// R of a read, W of a write; `None` is what the consistency says.
+    pub(crate) count: Option<u8>,
+    pub(crate) deadline: Duration,
+}
+
+/// What a write does to its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) key: Bytes,
+    /// The value; `None` deletes.
+    pub(crate) value: Option<Bytes>,
+    pub(crate) ttl: Option<Duration>,
+    /// What it replaces; `None` is whatever was there.
+    pub(crate) context: Option<Context>,
+}
+
+/// One operation.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    /// A quorum read.
+    Read { key: Bytes, plan: Plan },
+    /// A quorum write.
+    Write { change: Change, plan: Plan },
+    /// One question to one node.
+    Ask {
+        node: NodeId,
+        request: Request,
+        deadline: Duration,
+    },
+}
+
+/// Who waits for an operation. Dropping the receiving end never stops the operation.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Read(oneshot::Sender<Result<Record, ReadError>>),
+    Write(oneshot::Sender<Result<Written, WriteError>>),
+    Ask(oneshot::Sender<Result<Response, NodeError>>),
+}
+
+/// An operation with who waits for it and the room it takes.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) operation: Operation,
+    pub(crate) reply: Reply,
+    pub(crate) room: OwnedSemaphorePermit,
+}

@@ -1,0 +1,139 @@
+//! The cluster map from the first seed that answers.
+//!
+//! ```text
+//!   seed 1  |--dial, ask for the map------ ...
+//!   seed 2       |--dial, ask ---- map! -> everyone else is given up
+//!   seed 3            |--dial ...
+//!           0   200   400 ms
+//! ```
+//!
+//! Seeds are started one behind the other and then run side by side, so one that is silent costs a
+//! fraction of a second. A seed is known by its address only: any node of the cluster may answer there.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use quinn::{Connection, RecvStream};
+use quoit_ring::Epoch;
+use quoit_ring::placement::Ring;
+use quoit_ring::role::SEED_SERVER_NAME;
+use quoit_ring::wire::map::decode_map;
+use quoit_ring::wire::{Frames, Request, RequestFrame, Response, ResponseFrame};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::quic::{DialError, Dialer, NOBODY, code};
+use super::streams::Ended;
+
+/// How long after one seed the next is tried beside it.
+const STAGGER: Duration = Duration::from_millis(200);
+/// Seeds that are tried; more would not make a cluster any easier to find.
+const MAX_SEEDS: usize = 64;
+
+/// Why a seed gave no map.
+#[derive(Debug, thiserror::Error)]
+enum SeedError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    #[error("the node refused: {0}")]
+    Refused(quoit_ring::wire::Refusal),
+    #[error("the node answered something else than its map")]
+    OtherAnswer,
+    #[error("its map makes no ring: {0}")]
+    NoRing(#[from] quoit_ring::placement::RingError),
+}
+
+/// Asks `seeds` for the cluster map, for up to `time` in all.
+///
+/// # Errors
+/// Each seed with a sentence on what happened there.
+pub(crate) async fn fetch_ring(
+    dialer: &Rc<Dialer>,
+    seeds: &[String],
+    time: Duration,
+    max_frame: usize,
+) -> Result<Ring, Vec<(String, String)>> {
+    let mut attempts = JoinSet::new();
+    for (index, seed) in seeds.iter().take(MAX_SEEDS).enumerate() {
+        let (dialer, seed) = (Rc::clone(dialer), seed.clone());
+        let delay = STAGGER.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX));
+        attempts.spawn_local(async move {
+            sleep(delay).await;
+            let ring = ask(&dialer, &seed, time, max_frame).await;
+            (index, ring)
+        });
+    }
+    let mut said: Vec<Option<String>> = vec![None; seeds.len()];
+    let answered = timeout(time, async {
+        while let Some(Ok((index, ring))) = attempts.join_next().await {
+            match ring {
+                Ok(ring) => return Some(ring),
+                Err(error) => said[index] = Some(error.to_string()),
+            }
+        }
+        None
+    });
+    if let Ok(Some(ring)) = answered.await {
+        return Ok(ring);
+    }
+    let sentence = |why: Option<String>| why.unwrap_or_else(|| NOBODY.to_owned());
+    Err(seeds
+        .iter()
+        .cloned()
+        .zip(said.into_iter().map(sentence))
+        .collect())
+}
+
+async fn ask(
+    dialer: &Dialer,
+    seed: &str,
+    time: Duration,
+    max_frame: usize,
+) -> Result<Ring, SeedError> {
+    let connection = dialer.dial(seed, SEED_SERVER_NAME).await?;
+    let answer = ask_for_map(&connection, time, max_frame).await?;
+    connection.close(code::DONE, b"");
+    match answer {
+        Response::Map(map) => Ok(Ring::new(&decode_map(&map).map_err(Ended::from)?)?),
+        Response::Refused(refusal) => Err(SeedError::Refused(refusal)),
+        _other => Err(SeedError::OtherAnswer),
+    }
+}
+
+async fn ask_for_map(
+    connection: &Connection,
+    time: Duration,
+    max_frame: usize,
+) -> Result<Response, Ended> {
+    let (mut lane_out, lane_in) = connection.open_bi().await?;
+    let mut frame = BytesMut::new();
+    let request = RequestFrame {
+        id: 0,
+        epoch: Epoch(0),
+        budget_ms: u32::try_from(time.as_millis()).unwrap_or(u32::MAX),
+        request: Request::Map,
+    };
+    request.encode(&mut frame);
+    lane_out.write_chunk(frame.freeze()).await?;
+    // a map of many members is a large frame
+    let large = async { first_frame(connection.accept_uni().await?, max_frame).await };
+    tokio::select! {
+        biased;
+        answer = first_frame(lane_in, max_frame) => answer,
+        answer = large => answer,
+    }
+}
+
+async fn first_frame(mut stream: RecvStream, max_frame: usize) -> Result<Response, Ended> {
+    let mut frames = Frames::new(max_frame);
+    while let Some(chunk) = stream.read_chunk(usize::MAX, true).await? {
+        frames.push(&chunk.bytes);
+        if let Some(frame) = frames.next()? {
+            return Ok(ResponseFrame::decode(frame)?.response);
+        }
+    }
+    Err(Ended::Cut("inside a frame"))
+}

@@ -1,0 +1,167 @@
+//! The inbox: where callers leave operations for the I/O thread.
+//!
+//! One lock around a list. Who finds the list empty wakes the thread, the others know it is awake; the
+//! thread takes the whole list at once and gives an empty one back, so nothing is allocated in the long
+//! run. How much can lie here is bounded by the room each submission holds.
+
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::submission::Submission;
+
+/// Submissions on their way to the thread.
+#[derive(Debug)]
+pub(super) struct Inbox<T = Submission> {
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    list: Vec<T>,
+    reader: Option<Waker>,
+    closed: bool,
+}
+
+impl<T> Inbox<T> {
+    /// An empty inbox.
+    pub(super) const fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                list: Vec::new(),
+                reader: None,
+                closed: false,
+            }),
+        }
+    }
+
+    /// Leaves one; false, and it is dropped, if the inbox is closed.
+    pub(super) fn push(&self, item: T) -> bool {
+        let mut state = self.lock();
+        if state.closed {
+            return false;
+        }
+        state.list.push(item);
+        let reader = if state.list.len() == 1 {
+            state.reader.take()
+        } else {
+            None
+        };
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        true
+    }
+
+    /// Takes no more. What is there is still read.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Takes no more and drops what is there: nobody reads.
+    pub(super) fn shut(&self) {
+        self.close();
+        let dropped = core::mem::take(&mut self.lock().list);
+        drop(dropped);
+    }
+
+    /// Swaps all that is there into `batch`, which must be empty; waits for the first. False once the
+    /// inbox is closed and read to its end.
+    pub(super) async fn take(&self, batch: &mut Vec<T>) -> bool {
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            if !state.list.is_empty() {
+                core::mem::swap(&mut state.list, batch);
+                return Poll::Ready(true);
+            }
+            if state.closed {
+                return Poll::Ready(false);
+            }
+            state.reader = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::future::Future;
+    use core::pin::pin;
+    use core::task::Context;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn taken(inbox: &Inbox<u32>, count: &Arc<Count>) -> Option<Option<Vec<u32>>> {
+        let (waker, mut batch) = (Waker::from(Arc::clone(count)), Vec::new());
+        let polled = pin!(inbox.take(&mut batch)).poll(&mut Context::from_waker(&waker));
+        match polled {
+            Poll::Pending => None,
+            Poll::Ready(more) => Some(more.then_some(batch)),
+        }
+    }
+
+    #[test]
+    fn a_batch_wakes_its_reader_once_and_is_taken_whole() {
+        let (inbox, count) = (Inbox::new(), Arc::new(Count::default()));
+        assert_eq!(taken(&inbox, &count), None);
+        for item in 1..=3 {
+            assert!(inbox.push(item));
+        }
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(taken(&inbox, &count), Some(Some(vec![1, 2, 3])));
+        assert!(inbox.push(4));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1, "the reader is awake");
+    }
+
+    #[test]
+    fn a_closed_inbox_refuses_and_is_read_to_its_end() {
+        let (inbox, count) = (Inbox::new(), Arc::new(Count::default()));
+        assert_eq!(taken(&inbox, &count), None);
+        assert!(inbox.push(1));
+        inbox.close();
+        assert!(!inbox.push(2));
+        assert_eq!(taken(&inbox, &count), Some(Some(vec![1])));
+        assert_eq!(taken(&inbox, &count), Some(None));
+    }
+
+    #[test]
+    fn closing_wakes_a_reader_that_waits() {
+        let (inbox, count) = (Inbox::<u32>::new(), Arc::new(Count::default()));
+        assert_eq!(taken(&inbox, &count), None);
+        inbox.close();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_shut_inbox_drops_what_was_left_in_it() {
+        let (inbox, item) = (Inbox::new(), Arc::new(()));
+        assert!(inbox.push(Arc::clone(&item)));
+        inbox.shut();
+        assert_eq!(Arc::strong_count(&item), 1);
+        assert!(!inbox.push(item));
+    }
+}
