@@ -1,0 +1,129 @@
+//! What several verbs share: how the cluster is found and called.
+//!
+//! ```text
+//! --profile FILE | QUOIT_PROFILE | the last `quoit dev`  ->  seeds, certificates  ->  Client
+//! --consistency --r --w --timeout                        ->  its defaults
+//! ```
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use quoit_client::{Client, ClientBuilder, ConnectError, Consistency};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::profile::{self, Found};
+use crate::units::parse_duration;
+
+/// The largest value that any node may be set to take; what a cluster allows, its nodes say.
+const MAX_VALUE_BYTES: usize = 16 << 20;
+
+/// Which cluster, and what its operations promise.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClusterArgs {
+    /// Profile of the cluster; without one, the last `quoit dev` cluster is used
+    #[arg(long, env = "QUOIT_PROFILE", value_name = "FILE")]
+    profile: Option<PathBuf>,
+
+    /// What operations promise [default: quorum]
+    #[arg(long, value_enum, value_name = "MODE")]
+    consistency: Option<Mode>,
+
+    /// How long connecting may take, and then an operation, 1ms to 30s [default: 5s each]
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    timeout: Option<Duration>,
+}
+
+/// How many replicas a read needs.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ReadArgs {
+    /// Replicas that must answer, 1 to N [default: what the consistency needs]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) r: Option<u8>,
+}
+
+/// How many replicas a write needs.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct WriteArgs {
+    /// Replicas that must have stored it, 1 to N [default: what the consistency needs]
+    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) w: Option<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// One replica is enough: answers while one lives
+    One,
+    /// A majority: reads see every acknowledged write
+    Quorum,
+}
+
+impl From<Mode> for Consistency {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::One => Self::One,
+            Mode::Quorum => Self::Quorum,
+        }
+    }
+}
+
+impl ClusterArgs {
+    /// Calls the cluster, lets `work` use it, and closes the client whatever became of that.
+    pub(crate) async fn with_client<T>(
+        &self,
+        counts: impl FnOnce(ClientBuilder) -> ClientBuilder,
+        work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let found = profile::find(self.profile.as_deref())?;
+        let client = counts(self.builder(&found))
+            .connect()
+            .await
+            .map_err(|error| not_connected(error, &found))?;
+        let result = work(&client).await;
+        client.close().await;
+        result
+    }
+
+    fn builder(&self, found: &Found) -> ClientBuilder {
+        let mut builder = Client::builder()
+            .profile(&found.file)
+            .max_value_bytes(MAX_VALUE_BYTES);
+        if let Some(mode) = self.consistency {
+            builder = builder.consistency(mode.into());
+        }
+        if let Some(timeout) = self.timeout {
+            builder = builder.deadline(timeout).connect_timeout(timeout);
+        }
+        builder
+    }
+}
+
+impl ReadArgs {
+    pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+        self.r.into_iter().fold(builder, ClientBuilder::r)
+    }
+}
+
+impl WriteArgs {
+    pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+        self.w.into_iter().fold(builder, ClientBuilder::w)
+    }
+}
+
+fn not_connected(error: ConnectError, found: &Found) -> Failure {
+    let silent = matches!(error, ConnectError::NoSeedAnswered { .. });
+    let failure = Failure::from(error);
+    let file = found.file.display().to_string();
+    match found.dev_folder() {
+        Some(folder) if silent => failure.hint(format!(
+            "the last dev cluster is not running; start it again: quoit dev --data {}",
+            folder.display()
+        )),
+        None if silent => {
+            failure.hint("are the nodes running, and are their addresses right in the profile?")
+        }
+        _ if failure.exit == Exit::Usage || failure.what.contains(&file) => failure,
+        _ => failure.hint(format!("the profile is {file}")),
+    }
+}

@@ -1,0 +1,99 @@
+//! Exit codes: what a script can tell apart without reading a message.
+//!
+//! ```text
+//! 0 ok   1 error   2 usage   3 not found   4 conflict   5 outcome unknown   6 unavailable
+//! ```
+//!
+//! The numbers are part of the command line's interface and never change their meaning. The question
+//! that matters most has a code of its own: after 5 a write may exist, after 6 it surely does not.
+
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything that was asked for was done.
+    Ok,
+    /// Something failed that the other codes do not name, or a check found a difference.
+    Error,
+    /// The request cannot be meant: a wrong flag, an empty key, R beyond N.
+    Usage,
+    /// The key has no value.
+    NotFound,
+    /// The key has siblings, or a condition did not hold.
+    Conflict,
+    /// The write may exist or not.
+    Unknown,
+    /// Too few nodes answered; nothing was stored.
+    Unavailable,
+}
+
+/// The table of `--help`.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  ok
+  1  error, or a check found a difference
+  2  usage: the request cannot be meant; for `node`, it cannot start
+  3  not found
+  4  conflict: the key has siblings, or a condition failed
+  5  outcome unknown: the write may be stored, or is on too few replicas
+  6  unavailable: too few nodes answered, nothing was stored";
+
+impl Exit {
+    /// The number.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Error => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Conflict => 4,
+            Self::Unknown => 5,
+            Self::Unavailable => 6,
+        }
+    }
+
+    /// The word that JSON output uses.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Usage => "usage",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Unknown => "outcome_unknown",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_lists_every_code_by_its_number() {
+        let all = [
+            Exit::Ok,
+            Exit::Error,
+            Exit::Usage,
+            Exit::NotFound,
+            Exit::Conflict,
+            Exit::Unknown,
+            Exit::Unavailable,
+        ];
+        let lines: Vec<&str> = HELP.lines().skip(1).collect();
+        assert_eq!(lines.len(), all.len());
+        for (exit, line) in all.into_iter().zip(lines) {
+            let word = exit.name().replace('_', " ");
+            let expected = format!("  {}  {word}", exit.code());
+            assert!(line.starts_with(&expected), "{line}");
+        }
+    }
+}

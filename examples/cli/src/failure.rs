@@ -1,0 +1,277 @@
+//! What went wrong, as a person and as a script are told it.
+//!
+//! ```text
+//! error: outcome unknown: 1 of the 2 replicas needed confirmed it (node-3: no answer in time)
+//!   stored: maybe
+//!   hint: read the key to find out, or put it again: with the same value that is harmless
+//! ```
+//!
+//! Every error of the libraries becomes one of these at one place, here: its message, the exit code,
+//! for a write whether it could exist, and what to do next.
+
+use std::error::Error;
+
+use quoit_client::{Attempt, ConnectError, InvalidRequest, Outcome, ReadError, Stored, WriteError};
+use quoit_ring::wire::Refusal;
+
+use crate::exit::Exit;
+
+/// An error that ends a verb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// How the program ends.
+    pub(crate) exit: Exit,
+    /// What happened.
+    pub(crate) what: String,
+    /// For a write: whether it could exist.
+    pub(crate) stored: Option<Stored>,
+    /// What to do.
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: what.into(),
+            stored: None,
+            hint: None,
+        }
+    }
+
+    /// An error with all its causes.
+    pub(crate) fn caused(error: &(dyn Error + 'static)) -> Self {
+        Self::new(Exit::Error, chain(error))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    const fn stored(mut self, stored: Stored) -> Self {
+        self.stored = Some(stored);
+        self
+    }
+}
+
+/// The word for `stored`.
+pub(crate) const fn stored_word(stored: Stored) -> &'static str {
+    match stored {
+        Stored::No => "no",
+        Stored::Maybe => "maybe",
+        Stored::TooThin => "too thinly",
+    }
+}
+
+/// An error and its causes in one line. A cause that a message already repeats is left out.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+impl From<InvalidRequest> for Failure {
+    fn from(error: InvalidRequest) -> Self {
+        let clock = matches!(error, InvalidRequest::FutureContext { .. });
+        Self::new(
+            if clock { Exit::Error } else { Exit::Usage },
+            error.to_string(),
+        )
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let what = error.to_string();
+        let unavailable = || Self::new(Exit::Unavailable, what.clone());
+        match error {
+            ReadError::Invalid(invalid) => invalid.into(),
+            ReadError::Unavailable { attempts, .. } => match verdict(&attempts) {
+                Some(exit) => Self::new(exit, what),
+                None => unavailable().hint(
+                    "try again, look at `quoit status`, or read from fewer with `--consistency one`",
+                ),
+            },
+            ReadError::Unstable { .. } => unavailable().hint("try again; nothing was changed"),
+            _ => Self::new(Exit::Error, what),
+        }
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        let (stored, what) = (error.stored(), error.to_string());
+        let ends = |exit| Self::new(exit, what.clone());
+        let failure = match error {
+            WriteError::Invalid(invalid) => invalid.into(),
+            WriteError::NotStored { attempts, .. } => match verdict(&attempts) {
+                Some(exit) => ends(exit),
+                None => {
+                    ends(Exit::Unavailable).hint("it is safe to try again; look at `quoit status`")
+                }
+            },
+            WriteError::TooThin { .. } => {
+                ends(Exit::Unknown).hint("repair will spread it; do it again to be sure")
+            }
+            WriteError::Unknown { .. } | WriteError::Abandoned => ends(Exit::Unknown).hint(
+                "read the key to find out, or do it again: with the same value that is harmless",
+            ),
+            _ => ends(Exit::Error),
+        };
+        failure.stored(stored)
+    }
+}
+
+/// How a request ends that was refused for what it is, not for the state the nodes are in.
+fn verdict(attempts: &[Attempt]) -> Option<Exit> {
+    attempts.iter().find_map(|attempt| match attempt.outcome {
+        Outcome::Refused(Refusal::TooManySiblings { .. } | Refusal::RecordTooLarge { .. }) => {
+            Some(Exit::Conflict)
+        }
+        Outcome::Refused(Refusal::ValueTooLarge { .. } | Refusal::BadKey { .. }) => {
+            Some(Exit::Usage)
+        }
+        Outcome::Refused(Refusal::Forbidden | Refusal::ClockAhead { .. }) => Some(Exit::Error),
+        _ => None,
+    })
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let exit = match error {
+            ConnectError::NoSeedAnswered { .. } => Exit::Unavailable,
+            ConnectError::Setting { .. } => Exit::Usage,
+            _ => Exit::Error,
+        };
+        Self {
+            exit,
+            ..Self::caused(&error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::NodeId;
+
+    use super::*;
+
+    fn attempts(outcome: Outcome) -> Vec<Attempt> {
+        vec![Attempt {
+            node: NodeId(1),
+            name: "node-1".into(),
+            outcome,
+        }]
+    }
+
+    fn not_stored(outcome: Outcome) -> Failure {
+        WriteError::NotStored {
+            needed: 2,
+            n: 3,
+            attempts: attempts(outcome),
+        }
+        .into()
+    }
+
+    #[test]
+    fn a_write_says_whether_it_could_exist_and_the_code_agrees() {
+        let thin = WriteError::TooThin {
+            acked: 1,
+            needed: 2,
+            attempts: Vec::new(),
+        };
+        let unknown = WriteError::Unknown {
+            acked: 1,
+            needed: 2,
+            attempts: Vec::new(),
+        };
+        let table: [(Failure, Exit, Stored); 5] = [
+            (
+                not_stored(Outcome::Unreachable),
+                Exit::Unavailable,
+                Stored::No,
+            ),
+            (thin.into(), Exit::Unknown, Stored::TooThin),
+            (unknown.into(), Exit::Unknown, Stored::Maybe),
+            (WriteError::Abandoned.into(), Exit::Unknown, Stored::Maybe),
+            (WriteError::Closed.into(), Exit::Error, Stored::No),
+        ];
+        for (failure, exit, stored) in table {
+            assert_eq!(
+                (failure.exit, failure.stored),
+                (exit, Some(stored)),
+                "{}",
+                failure.what
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_meant_is_a_usage_error() {
+        let empty: Failure = WriteError::from(InvalidRequest::EmptyKey).into();
+        assert_eq!((empty.exit, empty.stored), (Exit::Usage, Some(Stored::No)));
+        let far: Failure = InvalidRequest::OutOfRange {
+            what: "r",
+            asked: 9,
+            n: 3,
+        }
+        .into();
+        assert_eq!(far.exit, Exit::Usage);
+        let clock: Failure = InvalidRequest::FutureContext {
+            ahead_ms: 9,
+            max_ms: 5,
+        }
+        .into();
+        assert_eq!(
+            clock.exit,
+            Exit::Error,
+            "the request is fine, the clock is not"
+        );
+    }
+
+    #[test]
+    fn what_the_nodes_refuse_for_good_is_not_unavailability() {
+        let many = not_stored(Outcome::Refused(Refusal::TooManySiblings { max: 64 }));
+        assert_eq!(many.exit, Exit::Conflict);
+        let large = not_stored(Outcome::Refused(Refusal::ValueTooLarge {
+            bytes: 2,
+            max: 1,
+        }));
+        assert_eq!(large.exit, Exit::Usage);
+        let busy = not_stored(Outcome::Refused(Refusal::Overloaded { queue_ms: 9 }));
+        assert_eq!(busy.exit, Exit::Unavailable);
+    }
+
+    #[test]
+    fn a_read_that_found_too_few_nodes_is_unavailable() {
+        let attempts = attempts(Outcome::Silent);
+        let failure: Failure = ReadError::Unavailable {
+            answered: 1,
+            needed: 2,
+            attempts,
+        }
+        .into();
+        assert_eq!((failure.exit, failure.stored), (Exit::Unavailable, None));
+        assert!(
+            failure.what.contains("node-1: no answer in time"),
+            "{}",
+            failure.what
+        );
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let inner = std::io::Error::other("the disk is on fire");
+        let outer = ConnectError::System(inner);
+        let text = Failure::from(outer).what;
+        assert_eq!(text.matches("the disk is on fire").count(), 1, "{text}");
+    }
+}

@@ -1,0 +1,78 @@
+//! The quoit command line: a cluster in one command, and every verb on a real one.
+//!
+//! ```text
+//! line --cli--> verb --verbs/--> client, node library --> result, or a failure
+//!                                                             `--output--> exit code
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`cli`], [`args`] | the grammar |
+//! | [`verbs`] | what each verb does |
+//! | [`demo`] | the tour |
+//! | [`pairs`], [`in_flight`] | files of pairs, and many operations at once |
+//! | [`profile`] | which cluster is meant |
+//! | [`failure`], [`exit`], [`output`] | what went wrong, how the program ends, the one place that prints |
+
+mod args;
+mod cli;
+mod demo;
+mod encoding;
+mod exit;
+mod failure;
+mod in_flight;
+mod output;
+mod pairs;
+mod profile;
+mod signals;
+mod units;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Verb};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Output, log_to_stderr};
+use crate::verbs::{certs, cluster, delete, dev, get, import, locate, node, put, status, verify};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Output::new(cli.output);
+    match run(cli.verb, out) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            out.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Node(args) => node::run(&args),
+        Verb::Certs(verb) => certs::run(verb, out),
+        Verb::Cluster(verb) => cluster::run(verb, out),
+        Verb::Put(args) => wait(put::run(args, out)),
+        Verb::Get(args) => wait(get::run(args, out)),
+        Verb::Delete(args) => wait(delete::run(args, out)),
+        Verb::Import(args) => wait(import::run(args, out)),
+        Verb::Verify(args) => wait(verify::run(args, out)),
+        Verb::Status(args) => wait(status::run(args, out)),
+        Verb::Locate(args) => wait(locate::run(args, out)),
+        Verb::Dev(args) => wait(dev::run(args, out)),
+        Verb::Demo(args) => wait(demo::run(args, out)),
+    }
+}
+
+/// Runs a verb that has to wait for others.
+fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    log_to_stderr("off");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Error, format!("cannot start: {error}")))?;
+    runtime.block_on(verb)
+}

@@ -1,0 +1,55 @@
+//! `quoit delete KEY`: deletes a key.
+//!
+//! Without `--context` it deletes whatever is there, and that there was nothing is no error. With a
+//! context it deletes exactly what was seen, and what was written beside it stays.
+
+use std::ffi::OsString;
+
+use quoit_client::Context;
+
+use super::{argument, written};
+use crate::args::{ClusterArgs, WriteArgs};
+use crate::encoding::parse_context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What `delete` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The key
+    key: OsString,
+
+    /// Delete exactly what this context has seen
+    #[arg(long, value_name = "BASE64", value_parser = parse_context)]
+    context: Option<Context>,
+
+    /// Show the context to go on with, on standard error
+    #[arg(long)]
+    show_context: bool,
+
+    #[command(flatten)]
+    write: WriteArgs,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
+    let key = argument(args.key);
+    let receipt = args
+        .cluster
+        .with_client(
+            |builder| args.write.apply(builder),
+            async |client| {
+                let mut delete = client.delete(key.clone());
+                if let Some(context) = &args.context {
+                    delete = delete.context(context);
+                }
+                Ok(delete.await?)
+            },
+        )
+        .await?;
+    written(out, &key, &receipt, args.show_context)?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,265 @@
+//! `quoit verify FILE`: reads every pair of a file back and compares.
+//!
+//! ```text
+//! pairs --get, up to --in-flight at once--> ok | different | missing | siblings | error
+//! ```
+//!
+//! Nothing is written, and nothing ends it early but a file that cannot be read: the counts cover the
+//! whole file. A difference, a missing key and siblings end with 1; if all that went wrong is that keys
+//! could not be read, with 6.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use indicatif::ProgressBar;
+use quoit_client::{Client, Entry, ReadError};
+use serde_json::json;
+
+use super::import::{FileArgs, TOLD, show_progress};
+use crate::args::{ClusterArgs, ReadArgs};
+use crate::encoding::shown;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::in_flight::InFlight;
+use crate::output::Output;
+use crate::pairs::{Pair, Pairs};
+use crate::units;
+
+/// What `verify` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    file: FileArgs,
+
+    #[command(flatten)]
+    read: ReadArgs,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// What became of the pairs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) ok: u64,
+    pub(crate) different: u64,
+    pub(crate) missing: u64,
+    pub(crate) siblings: u64,
+    /// Keys that could not be read, and lines that hold no pair.
+    pub(crate) errors: u64,
+    /// The first pairs that were not ok.
+    pub(crate) told: Vec<String>,
+    pub(crate) elapsed: Duration,
+}
+
+pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
+    let bar = out.progress(0, "verify");
+    let pairs = args.file.pairs(&bar)?;
+    let counts = args
+        .cluster
+        .with_client(
+            |builder| args.read.apply(builder),
+            async |client| Ok(check(client, pairs, args.file.in_flight.into(), &bar).await),
+        )
+        .await;
+    bar.finish_and_clear();
+    counts?.tell(out)
+}
+
+/// Reads every pair back.
+pub(crate) async fn check(
+    client: &Client,
+    pairs: Pairs,
+    in_flight: usize,
+    bar: &ProgressBar,
+) -> Counts {
+    let started = Instant::now();
+    let mut counts = Counts::default();
+    let mut flight = InFlight::new(in_flight);
+    for pair in pairs {
+        match pair {
+            Ok(pair) => counts.add(flight.push(read(client.clone(), pair)).await),
+            Err(bad) => counts.error(bad.to_string()),
+        }
+        show_progress(bar, counts.seen(), started);
+    }
+    while let Some(ended) = flight.next().await {
+        counts.add(Some(ended));
+    }
+    counts.elapsed = started.elapsed();
+    counts
+}
+
+/// A pair's line and key, and what was read.
+type Ended = (u64, Bytes, Result<Verdict, ReadError>);
+
+async fn read(client: Client, pair: Pair) -> Ended {
+    let result = client.get(pair.key.clone()).await;
+    (
+        pair.line,
+        pair.key,
+        result.map(|entry| verdict(&entry, &pair.value)),
+    )
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Different,
+    Missing,
+    Siblings,
+}
+
+fn verdict(entry: &Entry, expected: &Bytes) -> Verdict {
+    match entry.value() {
+        Some(value) if value == expected => Verdict::Ok,
+        Some(_other) => Verdict::Different,
+        None if entry.is_conflict() => Verdict::Siblings,
+        None => Verdict::Missing,
+    }
+}
+
+impl Counts {
+    fn add(&mut self, ended: Option<Ended>) {
+        let Some((line, key, result)) = ended else {
+            return;
+        };
+        let (counter, what) = match result {
+            Ok(Verdict::Ok) => {
+                self.ok += 1;
+                return;
+            }
+            Ok(Verdict::Different) => (&mut self.different, "another value is stored".to_owned()),
+            Ok(Verdict::Missing) => (&mut self.missing, "nothing is stored".to_owned()),
+            Ok(Verdict::Siblings) => (&mut self.siblings, "there are siblings".to_owned()),
+            Err(error) => (&mut self.errors, error.to_string()),
+        };
+        *counter += 1;
+        self.mention(format!("line {line}: `{}`: {what}", shown(&key)));
+    }
+
+    fn error(&mut self, what: String) {
+        self.errors += 1;
+        self.mention(what);
+    }
+
+    fn mention(&mut self, what: String) {
+        if self.told.len() < TOLD {
+            self.told.push(what);
+        }
+    }
+
+    /// All that were looked at.
+    pub(crate) const fn seen(&self) -> u64 {
+        self.ok + self.different + self.missing + self.siblings + self.errors
+    }
+
+    /// Those that do not hold what they should.
+    pub(crate) const fn wrong(&self) -> u64 {
+        self.different + self.missing + self.siblings
+    }
+
+    fn tell(&self, out: Output) -> Result<Exit, Failure> {
+        if out.is_json() {
+            out.json(&json!({
+                "ok": self.ok, "different": self.different, "missing": self.missing,
+                "siblings": self.siblings, "errors": self.errors,
+                "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
+            }))?;
+        } else {
+            out.line(&format!("verified {self}"))?;
+        }
+        self.told.iter().for_each(|what| out.note(what));
+        self.verdict()
+    }
+
+    /// How the program ends.
+    fn verdict(&self) -> Result<Exit, Failure> {
+        match (self.wrong(), self.errors) {
+            (0, 0) => Ok(Exit::Ok),
+            (0, errors) => {
+                let what = format!(
+                    "{} not be read",
+                    units::plural(errors, "pair could", "pairs could")
+                );
+                Err(Failure::new(Exit::Unavailable, what))
+            }
+            (wrong, _) => {
+                let what = format!(
+                    "{} from the file",
+                    units::plural(wrong, "key differs", "keys differ")
+                );
+                Err(Failure::new(Exit::Error, what))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [ok, different, missing, siblings, errors] = [
+            self.ok,
+            self.different,
+            self.missing,
+            self.siblings,
+            self.errors,
+        ]
+        .map(units::count);
+        write!(
+            f,
+            "{ok} ok, {different} different, {missing} missing, {siblings} siblings, {errors} errors"
+        )?;
+        let rate = units::count(units::rate(self.seen(), self.elapsed));
+        write!(f, " in {} ({rate}/s)", units::duration(self.elapsed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(results: Vec<Result<Verdict, ReadError>>) -> Counts {
+        let mut counts = Counts::default();
+        for (line, result) in (2..).zip(results) {
+            counts.add(Some((line, Bytes::from_static(b"k"), result)));
+        }
+        counts
+    }
+
+    fn exit(results: Vec<Result<Verdict, ReadError>>) -> Exit {
+        counted(results)
+            .verdict()
+            .unwrap_or_else(|failure| failure.exit)
+    }
+
+    #[test]
+    fn every_verdict_is_counted_and_what_is_wrong_is_named_with_its_line() {
+        let verdicts = [
+            Verdict::Ok,
+            Verdict::Different,
+            Verdict::Missing,
+            Verdict::Siblings,
+        ];
+        let counts = counted(verdicts.map(Ok).to_vec());
+        assert_eq!((counts.seen(), counts.wrong()), (4, 3));
+        assert_eq!(counts.told[0], "line 3: `k`: another value is stored");
+        assert!(
+            counts
+                .to_string()
+                .starts_with("1 ok, 1 different, 1 missing, 1 siblings, 0 errors in")
+        );
+    }
+
+    #[test]
+    fn a_difference_ends_with_1_and_mere_unavailability_with_6() {
+        assert_eq!(exit(vec![Ok(Verdict::Ok)]), Exit::Ok);
+        for wrong in [Verdict::Different, Verdict::Missing, Verdict::Siblings] {
+            assert_eq!(exit(vec![Ok(wrong), Err(ReadError::Closed)]), Exit::Error);
+        }
+        assert_eq!(
+            exit(vec![Ok(Verdict::Ok), Err(ReadError::Closed)]),
+            Exit::Unavailable
+        );
+    }
+}

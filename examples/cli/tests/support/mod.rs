@@ -1,0 +1,159 @@
+//! Runs the program: single commands with a bound on their time, and dev clusters that end with the test.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
+}
+
+impl Ended {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A user's home without any cluster.
+#[derive(Debug)]
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+/// A dev cluster. It is the last one of its home.
+#[derive(Debug)]
+pub(crate) struct Dev {
+    child: Child,
+    pub(crate) ready: String,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quoit"));
+        command
+            .args(args)
+            .env_remove("QUOIT_PROFILE")
+            .env_remove("QUOIT_LOG");
+        command
+            .env("HOME", self.folder.path())
+            .env("XDG_DATA_HOME", self.path("share"));
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
+        self.run_with(args, b"")
+    }
+
+    /// Runs a command that reads `input`.
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Ended {
+        let mut child = self.command(args).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        // What these commands print fits a pipe, so nobody has to read it before they end.
+        let code = wait(&mut child).expect("the command ends in time");
+        let output = child.wait_with_output().unwrap();
+        Ended {
+            code,
+            out: output.stdout,
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Starts a cluster and waits until it is ready.
+    pub(crate) fn dev(&self, data: &Path, args: &[&str]) -> Dev {
+        let data = data.display().to_string();
+        let all = [&["dev", "--data", &data], args].concat();
+        let mut command = self.command(&all);
+        let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            lines.read_line(&mut line).unwrap();
+            sender.send(line).ok();
+        });
+        let mut dev = Dev {
+            child,
+            ready: String::new(),
+        };
+        dev.ready = receiver
+            .recv_timeout(PATIENCE)
+            .expect("the cluster is ready in time");
+        dev
+    }
+}
+
+impl Dev {
+    /// Stops it as a service manager would; its exit code.
+    pub(crate) fn terminate(mut self) -> i32 {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        wait(&mut self.child).expect("the cluster stops in time")
+    }
+
+    /// Stops it as a power switch would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).ok();
+    }
+}
+
+/// The exit code of `child`, which is killed if it takes too long; -1 if a signal ended it.
+fn wait(child: &mut Child) -> Option<i32> {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status.code().unwrap_or(-1));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    None
+}
