@@ -1,0 +1,215 @@
+//! A disk that is full: 64 MiB of it, in a mount namespace that only the node sees.
+//!
+//! ```text
+//!   holder   unshare -m: mounts a tmpfs over the node's data directory, then sleeps and keeps it alive
+//!   node     nsenter -t HOLDER -m: sees the tmpfs, started as often as need be
+//!   more     nsenter ... mount -o remount,size=...: there is room again
+//! ```
+//!
+//! Where this is not permitted the tests say so and are skipped.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use quoit_client::{Client, Outcome, WriteError};
+use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::node_binary;
+use quoit_node::config::Durability;
+use quoit_ring::wire::{Fault, Refusal};
+use tokio::time::sleep;
+
+/// Bytes of one value: a few hundred of them fill the disk.
+const VALUE: usize = 64 << 10;
+
+/// A small disk, mounted where only those see it that are started through [`Disk::launcher`].
+struct Disk {
+    holder: Child,
+    mounted: String,
+}
+
+impl Disk {
+    /// Mounts one over `folder`, or says why that cannot be.
+    fn mount(folder: &Path, mib: u32) -> Result<Self, String> {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let mounted = folder.display().to_string();
+        let script = format!(
+            "mount -t tmpfs -o size={mib}m tmpfs '{mounted}' && echo ready && exec sleep 600"
+        );
+        let mut holder = Command::new("unshare")
+            .args(["-m", "sh", "-c", &script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("unshare: {error}"))?;
+        let mut line = String::new();
+        let said = holder.stdout.take().ok_or("no output")?;
+        let read = std::io::BufRead::read_line(&mut std::io::BufReader::new(said), &mut line);
+        let disk = Self { holder, mounted };
+        match read {
+            Ok(_) if line == "ready\n" => Ok(disk),
+            _ => Err("mounting is not permitted here".to_owned()),
+        }
+    }
+
+    /// What comes before a program that is to see the disk.
+    fn launcher(&self) -> Vec<OsString> {
+        let holder = self.holder.id().to_string();
+        ["nsenter", "-t", &holder, "-m", "--"]
+            .map(OsString::from)
+            .to_vec()
+    }
+
+    fn resize(&self, mib: u32) {
+        let launcher = self.launcher();
+        let status = Command::new(&launcher[0])
+            .args(&launcher[1..])
+            .args([
+                "mount",
+                "-o",
+                &format!("remount,size={mib}m"),
+                &self.mounted,
+            ])
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ended = self.holder.kill().is_ok() && self.holder.wait().is_ok();
+    }
+}
+
+/// A cluster whose first node has a small disk; `None`, said aloud, where there can be none.
+async fn with_small_disk(nodes: usize, copies: u8) -> Option<(Cluster, Disk)> {
+    let mut options = Options::of(nodes);
+    options.local.replication = copies;
+    options.local.durability = Durability::Fsync;
+    let mut cluster = Cluster::new(node_binary!(), &options).unwrap();
+    let disk = match Disk::mount(&cluster.folder(0).join("data"), 64) {
+        Ok(disk) => disk,
+        Err(why) => {
+            println!("skipped: {why}");
+            return None;
+        }
+    };
+    cluster.launch_with(0, disk.launcher());
+    cluster.start_all().await.unwrap();
+    Some((cluster, disk))
+}
+
+fn value(number: usize) -> Vec<u8> {
+    let mut state = u64::try_from(number).unwrap() + 1;
+    (0..VALUE)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            state.to_be_bytes()[0]
+        })
+        .collect()
+}
+
+/// Writes until a write fails: how many were acknowledged, and the failure.
+async fn fill(client: &Client, w: u8) -> (usize, WriteError) {
+    for number in 0..4_000 {
+        if let Err(error) = client
+            .put(format!("key-{number}"), value(number))
+            .w(w)
+            .await
+        {
+            return (number, error);
+        }
+    }
+    panic!("the disk holds more than 250 MiB");
+}
+
+async fn assert_readable(client: &Client, count: usize) {
+    for number in 0..count {
+        let entry = client.get(format!("key-{number}")).await.unwrap();
+        assert!(
+            entry.value().is_some_and(|found| found == &value(number)),
+            "key-{number}"
+        );
+    }
+}
+
+fn says_no_space(error: &WriteError) -> bool {
+    let full = |outcome: &Outcome| *outcome == Outcome::Refused(Refusal::Storage(Fault::NoSpace));
+    match error {
+        WriteError::Unknown { attempts, .. }
+        | WriteError::NotStored { attempts, .. }
+        | WriteError::TooThin { attempts, .. } => attempts.iter().any(|a| full(&a.outcome)),
+        _ => false,
+    }
+}
+
+/// Writes until the node of the disk that was full takes writes again: it looks about once a second.
+async fn write_again(client: &Client, w: u8) {
+    let mut back = client.put("after", "room again").w(w).await;
+    for _ in 0..100 {
+        if back.is_ok() {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+        back = client.put("after", "room again").w(w).await;
+    }
+    back.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_by_name_and_loses_nothing_acknowledged() {
+    let Some((cluster, disk)) = with_small_disk(1, 1).await else {
+        return;
+    };
+    let client = cluster.client().await.unwrap();
+    let (acked, error) = fill(&client, 1).await;
+    println!("{acked} values of 64 KiB were acknowledged on 64 MiB; then: {error}");
+    assert!(acked > 100, "only {acked} values fit");
+    assert!(says_no_space(&error), "{error:?}");
+    assert!(
+        error.to_string().contains("the disk is full: free space"),
+        "{error}"
+    );
+    // Refused before the disk is quite full, so the node lives: reads go on, every write is told the same.
+    assert_readable(&client, acked).await;
+    let again = client.put("small", "v").await.unwrap_err();
+    assert!(says_no_space(&again), "{again:?}");
+    assert!(
+        cluster.log(0).contains("no space is left on the disk"),
+        "{}",
+        cluster.log(0)
+    );
+
+    disk.resize(512);
+    write_again(&client, 1).await;
+    assert_readable(&client, acked).await;
+    assert_eq!(
+        client.get("after").await.unwrap().value().unwrap(),
+        "room again"
+    );
+    client.close().await;
+    cluster.shut_down().await.unwrap();
+}
+
+#[tokio::test]
+async fn while_one_of_three_disks_is_full_reads_and_quorum_writes_go_on() {
+    let Some((cluster, disk)) = with_small_disk(3, 3).await else {
+        return;
+    };
+    let client = cluster.client().await.unwrap();
+    let (acked, error) = fill(&client, 3).await;
+    assert!(says_no_space(&error), "{error:?}");
+    for number in 0..50 {
+        client.put(format!("more-{number}"), "v").await.unwrap();
+    }
+    assert_readable(&client, acked).await;
+
+    disk.resize(512);
+    write_again(&client, 3).await;
+    assert_readable(&client, acked).await;
+    client.close().await;
+    cluster.shut_down().await.unwrap();
+}

@@ -1,0 +1,24 @@
+//! What must not be served, and what a node and a client say to it.
+//!
+//! | module | is about |
+//! | --- | --- |
+//! | `requests` | keys and values beyond their limits, of the client and of the node |
+//! | `wire` | callers without the right certificate, requests beyond their role, bytes that are no frames |
+//! | `start` | configurations, directories, ports and certificates with which a node must not start |
+//! | `disk` | a disk that is full |
+//!
+//! Each is answered by a typed error whose sentence says what to do; nothing that was stored is lost, and the
+//! nodes serve on.
+
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod wire;

@@ -1,0 +1,42 @@
+//! No acknowledged write is lost, whatever is killed.
+//!
+//! ```text
+//!   5 processes, N = 3     500 writers, 100,000 keys
+//!     kill -9 each in turn, then all five at once, then one stands still for 3 s
+//!     every read while it goes on, and one of every key at the end, is held against its writer's ledger
+//! ```
+//!
+//! A run counts only if every fault struck while writes were under way and enough were acknowledged between
+//! any two; writes must go on while one node is down.
+//!
+//! `QUOIT_KILLS=N` goes on for N kills more, each of one to all nodes, chosen at random.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod load;
+
+#[cfg(test)]
+mod tests {
+    use quoit_node::config::Durability;
+    use tokio::sync::Mutex;
+
+    use crate::faults::survive;
+
+    /// Ten nodes at a time would only wait for each other.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+    #[tokio::test]
+    async fn no_acknowledged_write_is_lost_when_writes_are_synced() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        survive(Durability::Fsync).await;
+    }
+
+    #[tokio::test]
+    async fn no_acknowledged_write_is_lost_when_writes_are_buffered() {
+        let _turn = ONE_AT_A_TIME.lock().await;
+        survive(Durability::Buffered).await;
+    }
+}

@@ -1,0 +1,25 @@
+//! What a client is promised, end to end: the real client against clusters of real processes.
+//!
+//! | module | promises about |
+//! | --- | --- |
+//! | `values` | put, get, delete, time to live, limits of R, W and deadlines |
+//! | `siblings` | writers that did not see each other, contexts, merges |
+//! | `outages` | nodes that are killed, stand still or are stopped in order |
+//! | `repair` | replicas that missed something and get it back by being read |
+//! | `ending` | dropped operations, closed clients, restarted clusters |
+//!
+//! Every test has a cluster of its own and ends by stopping it in order, which fails if any node panicked or
+//! does not stop cleanly.
+
+#[cfg(test)]
+mod ending;
+#[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod repair;
+#[cfg(test)]
+mod siblings;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod values;
