@@ -1,8 +1,8 @@
 //! When to dial again: exponential back-off with full jitter.
 //!
 //! ```text
-//!   failures     0      1       2       3     ...    6
-//!   at most     50 ms  100 ms  200 ms  400 ms ...   2 s     the pause is anything up to that
+//!   failures     0      1       2       3     ...    5
+//!   at most     50 ms  100 ms  200 ms  400 ms ...   1 s     the pause is anything up to that
 //! ```
 //!
 //! A thousand clients that lost one node together must not come back together; full jitter spreads them
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The longest first pause.
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest pause of all.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// How often it has failed in a row.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_two_seconds_and_begin_anew_after_success() {
         let mut backoff = Backoff::default();
-        for millis in [50, 100, 200, 400, 800, 1_600, 2_000, 2_000] {
+        for millis in [50, 100, 200, 400, 800, 1_000, 1_000] {
             let most = Duration::from_millis(millis);
             assert_eq!(backoff.pause(longest(most)), most);
         }

@@ -27,6 +27,7 @@ use tokio::time::{sleep, timeout};
 use super::backoff::Backoff;
 use super::outbox::Outbox;
 use super::quic::{Dialer, NOBODY, code};
+use super::silence::silent;
 use super::streams::{self, Ended, Hearing, LANE_PRIORITY};
 use super::{Bounds, Ears};
 use crate::env::Link;
@@ -162,6 +163,7 @@ impl<E: Ears> OneLink<E> {
             biased;
             ended = last(&connection, &mut tasks) => ended,
             () = self.outbox.overflowed() => Ended::Overflowed,
+            () = silent(&connection) => Ended::Silent,
             () = self.flushed_late() => Ended::Finished,
         };
         let ended = if self.outbox.is_finished() {
@@ -220,7 +222,9 @@ async fn last(connection: &Connection, tasks: &mut JoinSet<Result<(), Ended>>) -
 /// Closes a connection, and sees the close off if it is a farewell.
 async fn close(connection: &Connection, ended: &Ended) {
     let code = match ended {
-        Ended::Finished | Ended::Leaving | Ended::Lost(_) | Ended::Overflowed => code::DONE,
+        Ended::Finished | Ended::Leaving | Ended::Lost(_) | Ended::Overflowed | Ended::Silent => {
+            code::DONE
+        }
         Ended::Cut(_) | Ended::Malformed(_) => code::MALFORMED,
     };
     connection.close(code, b"");

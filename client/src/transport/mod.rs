@@ -17,7 +17,7 @@
 //! | [`quic`] | settings, sockets, dialling, what a failure means |
 //! | [`outbox`] | frames on their way out, shared by who queues and who writes |
 //! | [`streams`] | the lane and the large frames of one connection |
-//! | [`link`] | one member's connection, made again and again; [`backoff`] says when |
+//! | [`link`] | one member's connection, made again and again; [`backoff`] says when, [`silence`] when it is over |
 //! | [`seed`] | the cluster map from the first seed that answers |
 //!
 //! Everything here runs on one thread and knows nothing of operations: frames go up as bytes.
@@ -29,6 +29,7 @@ mod link;
 mod outbox;
 mod quic;
 mod seed;
+mod silence;
 mod streams;
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,9 @@ pub(super) enum Ended {
     /// The node sent what cannot be read.
     #[error("what the node sent cannot be read: {0}")]
     Malformed(#[from] DecodeError),
+    /// Nothing has come from the node for a while although it was spoken to.
+    #[error("the node has fallen silent")]
+    Silent,
     /// More waits to be written than all operations under way can have asked for.
     #[error("the node has stopped reading")]
     Overflowed,

@@ -1,0 +1,112 @@
+//! When a node has fallen silent.
+//!
+//! ```text
+//!   look every half second    received since? -------------------------> heard, begin anew
+//!                             nothing sent since it was last heard? ---> it owes no answer
+//!                             else: one more look without a word ------> three of them: silent
+//! ```
+//!
+//! A node that was killed, cut off or stopped says nothing, and QUIC alone would wait for many seconds: its
+//! probes come ever more rarely, and new data waits behind what was never acknowledged. What counts is any
+//! datagram, so a node that is merely slow, whose network thread still acknowledges, is left alone. Looks are
+//! counted and not time: a client that was itself stopped accuses nobody.
+//!
+//! Source: Chandra and Toueg, *Unreliable Failure Detectors* (1996), for suspicion that may be wrong: all that
+//! is lost by it is a connection.
+
+use std::time::Duration;
+
+use quinn::Connection;
+use tokio::time::sleep;
+
+/// From one look to the next.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Looks without a word that make silence, on a way whose round trip is short beside a pause.
+const LOOKS: u32 = 3;
+/// A word may take this many round trips.
+const ROUND_TRIPS: u32 = 4;
+
+/// What was seen at the last look.
+#[derive(Debug, Default)]
+struct Silence {
+    received: u64,
+    /// Datagrams sent when the node was last heard.
+    sent: u64,
+    looks: u32,
+}
+
+impl Silence {
+    /// Looks at how many datagrams came and went; true if the node is silent on a way of this round trip.
+    fn look(&mut self, received: u64, sent: u64, round_trip: Duration) -> bool {
+        if received != self.received {
+            *self = Self {
+                received,
+                sent,
+                looks: 0,
+            };
+        }
+        self.looks = if sent == self.sent {
+            0
+        } else {
+            self.looks.saturating_add(1)
+        };
+        self.looks >= LOOKS
+            && PAUSE.saturating_mul(self.looks) >= round_trip.saturating_mul(ROUND_TRIPS)
+    }
+}
+
+/// Resolves once the node at the other end has fallen silent.
+pub(super) async fn silent(connection: &Connection) {
+    let mut silence = Silence::default();
+    loop {
+        sleep(PAUSE).await;
+        let stats = connection.stats();
+        let (received, sent) = (stats.udp_rx.datagrams, stats.udp_tx.datagrams);
+        if silence.look(received, sent, connection.rtt()) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEAR: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_node_that_leaves_datagrams_unanswered_is_silent_after_three_looks() {
+        let mut silence = Silence::default();
+        let looks = [(5, 5), (5, 6), (5, 6)];
+        assert!(
+            !looks
+                .iter()
+                .any(|&(received, sent)| silence.look(received, sent, NEAR))
+        );
+        assert!(silence.look(5, 7, NEAR));
+    }
+
+    #[test]
+    fn a_node_that_was_not_spoken_to_owes_no_answer() {
+        let mut silence = Silence::default();
+        assert!((0..100).all(|_| !silence.look(5, 9, NEAR)));
+    }
+
+    #[test]
+    fn any_datagram_begins_the_count_anew() {
+        let mut silence = Silence::default();
+        let talk = (1..100).map(|n| (n / 3, n));
+        assert!(
+            talk.into_iter()
+                .all(|(received, sent)| !silence.look(received, sent, NEAR))
+        );
+    }
+
+    #[test]
+    fn a_long_way_is_given_longer() {
+        let mut silence = Silence::default();
+        let far = Duration::from_secs(1);
+        let silent = (1..20).position(|sent| silence.look(1, sent, far));
+        assert_eq!(silent, Some(8));
+    }
+}
