@@ -68,7 +68,7 @@ fn report_row(out: Output, report: &NodeReport) -> Vec<String> {
     let member = &report.member;
     let names = [
         &member.name,
-        &member.id.to_string(),
+        &format!("{:.8}", member.id.to_string()), // enough to tell them apart; JSON has it whole
         &member.zone,
         &member.address,
     ]
