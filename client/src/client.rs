@@ -22,6 +22,7 @@ use quoit_ring::{ClusterMap, Member, NodeId, Token};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::{ClientBuilder, Defaults};
+use crate::coordinator::OTHER_QUESTION;
 use crate::entry::Entry;
 use crate::error::{ConnectError, InvalidRequest, NodeError, Outcome};
 use crate::operation::{Delete, Get, Put};
@@ -272,7 +273,7 @@ impl Client {
         for (answer, member) in asked {
             let status = match received(answer).await {
                 Ok(Response::Status(status)) => Ok(*status),
-                Ok(_other) => Err(NodeError::Failed(Outcome::Silent)),
+                Ok(other) => Err(not_an_answer(&other)),
                 Err(error) => Err(error),
             };
             reports.push(NodeReport { member, status });
@@ -393,7 +394,32 @@ fn entry_of(answer: Result<Response, NodeError>) -> Result<Entry, NodeError> {
             .map(|record| Entry::of(&record))
             .map_err(|junk| NodeError::Failed(Outcome::Damaged(junk))),
         Response::Absent => Ok(Entry::of(&quoit_ring::Record::default())),
-        Response::Refused(refusal) => Err(NodeError::Failed(Outcome::Refused(refusal))),
-        _other => Err(NodeError::Failed(Outcome::Silent)),
+        other => Err(not_an_answer(&other)),
+    }
+}
+
+/// What became of a question whose answer is none.
+fn not_an_answer(response: &Response) -> NodeError {
+    NodeError::Failed(match response {
+        Response::Refused(refusal) => Outcome::Refused(*refusal),
+        _ => Outcome::Damaged(OTHER_QUESTION),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::wire::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn a_nodes_refusal_is_told_as_what_it_is() {
+        let told = |response| entry_of(Ok(response)).unwrap_err();
+        let draining = NodeError::Failed(Outcome::Refused(Refusal::Draining));
+        assert_eq!(told(Response::Refused(Refusal::Draining)), draining);
+        assert_eq!(
+            told(Response::Joined),
+            NodeError::Failed(Outcome::Damaged(OTHER_QUESTION))
+        );
     }
 }

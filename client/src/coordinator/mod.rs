@@ -53,7 +53,8 @@ const BACKGROUND_MICROS: u64 = 1_000_000;
 const TICK_MICROS: u64 = 10_000;
 
 /// What is wrong with an answer that does not fit what was asked.
-const OTHER_QUESTION: DecodeError = DecodeError::Malformed("an answer to another question");
+pub(crate) const OTHER_QUESTION: DecodeError =
+    DecodeError::Malformed("an answer to another question");
 
 /// What the coordinator goes by.
 #[derive(Debug, Clone, Copy)]
