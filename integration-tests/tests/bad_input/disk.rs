@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use quoit_client::{Client, Outcome, WriteError};
+use quoit_client::{Client, Outcome, Stored, WriteError};
 use quoit_integration_tests::cluster::{Cluster, Options};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
@@ -169,6 +169,7 @@ async fn a_full_disk_refuses_writes_by_name_and_loses_nothing_acknowledged() {
     println!("{acked} values of 64 KiB were acknowledged on 64 MiB; then: {error}");
     assert!(acked > 100, "only {acked} values fit");
     assert!(says_no_space(&error), "{error:?}");
+    assert_eq!(error.stored(), Stored::No, "no write was begun");
     assert!(
         error.to_string().contains("the disk is full: free space"),
         "{error}"

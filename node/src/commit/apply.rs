@@ -258,7 +258,7 @@ fn encoded_bytes(record: &Record) -> usize {
 /// What callers are told of an engine's error.
 pub(crate) fn fault_of(error: &EngineError) -> Fault {
     match error {
-        EngineError::NoSpace { .. } => Fault::NoSpace,
+        EngineError::NoSpace { .. } => Fault::Filled,
         EngineError::Poisoned { cause: Some(first) } => fault_of(first),
         EngineError::Corrupt { .. }
         | EngineError::NewerFormat { .. }

@@ -199,9 +199,14 @@ impl<G: Engine> Committer<G> {
     }
 }
 
-/// Turns what would have been stored into what callers are told of the failure. Refusals stand.
+/// Turns what would have been stored into what callers are told of the failure: a fault that leaves open
+/// whether the write is stored. Refusals stand.
 fn fail(outcomes: &mut [Outcome], error: &EngineError) {
-    let refusal = Refusal::Storage(fault_of(error));
+    let fault = match fault_of(error) {
+        Fault::Filled => Fault::Filled,
+        _ => Fault::Failed,
+    };
+    let refusal = Refusal::Storage(fault);
     for outcome in outcomes {
         if !matches!(outcome, Outcome::Refused(_)) {
             *outcome = Outcome::Refused(refusal);

@@ -146,7 +146,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The disk is full.
+    /// The disk has no room for a write; none was begun.
     #[error("the disk is full: free space")]
     NoSpace,
     /// What is stored cannot be read.
@@ -155,6 +155,9 @@ pub enum Fault {
     /// Reading or writing failed; the node has to be restarted.
     #[error("reading or writing failed: see the node's log and restart it")]
     Failed,
+    /// The disk filled up while something was written; the node has to be restarted.
+    #[error("the disk filled up during a write: free space and restart the node")]
+    Filled,
 }
 
 impl Refusal {
@@ -164,11 +167,12 @@ impl Refusal {
     /// ```
     /// # use quoit_ring::wire::{Fault, Refusal};
     /// assert!(!Refusal::NotReplica.may_be_stored());
+    /// assert!(!Refusal::Storage(Fault::NoSpace).may_be_stored());
     /// assert!(Refusal::Storage(Fault::Failed).may_be_stored());
     /// ```
     #[must_use]
     pub const fn may_be_stored(self) -> bool {
-        matches!(self, Self::Storage(Fault::Failed | Fault::NoSpace))
+        matches!(self, Self::Storage(Fault::Failed | Fault::Filled))
     }
 }
 

@@ -182,7 +182,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-fn refusals() -> [(Refusal, &'static str); 17] {
+fn refusals() -> [(Refusal, &'static str); 18] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -214,6 +214,7 @@ fn refusals() -> [(Refusal, &'static str); 17] {
         (Refusal::Storage(Fault::NoSpace), "0e 00"),
         (Refusal::Storage(Fault::Corrupt), "0e 01"),
         (Refusal::Storage(Fault::Failed), "0e 02"),
+        (Refusal::Storage(Fault::Filled), "0e 03"),
     ]
 }
 
@@ -249,7 +250,7 @@ fn no_tag_is_without_its_golden_bytes() {
     assert_eq!(known_tags(2, &[3, 9, 7], ResponseFrame::decode), REFUSALS);
     assert_eq!(
         known_tags(2, &[3, 9, 7, 14], ResponseFrame::decode),
-        3,
+        4,
         "faults"
     );
 }

@@ -170,7 +170,12 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
         },
         12 => Refusal::Draining,
         13 => Refusal::NotReady,
-        _ => Refusal::Storage(*rng.pick(&[Fault::NoSpace, Fault::Corrupt, Fault::Failed])),
+        _ => Refusal::Storage(*rng.pick(&[
+            Fault::NoSpace,
+            Fault::Corrupt,
+            Fault::Failed,
+            Fault::Filled,
+        ])),
     }
 }
 

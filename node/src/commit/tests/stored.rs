@@ -190,7 +190,9 @@ fn a_failed_commit_is_told_to_every_write_in_it_and_moves_nothing() {
     let done = world.committer.run(&mut world.waiting, at(WALL));
     assert!(matches!(done, Err(EngineError::NoSpace { .. })), "{done:?}");
     let answers = world.sink.answers();
-    let lost = Response::Refused(Refusal::Storage(Fault::NoSpace));
+    let filled = Refusal::Storage(Fault::Filled);
+    assert!(filled.may_be_stored(), "a failed commit may be on the disk");
+    let lost = Response::Refused(filled);
     assert_eq!(answers[0].1, lost);
     assert!(matches!(
         answers[1].1,
@@ -209,7 +211,9 @@ fn writes_are_refused_by_name_while_the_disk_is_full_and_taken_again_once_there_
     let mut world = World::over(Tight::default());
     assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
     world.engine.set_full(true);
-    let full = Response::Refused(Refusal::Storage(Fault::NoSpace));
+    let full = Refusal::Storage(Fault::NoSpace);
+    assert!(!full.may_be_stored(), "the engine was left alone");
+    let full = Response::Refused(full);
     for second in 1..4 {
         let now = at(WALL + second * 1_000);
         world.committer.idle(now).unwrap();
@@ -244,7 +248,7 @@ fn an_engine_that_stopped_for_want_of_space_says_so_ever_after() {
         source: Arc::new(io::ErrorKind::StorageFull.into()),
     };
     let cause = Some(Arc::new(full));
-    assert_eq!(fault_of(&EngineError::Poisoned { cause }), Fault::NoSpace);
+    assert_eq!(fault_of(&EngineError::Poisoned { cause }), Fault::Filled);
     let unknown = EngineError::Poisoned { cause: None };
     assert_eq!(fault_of(&unknown), Fault::Failed);
 }
