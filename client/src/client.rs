@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   client.put(key, value).context(..)      a builder; nothing happens yet
-//!          .await --check--> room for it? --submit--> the I/O thread: mint, route, send
+//!          .await --check--> room for it? --submit--> the driver: mint, route, send
 //!                                   `- waits here while `max_in_flight` are under way
 //! ```
 //!
@@ -21,20 +21,24 @@ use quoit_ring::wire::{MAX_KEY, NodeStatus, Request, Response, decode_record};
 use quoit_ring::{ClusterMap, Member, NodeId, Token};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::config::{ClientBuilder, Defaults};
+use crate::bridge::{CallerEnd, bridge};
+use crate::config::{ClientBuilder, Defaults, Limits};
 use crate::coordinator::OTHER_QUESTION;
+use crate::driver::Driver;
 use crate::entry::Entry;
+use crate::env::Env;
 use crate::error::{ConnectError, InvalidRequest, NodeError, Outcome};
 use crate::operation::{Delete, Get, Put};
 use crate::submission::{Operation, Plan, Reply, Submission};
-use crate::world::World;
+use crate::world;
 
 /// Bytes of a value that count as one more operation under way.
 const ROOM_BYTES: usize = 16 << 10;
 
 /// A connection to a whole cluster: cheap to clone, shared by any number of tasks, on any runtime.
 ///
-/// It has one thread, and one connection to each node. Make one per process and clone it.
+/// It has one thread, and one connection to each node. Make one per process and clone it. One made by
+/// [`ClientBuilder::drive`] has neither: its owner drives it.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,7 +61,7 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Shared {
-    world: World,
+    callers: CallerEnd,
     room: Arc<Semaphore>,
     max_room: u32,
     defaults: Defaults,
@@ -113,17 +117,34 @@ impl Client {
 
     pub(crate) async fn connect(mut builder: ClientBuilder) -> Result<Self, ConnectError> {
         builder.check()?;
-        let units = builder.max_in_flight;
+        builder.check_network()?;
+        let (defaults, limits) = (builder.defaults, builder.limits);
+        Ok(Self::over(world::connect(builder).await?, defaults, limits))
+    }
+
+    pub(crate) fn drive<E: Env>(
+        mut builder: ClientBuilder,
+        ring: Ring,
+        env: E,
+    ) -> Result<(Self, Driver<E>), ConnectError> {
+        builder.check()?;
+        let (callers, end) = bridge(&ring);
+        let client = Self::over(callers, builder.defaults, builder.limits);
+        Ok((client, Driver::new(end, ring, env)))
+    }
+
+    fn over(callers: CallerEnd, defaults: Defaults, limits: Limits) -> Self {
+        let units = limits.max_in_flight;
         let shared = Shared {
+            callers,
             room: Arc::new(Semaphore::new(units)),
             max_room: u32::try_from(units).unwrap_or(u32::MAX),
-            defaults: builder.defaults,
-            max_value_bytes: builder.max_value_bytes,
-            world: World::connect(builder).await?,
+            defaults,
+            max_value_bytes: limits.max_value_bytes,
         };
-        Ok(Self {
+        Self {
             shared: Arc::new(shared),
-        })
+        }
     }
 
     /// Reads a key of 1 to 32,768 bytes. By default a majority of its replicas answers, and enough of
@@ -291,6 +312,10 @@ impl Client {
     /// client's thread. Later operations of any clone fail as closed. May be called more than once.
     /// Dropping the last clone does the same without waiting.
     ///
+    /// The owner of a client made by [`ClientBuilder::drive`] does the work instead of a thread: there it
+    /// refuses later operations at once and is done when the [`Driver`] has been dropped, which
+    /// [`Driver::is_finished`] gives the sign for.
+    ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) {
     /// use quoit_client::ReadError;
@@ -300,11 +325,11 @@ impl Client {
     /// # }
     /// ```
     pub async fn close(&self) {
-        self.shared.world.close().await;
+        self.shared.callers.close().await;
     }
 
     pub(crate) fn ring(&self) -> Arc<Ring> {
-        self.shared.world.ring()
+        self.shared.callers.ring()
     }
 
     pub(crate) fn read_plan(&self) -> Plan {
@@ -354,7 +379,7 @@ impl Client {
         else {
             return false;
         };
-        self.shared.world.submit(Submission {
+        self.shared.callers.submit(Submission {
             operation,
             reply,
             room,

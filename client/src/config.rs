@@ -14,7 +14,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use quoit_ring::placement::Ring;
+
 use crate::client::Client;
+use crate::driver::Driver;
+use crate::env::Env;
 use crate::error::ConnectError;
 use crate::profile::Profile;
 use crate::tls::TlsFiles;
@@ -72,8 +76,7 @@ pub struct ClientBuilder {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) profile_error: Option<crate::profile::ProfileError>,
     pub(crate) defaults: Defaults,
-    pub(crate) max_value_bytes: usize,
-    pub(crate) max_in_flight: usize,
+    pub(crate) limits: Limits,
     pub(crate) connect_timeout: Duration,
 }
 
@@ -84,6 +87,13 @@ pub(crate) struct Defaults {
     pub(crate) r: Option<u8>,
     pub(crate) w: Option<u8>,
     pub(crate) deadline: Duration,
+}
+
+/// What bounds a client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) max_value_bytes: usize,
+    pub(crate) max_in_flight: usize,
 }
 
 impl Default for ClientBuilder {
@@ -98,8 +108,10 @@ impl Default for ClientBuilder {
                 w: None,
                 deadline: Duration::from_secs(5),
             },
-            max_value_bytes: 1 << 20,
-            max_in_flight: 4096,
+            limits: Limits {
+                max_value_bytes: 1 << 20,
+                max_in_flight: 4096,
+            },
             connect_timeout: Duration::from_secs(5),
         }
     }
@@ -192,7 +204,7 @@ impl ClientBuilder {
     /// this client hold: 64 such values, but 9 MiB at least and 128 MiB at most.
     #[must_use]
     pub const fn max_value_bytes(mut self, bytes: usize) -> Self {
-        self.max_value_bytes = bytes;
+        self.limits.max_value_bytes = bytes;
         self
     }
 
@@ -202,7 +214,7 @@ impl ClientBuilder {
     /// bounds the client's memory too.
     #[must_use]
     pub const fn max_in_flight(mut self, operations: usize) -> Self {
-        self.max_in_flight = operations;
+        self.limits.max_in_flight = operations;
         self
     }
 
@@ -237,37 +249,188 @@ impl ClientBuilder {
         Client::connect(self).await
     }
 
-    /// Checks every setting that needs no network.
+    /// Makes a client without a thread, whose input and output the caller does ("sans-I/O"): for an event
+    /// loop of one's own, and for a simulation. [`Driver`] has an example. The handle is like any other;
+    /// what its callers ask for is carried out when the driver is called.
+    ///
+    /// `ring` is where it starts from; the driver fetches newer ones from the nodes. Seeds, certificates
+    /// and [`ClientBuilder::connect_timeout`] are not used and not needed; all other settings mean what
+    /// they mean for [`ClientBuilder::connect`]. `env` is told the members and asked for the time at once.
+    ///
+    /// ```
+    /// # use quoit_client::env::{Env, Moment, Now};
+    /// # use quoit_client::{Client, ConnectError};
+    /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, NodeId, TokenKey};
+    /// # use quoit_ring::{placement::Ring, wire::RequestFrame};
+    /// # struct Nowhere;
+    /// # impl Env for Nowhere {
+    /// #     fn now(&mut self) -> Now {
+    /// #         Now { at: Moment(0), wall: Millis(0), random: 4 }
+    /// #     }
+    /// #     fn send(&mut self, _to: NodeId, _frame: &RequestFrame) -> bool {
+    /// #         true
+    /// #     }
+    /// #     fn members(&mut self, _map: &ClusterMap) {}
+    /// # }
+    /// # let member = Member {
+    /// #     id: NodeId(1), name: "n1".into(), address: "127.0.0.1:7440".into(), zone: "z".into(),
+    /// #     weight: 100, vnodes: vec![Leaf(1)],
+    /// # };
+    /// # let map = ClusterMap {
+    /// #     cluster: ClusterId(7), epoch: Epoch(1), token_key: TokenKey([2; 16]),
+    /// #     leaf_bits: LeafBits::FULL, replication: 1, members: vec![member],
+    /// # };
+    /// # let ring = || Ring::new(&map).unwrap();
+    /// let (client, driver) = Client::builder().max_in_flight(64).drive(ring(), Nowhere)?;
+    /// assert_eq!(client.locate(b"key").owners[0].name, "n1");
+    /// drop(driver); // the client has come to its end
+    ///
+    /// let error = Client::builder().max_in_flight(0).drive(ring(), Nowhere).err().unwrap();
+    /// assert_eq!(error.to_string(), "max_in_flight is out of range: 1 to 65,536");
+    /// # Ok::<(), ConnectError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConnectError::Setting`] if a setting is out of range, [`ConnectError::Profile`] if a profile was
+    /// given that cannot be read; `env` was not called and is dropped.
+    pub fn drive<E: Env>(self, ring: Ring, env: E) -> Result<(Client, Driver<E>), ConnectError> {
+        Client::drive(self, ring, env)
+    }
+
+    /// Checks what every client goes by.
     pub(crate) fn check(&mut self) -> Result<(), ConnectError> {
         if let Some(error) = self.profile_error.take() {
             return Err(error.into());
         }
-        if self.seeds.is_empty() {
-            return Err(ConnectError::NoSeeds);
-        }
-        let setting = |ok: bool, name, allowed| match ok {
-            true => Ok(()),
-            false => Err(ConnectError::Setting { name, allowed }),
-        };
         setting(
             DEADLINES.contains(&self.defaults.deadline),
             "deadline",
             "1 ms to 30 s",
         )?;
         setting(
-            (1..=MAX_VALUE).contains(&self.max_value_bytes),
+            (1..=MAX_VALUE).contains(&self.limits.max_value_bytes),
             "max_value_bytes",
             "1 to 16 MiB",
         )?;
         setting(
-            (1..=65_536).contains(&self.max_in_flight),
+            (1..=65_536).contains(&self.limits.max_in_flight),
             "max_in_flight",
             "1 to 65,536",
-        )?;
+        )
+    }
+
+    /// Checks what only a client goes by that finds its cluster itself.
+    pub(crate) fn check_network(&self) -> Result<(), ConnectError> {
+        if self.seeds.is_empty() {
+            return Err(ConnectError::NoSeeds);
+        }
         setting(
             !self.connect_timeout.is_zero(),
             "connect_timeout",
             "more than nothing",
         )
+    }
+}
+
+/// Refuses a setting that is not `ok`.
+const fn setting(ok: bool, name: &'static str, allowed: &'static str) -> Result<(), ConnectError> {
+    if ok {
+        Ok(())
+    } else {
+        Err(ConnectError::Setting { name, allowed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::wire::RequestFrame;
+    use quoit_ring::{
+        ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, NodeId, TokenKey,
+    };
+
+    use super::*;
+    use crate::env::{Moment, Now};
+
+    /// Counts how often it is called.
+    #[derive(Debug, Default)]
+    struct Counted<'a>(Option<&'a core::cell::Cell<u32>>);
+
+    impl Counted<'_> {
+        fn count(&self) {
+            self.0.inspect(|calls| calls.set(calls.get() + 1));
+        }
+    }
+
+    impl Env for Counted<'_> {
+        fn now(&mut self) -> Now {
+            self.count();
+            Now {
+                at: Moment(0),
+                wall: Millis(0),
+                random: 1,
+            }
+        }
+
+        fn send(&mut self, _to: NodeId, _frame: &RequestFrame) -> bool {
+            self.count();
+            true
+        }
+
+        fn members(&mut self, _map: &ClusterMap) {
+            self.count();
+        }
+    }
+
+    fn ring() -> Ring {
+        let member = Member {
+            id: NodeId(1),
+            name: "n1".into(),
+            address: "10.0.0.1:7440".into(),
+            zone: "z".into(),
+            weight: 100,
+            vnodes: vec![Leaf(1)],
+        };
+        let map = ClusterMap {
+            cluster: ClusterId(7),
+            epoch: Epoch(1),
+            token_key: TokenKey([2; 16]),
+            leaf_bits: LeafBits::FULL,
+            replication: 1,
+            members: vec![member],
+        };
+        Ring::new(&map).unwrap()
+    }
+
+    fn refused(builder: ClientBuilder) -> ConnectError {
+        let calls = core::cell::Cell::new(0);
+        let error = builder.drive(ring(), Counted(Some(&calls))).err().unwrap();
+        assert_eq!(calls.get(), 0, "nothing was begun: {error}");
+        error
+    }
+
+    #[test]
+    fn a_driven_client_refuses_the_settings_that_every_client_refuses() {
+        let new = ClientBuilder::default;
+        let name = |builder| match refused(builder) {
+            ConnectError::Setting { name, .. } => name,
+            other => panic!("{other}"),
+        };
+        assert_eq!(name(new().deadline(Duration::ZERO)), "deadline");
+        assert_eq!(name(new().deadline(Duration::from_secs(31))), "deadline");
+        assert_eq!(name(new().max_value_bytes(0)), "max_value_bytes");
+        assert_eq!(
+            name(new().max_value_bytes(MAX_VALUE + 1)),
+            "max_value_bytes"
+        );
+        assert_eq!(name(new().max_in_flight(0)), "max_in_flight");
+        assert_eq!(name(new().max_in_flight(65_537)), "max_in_flight");
+        let unreadable = refused(new().profile("no such file"));
+        assert!(matches!(unreadable, ConnectError::Profile(_)));
+    }
+
+    #[test]
+    fn a_driven_client_needs_nothing_to_find_its_cluster_with() {
+        let builder = ClientBuilder::default().connect_timeout(Duration::ZERO);
+        assert!(builder.drive(ring(), Counted::default()).is_ok());
     }
 }

@@ -6,58 +6,121 @@
 //!                                    E: clock, randomness, frames out
 //! ```
 //!
-//! Everything above this trait is deterministic: it sees time and randomness only as [`Now`]. One
-//! implementation talks QUIC in real time; a simulated one can replace exactly this trait.
+//! Everything above [`Env`] is deterministic: it sees time and randomness only as [`Now`], and the world
+//! only through the inputs of the [`Driver`](crate::Driver). One implementation talks QUIC in real time,
+//! inside [`ClientBuilder::connect`](crate::ClientBuilder::connect); a simulation, or an event loop of
+//! one's own, brings another to [`ClientBuilder::drive`](crate::ClientBuilder::drive). Left out: frames
+//! that come in, links that break and time that passes, which the driver is told and does not ask for.
 
 use quoit_ring::wire::RequestFrame;
 use quoit_ring::{ClusterMap, Millis, NodeId};
 
-/// A monotonic time: microseconds since the client started.
+/// A monotonic time in microseconds, counted from any start: only differences count.
+///
+/// ```
+/// use quoit_client::env::Moment;
+///
+/// let begun = Moment(1_000_000); // one second after the start
+/// assert_eq!(begun.after(500), Moment(1_000_500));
+/// assert_eq!(begun.after(500).since(begun), 500);
+/// assert_eq!(begun.since(begun.after(500)), 0, "nothing lasts less than nothing");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Moment(pub(crate) u64);
+pub struct Moment(
+    /// Microseconds since the start.
+    pub u64,
+);
 
 impl Moment {
-    /// This moment and `micros` more.
-    pub(crate) const fn after(self, micros: u64) -> Self {
+    /// This moment and `micros` microseconds more; the last there is, if that is too late for a `u64`.
+    #[must_use]
+    pub const fn after(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 
-    /// Microseconds from `earlier` to this moment.
-    pub(crate) const fn since(self, earlier: Self) -> u64 {
+    /// Microseconds from `earlier` to this moment; 0 if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
 /// The present, as a decision sees it, with randomness for it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Now {
-    /// Monotonic time.
-    pub(crate) at: Moment,
-    /// Wall time.
-    pub(crate) wall: Millis,
-    /// 64 fresh random bits.
-    pub(crate) random: u64,
+pub struct Now {
+    /// Monotonic time, in microseconds: never less than before. Deadlines are counted by it.
+    pub at: Moment,
+    /// Wall time, in milliseconds since 1970, of this machine's clock: it may be wrong and may jump. Writes
+    /// are stamped by it, so one that is far behind loses against those of others.
+    pub wall: Millis,
+    /// 64 random bits, fresh at every call. The first ones a driver gets name it in what it writes: two
+    /// clients with the same may give two values one name, which both are then kept as siblings. A simulation
+    /// draws them from its seed, and differently for each client.
+    pub random: u64,
 }
 
-/// How the way to a node is.
+/// How the way to a node is; until the driver is told, it is [`Link::Opening`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// The first connection is being made; frames wait for it.
+pub enum Link {
+    /// The first connection is being made; frames wait for it. Requests are sent.
     Opening,
-    /// Frames flow.
+    /// Frames flow. Requests are sent.
     Up,
-    /// There is no connection; frames are not sent.
+    /// There is no connection. What was under way on it counts as lost, and requests to the node fail at
+    /// once instead of being sent.
     Down,
 }
 
-/// What the driver needs of the world.
-pub(crate) trait Env {
-    /// The present, with fresh randomness.
+/// What the driver needs of the world. No method is called but from within a method of the
+/// [`Driver`](crate::Driver), so an implementation may be anything that its owner's thread allows.
+///
+/// ```
+/// use std::collections::VecDeque;
+///
+/// use bytes::BytesMut;
+/// use quoit_client::env::{Env, Moment, Now};
+/// use quoit_ring::wire::RequestFrame;
+/// use quoit_ring::{ClusterMap, Millis, NodeId};
+///
+/// /// A world of bytes that somebody else carries, under a clock that somebody else turns.
+/// struct ByHand {
+///     micros: u64,
+///     random: u64,
+///     to_send: VecDeque<(NodeId, BytesMut)>,
+/// }
+///
+/// impl Env for ByHand {
+///     fn now(&mut self) -> Now {
+///         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+///         let wall = Millis(1_700_000_000_000 + self.micros / 1_000);
+///         Now { at: Moment(self.micros), wall, random: self.random }
+///     }
+///
+///     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool {
+///         let mut bytes = BytesMut::new();
+///         frame.encode(&mut bytes); // its length field included
+///         self.to_send.push_back((to, bytes));
+///         true
+///     }
+///
+///     fn members(&mut self, _map: &ClusterMap) {} // no links to open or close
+/// }
+/// ```
+pub trait Env {
+    /// The present, with fresh randomness. Called once per input, so a clock is best read once for a batch
+    /// of inputs.
     fn now(&mut self) -> Now;
-    /// Queues a frame for a node. Never blocks. What cannot be delivered later is reported through
-    /// [`Driver::link`](crate::driver::Driver::link) as a link that went down. False says that the frame was not
-    /// queued, since too much waits already: only a repair, which can wait for another read, is turned away.
+
+    /// Queues a frame for a node. Must never block. What cannot be delivered later is reported through
+    /// [`Driver::link`](crate::Driver::link) as a link that went down; a frame that is lost without a word
+    /// costs its operation up to the whole deadline.
+    ///
+    /// False says that the frame was surely not queued and will never arrive, since too much waits already:
+    /// the replica then counts as [`Crowded`](crate::Outcome::Crowded). The client with a thread turns only
+    /// repairs away, which can wait for another read: all else is bounded by
+    /// [`max_in_flight`](crate::ClientBuilder::max_in_flight).
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool;
-    /// The ring has changed: links to these members are wanted, others are not.
+
+    /// The ring has changed, or is the first: links to these members are wanted, others are not.
     fn members(&mut self, map: &ClusterMap);
 }

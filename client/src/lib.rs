@@ -25,15 +25,16 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `client`, `operation`, `config`, `entry`, `error` | what a caller sees |
-//! | `submission` | what a caller hands to the I/O thread |
+//! | `submission`, `inbox`, `bridge` | what a caller hands to the driver, and how |
 //! | `coordinator` | every operation under way: routing, minting, deadlines. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
-//! | `driver`, `env` | the one driver, and the seam to clock, randomness and network |
+//! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
 //! | `world`, `transport` | the real side of the seam: a thread, QUIC links |
 //! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
 //!
 //! The client runs its I/O on a thread of its own and works on any async runtime. A `Client` is cheap to
-//! clone; share one per process.
+//! clone; share one per process. Who has an event loop already, or simulates one, drives it instead:
+//! [`ClientBuilder::drive`].
 //!
 //! Invariants: dropping a caller's future never half-cancels a write, every operation ends at its
 //! deadline, and everything that waits is bounded ([`ClientBuilder::max_in_flight`]). Left out: storage,
@@ -41,13 +42,15 @@
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), sections 4.4, 4.5 and 6.4 (client-driven coordination).
 
+mod bridge;
 mod client;
 mod config;
 mod coordinator;
 mod driver;
 mod entry;
-mod env;
+pub mod env;
 mod error;
+mod inbox;
 mod merge;
 mod operation;
 mod profile;
@@ -59,6 +62,7 @@ mod world;
 
 pub use client::{Client, Location, NodeReport, ReplicaReport};
 pub use config::{ClientBuilder, Consistency};
+pub use driver::Driver;
 pub use entry::{Context, Entry, Value, Written};
 pub use error::{
     Attempt, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored, WriteError,

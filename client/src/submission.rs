@@ -1,4 +1,4 @@
-//! What a caller hands to the client's I/O thread.
+//! What a caller hands to the driver.
 //!
 //! ```text
 //!   Submission   operation   what to do, with its plan: how many, what promise, how long

@@ -15,19 +15,17 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, ready};
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use quoit_ring::NodeId;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{DecodeError, Frames};
-use quoit_ring::{Epoch, NodeId};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout};
 
-use super::Shared;
 use super::env::{LinkTasks, Opener, RealEnv, instant_now};
-use crate::coordinator::Settings;
+use crate::bridge::DriverEnd;
 use crate::driver::Driver;
 use crate::env::{Link, Moment};
 use crate::transport::{Bounds, Dialer, Ears};
@@ -46,10 +44,7 @@ pub(super) struct Io {
 /// The driver and what its tasks tell each other.
 struct Core {
     driver: RefCell<Driver<RealEnv>>,
-    shared: Arc<Shared>,
     start: Instant,
-    /// The epoch of the ring that callers see.
-    epoch: Cell<Epoch>,
     /// When the timer rings.
     rings: Cell<Moment>,
     rewind: Notify,
@@ -64,7 +59,7 @@ pub(super) struct Hub(Weak<Core>);
 
 impl Io {
     /// Builds the driver, which opens its links; inside a [`tokio::task::LocalSet`].
-    pub(super) fn new(shared: Arc<Shared>, ring: Ring, dialer: Rc<Dialer>, bounds: Bounds) -> Self {
+    pub(super) fn new(callers: DriverEnd, ring: Ring, dialer: Rc<Dialer>, bounds: Bounds) -> Self {
         let links = LinkTasks::default();
         let tasks = Rc::clone(&links);
         let core = Rc::new_cyclic(|core| {
@@ -75,7 +70,7 @@ impl Io {
                 bounds,
                 tasks,
             };
-            Core::new(shared, ring, opener)
+            Core::new(callers, ring, opener)
         });
         Self { core, links }
     }
@@ -132,14 +127,12 @@ async fn all_gone(links: &LinkTasks) {
 }
 
 impl Core {
-    fn new(shared: Arc<Shared>, ring: Ring, opener: Opener) -> Self {
-        let (start, epoch) = (instant_now(), ring.epoch());
+    fn new(callers: DriverEnd, ring: Ring, opener: Opener) -> Self {
+        let start = instant_now();
         let env = RealEnv::new(start, opener);
         Self {
-            driver: RefCell::new(Driver::new(Settings::default(), ring, env)),
-            shared,
+            driver: RefCell::new(Driver::new(callers, ring, env)),
             start,
-            epoch: Cell::new(epoch),
             rings: Cell::new(NEVER),
             rewind: Notify::new(),
             closing: Cell::new(false),
@@ -153,10 +146,6 @@ impl Core {
         driver.env().refresh();
         let result = inputs(&mut driver);
         driver.pump();
-        if driver.ring().epoch() != self.epoch.get() {
-            self.epoch.set(driver.ring().epoch());
-            self.shared.set_ring(driver.ring());
-        }
         if driver
             .next_tick()
             .is_some_and(|tick| tick < self.rings.get())
@@ -171,13 +160,8 @@ impl Core {
 
     /// Takes submissions until the inbox is closed, then waits for what is under way.
     async fn take_in(self: Rc<Self>) {
-        let mut batch = Vec::new();
-        while self.shared.inbox.take(&mut batch).await {
-            self.drive(|driver| {
-                for submission in batch.drain(..) {
-                    driver.submit(submission);
-                }
-            });
+        while poll_fn(|cx| self.driver.borrow_mut().poll_submissions(cx)).await {
+            self.drive(Driver::take_in);
         }
         self.closing.set(true);
         while !self.driver.borrow().is_idle() {

@@ -1,18 +1,22 @@
-//! The inbox: where callers leave operations for the I/O thread.
+//! The inbox: where callers leave operations for the driver.
 //!
-//! One lock around a list. Who finds the list empty wakes the thread, the others know it is awake; the
-//! thread takes the whole list at once and gives an empty one back, so nothing is allocated in the long
+//! ```text
+//!   push, push, push --> [a, b, c] --poll_take or take--> the driver's batch
+//!     `- the first wakes the reader        <--[ ]-- an empty list in exchange
+//! ```
+//!
+//! One lock around a list. Who finds the list empty wakes the reader, the others know it is awake; the
+//! reader takes the whole list at once and gives an empty one back, so nothing is allocated in the long
 //! run. How much can lie here is bounded by the room each submission holds.
 
-use core::future::poll_fn;
-use core::task::{Poll, Waker};
+use core::task::{Context, Poll, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::submission::Submission;
 
-/// Submissions on their way to the thread.
+/// Submissions on their way to the driver.
 #[derive(Debug)]
-pub(super) struct Inbox<T = Submission> {
+pub(crate) struct Inbox<T = Submission> {
     state: Mutex<State<T>>,
 }
 
@@ -25,7 +29,7 @@ struct State<T> {
 
 impl<T> Inbox<T> {
     /// An empty inbox.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             state: Mutex::new(State {
                 list: Vec::new(),
@@ -36,7 +40,7 @@ impl<T> Inbox<T> {
     }
 
     /// Leaves one; false, and it is dropped, if the inbox is closed.
-    pub(super) fn push(&self, item: T) -> bool {
+    pub(crate) fn push(&self, item: T) -> bool {
         let mut state = self.lock();
         if state.closed {
             return false;
@@ -55,7 +59,7 @@ impl<T> Inbox<T> {
     }
 
     /// Takes no more. What is there is still read.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         let reader = state.reader.take();
@@ -66,28 +70,41 @@ impl<T> Inbox<T> {
     }
 
     /// Takes no more and drops what is there: nobody reads.
-    pub(super) fn shut(&self) {
+    pub(crate) fn shut(&self) {
         self.close();
         let dropped = core::mem::take(&mut self.lock().list);
         drop(dropped);
     }
 
-    /// Swaps all that is there into `batch`, which must be empty; waits for the first. False once the
+    /// Swaps all that is there into `batch`, which must be empty, or wakes `cx` at the first. False once the
     /// inbox is closed and read to its end.
-    pub(super) async fn take(&self, batch: &mut Vec<T>) -> bool {
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if !state.list.is_empty() {
-                core::mem::swap(&mut state.list, batch);
-                return Poll::Ready(true);
-            }
-            if state.closed {
-                return Poll::Ready(false);
-            }
-            state.reader = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
+    pub(crate) fn poll_take(&self, batch: &mut Vec<T>, cx: &Context<'_>) -> Poll<bool> {
+        let mut state = self.lock();
+        if !state.list.is_empty() {
+            core::mem::swap(&mut state.list, batch);
+            return Poll::Ready(true);
+        }
+        if state.closed {
+            return Poll::Ready(false);
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Swaps all that is there into `batch`, which must be empty.
+    pub(crate) fn take(&self, batch: &mut Vec<T>) {
+        core::mem::swap(&mut self.lock().list, batch);
+    }
+
+    /// Whether nothing is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().list.is_empty()
+    }
+
+    /// Whether it is closed and read to its end: nothing will ever be there again.
+    pub(crate) fn is_finished(&self) -> bool {
+        let state = self.lock();
+        state.closed && state.list.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -97,9 +114,6 @@ impl<T> Inbox<T> {
 
 #[cfg(test)]
 mod tests {
-    use core::future::Future;
-    use core::pin::pin;
-    use core::task::Context;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -117,8 +131,7 @@ mod tests {
 
     fn taken(inbox: &Inbox<u32>, count: &Arc<Count>) -> Option<Option<Vec<u32>>> {
         let (waker, mut batch) = (Waker::from(Arc::clone(count)), Vec::new());
-        let polled = pin!(inbox.take(&mut batch)).poll(&mut Context::from_waker(&waker));
-        match polled {
+        match inbox.poll_take(&mut batch, &Context::from_waker(&waker)) {
             Poll::Pending => None,
             Poll::Ready(more) => Some(more.then_some(batch)),
         }
@@ -144,8 +157,10 @@ mod tests {
         assert!(inbox.push(1));
         inbox.close();
         assert!(!inbox.push(2));
+        assert!(!inbox.is_finished());
         assert_eq!(taken(&inbox, &count), Some(Some(vec![1])));
         assert_eq!(taken(&inbox, &count), Some(None));
+        assert!(inbox.is_finished());
     }
 
     #[test]
