@@ -15,6 +15,7 @@
 //! | [`Node`], [`run()`] | a whole node, started and stopped; the binary's body |
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
 //! | [`identity`], [`tls`] | whose data directory this is; who may connect |
+//! | [`known`] | what a node has stored of its cluster and its clock |
 //! | [`env`](mod@env) | the seam: clock, storage executor and answers, real or simulated |
 //! | [`handlers`] | one request, one file: what a replica answers |
 //! | [`commit`] | how writes are joined, in batches, by one thread |
@@ -40,6 +41,7 @@ pub mod env;
 mod error;
 pub mod handlers;
 pub mod identity;
+pub mod known;
 mod node;
 pub mod provision;
 mod run;

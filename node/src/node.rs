@@ -17,7 +17,6 @@
 //! may not be what the disk has.
 
 mod background;
-mod known;
 mod worker;
 
 use std::fmt;
@@ -30,7 +29,6 @@ use quoit_ring::NodeId;
 use quoit_ring::wire::FirstMap;
 
 use self::background::Background;
-use self::known::Known;
 use self::worker::Worker;
 use crate::commit::{Committer, Limits, Queue, Rebuild, Shared};
 use crate::config::Config;
@@ -39,6 +37,7 @@ use crate::env::{Clocks, RealEnv};
 use crate::error::{StartError, StopError};
 use crate::handlers::Replica;
 use crate::identity::{DataDir, Expected, IdentityError};
+use crate::known::{Home, Known};
 use crate::provision::{MapError, read_map};
 use crate::server::{Answers, Server, ServerOptions, bind};
 use crate::tls::ServerTls;
@@ -79,7 +78,7 @@ impl Node {
         let (mut data, first) = take_directory(config, tls.node())?;
         let engine = Arc::new(open(&data, config)?);
         let (limits, clocks) = (Limits::from(config), Clocks::start());
-        let known = Known::load(&*engine, first.as_ref(), &data)?;
+        let known = Known::load(&*engine, first.as_ref(), &home(&data))?;
         let Known {
             ring,
             merkle_key,
@@ -195,6 +194,14 @@ fn take_directory(
 
 fn is_missing(error: &MapError) -> bool {
     matches!(error, MapError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+fn home(data: &DataDir) -> Home {
+    Home {
+        path: data.store(),
+        disk: data.identity().disk,
+        has_run: data.has_run(),
+    }
 }
 
 /// Opens the engine of a data directory.

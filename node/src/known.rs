@@ -9,6 +9,7 @@
 //! store without a map has never served, and takes one in only where no node has run: anywhere else it is
 //! what is left of a loss. And a store with another disk's id is somebody else's, however well it reads.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,35 +22,79 @@ use crate::commit::{LEAD_MS, Limits};
 use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_DISK, META_MERKLE};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
 use crate::error::StartError;
-use crate::identity::DataDir;
+
+/// Where an engine lives, as far as it must be known to trust what the engine says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The engine's folder; for messages only.
+    pub path: PathBuf,
+    /// The id of the disk, as its [identity](crate::identity::Identity::disk) has it.
+    pub disk: u128,
+    /// Whether a node has run here. If so, what it has promised to keep must be there.
+    pub has_run: bool,
+}
 
 /// What a node knows before it serves.
+///
+/// ```
+/// # use quoit_node::engine::MemoryEngine;
+/// # use quoit_node::known::{Home, Known};
+/// # use quoit_node::StartError;
+/// # use quoit_ring::placement::{Newcomer, grow};
+/// # use quoit_ring::wire::FirstMap;
+/// # use quoit_ring::*;
+/// # let newcomer = Newcomer {
+/// #     id: NodeId(1), name: "n".into(), address: "h:1".into(), zone: "z".into(), weight: 100,
+/// # };
+/// # let empty = ClusterMap {
+/// #     cluster: ClusterId(1), epoch: Epoch(1), token_key: TokenKey([0; 16]),
+/// #     leaf_bits: LeafBits::new(12).unwrap(), replication: 1, members: vec![],
+/// # };
+/// # let first = FirstMap { map: grow(empty, [newcomer], 1)?, merkle_key: MerkleKey([7; 16]) };
+/// let engine = MemoryEngine::new();
+/// let mut home = Home { path: "data/store".into(), disk: 42, has_run: false };
+/// let known = Known::load(&engine, Some(&first), &home)?;
+/// assert_eq!((known.merkle_key, known.mark), (first.merkle_key, Time::ZERO));
+///
+/// home.has_run = true; // from now on the store is the truth, and needs no map
+/// assert_eq!(Known::load(&engine, None, &home)?.ring.map(), &first.map);
+/// let emptied = Known::load(&MemoryEngine::new(), Some(&first), &home);
+/// assert!(matches!(emptied, Err(StartError::StoreGone { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub(super) struct Known {
-    pub(super) ring: Ring,
-    pub(super) merkle_key: MerkleKey,
-    /// The clock's high-water mark of the last run.
-    pub(super) mark: Time,
+pub struct Known {
+    /// Who owns what.
+    pub ring: Ring,
+    /// The key of the Merkle sums.
+    pub merkle_key: MerkleKey,
+    /// The clock's high-water mark of the last run, [`Time::ZERO`] if there was none.
+    pub mark: Time,
 }
 
 impl Known {
-    /// Reads what `engine`, the one of `data`, knows; takes `first` in if no node has run there yet.
-    pub(super) fn load<G: Engine>(
+    /// Reads what `engine`, the one at `home`, knows; takes `first` in if no node has run there yet.
+    ///
+    /// # Errors
+    /// [`StartError`]: the store is another disk's, or gone, or damaged, or there is no map that makes a ring.
+    /// The engine is as it was, unless it failed while `first` was being stored.
+    pub fn load<G: Engine>(
         engine: &G,
         first: Option<&FirstMap>,
-        data: &DataDir,
+        home: &Home,
     ) -> Result<Self, StartError> {
-        let path = data.store();
+        let path = home.path.clone();
         let failed = |source| StartError::Engine {
             path: path.clone(),
             source,
         };
         let get = |name| engine.get(Keyspace::Meta, name).map_err(failed);
-        let disk = data.identity().disk.to_be_bytes();
+        let may_begin = !home.has_run;
+        let disk = home.disk.to_be_bytes();
         let (map, merkle_key) = match (get(META_DISK)?, get(META_CLUSTER)?, get(META_MERKLE)?) {
             (Some(found), ..) if found[..] != disk => return Err(StartError::OtherStore { path }),
             (Some(_), Some(map), Some(key)) => parse(&map, &key).map_err(StartError::StoredMap)?,
-            (None, None, None) if !data.has_run() => {
+            (None, None, None) if may_begin => {
                 let first = first.ok_or(StartError::NoMap)?;
                 // A map that makes no ring must not be taken in for ever.
                 Ring::new(&first.map)?;
@@ -67,12 +112,10 @@ impl Known {
     }
 
     /// Refuses a node that is not a member, and one that would find every write too old.
-    pub(super) fn check(
-        self,
-        node: NodeId,
-        limits: &Limits,
-        wall: Millis,
-    ) -> Result<Self, StartError> {
+    ///
+    /// # Errors
+    /// [`StartError::NotAMember`], [`StartError::ClockBehind`].
+    pub fn check(self, node: NodeId, limits: &Limits, wall: Millis) -> Result<Self, StartError> {
         if self.ring.member(node).is_none() {
             return Err(StartError::NotAMember {
                 node,
