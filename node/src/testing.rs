@@ -174,23 +174,40 @@ impl Env for FakeEnv {
     }
 }
 
-/// An engine in memory, on a disk of which a test says whether there is room.
+/// An engine in memory, on a disk of which a test says whether it has room and can be read.
 #[derive(Debug, Default)]
-pub(crate) struct Tight {
+pub(crate) struct Disk {
     engine: MemoryEngine,
     full: AtomicBool,
+    unreadable: AtomicBool,
+    durabilities: Mutex<Vec<engine::Durability>>,
 }
 
-impl Tight {
+impl Disk {
+    pub(crate) fn set_unreadable(&self) {
+        self.unreadable.store(true, Ordering::Release);
+    }
+
+    /// What each commit so far was to survive.
+    pub(crate) fn durabilities(&self) -> Vec<engine::Durability> {
+        self.durabilities.lock().unwrap().clone()
+    }
+
     pub(crate) fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Release);
     }
 }
 
-impl Engine for Tight {
+impl Engine for Disk {
     type Snapshot = MemorySnapshot;
 
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        if self.unreadable.load(Ordering::Acquire) {
+            return Err(EngineError::Corrupt {
+                doing: "testing",
+                source: None,
+            });
+        }
         self.engine.get(keyspace, key)
     }
 
@@ -199,6 +216,7 @@ impl Engine for Tight {
             !self.full.load(Ordering::Acquire),
             "a commit on a full disk"
         );
+        self.durabilities.lock().unwrap().push(durability);
         self.engine.commit(batch, durability)
     }
 

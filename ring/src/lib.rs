@@ -8,6 +8,7 @@
 //! | [`clock`] | the hybrid logical clock |
 //! | [`version`] | dots, what has seen what, records and their join |
 //! | [`merkle`] | sums over live data, leaf by leaf |
+//! | [`mutant`](mod@mutant) | deliberate defects, which no ordinary build holds |
 //! | [`role`] | who may ask what: the role in a certificate |
 //! | [`wire`] | messages, frames and the one codec: bytes in, bytes out |
 //!
@@ -43,6 +44,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod merkle;
+pub mod mutant;
 pub mod placement;
 pub mod role;
 pub mod token;

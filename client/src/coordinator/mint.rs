@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
+use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::{Actor, Clock, Dot, Millis, Time, content_hash};
 
 use crate::env::Now;
@@ -65,8 +66,11 @@ impl Mint {
             self.begin_anew(now);
         }
         let dot = self.dot(self.actor, now);
-        let prev = self.last.insert(hash, dot.time).unwrap_or(Time::ZERO);
-        (dot, prev)
+        let prev = self.last.insert(hash, dot.time);
+        if mutant(Mutant::PreviousDotForgotten) {
+            return (dot, Time::ZERO);
+        }
+        (dot, prev.unwrap_or(Time::ZERO))
     }
 
     /// Whether the wall clock was so far ahead before that what is minted above it would be refused everywhere.

@@ -10,6 +10,7 @@
 //! attempt. Left out: when to do what, which is the machine's.
 
 use bytes::{Bytes, BytesMut};
+use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Request, Response, encode_record};
 use quoit_ring::{Delta, Dot, Millis, NodeId, Time};
 use smallvec::SmallVec;
@@ -130,38 +131,50 @@ impl<T, G> Coordinator<T, G> {
                 return;
             };
             match step {
-                WriteStep::Send(replica) => {
-                    let request = Request::Put {
-                        key: write.change.key.clone(),
-                        dot: write.dot,
-                        record: write.record.clone(),
-                    };
-                    self.send(key, replica, Purpose::Ask, request, now);
-                }
+                WriteStep::Send(replica) => self.send_write(key, replica, now),
                 WriteStep::Remint(above) => self.remint(key, above, now),
                 WriteStep::Return(verdict) => self.return_write(key, verdict),
             }
         }
     }
 
+    fn send_write(&mut self, key: Key, replica: usize, now: Now) {
+        if mutant(Mutant::RetryMintsNewDot) && replica > 0 {
+            let read = self.write(key).and_then(|w| w.change.context.clone());
+            self.mint_over(key, &read.unwrap_or_default(), now);
+        }
+        let Some(write) = self.write(key) else { return };
+        let request = Request::Put {
+            key: write.change.key.clone(),
+            dot: write.dot,
+            record: write.record.clone(),
+        };
+        self.send(key, replica, Purpose::Ask, request, now);
+    }
+
     /// Mints the write anew above what covers it. The new dot builds on the first attempt, so it replaces
     /// that wherever it was joined, and on nothing that this client wrote in between.
     fn remint(&mut self, key: Key, above: Time, now: Now) {
         let believed = self.mint.observe(above, now.wall);
-        let Some(running) = self.running.get_mut(key) else {
-            return;
-        };
-        let Work::Write(write) = &mut running.work else {
-            return;
-        };
+        let Some(write) = self.write(key) else { return };
         if !believed {
             return write.quorum.cannot_remint();
         }
+        let first = core::mem::take(&mut write.context);
+        self.mint_over(key, &first, now);
+        if let Some(write) = self.write(key) {
+            write.quorum.reminted();
+        }
+    }
+
+    /// Gives the write a new dot that builds on `base`.
+    fn mint_over(&mut self, key: Key, base: &Context, now: Now) {
+        let Some(Work::Write(write)) = self.running.get_mut(key).map(|r| &mut r.work) else {
+            return;
+        };
         let (dot, prev) = self.mint.mint(&write.change.key, now);
-        let first = &write.context;
-        let (record, context) = encoded(&write.change, write.expiry, first, prev, dot);
+        let (record, context) = encoded(&write.change, write.expiry, base, prev, dot);
         (write.dot, write.record, write.context) = (dot, record, context);
-        write.quorum.reminted();
     }
 
     fn return_write(&mut self, key: Key, verdict: Result<usize, WriteFailure>) {
@@ -199,12 +212,12 @@ impl<T, G> Coordinator<T, G> {
         let ambiguous = outcomes.iter().any(unknown);
         let attempts = self.attempts(targets, outcomes);
         match (acked, ambiguous) {
-            (_, true) => WriteError::Unknown {
+            (_, true) if !mutant(Mutant::FailedSaysNotStored) => WriteError::Unknown {
                 acked,
                 needed,
                 attempts,
             },
-            (0, false) => WriteError::NotStored {
+            (_, true) | (0, false) => WriteError::NotStored {
                 needed,
                 n: targets.len(),
                 attempts,
@@ -228,7 +241,7 @@ fn encoded(
     dot: Dot,
 ) -> (Bytes, Context) {
     let value = change.value.clone().map(|value| (value, expiry));
-    let delta = if change.context.is_some() {
+    let delta = if change.context.is_some() && !mutant(Mutant::ContextCoversTooMuch) {
         Delta::causal(dot, prev, base.seen(), value)
     } else {
         Delta::blind(dot, value)

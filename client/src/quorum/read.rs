@@ -19,6 +19,7 @@
 //!
 //! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995).
 
+use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::DecodeError;
 use quoit_ring::{Millis, Record, Sibling, content_hash};
 use smallvec::{SmallVec, smallvec};
@@ -152,7 +153,11 @@ impl ReadQuorum {
     }
 
     /// A replica answered with what it holds.
-    pub(crate) fn answered(&mut self, replica: usize, record: Record, clock: Millis) {
+    pub(crate) fn answered(&mut self, mut replica: usize, record: Record, clock: Millis) {
+        if mutant(Mutant::AnswerCountedTwice) && !self.awaits(replica) {
+            let mut others = 0..self.replicas.len();
+            replica = others.find(|&r| self.awaits(r)).unwrap_or(replica);
+        }
         if !self.awaits(replica) {
             return;
         }
@@ -232,7 +237,7 @@ impl ReadQuorum {
             return;
         }
         let held = self.holders().count();
-        if held >= self.rules.hold {
+        if held >= self.rules.hold || mutant(Mutant::ReadWithoutWriteBack) {
             self.return_newest(held == answered);
         } else {
             self.phase = Phase::WritingBack { held };
@@ -377,8 +382,10 @@ impl ReadQuorum {
 
     /// The replicas that hold the newest state, each judged at its own clock.
     fn holders(&self) -> impl Iterator<Item = usize> {
+        let nothing = self.newest.live().is_empty() && mutant(Mutant::WriteBackDropsTombstones);
+        let same = |a: &Answer| self.newest.same_versions_at(&a.record, a.clock);
         self.answers()
-            .filter(|(_, answer)| self.newest.same_versions_at(&answer.record, answer.clock))
+            .filter(move |(_, answer)| nothing || same(answer))
             .map(|(replica, _)| replica)
     }
 

@@ -19,6 +19,7 @@
 //! what is stored. Nothing of a refused write is in the batch.
 
 use bytes::Bytes;
+use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{DecodeError, Fault, Refusal, decode_record, encode_record};
 use quoit_ring::{Delta, Leaf, MerkleKey, Record, Sum, Time, check_drift};
 
@@ -111,6 +112,9 @@ impl<G: Engine> Run<'_, G> {
         let mut new = old.clone().unwrap_or_default();
         for &place in places {
             let write = &writes[place];
+            if mutant(Mutant::BatchForgetsEarlier) {
+                new = old.clone().unwrap_or_default();
+            }
             self.outcomes[place] = self.step(write, &mut new).unwrap_or_else(Outcome::Refused);
         }
         let before = old.as_ref();
@@ -178,8 +182,11 @@ impl<G: Engine> Run<'_, G> {
     fn change<R>(&mut self, write: &Write<R>, old: Option<&Record>, new: &Record) {
         let key = &self.rules.merkle_key;
         let before = old.map_or_else(Sum::default, |old| key.sum_of(&write.key, old));
-        self.sums
-            .push((write.leaf, key.sum_of(&write.key, new).minus(before)));
+        let is_repair = matches!(write.change, Change::Repair(_));
+        if !(is_repair && mutant(Mutant::RepairSkipsSums)) {
+            self.sums
+                .push((write.leaf, key.sum_of(&write.key, new).minus(before)));
+        }
         self.stage.add(&write.key, write.leaf, old, new);
     }
 

@@ -19,6 +19,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame};
 use quoit_ring::{Millis, Time};
 
@@ -104,6 +105,7 @@ impl<G: Engine> Committer<G> {
                 self.shared.observe(latest, now);
                 self.shared.collided(collisions);
             }
+            Err(_) if mutant(Mutant::FailedCommitIsAcked) => {}
             Err(error) => fail(&mut outcomes, error),
         }
         self.answer(writes, &outcomes, now);
@@ -170,6 +172,7 @@ impl<G: Engine> Committer<G> {
 
     fn durability(&self) -> engine::Durability {
         match self.shared.durability {
+            Durability::Fsync if mutant(Mutant::AckBeforePersist) => engine::Durability::Buffered,
             Durability::Fsync => engine::Durability::Fsync,
             Durability::Buffered => engine::Durability::Buffered,
         }

@@ -13,6 +13,7 @@
 //! leave it together, so sharing an allocation pins nothing for longer.
 
 use bytes::BytesMut;
+use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::encode_record;
 use quoit_ring::{Leaf, Millis, Record};
 
@@ -39,8 +40,13 @@ impl Stage {
     pub(super) fn add(&mut self, key: &[u8], leaf: Leaf, old: Option<&Record>, new: &Record) {
         encode_record(new, &mut self.buffer);
         let record = self.buffer.split().freeze();
-        self.batch
-            .insert(Keyspace::Records, record_key(NAMESPACE, key), record);
+        if new.is_tombstone() && mutant(Mutant::TombstoneDropped) {
+            self.batch
+                .remove(Keyspace::Records, record_key(NAMESPACE, key));
+        } else {
+            self.batch
+                .insert(Keyspace::Records, record_key(NAMESPACE, key), record);
+        }
         if old.is_none() {
             self.batch
                 .insert(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key), Vec::new());

@@ -9,7 +9,7 @@ use super::*;
 use crate::commit::{Committer, Rebuild};
 use crate::engine::layout::{NAMESPACE, record_key};
 use crate::engine::{Batch, Durability, Keyspace, MemoryEngine};
-use crate::testing::{FakeEnv, SELF, Sink, WALL, at, blind, dot, encoded, shared};
+use crate::testing::{Disk, FakeEnv, SELF, Sink, WALL, at, blind, dot, encoded, shared};
 
 const CURRENT: Epoch = Epoch(2);
 
@@ -356,6 +356,15 @@ fn a_record_that_cannot_be_read_is_an_error_and_not_absent() {
         digest: true,
     };
     assert_eq!(world.refusal(digest), Refusal::Storage(Fault::Corrupt));
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_is_an_error_and_not_absent() {
+    let disk = Disk::default();
+    assert_eq!(get::answer(&disk, b"k", false), Ok(Response::Absent));
+    disk.set_unreadable();
+    let corrupt = Err(Refusal::Storage(Fault::Corrupt));
+    assert_eq!(get::answer(&disk, b"k", false), corrupt);
 }
 
 #[test]

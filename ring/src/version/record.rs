@@ -25,6 +25,7 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
 use crate::clock::{Millis, Time};
+use crate::mutant::{Mutant, mutant};
 use crate::version::{Dot, Seen};
 
 /// One live value of a key.
@@ -160,6 +161,9 @@ impl Record {
                 (a, b) => unite(a, b, &mut joined),
             }
         }
+        if mutant(Mutant::MergeKeepsOneSibling) {
+            joined.drain(..joined.len().saturating_sub(1));
+        }
         self.live = joined;
         self.seen.union(&other.seen);
     }
@@ -187,7 +191,7 @@ impl Record {
     pub fn same_versions(&self, other: &Self) -> bool {
         self.seen == other.seen
             && self.live.len() == other.live.len()
-            && self.live.iter().map(rank).eq(other.live.iter().map(rank))
+            && versions(&self.live).eq(versions(&other.live))
     }
 
     /// Whether `other`, as it reads at `now`, holds the same versions as this record, itself read at
@@ -198,8 +202,8 @@ impl Record {
             .live
             .iter()
             .filter(|s| s.expiry.is_none_or(|expiry| now < expiry))
-            .map(rank);
-        self.seen == other.seen && self.live.iter().map(rank).eq(alive)
+            .map(version);
+        self.seen == other.seen && versions(&self.live).eq(alive)
     }
 
     /// The same record with its values left out: a digest, enough to compare versions and to join.
@@ -230,11 +234,11 @@ fn take_dot<'a>(list: &mut &'a [Sibling], dot: Dot) -> &'a [Sibling] {
 fn unite(mut a: &[Sibling], mut b: &[Sibling], joined: &mut SmallVec<[Sibling; 1]>) {
     loop {
         let next = match (a, b) {
-            ([x, rest @ ..], [y, others @ ..]) if x.hash == y.hash => {
+            ([x, rest @ ..], [y, others @ ..]) if variant(x) == variant(y) => {
                 (a, b) = (rest, others);
                 if x.value.is_some() { x } else { y }
             }
-            ([x, rest @ ..], [y, ..]) if x.hash < y.hash => {
+            ([x, rest @ ..], [y, ..]) if variant(x) < variant(y) => {
                 a = rest;
                 x
             }
@@ -250,6 +254,23 @@ fn unite(mut a: &[Sibling], mut b: &[Sibling], joined: &mut SmallVec<[Sibling; 1
         };
         joined.push(next.clone());
     }
+}
+
+/// What tells the contents of one dot apart.
+fn variant(sibling: &Sibling) -> u64 {
+    if mutant(Mutant::DigestIgnoresValue) {
+        return 0;
+    }
+    sibling.hash
+}
+
+/// What two replicas that hold the same agree on.
+fn version(sibling: &Sibling) -> (Dot, u64) {
+    (sibling.dot, variant(sibling))
+}
+
+fn versions(live: &[Sibling]) -> impl Iterator<Item = (Dot, u64)> {
+    live.iter().map(version)
 }
 
 /// The order of live siblings.

@@ -11,7 +11,7 @@ use super::{World, delete, expiring, values, world};
 use crate::commit::{Change, LEAD_MS, fault_of};
 use crate::engine::layout::{META_CLOCK, NAMESPACE, expiry_key, leaf_key, record_key};
 use crate::engine::{Batch, Durability, Engine as _, EngineError, Keyspace};
-use crate::testing::{Failing, Tight, WALL, at, blind, dot, encoded, ring, write};
+use crate::testing::{Disk, Failing, WALL, at, blind, dot, encoded, ring, write};
 
 #[test]
 fn a_put_is_stored_with_its_leaf_entry() {
@@ -24,6 +24,13 @@ fn a_put_is_stored_with_its_leaf_entry() {
         [leaf_key(leaf, NAMESPACE, b"k")]
     );
     assert_eq!(world.keys(Keyspace::Expiry), [] as [Bytes; 0]);
+}
+
+#[test]
+fn a_write_is_on_the_disk_before_it_is_acknowledged() {
+    let mut world = World::over(Disk::default());
+    assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
+    assert_eq!(world.engine.durabilities(), [Durability::Fsync]);
 }
 
 #[test]
@@ -208,7 +215,7 @@ fn a_failed_commit_is_told_to_every_write_in_it_and_moves_nothing() {
 
 #[test]
 fn writes_are_refused_by_name_while_the_disk_is_full_and_taken_again_once_there_is_room() {
-    let mut world = World::over(Tight::default());
+    let mut world = World::over(Disk::default());
     assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
     world.engine.set_full(true);
     let full = Refusal::Storage(Fault::NoSpace);
@@ -232,7 +239,7 @@ fn writes_are_refused_by_name_while_the_disk_is_full_and_taken_again_once_there_
 
 #[test]
 fn many_bytes_within_a_second_do_not_outrun_the_look_at_the_disk() {
-    let mut world = World::over(Tight::default());
+    let mut world = World::over(Disk::default());
     assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
     world.engine.set_full(true);
     world.put("k", blind(dot(2, WALL), "w"));
