@@ -98,6 +98,8 @@ struct Running<T, G> {
     _room: Option<G>,
     started: Moment,
     deadline: Moment,
+    /// How often its requests were made anew: an answer counts for the attempt that it answers, no later one.
+    attempt: u8,
     /// The replicas, by index; never empty.
     targets: SmallVec<[NodeId; 3]>,
     work: Work,
@@ -185,11 +187,16 @@ impl<T, G> Coordinator<T, G> {
         if frame.epoch > self.ring.epoch() {
             self.refresh(from, now);
         }
-        let (key, replica, purpose) = id_parts(frame.id);
+        let RequestId {
+            key,
+            attempt,
+            replica,
+            purpose,
+        } = RequestId::from(frame.id);
         let Some(running) = self.running.get_mut(key) else {
             return; // ended before this answer came
         };
-        if running.targets.get(replica) != Some(&from) {
+        if running.targets.get(replica) != Some(&from) || running.attempt != attempt {
             return;
         }
         if purpose == Purpose::Ask {
@@ -226,9 +233,9 @@ impl<T, G> Coordinator<T, G> {
 
     /// A frame was not queued: too much waits for its node.
     pub(crate) fn handle_unsent(&mut self, node: NodeId, id: u64, now: Now) {
-        let (key, replica, purpose) = id_parts(id);
+        let id = RequestId::from(id);
         self.peers.answered(node);
-        self.fail(key, replica, Some(purpose), &Outcome::Crowded, now);
+        self.fail(id.key, id.replica, Some(id.purpose), &Outcome::Crowded, now);
     }
 
     /// Ends what is past its deadline and asks further replicas where the first ones are slow.
@@ -296,6 +303,7 @@ impl<T, G> Coordinator<T, G> {
             _room: room,
             started: now.at,
             deadline: now.at.after(micros),
+            attempt: 0,
             targets,
             work,
         }
@@ -313,8 +321,14 @@ impl<T, G> Coordinator<T, G> {
             return self.fail(key, replica, Some(purpose), &Outcome::Unreachable, now);
         }
         let left_ms = running.deadline.since(now.at) / 1_000;
+        let id = RequestId {
+            key,
+            attempt: running.attempt,
+            replica,
+            purpose,
+        };
         let frame = RequestFrame {
-            id: id_of(key, replica, purpose),
+            id: id.into(),
             epoch: self.ring.epoch(),
             budget_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
             request,
@@ -394,23 +408,44 @@ impl<T, G> Coordinator<T, G> {
     }
 }
 
-/// A request's id: `generation u32 | slot u24 | purpose u1 | replica u7`.
-fn id_of(key: Key, replica: usize, purpose: Purpose) -> u64 {
-    let low = (replica as u64 & 0x7f) | u64::from(purpose == Purpose::Repair) << 7;
-    (u64::from(key.generation) << 32) | (u64::from(key.slot) << 8) | low
+/// What a request's id says: `generation u32 | attempt u4 | slot u20 | purpose u1 | replica u7`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RequestId {
+    /// Below 2^20 slots: there are no more than operations under way.
+    key: Key,
+    /// Below 16.
+    attempt: u8,
+    /// Below 128.
+    replica: usize,
+    purpose: Purpose,
 }
 
-/// Takes an id apart.
-fn id_parts(id: u64) -> (Key, usize, Purpose) {
-    let [replica, slot @ .., g0, g1, g2, g3] = id.to_le_bytes();
-    let key = Key {
-        slot: u32::from_le_bytes([slot[0], slot[1], slot[2], 0]),
-        generation: u32::from_le_bytes([g0, g1, g2, g3]),
-    };
-    let purpose = if replica & 0x80 == 0 {
-        Purpose::Ask
-    } else {
-        Purpose::Repair
-    };
-    (key, usize::from(replica & 0x7f), purpose)
+impl From<RequestId> for u64 {
+    fn from(id: RequestId) -> Self {
+        let purpose = Self::from(id.purpose == Purpose::Repair);
+        let low = (id.replica as Self & 0x7f) | purpose << 7;
+        let slot = Self::from(id.key.slot) & 0xf_ffff;
+        Self::from(id.key.generation) << 32 | Self::from(id.attempt & 0xf) << 28 | slot << 8 | low
+    }
+}
+
+impl From<u64> for RequestId {
+    fn from(id: u64) -> Self {
+        let [low, slot @ .., g0, g1, g2, g3] = id.to_le_bytes();
+        let key = Key {
+            slot: u32::from_le_bytes([slot[0], slot[1], slot[2] & 0xf, 0]),
+            generation: u32::from_le_bytes([g0, g1, g2, g3]),
+        };
+        let purpose = if low & 0x80 == 0 {
+            Purpose::Ask
+        } else {
+            Purpose::Repair
+        };
+        Self {
+            key,
+            attempt: slot[2] >> 4,
+            replica: usize::from(low & 0x7f),
+            purpose,
+        }
+    }
 }

@@ -162,7 +162,10 @@ impl<T, G> Coordinator<T, G> {
         }
         let first = core::mem::take(&mut write.context);
         self.mint_over(key, &first, now);
-        if let Some(write) = self.write(key) {
+        if let Some(running) = self.running.get_mut(key)
+            && let Work::Write(write) = &mut running.work
+        {
+            running.attempt += 1;
             write.quorum.reminted();
         }
     }

@@ -77,6 +77,47 @@ fn a_covered_put_is_sent_again_above_what_covers_it() {
 }
 
 #[test]
+fn an_answer_to_an_earlier_attempt_counts_for_none_that_came_later() {
+    let mut bench = Bench::new();
+    bench.start(1, put("v", None));
+    let sent = bench.sent();
+    let covered = |ms| Response::Covered {
+        named: false,
+        above: Time::at(Millis(WALL.0 + ms)),
+    };
+    bench.answer(&sent[0], Response::Joined);
+    bench.answer(&sent[1], covered(300));
+    bench.answer(&sent[2], covered(300));
+    let again = bench.sent();
+    assert_ne!(sent[0].1.id, again[0].1.id);
+    // The first attempt's acknowledgement comes once more, and so does everything else that was said of it.
+    for to in &sent {
+        bench.answer(to, Response::Joined);
+    }
+    assert!(
+        bench.coordinator.poll_done().is_none(),
+        "nobody has the second dot yet"
+    );
+    bench.answer(&again[0], Response::Joined);
+    bench.answer(&again[1], Response::Joined);
+    assert_eq!(bench.written().unwrap().acked, 2);
+}
+
+#[test]
+fn a_requests_id_says_what_it_was_made_of() {
+    let id = RequestId {
+        key: Key {
+            slot: 0xf_fffe,
+            generation: 0xdead_beef,
+        },
+        attempt: 9,
+        replica: 5,
+        purpose: Purpose::Repair,
+    };
+    assert_eq!(RequestId::from(u64::from(id)), id);
+}
+
+#[test]
 fn a_put_minted_anew_spares_what_its_client_wrote_in_between() {
     let mut bench = Bench::new();
     bench.start(1, put("x", Some(Context::default())));
