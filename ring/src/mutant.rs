@@ -89,6 +89,8 @@ mutants! {
         "A read that finds nothing alive writes nothing back."
     AnswerCountedTwice "answer-counted-twice"
         "An answer that comes twice counts as that of two replicas."
+    LateAnswerCounts "late-answer-counts"
+        "An answer to a write's first attempt counts for the one that was minted anew."
     QuorumOfOne "quorum-of-one"
         "A write is acknowledged once a single replica has it."
     CoveredCountsAsAck "covered-counts-as-ack"
