@@ -1,24 +1,27 @@
-//! Clusters of real processes, for tests and benchmarks.
+//! Clusters under test, and what must hold of their histories.
 //!
 //! ```text
-//!   test or bench --starts--> quoit-test-node  quoit-test-node  ...   on loopback, in a temporary folder
-//!        |                         ^ kill, pause, resume, stop
-//!        '--- client library ------'
+//!   judged      history --> invariants
+//!   real        test or bench --starts--> quoit-test-node ...   on loopback, killed, paused, starved
 //! ```
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`cluster`] | [`Cluster`](cluster::Cluster): laid out, started, broken and mended node by node |
+//! | [`history`] | what happened |
+//! | [`invariants`] | what must hold of it, and checkers that can say no |
+//! | [`cluster`] | [`Cluster`](cluster::Cluster): real nodes, laid out, started, broken and mended one by one |
 //! | [`process`] | one child process that never outlives its owner |
 //! | [`ports`] | ports that nobody else takes while a node is down |
 //! | [`usage`] | processor time and memory of a process, from `/proc` |
 //!
-//! A node is started as the program `quoit-test-node` of this package, which does nothing but call the node
-//! library: cargo builds it together with the tests, so it is never an old one. [`node_binary!`] names it.
+//! A real node is started as the program `quoit-test-node` of this package, which does nothing but call the
+//! node library: cargo builds it together with the tests, so it is never an old one. [`node_binary!`] names it.
 //!
 //! Linux only: signals go through `kill`, figures come from `/proc`.
 
 pub mod cluster;
+pub mod history;
+pub mod invariants;
 pub mod ports;
 pub mod process;
 pub mod usage;

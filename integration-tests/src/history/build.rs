@@ -1,0 +1,153 @@
+//! Writing a history down while it happens.
+//!
+//! ```text
+//!   begin ----> which op a dot stands for is told by the wire: ----> end
+//!               the first frame of a request that was not seen before belongs to the write of its value
+//!               that this client began and that has no request yet; of deletes, to the oldest
+//! ```
+//!
+//! A request keeps its number through all its frames, so a write that is minted anew gets its further dots
+//! put down, too.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use quoit_ring::Dot;
+use smallvec::{SmallVec, smallvec};
+
+use super::{Call, ClientId, Family, History, Key, KeyId, Micros, Minted, Op, OpId, Outcome};
+
+/// A history being written.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    history: History,
+    keys: BTreeMap<Bytes, KeyId>,
+    /// Writes that were begun and of which no frame was seen, oldest first.
+    unsent: BTreeMap<(ClientId, KeyId), VecDeque<OpId>>,
+    /// Which write a client's request is, with its dots.
+    requests: BTreeMap<(ClientId, u64), Request>,
+    /// Writes of which a frame came twice.
+    twice: BTreeSet<OpId>,
+}
+
+/// A write as it goes out, with every dot it has had.
+type Request = (OpId, SmallVec<[Dot; 1]>);
+
+impl Recorder {
+    /// An empty history.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The id of a key; the first call for a name decides its family.
+    pub fn key(&mut self, name: &Bytes, family: Family) -> KeyId {
+        if let Some(&id) = self.keys.get(name) {
+            return id;
+        }
+        let id = KeyId(u32::try_from(self.history.keys.len()).unwrap_or(u32::MAX));
+        let name = name.clone();
+        self.keys.insert(name.clone(), id);
+        self.history.keys.push(Key { name, family });
+        id
+    }
+
+    /// An operation is asked.
+    pub fn begin(&mut self, op: Op) -> OpId {
+        let id = OpId(u32::try_from(self.history.ops.len()).unwrap_or(u32::MAX));
+        if op.is_write() {
+            let queue = self.unsent.entry((op.client, op.key)).or_default();
+            queue.push_back(id);
+        }
+        self.history.ops.push(op);
+        id
+    }
+
+    /// An operation returns.
+    pub fn end(&mut self, id: OpId, at: Micros, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Refused(why) if self.twice.contains(&id) => Outcome::Unknown(why),
+            outcome => outcome,
+        };
+        let op = &mut self.history.ops[id.0 as usize];
+        op.returned = Some((at, outcome));
+        let place = (op.client, op.key);
+        if let Some(queue) = self.unsent.get_mut(&place) {
+            queue.retain(|&other| other != id); // it ended without a frame
+        }
+    }
+
+    /// A frame with a put of `value`, or without one a delete, is sent. `request` is the same in all frames of one write and in none of another.
+    /// Whether the write had another dot before.
+    pub fn sent(
+        &mut self,
+        client: ClientId,
+        request: u64,
+        key: &Bytes,
+        value: impl FnOnce() -> Option<Bytes>,
+        (dot, at): (Dot, Micros),
+    ) -> bool {
+        match self.requests.get_mut(&(client, request)) {
+            Some((_, dots)) if dots.contains(&dot) => false,
+            Some((op, dots)) => {
+                dots.push(dot);
+                let op = *op;
+                self.mint(op, dot, at);
+                true
+            }
+            None => {
+                let Some(op) = self.take_unsent(client, key, value().as_ref()) else {
+                    debug_assert!(false, "a put that nobody asked for");
+                    return false;
+                };
+                self.requests
+                    .insert((client, request), (op, smallvec![dot]));
+                self.mint(op, dot, at);
+                false
+            }
+        }
+    }
+
+    /// A frame of a put arrives twice. One copy may be refused and the other joined, so being refused is no
+    /// proof for this write: if that is what its caller is told, it counts as unknown.
+    pub fn came_twice(&mut self, client: ClientId, request: u64) {
+        if let Some((op, _)) = self.requests.get(&(client, request)) {
+            self.twice.insert(*op);
+        }
+    }
+
+    /// A dot stands for a write.
+    pub fn mint(&mut self, op: OpId, dot: Dot, at: Micros) {
+        self.history.minted.push(Minted { op, dot, at });
+    }
+
+    /// What has been written so far.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What has been written so far, to add the end to.
+    pub const fn history_mut(&mut self) -> &mut History {
+        &mut self.history
+    }
+
+    /// The whole.
+    #[must_use]
+    pub fn finish(self) -> History {
+        self.history
+    }
+
+    /// The oldest write of a client on a key that has sent nothing yet and says this.
+    fn take_unsent(&mut self, client: ClientId, key: &Bytes, said: Option<&Bytes>) -> Option<OpId> {
+        let key = *self.keys.get(key)?;
+        let queue = self.unsent.get_mut(&(client, key))?;
+        let says = |op: &OpId| match &self.history.ops[op.0 as usize].call {
+            Call::Put { value, .. } => Some(value) == said,
+            Call::Delete { .. } => said.is_none(),
+            Call::Get => false,
+        };
+        let place = queue.iter().position(says)?;
+        queue.remove(place)
+    }
+}

@@ -1,0 +1,391 @@
+//! What happened in a run: every operation as its caller saw it, every dot as it was minted, and what the
+//! replicas hold in the end.
+//!
+//! ```text
+//!   a session  --invoked, returned-->  ops      what was asked, when, and what came of it
+//!   the wire   --first frame of--->    minted   which dots stand for which write
+//!   the disks  --at each ack------>    held     how many owners really have it
+//!   the end    --after healing---->    finals   each owner's bytes, each node's sums
+//! ```
+//!
+//! Invariants are judged from this alone, so each can be shown a history made by hand. A write has three
+//! outcomes: done, surely not stored, or unknown; an unknown one may take effect at any time after it was
+//! invoked, or never. Nothing in here is sampled or left out.
+//!
+//! Source: Herlihy and Wing, *Linearizability* (1990), for histories; Kingsbury, *Jepsen*, for the outcomes.
+
+mod build;
+pub mod causal;
+mod tally;
+
+use std::fmt;
+
+use bytes::Bytes;
+use quoit_ring::{Dot, Millis, NodeId, Seen};
+
+pub use self::build::Recorder;
+pub use self::tally::{MergeTallies, Tally};
+
+/// Virtual time: microseconds since the run began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    /// This moment and `micros` more.
+    #[must_use]
+    pub const fn after(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// Microseconds from `earlier` to this moment, 0 if it lies later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// Names an operation: its place in [`History::ops`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u32);
+
+/// Names a key: its place in [`History::keys`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub u32);
+
+/// One life of one client: after a crash the same slot has its next life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId {
+    /// Which client.
+    pub slot: u16,
+    /// Which life of it, from 0.
+    pub life: u16,
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}.{}", self.slot, self.life)
+    }
+}
+
+/// What a key is used for, and so which invariants speak of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// Blind puts of values that occur once: last writer wins.
+    Register,
+    /// Keys that are put once and never again.
+    Unique,
+    /// Causal puts with fresh, stale, joined and empty contexts, beside blind ones.
+    Siblings,
+    /// Increments through a merge function.
+    Counter,
+    /// Puts and deletes, blind and causal.
+    Deleted,
+    /// Written by clients that were cloned, so that one dot is minted twice.
+    Twins,
+    /// Values with a time to live.
+    Expiring,
+}
+
+impl Family {
+    /// Every family.
+    pub const ALL: [Self; 7] = [
+        Self::Register,
+        Self::Unique,
+        Self::Siblings,
+        Self::Counter,
+        Self::Deleted,
+        Self::Twins,
+        Self::Expiring,
+    ];
+
+    /// Its name, in keys and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Unique => "unique",
+            Self::Siblings => "siblings",
+            Self::Counter => "counter",
+            Self::Deleted => "deleted",
+            Self::Twins => "twins",
+            Self::Expiring => "expiring",
+        }
+    }
+}
+
+/// One key of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its bytes.
+    pub name: Bytes,
+    /// What it is used for.
+    pub family: Family,
+}
+
+/// What a write replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// Whatever is there: the write carried no context.
+    Blind,
+    /// What these operations on the same key had seen when they returned, joined; none of them: nothing.
+    Seen(Vec<OpId>),
+}
+
+/// What was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// A read.
+    Get,
+    /// A put.
+    Put {
+        /// The value; no two puts of a run have the same bytes.
+        value: Bytes,
+        /// What it replaces.
+        basis: Basis,
+        /// How long it lives, in milliseconds; `None` is for ever.
+        ttl_ms: Option<u64>,
+    },
+    /// A delete.
+    Delete {
+        /// What it replaces.
+        basis: Basis,
+    },
+}
+
+impl Call {
+    /// What a write replaces; `None` for a read.
+    #[must_use]
+    pub const fn basis(&self) -> Option<&Basis> {
+        match self {
+            Self::Get => None,
+            Self::Put { basis, .. } | Self::Delete { basis } => Some(basis),
+        }
+    }
+}
+
+/// What an operation promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// R = W = 1.
+    One,
+    /// R and W are majorities, or more.
+    Quorum,
+}
+
+/// A value as a read found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The write that made it.
+    pub dot: Dot,
+    /// Its bytes.
+    pub value: Bytes,
+    /// When it expires, by the nodes' clocks.
+    pub expiry: Option<Millis>,
+}
+
+/// What came of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The read found these siblings, none if the key is absent, and has seen this.
+    Read {
+        /// Oldest dot first.
+        siblings: Vec<Found>,
+        /// What the read has seen: its context.
+        seen: Seen,
+    },
+    /// The read failed; it says nothing.
+    ReadFailed(&'static str),
+    /// The write was acknowledged under this dot.
+    Written {
+        /// The dot that was acknowledged.
+        dot: Dot,
+        /// Replicas that had confirmed it.
+        acked: usize,
+        /// What the writer has seen now: its context.
+        seen: Seen,
+    },
+    /// The write is stored nowhere and never will be: its caller was told so.
+    Refused(&'static str),
+    /// The write may be stored or not: its caller was told so.
+    Unknown(&'static str),
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Op {
+    /// Who asked.
+    pub client: ClientId,
+    /// Of which key.
+    pub key: KeyId,
+    /// What.
+    pub call: Call,
+    /// Under what promise.
+    pub mode: Mode,
+    /// Whether it was asked after the world was healed.
+    pub healed: bool,
+    /// When it was asked.
+    pub invoked: Micros,
+    /// When it returned and with what; `None` if it never did, since its client crashed.
+    pub returned: Option<(Micros, Outcome)>,
+}
+
+impl Op {
+    /// What the operation has seen, if it returned well: the context it gave out.
+    #[must_use]
+    pub const fn seen(&self) -> Option<&Seen> {
+        match &self.returned {
+            Some((_, Outcome::Read { seen, .. } | Outcome::Written { seen, .. })) => Some(seen),
+            _ => None,
+        }
+    }
+
+    /// When it returned well.
+    #[must_use]
+    pub const fn succeeded(&self) -> Option<Micros> {
+        match &self.returned {
+            Some((at, Outcome::Read { .. } | Outcome::Written { .. })) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// The dot under which a write was acknowledged.
+    #[must_use]
+    pub const fn dot(&self) -> Option<Dot> {
+        match &self.returned {
+            Some((_, Outcome::Written { dot, .. })) => Some(*dot),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a write.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        !matches!(self.call, Call::Get)
+    }
+}
+
+/// A dot that was sent out for a write. A write has several if it was minted anew; two writes have the same
+/// one if their clients are clones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minted {
+    /// For which write.
+    pub op: OpId,
+    /// Under which name.
+    pub dot: Dot,
+    /// When its first frame was sent.
+    pub at: Micros,
+}
+
+/// Who had an acknowledged write at the moment in which its caller was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The write.
+    pub op: OpId,
+    /// How many of the key's owners have its dot on their disks, live or replaced.
+    pub owners: usize,
+}
+
+/// What the owners of a key hold when nothing is under way any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Final {
+    /// Which key.
+    pub key: KeyId,
+    /// Each owner with the bytes of its record, `None` if it has none.
+    pub replicas: Vec<(NodeId, Option<Bytes>)>,
+    /// The read of all replicas that came before.
+    pub read: OpId,
+}
+
+/// What a node's sums and indices are when nothing is under way any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFinal {
+    /// Which node.
+    pub node: NodeId,
+    /// Where its tree differs from one summed up anew from what it stores: a description each.
+    pub differences: Vec<String>,
+    /// Dots that it found with two contents, over all its lives.
+    pub collisions: u64,
+}
+
+/// Who reads a wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// A client.
+    Client,
+    /// A node.
+    Node,
+}
+
+/// A wall clock that was off for some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockOff {
+    /// Whose; which of them does not matter.
+    pub side: Side,
+    /// From when on.
+    pub from: Micros,
+    /// Until when.
+    pub until: Micros,
+    /// By how many milliseconds at most; below 0 if it was behind.
+    pub by_ms: i64,
+}
+
+/// A whole run.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Wall time when the run begins, by a clock that is right.
+    pub base: Millis,
+    /// Every time in which a wall clock was off: besides these, all are right.
+    pub clocks_off: Vec<ClockOff>,
+    /// When a node was started, of all nodes: it has forgotten how far others had led its clock ahead.
+    pub starts: Vec<Micros>,
+    /// The keys, by [`KeyId`].
+    pub keys: Vec<Key>,
+    /// The operations in the order they were asked, by [`OpId`].
+    pub ops: Vec<Op>,
+    /// The dots in the order they were minted.
+    pub minted: Vec<Minted>,
+    /// The acknowledged writes in the order they were acknowledged; those of which the disks were not looked at
+    /// are missing.
+    pub held: Vec<Held>,
+    /// The end of each key that was used.
+    pub finals: Vec<Final>,
+    /// The end of each node.
+    pub nodes: Vec<NodeFinal>,
+}
+
+impl History {
+    /// The operation `id`.
+    ///
+    /// # Panics
+    /// If there is none: ids come from the same history.
+    #[must_use]
+    pub fn op(&self, id: OpId) -> &Op {
+        &self.ops[id.0 as usize]
+    }
+
+    /// Wall time at `at`, by a clock that is right.
+    #[must_use]
+    pub const fn wall(&self, at: Micros) -> Millis {
+        Millis(self.base.0.saturating_add(at.0 / 1_000))
+    }
+
+    /// The key `id`.
+    ///
+    /// # Panics
+    /// If there is none: ids come from the same history.
+    #[must_use]
+    pub fn key(&self, id: KeyId) -> &Key {
+        &self.keys[id.0 as usize]
+    }
+
+    /// Every operation with its id.
+    pub fn iter(&self) -> impl Iterator<Item = (OpId, &Op)> {
+        self.ops.iter().zip(0..).map(|(op, id)| (OpId(id), op))
+    }
+}

@@ -1,0 +1,101 @@
+//! Who is told that a write is on so many replicas can find it on as many disks, at that moment.
+//!
+//! ```text
+//!   n1 |--joined-->|          |
+//!   n2 |--joined-->| ack, 2   |  the dot is on n1 and n2: live there, or replaced by what has seen it
+//!   n3 |           |          |
+//! ```
+//!
+//! What reads find later depends on whom they ask and what was repaired in between, so a write that was
+//! acknowledged a replica short is seldom missed. Looking at the disks misses none.
+//!
+//! Source: `DeCandia` et al., *Dynamo* (2007), section 4.5: W is the least number of nodes that must take part
+//! in a successful write.
+
+use super::{Invariant, Violation, tell};
+use crate::history::{Held, History, Outcome};
+
+/// See the [module](self).
+pub const INVARIANT: Invariant = Invariant {
+    name: "acked-by-enough",
+    says: "an acknowledged write is on as many disks as its caller was told",
+    source: "Dynamo 4.5",
+    check,
+};
+
+fn check(history: &History) -> Result<(), Violation> {
+    history
+        .held
+        .iter()
+        .try_for_each(|held| enough(history, *held))
+}
+
+fn enough(history: &History, held: Held) -> Result<(), Violation> {
+    let op = history.op(held.op);
+    let told = match &op.returned {
+        Some((_, Outcome::Written { acked, .. })) => *acked,
+        _ => 0,
+    };
+    if held.owners >= told {
+        return Ok(());
+    }
+    let what = format!(
+        "key {}: {} was acknowledged by {told} replicas, and {} had it",
+        tell::key(history, op.key),
+        tell::op(history, held.op),
+        held.owners,
+    );
+    Err(Violation {
+        invariant: INVARIANT.name,
+        key: Some(op.key),
+        ops: vec![held.op],
+        what,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::{Actor, Dot, Seen, Time};
+
+    use super::*;
+    use crate::history::{Basis, Call, ClientId, Family, Micros, Mode, Op, Recorder};
+
+    fn acked_by(told: usize, owners: usize) -> History {
+        let mut recorder = Recorder::new();
+        let key = recorder.key(&"k".into(), Family::Register);
+        let op = recorder.begin(Op {
+            client: ClientId { slot: 0, life: 0 },
+            key,
+            call: Call::Delete {
+                basis: Basis::Blind,
+            },
+            mode: Mode::Quorum,
+            healed: false,
+            invoked: Micros(1),
+            returned: None,
+        });
+        let dot = Dot {
+            time: Time(7),
+            actor: Actor(1),
+        };
+        let written = Outcome::Written {
+            dot,
+            acked: told,
+            seen: Seen::up_to(dot.time),
+        };
+        recorder.end(op, Micros(2), written);
+        recorder.history_mut().held.push(Held { op, owners });
+        recorder.finish()
+    }
+
+    #[test]
+    fn a_write_on_fewer_disks_than_its_caller_was_told_is_a_violation() {
+        let violation = check(&acked_by(2, 1)).unwrap_err();
+        assert!(
+            violation.what.contains("2 replicas, and 1 had it"),
+            "{violation}"
+        );
+        assert_eq!(check(&acked_by(2, 2)), Ok(()));
+        assert_eq!(check(&acked_by(2, 3)), Ok(()), "more may have it by now");
+    }
+}

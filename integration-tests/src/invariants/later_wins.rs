@@ -1,0 +1,170 @@
+//! A write that began after another was acknowledged is not lost to it, whatever their clocks said.
+//!
+//! ```text
+//!   put x, stamp 900   |-----ack|
+//!   put y, stamp 400                 |--covered, minted anew: 901--ack|      y stands, and x does not
+//! ```
+//!
+//! Last-writer-wins by timestamps loses `y`: its writer is told that it is stored, and no reader ever sees it. Here
+//! the replica that has `x` says so, and `y` is minted above it before it is acknowledged. So no write that was
+//! acknowledged before another began may have seen the dot under which that other was acknowledged.
+//!
+//! Both in quorum mode: the W replicas that joined `y` as a new write then include one that had joined `x`.
+//! Left out: writes whose outcome is unknown. They may arrive later, and rightly cover what is older.
+//!
+//! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4, for reconciliation by timestamps; Kingsbury, *Jepsen:
+//! Cassandra* (2013), for what it loses.
+
+use quoit_ring::{Dot, Time};
+
+use super::{Invariant, Violation, tell};
+use crate::history::{History, KeyId, Micros, Mode, Op, OpId};
+
+/// See the [module](self).
+pub const INVARIANT: Invariant = Invariant {
+    name: "later-wins",
+    says: "an acknowledged write is not covered by one that was acknowledged before it began",
+    source: "Dynamo 4.4",
+    check,
+};
+
+/// An acknowledged write.
+#[derive(Clone, Copy)]
+struct Acked {
+    key: KeyId,
+    id: OpId,
+    invoked: Micros,
+    returned: Micros,
+    dot: Dot,
+    /// Everything up to this it has seen.
+    floor: Time,
+}
+
+fn check(history: &History) -> Result<(), Violation> {
+    let mut begins: Vec<Acked> = history.iter().filter_map(acked).collect();
+    let mut ends = begins.clone();
+    begins.sort_by_key(|write| (write.key, write.invoked, write.id));
+    ends.sort_by_key(|write| (write.key, write.returned, write.id));
+    let mut ends = ends.into_iter().peekable();
+    // Of the writes of this key that were acknowledged before, the one that has seen most.
+    let mut most: Option<Acked> = None;
+    for write in begins {
+        if most.is_some_and(|most| most.key != write.key) {
+            most = None;
+        }
+        while let Some(&ended) = ends.peek()
+            && (ended.key, ended.returned) < (write.key, write.invoked)
+        {
+            ends.next();
+            let further = most.is_none_or(|most| most.floor < ended.floor);
+            if ended.key == write.key && further {
+                most = Some(ended);
+            }
+        }
+        if let Some(earlier) = most.filter(|earlier| write.dot.time <= earlier.floor) {
+            return Err(violation(history, earlier, write));
+        }
+    }
+    Ok(())
+}
+
+fn acked((id, op): (OpId, &Op)) -> Option<Acked> {
+    if op.mode != Mode::Quorum || !op.is_write() {
+        return None;
+    }
+    Some(Acked {
+        key: op.key,
+        id,
+        invoked: op.invoked,
+        returned: op.succeeded()?,
+        dot: op.dot()?,
+        floor: op.seen()?.floor(),
+    })
+}
+
+fn violation(history: &History, earlier: Acked, write: Acked) -> Violation {
+    let op = |id| tell::op(history, id);
+    let what = format!(
+        "key {}: {} was acknowledged as {:?}, which {} has replaced, although that was acknowledged at {}, before it began",
+        tell::key(history, write.key),
+        op(write.id),
+        write.dot,
+        op(earlier.id),
+        earlier.returned,
+    );
+    Violation {
+        invariant: INVARIANT.name,
+        key: Some(write.key),
+        ops: vec![earlier.id, write.id],
+        what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::{Actor, Seen};
+
+    use super::*;
+    use crate::history::{Basis, Call, ClientId, Family, Outcome, Recorder};
+
+    /// Two blind puts by their stamps, one after the other, on one key or two.
+    fn history(stamps: [u64; 2], mode: Mode, keys: [&'static str; 2]) -> History {
+        let mut recorder = Recorder::new();
+        for (index, (stamp, key)) in (0..).zip(stamps.into_iter().zip(keys)) {
+            let key = recorder.key(&key.into(), Family::Register);
+            let dot = Dot {
+                time: Time(stamp),
+                actor: Actor(u64::from(index)),
+            };
+            let at = Micros(u64::from(index) * 100);
+            let op = recorder.begin(Op {
+                client: ClientId {
+                    slot: index,
+                    life: 0,
+                },
+                key,
+                call: Call::Put {
+                    value: index.to_string().into(),
+                    basis: Basis::Blind,
+                    ttl_ms: None,
+                },
+                mode,
+                healed: false,
+                invoked: at,
+                returned: None,
+            });
+            recorder.mint(op, dot, at);
+            let mut seen = Seen::up_to(dot.time.before());
+            seen.add(dot.actor, dot.time.before(), dot.time);
+            recorder.end(
+                op,
+                at.after(50),
+                Outcome::Written {
+                    dot,
+                    acked: 2,
+                    seen,
+                },
+            );
+        }
+        recorder.finish()
+    }
+
+    #[test]
+    fn a_later_write_under_an_earlier_stamp_is_lost_and_that_is_a_violation() {
+        let lost = check(&history([900, 400], Mode::Quorum, ["k", "k"])).unwrap_err();
+        assert_eq!(lost.ops, [OpId(0), OpId(1)]);
+        assert!(lost.what.contains("key k"), "{}", lost.what);
+    }
+
+    #[test]
+    fn what_is_minted_above_or_is_of_another_key_or_of_one_replica_is_none() {
+        for (stamps, mode, keys) in [
+            ([400, 900], Mode::Quorum, ["k", "k"]),
+            ([900, 400], Mode::Quorum, ["k", "l"]),
+            ([900, 400], Mode::Quorum, ["l", "k"]),
+            ([900, 400], Mode::One, ["k", "k"]),
+        ] {
+            assert_eq!(check(&history(stamps, mode, keys)), Ok(()));
+        }
+    }
+}
