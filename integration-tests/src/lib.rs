@@ -1,12 +1,14 @@
-//! Clusters under test, and what must hold of their histories.
+//! Clusters under test: simulated under a seed, and of real processes.
 //!
 //! ```text
-//!   judged      history --> invariants
+//!   simulated   one thread, virtual time, one seed     sim --> history --> invariants
 //!   real        test or bench --starts--> quoit-test-node ...   on loopback, killed, paused, starved
 //! ```
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`sim`] | the simulated world: network, disks, clocks, faults, and the shipped client and node in it |
+//! | [`workloads`] | what clients do in it, in small pieces |
 //! | [`history`] | what happened |
 //! | [`invariants`] | what must hold of it, and checkers that can say no |
 //! | [`cluster`] | [`Cluster`](cluster::Cluster): real nodes, laid out, started, broken and mended one by one |
@@ -24,7 +26,9 @@ pub mod history;
 pub mod invariants;
 pub mod ports;
 pub mod process;
+pub mod sim;
 pub mod usage;
+pub mod workloads;
 
 /// The path of the program that runs one node. Works in tests and benchmarks of this package only: cargo
 /// tells no one else.

@@ -1,0 +1,265 @@
+//! What came of a set of runs.
+//!
+//! ```text
+//!   size and speed | faults by kind | sights | violations with their replay lines | the verdict
+//! ```
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use quoit_integration_tests::sim::campaign::{FaultCount, SET, Tally};
+
+use crate::exit::Exit;
+use crate::json::Json;
+use crate::output::{Output, Tone};
+use crate::replay::Failure;
+use crate::units::{count, duration, each, per, plural, range};
+
+/// Seeds that are named of those whose failures are not shown.
+const NAMED: usize = 20;
+
+/// A set of runs and what it took.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) tally: Tally,
+    pub(crate) from: u64,
+    /// Whether each seed was run twice.
+    pub(crate) twice: bool,
+    pub(crate) threads: NonZeroUsize,
+    pub(crate) failures: Vec<Failure>,
+    /// Failures that are not shown, by invariant and seed.
+    pub(crate) further: Vec<(&'static str, u64)>,
+    pub(crate) elapsed: Duration,
+    pub(crate) cpu: Duration,
+}
+
+impl Summary {
+    pub(crate) fn exit(&self) -> Exit {
+        match (self.tally.failed, self.tally.shortfalls().is_empty()) {
+            (1.., _) => Exit::Violation,
+            (0, true) => Exit::Clean,
+            (0, false) => Exit::DoesNotCount,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn show(&self, out: Output) -> String {
+        let mut parts = vec![self.figures(), self.faults(out), self.sights(out)];
+        parts.extend(self.failures.iter().map(|failure| failure.show(out)));
+        parts.extend(self.further());
+        parts.push(self.verdict(out));
+        parts.join("\n\n")
+    }
+
+    fn figures(&self) -> String {
+        let tally = &self.tally;
+        let last = self.from + tally.seeds.saturating_sub(1);
+        let clients = format!(
+            "{} clients, {} nodes",
+            range(tally.clients),
+            range(tally.nodes)
+        );
+        let fired = plural(tally.fired(), "fault", "faults");
+        let each_seed = |sum| format!("{} a seed", count(each(sum, tally.seeds)));
+        let (rate, speed) = self.speed();
+        let twice = if self.twice { ", each run twice" } else { "" };
+        let rows = [
+            (
+                "seeds",
+                count(tally.seeds),
+                format!("{} to {last}{twice}; {clients}", self.from),
+            ),
+            (
+                "operations",
+                count(tally.operations),
+                each_seed(tally.operations),
+            ),
+            ("events", count(tally.events), each_seed(tally.events)),
+            (
+                "fired",
+                fired,
+                format!(
+                    "of {} planned, {}",
+                    count(tally.planned()),
+                    each_seed(tally.fired())
+                ),
+            ),
+            (
+                "simulated",
+                duration(Duration::from_micros(tally.simulated)),
+                self.took(),
+            ),
+            (
+                "speed",
+                format!("{rate:.1} seeds/s"),
+                format!("{speed:.1} operations per CPU-millisecond"),
+            ),
+        ];
+        let lines = rows.map(|(name, figure, more)| format!("{name:<11} {figure:>14}   {more}"));
+        lines.join("\n")
+    }
+
+    fn took(&self) -> String {
+        let threads = plural(self.threads.get() as u64, "thread", "threads");
+        let (elapsed, cpu) = (duration(self.elapsed), duration(self.cpu));
+        format!("in {elapsed} on {threads}, {cpu} of processor time")
+    }
+
+    /// Seeds per second, and operations per millisecond of processor time.
+    fn speed(&self) -> (f64, f64) {
+        let runs = 1 + u64::from(self.twice);
+        let millis = self.cpu.as_secs_f64() * 1_000.0;
+        (
+            per(self.tally.seeds, self.elapsed.as_secs_f64()),
+            per(self.tally.operations * runs, millis),
+        )
+    }
+
+    fn faults(&self, out: Output) -> String {
+        let header = format!(
+            "{:<28} {:>10} {:>10} {:>14}",
+            "fault", "planned", "fired", "felt"
+        );
+        let row = |(kind, faults): (&str, FaultCount)| {
+            let [planned, fired, felt] = [faults.planned, faults.fired, faults.felt].map(count);
+            let row = format!("{kind:<28} {planned:>10} {fired:>10} {felt:>14}");
+            self.marked(out, faults.fired == 0, row)
+        };
+        let rows = self.tally.faults().map(row);
+        let header = out.paint(Tone::Strong, &header);
+        std::iter::once(header)
+            .chain(rows)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    fn sights(&self, out: Output) -> String {
+        let header = format!("{:<28} {:>10} {:>10} {:>14}", "sight", "seeds", "", "times");
+        let rows = self.tally.sights().map(|(sight, times, seeds)| {
+            let (name, seeds, counted) = (sight.name(), count(seeds), count(times));
+            let row = format!("{name:<28} {seeds:>10} {:>10} {counted:>14}", "");
+            self.marked(out, times == 0, row)
+        });
+        let header = out.paint(Tone::Strong, &header);
+        std::iter::once(header)
+            .chain(rows)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// A row of something that never happened: bad in a set that must have seen everything.
+    fn marked(&self, out: Output, never: bool, row: String) -> String {
+        match (never, self.tally.is_set()) {
+            (false, _) => row,
+            (true, true) => out.paint(Tone::Bad, &format!("{row}   never")),
+            (true, false) => out.paint(Tone::Faint, &row),
+        }
+    }
+
+    fn further(&self) -> Option<String> {
+        let first: Vec<String> = self.further.iter().take(NAMED).map(named).collect();
+        if first.is_empty() {
+            return None;
+        }
+        let more = match self.further.len() - first.len() {
+            0 => String::new(),
+            more => format!(", and {}", count(more as u64)),
+        };
+        Some(format!("failed too: {}{more}", first.join(", ")))
+    }
+
+    fn verdict(&self, out: Output) -> String {
+        let seeds = plural(self.tally.seeds, "seed", "seeds");
+        match self.exit() {
+            Exit::Violation => {
+                let what = match self.tally.failed {
+                    1 => format!("1 of {seeds} violates an invariant"),
+                    failed => format!("{} of {seeds} violate invariants", count(failed)),
+                };
+                format!("{} {what}", out.paint(Tone::Bad, "violation:"))
+            }
+            Exit::DoesNotCount => {
+                let label = out.paint(Tone::Warning, "does not count:");
+                let why = self.tally.shortfalls();
+                let why: Vec<String> = why.iter().map(|why| format!("  {why}")).collect();
+                format!("{label} no violation in {seeds}, but\n{}", why.join("\n"))
+            }
+            Exit::Clean | Exit::Usage => {
+                let label = out.paint(Tone::Good, "clean:");
+                format!("{label} no violation in {seeds}; {}", self.meaning())
+            }
+        }
+    }
+
+    /// What a clean set says, and what it does not.
+    fn meaning(&self) -> String {
+        let bound = self.tally.bound() * 100.0;
+        let bound = format!("fewer than {bound:.3} % of all seeds fail (95 % confidence)");
+        match self.tally.is_set() {
+            true => bound,
+            false => format!(
+                "{bound}\n       faults and sights are held against sets of {SET} seeds and more"
+            ),
+        }
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self) -> Json {
+        let tally = &self.tally;
+        let (rate, speed) = self.speed();
+        let faults = tally.faults().map(|(kind, faults)| {
+            let members = [
+                ("planned", faults.planned),
+                ("fired", faults.fired),
+                ("felt", faults.felt),
+            ];
+            (
+                kind,
+                Json::object(members.map(|(name, number)| (name, number.into()))),
+            )
+        });
+        let sights = tally.sights().map(|(sight, times, seeds)| {
+            (
+                sight.name(),
+                Json::object([("seeds", Json::from(seeds)), ("times", times.into())]),
+            )
+        });
+        Json::object([
+            ("verdict", self.exit().name().into()),
+            ("seeds", tally.seeds.into()),
+            ("from", self.from.into()),
+            ("twice", self.twice.into()),
+            ("threads", self.threads.get().into()),
+            ("failed", tally.failed.into()),
+            ("operations", tally.operations.into()),
+            ("events", tally.events.into()),
+            (
+                "simulated_seconds",
+                (Duration::from_micros(tally.simulated).as_secs_f64()).into(),
+            ),
+            ("elapsed_seconds", self.elapsed.as_secs_f64().into()),
+            ("cpu_seconds", self.cpu.as_secs_f64().into()),
+            ("seeds_per_second", rate.into()),
+            ("operations_per_cpu_ms", speed.into()),
+            (
+                "failure_rate_below",
+                (tally.failed == 0).then(|| tally.bound()).into(),
+            ),
+            ("faults", Json::object(faults)),
+            ("sights", Json::object(sights)),
+            ("does_not_count", Json::list(tally.shortfalls())),
+            (
+                "failures",
+                Json::List(self.failures.iter().map(Failure::json).collect()),
+            ),
+            (
+                "failed_too",
+                Json::list(self.further.iter().map(|(_, seed)| *seed)),
+            ),
+        ])
+    }
+}
+
+fn named((invariant, seed): &(&str, u64)) -> String {
+    format!("seed {seed} ({invariant})")
+}

@@ -1,0 +1,247 @@
+//! A simulated caller: the shipped client above its `Env` seam, its connections, its clock.
+//!
+//! ```text
+//!   tasks --> Client --> Driver<CallerEnv> --> frames out --> the world
+//!                            ^--------------- frames, links, ticks
+//!
+//!   wire to each node   opening --connected--> up --broken--> down --dialled again--> up ...
+//! ```
+//!
+//! Frames sent while the first connection is being made wait for it; on a connection that is down nothing is
+//! sent. Every put that goes out is put down in the history with its dot.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use quoit_client::env::{Env, Link, Moment, Now};
+use quoit_client::{Client, ClientBuilder, Driver};
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::{Request, RequestFrame};
+use quoit_ring::{ClusterMap, Millis, NodeId};
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+
+use super::chance::happens;
+use super::session::Site;
+use super::sights::Sight;
+use crate::history::{ClientId, Micros};
+
+/// How often a crowded client has no room for a repair, in 1,000.
+const CROWDED: u32 = 500;
+
+/// The part of a request's id that names its operation; the rest tells replica, purpose and attempt.
+const OPERATION: u64 = 0xffff_ffff_0fff_ff00;
+
+/// A frame on its way out.
+#[derive(Debug)]
+pub struct Sent {
+    /// To whom.
+    pub to: NodeId,
+    /// The frame, without its length field.
+    pub frame: Bytes,
+    /// If it is a put: what all frames of its write, and no others of its client, have in common.
+    pub put: Option<u64>,
+}
+
+/// What the driver's side of the seam and the world share.
+#[derive(Debug)]
+struct Desk {
+    at: Cell<Moment>,
+    wall: Cell<Millis>,
+    crowded: Cell<bool>,
+    turned_away: Cell<u64>,
+    out: RefCell<Vec<Sent>>,
+}
+
+/// The simulated side of the client's seam.
+#[derive(Debug)]
+pub struct CallerEnv {
+    id: ClientId,
+    desk: Rc<Desk>,
+    site: Rc<Site>,
+    rng: SmallRng,
+}
+
+impl Env for CallerEnv {
+    fn now(&mut self) -> Now {
+        Now {
+            at: self.desk.at.get(),
+            wall: self.desk.wall.get(),
+            random: self.rng.random(),
+        }
+    }
+
+    fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool {
+        let site = &self.site;
+        let mut put = None;
+        match &frame.request {
+            Request::Put { key, dot, record } => {
+                let request = frame.id & OPERATION;
+                put = Some(request);
+                if site.sent(self.id, request, (key, record), *dot) {
+                    site.saw(Sight::Reminted);
+                }
+            }
+            Request::Repair { .. } => {
+                if self.desk.crowded.get() && happens(&mut self.rng, CROWDED) {
+                    self.desk.turned_away.set(self.desk.turned_away.get() + 1);
+                    return false;
+                }
+                site.saw(Sight::Repair);
+            }
+            Request::Get { digest: true, .. } => site.saw(Sight::Digest),
+            _ => {}
+        }
+        let mut bytes = BytesMut::with_capacity(256);
+        frame.encode(&mut bytes);
+        let frame = bytes.split_off(4).freeze();
+        self.desk.out.borrow_mut().push(Sent { to, frame, put });
+        true
+    }
+
+    fn members(&mut self, _map: &ClusterMap) {}
+}
+
+/// The way to one node.
+#[derive(Debug)]
+pub struct Wire {
+    /// Which connection is or was the last: what comes from an older one is dropped.
+    pub connection: u32,
+    /// How it is.
+    pub link: Link,
+    /// Frames that wait for the first connection.
+    pub waiting: Vec<Sent>,
+    /// How often in a row no connection could be made.
+    pub tries: u32,
+}
+
+/// One life of one client.
+pub struct Caller {
+    id: ClientId,
+    client: Client,
+    driver: Driver<CallerEnv>,
+    desk: Rc<Desk>,
+    /// The way to each node, by number.
+    pub wires: Vec<Wire>,
+    /// When the driver is to be called next, if that is planned.
+    pub ticks: Option<Moment>,
+    base: Millis,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Caller {
+    /// A client that has just started; `None` if its settings are refused.
+    #[must_use]
+    pub fn start(
+        id: ClientId,
+        builder: ClientBuilder,
+        ring: &Ring,
+        site: &Rc<Site>,
+        rng: SmallRng,
+        clock: (Millis, Micros, i64),
+    ) -> Option<Self> {
+        let (base, now, offset_ms) = clock;
+        let desk = Rc::new(Desk {
+            at: Cell::default(),
+            wall: Cell::default(),
+            crowded: Cell::default(),
+            turned_away: Cell::default(),
+            out: RefCell::default(),
+        });
+        set_clocks(&desk, base, now, offset_ms);
+        let env = CallerEnv {
+            id,
+            desk: Rc::clone(&desk),
+            site: Rc::clone(site),
+            rng,
+        };
+        let (client, driver) = builder.drive(ring.clone(), env).ok()?;
+        let wire = |_| Wire {
+            connection: 0,
+            link: Link::Opening,
+            waiting: Vec::new(),
+            tries: 0,
+        };
+        Some(Self {
+            id,
+            client,
+            driver,
+            desk,
+            wires: (0..ring.members().len()).map(wire).collect(),
+            ticks: None,
+            base,
+        })
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// The handle that its tasks use.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its driver, with its clocks set.
+    pub fn driver(&mut self, now: Micros, offset_ms: i64) -> &mut Driver<CallerEnv> {
+        set_clocks(&self.desk, self.base, now, offset_ms);
+        &mut self.driver
+    }
+
+    /// Whether callers have left something that the driver has not taken in.
+    #[must_use]
+    pub fn has_submissions(&self) -> bool {
+        self.driver.has_submissions()
+    }
+
+    /// Sets whether there is room to send repairs.
+    pub fn set_crowded(&self, crowded: bool) {
+        self.desk.crowded.set(crowded);
+    }
+
+    /// How many repairs were turned away.
+    #[must_use]
+    pub fn turned_away(&self) -> u64 {
+        self.desk.turned_away.get()
+    }
+
+    /// When the driver wants to be called, if that is not planned yet or earlier than planned.
+    pub fn new_tick(&mut self) -> Option<Moment> {
+        let next = self.driver.next_tick()?;
+        if self.ticks.is_some_and(|planned| planned <= next) {
+            return None;
+        }
+        self.ticks = Some(next);
+        Some(next)
+    }
+
+    /// Takes the frames that are to leave.
+    pub fn take_frames(&mut self, into: &mut Vec<Sent>) {
+        into.append(&mut self.desk.out.borrow_mut());
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.driver.is_idle() && !self.has_submissions()
+    }
+}
+
+fn set_clocks(desk: &Desk, base: Millis, now: Micros, offset_ms: i64) {
+    desk.at.set(Moment(now.0));
+    let right = base.0 + now.0 / 1_000;
+    desk.wall
+        .set(Millis(right.saturating_add_signed(offset_ms)));
+}

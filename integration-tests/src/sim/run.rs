@@ -1,0 +1,274 @@
+//! One run, from seed to verdict.
+//!
+//! ```text
+//!   storm     faults, tasks            until enough operations have succeeded and the last fault is over
+//!   mending   all healed               until the storm's tasks have ended and connections are back
+//!   calm      tasks that must succeed  until they have ended
+//!   end       each key read from all   then nothing is under way, and what lies on the disks is looked at
+//! ```
+
+use quoit_node::engine::layout::{NAMESPACE, record_key};
+use quoit_node::engine::{Keyspace, Snapshot as _};
+use quoit_ring::NodeId;
+
+use super::plan::{NODES, OPERATIONS, Plan};
+use super::report::Report;
+use super::session::{Ask, Name, Phase};
+use super::trace::{Lines, digest};
+use super::world::World;
+use crate::history::{Final, KeyId, Micros, NodeFinal, OpId};
+use crate::invariants::{self, Violation};
+
+mod audit;
+
+/// No run is under way for longer than this, in microseconds of virtual time.
+const LONGEST_STORM: u64 = 300_000_000;
+/// How long mending takes at least: connections are dialled again, clocks move on.
+const MENDING: u64 = 3_000_000;
+/// How long operations of the calm may take altogether.
+const LONGEST_CALM: u64 = 120_000_000;
+/// How long the repairs of a last read have before the next one, in microseconds.
+const SETTLING: u64 = 200_000;
+/// Operations of a storm beyond those that a run must have.
+const SPARE: u64 = 100;
+
+/// Which of the planned faults happen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Kept {
+    /// All.
+    #[default]
+    All,
+    /// Those with these numbers.
+    Only(Vec<usize>),
+    /// None.
+    None,
+}
+
+impl Kept {
+    fn keeps(&self, fault: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(kept) => kept.contains(&fault),
+            Self::None => false,
+        }
+    }
+}
+
+/// How to run a seed.
+#[derive(Default)]
+pub struct Options {
+    /// Which of the planned faults happen; default all.
+    pub faults: Kept,
+    /// Where the lines of the trace go; default nowhere.
+    pub lines: Option<Lines>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a seed.
+///
+/// ```no_run
+/// use quoit_integration_tests::sim::{Options, run};
+///
+/// let report = run(7, Options::default());
+/// assert_eq!(report.trace, run(7, Options::default()).trace, "a seed is one run");
+/// assert!(report.violations.is_empty());
+/// ```
+#[must_use]
+pub fn run(seed: u64, options: Options) -> Report {
+    let plan = Plan::of(seed);
+    let kept = options.faults;
+    let world = World::new(plan, |fault| kept.keeps(fault), options.lines);
+    let mut run = Run {
+        world,
+        violations: Vec::new(),
+    };
+    run.storm(&kept);
+    run.calm();
+    run.finish()
+}
+
+struct Run {
+    world: World,
+    violations: Vec<Violation>,
+}
+
+impl Run {
+    fn storm(&mut self, kept: &Kept) {
+        let plan = self.world.plan();
+        let faults = plan.faults.iter().enumerate();
+        let ends = faults.filter(|(number, _)| kept.keeps(*number));
+        let over = ends
+            .map(|(_, planned)| planned.at.after(planned.lasts))
+            .max();
+        let over = over.unwrap_or_default();
+        let enough = OPERATIONS + SPARE;
+        self.world.run_until(Micros(LONGEST_STORM), |world| {
+            world.site().succeeded() >= enough && world.site().now() > over
+        });
+        self.world.site().set_phase(Phase::Mending);
+        self.world.heal();
+        let mended = self.world.site().now().after(MENDING);
+        let limit = mended.after(LONGEST_CALM);
+        let ended = self.world.run_until(limit, |world| {
+            world.site().now() >= mended && world.tasks_alive() == 0 && world.is_quiet()
+        });
+        self.expect(
+            ended,
+            "operations of the storm were still under way two minutes after it",
+        );
+    }
+
+    fn calm(&mut self) {
+        self.world.site().set_phase(Phase::Calm);
+        self.world.serve();
+        self.wait_for_tasks("operations of the calm did not end within two minutes");
+        let names = self.names();
+        let copies = self.world.plan().cluster.first.map.replication;
+        self.world.spawn(|crew| {
+            crew.spawn(move |mut session| async move {
+                let all = Ask {
+                    count: Some(copies),
+                    ..Ask::QUORUM
+                };
+                for name in names {
+                    session.get(&name, all).await;
+                    // Repair goes on behind the answer, and a small queue must have room for it.
+                    session.sleep(SETTLING).await;
+                }
+            });
+        });
+        self.wait_for_tasks("the last reads did not end within two minutes");
+        let drained = self.world.site().now().after(MENDING);
+        self.world.run_until(drained, |_| false);
+        self.world.site().set_phase(Phase::Over);
+    }
+
+    fn wait_for_tasks(&mut self, otherwise: &str) {
+        let limit = self.world.site().now().after(LONGEST_CALM);
+        let ended = self
+            .world
+            .run_until(limit, |world| world.tasks_alive() == 0);
+        self.expect(ended, otherwise);
+    }
+
+    fn expect(&mut self, held: bool, otherwise: &str) {
+        if !held {
+            self.violations.push(Violation {
+                invariant: "everything-ends",
+                key: None,
+                ops: Vec::new(),
+                what: otherwise.to_owned(),
+            });
+        }
+    }
+
+    fn names(&self) -> Vec<Name> {
+        let recorder = self.world.site().recorder().borrow();
+        let keys = recorder.history().keys.iter();
+        keys.map(|key| Name {
+            bytes: key.name.clone(),
+            family: key.family,
+        })
+        .collect()
+    }
+
+    /// Looks at the disks and the history.
+    fn finish(mut self) -> Report {
+        let finals = self.finals();
+        let nodes = self.node_finals();
+        let site = std::rc::Rc::clone(self.world.site());
+        let history = {
+            let mut recorder = site.recorder().borrow_mut();
+            let mut finished = std::mem::take(&mut *recorder);
+            let history = finished.history_mut();
+            history.base = self.world.plan().settings.base;
+            history.finals = finals;
+            history.nodes = nodes;
+            finished.finish()
+        };
+        for invariant in invariants::ALL {
+            if let Err(violation) = (invariant.check)(&history) {
+                self.violations.push(violation);
+            }
+        }
+        let collisions: u64 = history.nodes.iter().map(|node| node.collisions).sum();
+        let mut sights = site.sights().borrow_mut();
+        sights.saw_times(super::sights::Sight::Collision, collisions);
+        let trace = self.world.trace();
+        Report {
+            seed: self.world.plan().seed.0,
+            trace: trace.hash() ^ end_of(&history.finals),
+            events: trace.events(),
+            operations: site.succeeded(),
+            clients: self.world.plan().clients,
+            nodes: NODES,
+            faults: self.world.faults(),
+            sights: sights.clone(),
+            violations: self.violations,
+            history,
+            simulated: site.now(),
+        }
+    }
+
+    fn finals(&self) -> Vec<Final> {
+        let recorder = self.world.site().recorder().borrow();
+        let history = recorder.history();
+        let stores: Vec<_> = self
+            .world
+            .machines()
+            .iter()
+            .map(|m| (m.id(), m.disk().contents()))
+            .collect();
+        let ring = &self.world.plan().cluster.ring;
+        let mut reads = vec![None; history.keys.len()];
+        for (id, op) in history.iter().filter(|(_, op)| !op.is_write()) {
+            reads[op.key.0 as usize] = Some(id);
+        }
+        let held = |owner: NodeId, name: &[u8]| {
+            let store = stores.iter().find(|(id, _)| *id == owner)?;
+            store
+                .1
+                .get(Keyspace::Records, &record_key(NAMESPACE, name))
+                .ok()?
+        };
+        let of_key = |(index, key): (u32, &crate::history::Key)| {
+            let list = ring.preference_list(ring.token_of(&key.name));
+            let read: Option<OpId> = reads[index as usize];
+            Some(Final {
+                key: KeyId(index),
+                replicas: list
+                    .owners()
+                    .map(|owner| (owner, held(owner, &key.name)))
+                    .collect(),
+                read: read?,
+            })
+        };
+        (0..).zip(&history.keys).filter_map(of_key).collect()
+    }
+
+    fn node_finals(&self) -> Vec<NodeFinal> {
+        let ring = &self.world.plan().cluster.ring;
+        let key = self.world.plan().cluster.first.merkle_key;
+        let of_node = |machine: &super::machine::Machine| NodeFinal {
+            node: machine.id(),
+            differences: audit::differences(machine, ring, key),
+            collisions: machine.collisions(),
+        };
+        self.world.machines().iter().map(of_node).collect()
+    }
+}
+
+/// A number for what lies on the disks in the end.
+fn end_of(finals: &[Final]) -> u64 {
+    let replicas = finals.iter().flat_map(|last| &last.replicas);
+    replicas.fold(0, |hash: u64, (_, bytes)| {
+        hash.rotate_left(5) ^ bytes.as_deref().map_or(1, digest)
+    })
+}

@@ -1,0 +1,177 @@
+//! Sights: paths that a set of runs must have gone, or its verdict is worth nothing.
+//!
+//! ```text
+//!   run 1   covered x 3, repair x 40, ...          \
+//!   run 2   clock ahead x 12, repair x 31, ...      +--> sum: each at least once, or the set does not count
+//!   ...                                            /
+//! ```
+//!
+//! Seen from outside, on the wire and in what callers are told: the shipped code knows nothing of being watched.
+//!
+//! Source: the `sometimes` assertions of Antithesis, and `TEST` macros of `FoundationDB`.
+
+/// Something worth having happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sight {
+    /// A read sent a repair.
+    Repair,
+    /// A read returned siblings.
+    Siblings,
+    /// A read found a key absent that had been written.
+    Tombstone,
+    /// A put was answered as covered.
+    Covered,
+    /// A put was answered as covered by a record that names its dot.
+    CoveredNamed,
+    /// A write was minted anew.
+    Reminted,
+    /// A node found one dot with two contents.
+    Collision,
+    /// A write ended as surely not stored.
+    NotStored,
+    /// A write ended as stored too thinly.
+    TooThin,
+    /// A write ended unknown.
+    Unknown,
+    /// A read failed for want of replicas.
+    Unavailable,
+    /// A read failed because its result could not be made stable.
+    Unstable,
+    /// A read asked for a digest.
+    Digest,
+    /// A node refused a stamp ahead of its clock.
+    ClockAhead,
+    /// A node refused a write for its age.
+    TooOld,
+    /// A node refused a request whose caller no longer waits.
+    Expired,
+    /// A node's queue was full.
+    Overloaded,
+    /// A node that was stopping refused.
+    Draining,
+    /// A node refused one more sibling.
+    TooManySiblings,
+    /// A node's storage refused or failed.
+    StorageFault,
+    /// A commit failed.
+    CommitFailed,
+    /// A crash came while a commit was under way.
+    CommitCut,
+    /// A node refused to start with its clock so far behind.
+    ClockBehind,
+    /// A node refused to start since its store was gone.
+    StoreGone,
+    /// A connection broke with requests under way.
+    ConnectionLost,
+    /// A caller's operation was cut short by the death of its client.
+    ClientDied,
+    /// A value was read expired.
+    ExpiredValue,
+}
+
+impl Sight {
+    /// Every sight.
+    pub const ALL: [Self; 27] = [
+        Self::Repair,
+        Self::Siblings,
+        Self::Tombstone,
+        Self::Covered,
+        Self::CoveredNamed,
+        Self::Reminted,
+        Self::Collision,
+        Self::NotStored,
+        Self::TooThin,
+        Self::Unknown,
+        Self::Unavailable,
+        Self::Unstable,
+        Self::Digest,
+        Self::ClockAhead,
+        Self::TooOld,
+        Self::Expired,
+        Self::Overloaded,
+        Self::Draining,
+        Self::TooManySiblings,
+        Self::StorageFault,
+        Self::CommitFailed,
+        Self::CommitCut,
+        Self::ClockBehind,
+        Self::StoreGone,
+        Self::ConnectionLost,
+        Self::ClientDied,
+        Self::ExpiredValue,
+    ];
+
+    /// Its name, for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Repair => "repair sent",
+            Self::Siblings => "siblings read",
+            Self::Tombstone => "deleted key read",
+            Self::Covered => "put covered",
+            Self::CoveredNamed => "put covered, dot named",
+            Self::Reminted => "write minted anew",
+            Self::Collision => "dot collision found",
+            Self::NotStored => "write surely not stored",
+            Self::TooThin => "write stored too thinly",
+            Self::Unknown => "write unknown",
+            Self::Unavailable => "read unavailable",
+            Self::Unstable => "read unstable",
+            Self::Digest => "digest asked for",
+            Self::ClockAhead => "stamp ahead refused",
+            Self::TooOld => "old write refused",
+            Self::Expired => "expired request refused",
+            Self::Overloaded => "queue full",
+            Self::Draining => "stopping node refused",
+            Self::TooManySiblings => "one sibling too many",
+            Self::StorageFault => "storage fault told",
+            Self::CommitFailed => "commit failed",
+            Self::CommitCut => "commit cut short",
+            Self::ClockBehind => "start refused, clock behind",
+            Self::StoreGone => "start refused, store gone",
+            Self::ConnectionLost => "connection lost in use",
+            Self::ClientDied => "client died in an operation",
+            Self::ExpiredValue => "expired value judged",
+        }
+    }
+}
+
+/// How often each was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sights {
+    counts: std::collections::BTreeMap<Sight, u64>,
+}
+
+impl Sights {
+    /// It was seen.
+    pub fn saw(&mut self, sight: Sight) {
+        self.saw_times(sight, 1);
+    }
+
+    /// It was seen so often.
+    pub fn saw_times(&mut self, sight: Sight, times: u64) {
+        if times > 0 {
+            *self.counts.entry(sight).or_default() += times;
+        }
+    }
+
+    /// How often it was seen.
+    #[must_use]
+    pub fn count(&self, sight: Sight) -> u64 {
+        self.counts.get(&sight).copied().unwrap_or_default()
+    }
+
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        for (&sight, &times) in &other.counts {
+            self.saw_times(sight, times);
+        }
+    }
+
+    /// Those never seen.
+    pub fn missing(&self) -> impl Iterator<Item = Sight> {
+        Sight::ALL
+            .into_iter()
+            .filter(|&sight| self.count(sight) == 0)
+    }
+}

@@ -1,0 +1,327 @@
+//! Faults: how they begin, what is different while they last, how they end.
+//!
+//! ```text
+//!   at once     kill, power loss, break, client crash      the end brings back who went
+//!   a while     cut, noise, clock, pause, disk ...         conditions are looked up where they matter
+//!   healing     all end, everybody is brought back
+//! ```
+
+use rand::rngs::SmallRng;
+
+use super::{Event, RETRY, World};
+use crate::history::{ClockOff, Micros, Side};
+use crate::sim::disk::BadSectors;
+use crate::sim::faults::{Fault, Links, Planned, has};
+use crate::sim::sights::Sight;
+
+impl World {
+    pub(super) fn begin_fault(&mut self, number: usize) {
+        let planned = self.plan.faults[number].clone();
+        let Planned { at, lasts, fault } = &planned;
+        self.trace.note(*at, [7 << 8, number as u64, 0], || {
+            format!("fault {number}: {planned}")
+        });
+        self.active.push(number);
+        self.schedule
+            .at(at.after(*lasts), Event::Ends { fault: number });
+        match fault {
+            Fault::Cut { .. } | Fault::Swizzle { .. } => {
+                self.network.begin(number, &planned);
+                self.silence(*lasts);
+            }
+            Fault::Noise { .. } | Fault::Clog { .. } | Fault::Slow { .. } => {
+                self.network.begin(number, &planned);
+            }
+            Fault::Break { links } => self.break_links(number, *links),
+            Fault::Kill { nodes } => self.crash_nodes(number, *nodes, false),
+            Fault::PowerLoss { nodes } => self.crash_nodes(number, *nodes, true),
+            Fault::Stop { node } => self.begin_stop(number, *node),
+            Fault::PauseNode { node } => {
+                self.felt[number] += u64::from(self.machines[*node].is_up());
+            }
+            Fault::PauseClient { client } => {
+                self.felt[number] += u64::from(self.caller_at(*client).is_some());
+            }
+            Fault::DiskFull { node, .. }
+            | Fault::DiskFails { node, .. }
+            | Fault::BadSectors { node, .. } => self.break_disk(*node, fault, number),
+            Fault::SlowDisk { .. } => {}
+            Fault::Unmounted { node } => self.unmount(number, *node),
+            Fault::NodeClock { node, ms } => {
+                self.clock_off(number, Side::Node, *ms);
+                let offset = self.node_offset(*node);
+                self.machines[*node].set_clock(offset);
+            }
+            Fault::ClientClock { ms, .. } => self.clock_off(number, Side::Client, *ms),
+            Fault::ClientCrash { client } => self.crash_client(number, *client),
+            Fault::Crowded { client } => {
+                if let Some(caller) = self.caller_at(*client) {
+                    caller.set_crowded(true);
+                }
+            }
+        }
+    }
+
+    pub(super) fn end_fault(&mut self, number: usize) {
+        let Some(place) = self.active.iter().position(|&other| other == number) else {
+            return; // healed before
+        };
+        self.active.remove(place);
+        let now = self.now();
+        self.trace.note(now, [8 << 8, number as u64, 0], || {
+            format!("fault {number} ends")
+        });
+        self.network.end(number);
+        match self.plan.faults[number].fault.clone() {
+            Fault::Kill { nodes } | Fault::PowerLoss { nodes } => {
+                for node in (0..self.machines.len()).filter(|&node| has(nodes, node)) {
+                    self.schedule.at(now, Event::StartNode { node });
+                }
+            }
+            Fault::Stop { node } => self
+                .schedule
+                .at(now.after(RETRY), Event::StartNode { node }),
+            fault @ (Fault::DiskFull { node, .. }
+            | Fault::DiskFails { node, .. }
+            | Fault::BadSectors { node, .. }) => self.mend_disk(node, &fault, number),
+            Fault::Unmounted { node } => {
+                let mut rng = self.crash_rng(number, node);
+                if self.machines[node].is_up() {
+                    self.lose_connections(node);
+                }
+                self.machines[node].remount(&mut rng);
+                self.schedule.at(now, Event::StartNode { node });
+            }
+            Fault::NodeClock { node, .. } => {
+                let offset = self.node_offset(node);
+                self.machines[node].set_clock(offset);
+            }
+            Fault::ClientCrash { client } => {
+                self.schedule.at(now, Event::StartClient { slot: client });
+            }
+            // What its tasks asked for meanwhile is only now taken in.
+            Fault::PauseClient { client } => self.drive(client, quoit_client::Driver::take_in),
+            Fault::Crowded { client } => {
+                if let Some(caller) = self.caller_at(client) {
+                    caller.set_crowded(false);
+                    self.felt[number] += caller.turned_away();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends all faults and brings everybody back.
+    pub fn heal(&mut self) {
+        for number in self.active.clone() {
+            self.end_fault(number);
+        }
+        let now = self.now();
+        for node in 0..self.machines.len() {
+            self.machines[node].disk().heal();
+            self.machines[node].set_clock(self.plan.node_clocks[node]);
+            // Operations of the calm must succeed, so a queue that was short to be overrun is no longer.
+            if self.machines[node].gave_up_sums() || self.machines[node].lengthen_queue() {
+                let life = self.machines[node].life();
+                self.stop_node(node, life);
+            }
+            self.schedule.at(now, Event::StartNode { node });
+        }
+        for slot in 0..self.plan.clients {
+            self.schedule.at(now, Event::StartClient { slot });
+        }
+    }
+
+    /// Until when a node stands still, if it does.
+    pub(super) fn paused_node(&self, node: usize) -> Option<Micros> {
+        self.until(|fault| matches!(fault, Fault::PauseNode { node: which } if *which == node))
+    }
+
+    /// Until when a client stands still, if it does.
+    pub(super) fn paused_client(&self, slot: usize) -> Option<Micros> {
+        self.until(|fault| matches!(fault, Fault::PauseClient { client } if *client == slot))
+    }
+
+    /// By how much longer a node's commits take.
+    pub(super) fn disk_delay(&mut self, node: usize) -> u64 {
+        let mut more = 0;
+        for &number in &self.active {
+            if let Fault::SlowDisk {
+                node: which,
+                micros,
+            } = self.plan.faults[number].fault
+                && which == node
+            {
+                more += micros;
+                self.felt[number] += 1;
+            }
+        }
+        more
+    }
+
+    /// How far a node's wall clock is off.
+    pub(super) fn node_offset(&self, node: usize) -> i64 {
+        let error = |fault: &Fault| match fault {
+            Fault::NodeClock { node: which, ms } if *which == node => Some(*ms),
+            _ => None,
+        };
+        self.last(error).unwrap_or(self.plan.node_clocks[node])
+    }
+
+    /// How far a client's wall clock is off; a twin's is right.
+    pub(super) fn client_offset(&self, slot: usize) -> i64 {
+        let error = |fault: &Fault| match fault {
+            Fault::ClientClock { client, ms } if *client == slot => Some(*ms),
+            _ => None,
+        };
+        let usual = self
+            .plan
+            .client_clocks
+            .get(slot)
+            .copied()
+            .unwrap_or_default();
+        self.last(error).unwrap_or(usual)
+    }
+
+    /// What the fault that began last says, of those that say anything.
+    fn last<T>(&self, says: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+        let faults = self.active.iter().rev();
+        let mut said = faults.filter_map(|&number| says(&self.plan.faults[number].fault));
+        said.next()
+    }
+
+    /// The last end of the active faults that `which` picks.
+    fn until(&self, which: impl Fn(&Fault) -> bool) -> Option<Micros> {
+        let planned = self.active.iter().map(|&number| &self.plan.faults[number]);
+        let picked = planned.filter(|planned| which(&planned.fault));
+        let ends = picked
+            .map(|planned| planned.at.after(planned.lasts))
+            .max()?;
+        (ends > self.now()).then_some(ends)
+    }
+
+    fn clock_off(&mut self, number: usize, side: Side, by_ms: i64) {
+        self.felt[number] += 1;
+        let Planned { at, lasts, .. } = self.plan.faults[number];
+        let off = ClockOff {
+            side,
+            from: at,
+            until: at.after(lasts),
+            by_ms,
+        };
+        self.site
+            .recorder()
+            .borrow_mut()
+            .history_mut()
+            .clocks_off
+            .push(off);
+    }
+
+    fn break_links(&mut self, number: usize, links: Links) {
+        for slot in 0..self.callers.len() {
+            for node in 0..self.machines.len() {
+                if links.contains(slot, node) && self.caller_at(slot).is_some() {
+                    self.break_in(slot, node, 0);
+                    self.felt[number] += 1;
+                }
+            }
+        }
+    }
+
+    fn crash_nodes(&mut self, number: usize, nodes: u64, power: bool) {
+        for node in (0..self.machines.len()).filter(|&node| has(nodes, node)) {
+            if !self.machines[node].is_up() {
+                continue;
+            }
+            self.felt[number] += 1;
+            let mut rng = self.crash_rng(number, node);
+            let machine = &mut self.machines[node];
+            if machine.is_committing() {
+                self.site.saw(Sight::CommitCut);
+            }
+            if power {
+                machine.lose_power(&mut rng);
+            } else {
+                machine.kill(&mut rng);
+            }
+            self.lose_connections(node);
+        }
+    }
+
+    fn crash_rng(&self, number: usize, node: usize) -> SmallRng {
+        self.plan
+            .seed
+            .stream("crash", (number as u64) << 8 | node as u64)
+    }
+
+    /// The machine starts again at once, and finds another disk.
+    fn unmount(&mut self, number: usize, node: usize) {
+        self.felt[number] += 1;
+        let mut rng = self.crash_rng(number, node);
+        if self.machines[node].is_up() {
+            self.lose_connections(node);
+        }
+        self.machines[node].unmount(&mut rng);
+        let at = self.now().after(RETRY / 10);
+        self.schedule.at(at, Event::StartNode { node });
+    }
+
+    fn begin_stop(&mut self, number: usize, node: usize) {
+        let life = self.machines[node].life();
+        if self.machines[node].is_up() {
+            self.felt[number] += 1;
+            self.machines[node].drain();
+            let at = self.now().after(30_000);
+            self.schedule.at(at, Event::StopNode { node, life });
+        }
+    }
+
+    fn crash_client(&mut self, number: usize, slot: usize) {
+        let Some(caller) = self.callers.get_mut(slot).and_then(Option::take) else {
+            return;
+        };
+        self.felt[number] += 1;
+        if !caller.is_idle() {
+            self.site.saw(Sight::ClientDied);
+        }
+        self.tasks.cancel(caller.id());
+    }
+
+    fn break_disk(&mut self, node: usize, fault: &Fault, number: usize) {
+        let disk = self.machines[node].disk();
+        match fault {
+            Fault::DiskFull { brim: false, .. } => disk.set_full(true),
+            Fault::DiskFull { brim: true, .. } => disk.set_brim(true),
+            Fault::DiskFails { kept, .. } => disk.fail_next_commit(*kept),
+            Fault::BadSectors { permille, .. } => disk.set_unreadable(Some(BadSectors {
+                seed: self.plan.seed.0 ^ number as u64,
+                permille: *permille,
+            })),
+            _ => {}
+        }
+        self.disk_fired[number] = hits(&self.machines[node], fault);
+    }
+
+    fn mend_disk(&mut self, node: usize, fault: &Fault, number: usize) {
+        let before = self.disk_fired[number];
+        self.felt[number] += hits(&self.machines[node], fault) - before;
+        let disk = self.machines[node].disk();
+        match fault {
+            Fault::DiskFull { brim: false, .. } => disk.set_full(false),
+            Fault::DiskFull { brim: true, .. } => disk.set_brim(false),
+            Fault::BadSectors { .. } => disk.set_unreadable(None),
+            _ => {} // a commit that has not failed yet will
+        }
+    }
+}
+
+/// How often a disk has hit its node with this kind of fault.
+fn hits(machine: &crate::sim::machine::Machine, fault: &Fault) -> u64 {
+    let fired = machine.disk().fired();
+    match fault {
+        Fault::DiskFull { brim: false, .. } => fired.no_room,
+        Fault::DiskFull { brim: true, .. } => fired.no_space,
+        Fault::DiskFails { .. } => fired.commits_lost + fired.commits_kept,
+        _ => fired.unreadable,
+    }
+}

@@ -1,0 +1,306 @@
+//! Connections and frames between callers and machines.
+//!
+//! ```text
+//!   dial --> reachable?  --> connected: frames flow  --> broken: noticed after a while --> dial again, later
+//!                 `- no: down, dial again, later
+//! ```
+//!
+//! As the real client's links behave: the first connection is waited for, a broken one is not; a node that
+//! died or cannot be reached is noticed within about a second of silence, or at once when it is back and
+//! answers that it knows nothing of the connection.
+
+use bytes::Bytes;
+use quoit_client::env::Link;
+use quoit_ring::wire::{RequestFrame, ResponseFrame};
+use rand::Rng as _;
+
+use super::{Event, World};
+use crate::history::ClientId;
+use crate::sim::caller::Sent;
+use crate::sim::faults::Way;
+use crate::sim::machine::Peer;
+use crate::sim::sights::Sight;
+
+/// How long silence is borne before a connection is given up, in microseconds.
+const SILENCE: std::ops::Range<u64> = 900_000..1_400_000;
+/// How long a dial is tried.
+const DIAL: u64 = 500_000;
+/// The longest pause between two dials.
+const LONGEST_PAUSE: u64 = 800_000;
+
+pub(super) const TO_NODE: u64 = 10 << 8;
+pub(super) const TO_CLIENT: u64 = 11 << 8;
+
+impl World {
+    pub(super) fn send_to_node(&mut self, client: ClientId, sent: Sent) {
+        let mut machines = self.machines.iter();
+        let Some(node) = machines.position(|machine| machine.id() == sent.to) else {
+            return;
+        };
+        let slot = usize::from(client.slot);
+        let Some(Some(caller)) = self.callers.get_mut(slot) else {
+            return;
+        };
+        let wire = &mut caller.wires[node];
+        match wire.link {
+            Link::Opening => wire.waiting.push(sent),
+            Link::Down => {}
+            Link::Up => {
+                let peer = peer_of(client, wire.connection);
+                self.dispatch_request(peer, node, &sent);
+            }
+        }
+    }
+
+    /// Sends a request. A put that comes twice may be refused once and joined once: its caller is told of the
+    /// first, so the history is told that a refusal proves nothing. (QUIC itself never delivers a frame twice.)
+    fn dispatch_request(&mut self, peer: Peer, node: usize, sent: &Sent) {
+        let copies = self.dispatch(peer, node, Way::ToNode, &sent.frame);
+        if copies > 1
+            && let Some(request) = sent.put
+        {
+            let mut recorder = self.site.recorder().borrow_mut();
+            recorder.came_twice(client_of(peer), request);
+        }
+    }
+
+    /// Sends a frame on a connection that is up; how many copies will arrive.
+    fn dispatch(&mut self, peer: Peer, node: usize, way: Way, frame: &Bytes) -> usize {
+        let now = self.now();
+        let link = (usize::from(peer.slot), node);
+        let arrivals = self.network.send(link, way, now);
+        for arrives in arrivals.into_iter().flatten() {
+            let frame = frame.clone();
+            let event = match way {
+                Way::ToNode => Event::ToNode { peer, node, frame },
+                Way::ToClient => Event::ToClient { peer, node, frame },
+            };
+            self.schedule.at(arrives, event);
+        }
+        arrivals.iter().flatten().count()
+    }
+
+    pub(super) fn arrive_at_node(&mut self, peer: Peer, node: usize, frame: Bytes) {
+        if let Some(resumes) = self.paused_node(node) {
+            return self
+                .schedule
+                .at(resumes, Event::ToNode { peer, node, frame });
+        }
+        self.note_frame(TO_NODE, (peer, node), &frame);
+        let now = self.now();
+        let received = self.machines[node].receive(peer, frame, now);
+        debug_assert!(received.is_ok(), "a client's frame is a request");
+        self.deliver_answers(node);
+        self.begin_commit(node);
+    }
+
+    pub(super) fn deliver_answers(&mut self, node: usize) {
+        let mut answers = std::mem::take(&mut self.answers);
+        self.machines[node].take_answers(&mut answers);
+        for answer in answers.drain(..) {
+            if let Some(sight) = answer.sight {
+                self.site.saw(sight);
+            }
+            self.dispatch(answer.peer, node, Way::ToClient, &answer.frame);
+        }
+        self.answers = answers;
+    }
+
+    pub(super) fn arrive_at_client(&mut self, peer: Peer, node: usize, frame: Bytes) {
+        let slot = usize::from(peer.slot);
+        if let Some(resumes) = self.paused_client(slot) {
+            return self
+                .schedule
+                .at(resumes, Event::ToClient { peer, node, frame });
+        }
+        let Some(caller) = self.caller_at(slot) else {
+            return;
+        };
+        let wire = &caller.wires[node];
+        let current = caller.id().life == peer.life && wire.connection == peer.connection;
+        if !current || wire.link != Link::Up {
+            return;
+        }
+        self.note_frame(TO_CLIENT, (peer, node), &frame);
+        let from = self.machines[node].id();
+        self.drive(slot, |driver| {
+            let received = driver.received(from, frame);
+            debug_assert!(received.is_ok(), "a node's frame is a response");
+        });
+    }
+
+    /// Tries to make a connection.
+    pub(super) fn dial(&mut self, client: ClientId, node: usize) {
+        let slot = usize::from(client.slot);
+        let now = self.now();
+        if !self.lives_on(client) {
+            return;
+        }
+        let reachable = self.machines[node].is_up() && !self.network.is_cut((slot, node), now);
+        if reachable && self.paused_node(node).is_none() {
+            let life = self.machines[node].life();
+            let Some(Some(caller)) = self.callers.get_mut(slot) else {
+                return;
+            };
+            caller.wires[node].connection += 1;
+            let peer = peer_of(client, caller.wires[node].connection);
+            let takes = self.rng.random_range(1..4) * 2 * self.plan.travel;
+            self.schedule
+                .at(now.after(takes), Event::Connected { peer, node, life });
+        } else {
+            self.dial_failed(client, node);
+        }
+    }
+
+    /// Nobody answered: the first time this is told to the driver, and it is tried again later.
+    fn dial_failed(&mut self, client: ClientId, node: usize) {
+        let slot = usize::from(client.slot);
+        let Some(Some(caller)) = self.callers.get_mut(slot) else {
+            return;
+        };
+        let wire = &mut caller.wires[node];
+        let opening = wire.link == Link::Opening;
+        wire.tries += 1;
+        let longest = (50_000 << wire.tries.min(4)).min(LONGEST_PAUSE);
+        if opening {
+            wire.link = Link::Down;
+            wire.waiting.clear();
+        }
+        let pause = DIAL + self.rng.random_range(0..longest);
+        let at = self.now().after(pause);
+        self.schedule.at(at, Event::Dial { client, node });
+        if opening {
+            let id = self.machines[node].id();
+            self.drive(slot, |driver| driver.link(id, Link::Down));
+        }
+    }
+
+    pub(super) fn connected(&mut self, peer: Peer, node: usize, life: u32) {
+        let client = client_of(peer);
+        if !self.lives_on(client) {
+            return;
+        }
+        let slot = usize::from(peer.slot);
+        if !self.machines[node].is_up() || self.machines[node].life() != life {
+            return self.dial_failed(client, node);
+        }
+        self.machines[node].connect(peer);
+        let id = self.machines[node].id();
+        let mut waiting = Vec::new();
+        if let Some(Some(caller)) = self.callers.get_mut(slot) {
+            let wire = &mut caller.wires[node];
+            wire.link = Link::Up;
+            wire.tries = 0;
+            waiting = std::mem::take(&mut wire.waiting);
+        }
+        self.trace
+            .note(self.site.now(), [5 << 8, slot as u64, node as u64], || {
+                format!("{client} connected to n{}", node + 1)
+            });
+        for sent in &waiting {
+            self.dispatch_request(peer, node, sent);
+        }
+        self.drive(slot, |driver| driver.link(id, Link::Up));
+    }
+
+    /// A connection is found broken: nothing more comes from it, and what was under way is lost.
+    pub(super) fn broken(&mut self, peer: Peer, node: usize) {
+        let (client, slot) = (client_of(peer), usize::from(peer.slot));
+        if let Some(resumes) = self.paused_client(slot) {
+            return self.schedule.at(resumes, Event::Broken { peer, node });
+        }
+        if !self.lives_on(client) {
+            return;
+        }
+        let Some(Some(caller)) = self.callers.get_mut(slot) else {
+            return;
+        };
+        let wire = &mut caller.wires[node];
+        if wire.connection != peer.connection || wire.link != Link::Up {
+            return;
+        }
+        wire.link = Link::Down;
+        if !caller.is_idle() {
+            self.site.saw(Sight::ConnectionLost);
+        }
+        self.machines[node].disconnect(peer);
+        self.trace
+            .note(self.site.now(), [6 << 8, slot as u64, node as u64], || {
+                format!("{client} lost n{}", node + 1)
+            });
+        let id = self.machines[node].id();
+        self.drive(slot, |driver| driver.link(id, Link::Down));
+        let at = self.now().after(self.rng.random_range(1_000..100_000));
+        self.schedule.at(at, Event::Dial { client, node });
+    }
+
+    /// The process of a node is gone: each client notices in its own time.
+    pub(super) fn lose_connections(&mut self, node: usize) {
+        for slot in 0..self.callers.len() {
+            let soon = self.rng.random_range(1_000..SILENCE.end);
+            self.break_in(slot, node, soon);
+        }
+    }
+
+    /// Plans that a client finds its connection to a node broken in so many microseconds.
+    pub(super) fn break_in(&mut self, slot: usize, node: usize, micros: u64) {
+        let Some(caller) = self.caller_at(slot) else {
+            return;
+        };
+        let wire = &caller.wires[node];
+        if wire.link == Link::Up {
+            let peer = peer_of(caller.id(), wire.connection);
+            let at = self.now().after(micros);
+            self.schedule.at(at, Event::Broken { peer, node });
+        }
+    }
+
+    /// Gives up connections that a cut of this length has silenced.
+    pub(super) fn silence(&mut self, lasts: u64) {
+        let now = self.now();
+        for slot in 0..self.callers.len() {
+            for node in 0..self.machines.len() {
+                let patience = self.rng.random_range(SILENCE);
+                if patience < lasts && self.network.is_cut((slot, node), now) {
+                    self.break_in(slot, node, patience);
+                }
+            }
+        }
+    }
+
+    pub(super) fn lives_on(&self, client: ClientId) -> bool {
+        let caller = self.caller_at(usize::from(client.slot));
+        caller.is_some_and(|caller| caller.id() == client)
+    }
+}
+
+const fn peer_of(client: ClientId, connection: u32) -> Peer {
+    Peer {
+        slot: client.slot,
+        life: client.life,
+        connection,
+    }
+}
+
+const fn client_of(peer: Peer) -> ClientId {
+    ClientId {
+        slot: peer.slot,
+        life: peer.life,
+    }
+}
+
+/// A frame in words.
+pub(super) fn describe(kind: u64, peer: Peer, node: usize, frame: &Bytes) -> String {
+    let (client, node) = (client_of(peer), node + 1);
+    if kind == TO_NODE {
+        match RequestFrame::decode(frame.clone()) {
+            Ok(frame) => format!("{client} -> n{node}  {:x} {:?}", frame.id, frame.request),
+            Err(error) => format!("{client} -> n{node}  junk: {error}"),
+        }
+    } else {
+        match ResponseFrame::decode(frame.clone()) {
+            Ok(frame) => format!("{client} <- n{node}  {:x} {:?}", frame.id, frame.response),
+            Err(error) => format!("{client} <- n{node}  junk: {error}"),
+        }
+    }
+}

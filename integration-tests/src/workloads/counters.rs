@@ -1,0 +1,103 @@
+//! Counters: read, merge, add one to the own slot, put with the context; the cart of the paper with numbers.
+//!
+//! ```text
+//!   get --> a: 3  |  a: 2, b: 1      siblings
+//!   merge > a: 3, b: 1
+//!   add   > a: 3, b: 2 --put on that read--> replaces both
+//! ```
+//!
+//! Provokes: an increment lost or counted twice. A sibling dropped by a merge of records, a retry under a
+//! new dot, a put that covers more than its reader merged: all show as a count that is too low or that
+//! falls.
+//!
+//! Reads are by quorums, since a writer that misses its own last step makes it again, and counts less than it
+//! was told. After an unknown outcome it reads again before it goes on, as it does after every other.
+//!
+//! Source: Shapiro et al., *Convergent and Commutative Replicated Data Types* (2011); `DeCandia` et al.,
+//! *Dynamo* (2007), section 4.4.
+
+use quoit_client::Entry;
+use rand::Rng as _;
+
+use super::habits::Habits;
+use super::{SERVED, Workload, calm_key, in_calm};
+use crate::history::{Family, MergeTallies, Tally};
+use crate::sim::chance::happens;
+use crate::sim::session::{Ask, Crew, Name, Session};
+
+/// See the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// How many.
+    pub(super) keys: u64,
+    /// Tasks of one client.
+    pub(super) tasks: u16,
+    /// How the run asks.
+    pub(super) habits: Habits,
+}
+
+impl Workload for Counters {
+    fn name(&self) -> &'static str {
+        "counters"
+    }
+
+    fn start(&self, crew: &mut Crew) {
+        let this = *self;
+        for _ in 0..self.tasks {
+            crew.spawn(move |session| this.storm(session));
+        }
+    }
+
+    fn serve(&self, crew: &mut Crew) {
+        let this = *self;
+        crew.spawn(move |session| this.calm(session));
+    }
+}
+
+impl Counters {
+    async fn storm(self, mut session: Session) {
+        while session.pause().await {
+            let key = session.rng().random_range(0..self.keys);
+            let name = Name::of(Family::Counter, key);
+            let ask = self.habits.quorum(session.rng());
+            if happens(session.rng(), 150) {
+                session.get_merged(&name, ask, MergeTallies).await;
+            } else {
+                self.increment(&mut session, &name, ask).await;
+            }
+        }
+    }
+
+    async fn calm(self, mut session: Session) {
+        for round in 0..SERVED / 2 {
+            if !in_calm(&mut session).await {
+                return;
+            }
+            let name = Name::of(Family::Counter, calm_key(&session, round, self.keys));
+            self.increment(&mut session, &name, self.habits.of_all())
+                .await;
+        }
+    }
+
+    /// Adds one on top of a read asked for with `read`, if that succeeds.
+    async fn increment(&self, session: &mut Session, name: &Name, read: Ask) {
+        let Some((entry, known)) = session.get_merged(name, read, MergeTallies).await else {
+            return;
+        };
+        let Some(mut tally) = tally_of(&entry) else {
+            return; // bytes that nobody put, which the invariants say of the read
+        };
+        tally.increment(session.writer());
+        let value = tally.to_value(session.fresh_number());
+        let ask = self.habits.quorum(session.rng());
+        session.put(name, value, Some(&known), ask).await.ok(); // the next read tells
+    }
+}
+
+/// What a merged read has counted; `None` if it is no tally.
+fn tally_of(entry: &Entry) -> Option<Tally> {
+    if entry.is_absent() {
+        return Some(Tally::default());
+    }
+    Tally::parse(entry.value()?)
+}

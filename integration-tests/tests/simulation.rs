@@ -1,0 +1,190 @@
+//! A fixed set of simulated runs: clean, whole, and each seed one run.
+//!
+//! ```text
+//!   seeds 1..=200          no violation; every fault fired, every sight was seen
+//!   20 of them, twice      the same trace
+//!   once failed            every seed that ever found a bug, for good
+//! ```
+//!
+//! `QUOIT_SEEDS` sets how many seeds, default 200. A failure prints the command that runs its seed again;
+//! `cargo sim --seeds 10000` is the long form of the same, and shrinks what it finds.
+//!
+//! Left out: that the checkers would notice. `cargo sim-mutants` shows that, and `MUTANTS.md` what it found.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise, and tells how far it came"
+)]
+
+use std::env;
+use std::ops::{ControlFlow, Range};
+use std::process::Command;
+
+use quoit_ring::mutant::Mutant;
+
+use quoit_integration_tests::sim::campaign::mutants::named;
+use quoit_integration_tests::sim::campaign::{Judged, Tally, all_cores, in_order};
+use quoit_integration_tests::sim::{Kept, Options, run};
+
+/// How many seeds are run, unless `QUOIT_SEEDS` says otherwise.
+const SEEDS: u64 = 200;
+/// Of these every tenth, twice.
+const TWICE: u64 = 20;
+
+/// Seeds that found a bug, with what it was.
+const REGRESSIONS: &[(u64, &str)] = &[];
+
+#[test]
+fn a_fixed_set_of_seeds_is_clean_and_whole() {
+    let mut tally = Tally::default();
+    all_clean(
+        1..seeds() + 1,
+        |seed| Judged::of(seed, Kept::All),
+        |run| tally.add(run),
+    );
+    eprintln!(
+        "{} seeds, {} operations, {} faults fired, {} events",
+        tally.seeds,
+        tally.operations,
+        tally.fired(),
+        tally.events
+    );
+    let why = tally.shortfalls();
+    assert!(
+        why.is_empty(),
+        "the set does not count:\n{}",
+        why.join("\n")
+    );
+}
+
+#[test]
+fn a_seed_names_one_run() {
+    let some = |index| 1 + index * (SEEDS / TWICE);
+    all_clean(0..TWICE, |index| Judged::twice(some(index)), |_same| {});
+    let traces = [1, 2].map(|seed| run(seed, Options::default()).trace);
+    assert_ne!(traces[0], traces[1], "another seed is another run");
+}
+
+#[test]
+fn fewer_faults_are_the_same_run_until_the_first_of_them() {
+    let (all, none) = (Judged::of(3, Kept::All), Judged::of(3, Kept::None));
+    assert_eq!(all.clients, none.clients);
+    let plans = [&all, &none].map(|run| {
+        run.faults
+            .iter()
+            .map(|(planned, _)| planned.clone())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(plans[0], plans[1], "the plan is made beforehand");
+    assert!(all.fired() > 0, "with faults");
+    assert_eq!(none.fired(), 0, "without");
+    assert_ne!(all.trace, none.trace);
+}
+
+#[test]
+fn what_once_failed_is_clean() {
+    for &(seed, found) in REGRESSIONS {
+        let run = Judged::of(seed, Kept::All);
+        assert!(
+            run.found.is_empty(),
+            "{}\nit had found: {found}",
+            told(&run)
+        );
+    }
+}
+
+#[test]
+fn the_page_of_mutants_names_each_with_its_invariant() {
+    let page = include_str!("../MUTANTS.md");
+    let rows: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    assert_eq!(
+        rows.len(),
+        Mutant::ALL.len(),
+        "`cargo sim-mutants --write` writes it anew"
+    );
+    for &mutant in Mutant::ALL {
+        let (name, does) = (mutant.name(), mutant.description());
+        let row = format!("| `{name}` | {does} | {} |", named(mutant));
+        assert!(
+            rows.iter().any(|found| found.starts_with(&row)),
+            "no row {row}"
+        );
+    }
+}
+
+#[test]
+fn the_command_line_tells_its_verdict_by_its_exit_code() {
+    let sim = |args: &[&str]| {
+        let done = Command::new(env!("CARGO_BIN_EXE_quoit-sim"))
+            .args(args)
+            .output();
+        let done = done.expect("cargo builds it together with this test");
+        let text = String::from_utf8(done.stdout).expect("text");
+        (done.status.code(), text)
+    };
+    let (code, text) = sim(&["--seeds", "3", "--twice"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("clean: no violation in 3 seeds"), "{text}");
+    let (code, text) = sim(&["--seeds", "2", "--output", "json"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.starts_with(r#"{"verdict":"clean","seeds":2,"#),
+        "{text}"
+    );
+    let (code, text) = sim(&["--seed", "1", "--faults", "none", "--trace"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.lines().count() > 1_000, "every event has a line");
+    for nonsense in [
+        &["--trace"][..],
+        &["--seed", "1", "--faults", "99"],
+        &["--seeds", "0"],
+    ] {
+        assert_eq!(sim(nonsense).0, Some(2), "{nonsense:?}");
+    }
+    if !cfg!(quoit_mutants) {
+        assert_eq!(sim(&["mutants"]).0, Some(2), "this build holds none");
+    }
+}
+
+fn seeds() -> u64 {
+    match env::var("QUOIT_SEEDS") {
+        Ok(count) => count.parse().expect("QUOIT_SEEDS is a number"),
+        Err(_unset) => SEEDS,
+    }
+}
+
+/// Judges so many runs on all cores and stops at the first that violates anything.
+fn all_clean(
+    runs: Range<u64>,
+    judge: impl Fn(u64) -> Judged + Sync,
+    mut each: impl FnMut(&Judged),
+) {
+    let mut failed = None;
+    in_order(runs, all_cores(), judge, |_number, run| {
+        each(&run);
+        if run.found.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        failed = Some(run);
+        ControlFlow::Break(())
+    });
+    if let Some(run) = failed {
+        panic!("{}", told(&run));
+    }
+}
+
+/// What is wrong with a run, and how to see it again.
+fn told(run: &Judged) -> String {
+    let mut text = String::new();
+    for found in &run.found {
+        text += &format!("{}: {}\n{}", found.invariant, found.what, found.timeline);
+    }
+    format!(
+        "seed {}\n{text}\nreplay: cargo sim --seed {} --trace",
+        run.seed, run.seed
+    )
+}
