@@ -126,6 +126,17 @@ impl Known {
         check_clock(self.mark, limits, wall)?;
         Ok(self)
     }
+
+    /// How long to wait before serving, so that this run tells no earlier time than the last one did.
+    ///
+    /// Others may have led the clock up to the drift ahead of the wall, in memory only, and a value that was read
+    /// as expired by that clock must not be read again. The stored mark lies above all that was told; what is
+    /// above the wall by more than the drift was never told.
+    #[must_use]
+    pub fn wait(&self, limits: &Limits, wall: Millis) -> Duration {
+        let ahead_ms = self.mark.millis().0.saturating_sub(wall.0);
+        Duration::from_millis(ahead_ms.min(limits.max_clock_drift_ms))
+    }
 }
 
 /// Refuses a wall clock so far behind the mark that no write made now could be young enough.
@@ -159,4 +170,25 @@ fn parse_mark(mark: &Bytes) -> Result<Time, DecodeError> {
         .try_into()
         .map_err(|_length| DecodeError::Malformed("a clock has 8 bytes"))?;
     Ok(Time(u64::from_be_bytes(mark)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{LIMITS, ring};
+
+    #[test]
+    fn a_node_waits_until_its_clock_cannot_fall_behind_what_it_has_told() {
+        let known = |mark_ms| Known {
+            ring: ring(1),
+            merkle_key: MerkleKey([7; 16]),
+            mark: Time::at(Millis(mark_ms)),
+        };
+        let wait_ms = |mark_ms| known(mark_ms).wait(&LIMITS, Millis(10_000)).as_millis();
+        assert_eq!(wait_ms(0), 0, "it has never run");
+        assert_eq!(wait_ms(9_999), 0, "its last run is long over");
+        assert_eq!(wait_ms(10_200), 200);
+        let drift = u128::from(LIMITS.max_clock_drift_ms);
+        assert_eq!(wait_ms(12_900), drift, "no more than others may have led it");
+    }
 }

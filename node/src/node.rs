@@ -68,7 +68,8 @@ impl fmt::Debug for Node {
 
 impl Node {
     /// Starts a node; returns once it serves. Blocks meanwhile, after a crash for as long as the engine
-    /// takes to read back its journals.
+    /// takes to read back its journals, and within seconds of its last run for up to the drift that clocks are
+    /// allowed: what readers were told to be over must stay so.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running. The data directory may have become the node's.
@@ -79,11 +80,13 @@ impl Node {
         let engine = Arc::new(open(&data, config)?);
         let (limits, clocks) = (Limits::from(config), Clocks::start());
         let known = Known::load(&*engine, first.as_ref(), &home(&data))?;
+        let known = known.check(tls.node(), &limits, clocks.now().wall)?;
+        std::thread::sleep(known.wait(&limits, clocks.now().wall));
         let Known {
             ring,
             merkle_key,
             mark,
-        } = known.check(tls.node(), &limits, clocks.now().wall)?;
+        } = known;
         let settings = (limits, config.durability.into());
         let shared = Arc::new(Shared::new(tls.node(), ring, merkle_key, mark, settings));
         let rebuild = Rebuild::new(&*engine);

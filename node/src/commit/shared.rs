@@ -112,13 +112,14 @@ impl Shared {
     #[must_use]
     pub fn told(&self, now: Now) -> Time {
         let reading = self.clock.now(now.wall);
-        let last = Time(self.last_told.load(Ordering::Relaxed));
+        // Several threads tell it, and the slower must not undo what the quicker has told.
+        let last = Time(self.last_told.fetch_max(reading.0, Ordering::Relaxed));
         let back_ms = last.millis().0.saturating_sub(reading.millis().0);
-        if reading < last && back_ms <= self.limits.max_clock_drift_ms {
-            return last;
+        if back_ms > self.limits.max_clock_drift_ms {
+            self.last_told.store(reading.0, Ordering::Relaxed);
+            return reading;
         }
-        self.last_told.store(reading.0, Ordering::Relaxed);
-        reading
+        reading.max(last)
     }
 
     /// The clock that ages are held to: never goes back, restarts included.
