@@ -1,4 +1,11 @@
-//! What came of a run.
+//! What came of a run: numbers, what was felt and seen, and what must not be.
+//!
+//! ```text
+//!     1204556 -    1207310  c0.0  #17    registers/1    quorum put v9 (having seen #12) = written, 2 acks  sent as ...
+//!     asked        returned who   number key            what, and knowing what            what came of it   each dot
+//! ```
+//!
+//! A violation names the operations that show it; [`Report::timeline`] tells them in lines like the one above.
 
 use std::fmt::Write as _;
 
@@ -156,5 +163,49 @@ fn short(value: &[u8]) -> String {
         _ => String::from_utf8_lossy(&value[..value.len().min(24)])
             .escape_debug()
             .to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Kept, Options, run};
+
+    #[test]
+    fn a_timeline_has_a_line_for_each_operation_in_the_order_they_were_asked() {
+        let faults = Kept::None;
+        let report = run(
+            1,
+            Options {
+                faults,
+                ..Options::default()
+            },
+        );
+        let beyond = OpId(u32::MAX);
+        let violation = Violation {
+            invariant: "none",
+            key: None,
+            ops: [9, 3, 9, 5].map(OpId).into_iter().chain([beyond]).collect(),
+            what: String::new(),
+        };
+        let told = report.timeline(&violation);
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), 3, "{told}");
+        for (line, number) in lines.iter().zip([3, 5, 9]) {
+            let op = &report.history.ops[number];
+            let key = String::from_utf8_lossy(&report.history.key(op.key).name);
+            assert!(line.contains(&format!("#{number} ")), "{line}");
+            assert!(line.contains(&*key), "{line}");
+            assert!(line.contains(&call_of(&op.call)), "{line}");
+            assert!(line.contains(&outcome_of(op)), "{line}");
+            assert!(line.contains("  sent as ") == op.is_write(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_told_by_its_number_or_its_first_bytes() {
+        assert_eq!(short(&7_u64.to_be_bytes()), "v7");
+        assert_eq!(short(b"\x01"), "\\u{1}");
+        assert_eq!(short(&[b'x'; 100]), "x".repeat(24));
     }
 }

@@ -21,7 +21,7 @@ use crate::invariants::{self, Violation};
 
 mod audit;
 
-/// No run is under way for longer than this, in microseconds of virtual time.
+/// No storm lasts longer than this, in microseconds of virtual time.
 const LONGEST_STORM: u64 = 300_000_000;
 /// How long mending takes at least: connections are dialled again, clocks move on.
 const MENDING: u64 = 3_000_000;
@@ -73,7 +73,7 @@ impl std::fmt::Debug for Options {
 
 /// Runs a seed.
 ///
-/// ```no_run
+/// ```
 /// use quoit_integration_tests::sim::{Options, run};
 ///
 /// let report = run(7, Options::default());

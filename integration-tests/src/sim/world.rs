@@ -9,103 +9,43 @@
 //! Everything happens on one thread in one order. What would differ from run to run is not in here: no hash
 //! maps, no threads, no clocks, and randomness from named streams of the seed.
 
+mod commits;
+mod conditions;
+mod event;
 mod inflict;
+mod lives;
 mod wires;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use quoit_client::Client;
-use quoit_node::StartError;
+use quoit_client::Driver;
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
-use quoit_ring::NodeId;
 use quoit_ring::wire::decode_record;
+use quoit_ring::{Member, NodeId};
 use rand::rngs::SmallRng;
 
-use super::caller::Caller;
-use super::chance::delay;
+use self::event::Event;
+use super::caller::{Caller, CallerEnv};
 use super::faults::Planned;
 use super::machine::{Answered, Machine, Peer};
 use super::network::Network;
 use super::plan::Plan;
 use super::schedule::Schedule;
-use super::session::{Acked, Crew, Phase, Site};
-use super::sights::Sight;
+use super::session::{Acked, Site};
 use super::tasks::Tasks;
 use super::trace::{Lines, Trace, digest};
 use crate::history::{ClientId, ClockOff, Held, Micros, Side};
-use crate::workloads::{TwinPut, Workload};
+use crate::workloads::{Workload, mix};
 
-/// How often an idle committer is called, in microseconds.
-const IDLE: u64 = 1_000_000;
-/// How long a step of the rebuild of the sums takes.
-const REBUILD: u64 = 2_000;
-/// How long somebody who cannot start waits before the next try.
+/// How long somebody who cannot start waits before the next try, in microseconds.
 const RETRY: u64 = 300_000;
-
-/// Something that is to happen.
-#[derive(Debug)]
-enum Event {
-    ToNode {
-        peer: Peer,
-        node: usize,
-        frame: Bytes,
-    },
-    ToClient {
-        peer: Peer,
-        node: usize,
-        frame: Bytes,
-    },
-    Dial {
-        client: ClientId,
-        node: usize,
-    },
-    Connected {
-        peer: Peer,
-        node: usize,
-        life: u32,
-    },
-    Broken {
-        peer: Peer,
-        node: usize,
-    },
-    Tick {
-        client: ClientId,
-    },
-    Committed {
-        node: usize,
-        life: u32,
-    },
-    Idle {
-        node: usize,
-        life: u32,
-    },
-    Rebuild {
-        node: usize,
-        life: u32,
-    },
-    StartNode {
-        node: usize,
-    },
-    StopNode {
-        node: usize,
-        life: u32,
-    },
-    StartClient {
-        slot: usize,
-    },
-    Twins {
-        number: usize,
-    },
-    Begins {
-        fault: usize,
-    },
-    Ends {
-        fault: usize,
-    },
-}
 
 /// One simulated world.
 pub struct World {
@@ -146,8 +86,8 @@ impl World {
         let seed = plan.seed;
         let mut workloads_rng = seed.stream("workloads", 0);
         let replication = plan.cluster.first.map.replication;
-        let machine = |member: &quoit_ring::Member| {
-            let first = std::sync::Arc::clone(&plan.cluster.first);
+        let machine = |member: &Member| {
+            let first = Arc::clone(&plan.cluster.first);
             Machine::new(member.id, first, plan.settings.clone())
         };
         let mut world = Self {
@@ -160,7 +100,7 @@ impl World {
             network: Network::new(seed.stream("network", 0), plan.travel, plan.faults.len()),
             active: Vec::new(),
             felt: vec![0; plan.faults.len()],
-            workloads: crate::workloads::mix(&mut workloads_rng, replication),
+            workloads: mix(&mut workloads_rng, replication),
             rng: seed.stream("world", 0),
             trace: Trace::new(lines),
             answers: Vec::new(),
@@ -288,10 +228,8 @@ impl World {
         let list = ring.preference_list(ring.token_of(&acked.key));
         let key = record_key(NAMESPACE, &acked.key);
         let holds = |owner: &NodeId| {
-            let machine = self
-                .machines
-                .iter()
-                .find(|machine| machine.id() == *owner)?;
+            let mut machines = self.machines.iter();
+            let machine = machines.find(|machine| machine.id() == *owner)?;
             let store = machine.own_disk().contents();
             let record = decode_record(&store.get(Keyspace::Records, &key).ok()??).ok()?;
             record.seen().contains(acked.dot).then_some(())
@@ -301,12 +239,8 @@ impl World {
             op: acked.op,
             owners,
         };
-        self.site
-            .recorder()
-            .borrow_mut()
-            .history_mut()
-            .held
-            .push(held);
+        let mut recorder = self.site.recorder().borrow_mut();
+        recorder.history_mut().held.push(held);
     }
 
     /// Takes the next event or sleeper; false if there is none before `limit`.
@@ -360,11 +294,7 @@ impl World {
     }
 
     /// Gives a client's driver an input, lets it send, and plans its next call.
-    fn drive(
-        &mut self,
-        slot: usize,
-        input: impl FnOnce(&mut quoit_client::Driver<super::caller::CallerEnv>),
-    ) {
+    fn drive(&mut self, slot: usize, input: impl FnOnce(&mut Driver<CallerEnv>)) {
         let (now, offset) = (self.now(), self.client_offset(slot));
         let Some(Some(caller)) = self.callers.get_mut(slot) else {
             return;
@@ -393,217 +323,6 @@ impl World {
             _ => return,
         }
         self.drive(slot, |driver| driver.tick());
-    }
-
-    fn committed(&mut self, node: usize, life: u32) {
-        if self.machines[node].life() != life || !self.machines[node].is_up() {
-            return;
-        }
-        if let Some(resumes) = self.paused_node(node) {
-            return self.schedule.at(resumes, Event::Committed { node, life });
-        }
-        let done = self.machines[node].end_commit();
-        let failed = u64::from(done.is_err());
-        let numbers = [1 << 8 | node as u64, failed, 0];
-        self.trace.note(self.site.now(), numbers, || match &done {
-            Ok(()) => format!("n{} committed", node + 1),
-            Err(error) => format!("n{} commit failed: {error}", node + 1),
-        });
-        self.deliver_answers(node);
-        match done {
-            Ok(()) => self.begin_commit(node),
-            Err(_) => self.storage_failed(node),
-        }
-    }
-
-    /// Starts the next commit of a node, if something waits and none is under way.
-    fn begin_commit(&mut self, node: usize) {
-        let now = self.now();
-        if self.machines[node].begin_commit(now) {
-            let takes = delay(&mut self.rng, self.plan.commit) + self.disk_delay(node);
-            let life = self.machines[node].life();
-            let at = now.after(takes);
-            self.schedule.at(at, Event::Committed { node, life });
-        }
-    }
-
-    fn idle(&mut self, node: usize, life: u32) {
-        if self.machines[node].life() != life || !self.machines[node].is_up() {
-            return;
-        }
-        let now = self.now();
-        let at = self.paused_node(node).unwrap_or_else(|| now.after(IDLE));
-        self.schedule.at(at, Event::Idle { node, life });
-        if self.paused_node(node).is_none() && self.machines[node].idle(now).is_err() {
-            self.storage_failed(node);
-        }
-    }
-
-    fn rebuild(&mut self, node: usize, life: u32) {
-        if self.machines[node].life() == life && self.machines[node].rebuild() {
-            let at = self.now().after(REBUILD);
-            self.schedule.at(at, Event::Rebuild { node, life });
-        }
-    }
-
-    fn start_node(&mut self, node: usize) {
-        let now = self.now();
-        if self.machines[node].is_up() {
-            return;
-        }
-        let offset = self.node_offset(node);
-        self.machines[node].set_clock(offset);
-        let started = self.machines[node].start(now);
-        let numbers = [2 << 8 | node as u64, u64::from(started.is_ok()), 0];
-        self.trace.note(now, numbers, || match &started {
-            Ok(()) => format!("n{} starts", node + 1),
-            Err(error) => format!("n{} does not start: {error}", node + 1),
-        });
-        let life = self.machines[node].life();
-        match started {
-            Ok(()) => {
-                self.site
-                    .recorder()
-                    .borrow_mut()
-                    .history_mut()
-                    .starts
-                    .push(now);
-                self.schedule
-                    .at(now.after(IDLE), Event::Idle { node, life });
-                self.schedule
-                    .at(now.after(REBUILD), Event::Rebuild { node, life });
-            }
-            Err(error) => {
-                match error {
-                    StartError::ClockBehind { .. } => self.site.saw(Sight::ClockBehind),
-                    StartError::StoreGone { .. } => self.site.saw(Sight::StoreGone),
-                    _ => {}
-                }
-                self.schedule
-                    .at(now.after(RETRY), Event::StartNode { node });
-            }
-        }
-    }
-
-    fn stop_node(&mut self, node: usize, life: u32) {
-        if self.machines[node].life() != life || !self.machines[node].is_up() {
-            return;
-        }
-        let now = self.now();
-        let stopped = self.machines[node].stop(now);
-        let numbers = [3 << 8 | node as u64, u64::from(stopped.is_ok()), 0];
-        self.trace
-            .note(now, numbers, || format!("n{} stopped", node + 1));
-        self.deliver_answers(node);
-        self.lose_connections(node);
-    }
-
-    /// A node whose storage failed refuses everything; somebody restarts it after a while.
-    fn storage_failed(&mut self, node: usize) {
-        self.site.saw(Sight::CommitFailed);
-        let life = self.machines[node].life();
-        let at = self.now().after(RETRY);
-        self.schedule.at(at, Event::StopNode { node, life });
-        self.schedule.at(at.after(RETRY), Event::StartNode { node });
-    }
-
-    fn start_client(&mut self, slot: usize) {
-        let seed = self.plan.seed;
-        let life = self.lives.get(slot).copied().unwrap_or_default();
-        let index = (slot as u64) << 16 | u64::from(life);
-        if self
-            .begin_life(slot, seed.stream("client", index))
-            .is_none()
-        {
-            return;
-        }
-        let workloads = self.workloads.clone();
-        self.crew(slot, |crew| {
-            for workload in workloads {
-                workload.start(crew);
-            }
-        });
-    }
-
-    /// Two clients that are one and the same: what a virtual machine's snapshot makes of one.
-    fn start_twins(&mut self, number: usize) {
-        let mut rng = self.plan.seed.stream("twins", number as u64);
-        let put = Rc::new(TwinPut {
-            key: number as u64,
-            large: super::chance::happens(&mut rng, 500),
-            blind: super::chance::happens(&mut rng, 500),
-        });
-        for twin in 0..2 {
-            let slot = self.plan.clients + 2 * number + twin;
-            if self.begin_life(slot, rng.clone()).is_some() {
-                let put = Rc::clone(&put);
-                self.crew(slot, |crew| put.start(crew));
-            }
-        }
-    }
-
-    fn begin_life(&mut self, slot: usize, rng: SmallRng) -> Option<()> {
-        while self.callers.len() <= slot {
-            self.callers.push(None);
-            self.lives.push(0);
-        }
-        if self.callers[slot].is_some() {
-            return None;
-        }
-        let id = ClientId {
-            slot: u16::try_from(slot).ok()?,
-            life: self.lives[slot],
-        };
-        self.lives[slot] += 1;
-        let builder = Client::builder().deadline(self.plan.deadline);
-        let (now, offset) = (self.now(), self.client_offset(slot));
-        let clock = (self.plan.settings.base, now, offset);
-        let ring = &self.plan.cluster.ring;
-        let caller = Caller::start(id, builder, ring, &self.site, rng, clock)?;
-        self.callers[slot] = Some(caller);
-        self.trace
-            .note(now, [4 << 8, slot as u64, 0], || format!("{id} starts"));
-        for node in 0..self.machines.len() {
-            self.schedule.at(now, Event::Dial { client: id, node });
-        }
-        Some(())
-    }
-
-    /// Gives a client tasks.
-    fn crew(&mut self, slot: usize, fill: impl FnOnce(&mut Crew)) {
-        let Some(caller) = self.caller_at(slot) else {
-            return;
-        };
-        let id = caller.id();
-        let index = (slot as u64) << 16 | u64::from(id.life);
-        let part = match self.site.phase() {
-            Phase::Storm => "tasks",
-            Phase::Mending | Phase::Calm | Phase::Over => "calm tasks",
-        };
-        let rng = self.plan.seed.stream(part, index);
-        let mut crew = Crew::new(Rc::clone(&self.site), caller.client().clone(), id, rng);
-        fill(&mut crew);
-        for task in crew.into_tasks() {
-            self.tasks.spawn(id, task);
-        }
-    }
-
-    /// Gives every client that is left tasks that must succeed.
-    pub fn serve(&mut self) {
-        let workloads = self.workloads.clone();
-        for slot in 0..self.plan.clients {
-            let workloads = workloads.clone();
-            self.crew(slot, |crew| {
-                for workload in workloads {
-                    workload.serve(crew);
-                }
-            });
-        }
-    }
-
-    /// Gives the first client one more task.
-    pub fn spawn(&mut self, fill: impl FnOnce(&mut Crew)) {
-        self.crew(0, fill);
     }
 
     fn note_frame(&mut self, kind: u64, (peer, node): (Peer, usize), frame: &Bytes) {

@@ -1,128 +1,36 @@
-//! JSON, as much of it as a result needs.
+//! Results for programs: one JSON object a line.
 //!
 //! ```text
-//!   Json::object([("seeds", 200.into()), ("verdict", "clean".into())])   {"seeds":200,"verdict":"clean"}
+//!   {"verdict":"clean","seeds":200,...,"faults":{"cut":{"planned":71,"fired":70,"felt":48210},...},...}
 //! ```
 //!
-//! Source: RFC 8259.
+//! What a result holds is told by the structs that are written, each next to what it is made of; members keep
+//! the order of their fields. Here is only what `serde` has no word for.
 
-use std::fmt::{self, Write as _};
+use serde::{Serialize, Serializer};
 
-/// A JSON value.
-#[derive(Debug, Clone)]
-pub(crate) enum Json {
-    /// `null`.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A whole number.
-    Number(u64),
-    /// A figure, written with three digits behind the point.
-    Figure(f64),
-    /// A string.
-    Text(String),
-    /// An array.
-    List(Vec<Self>),
-    /// An object; its names are written in this order.
-    Object(Vec<(String, Self)>),
-}
+/// A measured figure, rounded to three digits behind the point: there is no meaning beyond them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figure(pub(crate) f64);
 
-impl Json {
-    pub(crate) fn object<N: Into<String>>(members: impl IntoIterator<Item = (N, Self)>) -> Self {
-        let members = members.into_iter();
-        Self::Object(members.map(|(name, value)| (name.into(), value)).collect())
-    }
-
-    pub(crate) fn list<V: Into<Self>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self::List(values.into_iter().map(Into::into).collect())
+impl Serialize for Figure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64((self.0 * 1_000.0).round() / 1_000.0)
     }
 }
 
-impl From<bool> for Json {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
+/// An object whose names are known only at run time, written in this order.
+#[derive(Debug)]
+pub(crate) struct Named<T>(pub(crate) Vec<(&'static str, T)>);
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
-impl<T: Into<Self>> From<Option<T>> for Json {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Null, Into::into)
+impl<T> FromIterator<(&'static str, T)> for Named<T> {
+    fn from_iter<I: IntoIterator<Item = (&'static str, T)>>(members: I) -> Self {
+        Self(members.into_iter().collect())
     }
-}
-
-impl From<u64> for Json {
-    fn from(number: u64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<usize> for Json {
-    fn from(number: usize) -> Self {
-        Self::Number(number as u64)
-    }
-}
-
-impl From<f64> for Json {
-    fn from(figure: f64) -> Self {
-        Self::Figure(figure)
-    }
-}
-
-impl From<&str> for Json {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Json {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl fmt::Display for Json {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Null => f.write_str("null"),
-            Self::Bool(value) => write!(f, "{value}"),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Figure(figure) => write!(f, "{figure:.3}"),
-            Self::Text(text) => quoted(f, text),
-            Self::List(values) => {
-                f.write_char('[')?;
-                for (index, value) in values.iter().enumerate() {
-                    comma(f, index)?;
-                    write!(f, "{value}")?;
-                }
-                f.write_char(']')
-            }
-            Self::Object(members) => {
-                f.write_char('{')?;
-                for (index, (name, value)) in members.iter().enumerate() {
-                    comma(f, index)?;
-                    quoted(f, name)?;
-                    write!(f, ":{value}")?;
-                }
-                f.write_char('}')
-            }
-        }
-    }
-}
-
-fn comma(f: &mut fmt::Formatter<'_>, index: usize) -> fmt::Result {
-    if index > 0 { f.write_char(',') } else { Ok(()) }
-}
-
-fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    f.write_char('"')?;
-    for character in text.chars() {
-        match character {
-            '"' => f.write_str("\\\"")?,
-            '\\' => f.write_str("\\\\")?,
-            '\n' => f.write_str("\\n")?,
-            control if control < ' ' => write!(f, "\\u{:04x}", u32::from(control))?,
-            other => f.write_char(other)?,
-        }
-    }
-    f.write_char('"')
 }

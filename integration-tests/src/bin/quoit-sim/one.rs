@@ -11,15 +11,17 @@ use std::time::Duration;
 
 use anyhow::bail;
 use quoit_integration_tests::sim::campaign::{Judged, SAME_TRACE};
+use quoit_integration_tests::sim::faults::Planned;
 use quoit_integration_tests::sim::plan::Plan;
 use quoit_integration_tests::sim::sights::Sight;
 use quoit_integration_tests::sim::{Kept, Options};
+use serde::Serialize;
 
 use crate::args::Sim;
 use crate::exit::Exit;
-use crate::json::Json;
+use crate::json::{Figure, Named};
 use crate::output::{Lines, Output, Tone};
-use crate::replay::Failure;
+use crate::replay::{Failure, FailureJson};
 use crate::units::{count, duration, plural};
 
 pub(crate) fn run(seed: u64, args: &Sim, out: Output) -> anyhow::Result<Exit> {
@@ -166,13 +168,16 @@ impl One {
             .join("\n")
     }
 
-    fn felt(&self, number: usize, felt: u64) -> String {
-        let kept = match &self.kept {
+    fn keeps(&self, number: usize) -> bool {
+        match &self.kept {
             Kept::All => true,
             Kept::Only(numbers) => numbers.contains(&number),
             Kept::None => false,
-        };
-        match (kept, felt) {
+        }
+    }
+
+    fn felt(&self, number: usize, felt: u64) -> String {
+        match (self.keeps(number), felt) {
             (false, _) => "left out".to_owned(),
             (true, 0) => "never".to_owned(),
             (true, felt) => format!("{}x", count(felt)),
@@ -220,42 +225,59 @@ impl One {
         }
     }
 
-    fn json(&self) -> Json {
+    fn json(&self) -> impl Serialize {
         let run = self.run();
-        let faults = run
-            .faults
-            .iter()
-            .enumerate()
-            .map(|(number, (planned, felt))| {
-                Json::object([
-                    ("number", number.into()),
-                    ("fault", planned.to_string().into()),
-                    ("felt", (*felt).into()),
-                    ("left_out", (self.felt(number, *felt) == "left out").into()),
-                ])
-            });
-        let sights = Sight::ALL.map(|sight| (sight.name(), run.sights.count(sight).into()));
-        let failures =
-            std::iter::once(&self.failure).filter(|failure| !failure.run.found.is_empty());
-        Json::object([
-            ("verdict", self.exit().name().into()),
-            ("seed", run.seed.into()),
-            ("trace", format!("{:016x}", run.trace).into()),
-            ("clients", run.clients.into()),
-            ("nodes", run.nodes.into()),
-            ("operations", run.operations.into()),
-            ("events", run.events.into()),
-            (
-                "simulated_seconds",
-                Duration::from_micros(run.simulated.0).as_secs_f64().into(),
-            ),
-            ("faults", Json::List(faults.collect())),
-            ("sights", Json::object(sights)),
-            ("does_not_count", Json::list(self.falls_short().cloned())),
-            (
-                "failures",
-                Json::List(failures.map(Failure::json).collect()),
-            ),
-        ])
+        let fault = |(number, (planned, felt)): (usize, &(Planned, u64))| FaultJson {
+            number,
+            fault: planned.to_string(),
+            felt: *felt,
+            left_out: !self.keeps(number),
+        };
+        let failed = !run.found.is_empty();
+        OneJson {
+            verdict: self.exit().name(),
+            seed: run.seed,
+            trace: format!("{:016x}", run.trace),
+            clients: run.clients,
+            nodes: run.nodes,
+            operations: run.operations,
+            events: run.events,
+            simulated_seconds: Figure(Duration::from_micros(run.simulated.0).as_secs_f64()),
+            faults: run.faults.iter().enumerate().map(fault).collect(),
+            sights: Sight::ALL
+                .map(|sight| (sight.name(), run.sights.count(sight)))
+                .into_iter()
+                .collect(),
+            does_not_count: self.falls_short().into_iter().collect(),
+            failures: failed.then(|| self.failure.json()).into_iter().collect(),
+        }
     }
+}
+
+/// A run as a program reads it.
+#[derive(Serialize)]
+struct OneJson<'a> {
+    verdict: &'static str,
+    seed: u64,
+    /// In hexadecimal digits: it has more than a number in JSON can be relied on to hold.
+    trace: String,
+    clients: usize,
+    nodes: usize,
+    operations: u64,
+    events: u64,
+    simulated_seconds: Figure,
+    faults: Vec<FaultJson>,
+    sights: Named<u64>,
+    /// Why the run does not count; empty if it does.
+    does_not_count: Vec<&'a String>,
+    /// The run's failure, if it failed.
+    failures: Vec<FailureJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FaultJson {
+    number: usize,
+    fault: String,
+    felt: u64,
+    left_out: bool,
 }

@@ -10,8 +10,10 @@
 
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 
+use anyhow::Context as _;
+use serde::Serialize;
+
 use crate::args::Format;
-use crate::json::Json;
 
 /// Prints results and problems.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +60,9 @@ impl Output {
     }
 
     /// A JSON value on a line of its own.
-    pub(crate) fn json(self, value: &Json) -> anyhow::Result<()> {
-        self.line(&value.to_string())
+    pub(crate) fn json(self, value: &impl Serialize) -> anyhow::Result<()> {
+        let text = serde_json::to_string(value).context("cannot write the result as JSON")?;
+        self.line(&text)
     }
 
     /// What went wrong, on standard error.

@@ -11,8 +11,8 @@
 use quoit_integration_tests::sim::Kept;
 use quoit_integration_tests::sim::campaign::{Found, Judged, SAME_TRACE};
 use quoit_integration_tests::sim::shrink::{Shrunk, shrink};
+use serde::Serialize;
 
-use crate::json::Json;
 use crate::output::{Output, Tone};
 use crate::progress::Progress;
 use crate::units::plural;
@@ -87,25 +87,17 @@ impl Failure {
     }
 
     /// For programs.
-    pub(crate) fn json(&self) -> Json {
-        let found = |found: &Found| {
-            Json::object([
-                ("invariant", found.invariant.into()),
-                ("what", found.what.as_str().into()),
-                ("timeline", Json::list(found.timeline.lines())),
-            ])
-        };
-        let mut members = vec![
-            ("seed", self.run.seed.into()),
-            ("found", Json::list(self.run.found.iter().map(found))),
-            ("replay", self.replay().into()),
-        ];
-        if let Some(shrunk) = &self.shrunk {
-            members.push(("faults", Json::list(shrunk.kept.iter().copied())));
-            members.push(("minimal", shrunk.minimal.into()));
-            members.push(("replay_shrunk", self.shrunk_replay(shrunk).into()));
+    pub(crate) fn json(&self) -> FailureJson<'_> {
+        FailureJson {
+            seed: self.run.seed,
+            found: self.run.found.iter().map(FoundJson::of).collect(),
+            replay: self.replay(),
+            shrunk: self.shrunk.as_ref().map(|shrunk| ShrunkJson {
+                faults: &shrunk.kept,
+                minimal: shrunk.minimal,
+                replay_shrunk: self.shrunk_replay(shrunk),
+            }),
         }
-        Json::object(members)
     }
 
     fn replay(&self) -> String {
@@ -137,5 +129,39 @@ impl Failure {
             (false, false) => "more might be left out",
         };
         format!("{} of {all}, after {runs}: {minimal}", shrunk.kept.len())
+    }
+}
+
+/// A failure as a program reads it.
+#[derive(Debug, Serialize)]
+pub(crate) struct FailureJson<'a> {
+    seed: u64,
+    found: Vec<FoundJson<'a>>,
+    replay: String,
+    #[serde(flatten)]
+    shrunk: Option<ShrunkJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct FoundJson<'a> {
+    invariant: &'static str,
+    what: &'a str,
+    timeline: Vec<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShrunkJson<'a> {
+    faults: &'a [usize],
+    minimal: bool,
+    replay_shrunk: String,
+}
+
+impl<'a> FoundJson<'a> {
+    fn of(found: &'a Found) -> Self {
+        Self {
+            invariant: found.invariant,
+            what: &found.what,
+            timeline: found.timeline.lines().collect(),
+        }
     }
 }

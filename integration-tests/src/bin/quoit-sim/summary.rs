@@ -8,11 +8,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use quoit_integration_tests::sim::campaign::{FaultCount, SET, Tally};
+use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::json::Json;
+use crate::json::{Figure, Named};
 use crate::output::{Output, Tone};
-use crate::replay::Failure;
+use crate::replay::{Failure, FailureJson};
 use crate::units::{count, duration, each, per, plural, range};
 
 /// Seeds that are named of those whose failures are not shown.
@@ -204,60 +205,87 @@ impl Summary {
     }
 
     /// For programs.
-    pub(crate) fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> impl Serialize {
         let tally = &self.tally;
         let (rate, speed) = self.speed();
-        let faults = tally.faults().map(|(kind, faults)| {
-            let members = [
-                ("planned", faults.planned),
-                ("fired", faults.fired),
-                ("felt", faults.felt),
-            ];
-            (
-                kind,
-                Json::object(members.map(|(name, number)| (name, number.into()))),
-            )
-        });
-        let sights = tally.sights().map(|(sight, times, seeds)| {
-            (
-                sight.name(),
-                Json::object([("seeds", Json::from(seeds)), ("times", times.into())]),
-            )
-        });
-        Json::object([
-            ("verdict", self.exit().name().into()),
-            ("seeds", tally.seeds.into()),
-            ("from", self.from.into()),
-            ("twice", self.twice.into()),
-            ("threads", self.threads.get().into()),
-            ("failed", tally.failed.into()),
-            ("operations", tally.operations.into()),
-            ("events", tally.events.into()),
-            (
-                "simulated_seconds",
-                (Duration::from_micros(tally.simulated).as_secs_f64()).into(),
-            ),
-            ("elapsed_seconds", self.elapsed.as_secs_f64().into()),
-            ("cpu_seconds", self.cpu.as_secs_f64().into()),
-            ("seeds_per_second", rate.into()),
-            ("operations_per_cpu_ms", speed.into()),
-            (
-                "failure_rate_below",
-                (tally.failed == 0).then(|| tally.bound()).into(),
-            ),
-            ("faults", Json::object(faults)),
-            ("sights", Json::object(sights)),
-            ("does_not_count", Json::list(tally.shortfalls())),
-            (
-                "failures",
-                Json::List(self.failures.iter().map(Failure::json).collect()),
-            ),
-            (
-                "failed_too",
-                Json::list(self.further.iter().map(|(_, seed)| *seed)),
-            ),
-        ])
+        let faults = tally
+            .faults()
+            .map(|(kind, count)| (kind, FaultJson::of(count)));
+        let sights = tally
+            .sights()
+            .map(|(sight, times, seeds)| (sight.name(), SightJson { seeds, times }));
+        SummaryJson {
+            verdict: self.exit().name(),
+            seeds: tally.seeds,
+            from: self.from,
+            twice: self.twice,
+            threads: self.threads,
+            failed: tally.failed,
+            operations: tally.operations,
+            events: tally.events,
+            simulated_seconds: Figure(Duration::from_micros(tally.simulated).as_secs_f64()),
+            elapsed_seconds: Figure(self.elapsed.as_secs_f64()),
+            cpu_seconds: Figure(self.cpu.as_secs_f64()),
+            seeds_per_second: Figure(rate),
+            operations_per_cpu_ms: Figure(speed),
+            failure_rate_below: (tally.failed == 0).then(|| Figure(tally.bound())),
+            faults: faults.collect(),
+            sights: sights.collect(),
+            does_not_count: tally.shortfalls(),
+            failures: self.failures.iter().map(Failure::json).collect(),
+            failed_too: self.further.iter().map(|(_, seed)| *seed).collect(),
+        }
     }
+}
+
+/// A summary as a program reads it.
+#[derive(Serialize)]
+struct SummaryJson<'a> {
+    verdict: &'static str,
+    seeds: u64,
+    from: u64,
+    twice: bool,
+    threads: NonZeroUsize,
+    failed: u64,
+    operations: u64,
+    events: u64,
+    simulated_seconds: Figure,
+    elapsed_seconds: Figure,
+    cpu_seconds: Figure,
+    seeds_per_second: Figure,
+    operations_per_cpu_ms: Figure,
+    /// Of all seeds, with 95 % confidence; null if any failed.
+    failure_rate_below: Option<Figure>,
+    faults: Named<FaultJson>,
+    sights: Named<SightJson>,
+    /// Why the set does not count; empty if it does.
+    does_not_count: Vec<String>,
+    failures: Vec<FailureJson<'a>>,
+    /// Seeds of failures that are not shown.
+    failed_too: Vec<u64>,
+}
+
+#[derive(Serialize)]
+struct FaultJson {
+    planned: u64,
+    fired: u64,
+    felt: u64,
+}
+
+impl FaultJson {
+    const fn of(count: FaultCount) -> Self {
+        Self {
+            planned: count.planned,
+            fired: count.fired,
+            felt: count.felt,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct SightJson {
+    seeds: u64,
+    times: u64,
 }
 
 fn named((invariant, seed): &(&str, u64)) -> String {

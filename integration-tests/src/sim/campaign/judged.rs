@@ -38,7 +38,7 @@ pub struct Judged {
     pub trace: u64,
     /// How many events.
     pub events: u64,
-    /// Operations that returned before the world was healed.
+    /// Operations that succeeded.
     pub operations: u64,
     /// Clients.
     pub clients: usize,

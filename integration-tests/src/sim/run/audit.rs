@@ -111,3 +111,102 @@ fn compare_sums(machine: &Machine, tree: &MerkleTree) -> Option<String> {
         "the Merkle root differs from one summed up anew; below nodes {places:?}"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use quoit_node::engine::layout::record_key;
+    use quoit_node::engine::{Batch, Durability, Engine as _};
+    use quoit_ring::wire::encode_record;
+    use quoit_ring::{Actor, Delta, Dot, Leaf, Time};
+
+    use super::*;
+    use crate::history::Micros;
+    use crate::sim::machine::testing::{put, running, stored};
+    use crate::sim::plan::Cluster;
+
+    /// A node that holds a record which expires, in good order.
+    fn machine() -> Machine {
+        let mut machine = running();
+        put(&mut machine, "key", Some(5_000));
+        assert!(machine.begin_commit(Micros(0)));
+        machine.end_commit().unwrap();
+        assert_eq!(audited(&machine), [""; 0]);
+        machine
+    }
+
+    fn audited(machine: &Machine) -> Vec<String> {
+        let cluster = Cluster::of(5, 5);
+        differences(machine, &cluster.ring, cluster.first.merkle_key)
+    }
+
+    /// Writes past the node.
+    fn write(machine: &Machine, fill: impl FnOnce(&mut Batch)) {
+        let mut batch = Batch::new();
+        fill(&mut batch);
+        let engine = machine.disk().open();
+        engine.commit(batch, Durability::Fsync).unwrap();
+    }
+
+    fn only_key(machine: &Machine, keyspace: Keyspace) -> Bytes {
+        let keys = keys_of(&machine.disk().contents(), keyspace);
+        assert_eq!(keys.len(), 1);
+        keys.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_missing_entry_of_an_index_is_told() {
+        for keyspace in [Keyspace::Leaves, Keyspace::Expiry] {
+            let machine = machine();
+            let entry = only_key(&machine, keyspace);
+            write(&machine, |batch| batch.remove(keyspace, entry));
+            let told = format!("{}: 1 entries missing, 0 too many", keyspace.name());
+            assert_eq!(audited(&machine), [told]);
+        }
+    }
+
+    #[test]
+    fn an_entry_too_many_is_told() {
+        let machine = machine();
+        let (leaf, nothing) = (Leaf(3), Bytes::new());
+        write(&machine, |batch| {
+            batch.insert(
+                Keyspace::Leaves,
+                leaf_key(leaf, NAMESPACE, b"none"),
+                nothing,
+            );
+        });
+        assert_eq!(audited(&machine), ["leaves: 0 entries missing, 1 too many"]);
+    }
+
+    #[test]
+    fn a_sum_that_is_not_that_of_the_records_is_told() {
+        let machine = machine();
+        let mut record = stored(&machine, "key").unwrap();
+        let due = record.live()[0].expiry;
+        let dot = Dot {
+            time: Time::at(due.unwrap()),
+            actor: Actor(9),
+        };
+        record.join(Delta::blind(dot, Some(("other".into(), due))).record());
+        let mut bytes = BytesMut::new();
+        encode_record(&record, &mut bytes);
+        write(&machine, |batch| {
+            batch.insert(Keyspace::Records, record_key(NAMESPACE, b"key"), bytes);
+        });
+        let told = audited(&machine);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("the Merkle root differs"), "{told:?}");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_told() {
+        let machine = machine();
+        let key = record_key(NAMESPACE, b"junk");
+        write(&machine, |batch| {
+            batch.insert(Keyspace::Records, key, &b"junk"[..]);
+        });
+        let told = audited(&machine);
+        assert!(told[0].ends_with("cannot be read"), "{told:?}");
+    }
+}

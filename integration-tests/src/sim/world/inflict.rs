@@ -2,16 +2,19 @@
 //!
 //! ```text
 //!   at once     kill, power loss, break, client crash      the end brings back who went
-//!   a while     cut, noise, clock, pause, disk ...         conditions are looked up where they matter
+//!   a while     cut, noise, clock, pause, disk ...         `conditions` looks them up where they matter
 //!   healing     all end, everybody is brought back
 //! ```
 
+use quoit_client::Driver;
 use rand::rngs::SmallRng;
 
-use super::{Event, RETRY, World};
-use crate::history::{ClockOff, Micros, Side};
+use super::event::Event;
+use super::{RETRY, World};
+use crate::history::{ClockOff, Side};
 use crate::sim::disk::BadSectors;
 use crate::sim::faults::{Fault, Links, Planned, has};
+use crate::sim::machine::Machine;
 use crate::sim::sights::Sight;
 
 impl World {
@@ -100,7 +103,7 @@ impl World {
                 self.schedule.at(now, Event::StartClient { slot: client });
             }
             // What its tasks asked for meanwhile is only now taken in.
-            Fault::PauseClient { client } => self.drive(client, quoit_client::Driver::take_in),
+            Fault::PauseClient { client } => self.drive(client, Driver::take_in),
             Fault::Crowded { client } => {
                 if let Some(caller) = self.caller_at(client) {
                     caller.set_crowded(false);
@@ -132,74 +135,6 @@ impl World {
         }
     }
 
-    /// Until when a node stands still, if it does.
-    pub(super) fn paused_node(&self, node: usize) -> Option<Micros> {
-        self.until(|fault| matches!(fault, Fault::PauseNode { node: which } if *which == node))
-    }
-
-    /// Until when a client stands still, if it does.
-    pub(super) fn paused_client(&self, slot: usize) -> Option<Micros> {
-        self.until(|fault| matches!(fault, Fault::PauseClient { client } if *client == slot))
-    }
-
-    /// By how much longer a node's commits take.
-    pub(super) fn disk_delay(&mut self, node: usize) -> u64 {
-        let mut more = 0;
-        for &number in &self.active {
-            if let Fault::SlowDisk {
-                node: which,
-                micros,
-            } = self.plan.faults[number].fault
-                && which == node
-            {
-                more += micros;
-                self.felt[number] += 1;
-            }
-        }
-        more
-    }
-
-    /// How far a node's wall clock is off.
-    pub(super) fn node_offset(&self, node: usize) -> i64 {
-        let error = |fault: &Fault| match fault {
-            Fault::NodeClock { node: which, ms } if *which == node => Some(*ms),
-            _ => None,
-        };
-        self.last(error).unwrap_or(self.plan.node_clocks[node])
-    }
-
-    /// How far a client's wall clock is off; a twin's is right.
-    pub(super) fn client_offset(&self, slot: usize) -> i64 {
-        let error = |fault: &Fault| match fault {
-            Fault::ClientClock { client, ms } if *client == slot => Some(*ms),
-            _ => None,
-        };
-        let usual = self
-            .plan
-            .client_clocks
-            .get(slot)
-            .copied()
-            .unwrap_or_default();
-        self.last(error).unwrap_or(usual)
-    }
-
-    /// What the fault that began last says, of those that say anything.
-    fn last<T>(&self, says: impl Fn(&Fault) -> Option<T>) -> Option<T> {
-        let faults = self.active.iter().rev();
-        let mut said = faults.filter_map(|&number| says(&self.plan.faults[number].fault));
-        said.next()
-    }
-
-    /// The last end of the active faults that `which` picks.
-    fn until(&self, which: impl Fn(&Fault) -> bool) -> Option<Micros> {
-        let planned = self.active.iter().map(|&number| &self.plan.faults[number]);
-        let picked = planned.filter(|planned| which(&planned.fault));
-        let ends = picked
-            .map(|planned| planned.at.after(planned.lasts))
-            .max()?;
-        (ends > self.now()).then_some(ends)
-    }
-
     fn clock_off(&mut self, number: usize, side: Side, by_ms: i64) {
         self.felt[number] += 1;
         let Planned { at, lasts, .. } = self.plan.faults[number];
@@ -209,12 +144,8 @@ impl World {
             until: at.after(lasts),
             by_ms,
         };
-        self.site
-            .recorder()
-            .borrow_mut()
-            .history_mut()
-            .clocks_off
-            .push(off);
+        let mut recorder = self.site.recorder().borrow_mut();
+        recorder.history_mut().clocks_off.push(off);
     }
 
     fn break_links(&mut self, number: usize, links: Links) {
@@ -316,7 +247,7 @@ impl World {
 }
 
 /// How often a disk has hit its node with this kind of fault.
-fn hits(machine: &crate::sim::machine::Machine, fault: &Fault) -> u64 {
+fn hits(machine: &Machine, fault: &Fault) -> u64 {
     let fired = machine.disk().fired();
     match fault {
         Fault::DiskFull { brim: false, .. } => fired.no_room,

@@ -14,7 +14,8 @@ use quoit_client::env::Link;
 use quoit_ring::wire::{RequestFrame, ResponseFrame};
 use rand::Rng as _;
 
-use super::{Event, World};
+use super::World;
+use super::event::Event;
 use crate::history::ClientId;
 use crate::sim::caller::Sent;
 use crate::sim::faults::Way;
@@ -23,9 +24,9 @@ use crate::sim::sights::Sight;
 
 /// How long silence is borne before a connection is given up, in microseconds.
 const SILENCE: std::ops::Range<u64> = 900_000..1_400_000;
-/// How long a dial is tried.
+/// How long a dial is tried, in microseconds.
 const DIAL: u64 = 500_000;
-/// The longest pause between two dials.
+/// The longest pause between two dials, in microseconds.
 const LONGEST_PAUSE: u64 = 800_000;
 
 pub(super) const TO_NODE: u64 = 10 << 8;

@@ -1,0 +1,141 @@
+//! The simulated side of the node's `Env` seam: clocks, the queue, and answers that wait to leave.
+//!
+//! ```text
+//!   Replica --submit--> Queue --> Committer --Answers::send--> Outbox --(the world takes them)--> network
+//!      '------now------> NodeClock: set by the machine at every entry, stands still in between
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quoit_node::commit::{Queue, Write};
+use quoit_node::env::{Env, Now, Rejected, Reply};
+use quoit_ring::Millis;
+use quoit_ring::wire::{Refusal, Response, ResponseFrame};
+
+use crate::sim::sights::Sight;
+
+/// One connection, as a node sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer {
+    /// Which client.
+    pub slot: u16,
+    /// Which life of it.
+    pub life: u16,
+    /// Which of its connections to this node.
+    pub connection: u32,
+}
+
+/// An answer on its way out.
+#[derive(Debug)]
+pub struct Answered {
+    /// To whom.
+    pub peer: Peer,
+    /// The frame, without its length field.
+    pub frame: Bytes,
+    /// What is remarkable about it.
+    pub sight: Option<Sight>,
+}
+
+/// Answers that have not left yet.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outbox(Arc<Mutex<Vec<Answered>>>);
+
+impl Outbox {
+    /// Takes all of them.
+    pub(super) fn take(&self, into: &mut Vec<Answered>) {
+        into.append(&mut self.locked());
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Answered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The simulated side of the node's answers.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    pub(super) peer: Peer,
+    pub(super) out: Outbox,
+}
+
+impl Reply for Answers {
+    fn send(&self, answer: &ResponseFrame) {
+        let mut frame = BytesMut::new();
+        answer.encode(&mut frame);
+        self.out.locked().push(Answered {
+            peer: self.peer,
+            frame: frame.split_off(4).freeze(),
+            sight: sight_of(&answer.response),
+        });
+    }
+
+    fn flush(&self) {}
+}
+
+/// What an answer shows.
+const fn sight_of(response: &Response) -> Option<Sight> {
+    match response {
+        Response::Covered { named: true, .. } => Some(Sight::CoveredNamed),
+        Response::Covered { named: false, .. } => Some(Sight::Covered),
+        Response::Refused(refusal) => match refusal {
+            Refusal::ClockAhead { .. } => Some(Sight::ClockAhead),
+            Refusal::TooOld { .. } => Some(Sight::TooOld),
+            Refusal::Expired => Some(Sight::Expired),
+            Refusal::Overloaded { .. } => Some(Sight::Overloaded),
+            Refusal::Draining => Some(Sight::Draining),
+            Refusal::TooManySiblings { .. } => Some(Sight::TooManySiblings),
+            Refusal::Storage(_) => Some(Sight::StorageFault),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The simulated side of the node's seam.
+#[derive(Debug)]
+pub struct NodeEnv {
+    pub(super) clock: Arc<NodeClock>,
+    pub(super) queue: Arc<Queue<Answers>>,
+}
+
+/// What a process reads as its clocks.
+#[derive(Debug, Default)]
+pub(super) struct NodeClock {
+    wall_ms: AtomicU64,
+    mono_us: AtomicU64,
+}
+
+impl NodeClock {
+    /// Sets both clocks; gives back what the process now reads.
+    pub(super) fn set(&self, wall: Millis, mono_us: u64) -> Now {
+        self.wall_ms.store(wall.0, Ordering::Relaxed);
+        self.mono_us.store(mono_us, Ordering::Relaxed);
+        self.now()
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now {
+            wall: Millis(self.wall_ms.load(Ordering::Relaxed)),
+            mono: Duration::from_micros(self.mono_us.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl Env for NodeEnv {
+    type Reply = Answers;
+
+    fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    fn submit(&self, writes: &mut Vec<Write<Answers>>) -> Result<(), Rejected> {
+        self.queue.push(writes, || self.clock.now().mono)
+    }
+
+    fn queued_writes(&self) -> u32 {
+        u32::try_from(self.queue.len()).unwrap_or(u32::MAX)
+    }
+}

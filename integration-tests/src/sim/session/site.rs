@@ -1,0 +1,185 @@
+//! The site: what all tasks of a world share.
+//!
+//! ```text
+//!   task, task, task ...   --saw, begin, end, fresh number-->   Site   <--time, phase, acknowledged writes--   world
+//! ```
+//!
+//! Everything happens on one thread, so cells do. Borrows of them end within one call: nothing is held across
+//! an await.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use quoit_ring::Dot;
+use quoit_ring::wire::decode_record;
+
+use super::Name;
+use crate::history::{ClientId, KeyId, Micros, Op, OpId, Outcome, Recorder};
+use crate::sim::plan::OPERATIONS;
+use crate::sim::sights::{Sight, Sights};
+use crate::sim::tasks::Timeline;
+
+/// How long the operations of a run should take, in microseconds of virtual time: as long as faults happen.
+const LOAD_LASTS: u64 = 3_000_000;
+
+/// In which part of a run tasks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Faults happen; operations may fail.
+    Storm,
+    /// Faults have ended and connections come back; tasks of the storm end.
+    Mending,
+    /// The world is healed; operations must succeed.
+    Calm,
+    /// Tasks end with what they are doing.
+    Over,
+}
+
+/// A write that was just acknowledged.
+#[derive(Debug)]
+pub struct Acked {
+    /// Which.
+    pub op: OpId,
+    /// Its key.
+    pub key: Bytes,
+    /// Under which dot.
+    pub dot: Dot,
+}
+
+/// What all tasks of a world share.
+#[derive(Debug)]
+pub struct Site {
+    timeline: Rc<Timeline>,
+    recorder: RefCell<Recorder>,
+    sights: RefCell<Sights>,
+    phase: Cell<Phase>,
+    succeeded: Cell<u64>,
+    /// Writes whose callers were just told that they are stored.
+    acked: RefCell<Vec<Acked>>,
+    values: Cell<u64>,
+    /// How long a task waits between two operations, in microseconds, about.
+    pause: u64,
+}
+
+impl Site {
+    /// A world's site at time 0.
+    #[must_use]
+    pub fn new(pause: u64) -> Self {
+        Self {
+            timeline: Rc::default(),
+            recorder: RefCell::default(),
+            sights: RefCell::default(),
+            phase: Cell::new(Phase::Storm),
+            succeeded: Cell::new(0),
+            acked: RefCell::default(),
+            values: Cell::new(0),
+            pause,
+        }
+    }
+
+    /// The time, and who sleeps.
+    #[must_use]
+    pub const fn timeline(&self) -> &Rc<Timeline> {
+        &self.timeline
+    }
+
+    /// The present.
+    #[must_use]
+    pub fn now(&self) -> Micros {
+        self.timeline.now()
+    }
+
+    /// The part of the run.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// How long a task waits between two operations, in microseconds, about.
+    pub(super) const fn pause(&self) -> u64 {
+        self.pause
+    }
+
+    /// A number that nobody in the run has drawn before.
+    pub(super) fn fresh_number(&self) -> u64 {
+        let number = self.values.get() + 1;
+        self.values.set(number);
+        number
+    }
+
+    /// Begins another part of the run.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.set(phase);
+    }
+
+    /// How many operations have returned what was asked for.
+    #[must_use]
+    pub const fn succeeded(&self) -> u64 {
+        self.succeeded.get()
+    }
+
+    /// A caller was just told that its write is stored.
+    pub(super) fn was_acked(&self, write: Acked) {
+        self.acked.borrow_mut().push(write);
+    }
+
+    /// Takes the writes that were acknowledged since the last call.
+    #[must_use]
+    pub fn take_acked(&self) -> Vec<Acked> {
+        self.acked.take()
+    }
+
+    /// Whether operations are fewer by now than they must be for the load to last as long as the faults, and
+    /// not much longer.
+    pub(super) fn is_behind(&self) -> bool {
+        let due = OPERATIONS.saturating_mul(self.now().0) / LOAD_LASTS;
+        self.succeeded() < due
+    }
+
+    /// The history so far.
+    #[must_use]
+    pub const fn recorder(&self) -> &RefCell<Recorder> {
+        &self.recorder
+    }
+
+    /// Something remarkable was seen.
+    pub fn saw(&self, sight: Sight) {
+        self.sights.borrow_mut().saw(sight);
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub const fn sights(&self) -> &RefCell<Sights> {
+        &self.sights
+    }
+
+    /// An operation is asked.
+    pub(super) fn begin(&self, name: &Name, op: impl FnOnce(KeyId) -> Op) -> OpId {
+        let mut recorder = self.recorder.borrow_mut();
+        let key = recorder.key(&name.bytes, name.family);
+        recorder.begin(op(key))
+    }
+
+    /// An operation returns.
+    pub(super) fn end(&self, op: OpId, outcome: Outcome) {
+        if matches!(outcome, Outcome::Read { .. } | Outcome::Written { .. }) {
+            self.succeeded.set(self.succeeded.get() + 1);
+        }
+        self.recorder.borrow_mut().end(op, self.now(), outcome);
+    }
+
+    /// A frame with a put goes out; whether its write has another dot than before.
+    pub(in crate::sim) fn sent(
+        &self,
+        client: ClientId,
+        request: u64,
+        (key, record): (&Bytes, &Bytes),
+        dot: Dot,
+    ) -> bool {
+        let value = || decode_record(record).ok()?.live().first()?.value.clone();
+        let sent = (dot, self.now());
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.sent(client, request, key, value, sent)
+    }
+}

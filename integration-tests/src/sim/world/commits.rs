@@ -1,0 +1,81 @@
+//! When a node's disk works: commits, the calls of an idle committer, and the rebuild of the sums.
+//!
+//! ```text
+//!   request arrives --> a batch begins --(commit time, slow disk)--> committed --> answers out
+//!                            ^                                            '--> the next batch, if some wait
+//!                            '-- while one is under way, what arrives gathers
+//! ```
+//!
+//! A node that stands still commits when it goes on. One whose commit fails serves nothing until it is started
+//! again.
+
+use super::World;
+use super::event::Event;
+use crate::sim::chance::delay;
+
+/// How long a step of the rebuild of the sums takes, in microseconds.
+const REBUILD: u64 = 2_000;
+/// How often an idle committer is called, in microseconds.
+const IDLE: u64 = 1_000_000;
+
+impl World {
+    pub(super) fn committed(&mut self, node: usize, life: u32) {
+        if self.machines[node].life() != life || !self.machines[node].is_up() {
+            return;
+        }
+        if let Some(resumes) = self.paused_node(node) {
+            return self.schedule.at(resumes, Event::Committed { node, life });
+        }
+        let done = self.machines[node].end_commit();
+        let failed = u64::from(done.is_err());
+        let numbers = [1 << 8 | node as u64, failed, 0];
+        self.trace.note(self.site.now(), numbers, || match &done {
+            Ok(()) => format!("n{} committed", node + 1),
+            Err(error) => format!("n{} commit failed: {error}", node + 1),
+        });
+        self.deliver_answers(node);
+        match done {
+            Ok(()) => self.begin_commit(node),
+            Err(_) => self.storage_failed(node),
+        }
+    }
+
+    /// Starts the next commit of a node, if something waits and none is under way.
+    pub(super) fn begin_commit(&mut self, node: usize) {
+        let now = self.now();
+        if self.machines[node].begin_commit(now) {
+            let takes = delay(&mut self.rng, self.plan.commit) + self.disk_delay(node);
+            let life = self.machines[node].life();
+            let at = now.after(takes);
+            self.schedule.at(at, Event::Committed { node, life });
+        }
+    }
+
+    pub(super) fn idle(&mut self, node: usize, life: u32) {
+        if self.machines[node].life() != life || !self.machines[node].is_up() {
+            return;
+        }
+        let now = self.now();
+        let at = self.paused_node(node).unwrap_or_else(|| now.after(IDLE));
+        self.schedule.at(at, Event::Idle { node, life });
+        if self.paused_node(node).is_none() && self.machines[node].idle(now).is_err() {
+            self.storage_failed(node);
+        }
+    }
+
+    pub(super) fn rebuild(&mut self, node: usize, life: u32) {
+        if self.machines[node].life() == life && self.machines[node].rebuild() {
+            let at = self.now().after(REBUILD);
+            self.schedule.at(at, Event::Rebuild { node, life });
+        }
+    }
+
+    /// A process has just started: its idle calls and the rebuild of its sums begin.
+    pub(super) fn begin_chores(&mut self, node: usize) {
+        let (now, life) = (self.now(), self.machines[node].life());
+        self.schedule
+            .at(now.after(IDLE), Event::Idle { node, life });
+        self.schedule
+            .at(now.after(REBUILD), Event::Rebuild { node, life });
+    }
+}

@@ -1,0 +1,57 @@
+//! What can be scheduled.
+//!
+//! ```text
+//!   frames    to a node, to a client          nodes     commit ends, idle, rebuild, start, stop
+//!   links     dial, connected, broken         clients   tick, start, twins
+//!   faults    begins, ends
+//! ```
+//!
+//! An event names the life, connection or client it was meant for: what comes after the end of that is void.
+
+use bytes::Bytes;
+
+use crate::history::ClientId;
+use crate::sim::machine::Peer;
+
+/// Something that is to happen.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A frame arrives at a node.
+    ToNode {
+        peer: Peer,
+        node: usize,
+        frame: Bytes,
+    },
+    /// A frame arrives at a client.
+    ToClient {
+        peer: Peer,
+        node: usize,
+        frame: Bytes,
+    },
+    /// A client tries to make a connection.
+    Dial { client: ClientId, node: usize },
+    /// The connection is made, if the node's process is still this one.
+    Connected { peer: Peer, node: usize, life: u32 },
+    /// A client finds its connection broken.
+    Broken { peer: Peer, node: usize },
+    /// A client's driver wants to be called.
+    Tick { client: ClientId },
+    /// A node's disk has the batch.
+    Committed { node: usize, life: u32 },
+    /// A node's committer is called though nothing waits.
+    Idle { node: usize, life: u32 },
+    /// A node sums up some more of its records.
+    Rebuild { node: usize, life: u32 },
+    /// A node's process is started, if none runs.
+    StartNode { node: usize },
+    /// A node's process has drained and ends.
+    StopNode { node: usize, life: u32 },
+    /// A client is started, if none runs in its place.
+    StartClient { slot: usize },
+    /// A client is cloned in the act of a put.
+    Twins { number: usize },
+    /// A fault of the plan begins.
+    Begins { fault: usize },
+    /// A fault of the plan ends.
+    Ends { fault: usize },
+}

@@ -1,0 +1,180 @@
+//! The lives of nodes and clients: how they start, and how those that end in order do.
+//!
+//! ```text
+//!   node     start --refused by what it finds--> again, later          stop: all that waits is committed
+//!            its storage failed --> stop --> start
+//!   client   start --> driver, dials --> crew: the tasks of its workloads, and in the calm those that must succeed
+//!   twins    two clients that draw the same random numbers: they take the same actor, and mint the same dots
+//! ```
+//!
+//! Those that end otherwise, by a fault, do so in `inflict`.
+
+use std::rc::Rc;
+
+use quoit_client::Client;
+use quoit_node::StartError;
+use rand::rngs::SmallRng;
+
+use super::event::Event;
+use super::{RETRY, World};
+use crate::history::ClientId;
+use crate::sim::caller::Caller;
+use crate::sim::chance::happens;
+use crate::sim::session::{Crew, Phase};
+use crate::sim::sights::Sight;
+use crate::workloads::{TwinPut, Workload as _};
+
+impl World {
+    pub(super) fn start_node(&mut self, node: usize) {
+        let now = self.now();
+        if self.machines[node].is_up() {
+            return;
+        }
+        let offset = self.node_offset(node);
+        self.machines[node].set_clock(offset);
+        let started = self.machines[node].start(now);
+        let numbers = [2 << 8 | node as u64, u64::from(started.is_ok()), 0];
+        self.trace.note(now, numbers, || match &started {
+            Ok(()) => format!("n{} starts", node + 1),
+            Err(error) => format!("n{} does not start: {error}", node + 1),
+        });
+        match started {
+            Ok(()) => {
+                let mut recorder = self.site.recorder().borrow_mut();
+                recorder.history_mut().starts.push(now);
+                drop(recorder);
+                self.begin_chores(node);
+            }
+            Err(error) => {
+                match error {
+                    StartError::ClockBehind { .. } => self.site.saw(Sight::ClockBehind),
+                    StartError::StoreGone { .. } => self.site.saw(Sight::StoreGone),
+                    _ => {}
+                }
+                self.schedule
+                    .at(now.after(RETRY), Event::StartNode { node });
+            }
+        }
+    }
+
+    pub(super) fn stop_node(&mut self, node: usize, life: u32) {
+        if self.machines[node].life() != life || !self.machines[node].is_up() {
+            return;
+        }
+        let now = self.now();
+        let stopped = self.machines[node].stop(now);
+        let numbers = [3 << 8 | node as u64, u64::from(stopped.is_ok()), 0];
+        self.trace
+            .note(now, numbers, || format!("n{} stopped", node + 1));
+        self.deliver_answers(node);
+        self.lose_connections(node);
+    }
+
+    /// A node whose storage failed refuses everything; somebody restarts it after a while.
+    pub(super) fn storage_failed(&mut self, node: usize) {
+        self.site.saw(Sight::CommitFailed);
+        let life = self.machines[node].life();
+        let at = self.now().after(RETRY);
+        self.schedule.at(at, Event::StopNode { node, life });
+        self.schedule.at(at.after(RETRY), Event::StartNode { node });
+    }
+
+    pub(super) fn start_client(&mut self, slot: usize) {
+        let seed = self.plan.seed;
+        let life = self.lives.get(slot).copied().unwrap_or_default();
+        let index = (slot as u64) << 16 | u64::from(life);
+        if self
+            .begin_life(slot, seed.stream("client", index))
+            .is_none()
+        {
+            return;
+        }
+        let workloads = self.workloads.clone();
+        self.crew(slot, |crew| {
+            for workload in workloads {
+                workload.start(crew);
+            }
+        });
+    }
+
+    /// Two clients that are one and the same: what a virtual machine's snapshot makes of one.
+    pub(super) fn start_twins(&mut self, number: usize) {
+        let mut rng = self.plan.seed.stream("twins", number as u64);
+        let put = Rc::new(TwinPut {
+            key: number as u64,
+            large: happens(&mut rng, 500),
+            blind: happens(&mut rng, 500),
+        });
+        for twin in 0..2 {
+            let slot = self.plan.clients + 2 * number + twin;
+            if self.begin_life(slot, rng.clone()).is_some() {
+                let put = Rc::clone(&put);
+                self.crew(slot, |crew| put.start(crew));
+            }
+        }
+    }
+
+    fn begin_life(&mut self, slot: usize, rng: SmallRng) -> Option<()> {
+        while self.callers.len() <= slot {
+            self.callers.push(None);
+            self.lives.push(0);
+        }
+        if self.callers[slot].is_some() {
+            return None;
+        }
+        let id = ClientId {
+            slot: u16::try_from(slot).ok()?,
+            life: self.lives[slot],
+        };
+        self.lives[slot] += 1;
+        let builder = Client::builder().deadline(self.plan.deadline);
+        let (now, offset) = (self.now(), self.client_offset(slot));
+        let clock = (self.plan.settings.base, now, offset);
+        let ring = &self.plan.cluster.ring;
+        let caller = Caller::start(id, builder, ring, &self.site, rng, clock)?;
+        self.callers[slot] = Some(caller);
+        self.trace
+            .note(now, [4 << 8, slot as u64, 0], || format!("{id} starts"));
+        for node in 0..self.machines.len() {
+            self.schedule.at(now, Event::Dial { client: id, node });
+        }
+        Some(())
+    }
+
+    /// Gives a client tasks.
+    fn crew(&mut self, slot: usize, fill: impl FnOnce(&mut Crew)) {
+        let Some(caller) = self.caller_at(slot) else {
+            return;
+        };
+        let id = caller.id();
+        let index = (slot as u64) << 16 | u64::from(id.life);
+        let part = match self.site.phase() {
+            Phase::Storm => "tasks",
+            Phase::Mending | Phase::Calm | Phase::Over => "calm tasks",
+        };
+        let rng = self.plan.seed.stream(part, index);
+        let mut crew = Crew::new(Rc::clone(&self.site), caller.client().clone(), id, rng);
+        fill(&mut crew);
+        for task in crew.into_tasks() {
+            self.tasks.spawn(id, task);
+        }
+    }
+
+    /// Gives every client that is left tasks that must succeed.
+    pub fn serve(&mut self) {
+        let workloads = self.workloads.clone();
+        for slot in 0..self.plan.clients {
+            let workloads = workloads.clone();
+            self.crew(slot, |crew| {
+                for workload in workloads {
+                    workload.serve(crew);
+                }
+            });
+        }
+    }
+
+    /// Gives the first client one more task.
+    pub fn spawn(&mut self, fill: impl FnOnce(&mut Crew)) {
+        self.crew(0, fill);
+    }
+}
