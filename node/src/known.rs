@@ -189,6 +189,10 @@ mod tests {
         assert_eq!(wait_ms(9_999), 0, "its last run is long over");
         assert_eq!(wait_ms(10_200), 200);
         let drift = u128::from(LIMITS.max_clock_drift_ms);
-        assert_eq!(wait_ms(12_900), drift, "no more than others may have led it");
+        assert_eq!(
+            wait_ms(12_900),
+            drift,
+            "no more than others may have led it"
+        );
     }
 }

@@ -227,7 +227,9 @@ impl ReadQuorum {
         let answered = self.answers().count();
         if answered < self.rules.r {
             let enough_asked = answered + self.outstanding() >= self.rules.r;
-            if !enough_asked && !self.ask_next() && self.outstanding() == 0 {
+            let replace = !mutant(Mutant::FailedReplicaIsNotReplaced);
+            let replaced = !enough_asked && replace && self.ask_next();
+            if !enough_asked && !replaced && self.outstanding() == 0 {
                 self.fail_unavailable();
             }
             return;

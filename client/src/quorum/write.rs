@@ -6,9 +6,10 @@
 //!           --failed--> Failed
 //! ```
 //!
-//! A *covered* write changed nothing. If W cannot be reached because of it, and nothing about this attempt is
-//! unknown, the write is minted anew above what covers it: a skewed clock never loses a write that came
-//! later. After an ambiguous attempt it is not minted anew, since the first dot may live somewhere.
+//! A *covered* write changed nothing. If W cannot be reached because of it, the write is minted anew above what
+//! covers it: a skewed clock never loses a write that came later. The first dot may live somewhere, or come
+//! to: the new one has seen it and replaces it there. What became of the first attempt at a replica that did not
+//! answer stays in the outcome, so that a failure is never told as surely not stored.
 //! A replica that covers the dot but can *name* it has joined it before: that is an acknowledgement.
 
 use quoit_ring::Time;
@@ -25,7 +26,7 @@ const MAX_REMINTS: u8 = 8;
 pub(crate) enum WriteStep {
     /// Send the write to a replica.
     Send(usize),
-    /// Mint a dot above this time, with the original `prev`, and call [`WriteQuorum::reminted`].
+    /// Mint a dot above this time that has seen the present one, and call [`WriteQuorum::reminted`].
     Remint(Time),
     /// The verdict: how many acknowledged, at least W; or why not. The machine is finished.
     Return(Result<usize, WriteFailure>),
@@ -170,11 +171,10 @@ impl WriteQuorum {
         }
     }
 
-    /// What to mint above, if minting anew can reach W and nothing about this attempt is unknown.
+    /// What to mint above, if minting anew can reach W.
     fn remintable(&self) -> Option<Time> {
-        let ambiguous = |s: &State| matches!(s, State::Failed(o) if o.may_be_stored());
         let willing = self.count(|s| matches!(s, State::Acked | State::Covered(_)));
-        if willing < self.w || self.count(ambiguous) > 0 || self.remints >= MAX_REMINTS {
+        if willing < self.w || self.remints >= MAX_REMINTS {
             return None;
         }
         let above = |s: &State| match s {
@@ -283,16 +283,19 @@ mod tests {
     }
 
     #[test]
-    fn a_write_with_an_unknown_attempt_is_not_minted_anew() {
+    fn a_lost_replica_does_not_keep_a_write_from_being_minted_anew_but_stays_in_its_outcome() {
         let mut write = sent(3, 2);
         write.covered(0, false, Time(50));
         write.covered(1, false, Time(50));
         write.failed(2, Outcome::Lost);
+        assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(50))));
+        write.reminted();
+        let sent: Vec<_> = core::iter::from_fn(|| write.poll_step()).collect();
+        assert_eq!(sent.len(), 2, "not to the lost one: {sent:?}");
+        write.failed(0, Outcome::Unreachable);
+        write.failed(1, Outcome::Unreachable);
         let failure = verdict(&mut write).unwrap_err();
-        assert_eq!(
-            failure.outcomes,
-            [Outcome::Covered, Outcome::Covered, Outcome::Lost]
-        );
+        assert_eq!(failure.outcomes[2], Outcome::Lost);
     }
 
     #[test]

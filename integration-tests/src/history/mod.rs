@@ -18,6 +18,7 @@ mod build;
 pub mod causal;
 mod tally;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -342,10 +343,14 @@ pub struct History {
     pub base: Millis,
     /// Every time in which a wall clock was off: besides these, all are right.
     pub clocks_off: Vec<ClockOff>,
-    /// When a node was started, of all nodes: it has forgotten how far others had led its clock ahead.
-    pub starts: Vec<Micros>,
+    /// When a node that syncs before it answers was about to answer with something unsynced on its disk.
+    pub told_early: Vec<(NodeId, Micros)>,
     /// The keys, by [`KeyId`].
     pub keys: Vec<Key>,
+    /// The one node that faults happened to, if there was only one.
+    pub victim: Option<NodeId>,
+    /// Operations that asked for more replicas than a majority.
+    pub demanding: BTreeSet<OpId>,
     /// The operations in the order they were asked, by [`OpId`].
     pub ops: Vec<Op>,
     /// The dots in the order they were minted.

@@ -12,8 +12,8 @@
 //!
 //! - invoked after the expiry does not return the value: every node that answers is past it;
 //! - invoked after another quorum read had seen the value dead does not either. Two things may hide that from
-//!   it, and are let pass: a reader believes nobody beyond its own clock and the drift; and a node tells its
-//!   clock anew once it was started or set, since how far others had led it ahead is kept in memory;
+//!   it, and are let pass: a reader believes nobody beyond its own clock and the drift; and a node follows its
+//!   own clock when that is set back by more than it holds back for;
 //! - returned before the expiry finds what a quorum acknowledged, if nothing can have replaced it.
 //!
 //! Each is judged by the clocks of the run: with as much grace as they were off (see `clocks`), and no more.

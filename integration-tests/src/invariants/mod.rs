@@ -16,9 +16,11 @@ pub mod linearizable;
 pub mod merges_exact;
 pub mod never_backwards;
 pub mod no_means_no;
+pub mod one_may_fail;
 mod replacing;
 pub mod same_dot;
 pub mod serves_when_healed;
+pub mod synced_before_told;
 mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -72,4 +74,6 @@ pub const ALL: &[Invariant] = &[
     no_means_no::INVARIANT,
     expiry::INVARIANT,
     serves_when_healed::INVARIANT,
+    one_may_fail::INVARIANT,
+    synced_before_told::INVARIANT,
 ];

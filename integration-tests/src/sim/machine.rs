@@ -21,6 +21,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_node::StartError;
@@ -66,6 +67,8 @@ pub struct Machine {
     /// Counts processes, so that what was meant for one does not reach the next.
     life: u32,
     process: Option<Process>,
+    /// Whether the process takes connections.
+    serving: bool,
     collisions: u64,
 }
 
@@ -93,6 +96,7 @@ impl Machine {
             offset_ms: 0,
             life: 0,
             process: None,
+            serving: false,
             collisions: 0,
         }
     }
@@ -113,6 +117,26 @@ impl Machine {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.process.is_some()
+    }
+
+    /// Whether a process runs and takes connections.
+    #[must_use]
+    pub const fn is_serving(&self) -> bool {
+        self.process.is_some() && self.serving
+    }
+
+    /// The process takes connections from now on.
+    pub const fn serve(&mut self) {
+        self.serving = true;
+    }
+
+    /// How many batches a loss of power could take although the node syncs before it answers.
+    #[must_use]
+    pub fn exposed(&self) -> usize {
+        match self.settings.durability {
+            Durability::Fsync => self.disk.unsynced(),
+            Durability::Buffered => 0,
+        }
     }
 
     /// Whether a commit is under way.
@@ -163,15 +187,17 @@ impl Machine {
         Some((process, read))
     }
 
-    /// Starts a process, as `Node::start` does.
+    /// Starts a process, as `Node::start` does. Gives back how long it waits before [`Machine::serve`].
     ///
     /// # Errors
     /// The node's own: it does not start with what it finds. The machine stays down.
-    pub fn start(&mut self, now: Micros) -> Result<(), StartError> {
+    pub fn start(&mut self, now: Micros) -> Result<Duration, StartError> {
         self.life += 1;
-        self.process = Some(Process::start(self, now)?);
+        self.serving = false;
+        let (process, wait) = Process::start(self, now)?;
+        self.process = Some(process);
         self.has_run = true;
-        Ok(())
+        Ok(wait)
     }
 
     /// Takes a connection in.
@@ -188,7 +214,8 @@ impl Machine {
         }
     }
 
-    /// Takes a frame off a connection; one of a connection that is not there is lost.
+    /// Takes a frame off a connection; one of a connection that is not there is lost. What it asks to write
+    /// waits for [`Machine::submit`].
     ///
     /// # Errors
     /// It is not a request.
@@ -196,6 +223,13 @@ impl Machine {
         match self.running(now) {
             Some((process, read)) => process.receive(peer, frame, read),
             None => Ok(()),
+        }
+    }
+
+    /// The end of what one read of a connection brought: its writes go into the queue together.
+    pub fn submit(&mut self, peer: Peer, now: Micros) {
+        if let Some((process, read)) = self.running(now) {
+            process.submit(peer, read);
         }
     }
 
@@ -232,6 +266,12 @@ impl Machine {
     #[must_use]
     pub fn gave_up_sums(&self) -> bool {
         self.process.as_ref().is_some_and(Process::gave_up_sums)
+    }
+
+    /// Whether answers are to leave.
+    #[must_use]
+    pub fn has_answers(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::has_answers)
     }
 
     /// Takes the answers that are to leave.
@@ -282,11 +322,11 @@ impl Machine {
         }
     }
 
-    /// The end of a stop in order: all that waits is committed, the clock and the data made durable.
+    /// The end of a stop in order: all that waits is committed and answered, the clock and the data made durable.
     ///
     /// # Errors
     /// The engine's; the process is gone all the same.
-    pub fn stop(&mut self, now: Micros) -> Result<(), EngineError> {
+    pub fn stop(&mut self, now: Micros, answers: &mut Vec<Answered>) -> Result<(), EngineError> {
         let mut done = self.end_commit();
         while done.is_ok() && self.begin_commit(now) {
             done = self.end_commit();
@@ -296,6 +336,7 @@ impl Machine {
             return done;
         };
         self.collisions += process.collisions();
+        process.take_answers(answers);
         let finished = process.finish(read);
         self.disk.kill();
         done.and(finished)

@@ -63,6 +63,8 @@ pub struct Plan {
     pub node_clocks: Vec<i64>,
     /// When a client is cloned in the act of a put.
     pub twins: Vec<Micros>,
+    /// The one node that everything goes wrong with, if it is that sort of run: then no operation may fail.
+    pub victim: Option<usize>,
     /// What goes wrong.
     pub faults: Vec<Planned>,
 }
@@ -94,8 +96,9 @@ impl Plan {
         let twins = (0..rng.random_range(0..=3))
             .map(|_| Micros(rng.random_range(STORM)))
             .collect();
-        let faults = Gremlin::new(seed, clients, durability).faults();
-        Self {
+        let gremlin = Gremlin::new(seed, clients, durability);
+        let victim = gremlin.victim();
+        let mut plan = Self {
             seed,
             cluster,
             settings,
@@ -107,8 +110,24 @@ impl Plan {
             client_clocks,
             node_clocks,
             twins,
-            faults,
+            victim,
+            faults: gremlin.faults(),
+        };
+        if victim.is_some() {
+            plan.be_fair();
         }
+        plan
+    }
+
+    /// Leaves nothing but the one node that fails to blame if an operation does.
+    fn be_fair(&mut self) {
+        self.settings.queue = WriteQueue::default();
+        self.settings.limits.max_siblings = 64;
+        self.deadline = Duration::from_millis(2_000);
+        self.travel = self.travel.min(500);
+        self.commit = self.commit.min(2_000);
+        self.client_clocks.fill(0);
+        self.node_clocks.fill(0);
     }
 }
 

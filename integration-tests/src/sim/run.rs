@@ -189,6 +189,8 @@ impl Run {
             let mut finished = std::mem::take(&mut *recorder);
             let history = finished.history_mut();
             history.base = self.world.plan().settings.base;
+            let victim = self.world.plan().victim;
+            history.victim = victim.map(|node| self.world.machines()[node].id());
             history.finals = finals;
             history.nodes = nodes;
             finished.finish()

@@ -198,7 +198,8 @@ impl Session {
     }
 
     fn begin(&self, name: &Name, call: Call, ask: Ask) -> OpId {
-        self.site.begin(name, |key| Op {
+        let demanding = ask.count.is_some();
+        self.site.begin(name, demanding, |key| Op {
             client: self.id,
             key,
             call,

@@ -19,6 +19,7 @@ mod wires;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub struct World {
     rng: SmallRng,
     trace: Trace,
     answers: Vec<Answered>,
+    /// Connections off which frames were read that are not submitted yet.
+    reading: BTreeSet<(Peer, usize)>,
     /// How often the disk had hit its node when a fault of it began.
     disk_fired: Vec<u64>,
 }
@@ -104,6 +107,7 @@ impl World {
             rng: seed.stream("world", 0),
             trace: Trace::new(lines),
             answers: Vec::new(),
+            reading: BTreeSet::new(),
             disk_fired: vec![0; plan.faults.len()],
             plan,
         };
@@ -268,6 +272,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::ToNode { peer, node, frame } => self.arrive_at_node(peer, node, frame),
+            Event::Submit { peer, node } => self.submit(peer, node),
             Event::ToClient { peer, node, frame } => self.arrive_at_client(peer, node, frame),
             Event::Dial { client, node } => self.dial(client, node),
             Event::Connected { peer, node, life } => self.connected(peer, node, life),
@@ -277,6 +282,7 @@ impl World {
             Event::Idle { node, life } => self.idle(node, life),
             Event::Rebuild { node, life } => self.rebuild(node, life),
             Event::StartNode { node } => self.start_node(node),
+            Event::Serves { node, life } => self.serves(node, life),
             Event::StopNode { node, life } => self.stop_node(node, life),
             Event::StartClient { slot } => self.start_client(slot),
             Event::Twins { number } => self.start_twins(number),

@@ -26,7 +26,7 @@ use quoit_ring::{Millis, Time};
 use super::apply::fault_of;
 use super::room::Room;
 use super::steady::Steady;
-use super::{Applied, Outcome, Rules, Shared, Write, apply};
+use super::{Applied, Change, Outcome, Rules, Shared, Write, apply};
 use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
 use crate::env::{Now, Reply};
@@ -97,6 +97,9 @@ impl<G: Engine> Committer<G> {
         } = apply(&*self.engine, &self.rules(now), writes);
         let committed = match poisoned {
             Some(error) => Err(error),
+            None if mutant(Mutant::RepairIsNotSynced) && only_repairs(writes) => {
+                self.engine.commit(batch, engine::Durability::Buffered)
+            }
             None => self.commit(batch, latest, now),
         };
         match &committed {
@@ -215,6 +218,11 @@ fn fail(outcomes: &mut [Outcome], error: &EngineError) {
             *outcome = Outcome::Refused(refusal);
         }
     }
+}
+
+fn only_repairs<R>(writes: &[Write<R>]) -> bool {
+    let repair = |write: &Write<R>| matches!(write.change, Change::Repair(_));
+    writes.iter().all(repair)
 }
 
 fn later(time: Time, ms: u64) -> Time {

@@ -26,6 +26,8 @@ pub const fn named(mutant: Mutant) -> &'static str {
         | Mutant::WipedNodeKeepsItsId
         | Mutant::QuorumOfOne => "acked-never-lost",
         Mutant::AnswerCountedTwice | Mutant::LateAnswerCounts => "acked-by-enough",
+        Mutant::FailedReplicaIsNotReplaced => "one-may-fail",
+        Mutant::RepairIsNotSynced => "synced-before-told",
         Mutant::CoveredCountsAsAck => "later-wins",
         Mutant::MergeKeepsOneSibling
         | Mutant::RetryMintsNewDot

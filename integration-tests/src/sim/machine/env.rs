@@ -49,6 +49,11 @@ impl Outbox {
         into.append(&mut self.locked());
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.locked().is_empty()
+    }
+
     fn locked(&self) -> MutexGuard<'_, Vec<Answered>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

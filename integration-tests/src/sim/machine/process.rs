@@ -50,7 +50,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start(machine: &Machine, now: Micros) -> Result<Self, StartError> {
+    /// A process, and how long it waits before it serves.
+    pub(super) fn start(machine: &Machine, now: Micros) -> Result<(Self, Duration), StartError> {
         let engine = Arc::new(machine.disk.open());
         let failed = |source| StartError::Engine {
             path: "store".into(),
@@ -58,6 +59,7 @@ impl Process {
         };
         engine.persist().map_err(failed)?;
         let known = load(machine, &engine, now)?;
+        let wait = known.wait(&machine.settings.limits, machine.wall(now));
         let mark = known.mark;
         let settings = (machine.settings.limits, machine.settings.durability);
         let shared = Shared::new(machine.id, known.ring, known.merkle_key, mark, settings);
@@ -69,7 +71,7 @@ impl Process {
             queue: Arc::clone(&queue),
         };
         let replica = Replica::new(env, Arc::clone(&engine), Arc::clone(&shared));
-        Ok(Self {
+        let process = Self {
             rebuild: Some(Rebuild::new(&*engine)),
             committer: Committer::new(engine, Arc::clone(&shared), mark),
             shared,
@@ -82,7 +84,8 @@ impl Process {
             out: Outbox::default(),
             born: now,
             failed: false,
-        })
+        };
+        Ok((process, wait))
     }
 
     /// Sets its clocks; its monotonic one began when it did.
@@ -126,9 +129,17 @@ impl Process {
         let Some(session) = self.sessions.get_mut(&peer) else {
             return Ok(());
         };
-        session.handle(frame, read)?;
-        session.submit(read);
-        Ok(())
+        session.handle(frame, read)
+    }
+
+    pub(super) fn submit(&mut self, peer: Peer, read: Now) {
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.submit(read);
+        }
+    }
+
+    pub(super) fn has_answers(&self) -> bool {
+        !self.out.is_empty()
     }
 
     pub(super) fn take_answers(&self, into: &mut Vec<Answered>) {

@@ -76,6 +76,7 @@ pub(crate) fn put(machine: &mut Machine, key: &'static str, expiry: Option<u64>)
     .encode(&mut frame);
     let frame = frame.split_off(4).freeze();
     machine.receive(PEER, frame, Micros(0)).unwrap();
+    machine.submit(PEER, Micros(0));
     dot
 }
 

@@ -88,7 +88,7 @@ fn a_stop_in_order_commits_and_answers_what_waits_and_refuses_what_comes() {
         [Response::Refused(Refusal::Draining)],
         "the second put"
     );
-    machine.stop(Micros(0)).unwrap();
+    machine.stop(Micros(0), &mut Vec::new()).unwrap();
     assert!(!machine.is_up());
     assert!(stored(&machine, "a").is_some());
     assert_eq!(stored(&machine, "b"), None);

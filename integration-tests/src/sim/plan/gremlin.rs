@@ -22,6 +22,9 @@ use crate::sim::faults::{Fault, Links, Planned, Way, has};
 /// How long most of the nodes may be down together, in microseconds.
 const MOST_DOWN: u64 = 200_000;
 
+/// How long a cut lasts at least that every client notices, in microseconds.
+const SILENT: u64 = 1_400_000;
+
 /// Whose clocks may be far off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Liars {
@@ -35,6 +38,7 @@ pub(super) struct Gremlin {
     clients: usize,
     durability: Durability,
     liars: Liars,
+    victim: Option<usize>,
 }
 
 impl Gremlin {
@@ -45,16 +49,29 @@ impl Gremlin {
         } else {
             Liars::Clients
         };
+        let victim = happens(&mut rng, 150).then(|| rng.random_range(0..NODES));
         Self {
             rng,
             clients,
             durability,
             liars,
+            victim,
         }
+    }
+
+    /// The one node that everything happens to, if it is that sort of run.
+    pub(super) const fn victim(&self) -> Option<usize> {
+        self.victim
     }
 
     pub(super) fn faults(mut self) -> Vec<Planned> {
         let count = self.rng.random_range(12..=18);
+        if let Some(node) = self.victim {
+            let mut faults: Vec<Planned> = (0..count).map(|_| self.planned_for(node)).collect();
+            faults.extend(last_ones_for(node));
+            faults.sort_by_key(|planned| planned.at);
+            return faults;
+        }
         let mut faults: Vec<Planned> = (0..count).map(|_| self.planned()).collect();
         if self.liars == Liars::Nodes && happens(&mut self.rng, 100) {
             faults.extend(self.dead_battery());
@@ -94,6 +111,46 @@ impl Gremlin {
             fault,
         };
         [(10_000, 900_000, clock), (0, 50_000, kill)].map(planned)
+    }
+
+    /// Anything that can happen to one node and the links to it.
+    fn planned_for(&mut self, node: usize) -> Planned {
+        let at = Micros(self.rng.random_range(STORM));
+        let mut lasts = self.rng.random_range(5_000..1_500_000);
+        let links = Links::of_nodes(1 << node);
+        let nodes = 1 << node;
+        let kept = happens(&mut self.rng, 500);
+        let fault = match self.rng.random_range(0..13) {
+            0 => Fault::Cut { links, only: None },
+            1 => Fault::Cut {
+                links,
+                only: Some(*pick(&mut self.rng, &[Way::ToNode, Way::ToClient])),
+            },
+            2 => Fault::Clog { links },
+            3 => Fault::Slow {
+                links,
+                micros: self.rng.random_range(1_000..300_000),
+            },
+            4 => Fault::Break { links },
+            5 | 6 => Fault::Kill { nodes },
+            7 => Fault::Stop { node },
+            8 => Fault::PauseNode { node },
+            9 => Fault::DiskFull { node, brim: kept },
+            10 => Fault::DiskFails { node, kept },
+            11 => Fault::SlowDisk {
+                node,
+                micros: self.rng.random_range(5_000..250_000),
+            },
+            _ => Fault::BadSectors {
+                node,
+                permille: *pick(&mut self.rng, &[300, 1_000]),
+            },
+        };
+        // What a shorter cut swallows, QUIC sends again when it is over; a longer one breaks the connection.
+        if let Fault::Cut { .. } = fault {
+            lasts = self.rng.random_range(SILENT..SILENT + 500_000);
+        }
+        Planned { at, lasts, fault }
     }
 
     fn planned(&mut self) -> Planned {
@@ -228,4 +285,23 @@ impl Gremlin {
         }
         self.rng.random_range(-480..=480)
     }
+}
+
+/// As [`Gremlin::last_ones`], for the one node that everything happens to, once the rest is over for certain.
+fn last_ones_for(node: usize) -> [Planned; 5] {
+    let nodes = 1 << node;
+    let links = Links::of_nodes(nodes);
+    let planned = |(after, lasts, fault)| Planned {
+        at: Micros(STORM.end + 3_000_000 + after),
+        lasts,
+        fault,
+    };
+    [
+        (0, 1_000, Fault::Break { links }),
+        (300_000, 50_000, Fault::Kill { nodes }),
+        (1_500_000, 1_000, Fault::Break { links }),
+        (1_800_000, 50_000, Fault::PauseNode { node }),
+        (2_000_000, 1_000, Fault::Break { links }),
+    ]
+    .map(planned)
 }

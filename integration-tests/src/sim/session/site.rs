@@ -155,10 +155,14 @@ impl Site {
     }
 
     /// An operation is asked.
-    pub(super) fn begin(&self, name: &Name, op: impl FnOnce(KeyId) -> Op) -> OpId {
+    pub(super) fn begin(&self, name: &Name, demanding: bool, op: impl FnOnce(KeyId) -> Op) -> OpId {
         let mut recorder = self.recorder.borrow_mut();
         let key = recorder.key(&name.bytes, name.family);
-        recorder.begin(op(key))
+        let id = recorder.begin(op(key));
+        if demanding {
+            recorder.history_mut().demanding.insert(id);
+        }
+        id
     }
 
     /// An operation returns.

@@ -33,10 +33,23 @@ impl World {
             Ok(()) => format!("n{} committed", node + 1),
             Err(error) => format!("n{} commit failed: {error}", node + 1),
         });
+        if done.is_ok() {
+            self.note_exposure(node);
+        }
         self.deliver_answers(node);
         match done {
             Ok(()) => self.begin_commit(node),
             Err(_) => self.storage_failed(node),
+        }
+    }
+
+    /// Looks whether a node that syncs before it answers is about to answer before it has synced.
+    fn note_exposure(&self, node: usize) {
+        let machine = &self.machines[node];
+        if machine.is_up() && machine.has_answers() && machine.exposed() > 0 {
+            let told = (machine.id(), self.now());
+            let mut recorder = self.site.recorder().borrow_mut();
+            recorder.history_mut().told_early.push(told);
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Event {
         node: usize,
         frame: Bytes,
     },
+    /// A node has read all that a connection brought at a time.
+    Submit { peer: Peer, node: usize },
     /// A frame arrives at a client.
     ToClient {
         peer: Peer,
@@ -44,6 +46,8 @@ pub(super) enum Event {
     Rebuild { node: usize, life: u32 },
     /// A node's process is started, if none runs.
     StartNode { node: usize },
+    /// A node's process takes connections.
+    Serves { node: usize, life: u32 },
     /// A node's process has drained and ends.
     StopNode { node: usize, life: u32 },
     /// A client is started, if none runs in its place.

@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use quoit_client::Client;
 use quoit_node::StartError;
+use rand::Rng as _;
 use rand::rngs::SmallRng;
 
 use super::event::Event;
@@ -35,14 +36,14 @@ impl World {
         let started = self.machines[node].start(now);
         let numbers = [2 << 8 | node as u64, u64::from(started.is_ok()), 0];
         self.trace.note(now, numbers, || match &started {
-            Ok(()) => format!("n{} starts", node + 1),
+            Ok(_wait) => format!("n{} starts", node + 1),
             Err(error) => format!("n{} does not start: {error}", node + 1),
         });
         match started {
-            Ok(()) => {
-                let mut recorder = self.site.recorder().borrow_mut();
-                recorder.history_mut().starts.push(now);
-                drop(recorder);
+            Ok(wait) => {
+                let life = self.machines[node].life();
+                let waited = now.after(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
+                self.schedule.at(waited, Event::Serves { node, life });
                 self.begin_chores(node);
             }
             Err(error) => {
@@ -57,12 +58,27 @@ impl World {
         }
     }
 
+    /// A node serves: a client whose connection was to an earlier process of it is told so by the next
+    /// packet that it sends, since the node has kept its reset key.
+    pub(super) fn serves(&mut self, node: usize, life: u32) {
+        if self.machines[node].life() != life || !self.machines[node].is_up() {
+            return;
+        }
+        self.machines[node].serve();
+        for slot in 0..self.callers.len() {
+            let soon = self.rng.random_range(1..=4 * self.plan.travel);
+            self.break_in(slot, node, soon);
+        }
+    }
+
     pub(super) fn stop_node(&mut self, node: usize, life: u32) {
         if self.machines[node].life() != life || !self.machines[node].is_up() {
             return;
         }
         let now = self.now();
-        let stopped = self.machines[node].stop(now);
+        let mut answers = std::mem::take(&mut self.answers);
+        let stopped = self.machines[node].stop(now, &mut answers);
+        self.answers = answers;
         let numbers = [3 << 8 | node as u64, u64::from(stopped.is_ok()), 0];
         self.trace
             .note(now, numbers, || format!("n{} stopped", node + 1));

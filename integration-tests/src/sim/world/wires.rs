@@ -24,6 +24,8 @@ use crate::sim::sights::Sight;
 
 /// How long silence is borne before a connection is given up, in microseconds.
 const SILENCE: std::ops::Range<u64> = 900_000..1_400_000;
+/// How long a node gathers what a connection brings before it looks after the writes, in microseconds.
+const READ: u64 = 50;
 /// How long a dial is tried, in microseconds.
 const DIAL: u64 = 500_000;
 /// The longest pause between two dials, in microseconds.
@@ -90,7 +92,21 @@ impl World {
         self.note_frame(TO_NODE, (peer, node), &frame);
         let now = self.now();
         let received = self.machines[node].receive(peer, frame, now);
-        debug_assert!(received.is_ok(), "a client's frame is a request");
+        assert!(received.is_ok(), "a client's frame is a request");
+        if self.reading.insert((peer, node)) {
+            self.schedule
+                .at(now.after(READ), Event::Submit { peer, node });
+        }
+    }
+
+    /// What came within one read is submitted together.
+    pub(super) fn submit(&mut self, peer: Peer, node: usize) {
+        if let Some(resumes) = self.paused_node(node) {
+            return self.schedule.at(resumes, Event::Submit { peer, node });
+        }
+        self.reading.remove(&(peer, node));
+        let now = self.now();
+        self.machines[node].submit(peer, now);
         self.deliver_answers(node);
         self.begin_commit(node);
     }
@@ -126,7 +142,7 @@ impl World {
         let from = self.machines[node].id();
         self.drive(slot, |driver| {
             let received = driver.received(from, frame);
-            debug_assert!(received.is_ok(), "a node's frame is a response");
+            assert!(received.is_ok(), "a node's frame is a response");
         });
     }
 
@@ -137,7 +153,7 @@ impl World {
         if !self.lives_on(client) {
             return;
         }
-        let reachable = self.machines[node].is_up() && !self.network.is_cut((slot, node), now);
+        let reachable = self.machines[node].is_serving() && !self.network.is_cut((slot, node), now);
         if reachable && self.paused_node(node).is_none() {
             let life = self.machines[node].life();
             let Some(Some(caller)) = self.callers.get_mut(slot) else {
@@ -182,7 +198,7 @@ impl World {
             return;
         }
         let slot = usize::from(peer.slot);
-        if !self.machines[node].is_up() || self.machines[node].life() != life {
+        if !self.machines[node].is_serving() || self.machines[node].life() != life {
             return self.dial_failed(client, node);
         }
         self.machines[node].connect(peer);

@@ -1,0 +1,53 @@
+//! A node with `durability = "fsync"` answers nothing that a loss of power could take back.
+//!
+//! ```text
+//!   commit --> on the disk, unsynced --sync--> answers leave        nothing is unsynced when they do
+//! ```
+//!
+//! Holds for puts and repairs alike: a read returns on the strength of a repair that was answered. What a loss of
+//! power takes is seldom missed, since the next put syncs what came before; looking at the disk misses nothing.
+//!
+//! Source: Gray and Reuter, *Transaction Processing* (1993): force the log before you answer.
+
+use super::{Invariant, Violation};
+use crate::history::History;
+
+/// See the [module](self).
+pub const INVARIANT: Invariant = Invariant {
+    name: "synced-before-told",
+    says: "a node that syncs before it answers has nothing unsynced when it answers",
+    source: "write-ahead logging",
+    check,
+};
+
+fn check(history: &History) -> Result<(), Violation> {
+    match history.told_early.first() {
+        None => Ok(()),
+        Some((node, at)) => Err(Violation {
+            invariant: INVARIANT.name,
+            key: None,
+            ops: Vec::new(),
+            what: format!(
+                "n{} answered at {at} with a batch on its disk that was not synced",
+                node.0
+            ),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::NodeId;
+
+    use super::*;
+    use crate::history::Micros;
+
+    #[test]
+    fn an_answer_before_the_sync_is_a_violation() {
+        let mut history = History::default();
+        assert_eq!(check(&history), Ok(()));
+        history.told_early.push((NodeId(2), Micros(1_500_000)));
+        let violation = check(&history).unwrap_err();
+        assert!(violation.what.contains("n2 answered at 1.5"), "{violation}");
+    }
+}
