@@ -1,0 +1,82 @@
+//! What a quorum operation costs the client, in allocations.
+//!
+//! An operation is an entry of a slab and its messages are appended to buffers that are there, so what is left
+//! to allocate is the caller's: a future, a channel for the answer, the value handed out. Each more is paid at
+//! every operation of every application, and no test of behaviour would notice it.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `cases` | the operations, shared with the benchmark that counts instructions |
+//! | `by_hand` | the world they run in |
+//! | `meter`, `bounds` | how they are counted, shared with the other crates |
+
+#[cfg(test)]
+#[path = "../../../ring/tests/costs/bounds.rs"]
+mod bounds;
+mod by_hand;
+mod cases;
+#[path = "../../../ring/tests/costs/meter.rs"]
+mod meter;
+
+#[cfg(test)]
+mod tests {
+    use crate::bounds::{Bound, hold};
+    use crate::cases::CASES;
+
+    const BOUNDS: &[Bound] = &[
+        Bound {
+            name: "quorum get",
+            each: 5,
+            besides: 6,
+            bytes: 1500,
+            what_for: "the future, the channel of the answer, the order of replicas, the list of values, the value itself; besides, the buffers that answers were cut from, which records hold on to",
+        },
+        Bound {
+            name: "quorum get, absent",
+            each: 3,
+            besides: 0,
+            bytes: 850,
+            what_for: "the future, the channel of the answer, the order of replicas",
+        },
+        Bound {
+            name: "quorum get, three siblings",
+            each: 17,
+            besides: 16,
+            bytes: 3700,
+            what_for: "a get; two lists for each record, the joined one, the one returned and the context; three values",
+        },
+        Bound {
+            name: "quorum get, one replica stale",
+            each: 7,
+            besides: 12,
+            bytes: 1950,
+            what_for: "a get; the record that is written back, which two replicas share",
+        },
+        Bound {
+            name: "quorum put",
+            each: 4,
+            besides: 0,
+            bytes: 1150,
+            what_for: "the future, the channel of the answer, the encoded record, which three replicas share",
+        },
+        Bound {
+            name: "quorum put with a context",
+            each: 6,
+            besides: 0,
+            bytes: 1250,
+            what_for: "a put; two lists of intervals, as the context names another writer",
+        },
+        Bound {
+            name: "quorum delete",
+            each: 4,
+            besides: 0,
+            bytes: 1050,
+            what_for: "what a put does",
+        },
+    ];
+
+    #[test]
+    fn every_operation_allocates_what_its_row_says() {
+        hold(CASES, BOUNDS);
+    }
+}
