@@ -1,0 +1,44 @@
+//! This program as a node of its own cluster: what `quoit-node` does, so that one binary is enough.
+//!
+//! ```text
+//!   quoit-load --starts--> quoit-load node --while-stdin-is-open --config FILE
+//! ```
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+/// Runs the node that `config` describes until it is told to stop, or its starter is gone.
+pub(crate) fn run(config: &Path, while_stdin_is_open: bool) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("info"))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    if while_stdin_is_open {
+        std::thread::spawn(end_with_stdin);
+    }
+    match quoit_node::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            crate::complain(&anyhow::Error::new(error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends the process when its starter does. What was acknowledged is on the disk, so no farewell is needed.
+fn end_with_stdin() {
+    let mut bytes = [0; 64];
+    let mut input = std::io::stdin().lock();
+    loop {
+        match input.read(&mut bytes) {
+            Ok(0) => break,
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => break,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    std::process::exit(1);
+}

@@ -1,0 +1,239 @@
+//! The summary on the terminal: at most 80 columns, whatever the numbers are.
+//!
+//! ```text
+//! operation      count   ops/s failed latency      p50     p99   p99.9     max
+//! get           41,152   4,115      0 intended  420 µs 1.20 ms 3.40 ms 12.3 ms
+//!                                     service   400 µs ...
+//! ```
+//!
+//! *Intended* counts from when an operation should have begun, so it is the line to judge a store by; the
+//! *service* line below it shows how much of that was waiting for a turn. Left out: colours, so that the
+//! text can be pasted anywhere.
+
+use super::units::{count, micros, moment, plural, rate, short, trimmed};
+use crate::result::{CpuNote, FaultNote, OpResult, Percentiles, RunResult, VerifyNote};
+
+/// Columns of a common terminal.
+const WIDTH: usize = 80;
+/// Columns of a verb; longer ones are cut.
+const VERB: usize = 14;
+/// Columns of the names of what stands below the table.
+const NAME: usize = 10;
+
+/// The summary of a run, lines of at most 80 columns, a line end last.
+pub(crate) fn text(result: &RunResult) -> String {
+    let mut lines = heading(result);
+    lines.push(String::new());
+    lines.extend(table(result));
+    lines.push(String::new());
+    lines.extend(errors(result));
+    lines.extend(result.cpu.iter().flat_map(costs));
+    lines.extend(result.faults.iter().flat_map(fault));
+    lines.extend(result.verify.iter().flat_map(verified));
+    if !result.verdicts.is_empty() {
+        lines.push(String::new());
+    }
+    let verdicts = result.verdicts.iter();
+    lines.extend(verdicts.flat_map(|verdict| wrapped("! ", &plain(verdict), WIDTH)));
+    let mut text = lines.join("\n");
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn heading(result: &RunResult) -> Vec<String> {
+    let pace = match result.offered {
+        Some(offered) => format!("open loop, {} offered", rate(offered)),
+        None => "closed loop".to_owned(),
+    };
+    let seconds = trimmed(result.seconds, 1);
+    let began = moment(result.started_unix_ms);
+    let mut lines = wrapped(
+        "",
+        &plain(&format!("{}: {}", result.target, result.workload)),
+        WIDTH,
+    );
+    lines.extend(wrapped(
+        "",
+        &format!("{seconds} s from {began}, {pace}"),
+        WIDTH,
+    ));
+    lines
+}
+
+fn table(result: &RunResult) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{:<VERB$} {:>9} {:>7} {:>6} {:<8} {:>7} {:>7} {:>7} {:>7}",
+        "operation", "count", "ops/s", "failed", "latency", "p50", "p99", "p99.9", "max"
+    )];
+    for (verb, op) in &result.operations {
+        let what = figures(verb, op.count, op.rate, failures(op));
+        lines.push(format!("{what} intended {}", latencies(&op.intended)));
+        lines.push(format!("{:39} service  {}", "", latencies(&op.service)));
+    }
+    if result.operations.len() > 1 {
+        let ops = || result.operations.values();
+        let (done, failed) = (ops().map(|op| op.count), ops().map(failures));
+        let (done, failed) = (
+            done.fold(0, u64::saturating_add),
+            failed.fold(0, u64::saturating_add),
+        );
+        lines.push(figures("all", done, ops().map(|op| op.rate).sum(), failed));
+    }
+    lines
+}
+
+/// A verb's name, successes, rate and failures.
+fn figures(verb: &str, done: u64, rate: f64, failed: u64) -> String {
+    let verb = cut(&plain(verb), VERB);
+    let (done, rate, failed) = (fit(done, 9), short(rate), fit(failed, 6));
+    format!("{verb:<VERB$} {done:>9} {rate:>7} {failed:>6}")
+}
+
+fn latencies(of: &Percentiles) -> String {
+    let columns = [of.p50, of.p99, of.p999, of.max].map(|us| format!("{:>7}", micros(us as f64)));
+    columns.join(" ")
+}
+
+fn failures(op: &OpResult) -> u64 {
+    op.errors
+        .values()
+        .fold(0, |sum, errors| sum.saturating_add(*errors))
+}
+
+/// What failed, by verb and kind.
+fn errors(result: &RunResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (verb, op) in &result.operations {
+        let kinds = op
+            .errors
+            .iter()
+            .map(|(kind, number)| format!("{kind} {}", count(*number)));
+        let kinds = kinds.collect::<Vec<_>>().join(", ");
+        if !kinds.is_empty() {
+            lines.extend(named("failed", &plain(&format!("{verb}: {kinds}"))));
+        }
+    }
+    lines
+}
+
+fn costs(cpu: &CpuNote) -> Vec<String> {
+    let (client, servers) = (cpu.client_us_per_op, cpu.servers_us_per_op);
+    let together = trimmed(client + servers, 1);
+    let (client, servers) = (trimmed(client, 1), trimmed(servers, 1));
+    let time = format!("{together} µs per operation: client {client}, servers {servers}");
+    let each = cpu
+        .servers_rss_mib
+        .iter()
+        .map(|mib| trimmed(*mib, 0))
+        .collect::<Vec<_>>();
+    let mut memory = format!(
+        "at most {} MiB in the client",
+        trimmed(cpu.client_rss_mib, 0)
+    );
+    if !each.is_empty() {
+        memory += &format!(", {} MiB in the servers", each.join(", "));
+    }
+    [named("processor", &time), named("memory", &memory)].concat()
+}
+
+fn fault(note: &FaultNote) -> Vec<String> {
+    let recovered = match note.recovered_after {
+        Some(seconds) => format!("recovered after {} s", trimmed(seconds, 1)),
+        None => "did not recover".to_owned(),
+    };
+    let (at, failed) = (
+        trimmed(note.at, 1),
+        plural(note.failed, "operation", "operations"),
+    );
+    named(
+        "fault",
+        &plain(&format!(
+            "at {at} s {}: {failed} failed, {recovered}",
+            note.what
+        )),
+    )
+}
+
+fn verified(note: &VerifyNote) -> Vec<String> {
+    named("verified", &verification(note))
+}
+
+/// What reading everything back showed, in a line.
+pub(super) fn verification(note: &VerifyNote) -> String {
+    let VerifyNote {
+        checked,
+        lost,
+        resurrected,
+        wrong,
+        unknown,
+    } = *note;
+    let bad = [
+        (lost, "lost"),
+        (resurrected, "resurrected"),
+        (wrong, "wrong"),
+        (unknown, "unread"),
+    ];
+    let bad = bad.map(|(number, what)| format!("{} {what}", count(number)));
+    format!("{}: {}", plural(checked, "key", "keys"), bad.join(", "))
+}
+
+fn named(name: &str, what: &str) -> Vec<String> {
+    wrapped(&format!("{name:<NAME$} "), what, WIDTH)
+}
+
+/// `text` in lines of at most `width` columns, `first` before the first and its width before the others.
+/// A word that is too long for a line is cut.
+pub(crate) fn wrapped(first: &str, text: &str, width: usize) -> Vec<String> {
+    let indent = first.chars().count();
+    let room = width.saturating_sub(indent).max(1);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let word = cut(word, room);
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += &word;
+    }
+    lines.push(line);
+    let before = |index| {
+        if index == 0 {
+            first.to_owned()
+        } else {
+            " ".repeat(indent)
+        }
+    };
+    let lines = lines.into_iter().enumerate();
+    lines.map(|(index, line)| before(index) + &line).collect()
+}
+
+/// At most so many characters, the last an ellipsis if there were more.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept = text.chars().take(width.saturating_sub(1));
+    kept.chain(['…']).collect()
+}
+
+fn fit(number: u64, width: usize) -> String {
+    let exact = count(number);
+    if exact.len() <= width {
+        exact
+    } else {
+        short(number as f64)
+    }
+}
+
+/// Without control characters, which might be a terminal's commands.
+pub(crate) fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests;

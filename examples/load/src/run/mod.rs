@@ -1,0 +1,238 @@
+//! A run, from an empty machine to a result.
+//!
+//! ```text
+//!   start --> load --> warm up --> (search) --> measure ---------------> verify --> result
+//!   cluster   keys     unmeasured               |-- turns    the load
+//!                                               |-- faults   the script
+//!                                               |-- cost     processor time
+//!                                               '-- live     one line on the terminal
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`turns`], [`schedule`] | who begins an operation, and when |
+//! | [`stage`], [`recorder`] | one operation; what came of it |
+//! | [`search`], [`steps`], [`faults`], [`cost`], [`verdict`] | rates, faults, processor time, plain sentences |
+//! | [`bulk`] | loading and reading back |
+//!
+//! Invariant: whatever happens, the cluster that was started is gone when [`run`] is. The generator has one
+//! thread of its own, so that its processor time can be told from the client's.
+
+mod bulk;
+mod cost;
+mod faults;
+mod figures;
+pub(crate) mod folder;
+mod lateness;
+mod live;
+mod outcome;
+mod recorder;
+mod schedule;
+mod search;
+mod settings;
+mod stage;
+mod steps;
+#[cfg(test)]
+pub(crate) mod testing;
+mod turns;
+mod verdict;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use tokio::time::Instant;
+
+use self::cost::Cost;
+use self::faults::Done;
+use self::recorder::Recorder;
+use self::schedule::Schedule;
+use self::stage::Stage;
+use self::turns::{Pace, Turns};
+use crate::args::RunArgs;
+use crate::args::values::Ramp;
+use crate::cluster::Cluster;
+use crate::os::Timer;
+use crate::result::{RunResult, VerifyNote};
+use crate::target::{Quoit, Target};
+use crate::verify::Book;
+use crate::workload::{Generator, Values};
+
+/// A load begins this much after it is made, so that whatever else runs beside it is ready.
+const HEAD_START: Duration = Duration::from_millis(10);
+/// Slices of the time line: fine enough to see a fault of a second, and few enough to be drawn.
+const SLICE: Duration = Duration::from_secs(1);
+const FINE_SLICE: Duration = Duration::from_millis(100);
+/// Up to this long a run is shown in fine slices anyway.
+const SHORT: Duration = Duration::from_secs(30);
+
+/// A cluster that the fault script and the end of the run share.
+type Shared = Arc<Mutex<Cluster>>;
+
+/// Everything between the first operation and the last.
+struct Session<'a> {
+    args: &'a RunArgs,
+    stage: Arc<Stage>,
+    cluster: Option<Shared>,
+    searched: Vec<String>,
+}
+
+/// What measuring gave.
+struct Measured {
+    turns: Arc<Turns>,
+    cost: Cost,
+    done: Vec<Done>,
+    started_unix_ms: u64,
+    rate: Option<f64>,
+}
+
+/// Carries out a run.
+///
+/// # Errors
+/// If the store cannot be reached or loaded, or the machine refuses something. Operations that fail are no
+/// errors but results.
+pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<RunResult> {
+    let (target, cluster) = connect(args).await?;
+    let mut session = Session::new(args, target, cluster);
+    let stage = Arc::clone(&session.stage);
+    if !args.work.no_load {
+        bulk::load(&stage, args.work.keys, args.work.value, args.work.seed).await?;
+    }
+    let measured = session.measure().await?;
+    let verified = session.verify().await?;
+    let result = session.result(&measured, verified);
+    stage.target.close().await;
+    result
+}
+
+async fn connect(args: &RunArgs) -> anyhow::Result<(Target, Option<Shared>)> {
+    let pace = &args.pace;
+    let in_flight = if pace.closed {
+        pace.in_flight
+    } else {
+        pace.max_in_flight
+    };
+    let in_flight = usize::try_from(in_flight).unwrap_or(usize::MAX);
+    let deadline = args.store.deadline;
+    let Some(spec) = args.own_cluster() else {
+        let profile = args.store.profile.as_deref();
+        return Ok((
+            Target::connect(&args.store.target, profile, deadline, in_flight).await?,
+            None,
+        ));
+    };
+    let (data, binary) = (args.store.data.clone(), args.store.node_binary.clone());
+    // Making certificates and waiting for nodes blocks; Ctrl-C must be heard meanwhile.
+    let start = move || Cluster::start(spec, data.as_deref(), binary.as_deref());
+    let cluster = tokio::task::spawn_blocking(start)
+        .await
+        .context("starting the cluster failed")??;
+    let survives = if spec.buffered { "buffered" } else { "fsync" };
+    let quoit = Quoit::connect(&cluster.profile(), deadline, in_flight).await?;
+    let quoit = quoit.own(cluster.pids(), survives);
+    Ok((Target::Quoit(quoit), Some(Arc::new(Mutex::new(cluster)))))
+}
+
+impl<'a> Session<'a> {
+    fn new(args: &'a RunArgs, target: Target, cluster: Option<Shared>) -> Self {
+        let work = &args.work;
+        let (_, mix, distribution) = settings::workload(args);
+        let generator = Generator::new(work.seed, mix, work.keys, distribution, work.value);
+        let book = args.script.verify.then(|| Book::new(work.keys));
+        // Runs are told apart by when they are, not by their seed: the same seed may well run twice.
+        let run = u32::try_from(unix_ms() & u64::from(u32::MAX)).unwrap_or(0);
+        let stage = Stage::new(target, Values::new(run, work.value.most()), book, generator);
+        Self {
+            args,
+            stage: Arc::new(stage),
+            cluster,
+            searched: Vec::new(),
+        }
+    }
+
+    async fn measure(&mut self) -> anyhow::Result<Measured> {
+        let pace = &self.args.pace;
+        if !pace.warm_up.is_zero() {
+            let turns = self.turns(pace.rate, pace.warm_up, SLICE)?;
+            load("warming up", &turns).await?;
+        }
+        let rate = match pace.p99 {
+            Some(limit) if pace.find_rate => self.search(limit).await?,
+            _ => pace.rate,
+        };
+        let turns = self.turns(rate, pace.seconds, self.slice()?)?;
+        let started_unix_ms = unix_ms();
+        let script = self.args.faults().map_err(anyhow::Error::msg)?;
+        let (ran, cost, done) = tokio::join!(
+            load("measuring", &turns),
+            cost::watch(self.stage.target.clone(), turns.begin(), turns.end()),
+            faults::play(script, self.cluster.clone(), Arc::clone(&turns)),
+        );
+        ran?;
+        let cost = cost?;
+        Ok(Measured {
+            turns,
+            cost,
+            done,
+            started_unix_ms,
+            rate: (!pace.closed).then_some(rate),
+        })
+    }
+
+    fn slice(&self) -> anyhow::Result<Duration> {
+        let faults = !self.args.faults().map_err(anyhow::Error::msg)?.is_empty();
+        let short = self.args.pace.seconds <= SHORT;
+        Ok(if faults || short { FINE_SLICE } else { SLICE })
+    }
+
+    /// A load that begins now.
+    fn turns(&self, rate: f64, time: Duration, slice: Duration) -> anyhow::Result<Arc<Turns>> {
+        let pace = &self.args.pace;
+        let (kind, most) = if pace.closed {
+            (Pace::Closed, pace.in_flight)
+        } else {
+            let ramp = match pace.ramp {
+                Some(ramp) if time == pace.seconds => ramp,
+                Some(Ramp { from, .. }) => Ramp { from, to: from },
+                None => Ramp {
+                    from: rate,
+                    to: rate,
+                },
+            };
+            let schedule =
+                Schedule::new(ramp, time.as_secs_f64(), pace.arrivals, self.args.work.seed);
+            (Pace::Open(schedule, Timer::precise()), pace.max_in_flight)
+        };
+        let recorder = Recorder::new(Instant::now() + HEAD_START, time, slice)?;
+        Turns::new(
+            Arc::clone(&self.stage),
+            kind,
+            usize::try_from(most).unwrap_or(usize::MAX),
+            recorder,
+        )
+    }
+
+    async fn verify(&self) -> anyhow::Result<Option<VerifyNote>> {
+        if self.stage.book.is_none() {
+            return Ok(None);
+        }
+        let keys = self.stage.generator().keys();
+        Ok(Some(
+            bulk::verify(&self.stage, keys, self.args.work.value).await?,
+        ))
+    }
+}
+
+/// Runs a load to its end, with a line on the terminal.
+async fn load(what: &str, turns: &Arc<Turns>) -> anyhow::Result<()> {
+    let (ran, ()) = tokio::join!(Arc::clone(turns).run(), live::show(what, turns));
+    ran
+}
+
+/// Milliseconds since 1970.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,96 @@
+//! Workloads with a name: YCSB's, and one for each plain verb.
+//!
+//! ```text
+//!   A  get 50  put 50                       zipfian       D  get 95  insert 5                 latest
+//!   B  get 95  put  5                       zipfian       F  get 50  read-modify-write 50     zipfian
+//!   C  get 100                              zipfian       E  scans, which do not exist yet: refused
+//! ```
+//!
+//! Source: YCSB's `workloads/workload[a-f]`.
+
+use std::str::FromStr;
+
+use super::keys::Distribution;
+use super::mix::{Mix, Verb};
+
+/// A workload with a name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Named {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its verbs.
+    pub(crate) mix: Mix,
+    /// Which keys it uses, unless something else is asked for.
+    pub(crate) distribution: Distribution,
+}
+
+const fn named(name: &'static str, mix: Mix, distribution: Distribution) -> Named {
+    Named {
+        name,
+        mix,
+        distribution,
+    }
+}
+
+const ALL: [Named; 8] = [
+    named(
+        "ycsb-a",
+        Mix::two((Verb::Get, 50), (Verb::Put, 50)),
+        Distribution::Zipfian,
+    ),
+    named(
+        "ycsb-b",
+        Mix::two((Verb::Get, 95), (Verb::Put, 5)),
+        Distribution::Zipfian,
+    ),
+    named("ycsb-c", Mix::only(Verb::Get), Distribution::Zipfian),
+    named(
+        "ycsb-d",
+        Mix::two((Verb::Get, 95), (Verb::Insert, 5)),
+        Distribution::Latest,
+    ),
+    named(
+        "ycsb-f",
+        Mix::two((Verb::Get, 50), (Verb::ReadModifyWrite, 50)),
+        Distribution::Zipfian,
+    ),
+    named("get", Mix::only(Verb::Get), Distribution::Uniform),
+    named("put", Mix::only(Verb::Put), Distribution::Uniform),
+    named("delete", Mix::only(Verb::Delete), Distribution::Uniform),
+];
+
+impl FromStr for Named {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "ycsb-e" {
+            return Err("workload E is mostly scans, and scans do not exist yet".to_owned());
+        }
+        ALL.into_iter()
+            .find(|workload| workload.name == text)
+            .ok_or_else(|| {
+                let names = ALL.map(|workload| workload.name).join(", ");
+                format!("`{text}` is no workload: {names}, or --mix")
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_is_found_by_its_name() {
+        for workload in ALL {
+            assert_eq!(workload.name.parse(), Ok(workload));
+        }
+        assert!("ycsb-a ".parse::<Named>().is_err());
+    }
+
+    #[test]
+    fn workload_d_reads_what_was_inserted_last() {
+        let d: Named = "ycsb-d".parse().unwrap();
+        assert_eq!(d.mix.to_string(), "get=95,insert=5");
+        assert_eq!(d.distribution, Distribution::Latest);
+    }
+}
