@@ -12,7 +12,7 @@
 //! | [`run`] | a run, from an empty machine to a result |
 //! | [`workload`], [`target`], [`verify`] | which operations, on which store, and whether it kept its word |
 //! | [`cluster`], [`node`] | real processes on this machine, which are this program |
-//! | [`result`], [`report`], [`compare`], [`hlog`], [`table`] | what was found, and how it is shown |
+//! | [`result`], [`report`], [`compare`](mod@compare), [`hlog`], [`table`] | what was found, and how it is shown |
 //! | [`os`] | processor time, memory, cores, precise timers |
 //!
 //! Ends with 0; 1 if the run failed; 2 if the line makes no sense; 3 if `--verify` found a write that was
