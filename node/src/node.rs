@@ -32,7 +32,7 @@ use self::background::Background;
 use self::worker::Worker;
 use crate::commit::{Committer, Limits, Queue, Rebuild, Shared};
 use crate::config::Config;
-use crate::engine::{Engine as _, EngineError, EngineOptions, FjallEngine, LEAST_MEMORY};
+use crate::engine::{Engine as _, EngineError, EngineOptions, FjallEngine, LEAST_MEMORY, RowCache};
 use crate::env::{Clocks, RealEnv};
 use crate::error::{StartError, StopError};
 use crate::handlers::Replica;
@@ -45,13 +45,16 @@ use crate::tls::ServerTls;
 /// What the Merkle tree takes of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
 const TREE_BYTES: u64 = 18 << 20;
 
+/// What a node stores its data in.
+type Stored = RowCache<FjallEngine>;
+
 /// A running node. See the [crate] for how to start one.
 pub struct Node {
     // Dropped in this order: the threads before what they use, the lock on the directory last.
     server: Server,
-    worker: Worker<FjallEngine, Answers>,
+    worker: Worker<Stored, Answers>,
     background: Background,
-    engine: Arc<FjallEngine>,
+    engine: Arc<Stored>,
     shared: Arc<Shared>,
     clocks: Clocks,
     data: DataDir,
@@ -77,9 +80,9 @@ impl Node {
         config.check()?;
         let tls = ServerTls::load(&config.tls)?;
         let (mut data, first) = take_directory(config, tls.node())?;
-        let engine = Arc::new(open(&data, config)?);
+        let (engine, options) = open(&data, config)?;
         let (limits, clocks) = (Limits::from(config), Clocks::start());
-        let known = Known::load(&*engine, first.as_ref(), &home(&data))?;
+        let known = Known::load(&engine, first.as_ref(), &home(&data))?;
         let known = known.check(tls.node(), &limits, clocks.now().wall)?;
         std::thread::sleep(known.wait(&limits, clocks.now().wall));
         let Known {
@@ -87,6 +90,8 @@ impl Node {
             merkle_key,
             mark,
         } = known;
+        // Where rows lie is as secret as what their sums are: the nodes' key serves both.
+        let engine = Arc::new(RowCache::new(engine, options.rows(), merkle_key.0));
         let settings = (limits, config.durability.into());
         let shared = Arc::new(Shared::new(tls.node(), ring, merkle_key, mark, settings));
         let rebuild = Rebuild::new(&*engine);
@@ -208,7 +213,7 @@ fn home(data: &DataDir) -> Home {
 }
 
 /// Opens the engine of a data directory.
-fn open(data: &DataDir, config: &Config) -> Result<FjallEngine, StartError> {
+fn open(data: &DataDir, config: &Config) -> Result<(FjallEngine, EngineOptions), StartError> {
     let path = data.store();
     let failed = |source| StartError::Engine {
         path: path.clone(),
@@ -230,7 +235,7 @@ fn open(data: &DataDir, config: &Config) -> Result<FjallEngine, StartError> {
     // What was read back may have reached no more than the system; an acknowledgement that it is stored
     // already must mean as much as any other.
     engine.persist().map_err(failed)?;
-    Ok(engine)
+    Ok((engine, options))
 }
 
 fn listen(address: SocketAddr) -> Result<UdpSocket, StartError> {
@@ -241,7 +246,7 @@ fn listen(address: SocketAddr) -> Result<UdpSocket, StartError> {
 }
 
 /// Closes the engine; everything that used it has ended.
-fn close(engine: Arc<FjallEngine>) {
+fn close(engine: Arc<Stored>) {
     if Arc::into_inner(engine).is_none() {
         tracing::error!("the engine is still in use while it should close");
     }

@@ -77,6 +77,8 @@ mutants! {
         "A node keeps nothing of a key whose last value has died."
     RepairSkipsSums "repair-skips-sums"
         "The Merkle sums do not follow a repair."
+    RowStaysStale "row-stays-stale"
+        "The row cache keeps a row that a commit has replaced."
     WipedNodeKeepsItsId "wiped-node-keeps-its-id"
         "A node that has lost its store starts again, empty and under its old id."
     MergeKeepsOneSibling "merge-keeps-one-sibling"

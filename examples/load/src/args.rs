@@ -127,6 +127,10 @@ pub(crate) struct Store {
     /// Run an own cluster's nodes with this `quoit-node` [default: this very program is the node]
     #[arg(long, value_name = "FILE", conflicts_with = "profile")]
     pub(crate) node_binary: Option<PathBuf>,
+    /// Memory for each node of an own cluster, in MiB: `memory` in its file
+    #[arg(long, default_value_t = 256, value_name = "MIB", conflicts_with = "profile",
+        value_parser = clap::value_parser!(u64).range(64..=1 << 20))]
+    pub(crate) node_memory: u64,
     /// Put an own cluster's data into a new folder in this one, removed at the end [default: the
     /// system's folder for temporary files]
     #[arg(long, value_name = "DIR", conflicts_with = "profile")]

@@ -93,6 +93,16 @@ impl Batch {
         self.writes.capacity()
     }
 
+    /// The keys written in one keyspace, each with its value or `None` if it is removed, in order.
+    pub(super) fn writes_of(
+        &self,
+        keyspace: Keyspace,
+    ) -> impl Iterator<Item = (&Bytes, Option<&Bytes>)> {
+        (self.writes.iter())
+            .filter(move |write| write.keyspace == keyspace)
+            .map(|write| (&write.key, write.value.as_ref()))
+    }
+
     /// Refuses the batch if any of its keys or values cannot be stored.
     pub(super) fn check(&self) -> Result<(), EngineError> {
         for write in &self.writes {

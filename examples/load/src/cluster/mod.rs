@@ -53,12 +53,13 @@ struct Node {
 
 impl Cluster {
     /// Makes and starts a cluster in a new folder below `data`, and waits until every node is ready.
-    /// `binary` is a `quoit-node`; without it this very program is the node.
+    /// Each node has `memory` bytes. `binary` is a `quoit-node`; without it this very program is the node.
     ///
     /// # Errors
     /// Says which node did not start, with the end of its log; nothing is left behind.
     pub(crate) fn start(
         spec: ClusterSpec,
+        memory: u64,
         data: Option<&Path>,
         binary: Option<&Path>,
     ) -> anyhow::Result<Self> {
@@ -71,6 +72,7 @@ impl Cluster {
         let options = LocalOptions {
             nodes: spec.nodes,
             durability,
+            memory,
             ..LocalOptions::default()
         };
         let local = LocalCluster::create_or_open(&folder.path().join("cluster"), &options)?;

@@ -123,7 +123,8 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Target, Option<Shared>)> {
     };
     let (data, binary) = (args.store.data.clone(), args.store.node_binary.clone());
     // Making certificates and waiting for nodes blocks; Ctrl-C must be heard meanwhile.
-    let start = move || Cluster::start(spec, data.as_deref(), binary.as_deref());
+    let memory = args.store.node_memory << 20;
+    let start = move || Cluster::start(spec, memory, data.as_deref(), binary.as_deref());
     let cluster = tokio::task::spawn_blocking(start)
         .await
         .context("starting the cluster failed")??;

@@ -23,6 +23,7 @@ pub const fn named(mutant: Mutant) -> &'static str {
         | Mutant::BatchForgetsEarlier
         | Mutant::ReadErrorIsNotFound
         | Mutant::TombstoneDropped
+        | Mutant::RowStaysStale
         | Mutant::WipedNodeKeepsItsId
         | Mutant::QuorumOfOne => "acked-never-lost",
         Mutant::AnswerCountedTwice | Mutant::LateAnswerCounts => "acked-by-enough",

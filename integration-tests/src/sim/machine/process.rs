@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_node::StartError;
 use quoit_node::commit::{Committer, MAX_BATCH, Queue, Rebuild, Shared, Sums, Taken, Write};
-use quoit_node::engine::{Engine as _, EngineError};
+use quoit_node::engine::{Engine as _, EngineError, RowCache};
 use quoit_node::env::{Now, Reply as _};
 use quoit_node::handlers::{Replica, Session};
 use quoit_node::known::{Home, Known};
@@ -31,18 +31,25 @@ use crate::sim::disk::DiskEngine;
 /// Records that a rebuild of the sums looks at in one step.
 const PIECE: usize = 32;
 
+/// Bytes of its row cache: room for some of the keys and not for all, so that rows come and go. So small a one
+/// is in one piece on every machine.
+const ROWS: u64 = 4 << 10;
+
+/// What a node's process stores its data in.
+type Stored = RowCache<DiskEngine>;
+
 /// One process of a node.
 pub(super) struct Process {
     shared: Arc<Shared>,
-    replica: Arc<Replica<NodeEnv, DiskEngine>>,
+    replica: Arc<Replica<NodeEnv, Stored>>,
     queue: Arc<Queue<Answers>>,
-    committer: Committer<DiskEngine>,
+    committer: Committer<Stored>,
     /// The batch whose commit is under way, with the time at which it began.
     committing: Option<Now>,
     batch: Vec<Write<Answers>>,
-    sessions: BTreeMap<Peer, Session<NodeEnv, DiskEngine>>,
+    sessions: BTreeMap<Peer, Session<NodeEnv, Stored>>,
     /// `None` once the sums are back, or given up.
-    rebuild: Option<Rebuild<DiskEngine>>,
+    rebuild: Option<Rebuild<Stored>>,
     clock: Arc<NodeClock>,
     out: Outbox,
     born: Micros,
@@ -52,7 +59,7 @@ pub(super) struct Process {
 impl Process {
     /// A process, and how long it waits before it serves.
     pub(super) fn start(machine: &Machine, now: Micros) -> Result<(Self, Duration), StartError> {
-        let engine = Arc::new(machine.disk.open());
+        let engine = Arc::new(RowCache::new(machine.disk.open(), ROWS, [0; 16]));
         let failed = |source| StartError::Engine {
             path: "store".into(),
             source,
@@ -227,7 +234,7 @@ impl Process {
 }
 
 /// What a start finds and checks.
-fn load(machine: &Machine, engine: &DiskEngine, now: Micros) -> Result<Known, StartError> {
+fn load(machine: &Machine, engine: &Stored, now: Micros) -> Result<Known, StartError> {
     let home = Home {
         path: "store".into(),
         disk: u128::from(machine.id.0),
