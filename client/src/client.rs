@@ -28,8 +28,9 @@ use crate::driver::Driver;
 use crate::entry::Entry;
 use crate::env::Env;
 use crate::error::{ConnectError, InvalidRequest, NodeError, Outcome};
+use crate::health::HealthReport;
 use crate::operation::{Delete, Get, Put};
-use crate::submission::{Operation, Plan, Reply, Submission};
+use crate::submission::{Operation, Plan, Reply, Submission, Told};
 use crate::world;
 
 /// Bytes of a value that count as one more operation under way.
@@ -302,6 +303,30 @@ impl Client {
         reports
     }
 
+    /// How this client finds the nodes, by its own requests alone, and how often it asked more of them for that.
+    /// Asks nobody; `None` once the client is closed.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Option<()> {
+    /// let health = client.health().await?;
+    /// println!("{} hedged reads, {} of them won", health.hedges, health.hedges_won);
+    /// for node in health.nodes.iter().filter(|node| node.ejected) {
+    ///     println!("{} does not answer", node.node);
+    /// }
+    /// # Some(())
+    /// # }
+    /// ```
+    pub async fn health(&self) -> Option<HealthReport> {
+        let (reply, answer) = oneshot::channel();
+        if !self.submit(Operation::Health, Reply::Ask(reply), 0).await {
+            return None;
+        }
+        match answer.await {
+            Ok(Ok(Told::Health(report))) => Some(report),
+            Ok(Ok(Told::Node(_)) | Err(_)) | Err(_) => None,
+        }
+    }
+
     /// The cluster map this client holds: a copy, of the newest epoch that it has heard of and fetched.
     #[must_use]
     pub fn map(&self) -> ClusterMap {
@@ -390,7 +415,7 @@ impl Client {
         &self,
         node: NodeId,
         request: Request,
-    ) -> Option<oneshot::Receiver<Result<Response, NodeError>>> {
+    ) -> Option<oneshot::Receiver<Result<Told, NodeError>>> {
         let (reply, answer) = oneshot::channel();
         let deadline = self.shared.defaults.deadline.min(Duration::from_secs(2));
         let operation = Operation::Ask {
@@ -405,11 +430,14 @@ impl Client {
 }
 
 async fn received(
-    answer: Option<oneshot::Receiver<Result<Response, NodeError>>>,
+    answer: Option<oneshot::Receiver<Result<Told, NodeError>>>,
 ) -> Result<Response, NodeError> {
-    match answer {
-        Some(answer) => answer.await.unwrap_or(Err(NodeError::Closed)),
-        None => Err(NodeError::Closed),
+    let Some(answer) = answer else {
+        return Err(NodeError::Closed);
+    };
+    match answer.await.unwrap_or(Err(NodeError::Closed))? {
+        Told::Node(response) => Ok(response),
+        Told::Health(_) => Err(NodeError::Failed(Outcome::Damaged(OTHER_QUESTION))),
     }
 }
 

@@ -28,6 +28,7 @@
 //! | `submission`, `inbox`, `bridge` | what a caller hands to the driver, and how |
 //! | `coordinator` | every operation under way: routing, minting, deadlines. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
+//! | `health` | how quick and how well each node is; the budget of extra requests. Pure |
 //! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
 //! | `world`, `transport` | the real side of the seam: a thread, QUIC links |
 //! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
@@ -50,6 +51,7 @@ mod driver;
 mod entry;
 pub mod env;
 mod error;
+mod health;
 mod inbox;
 mod merge;
 mod operation;
@@ -67,6 +69,7 @@ pub use entry::{Context, Entry, Value, Written};
 pub use error::{
     Attempt, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored, WriteError,
 };
+pub use health::{HealthReport, NodeHealth};
 pub use merge::{LastWriterWins, Merge, SetUnion};
 pub use operation::{Delete, Get, Put};
 pub use profile::{Profile, ProfileError};

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::config::Consistency;
 use crate::entry::{Context, Written};
 use crate::error::{NodeError, ReadError, WriteError};
+use crate::health::HealthReport;
 
 /// How many replicas, what promise, how long.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,17 @@ pub(crate) enum Operation {
         request: Request,
         deadline: Duration,
     },
+    /// What this client knows of the nodes' health: asks nobody.
+    Health,
+}
+
+/// What was asked for about a node, or about all of them.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// By the node.
+    Node(Response),
+    /// By the coordinator.
+    Health(HealthReport),
 }
 
 /// Who waits for an operation. Dropping the receiving end never stops the operation.
@@ -59,7 +71,7 @@ pub(crate) enum Operation {
 pub(crate) enum Reply {
     Read(oneshot::Sender<Result<Record, ReadError>>),
     Write(oneshot::Sender<Result<Written, WriteError>>),
-    Ask(oneshot::Sender<Result<Response, NodeError>>),
+    Ask(oneshot::Sender<Result<Told, NodeError>>),
 }
 
 /// An operation with who waits for it and the room it takes.

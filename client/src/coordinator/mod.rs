@@ -4,7 +4,8 @@
 //!   handle_operation  handle_response  handle_link  handle_time
 //!           \               |             |            /
 //!            +----------> Coordinator <----------------+
-//!            |  running operations, ring, peers, mint  |
+//!            |  running operations, ring, mint,        |
+//!            |  health, budget, timers                 |
 //!           /               |             |            \
 //!   poll_send          poll_done      poll_ring      poll_time
 //! ```
@@ -14,12 +15,13 @@
 //! for it can half-cancel it, and it ends at its deadline at the latest.
 
 mod mint;
-mod peers;
 mod plan;
 mod read;
+mod request_id;
 mod slab;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod write;
 
 #[cfg(test)]
@@ -39,19 +41,18 @@ use smallvec::{SmallVec, smallvec};
 use crate::entry::Written;
 use crate::env::{Link, Moment, Now};
 use crate::error::{Attempt, NodeError, Outcome, ReadError, WriteError};
-use crate::submission::Operation;
+use crate::health::{Answer, Asked, Budget, Health, HealthReport};
+use crate::submission::{Operation, Told};
 
 use mint::Mint;
-use peers::Peers;
 use read::Read;
+use request_id::{Purpose, RequestId};
 use slab::{Key, Slab};
+use timers::{Tick, Timers};
 use write::Write;
 
 /// How long repair may go on in the background once the caller has its answer.
 const BACKGROUND_MICROS: u64 = 1_000_000;
-
-/// Deadlines and patience are looked at this often while anything is under way.
-const TICK_MICROS: u64 = 10_000;
 
 /// What is wrong with an answer that does not fit what was asked.
 pub(crate) const OTHER_QUESTION: DecodeError =
@@ -60,7 +61,10 @@ pub(crate) const OTHER_QUESTION: DecodeError =
 /// What the coordinator goes by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
-    /// A read asks further replicas once the first have been silent for this long.
+    /// The longest that a read waits before it asks further replicas: it hedges earlier where it knows that its
+    /// replicas are usually quicker, and has a token for it. Default 100 ms: far beyond a healthy answer in one
+    /// region, and short enough for a person not to notice. Shorter asks more where everything is slow, longer
+    /// leaves reads waiting for a node that has just died.
     pub(crate) patience: Duration,
     /// Stamps from further ahead than this are not believed.
     pub(crate) max_clock_drift: Duration,
@@ -80,14 +84,7 @@ impl Default for Settings {
 pub(crate) enum Done {
     Read(Result<Record, ReadError>),
     Write(Result<Written, WriteError>),
-    Ask(Result<Response, NodeError>),
-}
-
-/// What a request was for; travels in its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Ask,
-    Repair,
+    Ask(Result<Told, NodeError>),
 }
 
 /// One operation under way.
@@ -97,7 +94,6 @@ struct Running<T, G> {
     ticket: Option<T>,
     /// The room it takes, free once the operation is forgotten: repair after the answer takes room, too.
     _room: Option<G>,
-    started: Moment,
     deadline: Moment,
     /// How often its requests were made anew: an answer counts for the attempt that it answers, no later one.
     attempt: u8,
@@ -128,11 +124,12 @@ pub(crate) struct Coordinator<T, G> {
     ring_is_new: bool,
     refreshing: bool,
     mint: Mint,
-    peers: Peers,
+    health: Health,
+    budget: Budget,
     running: Slab<Running<T, G>>,
     sends: VecDeque<(NodeId, RequestFrame)>,
     done: VecDeque<(T, Done)>,
-    next_tick: Option<Moment>,
+    timers: Timers,
 }
 
 impl<T, G> Coordinator<T, G> {
@@ -144,11 +141,12 @@ impl<T, G> Coordinator<T, G> {
             ring_is_new: false,
             refreshing: false,
             mint: Mint::new(actor, settings.max_clock_drift),
-            peers: Peers::default(),
+            health: Health::new(micros(settings.patience)),
+            budget: Budget::default(),
             running: Slab::default(),
             sends: VecDeque::new(),
             done: VecDeque::new(),
-            next_tick: None,
+            timers: Timers::default(),
         }
     }
 
@@ -177,6 +175,10 @@ impl<T, G> Coordinator<T, G> {
                 let key = self.running.insert(running);
                 self.send(key, 0, Purpose::Ask, request, now);
             }
+            Operation::Health => {
+                let report = Told::Health(self.health_report());
+                self.done.push_back((ticket.0, Done::Ask(Ok(report))));
+            }
         }
         self.wind_clock(now);
     }
@@ -184,7 +186,8 @@ impl<T, G> Coordinator<T, G> {
     /// Takes a node's answer.
     pub(crate) fn handle_response(&mut self, from: NodeId, frame: ResponseFrame, now: Now) {
         self.mint.observe(frame.clock, now.wall);
-        self.peers.answered(from);
+        let answer = Answer::from(&frame.response);
+        self.health.answered(from, frame.id, answer, now.at);
         if frame.epoch > self.ring.epoch() {
             self.refresh(from, now);
         }
@@ -201,20 +204,18 @@ impl<T, G> Coordinator<T, G> {
         if late || running.targets.get(replica) != Some(&from) {
             return;
         }
-        if purpose == Purpose::Ask {
-            self.peers.took(from, now.at.since(running.started));
-        }
         match &running.work {
             Work::Read(_) => self.read_answered(key, replica, purpose, frame, now),
             Work::Write(_) => self.write_answered(key, replica, frame.response, now),
-            Work::Ask => self.end(key, Done::Ask(Ok(frame.response))),
+            Work::Ask => self.end(key, Done::Ask(Ok(Told::Node(frame.response)))),
             Work::Refresh => self.refreshed(key, &frame.response),
         }
+        self.timers.drop_ended(|key| self.running.contains(key));
     }
 
     /// Notes how the way to a node is; what was under way on a broken one is lost.
     pub(crate) fn handle_link(&mut self, node: NodeId, link: Link, now: Now) {
-        let before = self.peers.set_link(node, link);
+        let before = self.health.set_link(node, link, now.at);
         if link != Link::Down || before == Link::Down {
             return;
         }
@@ -223,8 +224,8 @@ impl<T, G> Coordinator<T, G> {
         } else {
             Outcome::Unreachable
         };
-        for key in self.running.keys() {
-            let Some(running) = self.running.get_mut(key) else {
+        for slot in 0..self.running.slots() {
+            let Some((key, running)) = self.running.get_in(slot) else {
                 continue;
             };
             if let Some(replica) = running.targets.iter().position(|&target| target == node) {
@@ -235,19 +236,23 @@ impl<T, G> Coordinator<T, G> {
 
     /// A frame was not queued: too much waits for its node.
     pub(crate) fn handle_unsent(&mut self, node: NodeId, id: u64, now: Now) {
+        self.health.unsent(node, id);
         let id = RequestId::from(id);
-        self.peers.answered(node);
         self.fail(id.key, id.replica, Some(id.purpose), &Outcome::Crowded, now);
     }
 
     /// Ends what is past its deadline and asks further replicas where the first ones are slow.
     pub(crate) fn handle_time(&mut self, now: Now) {
-        if self.next_tick.is_some_and(|tick| now.at < tick) {
-            return;
+        while let Some(key) = self.timers.take_hedge(now.at) {
+            self.hedge(key, now);
         }
-        self.next_tick = None;
-        for key in self.running.keys() {
-            let Some(running) = self.running.get_mut(key) else {
+        match self.timers.take_tick(now.at) {
+            Some(Tick::InTime) => self.health.look(now.at),
+            Some(Tick::Late) => {} // this machine slept: the answers may be here, unread
+            None => return,
+        }
+        for slot in 0..self.running.slots() {
+            let Some((key, running)) = self.running.get_in(slot) else {
                 continue;
             };
             let expired = running.deadline <= now.at;
@@ -261,6 +266,7 @@ impl<T, G> Coordinator<T, G> {
                 Work::Write(_) | Work::Ask | Work::Refresh => {}
             }
         }
+        self.timers.drop_ended(|key| self.running.contains(key));
         self.wind_clock(now);
     }
 
@@ -281,12 +287,24 @@ impl<T, G> Coordinator<T, G> {
 
     /// When to call [`Coordinator::handle_time`] next; never while nothing is under way.
     pub(crate) const fn poll_time(&self) -> Option<Moment> {
-        self.next_tick
+        self.timers.next()
     }
 
     fn wind_clock(&mut self, now: Now) {
-        if self.next_tick.is_none() && !self.running.is_empty() {
-            self.next_tick = Some(now.at.after(TICK_MICROS));
+        if !self.running.is_empty() {
+            self.timers.wind(now.at);
+        }
+    }
+
+    fn health_report(&self) -> HealthReport {
+        let counters = self.health.counters;
+        HealthReport {
+            hedges: counters.hedges,
+            hedges_won: counters.hedges_won,
+            hedges_refused: counters.hedges_refused,
+            ejections: counters.ejections,
+            probes: counters.probes,
+            nodes: self.health.nodes().collect(),
         }
     }
 
@@ -298,13 +316,11 @@ impl<T, G> Coordinator<T, G> {
         work: Work,
         now: Now,
     ) -> Running<T, G> {
-        let micros = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
         let (ticket, room) = ticket.unzip();
         Running {
             ticket,
             _room: room,
-            started: now.at,
-            deadline: now.at.after(micros),
+            deadline: now.at.after(micros(deadline)),
             attempt: 0,
             targets,
             work,
@@ -319,7 +335,7 @@ impl<T, G> Coordinator<T, G> {
         let Some(&node) = running.targets.get(replica) else {
             return;
         };
-        if !self.peers.reachable(node) {
+        if !self.health.reachable(node) {
             return self.fail(key, replica, Some(purpose), &Outcome::Unreachable, now);
         }
         let left_ms = running.deadline.since(now.at) / 1_000;
@@ -329,13 +345,19 @@ impl<T, G> Coordinator<T, G> {
             replica,
             purpose,
         };
+        self.queue(node, id, left_ms, request, now);
+    }
+
+    /// Queues a frame.
+    fn queue(&mut self, node: NodeId, id: RequestId, left_ms: u64, request: Request, now: Now) {
         let frame = RequestFrame {
             id: id.into(),
             epoch: self.ring.epoch(),
             budget_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
             request,
         };
-        self.peers.asked(node);
+        let asked = Asked::from(&frame.request);
+        self.health.sent(node, frame.id, asked, now.at);
         self.sends.push_back((node, frame));
     }
 
@@ -410,44 +432,7 @@ impl<T, G> Coordinator<T, G> {
     }
 }
 
-/// What a request's id says: `generation u32 | attempt u4 | slot u20 | purpose u1 | replica u7`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct RequestId {
-    /// Below 2^20 slots: there are no more than operations under way.
-    key: Key,
-    /// Below 16.
-    attempt: u8,
-    /// Below 128.
-    replica: usize,
-    purpose: Purpose,
-}
-
-impl From<RequestId> for u64 {
-    fn from(id: RequestId) -> Self {
-        let purpose = Self::from(id.purpose == Purpose::Repair);
-        let low = (id.replica as Self & 0x7f) | purpose << 7;
-        let slot = Self::from(id.key.slot) & 0xf_ffff;
-        Self::from(id.key.generation) << 32 | Self::from(id.attempt & 0xf) << 28 | slot << 8 | low
-    }
-}
-
-impl From<u64> for RequestId {
-    fn from(id: u64) -> Self {
-        let [low, slot @ .., g0, g1, g2, g3] = id.to_le_bytes();
-        let key = Key {
-            slot: u32::from_le_bytes([slot[0], slot[1], slot[2] & 0xf, 0]),
-            generation: u32::from_le_bytes([g0, g1, g2, g3]),
-        };
-        let purpose = if low & 0x80 == 0 {
-            Purpose::Ask
-        } else {
-            Purpose::Repair
-        };
-        Self {
-            key,
-            attempt: slot[2] >> 4,
-            replica: usize::from(low & 0x7f),
-            purpose,
-        }
-    }
+/// A time in microseconds, at most the longest there is.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -5,9 +5,16 @@
 //!   Response::Joined                  --> repaired            ReadStep::Repair --> Request::Repair
 //! ```
 //!
-//! The quicker replicas are asked first. Once they have been silent for the patience (100 ms), the others
-//! are asked too and the silence counts as a delay. A read lives on after its caller has the answer, until
-//! its repairs are sent or its deadline has passed. Left out: every decision, which is the machine's.
+//! The quicker replicas are asked first. When one of them takes longer than 19 of 20 of its answers did, one
+//! more replica is asked, if the budget has a token: a *hedge*, and after as long again another. Once the
+//! patience (100 ms) is over, all others are asked without a token: the budget bounds what speed may cost, and
+//! never keeps a read from its quorum. A read that passes by a node of which nothing was heard for long sends it
+//! a *probe*: a request beside the quorum, for which nobody waits. A read lives on after its caller has the
+//! answer, until its repairs are sent or its deadline has passed.
+//!
+//! Left out: what an answer decides, which is the machine's, and who is quick, which is `health`'s.
+//!
+//! Source: Dean and Barroso, *The Tail at Scale* (2013), for hedged requests.
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::{Request, Response, ResponseFrame, decode_record, encode_record};
@@ -16,20 +23,28 @@ use smallvec::SmallVec;
 
 use crate::coordinator::slab::Key;
 use crate::coordinator::{
-    BACKGROUND_MICROS, Coordinator, Done, OTHER_QUESTION, Purpose, Work, plan,
+    BACKGROUND_MICROS, Coordinator, Done, OTHER_QUESTION, Purpose, RequestId, Work, micros, plan,
 };
 use crate::env::{Moment, Now};
 use crate::error::{Outcome, ReadError};
+use crate::health::Route;
 use crate::quorum::{ReadFailure, ReadQuorum, ReadStep};
 use crate::submission::Plan;
+
+/// How long a node may take for a probe, in milliseconds: what is later has been taken for lost.
+const PROBE_MS: u64 = 1_000;
 
 /// One read.
 #[derive(Debug)]
 pub(crate) struct Read {
     key: Bytes,
     quorum: ReadQuorum,
-    /// When to ask further replicas; taken once that was done.
+    /// When to ask all further replicas; taken once that was done.
     patience: Option<Moment>,
+    /// How long it waits for each hedge, in microseconds; nothing if it does not hedge.
+    hedge_after: Option<u64>,
+    /// The first replica that was asked as a hedge.
+    hedged: Option<usize>,
     /// The newest state, encoded once for all write-backs.
     repair: Option<Bytes>,
 }
@@ -46,17 +61,38 @@ impl<T, G> Coordinator<T, G> {
                     .push_back((ticket.0, Done::Read(Err(invalid.into()))));
             }
         };
-        self.peers.order(&mut targets);
-        let patience = u64::try_from(self.settings.patience.as_micros()).unwrap_or(u64::MAX);
+        let first = if rules.ask_all {
+            targets.len()
+        } else {
+            rules.r
+        };
+        let Route { hedge_after, probe } = self.health.route(&mut targets, first, now.at);
+        let probe = probe.map(|node| (node, key.clone()));
         let read = Read {
             key,
             quorum: ReadQuorum::new(targets.len(), rules),
-            patience: Some(now.at.after(patience)),
+            patience: Some(now.at.after(micros(self.settings.patience))),
+            hedge_after,
+            hedged: None,
             repair: None,
         };
         let running = self.running_for(Some(ticket), targets, plan.deadline, Work::Read(read), now);
-        let key = self.running.insert(running);
-        self.step_read(key, now);
+        let read = self.running.insert(running);
+        self.step_read(read, now);
+        if let Some(wait) = hedge_after {
+            self.timers.hedge_at(now.at.after(wait), read);
+        }
+        if let Some((node, key)) = probe {
+            self.probe(node, key, now);
+        }
+    }
+
+    /// Asks a node beside the quorum, for what its answer says about itself.
+    fn probe(&mut self, node: NodeId, key: Bytes, now: Now) {
+        self.health.counters.probes += 1;
+        let id = RequestId::probe(self.health.counters.probes);
+        let request = Request::Get { key, digest: true };
+        self.queue(node, id, PROBE_MS, request, now);
     }
 
     pub(super) fn read_answered(
@@ -111,26 +147,37 @@ impl<T, G> Coordinator<T, G> {
             read.quorum.expired();
         } else if read.patience.is_some_and(|patience| patience <= now.at) {
             read.patience = None;
-            self.lose_patience(key, now);
+            while read.quorum.hedge() {}
         }
         self.step_read(key, now);
     }
 
-    /// The replicas asked first are slow: remembers that, and asks the others.
-    fn lose_patience(&mut self, key: Key, now: Now) {
+    /// A read has waited long enough to ask one more replica, if that is likely to help and may be paid for.
+    pub(super) fn hedge(&mut self, key: Key, now: Now) {
         let Some(running) = self.running.get_mut(key) else {
             return;
         };
         let Work::Read(read) = &mut running.work else {
             return;
         };
-        let waited = now.at.since(running.started);
-        for (replica, &node) in running.targets.iter().enumerate() {
-            if read.quorum.awaits(replica) {
-                self.peers.took(node, waited);
-            }
+        let Some(next) = read.quorum.next_to_hedge() else {
+            return;
+        };
+        let node = running.targets.get(next);
+        if !node.is_some_and(|&node| self.health.can_help(node, now.at)) {
+            return;
         }
-        read.quorum.impatient();
+        if !self.budget.take() {
+            self.health.counters.hedges_refused += 1;
+            return;
+        }
+        self.health.counters.hedges += 1;
+        read.hedged.get_or_insert(next);
+        read.quorum.hedge();
+        if let Some(wait) = read.hedge_after {
+            self.timers.hedge_at(now.at.after(wait), key);
+        }
+        self.step_read(key, now);
     }
 
     fn read(&mut self, key: Key) -> Option<&mut Read> {
@@ -183,6 +230,13 @@ impl<T, G> Coordinator<T, G> {
             return;
         };
         running.deadline = running.deadline.min(now.at.after(BACKGROUND_MICROS));
+        if verdict.is_ok() {
+            self.budget.earn();
+        }
+        if let Work::Read(read) = &running.work {
+            let won = |hedged| verdict.is_ok() && read.quorum.is_silent_before(hedged);
+            self.health.counters.hedges_won += u64::from(read.hedged.is_some_and(won));
+        }
         let targets = running.targets.clone();
         let result = verdict.map_err(|failure| self.explain_read(&targets, failure));
         self.done.push_back((ticket, Done::Read(result)));

@@ -4,7 +4,7 @@
 //! answer to an operation that has ended finds nothing.
 
 /// Names one entry for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
@@ -75,16 +75,26 @@ impl<V> Slab<V> {
         Some(value)
     }
 
-    /// The keys of all entries, in slot order.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        let occupied = |(slot, entry): (usize, &Slot<V>)| {
-            let slot = u32::try_from(slot).ok()?;
-            entry.value.is_some().then_some(Key {
-                slot,
-                generation: entry.generation,
-            })
+    /// Whether the entry under `key` is there.
+    pub(crate) fn contains(&self, key: Key) -> bool {
+        let entry = self.slots.get(key.slot as usize);
+        entry.is_some_and(|entry| entry.generation == key.generation && entry.value.is_some())
+    }
+
+    /// How many slots there are, empty ones included: what a walk by [`Slab::get_in`] goes through.
+    pub(crate) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The entry in a slot, and its key. A walk that asks for one slot after the other holds on to nothing, so
+    /// that entries may come and go meanwhile.
+    pub(crate) fn get_in(&mut self, slot: u32) -> Option<(Key, &mut V)> {
+        let entry = self.slots.get_mut(slot as usize)?;
+        let key = Key {
+            slot,
+            generation: entry.generation,
         };
-        self.slots.iter().enumerate().filter_map(occupied).collect()
+        entry.value.as_mut().map(|value| (key, value))
     }
 }
 
@@ -102,7 +112,8 @@ mod tests {
         assert_eq!(slab.get_mut(old), None);
         assert_eq!(slab.remove(old), None);
         assert_eq!(slab.get_mut(new), Some(&mut "new"));
-        assert_eq!(slab.keys(), [new]);
+        assert!(slab.contains(new) && !slab.contains(old));
+        assert_eq!((slab.slots(), slab.get_in(0)), (1, Some((new, &mut "new"))));
     }
 
     #[test]
@@ -114,5 +125,6 @@ mod tests {
             slab.remove(key);
         }
         assert!(slab.is_empty());
+        assert!((0..slab.slots()).all(|slot| slab.get_in(slot).is_none()));
     }
 }

@@ -1,5 +1,6 @@
 //! Whole operations against scripted nodes: frames out, answers in, time by hand.
 
+mod hedges;
 mod reads;
 mod writes;
 

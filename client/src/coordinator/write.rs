@@ -161,6 +161,7 @@ impl<T, G> Coordinator<T, G> {
             return write.quorum.cannot_remint();
         }
         let first = core::mem::take(&mut write.context);
+        self.budget.charge();
         self.mint_over(key, &first, now);
         if let Some(running) = self.running.get_mut(key)
             && let Work::Write(write) = &mut running.work
@@ -188,11 +189,14 @@ impl<T, G> Coordinator<T, G> {
             return;
         };
         let result = match verdict {
-            Ok(acked) => Ok(Written {
-                dot: write.dot,
-                acked,
-                context: write.context,
-            }),
+            Ok(acked) => {
+                self.budget.earn();
+                Ok(Written {
+                    dot: write.dot,
+                    acked,
+                    context: write.context,
+                })
+            }
             Err(failure) => Err(self.explain_write(&running.targets, write.w, failure)),
         };
         self.done.push_back((ticket, Done::Write(result)));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ask R replicas, the first in full, the others for a digest
-//!     | R answers                      a failed or slow one: ask the next
+//!     | R answers                      one fails, or is slow: ask the next
 //!     v
 //!   join them --a value is missing--> ask who has it in full
 //!     |
@@ -188,11 +188,20 @@ impl ReadQuorum {
         }
     }
 
-    /// The first replicas take long: ask all others too.
-    pub(crate) fn impatient(&mut self) {
-        if self.phase == Phase::Asking {
-            while self.ask_next() {}
-        }
+    /// Which replica a hedge would ask; none if enough have answered or all were asked.
+    pub(crate) fn next_to_hedge(&self) -> Option<usize> {
+        (self.phase == Phase::Asking).then(|| self.idle()).flatten()
+    }
+
+    /// The replicas asked so far take long: asks one more. False if there is nobody to ask or no need to.
+    pub(crate) fn hedge(&mut self) -> bool {
+        self.phase == Phase::Asking && self.ask_next()
+    }
+
+    /// Whether a replica before this one, in the order of asking, has not answered what it was asked.
+    pub(crate) fn is_silent_before(&self, replica: usize) -> bool {
+        let silent = |state: &State| matches!(state, State::Asked);
+        self.replicas.iter().take(replica).any(silent)
     }
 
     /// The deadline has passed.
@@ -365,11 +374,16 @@ impl ReadQuorum {
 
     /// Asks the next replica that was not asked yet; false if there is none.
     fn ask_next(&mut self) -> bool {
-        let idle = self.replicas.iter().position(|s| matches!(s, State::Idle));
+        let idle = self.idle();
         if let Some(replica) = idle {
             self.ask(replica, false);
         }
         idle.is_some()
+    }
+
+    /// The next replica that was not asked yet.
+    fn idle(&self) -> Option<usize> {
+        self.replicas.iter().position(|s| matches!(s, State::Idle))
     }
 
     fn answers(&self) -> impl Iterator<Item = (usize, &Answer)> {

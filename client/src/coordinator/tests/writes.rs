@@ -104,20 +104,6 @@ fn an_answer_to_an_earlier_attempt_counts_for_none_that_came_later() {
 }
 
 #[test]
-fn a_requests_id_says_what_it_was_made_of() {
-    let id = RequestId {
-        key: Key {
-            slot: 0xf_fffe,
-            generation: 0xdead_beef,
-        },
-        attempt: 9,
-        replica: 5,
-        purpose: Purpose::Repair,
-    };
-    assert_eq!(RequestId::from(u64::from(id)), id);
-}
-
-#[test]
 fn a_put_minted_anew_spares_what_its_client_wrote_in_between() {
     let mut bench = Bench::new();
     bench.start(1, put("x", Some(Context::default())));

@@ -147,14 +147,52 @@ fn a_failed_replica_is_replaced_by_the_next() {
 }
 
 #[test]
-fn impatience_asks_everyone_else_once() {
+fn a_hedge_asks_one_more_replica_and_whoever_answers_first_counts() {
     let mut read = asked(3, QUORUM);
-    read.impatient();
-    read.impatient();
+    assert_eq!(read.next_to_hedge(), Some(2));
+    assert!(read.hedge());
+    assert!(
+        !read.hedge() && read.next_to_hedge().is_none(),
+        "nobody is left"
+    );
     assert_eq!(steps(&mut read), [ask(2, false)]);
     read.answered(2, blind(5, "v"), NOW);
+    assert!(read.is_silent_before(2));
     read.answered(1, blind(5, "v"), NOW);
     assert_eq!(steps(&mut read)[0], ReadStep::Return(Ok(())));
+    assert!(
+        read.is_silent_before(2),
+        "the hedge won against the first replica"
+    );
+    assert!(!read.hedge(), "enough have answered");
+}
+
+#[test]
+fn hedges_ask_one_replica_each_in_the_order_of_asking() {
+    let rules = ReadRules {
+        r: 3,
+        hold: 3,
+        ask_all: false,
+    };
+    let mut read = asked(5, rules);
+    for next in [3, 4] {
+        assert!(read.hedge());
+        assert_eq!(steps(&mut read), [ask(next, false)]);
+    }
+    assert!(!read.hedge());
+}
+
+#[test]
+fn what_the_loser_of_a_hedge_says_changes_nothing() {
+    let mut read = asked(3, QUORUM);
+    read.hedge();
+    steps(&mut read);
+    read.answered(2, blind(5, "v"), NOW);
+    read.answered(1, blind(5, "v"), NOW);
+    steps(&mut read);
+    read.answered(0, blind(9, "newer"), NOW);
+    assert_eq!(steps(&mut read), []);
+    assert_eq!(read.newest(), &blind(5, "v"));
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! What a request's id says.
+//!
+//! ```text
+//!   generation u32 | attempt u4 | slot u20 | purpose u1 | replica u7
+//! ```
+//!
+//! A node gives the id back with its answer, and so need not be remembered who was asked what. The key names
+//! the operation for ever; attempt, replica and purpose tell what of it the answer is to. A probe belongs to no
+//! operation: its slot is the last one, which none ever has.
+
+use crate::coordinator::slab::Key;
+
+/// The slot of probes. An operation would have it if there were 2^20 under way.
+const PROBE_SLOT: u32 = 0xf_ffff;
+
+/// What a request was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Ask,
+    Repair,
+}
+
+/// One request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestId {
+    /// Below 2^20 slots: there are no more than operations under way.
+    pub(super) key: Key,
+    /// Below 16.
+    pub(super) attempt: u8,
+    /// Below 128.
+    pub(super) replica: usize,
+    pub(super) purpose: Purpose,
+}
+
+impl RequestId {
+    /// The id of a probe; `count` tells it from others.
+    pub(super) const fn probe(count: u64) -> Self {
+        let [g0, g1, g2, g3, ..] = count.to_le_bytes();
+        Self {
+            key: Key {
+                slot: PROBE_SLOT,
+                generation: u32::from_le_bytes([g0, g1, g2, g3]),
+            },
+            attempt: 0,
+            replica: 0,
+            purpose: Purpose::Ask,
+        }
+    }
+}
+
+impl From<RequestId> for u64 {
+    fn from(id: RequestId) -> Self {
+        let purpose = Self::from(id.purpose == Purpose::Repair);
+        let low = (id.replica as Self & 0x7f) | purpose << 7;
+        let slot = Self::from(id.key.slot) & 0xf_ffff;
+        Self::from(id.key.generation) << 32 | Self::from(id.attempt & 0xf) << 28 | slot << 8 | low
+    }
+}
+
+impl From<u64> for RequestId {
+    fn from(id: u64) -> Self {
+        let [low, slot @ .., g0, g1, g2, g3] = id.to_le_bytes();
+        let key = Key {
+            slot: u32::from_le_bytes([slot[0], slot[1], slot[2] & 0xf, 0]),
+            generation: u32::from_le_bytes([g0, g1, g2, g3]),
+        };
+        let purpose = if low & 0x80 == 0 {
+            Purpose::Ask
+        } else {
+            Purpose::Repair
+        };
+        Self {
+            key,
+            attempt: slot[2] >> 4,
+            replica: usize::from(low & 0x7f),
+            purpose,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requests_id_says_what_it_was_made_of() {
+        let id = RequestId {
+            key: Key {
+                slot: 0xf_fffe,
+                generation: 0xdead_beef,
+            },
+            attempt: 9,
+            replica: 5,
+            purpose: Purpose::Repair,
+        };
+        assert_eq!(RequestId::from(u64::from(id)), id);
+        let probe = RequestId::probe(7);
+        assert_eq!(RequestId::from(u64::from(probe)), probe);
+    }
+}
