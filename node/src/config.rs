@@ -109,7 +109,8 @@ pub struct Config {
     #[serde(default = "default_max_connections")]
     pub max_connections: usize,
 
-    /// How much may wait for the disk before the node refuses writes.
+    /// How much may wait for the disk before the node refuses writes; seven eighths are for clients, the rest for
+    /// peers. A queue that does not run empty for a second is held far below it.
     #[serde(default)]
     pub write_queue: WriteQueue,
 

@@ -36,14 +36,29 @@ pub trait Reply: Clone + Send + 'static {
 
     /// Lets what was sent go out. Calling it once after many answers is what makes them share packets.
     fn flush(&self);
+
+    /// Who the caller is: decides whose share of the room its writes take while they wait.
+    fn rank(&self) -> Rank {
+        Rank::Client
+    }
+}
+
+/// Whom a write is done for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// A client, or an operator.
+    Client,
+    /// Another node of the cluster, by its certificate: what it repairs or hands over.
+    Peer,
 }
 
 /// Why writes were not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// The queue is full.
+    /// They would wait for too long, or there is no room for them.
     Overloaded {
-        /// How long the oldest waiting write has waited, in milliseconds.
+        /// How long a write that came now would wait, as far as that is known, or how long the first one has
+        /// waited if that is longer; in milliseconds.
         queue_ms: u32,
     },
     /// The node is stopping, or its storage has failed.
@@ -59,7 +74,7 @@ pub trait Env: Send + Sync + 'static {
     fn now(&self) -> Now;
 
     /// Hands writes over to whoever commits them, in order; taken ones are removed from `writes` and
-    /// answered later. Never blocks.
+    /// answered later. Never blocks, and never waits for the disk.
     ///
     /// # Errors
     /// [`Rejected`] if not all were taken; those left in `writes` are for the caller to answer.

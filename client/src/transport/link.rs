@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
 use super::outbox::Outbox;
+use super::queued::clock;
 use super::quic::{Dialer, NOBODY, code};
 use super::silence::silent;
 use super::streams::{self, Ended, Hearing, LANE_PRIORITY};
@@ -58,7 +59,7 @@ impl LinkHandle {
         rng: SmallRng,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let outbox = Rc::new(Outbox::new(bounds.max_outbox));
+        let outbox = Rc::new(Outbox::new(bounds.max_outbox, clock));
         let address = &member.address;
         let link = OneLink {
             hearing: Hearing {
@@ -184,8 +185,13 @@ impl<E: Ears> OneLink<E> {
         let (outbox, connection) = (&self.outbox, || connection.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn_local(streams::read_lane(self.hearing.clone(), lane_in));
-        tasks.spawn_local(streams::write_lane(Rc::clone(outbox), lane_out));
-        tasks.spawn_local(streams::write_large(Rc::clone(outbox), connection()));
+        let hearing = || self.hearing.clone();
+        tasks.spawn_local(streams::write_lane(hearing(), Rc::clone(outbox), lane_out));
+        tasks.spawn_local(streams::write_large(
+            hearing(),
+            Rc::clone(outbox),
+            connection(),
+        ));
         tasks.spawn_local(streams::read_large(
             self.hearing.clone(),
             connection(),

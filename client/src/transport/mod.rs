@@ -15,7 +15,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`quic`] | settings, sockets, dialling, what a failure means |
-//! | [`outbox`] | frames on their way out, shared by who queues and who writes |
+//! | [`outbox`] | frames on their way out, shared by who queues and who writes; [`queued`] is one of them |
 //! | [`streams`] | the lane and the large frames of one connection |
 //! | [`link`] | one member's connection, made again and again; [`backoff`] says when, [`silence`] when it is over |
 //! | [`seed`] | the cluster map from the first seed that answers |
@@ -27,6 +27,7 @@ mod backoff;
 pub(crate) mod fake;
 mod link;
 mod outbox;
+mod queued;
 mod quic;
 mod seed;
 mod silence;

@@ -5,40 +5,49 @@
 //!        `-> large [F] [F]    --take_large-> a stream each
 //! ```
 //!
-//! Who queues encodes straight into the buffer and wakes the writer only if the buffer was empty; the
-//! writer takes the whole buffer. Frames wait while the first connection is being made and are dropped
-//! while there is none: the driver has been told so. What waits is bounded: repairs, whose size no caller has
-//! made room for, get half of the room and are turned away beyond it; a node that lets the rest grow beyond the
-//! bound has stopped reading, and its connection is given up.
+//! Who queues wakes the writer only if there was nothing; the writer takes all that waits, up to [`BATCH`] bytes.
+//! A frame is encoded when it is taken, with what is then left of its budget, and one that has nothing left is not
+//! written at all (`queued`); so no more is taken than a write soon gets rid of.
+//!
+//! Frames wait while the first connection is being made and are dropped while there is none: the driver has been
+//! told so. What waits is bounded: repairs, whose size no caller has made room for, get half of the room and are
+//! turned away beyond it; a node that lets the rest grow beyond the bound has stopped reading, and its connection
+//! is given up.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::{LANE_FRAME, Request, RequestFrame};
+use quoit_ring::wire::{Request, RequestFrame};
 
+use super::queued::{self, Queued};
 use crate::env::Link;
 
-/// The buffer grows by blocks of this size, and shares each with the writes it was cut into.
+/// The lane's buffer grows by blocks of this size, and shares each with the writes it was cut into.
 const BLOCK: usize = 64 << 10;
-/// Most bytes that a frame has beside its key and record.
-const AROUND: usize = 256;
+/// A write of the lane takes no more frames once it has this many bytes.
+const BATCH: usize = 128 << 10;
 
 /// The queue between the driver and the writers of one link. One thread, so no lock.
 #[derive(Debug)]
 pub(super) struct Outbox {
     state: RefCell<State>,
     limit: usize,
+    clock: fn() -> Instant,
 }
 
 #[derive(Debug)]
 struct State {
     link: Link,
-    lane: BytesMut,
-    large: VecDeque<Bytes>,
-    large_bytes: usize,
+    lane: VecDeque<Queued>,
+    large: VecDeque<Queued>,
+    /// What both have waiting, as [`Queued::bytes`] counts it.
+    bytes: usize,
+    /// What small frames are encoded into.
+    buffer: BytesMut,
     /// More than the limit came: the connection is to be given up.
     overflowed: bool,
     /// No more will be queued.
@@ -55,24 +64,35 @@ struct State {
 
 /// What a writer is to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Take {
+pub(super) enum Take<T> {
     /// Write this.
-    Bytes(Bytes),
+    Some(T),
     /// Everything is written and no more will come.
     Finished,
     /// The node does not read: give the connection up.
     Overflowed,
 }
 
+/// Small frames that leave together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// Whole frames, one behind the other; may be none.
+    pub(super) bytes: Bytes,
+    /// The ids of frames that waited too long. They are not among the bytes, and nobody will answer them.
+    pub(super) expired: Vec<u64>,
+}
+
 impl Outbox {
-    /// An empty outbox that holds up to `limit` bytes, of a link that is being opened.
-    pub(super) fn new(limit: usize) -> Self {
+    /// An empty outbox that holds up to `limit` bytes, of a link that is being opened. Waiting is measured by
+    /// `clock`.
+    pub(super) fn new(limit: usize, clock: fn() -> Instant) -> Self {
         Self {
             state: RefCell::new(State {
                 link: Link::Opening,
-                lane: BytesMut::with_capacity(BLOCK),
+                lane: VecDeque::new(),
                 large: VecDeque::new(),
-                large_bytes: 0,
+                bytes: 0,
+                buffer: BytesMut::with_capacity(BLOCK),
                 overflowed: false,
                 finished: false,
                 large_done: false,
@@ -82,6 +102,7 @@ impl Outbox {
                 overflow_task: None,
             }),
             limit,
+            clock,
         }
     }
 
@@ -91,17 +112,13 @@ impl Outbox {
         if state.link == Link::Down || state.finished {
             return true;
         }
-        let waiting = state.lane.len() + state.large_bytes;
         let is_repair = matches!(frame.request, Request::Repair { .. });
-        if is_repair && waiting > 0 && waiting + body_bytes(&frame.request) > self.limit / 2 {
+        let after = state.bytes + queued::bytes(&frame.request);
+        if is_repair && state.bytes > 0 && after > self.limit / 2 {
             return false;
         }
-        if body_bytes(&frame.request) + AROUND > LANE_FRAME {
-            state.push_large(frame);
-        } else {
-            state.push_small(frame);
-        }
-        if state.lane.len() + state.large_bytes > self.limit {
+        state.push(Queued::new(frame.clone(), (self.clock)()));
+        if state.bytes > self.limit {
             state.overflow();
         }
         true
@@ -173,8 +190,8 @@ impl Outbox {
         .await;
     }
 
-    /// All small frames that wait, as one run of bytes; waits for the first.
-    pub(super) async fn take_lane(&self) -> Take {
+    /// The small frames that wait, as one run of bytes, at most a write's worth; waits for the first.
+    pub(super) async fn take_lane(&self) -> Take<Batch> {
         poll_fn(|cx| {
             let mut state = self.state.borrow_mut();
             // The lane ends last: its end tells the node that nothing more will come on any stream.
@@ -184,14 +201,14 @@ impl Outbox {
                     state.lane_writer = Some(cx.waker().clone());
                     Poll::Pending
                 }
-                None => Poll::Ready(Take::Bytes(state.lane.split().freeze())),
+                None => Poll::Ready(Take::Some(state.batch((self.clock)()))),
             }
         })
         .await
     }
 
-    /// The next large frame; waits for it.
-    pub(super) async fn take_large(&self) -> Take {
+    /// The next large frame, in time or not; waits for it.
+    pub(super) async fn take_large(&self) -> Take<Queued> {
         poll_fn(|cx| {
             let mut state = self.state.borrow_mut();
             if let Some(end) = state.end(state.large.is_empty()) {
@@ -201,38 +218,49 @@ impl Outbox {
                 state.large_writer = Some(cx.waker().clone());
                 return Poll::Pending;
             };
-            state.large_bytes -= frame.len();
-            Poll::Ready(Take::Bytes(frame))
+            state.bytes -= frame.bytes();
+            Poll::Ready(Take::Some(frame))
         })
         .await
+    }
+
+    /// The present, by the clock that waiting is measured by.
+    pub(super) fn now(&self) -> Instant {
+        (self.clock)()
     }
 }
 
 impl State {
-    fn push_small(&mut self, frame: &RequestFrame) {
-        let was_empty = self.lane.is_empty();
-        frame.encode(&mut self.lane);
-        if was_empty {
-            wake(&mut self.lane_writer);
-        }
+    fn push(&mut self, frame: Queued) {
+        self.bytes += frame.bytes();
+        let (queue, writer) = if frame.is_large() {
+            (&mut self.large, &mut self.large_writer)
+        } else {
+            (&mut self.lane, &mut self.lane_writer)
+        };
+        queue.push_back(frame);
+        wake(writer);
     }
 
-    /// Encodes a frame that is probably too large for the lane into a buffer of its own.
-    fn push_large(&mut self, frame: &RequestFrame) {
-        let mut bytes = BytesMut::with_capacity(body_bytes(&frame.request) + AROUND);
-        frame.encode(&mut bytes);
-        if bytes.len() <= LANE_FRAME {
-            self.lane.extend_from_slice(&bytes);
-            wake(&mut self.lane_writer);
-            return;
+    /// The next small frames, as they leave at `now`.
+    fn batch(&mut self, now: Instant) -> Batch {
+        let mut expired = Vec::new();
+        while self.buffer.len() < BATCH
+            && let Some(frame) = self.lane.pop_front()
+        {
+            self.bytes -= frame.bytes();
+            if frame.is_expired(now) {
+                expired.push(frame.id());
+            } else {
+                frame.encode(now, &mut self.buffer);
+            }
         }
-        self.large_bytes += bytes.len();
-        self.large.push_back(bytes.freeze());
-        wake(&mut self.large_writer);
+        let bytes = self.buffer.split().freeze();
+        Batch { bytes, expired }
     }
 
     /// Why a writer whose queue is `empty` is to stop, if it is.
-    fn end(&self, empty: bool) -> Option<Take> {
+    const fn end<T>(&self, empty: bool) -> Option<Take<T>> {
         match (self.overflowed, self.finished && empty) {
             (true, _) => Some(Take::Overflowed),
             (false, true) => Some(Take::Finished),
@@ -250,7 +278,7 @@ impl State {
     fn clear(&mut self) {
         self.lane.clear();
         self.large.clear();
-        self.large_bytes = 0;
+        self.bytes = 0;
     }
 
     fn wake_both(&mut self) {
@@ -265,164 +293,5 @@ fn wake(waker: &mut Option<Waker>) {
     }
 }
 
-/// Bytes of the raw parts of a request.
-fn body_bytes(request: &Request) -> usize {
-    match request {
-        Request::Get { key, .. } => key.len(),
-        Request::Put { key, record, .. } | Request::Repair { key, record } => {
-            key.len() + record.len()
-        }
-        _no_body => 0,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use core::future::Future;
-    use core::pin::pin;
-    use core::task::Context;
-
-    use quoit_ring::wire::Frames;
-    use quoit_ring::{Actor, Dot, Epoch, Time};
-
-    use super::*;
-
-    fn frame(id: u64, record: usize) -> RequestFrame {
-        RequestFrame {
-            id,
-            epoch: Epoch(1),
-            budget_ms: 1,
-            request: Request::Put {
-                key: Bytes::from_static(b"k"),
-                dot: Dot {
-                    time: Time(1),
-                    actor: Actor(1),
-                },
-                record: vec![7; record].into(),
-            },
-        }
-    }
-
-    fn repair(id: u64, record: usize) -> RequestFrame {
-        let (key, record) = (Bytes::from_static(b"k"), vec![7; record].into());
-        RequestFrame {
-            request: Request::Repair { key, record },
-            ..frame(id, 0)
-        }
-    }
-
-    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-        let mut context = Context::from_waker(Waker::noop());
-        match pin!(future).poll(&mut context) {
-            Poll::Ready(value) => Some(value),
-            Poll::Pending => None,
-        }
-    }
-
-    fn ids(taken: Option<Take>) -> Vec<u64> {
-        let Some(Take::Bytes(bytes)) = taken else {
-            panic!("no bytes: {taken:?}");
-        };
-        let mut frames = Frames::new(usize::MAX);
-        frames.push(&bytes);
-        let mut ids = Vec::new();
-        while let Some(frame) = frames.next().unwrap() {
-            ids.push(RequestFrame::decode(frame).unwrap().id);
-        }
-        assert!(frames.is_empty());
-        ids
-    }
-
-    #[test]
-    fn small_frames_leave_together_and_large_ones_alone() {
-        let outbox = Outbox::new(1 << 20);
-        for (id, record) in [(1, 10), (2, 100_000), (3, 20), (4, 70_000)] {
-            outbox.push(&frame(id, record));
-        }
-        assert_eq!(ids(now(outbox.take_lane())), [1, 3]);
-        assert_eq!(ids(now(outbox.take_large())), [2]);
-        assert_eq!(ids(now(outbox.take_large())), [4]);
-        assert_eq!(now(outbox.take_lane()), None);
-        assert_eq!(now(outbox.take_large()), None);
-    }
-
-    #[test]
-    fn the_whole_frame_decides_which_way_it_goes() {
-        for record in LANE_FRAME - AROUND - 8..LANE_FRAME + 8 {
-            let (outbox, frame) = (Outbox::new(1 << 20), frame(9, record));
-            let mut bytes = BytesMut::new();
-            frame.encode(&mut bytes);
-            outbox.push(&frame);
-            let small = now(outbox.take_lane());
-            assert_eq!(small.is_some(), bytes.len() <= LANE_FRAME, "{record}");
-            assert_eq!(ids(small.or_else(|| now(outbox.take_large()))), [9]);
-        }
-    }
-
-    #[test]
-    fn frames_wait_while_the_link_opens_and_are_dropped_while_it_is_down() {
-        let outbox = Outbox::new(1 << 20);
-        outbox.push(&frame(1, 1));
-        outbox.up();
-        assert_eq!(ids(now(outbox.take_lane())), [1]);
-        outbox.push(&frame(2, 1));
-        outbox.push(&frame(3, 100_000));
-        assert!(outbox.down());
-        assert!(!outbox.down(), "known already");
-        outbox.push(&frame(4, 1));
-        outbox.up();
-        assert_eq!(now(outbox.take_lane()), None);
-        assert_eq!(now(outbox.take_large()), None);
-    }
-
-    #[test]
-    fn a_node_that_does_not_read_is_given_up() {
-        let outbox = Outbox::new(200_000);
-        outbox.push(&frame(1, 100_000));
-        outbox.push(&frame(2, 99_000));
-        assert_eq!(ids(now(outbox.take_large())), [1]);
-        outbox.push(&frame(3, 100_000));
-        outbox.push(&frame(4, 2_000));
-        assert_eq!(now(outbox.take_lane()), Some(Take::Overflowed));
-        assert_eq!(now(outbox.take_large()), Some(Take::Overflowed));
-        assert!(outbox.down());
-        outbox.up();
-        assert_eq!(now(outbox.take_lane()), None, "a new connection may try");
-    }
-
-    #[test]
-    fn repairs_beyond_half_of_the_room_are_turned_away_and_hurt_nobody() {
-        let outbox = Outbox::new(200_000);
-        assert!(outbox.push(&repair(1, 150_000)), "one always finds room");
-        assert!(!outbox.push(&repair(2, 10_000)));
-        assert!(outbox.push(&frame(3, 10)));
-        assert_eq!(ids(now(outbox.take_large())), [1]);
-        assert!(outbox.push(&repair(4, 10_000)));
-        assert_eq!(ids(now(outbox.take_lane())), [3, 4]);
-    }
-
-    #[test]
-    fn who_waits_for_an_overflow_is_told_while_the_writers_are_busy() {
-        let outbox = Outbox::new(1_000);
-        assert_eq!(now(outbox.overflowed()), None);
-        outbox.push(&frame(1, 2_000));
-        assert_eq!(now(outbox.overflowed()), Some(()));
-    }
-
-    #[test]
-    fn what_is_queued_before_the_end_is_still_taken() {
-        let outbox = Outbox::new(1 << 20);
-        outbox.push(&frame(1, 1));
-        outbox.finish();
-        outbox.push(&frame(2, 1));
-        assert_eq!(ids(now(outbox.take_lane())), [1]);
-        assert_eq!(
-            now(outbox.take_lane()),
-            None,
-            "large frames may still be on their way"
-        );
-        assert_eq!(now(outbox.take_large()), Some(Take::Finished));
-        outbox.large_done();
-        assert_eq!(now(outbox.take_lane()), Some(Take::Finished));
-    }
-}
+mod tests;

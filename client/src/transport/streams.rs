@@ -16,17 +16,18 @@ use core::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn::{
     ClosedStream, Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError,
 };
-use quoit_ring::NodeId;
-use quoit_ring::wire::{DecodeError, Frames, LANE_FRAME};
+use quoit_ring::wire::{DecodeError, Frames, LANE_FRAME, Refusal, Response, ResponseFrame};
+use quoit_ring::{Epoch, NodeId, Time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::Ears;
 use super::outbox::{Outbox, Take};
+use super::queued::Queued;
 use super::quic::{Explained, STREAM_WINDOW};
 
 /// Packets' worth of bytes that one read takes: 256 KiB and more once the MTU is known.
@@ -107,16 +108,45 @@ impl<E: Ears> Hearing<E> {
         self.heard.set(true);
         Ok(())
     }
+
+    /// Answers requests that were never sent since their time was over, as the node would have: refused and
+    /// surely not begun. So whoever counts what the node owes counts right.
+    fn expired(&self, ids: &[u64]) {
+        let mut bytes = BytesMut::new();
+        for &id in ids {
+            let frame = ResponseFrame {
+                id,
+                epoch: Epoch(0),
+                clock: Time::ZERO,
+                response: Response::Refused(Refusal::Expired),
+            };
+            frame.encode(&mut bytes);
+        }
+        let mut frames = Frames::new(LANE_FRAME);
+        frames.push(&bytes);
+        let told = self.ears.frames(self.node, &mut frames);
+        debug_assert!(told.is_ok(), "an answer made here can be read");
+    }
 }
 
 /// Writes what the outbox gives, one batch at a time; when no more will come on any stream, ends the lane and
 /// waits until the node has all of it.
-pub(super) async fn write_lane(outbox: Rc<Outbox>, mut lane: SendStream) -> Result<(), Ended> {
+pub(super) async fn write_lane<E: Ears>(
+    hearing: Hearing<E>,
+    outbox: Rc<Outbox>,
+    mut lane: SendStream,
+) -> Result<(), Ended> {
     loop {
-        match outbox.take_lane().await {
-            Take::Bytes(bytes) => lane.write_chunk(bytes).await?,
+        let batch = match outbox.take_lane().await {
+            Take::Some(batch) => batch,
             Take::Overflowed => return Err(Ended::Overflowed),
             Take::Finished => break,
+        };
+        if !batch.expired.is_empty() {
+            hearing.expired(&batch.expired);
+        }
+        if !batch.bytes.is_empty() {
+            lane.write_chunk(batch.bytes).await?;
         }
     }
     lane.finish()?;
@@ -144,7 +174,11 @@ pub(super) async fn read_lane<E: Ears>(
 }
 
 /// Gives each large frame a stream of its own.
-pub(super) async fn write_large(outbox: Rc<Outbox>, connection: Connection) -> Result<(), Ended> {
+pub(super) async fn write_large<E: Ears>(
+    hearing: Hearing<E>,
+    outbox: Rc<Outbox>,
+    connection: Connection,
+) -> Result<(), Ended> {
     let room = Arc::new(Semaphore::new(LARGE_UNACKED as usize));
     let mut writes = JoinSet::new();
     loop {
@@ -157,15 +191,21 @@ pub(super) async fn write_large(outbox: Rc<Outbox>, connection: Connection) -> R
             taken = outbox.take_large() => taken,
         };
         let frame = match taken {
-            Take::Bytes(frame) => frame,
+            Take::Some(frame) => frame,
             Take::Overflowed => return Err(Ended::Overflowed),
             Take::Finished => break,
         };
-        let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(frame.bytes()).unwrap_or(u32::MAX);
         // a stream's window bounds what is unacknowledged of one frame
         let wanted = Arc::clone(&room).acquire_many_owned(bytes.min(STREAM_WINDOW));
         let Ok(permit) = wanted.await else { break };
-        writes.spawn_local(write_one(connection.clone(), frame, permit));
+        let now = outbox.now();
+        if frame.is_expired(now) {
+            hearing.expired(&[frame.id()]);
+        } else {
+            let frame = (frame, Rc::clone(&outbox));
+            writes.spawn_local(write_one(connection.clone(), frame, permit));
+        }
     }
     while let Some(done) = writes.join_next().await {
         joined(done)?;
@@ -174,12 +214,15 @@ pub(super) async fn write_large(outbox: Rc<Outbox>, connection: Connection) -> R
     Ok(())
 }
 
+/// Writes one large frame. Once it has its stream it is written, whatever is left of its time: a stream without
+/// a whole frame is an error, and a node does not begin what has no time left.
 async fn write_one(
     connection: Connection,
-    mut frame: Bytes,
+    (frame, outbox): (Queued, Rc<Outbox>),
     _room: OwnedSemaphorePermit,
 ) -> Result<(), Ended> {
     let mut stream = connection.open_uni().await?;
+    let mut frame = frame.encoded(outbox.now());
     while !frame.is_empty() {
         let piece = frame.split_to(frame.len().min(PIECE));
         stream.write_chunk(piece).await?;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::wire::{Request, RequestFrame, Response, ResponseFrame};
+use quoit_ring::wire::{Refusal, Request, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{Actor, Dot, Epoch, Member, Time};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
@@ -131,7 +131,7 @@ fn frame(id: u64, request: Request) -> RequestFrame {
     RequestFrame {
         id,
         epoch: Epoch(1),
-        budget_ms: 1_000,
+        budget_ms: 30_000,
         request,
     }
 }
@@ -175,6 +175,28 @@ fn frames_that_are_queued_while_the_link_opens_are_answered_once_it_is_up() {
         let links = [Said::Link(Link::Opening), Said::Link(Link::Up)];
         let expected: Vec<_> = links.into_iter().chain((1..=3).map(joined)).collect();
         assert_eq!(*bench.recorder.0.borrow(), expected);
+    });
+}
+
+#[test]
+fn what_waited_too_long_is_answered_as_expired_and_never_sent() {
+    run(async {
+        let mut bench = Bench::new();
+        let node = bench.node(|_| Act::Answer(Response::Joined));
+        let link = bench.link(&node.address.to_string());
+        for (id, bytes) in [(1, 10), (2, 100_000)] {
+            let mut hasty = put(id, bytes);
+            hasty.budget_ms = 0;
+            link.send(&hasty);
+        }
+        link.send(&get(3));
+        bench.recorder.heard(5).await;
+        let said = bench.recorder.0.borrow();
+        let expired = Response::Refused(Refusal::Expired);
+        for (id, response) in [(1, &expired), (2, &expired), (3, &Response::Joined)] {
+            assert!(said.contains(&Said::Response(id, response.clone())), "{id}");
+        }
+        assert_eq!(node.requests(), 1);
     });
 }
 

@@ -1,21 +1,34 @@
 //! The bounded queue between connections and the committing thread.
 //!
 //! ```text
-//!   push: all that fit, in order  -->  [ w w w w w w w ]  -->  take: all that wait, at most a batch
-//!   push when full: refused, with how long the head has waited
+//!   push: whoever may wait, in order  -->  [ w w w w w w w ]  -->  take: all that wait, at most a batch
+//!   push: the others refused, with how long the wait would be
 //! ```
 //!
-//! Bounded by count and by bytes: beyond that, waiting is worse than being told. But an empty queue takes any
-//! write: a repair may be larger than the bound, and would never get in. The lock is held while
-//! pointers move, never while anything waits, and the thread is woken only if it sleeps.
+//! Bounded by count and by bytes: beyond that, waiting is worse than being told. An eighth of the room is for
+//! peers and the rest for clients, so neither can shut the other out: a repair or a hint must get through to a
+//! node that clients ask too much of, and clients to one whose peers have much to tell it. Either share, while it
+//! is empty, takes any write: a repair may be larger than the bound, and would never get in.
+//!
+//! Before it is full it refuses clients whenever it has become a standing one, and anybody whose turn would come
+//! too late (`shed`). Refusing waits for nothing. The lock is held while pointers move, never while anything
+//! waits, and the thread is woken only if it sleeps.
+
+mod shed;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::shed::{Shed, is_crowded_out, lot};
 use super::Write;
 use crate::config::WriteQueue;
-use crate::env::Rejected;
+use crate::env::{Rank, Rejected, Reply};
+
+/// One part in so many of the room is the peers'.
+const PEERS: usize = 8;
 
 /// Writes that wait for their commit.
 #[derive(Debug)]
@@ -28,9 +41,24 @@ pub struct Queue<R> {
 #[derive(Debug)]
 struct State<R> {
     waiting: VecDeque<Write<R>>,
-    bytes: usize,
+    held: Held,
+    shed: Shed,
     closed: bool,
     sleeping: bool,
+}
+
+/// What waits, by whose it is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    clients: Share,
+    peers: Share,
+}
+
+/// Writes and their bytes: what waits, or what may.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    requests: usize,
+    bytes: usize,
 }
 
 /// What [`Queue::take`] came back with.
@@ -48,9 +76,17 @@ impl<R> Queue<R> {
     /// An empty queue.
     #[must_use]
     pub const fn new(bounds: WriteQueue) -> Self {
+        let nothing = Share {
+            requests: 0,
+            bytes: 0,
+        };
         let state = State {
             waiting: VecDeque::new(),
-            bytes: 0,
+            held: Held {
+                clients: nothing,
+                peers: nothing,
+            },
+            shed: Shed::new(),
             closed: false,
             sleeping: false,
         };
@@ -60,28 +96,34 @@ impl<R> Queue<R> {
             bounds,
         }
     }
+}
 
-    /// Moves writes to the end of the queue, in order, as many as fit; the others stay in `writes`. `now`
-    /// is read only to tell how long the queue is.
+impl<R: Reply> Queue<R> {
+    /// Moves writes to the end of the queue, in order, those that may wait; the others stay in `writes`, to be
+    /// refused. `now` is read once, unless there is nothing to decide.
     ///
     /// # Errors
-    /// [`Rejected`] if not all fitted.
+    /// [`Rejected`] if any may not wait.
     pub fn push(
         &self,
         writes: &mut Vec<Write<R>>,
         now: impl FnOnce() -> Duration,
     ) -> Result<(), Rejected> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let now = now();
         let mut state = self.lock();
         if state.closed {
             return Err(Rejected::Closed);
         }
-        let fitting = self.fitting(&state, writes);
-        for write in writes.drain(..fitting) {
-            state.bytes += write.bytes;
-            state.waiting.push_back(write);
-        }
+        state.admit(writes, &self.bounds, now);
         let sleeping = state.sleeping && !state.waiting.is_empty();
-        let head = state.waiting.front().map(|head| head.arrived);
+        let wait = if writes.is_empty() {
+            Duration::ZERO
+        } else {
+            state.wait(now)
+        };
         drop(state);
         if sleeping {
             self.wake.notify_one();
@@ -89,21 +131,9 @@ impl<R> Queue<R> {
         if writes.is_empty() {
             return Ok(());
         }
-        let waited = head.map_or(Duration::ZERO, |head| now().saturating_sub(head));
         Err(Rejected::Overloaded {
-            queue_ms: u32::try_from(waited.as_millis()).unwrap_or(u32::MAX),
+            queue_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
         })
-    }
-
-    /// How many of `writes`, from the first, fit behind what waits.
-    fn fitting(&self, state: &State<R>, writes: &[Write<R>]) -> usize {
-        let (mut count, mut bytes) = (state.waiting.len(), state.bytes);
-        let fits = |write: &&Write<R>| {
-            count += 1;
-            bytes += write.bytes;
-            count == 1 || (count <= self.bounds.requests && bytes <= self.bounds.bytes)
-        };
-        writes.iter().take_while(fits).count()
     }
 
     /// Waits for writes, at most `patience`, and moves up to `most` of them into `into`.
@@ -124,14 +154,7 @@ impl<R> Queue<R> {
                 Taken::Idle
             };
         }
-        let count = most.min(state.waiting.len());
-        into.extend(state.waiting.drain(..count));
-        state.bytes -= into
-            .iter()
-            .rev()
-            .take(count)
-            .map(|write| write.bytes)
-            .sum::<usize>();
+        state.hand_out(into, most);
         Taken::Some
     }
 
@@ -145,7 +168,7 @@ impl<R> Queue<R> {
     pub fn abandon(&self) -> Vec<Write<R>> {
         let mut state = self.lock();
         state.closed = true;
-        state.bytes = 0;
+        state.held = Held::default();
         let abandoned = state.waiting.drain(..).collect();
         drop(state);
         self.wake.notify_one();
@@ -169,86 +192,107 @@ impl<R> Queue<R> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use quoit_ring::Record;
+impl<R: Reply> State<R> {
+    /// Takes in those of `writes` that may wait.
+    fn admit(&mut self, writes: &mut Vec<Write<R>>, bounds: &WriteQueue, now: Duration) {
+        let Self {
+            waiting,
+            held,
+            shed,
+            ..
+        } = self;
+        let of_clients = |write: &&Write<R>| write.reply.rank() == Rank::Client;
+        let offered = writes.iter().filter(of_clients).count();
+        shed.look(held.clients.requests, offered, now);
+        let may_wait = |write: &mut Write<R>| held.admit(write, shed, bounds, now);
+        waiting.extend(writes.extract_if(.., may_wait));
+    }
 
-    use super::*;
-    use crate::commit::Change;
-    use crate::testing::{Sink, WALL, at, write};
+    /// Moves up to `most` writes into `into`.
+    fn hand_out(&mut self, into: &mut Vec<Write<R>>, most: usize) {
+        let (count, clients) = (most.min(self.waiting.len()), self.held.clients.requests);
+        for write in self.waiting.drain(..count) {
+            let share = self.held.of(write.reply.rank());
+            share.requests -= 1;
+            share.bytes -= write.bytes;
+            into.push(write);
+        }
+        let of_clients = clients - self.held.clients.requests;
+        self.shed.took(count, of_clients, self.waiting.len());
+    }
 
-    #[test]
-    fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
-        let sink = Sink::default();
-        let bounds = WriteQueue {
-            requests: 2,
-            bytes: 100,
+    /// How long a write that came now would wait, or the first one has waited, if that is longer.
+    fn wait(&self, now: Duration) -> Duration {
+        let first = self.waiting.front();
+        let waited = first.map_or(Duration::ZERO, |first| now.saturating_sub(first.arrived));
+        waited.max(self.shed.wait(self.waiting.len(), now))
+    }
+}
+
+impl Held {
+    /// Whether `write` may wait behind what is held; then it is held, too.
+    fn admit<R: Reply>(
+        &mut self,
+        write: &Write<R>,
+        shed: &Shed,
+        bounds: &WriteQueue,
+        now: Duration,
+    ) -> bool {
+        let (rank, ahead) = (
+            write.reply.rank(),
+            self.clients.requests + self.peers.requests,
+        );
+        let may_wait = self.of(rank).has_room(write.bytes, Share::of(rank, bounds))
+            && !shed.is_too_late(ahead, write.deadline, now)
+            && (rank == Rank::Peer || !self.turns_away(write, shed, bounds, now));
+        if may_wait {
+            let share = self.of(rank);
+            share.requests += 1;
+            share.bytes += write.bytes;
+        }
+        may_wait
+    }
+
+    /// Whether a client's write is refused though there is room.
+    fn turns_away<R>(
+        &self,
+        write: &Write<R>,
+        shed: &Shed,
+        bounds: &WriteQueue,
+        now: Duration,
+    ) -> bool {
+        let (own, lot) = (self.clients.requests, lot(&write.change));
+        let room = Share::of(Rank::Client, bounds).requests;
+        is_crowded_out(lot, own, room) || shed.turns_away(lot, own, own + self.peers.requests, now)
+    }
+
+    const fn of(&mut self, rank: Rank) -> &mut Share {
+        match rank {
+            Rank::Client => &mut self.clients,
+            Rank::Peer => &mut self.peers,
+        }
+    }
+}
+
+impl Share {
+    /// What those of one rank may have waiting.
+    const fn of(rank: Rank, bounds: &WriteQueue) -> Self {
+        let peers = Self {
+            requests: bounds.requests / PEERS,
+            bytes: bounds.bytes / PEERS,
         };
-        let queue = Queue::new(bounds);
-        let one = |id| write(id, &sink, "k", Change::Repair(Record::default()), at(WALL));
-        let mut writes = vec![one(0), one(1), one(2)];
-        let later = || at(WALL + 30).mono;
-        let full = queue.push(&mut writes, later);
-        assert_eq!(full, Err(Rejected::Overloaded { queue_ms: 30 }));
-        assert_eq!(writes.len(), 1);
-
-        let mut taken = Vec::new();
-        assert_eq!(queue.take(&mut taken, 1, Duration::ZERO), Taken::Some);
-        assert_eq!(queue.push(&mut writes, later), Ok(()));
-        queue.close();
-        let closed = queue.push(&mut vec![one(3)], later);
-        assert_eq!(closed, Err(Rejected::Closed));
-        assert_eq!(queue.take(&mut taken, 512, Duration::ZERO), Taken::Some);
-        assert_eq!(
-            taken.iter().map(|write| write.id).collect::<Vec<_>>(),
-            [0, 1, 2]
-        );
-        assert_eq!(queue.take(&mut taken, 512, Duration::ZERO), Taken::Closed);
+        match rank {
+            Rank::Peer => peers,
+            Rank::Client => Self {
+                requests: bounds.requests - peers.requests,
+                bytes: bounds.bytes - peers.bytes,
+            },
+        }
     }
 
-    /// Writes of so many bytes each.
-    fn of(sink: &Sink, bytes: &[usize]) -> Vec<Write<Sink>> {
-        let one = |&bytes: &usize| Write {
-            bytes,
-            ..write(0, sink, "k", Change::Repair(Record::default()), at(WALL))
-        };
-        bytes.iter().map(one).collect()
-    }
-
-    const BOUNDS: WriteQueue = WriteQueue {
-        requests: 9,
-        bytes: 100,
-    };
-
-    #[test]
-    fn bytes_bound_the_queue_as_well() {
-        let sink = Sink::default();
-        let queue = Queue::new(BOUNDS);
-        let mut heavy = of(&sink, &[60, 41]);
-        assert!(queue.push(&mut heavy, || at(WALL).mono).is_err());
-        assert_eq!(heavy.len(), 1);
-        let mut taken = Vec::new();
-        queue.take(&mut taken, 9, Duration::ZERO);
-        assert!(
-            queue.push(&mut heavy, || at(WALL).mono).is_ok(),
-            "what is taken counts no more"
-        );
-    }
-
-    #[test]
-    fn a_write_larger_than_the_queue_gets_in_alone() {
-        let sink = Sink::default();
-        let queue = Queue::new(BOUNDS);
-        let mut writes = of(&sink, &[101, 1]);
-        assert!(queue.push(&mut writes, || at(WALL).mono).is_err());
-        assert_eq!((queue.len(), writes.len()), (1, 1), "nothing beside it");
-        let mut taken = Vec::new();
-        queue.take(&mut taken, 9, Duration::ZERO);
-        assert!(queue.push(&mut writes, || at(WALL).mono).is_ok());
-        let mut large = of(&sink, &[101]);
-        assert!(
-            queue.push(&mut large, || at(WALL).mono).is_err(),
-            "not behind others"
-        );
+    /// Whether a write of so many bytes fits beside what is held here.
+    const fn has_room(self, bytes: usize, most: Self) -> bool {
+        self.requests == 0
+            || (self.requests < most.requests && self.bytes.saturating_add(bytes) <= most.bytes)
     }
 }

@@ -1,7 +1,7 @@
 //! Requests: what a replica answers. One request, one file.
 //!
 //! ```text
-//!   frame --decode--> may the caller? in time? --> get, map, status, sums ----------> answer now
+//!   frame --decode--> in time? may the caller? --> get, map, status, sums ----------> answer now
 //!                                              '-> put, repair --> gathered --submit--> answer after the commit
 //! ```
 //!
@@ -12,6 +12,9 @@
 //! What is checked here needs no look at what is stored; the rest is checked where the write is joined.
 //! Nothing here waits, reads a clock or starts anything: time comes in, effects go through
 //! [`Env`].
+//!
+//! A frame may have waited before it gets here; what is left of its budget then is what counts. One whose time is
+//! over is refused before anything is looked up or checked, reads and writes alike: nobody waits for it.
 //!
 //! Invariant: every frame that decodes is answered exactly once.
 
@@ -166,9 +169,6 @@ impl<E: Env, G: Engine> Replica<E, G> {
         if !caller.may(frame.request.privilege()) {
             return Err(Refusal::Forbidden);
         }
-        if frame.budget_ms == 0 {
-            return Err(Refusal::Expired);
-        }
         let epoch = frame.epoch;
         let answer = match frame.request {
             Request::Map => map::answer(&self.shared),
@@ -273,14 +273,34 @@ impl<E: Env, G: Engine> Session<E, G> {
         &self.replica
     }
 
-    /// Takes one frame (without its length field): answers it, or gathers its write.
+    /// Takes one frame (without its length field) that has just come: answers it, or gathers its write.
     ///
     /// # Errors
     /// [`DecodeError`] if it is not a request: the caller speaks another language, and is best left.
     pub fn handle(&mut self, frame: Bytes, now: Now) -> Result<(), DecodeError> {
+        self.handle_after(Duration::ZERO, frame, now)
+    }
+
+    /// Takes one frame, like [`Session::handle`], that has `waited` at this node already: as much less is left
+    /// of its budget. One that has nothing left is answered [`Refusal::Expired`] and costs nothing more.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is not a request: the caller speaks another language, and is best left.
+    pub fn handle_after(
+        &mut self,
+        waited: Duration,
+        frame: Bytes,
+        now: Now,
+    ) -> Result<(), DecodeError> {
         let frame = RequestFrame::decode(frame)?;
         let (id, budget) = (frame.id, Duration::from_millis(u64::from(frame.budget_ms)));
-        let response = match self.replica.step(self.caller, frame, now) {
+        let left = budget.saturating_sub(waited);
+        let step = if left.is_zero() {
+            Err(Refusal::Expired)
+        } else {
+            self.replica.step(self.caller, frame, now)
+        };
+        let response = match step {
             Ok(Step::Answer(response)) => response,
             Err(refusal) => Response::Refused(refusal),
             Ok(Step::Join {
@@ -289,7 +309,7 @@ impl<E: Env, G: Engine> Session<E, G> {
                 change,
                 bytes,
             }) => {
-                let (arrived, deadline) = (now.mono, now.mono + budget);
+                let (arrived, deadline) = (now.mono, now.mono + left);
                 let reply = self.reply.clone();
                 self.writes.push(Write {
                     id,

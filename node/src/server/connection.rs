@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::Connection;
+use quoit_ring::role::Role;
 use quoit_ring::wire::{MAX_FRAME, MAX_KEY};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 use super::output::{Answers, Output};
 use super::{CloseCode, Phase, lane, large};
 use crate::engine::Engine;
-use crate::env::Env;
+use crate::env::{Env, Rank};
 use crate::handlers::{Replica, Session};
 use crate::tls::peer_role;
 
@@ -66,7 +67,7 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         Session::new(
             Arc::clone(&replica),
             caller,
-            Answers::new(Arc::clone(&output)),
+            Answers::new(Arc::clone(&output), rank_of(caller)),
         )
     };
     let shared = replica.shared();
@@ -93,6 +94,13 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
     let (code, reason) = attend(&mut tasks, &output, &mut phase).await;
     tracing::debug!(peer = %connection.remote_address(), %code, reason, "disconnected");
     close(&connection, code, &reason);
+}
+
+const fn rank_of(caller: Role) -> Rank {
+    match caller {
+        Role::Node(_) => Rank::Peer,
+        Role::Client | Role::Admin => Rank::Client,
+    }
 }
 
 /// Waits for the end of a connection's tasks, and tells how to close it.

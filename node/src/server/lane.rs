@@ -7,6 +7,10 @@
 //! Many frames share one packet, one read, one commit and one write; that is worth several times the
 //! requests per second of a stream for each.
 //!
+//! What one read brought may take several turns, and other connections have theirs in between: how long a frame
+//! has waited since it was read is deducted from its budget. What still lies in the stream's window, 1 MiB at
+//! most, is not seen; its sender is held back by it, and deducts what frames have waited over there.
+//!
 //! A stream that ends inside a frame is an error: a dropped stream looks like a finished one.
 
 use std::sync::Arc;
@@ -27,6 +31,8 @@ use crate::handlers::Session;
 const CHUNKS: usize = 64;
 /// Frames handled before other connections get their turn.
 const TURN: usize = 256;
+/// Frames handled by one reading of the clock: reads that go to the disk take their time.
+const BY_ONE_CLOCK: usize = 16;
 
 /// Accepts the lane, passes its other half on to the writer, and has requests handled until the peer is
 /// done or goes wrong.
@@ -49,6 +55,7 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
         output,
         frames,
         chunks,
+        read_at: Duration::ZERO,
         partial_since: None,
     };
     match reader.run().await {
@@ -63,6 +70,8 @@ struct Reader<E: Env<Reply = Answers>, G> {
     output: Arc<Output>,
     frames: Frames,
     chunks: Vec<Bytes>,
+    /// When the last bytes of the buffer were read: no frame in it was whole before.
+    read_at: Duration,
     /// Since when the first frame of the buffer has been incomplete.
     partial_since: Option<Duration>,
 }
@@ -70,6 +79,7 @@ struct Reader<E: Env<Reply = Answers>, G> {
 impl<E: Env<Reply = Answers>, G: Engine> Reader<E, G> {
     async fn run(&mut self) -> Result<(), End> {
         while let Some(count) = self.fill().await? {
+            self.read_at = self.now().mono;
             for chunk in self.chunks.iter_mut().take(count) {
                 self.frames.push(&std::mem::take(chunk));
             }
@@ -110,7 +120,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Reader<E, G> {
 
     /// Handles a turn's worth of frames, fewer if the answers fill up; whether there may be more.
     fn turn(&mut self) -> Result<bool, DecodeError> {
-        let now = self.now();
+        let mut now = self.now();
         let mut handled = 0;
         let more = loop {
             if handled == TURN || self.output.is_full() {
@@ -119,7 +129,11 @@ impl<E: Env<Reply = Answers>, G: Engine> Reader<E, G> {
             let Some(frame) = self.frames.next()? else {
                 break false;
             };
-            self.session.handle(frame, now)?;
+            if handled % BY_ONE_CLOCK == BY_ONE_CLOCK - 1 {
+                now = self.now();
+            }
+            let waited = now.mono.saturating_sub(self.read_at);
+            self.session.handle_after(waited, frame, now)?;
             handled += 1;
         };
         self.session.submit(now);

@@ -49,6 +49,7 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
         let Ok(mut stream) = connection.accept_uni().await else {
             return End::Gone;
         };
+        let began = session.replica().env().now().mono;
         let incoming = match read_frame(&mut stream, max).await {
             Ok(incoming) => incoming,
             Err(end) => return end,
@@ -56,7 +57,9 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
         let now = session.replica().env().now();
         match incoming {
             Incoming::Frame(frame) => {
-                if let Err(error) = session.handle(frame, now) {
+                // Its budget was written with its first bytes.
+                let waited = now.mono.saturating_sub(began);
+                if let Err(error) = session.handle_after(waited, frame, now) {
                     return End::Malformed(error.to_string());
                 }
             }

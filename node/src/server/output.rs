@@ -21,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::{LANE_FRAME, Response, ResponseFrame};
 use tokio::sync::Notify;
 
-use crate::env::Reply;
+use crate::env::{Rank, Reply};
 
 /// Bytes waiting to be written at which a connection's requests are left unread.
 pub(super) const MAX_OUTPUT: usize = 8 << 20;
@@ -199,26 +199,34 @@ impl fmt::Debug for Output {
 
 /// The handle by which answers get into a connection's [`Output`].
 #[derive(Debug, Clone)]
-pub(crate) struct Answers(Arc<Output>);
+pub(crate) struct Answers {
+    output: Arc<Output>,
+    rank: Rank,
+}
 
 impl Answers {
-    pub(super) const fn new(output: Arc<Output>) -> Self {
-        Self(output)
+    /// Answers to a caller of this rank.
+    pub(super) const fn new(output: Arc<Output>, rank: Rank) -> Self {
+        Self { output, rank }
     }
 }
 
 impl Reply for Answers {
     fn send(&self, answer: &ResponseFrame) {
-        self.0.push(answer);
+        self.output.push(answer);
     }
 
     fn flush(&self) {
-        if self.0.lane_filled.swap(false, Ordering::AcqRel) {
-            self.0.wake_lane.notify_one();
+        if self.output.lane_filled.swap(false, Ordering::AcqRel) {
+            self.output.wake_lane.notify_one();
         }
-        if self.0.large_filled.swap(false, Ordering::AcqRel) {
-            self.0.wake_large.notify_one();
+        if self.output.large_filled.swap(false, Ordering::AcqRel) {
+            self.output.wake_large.notify_one();
         }
+    }
+
+    fn rank(&self) -> Rank {
+        self.rank
     }
 }
 
@@ -256,7 +264,7 @@ mod tests {
     #[test]
     fn answers_share_one_write_and_large_ones_travel_alone() {
         let output = Output::new();
-        let answers = Answers::new(Arc::clone(&output));
+        let answers = Answers::new(Arc::clone(&output), Rank::Client);
         assert!(now(output.next_lane()).is_none());
         for (id, bytes) in [(1, 10), (2, LANE_FRAME), (3, 20)] {
             answers.send(&answer(id, bytes));
@@ -277,7 +285,7 @@ mod tests {
     fn the_longest_frame_for_the_lane_is_exactly_as_long_as_its_reader_allows() {
         for bytes in LANE_FRAME - 600..LANE_FRAME {
             let output = Output::new();
-            Answers::new(Arc::clone(&output)).send(&answer(1, bytes));
+            Answers::new(Arc::clone(&output), Rank::Client).send(&answer(1, bytes));
             let Some(Some(written)) = now(output.next_lane()) else {
                 continue;
             };
@@ -291,7 +299,7 @@ mod tests {
     #[test]
     fn a_full_output_has_room_again_once_it_is_written() {
         let output = Output::new();
-        let answers = Answers::new(Arc::clone(&output));
+        let answers = Answers::new(Arc::clone(&output), Rank::Client);
         let mut sent = 0;
         while !output.is_full() {
             sent += 1;
@@ -309,7 +317,7 @@ mod tests {
     #[test]
     fn diverted_answers_are_cut_into_frames() {
         let output = Output::new();
-        let answers = Answers::new(Arc::clone(&output));
+        let answers = Answers::new(Arc::clone(&output), Rank::Client);
         answers.send(&answer(1, 10));
         answers.send(&answer(2, 20));
         output.divert(now(output.next_lane()).unwrap().unwrap());
@@ -322,7 +330,7 @@ mod tests {
     #[test]
     fn a_finished_output_ends_once_it_is_empty() {
         let output = Output::new();
-        Answers::new(Arc::clone(&output)).send(&answer(1, 10));
+        Answers::new(Arc::clone(&output), Rank::Client).send(&answer(1, 10));
         output.finish();
         assert!(matches!(now(output.next_lane()), Some(Some(_))));
         assert!(matches!(now(output.next_lane()), Some(None)));

@@ -128,7 +128,7 @@ pub enum Refusal {
     /// The node has too much to do.
     #[error("the node is overloaded: its queue is {queue_ms} ms long")]
     Overloaded {
-        /// How long the head of its queue has waited, in milliseconds.
+        /// How long a write would wait there, or the first one has waited if that is longer, in milliseconds.
         queue_ms: u32,
     },
     /// The node is stopping.

@@ -1,0 +1,180 @@
+//! A frame that waits to be written, and until when anybody waits for its answer.
+//!
+//! ```text
+//!   queued:  budget 5,000 ms      waits 1,200 ms      written:  budget 3,800 ms
+//!                                 waits 5,000 ms      never written
+//! ```
+//!
+//! A node knows of a request's age only what its frame says, so the frame must say what is left when it leaves,
+//! not when it was asked for. Where a node is slow to read, frames wait here and not there, and this is where
+//! most of a deadline is lost. What nobody waits for any more is not written: it would cost the way and the node,
+//! who are behind as it is.
+//!
+//! A frame is encoded as it leaves. Until then it shares key and record with whoever made it, and with the same
+//! request to other nodes.
+//!
+//! Source: Huang et al., *Metastable Failures in the Wild* (2022): work done for those who have given up is what
+//! keeps an overload going once its cause is gone.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::wire::{LANE_FRAME, Request, RequestFrame};
+
+/// Most bytes that a frame has beside its key and record; also what one takes here beside them.
+pub(super) const AROUND: usize = 256;
+
+/// One frame on its way out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Queued {
+    frame: RequestFrame,
+    expires: Instant,
+}
+
+impl Queued {
+    /// A frame whose budget is as of `now`.
+    pub(super) fn new(frame: RequestFrame, now: Instant) -> Self {
+        let budget = Duration::from_millis(u64::from(frame.budget_ms));
+        Self {
+            frame,
+            expires: now + budget,
+        }
+    }
+
+    /// Its request's id.
+    pub(super) const fn id(&self) -> u64 {
+        self.frame.id
+    }
+
+    /// About how many bytes it takes, here and on the way: never less.
+    pub(super) fn bytes(&self) -> usize {
+        bytes(&self.frame.request)
+    }
+
+    /// Whether nobody waits for its answer any more.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.expires <= now
+    }
+
+    /// Whether it is too long for the lane.
+    pub(super) fn is_large(&self) -> bool {
+        let most = self.bytes();
+        if most <= LANE_FRAME || most - AROUND > LANE_FRAME {
+            return most > LANE_FRAME;
+        }
+        let mut encoded = BytesMut::with_capacity(most);
+        self.frame.encode(&mut encoded); // a smaller budget never makes it longer
+        encoded.len() > LANE_FRAME
+    }
+
+    /// Appends it as it leaves at `now`.
+    pub(super) fn encode(mut self, now: Instant, out: &mut BytesMut) {
+        let left = self.expires.saturating_duration_since(now);
+        let whole = left + Duration::from_micros(999); // what is begun of a millisecond counts
+        self.frame.budget_ms = u32::try_from(whole.as_millis())
+            .unwrap_or(u32::MAX)
+            .min(self.frame.budget_ms);
+        self.frame.encode(out);
+    }
+
+    /// The same in a buffer of its own.
+    pub(super) fn encoded(self, now: Instant) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.bytes());
+        self.encode(now, &mut out);
+        out.freeze()
+    }
+}
+
+/// About how many bytes a request takes as a frame.
+pub(super) fn bytes(request: &Request) -> usize {
+    AROUND
+        + match request {
+            Request::Get { key, .. } => key.len(),
+            Request::Put { key, record, .. } | Request::Repair { key, record } => {
+                key.len() + record.len()
+            }
+            _no_body => 0,
+        }
+}
+
+/// The clock that waiting is measured by.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "links live in real time only, and how long a frame has waited is known nowhere else"
+)]
+pub(super) fn clock() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::Epoch;
+
+    use super::*;
+
+    fn queued(budget_ms: u32, now: Instant) -> Queued {
+        let key = Bytes::from_static(b"key");
+        let frame = RequestFrame {
+            id: 7,
+            epoch: Epoch(1),
+            budget_ms,
+            request: Request::Get { key, digest: true },
+        };
+        Queued::new(frame, now)
+    }
+
+    fn budget_after(budget_ms: u32, waited: Duration) -> u32 {
+        let now = clock();
+        let bytes = queued(budget_ms, now).encoded(now + waited);
+        let frame = RequestFrame::decode(bytes.slice(4..)).unwrap();
+        assert_eq!(frame.id, 7);
+        frame.budget_ms
+    }
+
+    #[test]
+    fn a_frame_says_what_is_left_when_it_leaves() {
+        for (waited_us, left_ms) in [
+            (0, 5_000),
+            (1, 5_000),
+            (1_000, 4_999),
+            (1_200_000, 3_800),
+            (4_999_001, 1),
+            (5_000_000, 0),
+            (9_000_000, 0),
+        ] {
+            assert_eq!(
+                budget_after(5_000, Duration::from_micros(waited_us)),
+                left_ms
+            );
+        }
+        assert_eq!(budget_after(u32::MAX, Duration::ZERO), u32::MAX);
+    }
+
+    #[test]
+    fn a_frame_expires_exactly_when_nothing_is_left() {
+        let now = clock();
+        let queued = queued(1, now);
+        assert!(!queued.is_expired(now + Duration::from_micros(999)));
+        assert!(queued.is_expired(now + Duration::from_micros(1_000)));
+    }
+
+    #[test]
+    fn a_frame_never_takes_more_than_it_is_counted_for() {
+        for bytes in [0, 1, 250, 32 << 10] {
+            let (key, record) = (vec![1; bytes].into(), vec![2; bytes].into());
+            let dot = quoit_ring::Dot {
+                time: quoit_ring::Time(u64::MAX),
+                actor: quoit_ring::Actor(u64::MAX),
+            };
+            let frame = RequestFrame {
+                id: u64::MAX,
+                epoch: Epoch(u64::MAX),
+                budget_ms: u32::MAX,
+                request: Request::Put { key, dot, record },
+            };
+            let queued = Queued::new(frame, clock());
+            let counted = queued.bytes();
+            assert!(queued.encoded(clock()).len() <= counted);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What a queue takes in and what it refuses.
+
+mod overload;
+
+use quoit_ring::wire::ResponseFrame;
+use quoit_ring::{Delta, Record};
+
+use super::*;
+
+use crate::commit::Change;
+use crate::testing::{Sink, WALL, at, dot, write};
+
+#[test]
+fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
+    let sink = Sink::default();
+    let bounds = WriteQueue {
+        requests: 2,
+        bytes: 100,
+    };
+    let queue = Queue::new(bounds);
+    let one = |id| write(id, &sink, "k", Change::Repair(Record::default()), at(WALL));
+    let mut writes = vec![one(0), one(1), one(2)];
+    let later = || at(WALL + 30).mono;
+    let full = queue.push(&mut writes, later);
+    assert_eq!(full, Err(Rejected::Overloaded { queue_ms: 30 }));
+    assert_eq!(writes.len(), 1);
+
+    let mut taken = Vec::new();
+    assert_eq!(queue.take(&mut taken, 1, Duration::ZERO), Taken::Some);
+    assert_eq!(queue.push(&mut writes, later), Ok(()));
+    queue.close();
+    let closed = queue.push(&mut vec![one(3)], later);
+    assert_eq!(closed, Err(Rejected::Closed));
+    assert_eq!(queue.take(&mut taken, 512, Duration::ZERO), Taken::Some);
+    assert_eq!(
+        taken.iter().map(|write| write.id).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+    assert_eq!(queue.take(&mut taken, 512, Duration::ZERO), Taken::Closed);
+}
+
+/// Writes of so many bytes each.
+fn of(sink: &Sink, bytes: &[usize]) -> Vec<Write<Sink>> {
+    let one = |&bytes: &usize| Write {
+        bytes,
+        ..write(0, sink, "k", Change::Repair(Record::default()), at(WALL))
+    };
+    bytes.iter().map(one).collect()
+}
+
+const BOUNDS: WriteQueue = WriteQueue {
+    requests: 9,
+    bytes: 100,
+};
+
+#[test]
+fn bytes_bound_the_queue_as_well() {
+    let sink = Sink::default();
+    let queue = Queue::new(BOUNDS);
+    let mut heavy = of(&sink, &[60, 41]);
+    assert!(queue.push(&mut heavy, || at(WALL).mono).is_err());
+    assert_eq!(heavy.len(), 1);
+    let mut taken = Vec::new();
+    queue.take(&mut taken, 9, Duration::ZERO);
+    assert!(
+        queue.push(&mut heavy, || at(WALL).mono).is_ok(),
+        "what is taken counts no more"
+    );
+}
+
+#[test]
+fn a_write_larger_than_the_queue_gets_in_alone() {
+    let sink = Sink::default();
+    let queue = Queue::new(BOUNDS);
+    let mut writes = of(&sink, &[101, 1]);
+    assert!(queue.push(&mut writes, || at(WALL).mono).is_err());
+    assert_eq!((queue.len(), writes.len()), (1, 1), "nothing beside it");
+    let mut taken = Vec::new();
+    queue.take(&mut taken, 9, Duration::ZERO);
+    assert!(queue.push(&mut writes, || at(WALL).mono).is_ok());
+    let mut large = of(&sink, &[101]);
+    assert!(
+        queue.push(&mut large, || at(WALL).mono).is_err(),
+        "not behind others"
+    );
+}
+
+/// A caller of whom only the rank counts.
+#[derive(Debug, Clone, Copy)]
+struct Caller(Rank);
+
+impl Reply for Caller {
+    fn send(&self, _answer: &ResponseFrame) {}
+
+    fn flush(&self) {}
+
+    fn rank(&self) -> Rank {
+        self.0
+    }
+}
+
+/// So many writes of so many bytes each by a caller of this rank, to be done within `left` of `now`.
+fn by(
+    rank: Rank,
+    count: usize,
+    bytes: usize,
+    (now, left): (Duration, Duration),
+) -> Vec<Write<Caller>> {
+    let one = |id| Write {
+        id,
+        reply: Caller(rank),
+        key: bytes::Bytes::from_static(b"k"),
+        leaf: quoit_ring::Leaf(0),
+        change: Change::Put(Delta::blind(dot(1, id), None)),
+        bytes,
+        arrived: now,
+        deadline: now + left,
+    };
+    (0..u64::try_from(count).unwrap()).map(one).collect()
+}
+
+const LONG: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(9));
+
+#[test]
+fn neither_clients_nor_peers_take_the_others_room() {
+    let bounds = WriteQueue {
+        requests: 80,
+        bytes: 8_000,
+    };
+    for (greedy, modest, (most, rest)) in [
+        (Rank::Client, Rank::Peer, (70, 10)),
+        (Rank::Peer, Rank::Client, (10, 70)),
+    ] {
+        for bytes in [1, 100, 300] {
+            let queue = Queue::new(bounds.clone());
+            let mut flood = by(greedy, 200, bytes, LONG);
+            assert!(queue.push(&mut flood, || LONG.0).is_err());
+            let taken = most.min(most * 100 / bytes);
+            assert_eq!(flood.len(), 200 - taken, "{greedy:?} of {bytes} bytes");
+            let mut others = by(modest, rest.min(rest * 100 / bytes), bytes, LONG);
+            assert_eq!(queue.push(&mut others, || LONG.0), Ok(()), "{modest:?}");
+        }
+    }
+}
+
+#[test]
+fn a_peers_large_repair_gets_in_whatever_clients_have_waiting() {
+    let queue = Queue::new(BOUNDS);
+    assert!(
+        queue
+            .push(&mut by(Rank::Client, 50, 10, LONG), || LONG.0)
+            .is_err()
+    );
+    let mut repair = by(Rank::Peer, 2, 5_000, LONG);
+    assert!(queue.push(&mut repair, || LONG.0).is_err());
+    assert_eq!(repair.len(), 1, "one");
+}
+
+#[test]
+fn what_is_refused_keeps_its_order_and_what_fits_behind_it_is_taken() {
+    let queue = Queue::new(BOUNDS);
+    let mut writes = Vec::new();
+    for (id, bytes) in (0..).zip([40, 60, 20, 60, 20]) {
+        let write = by(Rank::Client, 1, bytes, LONG).remove(0);
+        writes.push(Write { id, ..write });
+    }
+    assert!(queue.push(&mut writes, || LONG.0).is_err());
+    let ids = |writes: &[Write<Caller>]| writes.iter().map(|write| write.id).collect::<Vec<_>>();
+    assert_eq!(ids(&writes), [1, 3]);
+    let mut taken = Vec::new();
+    queue.take(&mut taken, 9, Duration::ZERO);
+    assert_eq!(ids(&taken), [0, 2, 4]);
+}
+
+#[test]
+fn a_write_whose_turn_comes_too_late_is_refused_with_the_wait_and_others_are_taken() {
+    let queue = Queue::new(WriteQueue::default());
+    let (begin, now) = (Duration::ZERO, Duration::from_millis(100));
+    assert_eq!(
+        queue.push(&mut by(Rank::Client, 2_000, 1, LONG), || begin),
+        Ok(())
+    );
+    queue.take(&mut Vec::new(), 1_000, Duration::ZERO);
+    // 1,000 went in 100 ms: as many are left.
+    let hasty = (now, Duration::from_millis(99));
+    for rank in [Rank::Client, Rank::Peer] {
+        let refused = queue.push(&mut by(rank, 1, 1, hasty), || now);
+        assert_eq!(refused, Err(Rejected::Overloaded { queue_ms: 100 }));
+        let patient = (now, Duration::from_millis(200));
+        assert_eq!(queue.push(&mut by(rank, 1, 1, patient), || now), Ok(()));
+    }
+}

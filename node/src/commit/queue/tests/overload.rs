@@ -1,0 +1,304 @@
+//! A queue between callers and a disk, in a time of its own: what becomes of a node that is asked too much.
+//!
+//! ```text
+//!   callers --so many a second--> queue --batches of 512--> disk: so long a commit, and so long a write
+//! ```
+//!
+//! The disk's speed, the load and the pauses are drawn at random; what must hold, holds for all of them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::commit::MAX_BATCH;
+use crate::commit::queue::shed::{BURST, TARGET};
+
+/// Time goes on by so much at a time.
+const STEP: Duration = Duration::from_micros(500);
+const DEADLINE: Duration = Duration::from_secs(5);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How long a disk takes.
+#[derive(Debug, Clone, Copy)]
+struct Disk {
+    commit: Duration,
+    write: Duration,
+}
+
+impl Disk {
+    fn takes(self, writes: usize) -> Duration {
+        self.commit + self.write * u32::try_from(writes).unwrap()
+    }
+
+    /// Writes that it takes in a second, at most.
+    fn capacity(self) -> f64 {
+        f64::from(u32::try_from(MAX_BATCH).unwrap()) / self.takes(MAX_BATCH).as_secs_f64()
+    }
+}
+
+/// Callers of one rank and what became of their writes since the last look.
+#[derive(Debug)]
+struct Callers {
+    rank: Rank,
+    /// Writes a second.
+    rate: f64,
+    owed: f64,
+    /// The next write's id.
+    next: u64,
+    offered: usize,
+    refused: usize,
+    /// In the queue.
+    expired: usize,
+    done: usize,
+    longest: Duration,
+}
+
+impl Callers {
+    fn new(rank: Rank, rate: f64) -> Self {
+        Self {
+            rank,
+            rate,
+            owed: 0.0,
+            next: 0,
+            offered: 0,
+            refused: 0,
+            expired: 0,
+            done: 0,
+            longest: Duration::ZERO,
+        }
+    }
+
+    /// What became of them since the last call.
+    fn look(&mut self) -> Self {
+        let fresh = Self {
+            owed: self.owed,
+            next: self.next,
+            ..Self::new(self.rank, self.rate)
+        };
+        std::mem::replace(self, fresh)
+    }
+
+    fn offer(&mut self, queue: &Queue<Caller>, now: Duration) {
+        self.owed += self.rate * STEP.as_secs_f64();
+        let whole = self.owed.floor();
+        self.owed -= whole;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "small"
+        )]
+        let mut writes = by(self.rank, whole as usize, 100, (now, DEADLINE));
+        for write in &mut writes {
+            write.id += self.next;
+            write.change = Change::Put(Delta::blind(dot(1, write.id), None));
+        }
+        self.next += u64::try_from(writes.len()).unwrap();
+        self.offered += writes.len();
+        if queue.push(&mut writes, || now).is_err() {
+            self.refused += writes.len();
+        }
+    }
+}
+
+struct World {
+    queue: Queue<Caller>,
+    disk: Disk,
+    callers: Vec<Callers>,
+    now: Duration,
+    /// The running commit: until when, and what is in it.
+    busy: Option<Duration>,
+    batch: Vec<Write<Caller>>,
+    /// What was done, if that is of interest.
+    ids: Option<Vec<u64>>,
+}
+
+impl World {
+    fn new(disk: Disk, callers: Vec<Callers>) -> Self {
+        Self {
+            queue: Queue::new(WriteQueue::default()),
+            disk,
+            callers,
+            now: SECOND,
+            busy: None,
+            batch: Vec::new(),
+            ids: None,
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += STEP;
+            for callers in &mut self.callers {
+                callers.offer(&self.queue, self.now);
+            }
+            self.commit();
+        }
+    }
+
+    fn commit(&mut self) {
+        if self.busy.is_none_or(|until| until <= self.now) {
+            for write in self.batch.drain(..) {
+                let callers = of_rank(&mut self.callers, write.reply.0);
+                callers.done += 1;
+                self.ids.iter_mut().for_each(|ids| ids.push(write.id));
+                callers.longest = callers.longest.max(self.now - write.arrived);
+            }
+            let began = self
+                .busy
+                .map_or(self.now, |until| until.max(self.now - STEP));
+            self.queue.take(&mut self.batch, MAX_BATCH, Duration::ZERO);
+            for expired in self.batch.extract_if(.., |write| write.deadline < self.now) {
+                of_rank(&mut self.callers, expired.reply.0).expired += 1;
+            }
+            self.busy = (!self.batch.is_empty()).then(|| began + self.disk.takes(self.batch.len()));
+        }
+    }
+
+    /// The disk does nothing for a while.
+    fn pause(&mut self, time: Duration) {
+        self.busy = Some(self.busy.unwrap_or(self.now) + time);
+    }
+}
+
+fn of_rank(callers: &mut [Callers], rank: Rank) -> &mut Callers {
+    let mut those = callers.iter_mut().filter(|callers| callers.rank == rank);
+    those.next().unwrap()
+}
+
+/// How long the disk takes for a queue that is as full as it can be.
+fn full(disk: Disk) -> Duration {
+    disk.takes(MAX_BATCH) * 16
+}
+
+/// How long it takes for many commits: one more or less does not count.
+fn many(disk: Disk) -> Duration {
+    disk.takes(MAX_BATCH) * 30
+}
+
+fn disks() -> impl Strategy<Value = Disk> {
+    (0..20_000_u64, 20..500_u64).prop_map(|(commit, write)| Disk {
+        commit: Duration::from_micros(commit),
+        write: Duration::from_micros(write),
+    })
+}
+
+fn of(capacity: f64, callers: &Callers, time: Duration) -> f64 {
+    f64::from(u32::try_from(callers.done).unwrap()) / (capacity * time.as_secs_f64())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn under_any_overload_the_disk_is_busy_and_what_is_taken_in_waits_a_short_time(
+        disk in disks(), times in 1.2..10.0_f64,
+    ) {
+        let clients = Callers::new(Rank::Client, disk.capacity() * times);
+        let mut world = World::new(disk, vec![clients]);
+        world.run(BURST + full(disk) + SECOND); // the burst, and getting out of it
+        world.callers[0].look();
+        world.run(many(disk));
+        let steady = world.callers[0].look();
+        let done = of(disk.capacity(), &steady, many(disk));
+        prop_assert!(done > 0.9, "{done} of what the disk can do");
+        let bound = TARGET * 2 + disk.takes(MAX_BATCH) * 4;
+        prop_assert!(steady.longest < bound, "{:?} of {:?}", steady.longest, bound);
+        prop_assert_eq!(steady.expired, 0, "room given to a write that is not done is lost twice");
+        prop_assert!(steady.refused > 0);
+    }
+
+    #[test]
+    fn once_the_load_is_gone_so_is_the_wait(disk in disks(), times in 1.2..10.0_f64, load_ms in 100..3_000_u64) {
+        let clients = Callers::new(Rank::Client, disk.capacity() * times);
+        let mut world = World::new(disk, vec![clients]);
+        world.run(Duration::from_millis(load_ms));
+        world.callers[0].rate = disk.capacity() / 4.0;
+        world.run(2 * full(disk) + SECOND / 10);
+        world.callers[0].look();
+        world.run(SECOND);
+        let after = world.callers[0].look();
+        prop_assert_eq!(after.refused, 0);
+        prop_assert!(after.longest <= disk.takes(MAX_BATCH) * 2 + STEP * 2, "{:?}", after.longest);
+    }
+
+    #[test]
+    fn below_capacity_nobody_is_refused_though_the_disk_pauses(
+        commit in 0..5_000_u64, write in 40..100_u64, share in 0.1..0.7_f64, pause_ms in 0..250_u64,
+    ) {
+        let disk = Disk { commit: Duration::from_micros(commit), write: Duration::from_micros(write) };
+        let mut world = World::new(disk, vec![Callers::new(Rank::Client, disk.capacity() * share)]);
+        for _ in 0..4 {
+            world.run(BURST + SECOND / 5);
+            world.pause(Duration::from_millis(pause_ms));
+        }
+        world.run(SECOND);
+        prop_assert_eq!(world.callers[0].look().refused, 0);
+    }
+
+    #[test]
+    fn a_disk_that_stood_still_for_long_is_soon_as_busy_as_before(
+        disk in disks(), times in 1.2..10.0_f64, still_ms in 1_000..20_000_u64,
+    ) {
+        let clients = Callers::new(Rank::Client, disk.capacity() * times);
+        let mut world = World::new(disk, vec![clients]);
+        world.run(SECOND / 2);
+        world.pause(Duration::from_millis(still_ms));
+        world.run(Duration::from_millis(still_ms) + SECOND / 2);
+        world.callers[0].look();
+        world.run(many(disk));
+        let steady = world.callers[0].look();
+        let done = of(disk.capacity(), &steady, many(disk));
+        prop_assert!(done > 0.85, "{done} of what the disk can do");
+    }
+
+    #[test]
+    fn peers_get_through_to_a_node_that_clients_ask_too_much_of(disk in disks(), times in 2.0..10.0_f64) {
+        let capacity = disk.capacity();
+        let clients = Callers::new(Rank::Client, capacity * times);
+        let peers = Callers::new(Rank::Peer, capacity * 0.05);
+        let mut world = World::new(disk, vec![clients, peers]);
+        world.run(BURST + full(disk) + SECOND);
+        let peers = &world.callers[1];
+        prop_assert_eq!((peers.refused, peers.expired), (0, 0));
+    }
+
+    #[test]
+    fn clients_get_through_to_a_node_whose_peers_have_much_to_tell(disk in disks(), times in 2.0..10.0_f64) {
+        let capacity = disk.capacity();
+        let clients = Callers::new(Rank::Client, capacity * 0.3);
+        let peers = Callers::new(Rank::Peer, capacity * times);
+        let mut world = World::new(disk, vec![clients, peers]);
+        world.run(4 * SECOND);
+        prop_assert_eq!(world.callers[0].refused, 0);
+        world.callers[0].look();
+        world.run(many(disk));
+        prop_assert!(of(capacity, &world.callers[0], many(disk)) > 0.25);
+    }
+
+    #[test]
+    fn replicas_under_like_load_take_in_the_same_writes(
+        disk in disks(), times in 3.0..10.0_f64, slower in [1.0..1.1_f64, 1.0..1.1_f64],
+        late_ms in [0..40_u64, 0..40_u64, 0..40_u64],
+    ) {
+        let rate = disk.capacity() * times;
+        let slow = |times| Disk { write: disk.write.mul_f64(times), ..disk };
+        let disks = [disk, slow(slower[0]), slow(slower[1])];
+        let mut replicas = disks.map(|disk| World::new(disk, vec![Callers::new(Rank::Client, rate)]));
+        for (replica, late_ms) in replicas.iter_mut().zip(late_ms) {
+            replica.pause(Duration::from_millis(late_ms));
+        }
+        let mut acked = std::collections::HashMap::new();
+        for replica in &mut replicas {
+            replica.run(BURST + full(slow(1.1)) + SECOND);
+            replica.ids = Some(Vec::new());
+            replica.run(many(disk));
+            for id in replica.ids.take().unwrap() {
+                *acked.entry(id).or_insert(0) += 1;
+            }
+        }
+        let enough = acked.values().filter(|&&acks| acks >= 2).count();
+        let could = disk.capacity() * many(disk).as_secs_f64();
+        let done = f64::from(u32::try_from(enough).unwrap()) / could;
+        prop_assert!(done > 0.75, "{done} of what the disks can do");
+    }
+}
