@@ -229,6 +229,7 @@ fn open(data: &DataDir, config: &Config) -> Result<(FjallEngine, EngineOptions),
     let memory = config.memory.saturating_sub(TREE_BYTES).max(LEAST_MEMORY);
     let options = EngineOptions {
         memory,
+        phase: data.identity().disk,
         ..EngineOptions::default()
     };
     let engine = FjallEngine::open(&path, options).map_err(failed)?;

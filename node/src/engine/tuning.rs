@@ -5,6 +5,7 @@
 //!                      +-- 1/8   block cache                                    32 MiB
 //!                      +-- 1/16  one memtable of records, up to five at once    16 .. 80 MiB
 //!                      +-- 1/64  one memtable of every other keyspace            4 .. 20 MiB each
+//!                      |         (both less by up to two fifths, each node's by another part)
 //!                      '-- rest  filters, pinned indexes, compaction, and headroom
 //! ```
 //!
@@ -43,6 +44,12 @@ pub struct EngineOptions {
     /// several, fjall's first one never merges; its price is that it turns over the queue of waiting merges without
     /// a pause, which takes about a twentieth of the processor under writes. A third helps only spare cores.
     pub workers: usize,
+    /// Any number that is the node's own. Default 0.
+    ///
+    /// Replicas take the same writes, so memtables of one size would be full at the same moment everywhere, and
+    /// while they are written out whole quorums would wait for the disk together. Each node's are smaller by a part
+    /// of its own, up to two fifths, chosen when the directory is made.
+    pub phase: u128,
 }
 
 impl Default for EngineOptions {
@@ -50,6 +57,7 @@ impl Default for EngineOptions {
         Self {
             memory: 256 * MIB,
             workers: 2,
+            phase: 0,
         }
     }
 }
@@ -109,14 +117,35 @@ impl EngineOptions {
     }
 
     fn memtable(&self, keyspace: Keyspace) -> u64 {
-        match keyspace {
+        let most = match keyspace {
             Keyspace::Records => (self.memory / 16).min(64 * MIB),
             _ => (self.memory / 64).min(16 * MIB),
-        }
+        };
+        let less = u64::try_from(self.phase % 65).unwrap_or(0);
+        most / 160 * (160 - less)
     }
 }
 
 /// Whether a keyspace is only walked in order, and never asked for one key.
 const fn is_walked(keyspace: Keyspace) -> bool {
     matches!(keyspace, Keyspace::Leaves | Keyspace::Expiry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_of_different_phases_have_memtables_of_different_sizes() {
+        let size = |phase| {
+            let options = EngineOptions {
+                phase,
+                ..EngineOptions::default()
+            };
+            options.memtable(Keyspace::Records)
+        };
+        let sizes: std::collections::BTreeSet<_> = (0..65).map(size).collect();
+        assert_eq!(sizes.len(), 65);
+        assert!(sizes.first() >= Some(&(9 * MIB)) && sizes.last() <= Some(&(16 * MIB)));
+    }
 }

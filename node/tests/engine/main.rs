@@ -31,6 +31,7 @@ mod twins;
 const SMALL: EngineOptions = EngineOptions {
     memory: LEAST_MEMORY,
     workers: 2,
+    phase: 0,
 };
 
 #[test]
