@@ -43,7 +43,7 @@ pub use self::batch::Batch;
 pub use self::error::EngineError;
 pub use self::fjall::{FjallEngine, FjallRange, FjallSnapshot};
 pub use self::memory::{MemoryEngine, MemoryRange, MemorySnapshot};
-pub use self::row_cache::{LARGEST as LARGEST_ROW, RowCache};
+pub use self::row_cache::RowCache;
 pub use self::tuning::{EngineOptions, LEAST_MEMORY};
 
 /// Longest key in bytes; the shortest is one byte.

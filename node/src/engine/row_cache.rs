@@ -36,7 +36,7 @@ use super::batch::Batch;
 use super::{Durability, Engine, EngineError, Keyspace, Usage};
 
 /// Bytes of the largest row that is kept.
-pub const LARGEST: usize = 16 << 10;
+const LARGEST: usize = 16 << 10;
 
 /// Bytes of a part of the cache, about: a commit to one of its rows keeps readers from filling all of it.
 const PART: u64 = 256 << 10;
@@ -83,9 +83,7 @@ impl<G> RowCache<G> {
         // The high bits, for the low ones say where in the part.
         let place = (u128::from(hash) * self.shards.len() as u128) >> 64;
         let place = usize::try_from(place).unwrap_or(0);
-        self.shards[place]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shards[place])
     }
 
     /// Passes on how the engine fared. Once it has failed, the cache is not asked any more.
@@ -155,15 +153,16 @@ impl<G: Engine> Engine for RowCache<G> {
     }
 
     fn usage(&self) -> Usage {
-        let shards = self.shards.iter();
-        let bytes = |shard: &Mutex<Shard>| {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.bytes()
-        };
         let mut usage = self.engine.usage();
-        usage.cache_bytes += shards.map(bytes).sum::<u64>();
+        usage.cache_bytes += (self.shards.iter())
+            .map(|shard| lock(shard).bytes())
+            .sum::<u64>();
         usage
     }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! The cache against an engine whose every step the test decides, and against the model.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
