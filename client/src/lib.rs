@@ -62,7 +62,7 @@ mod tls;
 mod transport;
 mod world;
 
-pub use client::{Client, Location, NodeReport, ReplicaReport};
+pub use client::{Client, HintsReport, Location, NodeReport, ReplicaReport};
 pub use config::{ClientBuilder, Consistency};
 pub use driver::Driver;
 pub use entry::{Context, Entry, Value, Written};

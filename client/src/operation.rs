@@ -184,6 +184,14 @@ impl Put {
         "How many replicas must store it, 1 to N, and in quorum mode a majority; default is the client's [`w`](crate::ClientBuilder::w). All N get it in any case."
     );
 
+    /// Whether a node that keeps the write for an owner that is away counts as one of the W, a *sloppy quorum*; default
+    /// is the client's [`sloppy`](crate::ClientBuilder::sloppy), which is not. Then the write succeeds while any W of
+    /// the key's owners and fallbacks live, and reads may miss it until its owners have got it.
+    pub const fn sloppy(mut self, sloppy: bool) -> Self {
+        self.plan.sloppy = sloppy;
+        self
+    }
+
     /// Replaces exactly what `context` has seen; what was written beside it stays, as a sibling. Without a
     /// context it replaces whatever was there: the last writer wins.
     pub fn context(mut self, context: &Context) -> Self {
@@ -220,6 +228,14 @@ impl Delete {
         w,
         "How many replicas must store the delete, 1 to N, and in quorum mode a majority; default is the client's [`w`](crate::ClientBuilder::w). All N get it in any case."
     );
+
+    /// Whether a node that keeps the write for an owner that is away counts as one of the W, a *sloppy quorum*; default
+    /// is the client's [`sloppy`](crate::ClientBuilder::sloppy), which is not. Then the write succeeds while any W of
+    /// the key's owners and fallbacks live, and reads may miss it until its owners have got it.
+    pub const fn sloppy(mut self, sloppy: bool) -> Self {
+        self.plan.sloppy = sloppy;
+        self
+    }
 
     /// Deletes exactly what `context` has seen; what was written beside it stays. Without a context it
     /// deletes whatever was there.

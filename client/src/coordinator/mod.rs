@@ -92,8 +92,9 @@ pub(crate) enum Done {
 struct Running<T, G> {
     /// Who waits; taken when they are answered.
     ticket: Option<T>,
-    /// The room it takes, free once the operation is forgotten: repair after the answer takes room, too.
-    _room: Option<G>,
+    /// The room it takes, free once the operation is forgotten: repair after the answer takes room, too. A write
+    /// gives it back with the answer.
+    room: Option<G>,
     deadline: Moment,
     /// How often its requests were made anew: an answer counts for the attempt that it answers, no later one.
     attempt: u8,
@@ -130,6 +131,8 @@ pub(crate) struct Coordinator<T, G> {
     sends: VecDeque<(NodeId, RequestFrame)>,
     done: VecDeque<(T, Done)>,
     timers: Timers,
+    /// Bytes of writes that have returned.
+    lingering: usize,
 }
 
 impl<T, G> Coordinator<T, G> {
@@ -147,6 +150,7 @@ impl<T, G> Coordinator<T, G> {
             sends: VecDeque::new(),
             done: VecDeque::new(),
             timers: Timers::default(),
+            lingering: 0,
         }
     }
 
@@ -228,7 +232,15 @@ impl<T, G> Coordinator<T, G> {
             let Some((key, running)) = self.running.get_in(slot) else {
                 continue;
             };
-            if let Some(replica) = running.targets.iter().position(|&target| target == node) {
+            // A node that keeps a write for several owners has several places.
+            let here = |(replica, &target): (usize, &NodeId)| (target == node).then_some(replica);
+            let replicas: SmallVec<[usize; 2]> = running
+                .targets
+                .iter()
+                .enumerate()
+                .filter_map(here)
+                .collect();
+            for replica in replicas {
                 self.fail(key, replica, None, &outcome, now);
             }
         }
@@ -251,6 +263,7 @@ impl<T, G> Coordinator<T, G> {
             Some(Tick::Late) => {} // this machine slept: the answers may be here, unread
             None => return,
         }
+        let ejected: SmallVec<[NodeId; 4]> = self.health.ejected().collect();
         for slot in 0..self.running.slots() {
             let Some((key, running)) = self.running.get_in(slot) else {
                 continue;
@@ -259,6 +272,7 @@ impl<T, G> Coordinator<T, G> {
             match &running.work {
                 Work::Read(_) => self.read_time(key, expired, now),
                 Work::Write(_) if expired => self.write_expired(key, now),
+                Work::Write(_) if !ejected.is_empty() => self.write_time(key, &ejected, now),
                 Work::Ask if expired => {
                     self.end(key, Done::Ask(Err(NodeError::Failed(Outcome::Silent))));
                 }
@@ -304,6 +318,8 @@ impl<T, G> Coordinator<T, G> {
             hedges_refused: counters.hedges_refused,
             ejections: counters.ejections,
             probes: counters.probes,
+            hints: counters.hints,
+            hints_forgone: counters.hints_forgone,
             nodes: self.health.nodes().collect(),
         }
     }
@@ -319,7 +335,7 @@ impl<T, G> Coordinator<T, G> {
         let (ticket, room) = ticket.unzip();
         Running {
             ticket,
-            _room: room,
+            room,
             deadline: now.at.after(micros(deadline)),
             attempt: 0,
             targets,

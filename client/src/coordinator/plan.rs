@@ -96,6 +96,7 @@ mod tests {
         Plan {
             consistency,
             count,
+            sloppy: false,
             deadline: Duration::from_secs(5),
         }
     }

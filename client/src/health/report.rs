@@ -28,6 +28,11 @@ pub struct HealthReport {
     pub ejections: u64,
     /// Requests that asked after a node that was ejected, or was passed by as slow for a second.
     pub probes: u64,
+    /// Writes that are kept for an owner which missed them, a hint for each such owner.
+    pub hints: u64,
+    /// Owners that missed a write which nobody keeps for them: they get it from repair. None of the nodes that could
+    /// keep it was in reach or had room, or more such writes were under way at once than a client keeps.
+    pub hints_forgone: u64,
     /// Every node that this client had to do with, in the order of their ids.
     pub nodes: Vec<NodeHealth>,
 }
