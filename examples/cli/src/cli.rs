@@ -3,7 +3,7 @@
 //! ```text
 //! quoit [--output json] VERB ...
 //!        data:     put  get  delete  import  verify
-//!        look:     status  locate
+//!        look:     status  hints  locate
 //!        run:      dev  demo  node
 //!        set up:   certs  cluster
 //! ```
@@ -14,7 +14,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::output::Format;
-use crate::verbs::{certs, cluster, delete, dev, get, import, locate, node, put, status, verify};
+use crate::verbs::{
+    certs, cluster, delete, dev, get, hints, import, locate, node, put, status, verify,
+};
 use crate::{demo, exit};
 
 /// The quoit command line: a cluster in one command, and every verb on a real one.
@@ -54,6 +56,9 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     /// Show how every node is
     Status(status::Args),
+    /// Show which writes are kept for nodes that are away
+    #[command(subcommand)]
+    Hints(hints::Verb),
     /// Show where a key lives and what each of its replicas holds
     Locate(locate::Args),
     /// Run a whole cluster in this process, on loopback
