@@ -187,7 +187,7 @@ fn of(capacity: f64, callers: &Callers, time: Duration) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn under_any_overload_the_disk_is_busy_and_what_is_taken_in_waits_a_short_time(
