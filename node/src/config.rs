@@ -127,7 +127,7 @@ pub struct Config {
     )]
     pub max_hint_bytes_per_node: u64,
 
-    /// Hints delivered per second to one node at most, 1 to 1,000,000; default 2,000, of 4 KiB at most: a long record
+    /// Hints delivered per second to one node at most, 1 to 1,000,000; default 500, of 4 KiB at most: a long record
     /// counts as several. All that keep hints for a node deliver at once when it is back, and its clients want to be
     /// served meanwhile; more brings it up to date sooner.
     #[serde(default = "default_hints_per_second")]
@@ -235,7 +235,7 @@ const fn default_max_hint_bytes_per_node() -> u64 {
     256 << 20
 }
 const fn default_hints_per_second() -> u32 {
-    2_000
+    500
 }
 const fn default_drain_ms() -> u64 {
     10_000

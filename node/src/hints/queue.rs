@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   window    1 at first and after every failure, one more for each window of successes, at most 64
-//!   rate      so many a second, a long record counts as several; 100 ms of it may come at once
+//!   rate      so many a second, a long record counts as several; some 100 ms of it at once, then none for as long
 //!   rest      after a failure 100 ms, doubling to 5 s; at the end of a walk, until its removals are committed
 //! ```
 //!
 //! The window is the target's credit: it takes what it answers for, and no more. A node that has just come back has
-//! clients who want to be served.
+//! clients who want to be served. For their sake hints come in gusts, too: those that come together share one commit,
+//! and each commit is one more sync that clients' writes have to wait for.
 //!
 //! A walk goes over all hints of the target once, page by page. What could not be delivered stays where it is, for the
 //! next walk to find.
@@ -23,6 +24,8 @@ use super::page::{Hint, Page};
 const MAX_WINDOW: u32 = 64;
 /// How much of the rate may be used at once after a while in which it was not.
 const BURST: Duration = Duration::from_millis(100);
+/// How much of the rate is gathered, once it is used up, before the next hint is sent.
+const GATHERED: Duration = Duration::from_millis(80);
 /// Bytes of a record that count as one hint.
 const PORTION: usize = 4 << 10;
 /// The first rest after a failure; each further one in a row is twice as long.
@@ -60,6 +63,8 @@ pub(super) struct Queue {
     rest_until: Duration,
     /// When the rate allows the next one.
     free_at: Duration,
+    /// Whether the rate was used up, and is being gathered.
+    is_gathering: bool,
 }
 
 impl Queue {
@@ -76,6 +81,7 @@ impl Queue {
             failures: 0,
             rest_until: Duration::ZERO,
             free_at: Duration::ZERO,
+            is_gathering: false,
         }
     }
 
@@ -92,7 +98,7 @@ impl Queue {
         if self.page.is_empty() {
             return self.next_page(now);
         }
-        if now < self.free_at {
+        if !self.may_send(now) {
             return None;
         }
         let hint = self.page.pop_front()?;
@@ -100,6 +106,17 @@ impl Queue {
         self.free_at = self.free_at.max(now.saturating_sub(BURST)) + pace.saturating_mul(portions);
         self.in_flight += 1;
         Some(Step::Send(hint))
+    }
+
+    /// Whether the rate allows one more.
+    fn may_send(&mut self, now: Duration) -> bool {
+        let gathered = if self.is_gathering {
+            GATHERED
+        } else {
+            Duration::ZERO
+        };
+        self.is_gathering = now < self.free_at + gathered;
+        !self.is_gathering
     }
 
     fn next_page(&mut self, now: Duration) -> Option<Step> {
@@ -234,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_rate_bounds_what_is_sent_and_long_records_count_as_several() {
-        for (bytes, expected) in [(0, 1_100), (PORTION, 550)] {
+        for (bytes, expected) in [(0, 1_050), (PORTION, 525)] {
             let (mut queue, began) = queue(5_000, bytes);
             queue.window = MAX_WINDOW;
             let mut sent = 0;
@@ -244,10 +261,23 @@ mod tests {
                 sent += round;
             }
             assert!(
-                (expected - 5..=expected + 5).contains(&sent),
+                (expected - 50..=expected + 55).contains(&sent),
                 "{sent} of {bytes} bytes in a second"
             );
         }
+    }
+
+    #[test]
+    fn hints_come_in_gusts() {
+        let (mut queue, began) = queue(5_000, 0);
+        queue.window = MAX_WINDOW;
+        let mut gusts = 0;
+        for ms in 0..1_000 {
+            let round = sends(&mut queue, began + Duration::from_millis(ms));
+            (0..round).for_each(|_| queue.delivered());
+            gusts += u32::from(round > 0);
+        }
+        assert!((8..30).contains(&gusts), "{gusts} in a second");
     }
 
     #[test]
