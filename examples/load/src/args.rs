@@ -12,6 +12,7 @@
 //! belong to.
 
 mod check;
+pub(crate) mod fault;
 pub(crate) mod values;
 
 use std::path::PathBuf;
@@ -232,8 +233,9 @@ pub(crate) enum Spread {
 #[command(next_help_heading = "Faults and checks")]
 pub(crate) struct Script {
     /// Do something to a node of an own cluster while measuring: TIME kill|restart|pause|resume nI, such
-    /// as 30s kill n2; may be given many times
-    #[arg(long, num_args = 3, value_names = ["TIME", "ACT", "NODE"], action = clap::ArgAction::Append, conflicts_with_all = ["profile", "find_rate"])]
+    /// as 30s kill n2; or to the network before it: TIME slow nI 200ms, jitter nI 5ms, lose nI 5%, heal nI;
+    /// may be given many times
+    #[arg(long, num_args = 3..=4, value_names = ["TIME", "ACT", "NODE", "QUANTITY"], action = clap::ArgAction::Append, conflicts_with_all = ["profile", "find_rate"])]
     at: Vec<String>,
     /// Afterwards, read every key and count acknowledged writes that are lost, deletes that did not last
     /// and values that nobody wrote

@@ -29,18 +29,31 @@ pub(crate) fn peak_memory(pid: u32) -> Option<u64> {
     peak(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
-/// Processor time of each thread of this process, by number; the first thread has the process's number.
-pub(crate) fn own_threads() -> Vec<(u32, Duration)> {
+/// A thread of this process.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    /// Of the first thread, the process's.
+    pub(crate) number: u32,
+    /// Its first 15 bytes.
+    pub(crate) name: String,
+    pub(crate) used: Duration,
+}
+
+/// Processor time of each thread of this process.
+pub(crate) fn own_threads() -> Vec<Thread> {
     let tasks = std::fs::read_dir("/proc/self/task")
         .into_iter()
         .flatten()
         .flatten();
     let thread = |entry: std::fs::DirEntry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
-        Some((
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (_, name) = stat.rsplit_once(')')?.0.split_once('(')?;
+        Some(Thread {
             number,
-            ticks(&std::fs::read_to_string(entry.path().join("stat")).ok()?)?,
-        ))
+            name: name.to_owned(),
+            used: ticks(&stat)?,
+        })
     };
     tasks.filter_map(thread).collect()
 }
@@ -207,7 +220,7 @@ mod tests {
         let pid = std::process::id();
         assert!(cpu(pid).is_some());
         assert!(peak_memory(pid).unwrap() > 1 << 20);
-        assert!(own_threads().iter().any(|(thread, _)| *thread == pid));
+        assert!(own_threads().iter().any(|thread| thread.number == pid));
         assert_eq!(cpu(u32::MAX), None);
     }
 

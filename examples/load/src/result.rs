@@ -43,6 +43,12 @@ pub(crate) struct RunResult {
     pub(crate) timeline: Vec<Slice>,
     /// What the fault script did, in order.
     pub(crate) faults: Vec<FaultNote>,
+    /// The time between its acts.
+    #[serde(default)]
+    pub(crate) phases: Vec<PhaseNote>,
+    /// What the store's client did about its nodes, where it tells.
+    #[serde(default)]
+    pub(crate) health: Option<HealthNote>,
     /// What became of acknowledged writes, if that was asked for.
     pub(crate) verify: Option<VerifyNote>,
     /// Processor time and memory, where `/proc` tells them.
@@ -58,6 +64,9 @@ pub(crate) struct OpResult {
     pub(crate) count: u64,
     /// Operations that failed, by kind; they are in no histogram.
     pub(crate) errors: BTreeMap<String, u64>,
+    /// How long those took from their real start until they failed, by the same kinds.
+    #[serde(default)]
+    pub(crate) failed_after: BTreeMap<String, Percentiles>,
     /// Successes a second.
     pub(crate) rate: f64,
     /// From the intended start to the answer.
@@ -108,6 +117,59 @@ pub(crate) struct FaultNote {
     pub(crate) recovered_after: Option<f64>,
     /// Operations that failed until then.
     pub(crate) failed: u64,
+}
+
+/// A stretch between two acts of the fault script, without its first second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PhaseNote {
+    /// `after slow n2 200ms`
+    pub(crate) what: String,
+    /// From when to when, in seconds since measuring began.
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    /// Operations that should have begun in it, by verb.
+    pub(crate) operations: BTreeMap<String, PhaseOp>,
+    /// What the store's client did about its nodes meanwhile.
+    pub(crate) health: Option<HealthNote>,
+}
+
+/// One verb in a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PhaseOp {
+    /// Operations that succeeded.
+    pub(crate) count: u64,
+    /// Operations that failed.
+    pub(crate) failed: u64,
+    /// From the intended start.
+    pub(crate) intended: Percentiles,
+}
+
+/// How often the store's client did something about its nodes' health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct HealthNote {
+    /// Reads that asked one more replica since an answer was late.
+    pub(crate) hedges: u64,
+    /// Those that did not wait for the late one.
+    pub(crate) won: u64,
+    /// Hedges that the budget had no token for.
+    pub(crate) refused: u64,
+    /// How often a node was taken for dead: asked last from then on.
+    pub(crate) ejections: u64,
+    /// Requests that asked after such a node, or a slow one.
+    pub(crate) probes: u64,
+}
+
+impl HealthNote {
+    /// What happened since `before`.
+    pub(crate) const fn since(self, before: Self) -> Self {
+        Self {
+            hedges: self.hedges.saturating_sub(before.hedges),
+            won: self.won.saturating_sub(before.won),
+            refused: self.refused.saturating_sub(before.refused),
+            ejections: self.ejections.saturating_sub(before.ejections),
+            probes: self.probes.saturating_sub(before.probes),
+        }
+    }
 }
 
 /// What became of acknowledged writes.

@@ -109,6 +109,29 @@ fn a_killed_node_costs_no_acknowledged_write() {
 }
 
 #[test]
+fn a_node_behind_a_bad_network_is_slow_while_it_is_bad() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "--cluster dev:1:buffered --workload get --keys 100 --rate 200 --warm-up 0.2s --seconds 6s \
+                --at 1s slow n1 120ms --at 1s lose n1 0.5% --at 3s heal n1 --output json";
+    let output = quoit_load(line, &[Path::new("--data"), folder.path()]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let phases = result["phases"].as_array().unwrap();
+    let what = phases.iter().map(|phase| phase["what"].as_str().unwrap());
+    let expected = [
+        "before slow n1 120ms",
+        "after lose n1 0.5%",
+        "after heal n1",
+    ];
+    assert_eq!(what.collect::<Vec<_>>(), expected);
+    let median = |phase: usize| phases[phase]["operations"]["get"]["intended"]["p50"].as_u64();
+    let slow = [0, 1, 2].map(|phase| median(phase).unwrap() >= 120_000);
+    assert_eq!(slow, [false, true, false], "{result}");
+    assert!(result["health"]["ejections"].is_u64(), "{result}");
+}
+
+#[test]
 fn an_interrupted_run_leaves_nothing_running() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

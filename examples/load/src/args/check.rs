@@ -8,7 +8,8 @@
 //! Checked before anything is started, and refused by a sentence that says what would be right.
 
 use super::RunArgs;
-use super::values::{ClusterSpec, Fault};
+use super::fault::Fault;
+use super::values::ClusterSpec;
 use crate::workload::HEADER_BYTES;
 
 impl RunArgs {
@@ -18,8 +19,11 @@ impl RunArgs {
     /// A sentence, if an act makes no sense in this run.
     pub(crate) fn faults(&self) -> Result<Vec<Fault>, String> {
         let mut faults = Vec::new();
-        for words in self.script.at.chunks_exact(3) {
-            faults.push(Fault::parse(words, self.nodes())?);
+        let mut words = &self.script.at[..];
+        while !words.is_empty() {
+            let (fault, rest) = Fault::parse(words, self.nodes())?;
+            faults.push(fault);
+            words = rest;
         }
         faults.sort_by_key(|fault| fault.at);
         match faults.iter().find(|fault| fault.at >= self.pace.seconds) {

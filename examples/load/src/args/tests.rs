@@ -1,7 +1,7 @@
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
-use super::values::{Act, Fault};
+use super::fault::{Act, Fault};
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -52,7 +52,7 @@ fn lines_that_make_no_sense_are_refused() {
         ("--distribution hotspot:2:1", ErrorKind::ValueValidation),
         ("--keys 0", ErrorKind::ValueValidation),
         ("--seconds 0", ErrorKind::ValueValidation),
-        ("--at 5s kill", ErrorKind::WrongNumberOfValues),
+        ("--at 5s kill", ErrorKind::TooFewValues),
         ("--verify --no-load", ErrorKind::ArgumentConflict),
         ("compare a", ErrorKind::MissingRequiredArgument),
         ("plot a", ErrorKind::InvalidSubcommand),
@@ -67,7 +67,12 @@ fn lines_that_make_no_sense_are_refused() {
 fn flags_that_contradict_each_other_are_refused_by_a_sentence() {
     let table = [
         ("--at 5s kill n4", "n1 to n3"),
-        ("--at 5s stab n1", "kill, restart, pause or resume"),
+        ("--at 5s stab n1", "kill, restart, pause"),
+        ("--at 5s slow n1", "such as 200ms"),
+        ("--at 5s slow n1 2", "is no time"),
+        ("--at 5s slow n1 2m", "too long for a datagram"),
+        ("--at 5s lose n1 200%", "is no share"),
+        ("--at 5s kill n1 200ms", "a time, an act and a node"),
         ("--at 5x kill n1", "is no time"),
         ("--at 10s kill n1 --seconds 10", "not before the end"),
         ("--at 1s kill n1 --target etcd://h:1", "started itself"),
@@ -105,6 +110,33 @@ fn the_fault_script_is_read_and_sorted() {
     ];
     assert_eq!(faults, expected);
     assert_eq!(faults[1].to_string(), "kill n2");
+}
+
+#[test]
+fn faults_of_the_network_have_a_quantity_and_show_it_again() {
+    let script = [
+        "1s slow n1 200ms",
+        "2s jitter n2 5ms",
+        "3s lose n3 0.5%",
+        "4s heal n1",
+        "5s kill n1",
+    ];
+    let line = script.map(|act| format!("--at {act}")).join(" ");
+    let faults = parse(&line).unwrap().run.faults().unwrap();
+    let acts = faults.iter().map(|fault| fault.act).collect::<Vec<_>>();
+    let millis = Duration::from_millis;
+    let expected = [
+        Act::Slow(millis(200)),
+        Act::Jitter(millis(5)),
+        Act::Lose(50),
+        Act::Heal,
+        Act::Kill,
+    ];
+    assert_eq!(acts, expected);
+    for (fault, written) in faults.iter().zip(script) {
+        assert_eq!(format!("{}s {fault}", fault.at.as_secs()), written);
+        assert_eq!(fault.act.is_of_the_network(), fault.act != Act::Kill);
+    }
 }
 
 #[test]

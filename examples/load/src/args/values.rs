@@ -1,16 +1,14 @@
-//! What stands behind flags: times, counts, ramps, clusters, acts of the fault script.
+//! What stands behind flags: times, counts, ramps, clusters.
 //!
 //! ```text
 //!   30s  500ms  2m  1.5s      a time          10k  2M  1_000        a count or a rate
 //!   dev:3:buffered            a cluster       1000:50000            a ramp
-//!   30s kill n2               an act
 //! ```
 //!
 //! Everything is checked here, once, and refused by a sentence that says what would be right. A limit
 //! needs its unit, since `--p99 5` might mean anything; where the flag's name says seconds a bare number
 //! is seconds.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -164,77 +162,5 @@ impl FromStr for ClusterSpec {
             (Some("dev"), Some(nodes @ 1..=64), None) => Ok(Self { nodes, buffered }),
             _ => Err(wrong()),
         }
-    }
-}
-
-/// What is done to a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Act {
-    /// End it with SIGKILL.
-    Kill,
-    /// Start it again.
-    Restart,
-    /// Let it stand still, with SIGSTOP.
-    Pause,
-    /// Let it go on, with SIGCONT.
-    Resume,
-}
-
-/// One line of the fault script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// When, counted from the begin of measuring.
-    pub(crate) at: Duration,
-    /// What.
-    pub(crate) act: Act,
-    /// To which node: its index, from 0.
-    pub(crate) node: usize,
-}
-
-impl Fault {
-    /// Reads `30s kill n2` for a cluster of `nodes`.
-    pub(crate) fn parse(words: &[String], nodes: usize) -> Result<Self, String> {
-        let [at, act, node] = words else {
-            return Err("--at takes three words, such as 30s kill n2".to_owned());
-        };
-        if nodes == 0 {
-            return Err(
-                "--at needs a cluster that this program started itself: --cluster dev:3".to_owned(),
-            );
-        }
-        let act = match act.as_str() {
-            "kill" => Act::Kill,
-            "restart" => Act::Restart,
-            "pause" => Act::Pause,
-            "resume" => Act::Resume,
-            _ => {
-                return Err(format!(
-                    "`{act}` cannot be done to a node: kill, restart, pause or resume"
-                ));
-            }
-        };
-        let number = node.strip_prefix('n').and_then(|n| n.parse::<usize>().ok());
-        match number {
-            Some(number) if (1..=nodes).contains(&number) => Ok(Self {
-                at: seconds(at)?,
-                act,
-                node: number - 1,
-            }),
-            _ => Err(format!(
-                "`{node}` is no node of this cluster: n1 to n{nodes}"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let act = match self.act {
-            Act::Kill => "kill",
-            Act::Restart => "restart",
-            Act::Pause => "pause",
-            Act::Resume => "resume",
-        };
-        write!(f, "{act} n{}", self.node + 1)
     }
 }

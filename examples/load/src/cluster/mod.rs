@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   start --> certificates, map, n1 .. nK in a folder --> a process each --> all of them say `ready`
-//!   act       kill, restart, pause, resume
+//!   act       kill, restart, pause, resume; slow, jitter, lose, heal by a proxy before the node
 //!   drop      every process is killed, then the folder is removed
 //! ```
 //!
@@ -13,7 +13,9 @@
 mod log;
 mod pids;
 mod process;
+mod proxy;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,9 +27,12 @@ use tempfile::TempDir;
 
 use self::log::{is_ready, log_file, log_tail};
 use self::process::{Process, Program, Signal};
-use crate::args::values::{Act, ClusterSpec, Fault};
+use self::proxy::{Proxy, Way};
+use crate::args::fault::{Act, Fault};
+use crate::args::values::ClusterSpec;
 
 pub(crate) use self::pids::Pids;
+pub(crate) use self::proxy::{THREAD as PROXY_THREAD, WHOLE};
 
 /// How long the nodes may take to be ready.
 const READY: Duration = Duration::from_secs(60);
@@ -49,44 +54,59 @@ pub(crate) struct Cluster {
 struct Node {
     local: LocalNode,
     process: Option<Process>,
+    proxy: Option<Proxy>,
+}
+
+/// What a cluster is to be.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) spec: ClusterSpec,
+    /// Bytes of memory of each node.
+    pub(crate) memory: u64,
+    /// Where its folder is made.
+    pub(crate) data: Option<PathBuf>,
+    /// A `quoit-node`; without it this very program is the node.
+    pub(crate) binary: Option<PathBuf>,
+    /// Nodes that callers reach through a proxy.
+    pub(crate) proxied: BTreeSet<usize>,
+    /// What the proxies draw from.
+    pub(crate) seed: u64,
 }
 
 impl Cluster {
-    /// Makes and starts a cluster in a new folder below `data`, and waits until every node is ready.
-    /// Each node has `memory` bytes. `binary` is a `quoit-node`; without it this very program is the node.
+    /// Makes and starts a cluster in a new folder, and waits until every node is ready.
     ///
     /// # Errors
     /// Says which node did not start, with the end of its log; nothing is left behind.
-    pub(crate) fn start(
-        spec: ClusterSpec,
-        memory: u64,
-        data: Option<&Path>,
-        binary: Option<&Path>,
-    ) -> anyhow::Result<Self> {
-        let folder = folder(data)?;
-        let durability = if spec.buffered {
+    pub(crate) fn start(options: &Options) -> anyhow::Result<Self> {
+        let folder = folder(options.data.as_deref())?;
+        let durability = if options.spec.buffered {
             Durability::Buffered
         } else {
             Durability::Fsync
         };
-        let options = LocalOptions {
-            nodes: spec.nodes,
+        let layout = LocalOptions {
+            nodes: options.spec.nodes,
             durability,
-            memory,
+            memory: options.memory,
             ..LocalOptions::default()
         };
-        let local = LocalCluster::create_or_open(&folder.path().join("cluster"), &options)?;
+        let local = LocalCluster::create_or_open(&folder.path().join("cluster"), &layout)?;
         let nodes = local.nodes().iter().map(|node| Node {
             local: node.clone(),
             process: None,
+            proxy: None,
         });
         let mut cluster = Self {
             nodes: nodes.collect(),
             pids: Pids::default(),
-            program: program(binary)?,
+            program: program(options.binary.as_deref())?,
             local,
             folder,
         };
+        for &node in &options.proxied {
+            cluster.put_behind_a_proxy(node, options.seed)?;
+        }
         for node in 0..cluster.nodes.len() {
             cluster.spawn(node)?;
         }
@@ -119,6 +139,16 @@ impl Cluster {
             Act::Restart => self.spawn(fault.node),
             Act::Pause => self.signal(fault.node, Signal::Pause),
             Act::Resume => self.signal(fault.node, Signal::Resume),
+            Act::Slow(time) => self.network(fault.node, |way| way.from.delay = time),
+            Act::Jitter(time) => self.network(fault.node, |way| {
+                way.to.jitter = time;
+                way.from.jitter = time;
+            }),
+            Act::Lose(parts) => self.network(fault.node, |way| {
+                way.to.loss = parts;
+                way.from.loss = parts;
+            }),
+            Act::Heal => self.network(fault.node, |way| *way = Way::default()),
         }
         .with_context(|| format!("`{fault}` failed"))
     }
@@ -174,6 +204,51 @@ impl Cluster {
             Some(process) => Ok(process.signal(signal)?),
             None => bail!("n{} does not run", index + 1),
         }
+    }
+
+    fn network(&self, index: usize, change: impl FnOnce(&mut Way)) -> anyhow::Result<()> {
+        let proxy = self.nodes[index].proxy.as_ref();
+        let proxy = proxy.with_context(|| format!("there is no proxy before n{}", index + 1))?;
+        proxy.change(change);
+        Ok(())
+    }
+
+    /// Lets a node that does not run yet listen elsewhere, and a proxy where the map says that it is.
+    fn put_behind_a_proxy(&mut self, index: usize, seed: u64) -> anyhow::Result<()> {
+        let node = &mut self.nodes[index];
+        let behind = proxy::free_address().context("no free port behind a proxy")?;
+        let (config, before) = (&node.local.config, node.local.address);
+        let text = std::fs::read_to_string(config).with_context(|| config.display().to_string())?;
+        let listens = format!("listen = \"{before}\"");
+        if !text.contains(&listens) {
+            bail!("{} does not say {listens}", config.display());
+        }
+        let text = text.replace(&listens, &format!("listen = \"{behind}\""));
+        std::fs::write(config, text).with_context(|| config.display().to_string())?;
+        let name = format!("n{}", index + 1);
+        // Far apart, so that flows of two proxies draw from different seeds.
+        let seed = seed.wrapping_add(u64::try_from(index)? << 32);
+        let proxy = Proxy::start(&name, before, behind, seed)
+            .with_context(|| format!("no proxy before {name}"))?;
+        node.proxy = Some(proxy);
+        Ok(())
+    }
+
+    /// What the proxies did to datagrams that nobody had asked for, in a sentence each.
+    pub(crate) fn dropped(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let tally = node.proxy.as_ref().map(Proxy::tally).unwrap_or_default();
+            if tally.dropped > 0 {
+                sentences.push(format!(
+                    "The proxy before n{} had no room for {} datagrams and dropped them; it passed {} on.",
+                    index + 1,
+                    tally.dropped,
+                    tally.passed
+                ));
+            }
+        }
+        sentences
     }
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {

@@ -41,6 +41,7 @@ pub(crate) fn html(result: &RunResult) -> String {
         tables::operations(result),
         figures::plots(result, &points, &spreads),
         tables::faults(&result.faults),
+        tables::phases(&result.phases),
         format!(
             "<div class=\"columns\">\n{}{}</div>\n",
             tables::costs(result),

@@ -111,6 +111,7 @@ impl Made {
             let op = OpResult {
                 count: intended.len(),
                 errors: errors(verb).into_iter().collect(),
+                failed_after: BTreeMap::new(),
                 rate: intended.len() as f64 / seconds,
                 intended: percentiles(&intended),
                 service: percentiles(&service),
@@ -130,6 +131,8 @@ impl Made {
             operations: operations.collect(),
             timeline,
             faults: self.fault.into_iter().map(fault).collect(),
+            phases: Vec::new(),
+            health: None,
             verify: Some(VerifyNote {
                 checked: 100_000,
                 ..VerifyNote::default()

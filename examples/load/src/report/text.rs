@@ -11,7 +11,9 @@
 //! text can be pasted anywhere.
 
 use super::units::{count, micros, moment, plural, rate, short, trimmed};
-use crate::result::{CpuNote, FaultNote, OpResult, Percentiles, RunResult, VerifyNote};
+use crate::result::{
+    CpuNote, FaultNote, HealthNote, OpResult, Percentiles, PhaseNote, RunResult, VerifyNote,
+};
 
 /// Columns of a common terminal.
 const WIDTH: usize = 80;
@@ -28,7 +30,9 @@ pub(crate) fn text(result: &RunResult) -> String {
     lines.push(String::new());
     lines.extend(errors(result));
     lines.extend(result.cpu.iter().flat_map(costs));
+    lines.extend(result.health.iter().flat_map(health));
     lines.extend(result.faults.iter().flat_map(fault));
+    lines.extend(result.phases.iter().flat_map(phase));
     lines.extend(result.verify.iter().flat_map(verified));
     if !result.verdicts.is_empty() {
         lines.push(String::new());
@@ -105,15 +109,61 @@ fn failures(op: &OpResult) -> u64 {
 fn errors(result: &RunResult) -> Vec<String> {
     let mut lines = Vec::new();
     for (verb, op) in &result.operations {
-        let kinds = op
-            .errors
-            .iter()
-            .map(|(kind, number)| format!("{kind} {}", count(*number)));
+        let kinds = op.errors.iter().map(|(kind, number)| {
+            let after = op.failed_after.get(kind).map(failed_after);
+            format!("{kind} {}{}", count(*number), after.unwrap_or_default())
+        });
         let kinds = kinds.collect::<Vec<_>>().join(", ");
         if !kinds.is_empty() {
             lines.extend(named("failed", &plain(&format!("{verb}: {kinds}"))));
         }
     }
+    lines
+}
+
+/// How long failures of one kind took.
+fn failed_after(of: &Percentiles) -> String {
+    let [p50, p99] = [of.p50, of.p99].map(|us| micros(us as f64));
+    format!(" (after {p50}, p99 {p99})")
+}
+
+fn health(note: &HealthNote) -> Vec<String> {
+    named("health", &healthily(note))
+}
+
+/// What a client did about its nodes, in a line.
+pub(super) fn healthily(note: &HealthNote) -> String {
+    let HealthNote {
+        hedges,
+        won,
+        refused,
+        ejections,
+        probes,
+    } = *note;
+    let hedges = match hedges {
+        0 => "no hedges".to_owned(),
+        _ => format!("{} ({} won)", plural(hedges, "hedge", "hedges"), count(won)),
+    };
+    let refused = count(refused);
+    let ejections = plural(ejections, "ejection", "ejections");
+    let probes = plural(probes, "probe", "probes");
+    format!("{hedges}, {refused} refused, {ejections}, {probes}")
+}
+
+/// What a phase was like: each verb, then what the client did.
+fn phase(note: &PhaseNote) -> Vec<String> {
+    let (from, to) = (trimmed(note.from, 1), trimmed(note.to, 1));
+    let mut lines = named("phase", &plain(&format!("{from} to {to} s, {}", note.what)));
+    for (verb, op) in &note.operations {
+        let Percentiles { p50, p99, p999, .. } = op.intended;
+        let [p50, p99, p999] = [p50, p99, p999].map(|us| micros(us as f64));
+        let (done, failed) = (count(op.count), count(op.failed));
+        let figures =
+            format!("{verb}: {done}, {failed} failed, p50 {p50}, p99 {p99}, p99.9 {p999}");
+        lines.extend(wrapped(&" ".repeat(NAME + 1), &plain(&figures), WIDTH));
+    }
+    let health = note.health.iter();
+    lines.extend(health.flat_map(|note| wrapped(&" ".repeat(NAME + 1), &healthily(note), WIDTH)));
     lines
 }
 

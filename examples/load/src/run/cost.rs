@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Also tells whether the generator was the bottleneck: its thread is the process's first, all others
-//! belong to the store's client.
+//! belong to the store's client but those of proxies, which stand for a network and are nobody's cost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::figures::per;
+use crate::cluster::PROXY_THREAD;
 use crate::os;
 use crate::result::CpuNote;
 use crate::target::Target;
@@ -40,6 +41,8 @@ struct Span {
     begin: Duration,
     end: Duration,
     memory: u64,
+    /// Whether it is a proxy's.
+    proxy: bool,
 }
 
 impl Span {
@@ -68,13 +71,14 @@ pub(crate) async fn watch(target: Target, begin: Instant, end: Instant) -> anyho
 }
 
 fn look_at_threads(threads: &mut BTreeMap<u32, Span>) {
-    for (thread, used) in os::own_threads() {
-        let span = threads.entry(thread).or_insert(Span {
-            begin: used,
-            end: used,
+    for thread in os::own_threads() {
+        let span = threads.entry(thread.number).or_insert_with(|| Span {
+            begin: thread.used,
+            end: thread.used,
             memory: 0,
+            proxy: thread.name.starts_with(PROXY_THREAD),
         });
-        span.end = used;
+        span.end = thread.used;
     }
 }
 
@@ -115,6 +119,7 @@ impl Cost {
                     begin: used.min(before),
                     end: used,
                     memory,
+                    proxy: false,
                 }
             });
             span.end = used;
@@ -127,7 +132,13 @@ impl Cost {
     }
 
     fn own_used(&self) -> Option<Duration> {
-        Some(self.own_end?.saturating_sub(self.own_begin?))
+        let all = self.own_end?.saturating_sub(self.own_begin?);
+        Some(all.saturating_sub(self.proxies_used()))
+    }
+
+    fn proxies_used(&self) -> Duration {
+        let proxies = self.threads.values().filter(|span| span.proxy);
+        proxies.map(|span| span.used()).sum()
     }
 
     /// Processor time per operation, and memory; `None` where the system tells nothing.
@@ -170,7 +181,7 @@ impl Cost {
         let others = self
             .threads
             .iter()
-            .filter(|(thread, _)| **thread != std::process::id());
+            .filter(|(thread, span)| **thread != std::process::id() && !span.proxy);
         self.cores(
             others
                 .map(|(_, span)| span.used())
@@ -181,7 +192,8 @@ impl Cost {
 
     /// How many cores everybody used together.
     pub(crate) fn everybody(&self) -> f64 {
-        self.cores(self.own_used().unwrap_or_default() + self.servers_used())
+        let own = self.own_used().unwrap_or_default();
+        self.cores(own + self.proxies_used() + self.servers_used())
     }
 
     fn cores(&self, used: Duration) -> f64 {

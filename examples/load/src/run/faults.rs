@@ -9,7 +9,7 @@
 //! The time line is looked at up to the next act, since what comes after that is that act's doing. The end of
 //! the time line cuts a second short only if what is left of it is healthy, and there is some. Acts run on a
 //! thread of their own: starting a process takes milliseconds that the load must not wait for. Left out:
-//! faults of the network and of the disk, which the simulation has.
+//! faults of the disk, which the simulation has.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::figures::per;
 use super::turns::Turns;
-use crate::args::values::Fault;
+use crate::args::fault::Fault;
 use crate::cluster::Cluster;
 use crate::result::{FaultNote, Slice};
 

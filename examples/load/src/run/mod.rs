@@ -12,7 +12,9 @@
 //! | --- | --- |
 //! | [`turns`], [`schedule`] | who begins an operation, and when |
 //! | [`stage`], [`recorder`] | one operation; what came of it |
-//! | [`search`], [`steps`], [`faults`], [`cost`], [`verdict`] | rates, faults, processor time, plain sentences |
+//! | [`search`], [`steps`] | rates |
+//! | [`faults`], [`phases`] | acts, and the time between them |
+//! | [`cost`], [`verdict`] | processor time, plain sentences |
 //! | [`bulk`] | loading and reading back |
 //!
 //! Invariant: whatever happens, the cluster that was started is gone when [`run`] is. The generator has one
@@ -26,6 +28,7 @@ pub(crate) mod folder;
 mod lateness;
 mod live;
 mod outcome;
+mod phases;
 mod recorder;
 mod schedule;
 mod search;
@@ -51,9 +54,9 @@ use self::stage::Stage;
 use self::turns::{Pace, Turns};
 use crate::args::RunArgs;
 use crate::args::values::Ramp;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Options};
 use crate::os::Timer;
-use crate::result::{RunResult, VerifyNote};
+use crate::result::{HealthNote, RunResult, VerifyNote};
 use crate::target::{Quoit, Target};
 use crate::verify::Book;
 use crate::workload::{Generator, Values};
@@ -82,6 +85,8 @@ struct Measured {
     turns: Arc<Turns>,
     cost: Cost,
     done: Vec<Done>,
+    /// The client's doings in each phase, and in all of the time.
+    health: (Vec<Option<HealthNote>>, Option<HealthNote>),
     started_unix_ms: u64,
     rate: Option<f64>,
 }
@@ -121,11 +126,18 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Target, Option<Shared>)> {
             None,
         ));
     };
-    let (data, binary) = (args.store.data.clone(), args.store.node_binary.clone());
+    let faults = args.faults().map_err(anyhow::Error::msg)?;
+    let faults = faults.iter().filter(|fault| fault.act.is_of_the_network());
+    let options = Options {
+        spec,
+        memory: args.store.node_memory << 20,
+        data: args.store.data.clone(),
+        binary: args.store.node_binary.clone(),
+        proxied: faults.map(|fault| fault.node).collect(),
+        seed: args.work.seed,
+    };
     // Making certificates and waiting for nodes blocks; Ctrl-C must be heard meanwhile.
-    let memory = args.store.node_memory << 20;
-    let start = move || Cluster::start(spec, memory, data.as_deref(), binary.as_deref());
-    let cluster = tokio::task::spawn_blocking(start)
+    let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options))
         .await
         .context("starting the cluster failed")??;
     let survives = if spec.buffered { "buffered" } else { "fsync" };
@@ -164,9 +176,13 @@ impl<'a> Session<'a> {
         let turns = self.turns(rate, pace.seconds, self.slice()?)?;
         let started_unix_ms = unix_ms();
         let script = self.args.faults().map_err(anyhow::Error::msg)?;
-        let (ran, cost, done) = tokio::join!(
+        let stretches = phases::stretches(&script, pace.seconds);
+        let (begin, end) = (turns.begin(), turns.end());
+        let target = &self.stage.target;
+        let (ran, cost, health, done) = tokio::join!(
             load("measuring", &turns),
-            cost::watch(self.stage.target.clone(), turns.begin(), turns.end()),
+            cost::watch(target.clone(), begin, end),
+            phases::watch(target, &stretches, begin, end),
             faults::play(script, self.cluster.clone(), Arc::clone(&turns)),
         );
         ran?;
@@ -175,6 +191,7 @@ impl<'a> Session<'a> {
             turns,
             cost,
             done,
+            health,
             started_unix_ms,
             rate: (!pace.closed).then_some(rate),
         })
@@ -204,7 +221,9 @@ impl<'a> Session<'a> {
                 Schedule::new(ramp, time.as_secs_f64(), pace.arrivals, self.args.work.seed);
             (Pace::Open(schedule, Timer::precise()), pace.max_in_flight)
         };
-        let recorder = Recorder::new(Instant::now() + HEAD_START, time, slice)?;
+        let script = self.args.faults().map_err(anyhow::Error::msg)?;
+        let recorder = Recorder::new(Instant::now() + HEAD_START, time, slice)?
+            .with_phases(phases::stretches(&script, time));
         Turns::new(
             Arc::clone(&self.stage),
             kind,

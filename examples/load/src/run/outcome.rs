@@ -16,6 +16,7 @@ use super::figures::Latencies;
 use super::turns::Turns;
 use super::verdict::Facts;
 use super::{Measured, Session, Shared, faults, settings, verdict};
+use crate::cluster::Cluster;
 use crate::os;
 use crate::result::{FORMAT, RunResult, VerifyNote};
 
@@ -33,6 +34,7 @@ impl Session<'_> {
             turns,
             cost,
             done,
+            health: (health_by_phase, health),
             started_unix_ms,
             rate,
         } = measured;
@@ -44,7 +46,8 @@ impl Session<'_> {
         verdicts.extend(self.searched.iter().cloned());
         verdicts.extend(self.broken_promise(&recorder.all()));
         verdicts.extend(faults::sentences(done));
-        verdicts.extend(self.dead_nodes());
+        verdicts.extend(self.of_the_cluster(Cluster::dead));
+        verdicts.extend(self.of_the_cluster(|cluster| cluster.dropped()));
         let offered = self
             .args
             .pace
@@ -62,6 +65,8 @@ impl Session<'_> {
             operations: recorder.operations()?,
             faults: faults::notes(done, &timeline, self.slice()?.as_secs_f64()),
             timeline,
+            phases: recorder.phases.notes(health_by_phase),
+            health: *health,
             verify,
             cpu: cost.note(recorder.in_time()),
             verdicts,
@@ -112,13 +117,10 @@ impl Session<'_> {
         self.cluster.as_ref().is_some_and(in_memory)
     }
 
-    fn dead_nodes(&self) -> Vec<String> {
-        let dead = |cluster: &Shared| {
-            cluster
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .dead()
-        };
-        self.cluster.as_ref().map(dead).unwrap_or_default()
+    /// Sentences that an own cluster has to say.
+    fn of_the_cluster(&self, say: impl Fn(&mut Cluster) -> Vec<String>) -> Vec<String> {
+        let say =
+            |cluster: &Shared| say(&mut cluster.lock().unwrap_or_else(PoisonError::into_inner));
+        self.cluster.as_ref().map(say).unwrap_or_default()
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Failures are counted by kind and kept out of the histograms, since a quick refusal would make the store
-//! look fast. Operations that end after the time is out have latencies like any other, but no rate.
+//! look fast; how long each kind took is recorded apart. Operations that end after the time is out have latencies like any other, but no rate.
 //! Bounded: histograms of three digits up to ten minutes, [`KINDS`] kinds of errors.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::figures::{Latencies, latencies, per, percentiles};
+use super::phases::{Phases, Stretch};
 use crate::hlog;
 use crate::result::{OpResult, Slice};
 use crate::target::OpError;
@@ -46,6 +47,8 @@ pub(crate) struct Recorder {
     slice: Latencies,
     slice_errors: u64,
     slices: Vec<Slice>,
+    /// What happened between the acts of a fault script.
+    pub(crate) phases: Phases,
     /// What happened since somebody looked.
     pub(crate) live: Live,
     last_success: Instant,
@@ -65,7 +68,7 @@ pub(crate) struct Live {
 #[derive(Debug)]
 struct Of {
     in_time: u64,
-    errors: BTreeMap<String, u64>,
+    errors: BTreeMap<String, Latencies>,
     intended: Latencies,
     service: Latencies,
 }
@@ -89,6 +92,7 @@ impl Recorder {
             slice: empty.clone(),
             slice_errors: 0,
             slices: Vec::new(),
+            phases: Phases::default(),
             live: Live {
                 latencies: empty.clone(),
                 errors: 0,
@@ -97,6 +101,12 @@ impl Recorder {
             last_success: begin,
             gap: Duration::ZERO,
         })
+    }
+
+    /// Records stretches of time by themselves, too.
+    pub(crate) fn with_phases(mut self, stretches: Vec<Stretch>) -> Self {
+        self.phases = Phases::new(stretches);
+        self
     }
 
     /// From when to when it records.
@@ -109,19 +119,22 @@ impl Recorder {
         self.turn_to(times.ended);
         let empty = &self.empty;
         let of = self.verbs[verb.index()].get_or_insert_with(|| Of::new(empty));
+        let intended = micros(times.ended - times.intended);
+        let service = micros(times.ended - times.started);
+        let took = outcome.is_ok().then_some(intended);
+        let due = times.intended.saturating_duration_since(self.begin);
+        self.phases.record(verb, due, took, empty);
         match outcome {
             Ok(()) => {
-                let intended = micros(times.ended - times.intended);
                 of.intended.saturating_record(intended);
-                of.service
-                    .saturating_record(micros(times.ended - times.started));
+                of.service.saturating_record(service);
                 of.in_time += u64::from(times.ended < self.end);
                 self.slice.saturating_record(intended);
                 self.live.latencies.saturating_record(intended);
                 self.success(times.ended);
             }
             Err(error) => {
-                of.fail(error.kind);
+                of.fail(error.kind, service, empty);
                 self.slice_errors += 1;
                 self.live.errors += 1;
             }
@@ -176,7 +189,10 @@ impl Recorder {
     /// Operations that succeeded, and that failed.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let of = || self.verbs.iter().flatten();
-        let failed = of().flat_map(|of| of.errors.values()).sum();
+        let failed = of()
+            .flat_map(|of| of.errors.values())
+            .map(Latencies::len)
+            .sum();
         (of().map(|of| of.intended.len()).sum(), failed)
     }
 
@@ -226,16 +242,18 @@ impl Of {
         }
     }
 
-    fn fail(&mut self, kind: String) {
+    fn fail(&mut self, kind: String, after: u64, empty: &Latencies) {
         let known = self.errors.contains_key(&kind) || self.errors.len() < KINDS;
         let kind = if known { kind } else { OTHER.to_owned() };
-        *self.errors.entry(kind).or_insert(0) += 1;
+        let of = self.errors.entry(kind).or_insert_with(|| empty.clone());
+        of.saturating_record(after);
     }
 
     fn result(&self, seconds: f64) -> anyhow::Result<OpResult> {
         Ok(OpResult {
             count: self.intended.len(),
-            errors: self.errors.clone(),
+            errors: by_kind(&self.errors, Latencies::len),
+            failed_after: by_kind(&self.errors, percentiles),
             rate: per(self.in_time, seconds),
             intended: percentiles(&self.intended),
             service: percentiles(&self.service),
@@ -243,6 +261,16 @@ impl Of {
             service_hlog: hlog::encode(&self.service)?,
         })
     }
+}
+
+fn by_kind<T>(
+    errors: &BTreeMap<String, Latencies>,
+    of: impl Fn(&Latencies) -> T,
+) -> BTreeMap<String, T> {
+    let kinds = errors.iter();
+    kinds
+        .map(|(kind, after)| (kind.clone(), of(after)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub(crate) use self::etcd::Etcd;
 pub(crate) use self::quoit::Quoit;
 #[cfg(feature = "redis")]
 pub(crate) use self::redis::Redis;
+use crate::result::HealthNote;
 
 /// A store under load; cheap to clone, used by many tasks.
 #[derive(Debug, Clone)]
@@ -135,6 +136,19 @@ impl Target {
             Self::Redis(redis) => redis.delete(key).await,
             #[cfg(test)]
             Self::Fake(fake) => fake.delete(key).await,
+        }
+    }
+
+    /// What the client did about its nodes' health so far, where it tells.
+    pub(crate) async fn health(&self) -> Option<HealthNote> {
+        match self {
+            Self::Quoit(quoit) => quoit.health().await,
+            #[cfg(feature = "etcd")]
+            Self::Etcd(_) => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => None,
+            #[cfg(test)]
+            Self::Fake(_) => None,
         }
     }
 

@@ -18,6 +18,7 @@ use quoit_client::{Attempt, Client, Outcome, ReadError, Stored, WriteError};
 
 use super::OpError;
 use crate::cluster::Pids;
+use crate::result::HealthNote;
 
 /// The client's own default bound.
 const MAX_IN_FLIGHT: usize = 4096;
@@ -64,6 +65,18 @@ impl Quoit {
         self.pids = pids;
         self.describe = format!("{}, {survives}", self.describe).into();
         self
+    }
+
+    /// What the client did about its nodes' health so far.
+    pub(super) async fn health(&self) -> Option<HealthNote> {
+        let report = self.client.health().await?;
+        Some(HealthNote {
+            hedges: report.hedges,
+            won: report.hedges_won,
+            refused: report.hedges_refused,
+            ejections: report.ejections,
+            probes: report.probes,
+        })
     }
 
     /// Ends the client in order.

@@ -5,9 +5,9 @@
 
 use super::section;
 use crate::report::plot::{escaped, points::Point};
-use crate::report::text::verification;
+use crate::report::text::{healthily, verification};
 use crate::report::units::{count, micros, short, trimmed};
-use crate::result::{FaultNote, OpResult, Percentiles, RunResult};
+use crate::result::{FaultNote, OpResult, Percentiles, PhaseNote, RunResult};
 
 /// How a column is set.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +123,41 @@ pub(super) fn faults(faults: &[FaultNote]) -> String {
     )
 }
 
+/// The time between the faults, by verb.
+pub(super) fn phases(phases: &[PhaseNote]) -> String {
+    if phases.is_empty() {
+        return String::new();
+    }
+    let columns = [Text, Name, Number, Number, Number, Number, Number, Text];
+    let names = [
+        "phase",
+        "operation",
+        "succeeded",
+        "failed",
+        "p50",
+        "p99",
+        "p99.9",
+        "what the client did",
+    ];
+    let mut rows = String::new();
+    for phase in phases {
+        let (from, to) = (trimmed(phase.from, 1), trimmed(phase.to, 1));
+        let mut first = [
+            format!("{from} to {to} s, {}", phase.what),
+            phase.health.as_ref().map(healthily).unwrap_or_default(),
+        ];
+        for (verb, op) in &phase.operations {
+            let Percentiles { p50, p99, p999, .. } = op.intended;
+            let [p50, p99, p999] = [p50, p99, p999].map(|us| micros(us as f64));
+            let [what, health] = core::mem::take(&mut first);
+            let (done, failed) = (count(op.count), count(op.failed));
+            let cells = [what, verb.clone(), done, failed, p50, p99, p999, health];
+            rows += &row("", &columns, cells);
+        }
+    }
+    section("Between the faults", &table(&names, &columns, &rows))
+}
+
 /// Memory, processor time and verification.
 pub(super) fn costs(result: &RunResult) -> String {
     let mut pairs = Vec::new();
@@ -138,6 +173,9 @@ pub(super) fn costs(result: &RunResult) -> String {
         for (index, each) in cpu.servers_rss_mib.iter().enumerate() {
             pairs.push((format!("server {}, memory", index + 1), mib(*each)));
         }
+    }
+    if let Some(note) = &result.health {
+        pairs.push(("client, health of nodes".to_owned(), healthily(note)));
     }
     if let Some(note) = &result.verify {
         pairs.push(("read back after the run".to_owned(), verification(note)));

@@ -8,6 +8,7 @@ fn span(begin: u64, end: u64, memory: u64) -> Span {
         begin: Duration::from_millis(begin),
         end: Duration::from_millis(end),
         memory,
+        proxy: false,
     }
 }
 

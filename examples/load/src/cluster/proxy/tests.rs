@@ -1,0 +1,92 @@
+use std::net::UdpSocket as Socket;
+use std::time::Duration;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn socket() -> Socket {
+    let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// A node, and a proxy before it.
+fn scene() -> (Socket, Proxy, SocketAddr) {
+    let node = socket();
+    let front = {
+        let free = socket();
+        free.local_addr().unwrap()
+    };
+    let proxy = Proxy::start("t", front, node.local_addr().unwrap(), 1).unwrap();
+    (node, proxy, front)
+}
+
+/// Sends one datagram to and one back; what came, and how long both took.
+fn round(caller: &Socket, front: SocketAddr, node: &Socket, text: &[u8]) -> (Vec<u8>, Duration) {
+    let (mut buffer, begin) = ([0; 100], Instant::now());
+    caller.send_to(text, front).unwrap();
+    let (length, flow) = node.recv_from(&mut buffer).unwrap();
+    node.send_to(&buffer[..length], flow).unwrap();
+    let (length, from) = caller.recv_from(&mut buffer).unwrap();
+    assert_eq!(from, front, "answers come from where the question went");
+    (buffer[..length].to_vec(), begin.elapsed())
+}
+
+#[test]
+fn callers_are_kept_apart_and_nothing_happens_to_their_datagrams() {
+    let (node, proxy, front) = scene();
+    let (a, b) = (socket(), socket());
+    for (caller, text) in [(&a, &b"one"[..]), (&b, b"two"), (&a, b"three")] {
+        assert_eq!(round(caller, front, &node, text).0, text);
+    }
+    drop(proxy);
+    assert!(
+        Socket::bind(front).is_ok(),
+        "a dropped proxy has let go of its address"
+    );
+}
+
+#[test]
+fn a_slow_way_is_slow_until_it_is_healed() {
+    let (node, proxy, front) = scene();
+    let (caller, delay) = (socket(), Duration::from_millis(60));
+    proxy.change(|way| way.from.delay = delay);
+    assert!(round(&caller, front, &node, b"slow").1 >= delay);
+    proxy.change(|way| *way = Way::default());
+    let quickest = (0..20)
+        .map(|_| round(&caller, front, &node, b"quick").1)
+        .min();
+    assert!(quickest.unwrap() < delay, "{quickest:?}");
+    assert_eq!(proxy.tally().lost, 0);
+}
+
+#[test]
+fn a_way_that_loses_everything_lets_nothing_through() {
+    let (node, proxy, front) = scene();
+    let caller = socket();
+    proxy.change(|way| way.to.loss = WHOLE);
+    caller.send_to(b"lost", front).unwrap();
+    let begin = Instant::now();
+    while proxy.tally().lost < 1 {
+        assert!(begin.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    proxy.change(|way| way.to.loss = 0);
+    assert_eq!(round(&caller, front, &node, b"through").0, b"through");
+}
+
+#[test]
+fn a_node_that_starts_later_is_found() {
+    let (node, _proxy, front) = scene();
+    let (caller, address) = (socket(), node.local_addr().unwrap());
+    drop(node);
+    for _ in 0..3 {
+        caller.send_to(b"nobody hears this", front).unwrap();
+    }
+    // What its absence sends back, errors of its sockets, has to be over.
+    std::thread::sleep(Duration::from_millis(50));
+    let node = Socket::bind(address).unwrap();
+    node.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(round(&caller, front, &node, b"now").0, b"now");
+}
