@@ -1,0 +1,231 @@
+//! Callers that go away, clients that close and runtimes that end, over real connections.
+//!
+//! ```text
+//!   values    100 bytes, which share packets with others, and 300 KiB, which take a stream of their own
+//!   moments   drawn anew each time, from before anything was sent to after everything was answered
+//!   nodes     write down why each connection ended: one that saw half a frame says `malformed`
+//! ```
+//!
+//! What a caller was told may differ from run to run, and what is true afterwards may not.
+
+use std::time::Duration;
+
+use quoit_client::{Client, Stored, WriteError};
+use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::node_binary;
+use quoit_node::config::Durability;
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long anything may take that should happen soon, on a busy machine.
+const SOON: Duration = Duration::from_secs(25);
+/// Room for this many operations of less than 16 KiB, so that some of each round wait for it.
+const ROOM: usize = 64;
+const LARGE: usize = 300 << 10;
+/// Latest moment at which a caller goes away: a put takes less.
+const LATEST: Duration = Duration::from_millis(6);
+
+/// Three processes that tell why connections end.
+async fn cluster() -> Cluster {
+    let mut options = Options::of(3);
+    options.local.durability = Durability::Buffered;
+    options.launcher = vec![
+        "env".into(),
+        "QUOIT_LOG=info,quoit_node::server=debug".into(),
+    ];
+    Cluster::start(node_binary!(), &options).await.unwrap()
+}
+
+async fn client(cluster: &Cluster) -> Client {
+    let builder = cluster.client_builder().max_in_flight(ROOM);
+    builder.connect().await.unwrap()
+}
+
+fn value(number: usize) -> Vec<u8> {
+    vec![b'v'; if number.is_multiple_of(8) { LARGE } else { 100 }]
+}
+
+/// How an operation ended for its caller, if it was still there.
+type Ended = Result<(), WriteError>;
+
+/// Begins puts of `keys`, each in a task.
+fn begin(client: &Client, keys: &[String]) -> Vec<JoinHandle<Ended>> {
+    let put = |(number, key): (usize, &String)| {
+        let (client, key) = (client.clone(), key.clone());
+        tokio::spawn(async move { client.put(key, value(number)).await.map(drop) })
+    };
+    keys.iter().enumerate().map(put).collect()
+}
+
+fn keys(round: usize, count: usize) -> Vec<String> {
+    (0..count)
+        .map(|number| format!("{round}-{number}"))
+        .collect()
+}
+
+/// How many owners hold each key: all of them whole.
+async fn holders(client: &Client, keys: &[String]) -> Vec<usize> {
+    let mut holders = Vec::new();
+    for (number, key) in keys.iter().enumerate() {
+        let reports = client.inspect(key.clone()).await.unwrap();
+        let owners = reports.into_iter().filter(|report| report.owner);
+        let held = owners.filter(|report| {
+            let entry = report.answer.as_ref().unwrap();
+            let whole = entry.value().is_none_or(|held| **held == value(number));
+            assert!(whole, "{key} is not what was put");
+            !entry.is_absent()
+        });
+        holders.push(held.count());
+    }
+    holders
+}
+
+/// Waits until each write is on a quorum or nowhere, which is what it has to stay.
+async fn settled(client: &Client, keys: &[String]) -> Vec<usize> {
+    let begin = Instant::now();
+    loop {
+        let holders = holders(client, keys).await;
+        if holders.iter().all(|&holders| holders != 1) {
+            return holders;
+        }
+        assert!(begin.elapsed() < SOON, "half written: {holders:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn nothing_is_left(client: &Client) {
+    // It takes all the room there is.
+    let whole = client.put("whole", vec![7; (ROOM - 1) << 14]);
+    timeout(SOON, whole).await.expect("room was lost").unwrap();
+    let begin = Instant::now();
+    loop {
+        let report = client.health().await.unwrap();
+        if report.nodes.iter().all(|node| node.in_flight == 0) {
+            return;
+        }
+        assert!(begin.elapsed() < SOON, "still under way: {report:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Ends the cluster; no node closed a connection for what came over it.
+async fn end(mut cluster: Cluster) {
+    for node in 0..cluster.size() {
+        cluster.stop(node).await.unwrap();
+        let log = cluster.log(node);
+        assert!(log.contains("disconnected"), "the log tells nothing: {log}");
+        assert!(!log.contains("malformed"), "{log}");
+    }
+    cluster.shut_down().await.unwrap();
+}
+
+#[tokio::test]
+async fn callers_that_go_away_at_any_moment_leave_nothing_behind() {
+    let cluster = cluster().await;
+    let client = client(&cluster).await;
+    let mut rng = SmallRng::from_os_rng();
+    let mut told = [0; 2];
+    for round in 0..25 {
+        let keys = keys(round, 64);
+        let puts = begin(&client, &keys);
+        let reads: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let (client, key) = (client.clone(), key.clone());
+                tokio::spawn(async move { client.get(key).await.map(drop) })
+            })
+            .collect();
+        let mut callers = JoinSet::new();
+        for put in puts {
+            let patience = LATEST.mul_f64(rng.random());
+            callers.spawn(async move {
+                sleep(patience).await;
+                put.abort();
+                put.await.ok()
+            });
+        }
+        for (number, read) in reads.into_iter().enumerate() {
+            if number % 2 == 0 {
+                read.abort();
+            } else {
+                read.await.unwrap().unwrap();
+            }
+        }
+        for answer in callers.join_all().await {
+            told[usize::from(answer.is_some())] += 1;
+            assert!(answer.is_none_or(|ended| ended.is_ok()));
+        }
+        settled(&client, &keys).await;
+    }
+    println!("{} went away, {} had their answer", told[0], told[1]);
+    assert!(told.iter().all(|&count| count > 10), "{told:?}");
+    nothing_is_left(&client).await;
+    client.close().await;
+    end(cluster).await;
+}
+
+#[tokio::test]
+async fn a_client_closed_or_dropped_at_any_moment_writes_all_or_nothing() {
+    let cluster = cluster().await;
+    let reader = client(&cluster).await;
+    let mut rng = SmallRng::from_os_rng();
+    for round in 0..30 {
+        let client = client(&cluster).await;
+        let keys = keys(round, 48);
+        let puts = begin(&client, &keys);
+        sleep(LATEST.mul_f64(rng.random())).await;
+        if round % 2 == 0 {
+            timeout(SOON, client.close()).await.unwrap();
+        } else {
+            // Callers go away, too, so that this was the last handle.
+            puts.iter().for_each(JoinHandle::abort);
+        }
+        drop(client);
+        let mut ends = Vec::new();
+        for put in puts {
+            ends.push(timeout(SOON, put).await.expect("it waits for ever").ok());
+        }
+        let holders = settled(&reader, &keys).await;
+        for ((end, holders), key) in ends.iter().zip(holders).zip(&keys) {
+            match end {
+                Some(Ok(())) => assert!(holders >= 2, "{key} is lost"),
+                Some(Err(error)) if error.stored() == Stored::No => {
+                    assert_eq!(holders, 0, "{key}: {error}");
+                }
+                Some(Err(_)) | None => {}
+            }
+        }
+    }
+    reader.close().await;
+    end(cluster).await;
+}
+
+#[test]
+fn a_runtime_that_ends_takes_its_callers_along_and_not_the_client() {
+    let start = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let keeper = start();
+    let cluster = keeper.block_on(cluster());
+    let client = keeper.block_on(client(&cluster));
+    let mut rng = SmallRng::from_os_rng();
+    for round in 0..15 {
+        let keys = keys(round, 64);
+        let callers = start();
+        callers.block_on(async {
+            drop(begin(&client, &keys));
+            sleep(LATEST.mul_f64(rng.random())).await;
+        });
+        drop(callers);
+        let holders = keeper.block_on(settled(&client, &keys));
+        assert_eq!(holders.len(), keys.len());
+    }
+    keeper.block_on(async {
+        nothing_is_left(&client).await;
+        client.close().await;
+        end(cluster).await;
+    });
+}
