@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::ledger::Ledger;
 use crate::load::{Counts, Load};
 
-const NODES: usize = 5;
+pub(crate) const NODES: usize = 5;
 const KEYS: usize = 100_000;
 /// Acknowledged writes before a fault, and while one node of five is down.
 const BEFORE: u64 = 2_000;
@@ -92,7 +92,7 @@ fn extra_kills() -> u64 {
 }
 
 /// One node most often, any number at times.
-fn any_nodes() -> BTreeSet<usize> {
+pub(crate) fn any_nodes() -> BTreeSet<usize> {
     let mut rng = SmallRng::from_os_rng();
     let count = if rng.random_bool(0.5) {
         1

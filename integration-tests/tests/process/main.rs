@@ -9,7 +9,8 @@
 //! A run counts only if every fault struck while writes were under way and enough were acknowledged between
 //! any two; writes must go on while one node is down.
 //!
-//! `QUOIT_KILLS=N` goes on for N kills more, each of one to all nodes, chosen at random.
+//! `QUOIT_KILLS=N` goes on for N kills more, each of one to all nodes, chosen at random. In `set` unique elements are
+//! added under the same kills, with W = 2 and W = 1.
 
 #[cfg(test)]
 mod faults;
@@ -17,16 +18,19 @@ mod faults;
 mod ledger;
 #[cfg(test)]
 mod load;
+#[cfg(test)]
+mod set;
+
+/// Ten nodes at a time would only wait for each other.
+#[cfg(test)]
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 #[cfg(test)]
 mod tests {
     use quoit_node::config::Durability;
-    use tokio::sync::Mutex;
 
+    use crate::ONE_AT_A_TIME;
     use crate::faults::survive;
-
-    /// Ten nodes at a time would only wait for each other.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
     #[tokio::test]
     async fn no_acknowledged_write_is_lost_when_writes_are_synced() {
