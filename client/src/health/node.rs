@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A *strike* is a request that is overdue, or an answer by which the node serves nobody: it is stopping, not
-//! ready, its disk failed. An answer to anything ends the row. A node that is overloaded answers, and so is
+//! ready, its disk failed. An answer to anything ends the row. A write that is overdue at a node that answers others
+//! meanwhile waits for its disk, and is none: that node serves reads as well as ever. A node that is overloaded answers, and so is
 //! never struck out; the queue that it tells of counts as delay until it would have drained.
 //!
 //! Up to eight requests at a time are timed, as TCP times one segment: enough to learn from, and to find an
@@ -36,8 +37,8 @@ const FIRST_EJECTION: u64 = 200_000;
 const LONGEST_EJECTION: u64 = 5_000_000;
 /// Most requests that are timed at once.
 const TIMED: usize = 8;
-/// A request is overdue after this at the latest, however slow its node is known to be, and forgotten then if
-/// it was overdue before.
+/// A request is overdue after this at the latest, however slow its node is known to be, and forgotten then: what
+/// takes longer leaves no place to learn from others.
 const LOST: u64 = 1_000_000;
 /// What a node that never answered is taken for: slower than one that answers from the next room, so that reads
 /// ask those first; not so slow that it is not tried when they are busy.
@@ -93,6 +94,8 @@ pub(super) struct Node {
     in_flight: u32,
     timed: SmallVec<[Timed; TIMED]>,
     strikes: u8,
+    /// When it last answered anything.
+    heard: Moment,
     /// Until when the queue that it told of lasts.
     queue_until: Moment,
     ejection: Option<Ejection>,
@@ -113,6 +116,7 @@ impl Node {
             in_flight: 0,
             timed: SmallVec::new(),
             strikes: 0,
+            heard: now,
             queue_until: Moment::default(),
             ejection: None,
             ejected_for: 0,
@@ -194,6 +198,7 @@ impl Node {
             (Answer::Unfit, _) => return self.strike(timed.map_or(now, |timed| timed.sent), now),
             (Answer::Served | Answer::Refused, _) => {}
         }
+        self.heard = now;
         self.recover(now);
         false
     }
@@ -201,11 +206,15 @@ impl Node {
     /// Looks for answers that are overdue; true if that ejects the node.
     pub(super) fn look(&mut self, patience: u64, now: Moment) -> bool {
         let mut ejected = false;
+        let talks = now.since(self.heard) < patience;
         for index in 0..self.timed.len() {
             let mut timed = self.timed[index];
             let waited = now.since(timed.sent);
             if waited < timed.overdue_after.max(patience).min(LOST) {
                 continue;
+            }
+            if talks && timed.asked == Asked::Write {
+                continue; // its disk is behind
             }
             self.delay_mut(timed.asked).learn(waited);
             if !timed.struck {
@@ -215,7 +224,7 @@ impl Node {
             timed.overdue_after = waited.saturating_mul(2);
             self.timed[index] = timed;
         }
-        let lost = |timed: &Timed| timed.struck && now.since(timed.sent) >= LOST;
+        let lost = |timed: &Timed| now.since(timed.sent) >= LOST;
         self.timed.retain(|timed| !lost(timed));
         ejected
     }

@@ -276,6 +276,29 @@ fn writes_to_a_dead_node_do_not_put_off_its_probe() {
 }
 
 #[test]
+fn writes_that_wait_for_a_disk_do_not_eject_a_node_that_answers_and_do_once_it_is_silent() {
+    let mut bench = Bench::with_delays([300; 3]);
+    let write = |bench: &mut Bench| {
+        bench.id += 1;
+        let (id, now) = (bench.id, bench.now);
+        bench.health.sent(A, id, Asked::Write, now);
+    };
+    for _ in 0..300 {
+        write(&mut bench);
+        bench.serve(A, 300);
+        bench.pass_looking(10);
+        assert!(!bench.is_ejected(A), "it answers reads as ever");
+    }
+    bench.pass_looking(80);
+    assert!(!bench.is_ejected(A));
+    bench.pass_looking(10);
+    assert!(
+        bench.is_ejected(A),
+        "nothing was heard for as long as the patience"
+    );
+}
+
+#[test]
 fn an_overloaded_node_is_passed_by_for_as_long_as_its_queue_and_never_ejected() {
     let mut bench = Bench::with_delays([300, 400, 500]);
     for _ in 0..20 {
