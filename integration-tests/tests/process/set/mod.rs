@@ -38,10 +38,7 @@ use crate::ONE_AT_A_TIME;
 use crate::faults::{NODES, any_nodes};
 
 /// Strikes of the short form, and how long the nodes are left alone before each.
-const SHORT: (u32, [Duration; 2]) = (
-    4,
-    [Duration::from_millis(500), Duration::from_millis(1_200)],
-);
+const SHORT: (u32, [Duration; 2]) = (3, [Duration::from_millis(400), Duration::from_millis(900)]);
 const LONG: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 /// How long nodes stay down.
 const DOWN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(1_500)];
