@@ -1,4 +1,15 @@
 //! Every number of polls, under many orders of events, with a way that breaks or a node that is late.
+//!
+//! ```text
+//!   seed --> order of events       for each order, kind and trouble:
+//!   kind     put, delete, get that repairs, put that waits for room
+//!   trouble  none, a way that breaks after 1, 2, 4, 7 events, a node that hears last
+//!                                     poll, event, poll, event ... drop, for 0, 1, 2 ... polls until it ends by itself
+//! ```
+//!
+//! What is checked is stronger than "all or nothing" where it can be: nothing is sent before the first poll, and what was
+//! handed over is carried out, whoever still waits. The same for closing a client and for dropping its driver: both
+//! happen after every number of events.
 
 use core::future::IntoFuture;
 use core::pin::Pin;
