@@ -11,6 +11,7 @@
 //! itself is killed, the nodes see their standard input end.
 
 mod log;
+mod network;
 mod pids;
 mod process;
 mod proxy;
@@ -204,51 +205,6 @@ impl Cluster {
             Some(process) => Ok(process.signal(signal)?),
             None => bail!("n{} does not run", index + 1),
         }
-    }
-
-    fn network(&self, index: usize, change: impl FnOnce(&mut Way)) -> anyhow::Result<()> {
-        let proxy = self.nodes[index].proxy.as_ref();
-        let proxy = proxy.with_context(|| format!("there is no proxy before n{}", index + 1))?;
-        proxy.change(change);
-        Ok(())
-    }
-
-    /// Lets a node that does not run yet listen elsewhere, and a proxy where the map says that it is.
-    fn put_behind_a_proxy(&mut self, index: usize, seed: u64) -> anyhow::Result<()> {
-        let node = &mut self.nodes[index];
-        let behind = proxy::free_address().context("no free port behind a proxy")?;
-        let (config, before) = (&node.local.config, node.local.address);
-        let text = std::fs::read_to_string(config).with_context(|| config.display().to_string())?;
-        let listens = format!("listen = \"{before}\"");
-        if !text.contains(&listens) {
-            bail!("{} does not say {listens}", config.display());
-        }
-        let text = text.replace(&listens, &format!("listen = \"{behind}\""));
-        std::fs::write(config, text).with_context(|| config.display().to_string())?;
-        let name = format!("n{}", index + 1);
-        // Far apart, so that flows of two proxies draw from different seeds.
-        let seed = seed.wrapping_add(u64::try_from(index)? << 32);
-        let proxy = Proxy::start(&name, before, behind, seed)
-            .with_context(|| format!("no proxy before {name}"))?;
-        node.proxy = Some(proxy);
-        Ok(())
-    }
-
-    /// What the proxies did to datagrams that nobody had asked for, in a sentence each.
-    pub(crate) fn dropped(&self) -> Vec<String> {
-        let mut sentences = Vec::new();
-        for (index, node) in self.nodes.iter().enumerate() {
-            let tally = node.proxy.as_ref().map(Proxy::tally).unwrap_or_default();
-            if tally.dropped > 0 {
-                sentences.push(format!(
-                    "The proxy before n{} had no room for {} datagrams and dropped them; it passed {} on.",
-                    index + 1,
-                    tally.dropped,
-                    tally.passed
-                ));
-            }
-        }
-        sentences
     }
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
 use std::net::UdpSocket as Socket;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -11,14 +11,15 @@ fn socket() -> Socket {
     socket
 }
 
-/// A node, and a proxy before it.
+/// A node, and a proxy before it. An address that was free may be another test's by now.
 fn scene() -> (Socket, Proxy, SocketAddr) {
     let node = socket();
-    let front = {
-        let free = socket();
-        free.local_addr().unwrap()
+    let address = node.local_addr().unwrap();
+    let start = || {
+        let front = free_address().unwrap();
+        Proxy::start("t", front, address, 1).map(|proxy| (proxy, front))
     };
-    let proxy = Proxy::start("t", front, node.local_addr().unwrap(), 1).unwrap();
+    let (proxy, front) = (0..100).find_map(|_| start().ok()).unwrap();
     (node, proxy, front)
 }
 
@@ -41,10 +42,10 @@ fn callers_are_kept_apart_and_nothing_happens_to_their_datagrams() {
         assert_eq!(round(caller, front, &node, text).0, text);
     }
     drop(proxy);
-    assert!(
-        Socket::bind(front).is_ok(),
-        "a dropped proxy has let go of its address"
-    );
+    a.send_to(b"nobody is there any more", front).unwrap();
+    node.set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    assert!(node.recv(&mut [0; 100]).is_err());
 }
 
 #[test]
@@ -89,4 +90,17 @@ fn a_node_that_starts_later_is_found() {
     let node = Socket::bind(address).unwrap();
     node.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(round(&caller, front, &node, b"now").0, b"now");
+}
+
+#[test]
+fn any_number_of_callers_one_after_the_other_is_served() {
+    let (node, _proxy, front) = scene();
+    let lasting = socket();
+    for number in 0..200_u8 {
+        assert_eq!(round(&socket(), front, &node, &[number]).0, [number]);
+        assert_eq!(
+            round(&lasting, front, &node, b"still here").0,
+            b"still here"
+        );
+    }
 }
