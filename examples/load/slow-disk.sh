@@ -4,8 +4,8 @@
 #
 #   quoit-load --node-binary examples/load/slow-disk.sh --cluster dev:3 ...
 #
-# strace (6.0 or later, Linux) delays fsync and fdatasync, and stops at no other system call. The node stays the child of
-# who starts it, so its memory and processor time are found; strace itself counts nowhere, and costs little.
+# strace (tried: 6.1, Linux) delays fsync and fdatasync, and stops at no other system call. The node stays the child of
+# who starts it, so its memory and processor time are found; what strace itself takes counts nowhere.
 set -eu
 load=${QUOIT_LOAD:-$(dirname "$0")/../../target/release/quoit-load}
 exec strace -D -f --seccomp-bpf -qq -o /dev/null -e trace=fsync,fdatasync \
