@@ -29,6 +29,7 @@
 //! | `coordinator` | every operation under way: routing, minting, deadlines. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
 //! | `health` | how quick and how well each node is; the budget of extra requests. Pure |
+//! | [`mod@metrics`] | counts what happens, for an application's metrics |
 //! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
 //! | `world`, `transport` | the real side of the seam: a thread, QUIC links |
 //! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
@@ -54,6 +55,7 @@ mod error;
 mod health;
 mod inbox;
 mod merge;
+pub mod metrics;
 mod operation;
 mod profile;
 mod quorum;

@@ -41,7 +41,8 @@ use smallvec::{SmallVec, smallvec};
 use crate::entry::Written;
 use crate::env::{Link, Moment, Now};
 use crate::error::{Attempt, NodeError, Outcome, ReadError, WriteError};
-use crate::health::{Answer, Asked, Budget, Health, HealthReport};
+use crate::health::{self, Answer, Asked, Budget, Health, HealthReport};
+use crate::metrics::{AttemptKind, Counters};
 use crate::submission::{Operation, Told};
 
 use mint::Mint;
@@ -126,6 +127,7 @@ pub(crate) struct Coordinator<T, G> {
     mint: Mint,
     health: Health,
     budget: Budget,
+    counters: Counters,
     running: Slab<Running<T, G>>,
     sends: VecDeque<(NodeId, RequestFrame)>,
     done: VecDeque<(T, Done)>,
@@ -143,6 +145,7 @@ impl<T, G> Coordinator<T, G> {
             mint: Mint::new(actor, settings.max_clock_drift),
             health: Health::new(micros(settings.patience)),
             budget: Budget::default(),
+            counters: Counters::default(),
             running: Slab::default(),
             sends: VecDeque::new(),
             done: VecDeque::new(),
@@ -158,6 +161,11 @@ impl<T, G> Coordinator<T, G> {
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.running.is_empty()
+    }
+
+    /// What was sent, and what came of it.
+    pub(crate) const fn counters(&self) -> (&Counters, &health::Counters) {
+        (&self.counters, &self.health.counters)
     }
 
     /// Starts an operation.
@@ -188,6 +196,7 @@ impl<T, G> Coordinator<T, G> {
         self.mint.observe(frame.clock, now.wall);
         let answer = Answer::from(&frame.response);
         self.health.answered(from, frame.id, answer, now.at);
+        self.counters.answer(answer);
         if frame.epoch > self.ring.epoch() {
             self.refresh(from, now);
         }
@@ -220,6 +229,7 @@ impl<T, G> Coordinator<T, G> {
             return;
         }
         let outcome = if before == Link::Up {
+            self.counters.connections_lost += 1;
             Outcome::Lost
         } else {
             Outcome::Unreachable
@@ -237,6 +247,7 @@ impl<T, G> Coordinator<T, G> {
     /// A frame was not queued: too much waits for its node.
     pub(crate) fn handle_unsent(&mut self, node: NodeId, id: u64, now: Now) {
         self.health.unsent(node, id);
+        self.counters.unsent += 1;
         let id = RequestId::from(id);
         self.fail(id.key, id.replica, Some(id.purpose), &Outcome::Crowded, now);
     }
@@ -336,8 +347,15 @@ impl<T, G> Coordinator<T, G> {
             return;
         };
         if !self.health.reachable(node) {
+            self.counters.unreachable += 1;
             return self.fail(key, replica, Some(purpose), &Outcome::Unreachable, now);
         }
+        let kind = match &running.work {
+            Work::Read(read) => read.attempt_kind(replica, purpose),
+            Work::Write(_) => AttemptKind::Write,
+            Work::Ask | Work::Refresh => AttemptKind::Ask,
+        };
+        self.counters.attempt(kind);
         let left_ms = running.deadline.since(now.at) / 1_000;
         let id = RequestId {
             key,

@@ -28,6 +28,7 @@ use crate::coordinator::{
 use crate::env::{Moment, Now};
 use crate::error::{Outcome, ReadError};
 use crate::health::Route;
+use crate::metrics::AttemptKind;
 use crate::quorum::{ReadFailure, ReadQuorum, ReadStep};
 use crate::submission::Plan;
 
@@ -47,6 +48,17 @@ pub(crate) struct Read {
     hedged: Option<usize>,
     /// The newest state, encoded once for all write-backs.
     repair: Option<Bytes>,
+}
+
+impl Read {
+    /// What a request to a replica is for. Whoever is asked after the first hedge is one, too.
+    pub(super) fn attempt_kind(&self, replica: usize, purpose: Purpose) -> AttemptKind {
+        match purpose {
+            Purpose::Repair => AttemptKind::Repair,
+            Purpose::Ask if self.hedged.is_some_and(|first| replica >= first) => AttemptKind::Hedge,
+            Purpose::Ask => AttemptKind::Read,
+        }
+    }
 }
 
 impl<T, G> Coordinator<T, G> {
@@ -90,6 +102,7 @@ impl<T, G> Coordinator<T, G> {
     /// Asks a node beside the quorum, for what its answer says about itself.
     fn probe(&mut self, node: NodeId, key: Bytes, now: Now) {
         self.health.counters.probes += 1;
+        self.counters.attempt(AttemptKind::Probe);
         let id = RequestId::probe(self.health.counters.probes);
         let request = Request::Get { key, digest: true };
         self.queue(node, id, PROBE_MS, request, now);
