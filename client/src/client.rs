@@ -31,6 +31,7 @@ use crate::error::{ConnectError, InvalidRequest, NodeError, Outcome};
 use crate::health::HealthReport;
 use crate::operation::{Delete, Get, Put};
 use crate::submission::{Operation, Plan, Reply, Submission, Told};
+use crate::trace;
 use crate::world;
 
 /// Bytes of a value that count as one more operation under way.
@@ -396,6 +397,7 @@ impl Client {
 
     /// Hands an operation over, once there is room for it; false if the client is closed.
     pub(crate) async fn submit(&self, operation: Operation, reply: Reply, bytes: usize) -> bool {
+        let span = trace::begin(&operation, || self.copies());
         let units = u32::try_from(1 + bytes / ROOM_BYTES).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.shared.room);
         let Ok(room) = room
@@ -408,7 +410,15 @@ impl Client {
             operation,
             reply,
             room,
+            span,
         })
+    }
+
+    /// N.
+    fn copies(&self) -> u8 {
+        let ring = self.ring();
+        let members = u8::try_from(ring.members().len()).unwrap_or(u8::MAX);
+        ring.map().replication.min(members)
     }
 
     async fn ask(

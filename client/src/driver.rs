@@ -23,12 +23,14 @@ use quoit_ring::NodeId;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{DecodeError, ResponseFrame};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
 use crate::bridge::{Alive, DriverEnd};
 use crate::coordinator::{Coordinator, Done, Settings};
 use crate::env::{Env, Link, Moment, Now};
 use crate::metrics::{End, Kind, Operations, Publisher};
 use crate::submission::{Reply, Submission};
+use crate::trace;
 
 /// Runs a client without a thread of its own; made by [`ClientBuilder::drive`](crate::ClientBuilder::drive).
 ///
@@ -129,6 +131,7 @@ struct Ticket {
     reply: Reply,
     kind: Kind,
     started: Moment,
+    span: Option<Box<Span>>,
 }
 
 impl<E: Env> Driver<E> {
@@ -192,7 +195,11 @@ impl<E: Env> Driver<E> {
         let mut batch = core::mem::take(&mut self.batch);
         for submission in batch.drain(..) {
             let now = self.now();
+            if let Some(span) = &submission.span {
+                self.coordinator.trace_next((**span).clone());
+            }
             let ticket = Ticket {
+                span: submission.span,
                 reply: submission.reply,
                 kind: Kind::from(&submission.operation),
                 started: now.at,
@@ -270,8 +277,11 @@ impl<E: Env> Driver<E> {
         }
         while let Some((ticket, done)) = self.coordinator.poll_done() {
             let end = End::from(&done);
-            self.operations
-                .ended(ticket.kind, end, ticket.started, self.at);
+            let elapsed = self.at.since(ticket.started);
+            self.operations.ended(ticket.kind, end, elapsed);
+            if let Some(span) = &ticket.span {
+                trace::ended(span, end, elapsed);
+            }
             answer(ticket.reply, done);
         }
         if core::mem::take(&mut self.ticked) && self.publisher.is_due(self.is_idle(), self.at) {

@@ -29,7 +29,7 @@
 //! | `coordinator` | every operation under way: routing, minting, deadlines. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
 //! | `health` | how quick and how well each node is; the budget of extra requests. Pure |
-//! | [`mod@metrics`] | counts what happens, for an application's metrics |
+//! | [`mod@metrics`], `trace` | counts what happens, for an application's metrics; spans of operations |
 //! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
 //! | `world`, `transport` | the real side of the seam: a thread, QUIC links |
 //! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
@@ -37,6 +37,10 @@
 //! The client runs its I/O on a thread of its own and works on any async runtime. A `Client` is cheap to
 //! clone; share one per process. Who has an event loop already, or simulates one, drives it instead:
 //! [`ClientBuilder::drive`].
+//!
+//! It tells what it does to the `metrics` and `tracing` facades: numbers by the names in [`mod@metrics`], and spans of
+//! the level `debug` and the target `quoit_client`, one for each operation (`get`, `put`, `delete`) and below it one
+//! for each request to a replica (`attempt`).
 //!
 //! Invariants: dropping a caller's future never half-cancels a write, every operation ends at its
 //! deadline, and everything that waits is bounded ([`ClientBuilder::max_in_flight`]). Left out: storage,
@@ -61,6 +65,7 @@ mod profile;
 mod quorum;
 mod submission;
 mod tls;
+mod trace;
 mod transport;
 mod world;
 

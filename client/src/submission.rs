@@ -4,6 +4,7 @@
 //!   Submission   operation   what to do, with its plan: how many, what promise, how long
 //!                reply       who waits
 //!                room        its part of `max_in_flight`, given back when it has ended
+//!                span        what it is told under, if anybody listens
 //! ```
 //!
 //! Plain data: callers make it, the coordinator reads it. Nothing in here has been checked against the ring.
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use quoit_ring::wire::{Request, Response};
 use quoit_ring::{NodeId, Record};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tracing::Span;
 
 use crate::config::Consistency;
 use crate::entry::{Context, Written};
@@ -80,4 +82,5 @@ pub(crate) struct Submission {
     pub(crate) operation: Operation,
     pub(crate) reply: Reply,
     pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) span: Option<Box<Span>>,
 }

@@ -37,6 +37,7 @@ use quoit_ring::wire::map::decode_map;
 use quoit_ring::wire::{DecodeError, Request, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{NodeId, Record};
 use smallvec::{SmallVec, smallvec};
+use tracing::Span;
 
 use crate::entry::Written;
 use crate::env::{Link, Moment, Now};
@@ -44,6 +45,7 @@ use crate::error::{Attempt, NodeError, Outcome, ReadError, WriteError};
 use crate::health::{self, Answer, Asked, Budget, Health, HealthReport};
 use crate::metrics::{AttemptKind, Counters};
 use crate::submission::{Operation, Told};
+use crate::trace::Trace;
 
 use mint::Mint;
 use read::Read;
@@ -100,6 +102,8 @@ struct Running<T, G> {
     attempt: u8,
     /// The replicas, by index; never empty.
     targets: SmallVec<[NodeId; 3]>,
+    /// Only if somebody collects spans.
+    trace: Option<Box<Trace>>,
     work: Work,
 }
 
@@ -128,6 +132,8 @@ pub(crate) struct Coordinator<T, G> {
     health: Health,
     budget: Budget,
     counters: Counters,
+    /// Of the operation that starts next.
+    next_trace: Option<Box<Trace>>,
     running: Slab<Running<T, G>>,
     sends: VecDeque<(NodeId, RequestFrame)>,
     done: VecDeque<(T, Done)>,
@@ -146,6 +152,7 @@ impl<T, G> Coordinator<T, G> {
             health: Health::new(micros(settings.patience)),
             budget: Budget::default(),
             counters: Counters::default(),
+            next_trace: None,
             running: Slab::default(),
             sends: VecDeque::new(),
             done: VecDeque::new(),
@@ -168,6 +175,11 @@ impl<T, G> Coordinator<T, G> {
         (&self.counters, &self.health.counters)
     }
 
+    /// The requests of the operation that starts next are told under `span`.
+    pub(crate) fn trace_next(&mut self, span: Span) {
+        self.next_trace = Some(Box::new(Trace::new(span)));
+    }
+
     /// Starts an operation.
     pub(crate) fn handle_operation(&mut self, operation: Operation, ticket: (T, G), now: Now) {
         match operation {
@@ -188,6 +200,7 @@ impl<T, G> Coordinator<T, G> {
                 self.done.push_back((ticket.0, Done::Ask(Ok(report))));
             }
         }
+        self.next_trace = None;
         self.wind_clock(now);
     }
 
@@ -209,6 +222,9 @@ impl<T, G> Coordinator<T, G> {
         let Some(running) = self.running.get_mut(key) else {
             return; // ended before this answer came
         };
+        if let Some(trace) = &mut running.trace {
+            trace.answered(frame.id, &frame.response, now.at);
+        }
         let late = running.attempt != attempt && !mutant(Mutant::LateAnswerCounts);
         if late || running.targets.get(replica) != Some(&from) {
             return;
@@ -320,7 +336,7 @@ impl<T, G> Coordinator<T, G> {
     }
 
     fn running_for(
-        &self,
+        &mut self,
         ticket: Option<(T, G)>,
         targets: SmallVec<[NodeId; 3]>,
         deadline: Duration,
@@ -334,6 +350,7 @@ impl<T, G> Coordinator<T, G> {
             deadline: now.at.after(micros(deadline)),
             attempt: 0,
             targets,
+            trace: self.next_trace.take(),
             work,
         }
     }
@@ -346,23 +363,26 @@ impl<T, G> Coordinator<T, G> {
         let Some(&node) = running.targets.get(replica) else {
             return;
         };
-        if !self.health.reachable(node) {
-            self.counters.unreachable += 1;
-            return self.fail(key, replica, Some(purpose), &Outcome::Unreachable, now);
-        }
         let kind = match &running.work {
             Work::Read(read) => read.attempt_kind(replica, purpose),
             Work::Write(_) => AttemptKind::Write,
             Work::Ask | Work::Refresh => AttemptKind::Ask,
         };
-        self.counters.attempt(kind);
-        let left_ms = running.deadline.since(now.at) / 1_000;
         let id = RequestId {
             key,
             attempt: running.attempt,
             replica,
             purpose,
         };
+        if let Some(trace) = &mut running.trace {
+            trace.sent(id.into(), kind, (node, &self.ring), now.at);
+        }
+        if !self.health.reachable(node) {
+            self.counters.unreachable += 1;
+            return self.fail(key, replica, Some(purpose), &Outcome::Unreachable, now);
+        }
+        self.counters.attempt(kind);
+        let left_ms = running.deadline.since(now.at) / 1_000;
         self.queue(node, id, left_ms, request, now);
     }
 
@@ -388,7 +408,12 @@ impl<T, G> Coordinator<T, G> {
         outcome: &Outcome,
         now: Now,
     ) {
-        match self.running.get_mut(key).map(|running| &running.work) {
+        let mut running = self.running.get_mut(key);
+        if let Some(trace) = running.as_mut().and_then(|r| r.trace.as_mut()) {
+            let asked = |id| RequestId::from(id).is_for(replica, purpose);
+            trace.failed(asked, outcome, now.at);
+        }
+        match running.map(|running| &running.work) {
             Some(Work::Read(_)) => self.read_failed(key, replica, purpose, outcome, now),
             Some(Work::Write(_)) => self.write_failed(key, replica, outcome.clone(), now),
             Some(Work::Ask) => self.end(key, Done::Ask(Err(NodeError::Failed(outcome.clone())))),

@@ -1,6 +1,7 @@
 //! Driven clients above an environment made by hand, which nothing needs to be sent through threads.
 
 mod metrics;
+mod spans;
 
 use core::cell::RefCell;
 use core::future::IntoFuture;

@@ -8,7 +8,6 @@
 //! To count is to add, wherever something happens; who looks at the sums, and when, is nobody's business here.
 
 use crate::coordinator::Done;
-use crate::env::Moment;
 use crate::error::{ReadError, WriteError};
 use crate::health::Answer;
 use crate::metrics::latency::Latencies;
@@ -32,6 +31,21 @@ pub(crate) enum AttemptKind {
     Probe,
     /// A question to a node about itself.
     Ask,
+}
+
+impl AttemptKind {
+    /// As metrics and spans call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Hedge => "hedge",
+            Self::Write => "write",
+            Self::Repair => "repair",
+            Self::Hint => "hint",
+            Self::Probe => "probe",
+            Self::Ask => "ask",
+        }
+    }
 }
 
 /// What the coordinator sends, and what comes of it.
@@ -184,9 +198,9 @@ impl Operations {
         }
     }
 
-    /// An operation that began at `started` ends now.
-    pub(crate) fn ended(&mut self, kind: Kind, end: End, started: Moment, now: Moment) {
+    /// An operation ended, after so many microseconds.
+    pub(crate) fn ended(&mut self, kind: Kind, end: End, micros: u64) {
         self.ended[kind as usize][end as usize] += 1;
-        self.latencies[kind as usize].record(now.since(started));
+        self.latencies[kind as usize].record(micros);
     }
 }

@@ -164,15 +164,15 @@ mod tests {
 
     #[test]
     fn labels_stand_where_their_numbers_do() {
-        for (kind, name) in [
-            (AttemptKind::Read, "read"),
-            (AttemptKind::Hedge, "hedge"),
-            (AttemptKind::Write, "write"),
-            (AttemptKind::Repair, "repair"),
-            (AttemptKind::Probe, "probe"),
-            (AttemptKind::Ask, "ask"),
+        for kind in [
+            AttemptKind::Read,
+            AttemptKind::Hedge,
+            AttemptKind::Write,
+            AttemptKind::Repair,
+            AttemptKind::Probe,
+            AttemptKind::Ask,
         ] {
-            assert_eq!(ATTEMPTS[kind as usize], name);
+            assert_eq!(ATTEMPTS[kind as usize], kind.name());
         }
         let in_order = |(index, kind): (usize, &Kind)| *kind as usize == index;
         assert!(KINDS.iter().enumerate().all(in_order));
