@@ -131,8 +131,9 @@ impl Client {
     ) -> Result<(Self, Driver<E>), ConnectError> {
         builder.check()?;
         let (callers, end) = bridge(&ring);
+        let settings = builder.settings();
         let client = Self::over(callers, builder.defaults, builder.limits);
-        Ok((client, Driver::new(end, ring, env)))
+        Ok((client, Driver::new(end, settings, ring, env)))
     }
 
     fn over(callers: CallerEnd, defaults: Defaults, limits: Limits) -> Self {
@@ -359,7 +360,11 @@ impl Client {
     }
 
     pub(crate) fn read_plan(&self) -> Plan {
-        self.plan(self.shared.defaults.r)
+        let repair = self.shared.defaults.repair;
+        Plan {
+            repair,
+            ..self.plan(self.shared.defaults.r)
+        }
     }
 
     pub(crate) fn write_plan(&self) -> Plan {
@@ -376,6 +381,7 @@ impl Client {
             consistency,
             count,
             deadline,
+            repair: None,
         }
     }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use quoit_ring::placement::Ring;
 
 use crate::client::Client;
+use crate::coordinator::Settings;
 use crate::driver::Driver;
 use crate::env::Env;
 use crate::error::ConnectError;
@@ -47,6 +48,35 @@ pub enum Consistency {
     /// every write acknowledged in this mode before it began, and reads never go backwards.
     #[default]
     Quorum,
+}
+
+/// When a read repairs the replicas that it found stale.
+///
+/// | | a read | costs | unless set, of |
+/// | --- | --- | --- | --- |
+/// | `BeforeAnswer` | never goes backwards | a round more where replicas differ | `Quorum` |
+/// | `Background` | may go backwards | no time; stale replicas are repaired after the answer | `One` |
+/// | `Off` | may go backwards | nothing; replicas stay as they are | |
+///
+/// To go backwards means: a write that was not acknowledged, or not yet, was seen by one read and is missed by the
+/// next. What was acknowledged in quorum mode before a quorum read began it sees in any case, as R and W are majorities.
+///
+/// Repair in the background has a budget of bytes a second,
+/// [`repair_bytes_per_second`](ClientBuilder::repair_bytes_per_second). What an answer waits for is never held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReadRepair {
+    /// Enough replicas hold what is returned for every majority to meet one, before it is returned: N less a
+    /// majority, and one. A read that cannot reach so many fails as
+    /// [`Unstable`](crate::ReadError::Unstable). In mode `One` it asks for as many answers as that at least.
+    BeforeAnswer,
+    /// The answer first, then the repair of the replicas that were asked. In quorum mode this gives up that reads
+    /// never go backwards, for a round less where replicas differ: for values that are written once, or whose
+    /// readers do not compare what they read.
+    Background,
+    /// No repair. Mode `One` asks R replicas and no more then. For scans over much that is read once, and for
+    /// looking at replicas without changing them; replicas that differ stay so until another read, or a write.
+    Off,
 }
 
 /// Makes a [`Client`]. Every setting has a default but the seeds and the certificates.
@@ -87,6 +117,7 @@ pub(crate) struct Defaults {
     pub(crate) r: Option<u8>,
     pub(crate) w: Option<u8>,
     pub(crate) deadline: Duration,
+    pub(crate) repair: Option<ReadRepair>,
 }
 
 /// What bounds a client.
@@ -94,6 +125,7 @@ pub(crate) struct Defaults {
 pub(crate) struct Limits {
     pub(crate) max_value_bytes: usize,
     pub(crate) max_in_flight: usize,
+    pub(crate) repair_bytes_per_second: u64,
 }
 
 impl Default for ClientBuilder {
@@ -107,10 +139,12 @@ impl Default for ClientBuilder {
                 r: None,
                 w: None,
                 deadline: Duration::from_secs(5),
+                repair: None,
             },
             limits: Limits {
                 max_value_bytes: 1 << 20,
                 max_in_flight: 4096,
+                repair_bytes_per_second: 8 << 20,
             },
             connect_timeout: Duration::from_secs(5),
         }
@@ -187,6 +221,27 @@ impl ClientBuilder {
     #[must_use]
     pub const fn w(mut self, w: u8) -> Self {
         self.defaults.w = Some(w);
+        self
+    }
+
+    /// When reads repair replicas that they found stale, unless they say otherwise; default is what the consistency
+    /// says: [`BeforeAnswer`](ReadRepair::BeforeAnswer) for quorum reads, [`Background`](ReadRepair::Background) for
+    /// reads of one. Anything but `BeforeAnswer` lets quorum reads go backwards.
+    #[must_use]
+    pub const fn read_repair(mut self, repair: ReadRepair) -> Self {
+        self.defaults.repair = Some(repair);
+        self
+    }
+
+    /// Bytes of keys and records that reads may send a second to repair replicas in the background, 1 KiB to 1 GiB;
+    /// default 8 MiB, a sixteenth of a gigabit link, so that a node that comes back is not drowned by who finds it
+    /// stale. What was not used is saved for a second at most. A repair beyond it is not made and counted
+    /// ([`HealthReport::repairs_refused`](crate::HealthReport::repairs_refused)); another read will find the same
+    /// replica stale. Write-backs that an answer waits for are charged to it and never refused. Less spares the
+    /// nodes, more brings replicas together sooner.
+    #[must_use]
+    pub const fn repair_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.limits.repair_bytes_per_second = bytes;
         self
     }
 
@@ -297,6 +352,14 @@ impl ClientBuilder {
         Client::drive(self, ring, env)
     }
 
+    /// What the coordinator is to go by.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            repair_bytes_per_second: self.limits.repair_bytes_per_second,
+            ..Settings::default()
+        }
+    }
+
     /// Checks what every client goes by.
     pub(crate) fn check(&mut self) -> Result<(), ConnectError> {
         if let Some(error) = self.profile_error.take() {
@@ -316,6 +379,11 @@ impl ClientBuilder {
             (1..=65_536).contains(&self.limits.max_in_flight),
             "max_in_flight",
             "1 to 65,536",
+        )?;
+        setting(
+            (1 << 10..=1 << 30).contains(&self.limits.repair_bytes_per_second),
+            "repair_bytes_per_second",
+            "1 KiB to 1 GiB",
         )
     }
 
@@ -424,6 +492,9 @@ mod tests {
         );
         assert_eq!(name(new().max_in_flight(0)), "max_in_flight");
         assert_eq!(name(new().max_in_flight(65_537)), "max_in_flight");
+        let repair = |bytes| name(new().repair_bytes_per_second(bytes));
+        assert_eq!(repair(1_023), "repair_bytes_per_second");
+        assert_eq!(repair((1 << 30) + 1), "repair_bytes_per_second");
         let unreadable = refused(new().profile("no such file"));
         assert!(matches!(unreadable, ConnectError::Profile(_)));
     }

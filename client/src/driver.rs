@@ -135,10 +135,10 @@ struct Ticket {
 }
 
 impl<E: Env> Driver<E> {
-    pub(crate) fn new(callers: DriverEnd, ring: Ring, mut env: E) -> Self {
+    pub(crate) fn new(callers: DriverEnd, settings: Settings, ring: Ring, mut env: E) -> Self {
         env.members(ring.map());
         let now = env.now();
-        let coordinator = Coordinator::new(Settings::default(), ring, now.random);
+        let coordinator = Coordinator::new(settings, ring, now.random);
         callers.publish(coordinator.ring());
         Self {
             _alive: callers.alive(),

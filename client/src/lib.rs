@@ -70,7 +70,7 @@ mod transport;
 mod world;
 
 pub use client::{Client, Location, NodeReport, ReplicaReport};
-pub use config::{ClientBuilder, Consistency};
+pub use config::{ClientBuilder, Consistency, ReadRepair};
 pub use driver::Driver;
 pub use entry::{Context, Entry, Value, Written};
 pub use error::{

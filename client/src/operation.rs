@@ -22,7 +22,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
-use crate::config::Consistency;
+use crate::config::{Consistency, ReadRepair};
 use crate::entry::{Context, Entry, Written};
 use crate::error::{ReadError, WriteError};
 use crate::merge::Merge;
@@ -154,6 +154,26 @@ impl Get {
         r,
         "How many replicas must answer, 1 to N, and in quorum mode a majority; default is the client's [`r`](crate::ClientBuilder::r)."
     );
+
+    /// When replicas found stale are repaired; default is the client's
+    /// [`read_repair`](crate::ClientBuilder::read_repair). Anything but
+    /// [`BeforeAnswer`](ReadRepair::BeforeAnswer) gives up, for this read and those after it, that quorum reads never
+    /// go backwards.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use quoit_client::{Consistency, ReadRepair};
+    ///
+    /// let avatar = client.get("avatar:7").repair(ReadRepair::Background).await?; // written once
+    /// let glance = client.get("page:7").consistency(Consistency::One).repair(ReadRepair::Off).await?;
+    /// # drop((avatar, glance));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn repair(mut self, repair: ReadRepair) -> Self {
+        self.plan.repair = Some(repair);
+        self
+    }
 
     /// Merges siblings with `merge` instead of handing them out apart. It is called only if there are
     /// several, on the task that awaits; nothing is written back. [`Merge`] tells the rules it has to keep.

@@ -17,7 +17,7 @@ use quoit_ring::{NodeId, Record};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Span;
 
-use crate::config::Consistency;
+use crate::config::{Consistency, ReadRepair};
 use crate::entry::{Context, Written};
 use crate::error::{NodeError, ReadError, WriteError};
 use crate::health::HealthReport;
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     /// R of a read, W of a write; `None` is what the consistency says.
     pub(crate) count: Option<u8>,
     pub(crate) deadline: Duration,
+    /// When a read repairs; `None` is what the consistency says.
+    pub(crate) repair: Option<ReadRepair>,
 }
 
 /// What a write does to its key.

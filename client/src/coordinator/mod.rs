@@ -42,7 +42,7 @@ use tracing::Span;
 use crate::entry::Written;
 use crate::env::{Link, Moment, Now};
 use crate::error::{Attempt, NodeError, Outcome, ReadError, WriteError};
-use crate::health::{self, Answer, Asked, Budget, Health, HealthReport};
+use crate::health::{self, Answer, Asked, Budget, ByteBudget, Health, HealthReport};
 use crate::metrics::{AttemptKind, Counters};
 use crate::submission::{Operation, Told};
 use crate::trace::Trace;
@@ -71,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) patience: Duration,
     /// Stamps from further ahead than this are not believed.
     pub(crate) max_clock_drift: Duration,
+    /// What repair in the background may send.
+    pub(crate) repair_bytes_per_second: u64,
 }
 
 impl Default for Settings {
@@ -78,6 +80,7 @@ impl Default for Settings {
         Self {
             patience: Duration::from_millis(100),
             max_clock_drift: Duration::from_millis(500),
+            repair_bytes_per_second: 8 << 20,
         }
     }
 }
@@ -131,6 +134,7 @@ pub(crate) struct Coordinator<T, G> {
     mint: Mint,
     health: Health,
     budget: Budget,
+    repair_budget: ByteBudget,
     counters: Counters,
     /// Of the operation that starts next.
     next_trace: Option<Box<Trace>>,
@@ -151,6 +155,7 @@ impl<T, G> Coordinator<T, G> {
             mint: Mint::new(actor, settings.max_clock_drift),
             health: Health::new(micros(settings.patience)),
             budget: Budget::default(),
+            repair_budget: ByteBudget::new(settings.repair_bytes_per_second),
             counters: Counters::default(),
             next_trace: None,
             running: Slab::default(),
@@ -331,6 +336,8 @@ impl<T, G> Coordinator<T, G> {
             hedges_refused: counters.hedges_refused,
             ejections: counters.ejections,
             probes: counters.probes,
+            repairs: self.counters.attempts[AttemptKind::Repair as usize],
+            repairs_refused: self.counters.repairs_refused,
             nodes: self.health.nodes().collect(),
         }
     }

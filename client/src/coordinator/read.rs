@@ -214,16 +214,7 @@ impl<T, G> Coordinator<T, G> {
                     };
                     self.send(key, replica, Purpose::Ask, request, now);
                 }
-                ReadStep::Repair(replica) => {
-                    let record = read
-                        .repair
-                        .get_or_insert_with(|| encoded(read.quorum.newest()));
-                    let request = Request::Repair {
-                        key: read.key.clone(),
-                        record: record.clone(),
-                    };
-                    self.send(key, replica, Purpose::Repair, request, now);
-                }
+                ReadStep::Repair(replica) => self.repair(key, replica, now),
                 ReadStep::Return(verdict) => {
                     let newest = read.quorum.newest().clone();
                     self.return_read(key, verdict.map(|()| newest), now);
@@ -233,6 +224,31 @@ impl<T, G> Coordinator<T, G> {
                 }
             }
         }
+    }
+
+    /// Sends a replica the newest state, unless nobody waits for that and the budget of bytes is used up.
+    fn repair(&mut self, key: Key, replica: usize, now: Now) {
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        let Work::Read(read) = &mut running.work else {
+            return;
+        };
+        let record = read
+            .repair
+            .get_or_insert_with(|| encoded(read.quorum.newest()));
+        let bytes = read.key.len() + record.len();
+        if running.ticket.is_some() {
+            self.repair_budget.charge(bytes, now.at);
+        } else if !self.repair_budget.take(bytes, now.at) {
+            self.counters.repairs_refused += 1;
+            return;
+        }
+        let request = Request::Repair {
+            key: read.key.clone(),
+            record: record.clone(),
+        };
+        self.send(key, replica, Purpose::Repair, request, now);
     }
 
     fn return_read(&mut self, key: Key, verdict: Result<Record, ReadFailure>, now: Now) {

@@ -51,8 +51,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
         let ring = Ring::new(&map(1)).unwrap();
-        let coordinator = Coordinator::new(Settings::default(), ring, 7);
+        let coordinator = Coordinator::new(settings, ring, 7);
         Self {
             coordinator,
             room: Rc::new(()),
@@ -135,6 +139,7 @@ fn plan() -> Plan {
         consistency: Consistency::Quorum,
         count: None,
         deadline: Duration::from_secs(5),
+        repair: None,
     }
 }
 

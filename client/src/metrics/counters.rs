@@ -55,6 +55,8 @@ pub(crate) struct Counters {
     pub(crate) attempts: [u64; 7],
     /// Writes minted anew.
     pub(crate) remints: u64,
+    /// Repairs in the background that the budget of bytes refused.
+    pub(crate) repairs_refused: u64,
     /// Requests not made for want of a connection.
     pub(crate) unreachable: u64,
     /// Requests turned away by a full outbox.

@@ -40,7 +40,7 @@ const REASONS: [&str; 4] = ["overloaded", "expired", "unfit", "other"];
 pub(crate) const SECONDS: &str = "quoit_client_operation_seconds";
 
 /// The counters' names, and what they count.
-pub(crate) const COUNTERS: [(&str, &str); 11] = [
+pub(crate) const COUNTERS: [(&str, &str); 12] = [
     (
         "quoit_client_operations_total",
         "operations that ended, by kind and outcome",
@@ -60,6 +60,10 @@ pub(crate) const COUNTERS: [(&str, &str); 11] = [
     (
         "quoit_client_hedges_refused_total",
         "hedges that did not go out since the budget had no token",
+    ),
+    (
+        "quoit_client_repairs_refused_total",
+        "repairs in the background that were not sent since their budget of bytes was used up",
     ),
     (
         "quoit_client_hints_total",
@@ -123,6 +127,7 @@ pub(crate) fn visit(totals: Totals<'_>, mut show: impl FnMut(&'static str, &[Lab
         ("quoit_client_remints_total", sent.remints),
         ("quoit_client_hedges_won_total", health.hedges_won),
         ("quoit_client_hedges_refused_total", health.hedges_refused),
+        ("quoit_client_repairs_refused_total", sent.repairs_refused),
         ("quoit_client_unreachable_total", sent.unreachable),
         ("quoit_client_unsent_total", sent.unsent),
         ("quoit_client_connections_lost_total", sent.connections_lost),

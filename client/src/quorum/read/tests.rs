@@ -14,11 +14,15 @@ const QUORUM: ReadRules = ReadRules {
     r: 2,
     hold: 2,
     ask_all: false,
+    repair: true,
 };
+/// Quorum reads that answer first.
+const LATER: ReadRules = ReadRules { hold: 0, ..QUORUM };
 const ONE: ReadRules = ReadRules {
     r: 1,
     hold: 0,
     ask_all: true,
+    repair: true,
 };
 
 fn dot(actor: u64, time: u64) -> Dot {
@@ -172,7 +176,7 @@ fn hedges_ask_one_replica_each_in_the_order_of_asking() {
     let rules = ReadRules {
         r: 3,
         hold: 3,
-        ask_all: false,
+        ..QUORUM
     };
     let mut read = asked(5, rules);
     for next in [3, 4] {
@@ -242,6 +246,54 @@ fn the_deadline_names_the_silent() {
         outcomes[..],
         [Outcome::Silent, Outcome::Done, Outcome::NotAsked]
     );
+}
+
+#[test]
+fn a_read_that_repairs_in_the_background_answers_first_and_writes_back_to_whom_it_found_stale() {
+    let mut read = asked(3, LATER);
+    read.answered(0, blind(5, "old"), NOW);
+    read.answered(1, blind(9, "new"), NOW);
+    assert_eq!(
+        steps(&mut read),
+        [
+            ReadStep::Return(Ok(())),
+            ReadStep::Repair(0),
+            ReadStep::Finish
+        ]
+    );
+    assert_eq!(read.newest(), &blind(9, "new"));
+}
+
+#[test]
+fn a_read_that_repairs_nothing_waits_for_nobody_after_its_answer() {
+    let never = ReadRules {
+        ask_all: false,
+        repair: false,
+        ..ONE
+    };
+    for rules in [never, ReadRules { r: 2, ..never }] {
+        let mut read = asked(3, rules);
+        read.answered(0, blind(9, "new"), NOW);
+        read.answered(1, blind(5, "old"), NOW);
+        let end = [ReadStep::Return(Ok(())), ReadStep::Finish];
+        assert_eq!(steps(&mut read), end);
+        assert!(!read.awaits(1));
+    }
+}
+
+#[test]
+fn a_value_that_only_a_digest_names_is_asked_for_even_if_nothing_is_repaired() {
+    let rules = ReadRules {
+        repair: false,
+        ..LATER
+    };
+    let mut read = asked(3, rules);
+    read.answered(0, blind(5, "old"), NOW);
+    read.answered(1, blind(9, "new").without_values(), NOW);
+    assert_eq!(steps(&mut read), [ask(1, false)]);
+    read.answered(1, blind(9, "new"), NOW);
+    let end = [ReadStep::Return(Ok(())), ReadStep::Finish];
+    assert_eq!(steps(&mut read), end);
 }
 
 /// Replicas that lose requests and answers as the script says.
@@ -326,6 +378,7 @@ const SHIPPED: Hold = |n, r| {
         consistency: Consistency::Quorum,
         count: u8::try_from(r).ok(),
         deadline: SECOND,
+        repair: None,
     };
     read_rules(&plan, n).unwrap().hold
 };
@@ -357,7 +410,7 @@ fn inversions(n: usize, hold: Hold, script: Vec<u8>) -> usize {
         if let Some(read) = world.read(ReadRules {
             r,
             hold: hold(n, r),
-            ask_all: false,
+            ..QUORUM
         }) {
             let mut both = known.clone();
             both.union(read.seen());
@@ -377,6 +430,43 @@ proptest! {
         script in proptest::collection::vec(0_u8..8, 0..400),
     ) {
         prop_assert_eq!(inversions(n, SHIPPED, script), 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_read_repairs_it_returns_the_answers_joined_and_leaves_them_on_all_that_it_asked(
+        held in proptest::collection::vec(1_u64..6, 1..6),
+        r in 1_usize..6,
+        mode in 0_u8..3,
+        ask_all: bool,
+    ) {
+        let n = held.len();
+        let r = r.min(n);
+        let rules = ReadRules {
+            r,
+            hold: if mode == 0 { n - n / 2 } else { 0 },
+            ask_all,
+            repair: mode != 2,
+        };
+        let before: Vec<_> = held.iter().map(|&time| blind(time, "v")).collect();
+        let mut world = World { replicas: before.clone(), first: 0, script: Vec::new().into_iter() };
+        let returned = world.read(rules).unwrap();
+        let newest = held.iter().take(r).max().unwrap();
+        let found = returned.live()[0].dot.time;
+        // who asks all returns what any R of them say
+        prop_assert!(ask_all || found == Time(*newest));
+        let holds = |record: &&Record| {
+            let mut joined = (*record).clone();
+            joined.join(&returned);
+            joined == **record
+        };
+        let holders = world.replicas.iter().filter(holds).count();
+        match mode {
+            0 => prop_assert!(holders >= rules.hold),
+            1 => prop_assert!(holders >= r),
+            _ => prop_assert_eq!(&world.replicas, &before, "nothing was repaired"),
+        }
     }
 }
 
