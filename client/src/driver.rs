@@ -17,6 +17,7 @@
 
 use core::task::{Context, Poll};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::NodeId;
@@ -195,11 +196,10 @@ impl<E: Env> Driver<E> {
         let mut batch = core::mem::take(&mut self.batch);
         for submission in batch.drain(..) {
             let now = self.now();
-            if let Some(span) = &submission.span {
-                self.coordinator.trace_next((**span).clone());
-            }
+            let span = submission.trace.as_ref().map(|trace| trace.span());
+            self.coordinator.trace_next(submission.trace);
             let ticket = Ticket {
-                span: submission.span,
+                span,
                 reply: submission.reply,
                 kind: Kind::from(&submission.operation),
                 started: now.at,
@@ -282,7 +282,7 @@ impl<E: Env> Driver<E> {
             if let Some(span) = &ticket.span {
                 trace::ended(span, end, elapsed);
             }
-            answer(ticket.reply, done);
+            answer(ticket.reply, done, elapsed);
         }
         if core::mem::take(&mut self.ticked) && self.publisher.is_due(self.is_idle(), self.at) {
             self.publish();
@@ -313,11 +313,13 @@ impl<E> Drop for Driver<E> {
 }
 
 /// Answers a caller; one that has gone away no longer cares.
-fn answer(reply: Reply, done: Done) {
+fn answer(reply: Reply, done: Done, micros: u64) {
     match (reply, done) {
         (Reply::Read(to), Done::Read(result)) => drop(to.send(result)),
         (Reply::Write(to), Done::Write(result)) => drop(to.send(result)),
-        (Reply::Ask(to), Done::Ask(result)) => drop(to.send(result)),
+        (Reply::Ask(to), Done::Ask(result)) => {
+            drop(to.send((Duration::from_micros(micros), result)));
+        }
         (Reply::Read(_) | Reply::Write(_) | Reply::Ask(_), _) => {
             debug_assert!(false, "an operation ends as what it began");
         }

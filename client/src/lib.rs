@@ -30,6 +30,7 @@
 //! | `quorum` | one read or write over its replicas. Pure |
 //! | `health` | how quick and how well each node is; the budget of extra requests. Pure |
 //! | [`mod@metrics`], `trace` | counts what happens, for an application's metrics; spans of operations |
+//! | `inspect`, `explain` | what each replica holds; what one read did |
 //! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
 //! | `world`, `transport` | the real side of the seam: a thread, QUIC links |
 //! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
@@ -56,8 +57,10 @@ mod driver;
 mod entry;
 pub mod env;
 mod error;
+mod explain;
 mod health;
 mod inbox;
+mod inspect;
 mod merge;
 pub mod metrics;
 mod operation;
@@ -69,15 +72,18 @@ mod trace;
 mod transport;
 mod world;
 
-pub use client::{Client, Location, NodeReport, ReplicaReport};
+pub use client::{Client, Location, NodeReport};
 pub use config::{ClientBuilder, Consistency, ReadRepair};
 pub use driver::Driver;
 pub use entry::{Context, Entry, Value, Written};
 pub use error::{
     Attempt, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored, WriteError,
 };
+pub use explain::{Explained, Needs, RequestReport};
 pub use health::{HealthReport, NodeHealth};
+pub use inspect::ReplicaReport;
 pub use merge::{LastWriterWins, Merge, SetUnion};
+pub use metrics::RequestKind;
 pub use operation::{Delete, Get, Put};
 pub use profile::{Profile, ProfileError};
 pub use tls::{Part, Place, TlsError, TlsFiles};

@@ -36,5 +36,6 @@ mod latency;
 mod publish;
 mod series;
 
-pub(crate) use counters::{AttemptKind, Counters, End, Kind, Operations};
+pub use counters::RequestKind;
+pub(crate) use counters::{Counters, End, Kind, Operations};
 pub(crate) use publish::Publisher;

@@ -27,6 +27,7 @@ use crate::entry::{Context, Entry, Written};
 use crate::error::{ReadError, WriteError};
 use crate::merge::Merge;
 use crate::submission::{Change, Operation, Plan, Reply};
+use crate::trace::Told;
 
 /// What an operation becomes when it is awaited.
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -254,25 +255,7 @@ impl IntoFuture for Get {
     type IntoFuture = Answer<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            self.client.check_key(&self.key)?;
-            let operation = Operation::Read {
-                key: self.key,
-                plan: self.plan,
-            };
-            let (reply, answer) = oneshot::channel();
-            let sent = self.client.submit(operation, Reply::Read(reply), 0).await;
-            if !sent {
-                return Err(ReadError::Closed);
-            }
-            let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
-            let mut entry = Entry::of(&record);
-            if let Some(merge) = self.merge.filter(|_| entry.siblings().len() > 1) {
-                let merged = merge.merge(entry.siblings());
-                entry.set_merged(merged);
-            }
-            Ok(entry)
-        })
+        Box::pin(read(self, None))
     }
 }
 
@@ -291,6 +274,37 @@ impl IntoFuture for Delete {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(write(self.client, self.change, self.plan))
+    }
+}
+
+/// Reads; `report` waits for what the requests become. All parts are used where they lie in `get`.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn has its arguments twice, where they came in and where they are used: the future is allocated"
+)]
+pub(crate) fn read(
+    get: Get,
+    report: Option<oneshot::Sender<Told>>,
+) -> impl Future<Output = Result<Entry, ReadError>> + Send {
+    async move {
+        get.client.check_key(&get.key)?;
+        let operation = Operation::Read {
+            key: get.key,
+            plan: get.plan,
+        };
+        let (reply, answer) = oneshot::channel();
+        let reply = Reply::Read(reply);
+        let sent = get.client.submit_reported(operation, reply, report).await;
+        if !sent {
+            return Err(ReadError::Closed);
+        }
+        let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
+        let mut entry = Entry::of(&record);
+        if let Some(merge) = get.merge.filter(|_| entry.siblings().len() > 1) {
+            let merged = merge.merge(entry.siblings());
+            entry.set_merged(merged);
+        }
+        Ok(entry)
     }
 }
 

@@ -24,8 +24,7 @@ mod tests;
 mod timers;
 mod write;
 
-#[cfg(test)]
-pub(crate) use plan::read_rules;
+pub(crate) use plan::{read_rules, write_count};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,13 +36,12 @@ use quoit_ring::wire::map::decode_map;
 use quoit_ring::wire::{DecodeError, Request, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{NodeId, Record};
 use smallvec::{SmallVec, smallvec};
-use tracing::Span;
 
 use crate::entry::Written;
 use crate::env::{Link, Moment, Now};
 use crate::error::{Attempt, NodeError, Outcome, ReadError, WriteError};
 use crate::health::{self, Answer, Asked, Budget, ByteBudget, Health, HealthReport};
-use crate::metrics::{AttemptKind, Counters};
+use crate::metrics::{Counters, RequestKind};
 use crate::submission::{Operation, Told};
 use crate::trace::Trace;
 
@@ -180,9 +178,9 @@ impl<T, G> Coordinator<T, G> {
         (&self.counters, &self.health.counters)
     }
 
-    /// The requests of the operation that starts next are told under `span`.
-    pub(crate) fn trace_next(&mut self, span: Span) {
-        self.next_trace = Some(Box::new(Trace::new(span)));
+    /// What the requests of the operation that starts next are told to.
+    pub(crate) fn trace_next(&mut self, trace: Option<Box<Trace>>) {
+        self.next_trace = trace;
     }
 
     /// Starts an operation.
@@ -336,7 +334,7 @@ impl<T, G> Coordinator<T, G> {
             hedges_refused: counters.hedges_refused,
             ejections: counters.ejections,
             probes: counters.probes,
-            repairs: self.counters.attempts[AttemptKind::Repair as usize],
+            repairs: self.counters.attempts[RequestKind::Repair as usize],
             repairs_refused: self.counters.repairs_refused,
             nodes: self.health.nodes().collect(),
         }
@@ -372,8 +370,8 @@ impl<T, G> Coordinator<T, G> {
         };
         let kind = match &running.work {
             Work::Read(read) => read.attempt_kind(replica, purpose),
-            Work::Write(_) => AttemptKind::Write,
-            Work::Ask | Work::Refresh => AttemptKind::Ask,
+            Work::Write(_) => RequestKind::Write,
+            Work::Ask | Work::Refresh => RequestKind::Ask,
         };
         let id = RequestId {
             key,

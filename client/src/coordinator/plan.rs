@@ -29,11 +29,7 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 pub(crate) fn read_rules(plan: &Plan, n: usize) -> Result<ReadRules, InvalidRequest> {
     let r = count(plan, n, "r")?;
     let ask_all = plan.consistency == Consistency::One;
-    let repair = plan.repair.unwrap_or(match plan.consistency {
-        Consistency::Quorum => ReadRepair::BeforeAnswer,
-        Consistency::One => ReadRepair::Background,
-    });
-    Ok(match repair {
+    Ok(match plan.read_repair() {
         ReadRepair::BeforeAnswer => {
             let hold = n - majority(n) + 1;
             // so many have to be reached in any case: to wait for their answers spares most write-backs

@@ -28,7 +28,7 @@ use crate::coordinator::{
 use crate::env::{Moment, Now};
 use crate::error::{Outcome, ReadError};
 use crate::health::Route;
-use crate::metrics::AttemptKind;
+use crate::metrics::RequestKind;
 use crate::quorum::{ReadFailure, ReadQuorum, ReadStep};
 use crate::submission::Plan;
 
@@ -52,11 +52,11 @@ pub(crate) struct Read {
 
 impl Read {
     /// What a request to a replica is for. Whoever is asked after the first hedge is one, too.
-    pub(super) fn attempt_kind(&self, replica: usize, purpose: Purpose) -> AttemptKind {
+    pub(super) fn attempt_kind(&self, replica: usize, purpose: Purpose) -> RequestKind {
         match purpose {
-            Purpose::Repair => AttemptKind::Repair,
-            Purpose::Ask if self.hedged.is_some_and(|first| replica >= first) => AttemptKind::Hedge,
-            Purpose::Ask => AttemptKind::Read,
+            Purpose::Repair => RequestKind::Repair,
+            Purpose::Ask if self.hedged.is_some_and(|first| replica >= first) => RequestKind::Hedge,
+            Purpose::Ask => RequestKind::Read,
         }
     }
 }
@@ -102,7 +102,7 @@ impl<T, G> Coordinator<T, G> {
     /// Asks a node beside the quorum, for what its answer says about itself.
     fn probe(&mut self, node: NodeId, key: Bytes, now: Now) {
         self.health.counters.probes += 1;
-        self.counters.attempt(AttemptKind::Probe);
+        self.counters.attempt(RequestKind::Probe);
         let id = RequestId::probe(self.health.counters.probes);
         let request = Request::Get { key, digest: true };
         self.queue(node, id, PROBE_MS, request, now);
@@ -259,6 +259,9 @@ impl<T, G> Coordinator<T, G> {
             return;
         };
         running.deadline = running.deadline.min(now.at.after(BACKGROUND_MICROS));
+        if let Some(trace) = &mut running.trace {
+            trace.returned(now.at);
+        }
         if verdict.is_ok() {
             self.budget.earn();
         }

@@ -1,5 +1,6 @@
 //! Driven clients above an environment made by hand, which nothing needs to be sent through threads.
 
+mod explain;
 mod metrics;
 mod spans;
 

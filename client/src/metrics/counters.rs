@@ -13,9 +13,10 @@ use crate::health::Answer;
 use crate::metrics::latency::Latencies;
 use crate::submission::Operation;
 
-/// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AttemptKind {
+/// What a request to a node is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RequestKind {
     /// A read's question to a replica.
     Read,
     /// The same, to one more since the first were slow.
@@ -25,7 +26,6 @@ pub(crate) enum AttemptKind {
     /// A read's write-back.
     Repair,
     /// A write that a fallback is to keep for its owner.
-    #[expect(dead_code, reason = "writes do not turn to fallbacks yet")]
     Hint,
     /// A question beside a read, for what is learnt of the node.
     Probe,
@@ -33,9 +33,10 @@ pub(crate) enum AttemptKind {
     Ask,
 }
 
-impl AttemptKind {
-    /// As metrics and spans call it.
-    pub(crate) const fn name(self) -> &'static str {
+impl RequestKind {
+    /// As metrics and spans call it: `read`, `hedge`, and so on.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Hedge => "hedge",
@@ -51,7 +52,7 @@ impl AttemptKind {
 /// What the coordinator sends, and what comes of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
-    /// Requests queued, by [`AttemptKind`].
+    /// Requests queued, by [`RequestKind`].
     pub(crate) attempts: [u64; 7],
     /// Writes minted anew.
     pub(crate) remints: u64,
@@ -75,7 +76,7 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// A request was queued.
-    pub(crate) const fn attempt(&mut self, kind: AttemptKind) {
+    pub(crate) const fn attempt(&mut self, kind: RequestKind) {
         self.attempts[kind as usize] += 1;
     }
 

@@ -143,7 +143,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::metrics::counters::AttemptKind;
+    use crate::metrics::counters::RequestKind;
 
     #[test]
     fn every_counter_is_described_and_stands_in_the_table_for_users() {
@@ -170,12 +170,13 @@ mod tests {
     #[test]
     fn labels_stand_where_their_numbers_do() {
         for kind in [
-            AttemptKind::Read,
-            AttemptKind::Hedge,
-            AttemptKind::Write,
-            AttemptKind::Repair,
-            AttemptKind::Probe,
-            AttemptKind::Ask,
+            RequestKind::Read,
+            RequestKind::Hedge,
+            RequestKind::Write,
+            RequestKind::Repair,
+            RequestKind::Hint,
+            RequestKind::Probe,
+            RequestKind::Ask,
         ] {
             assert_eq!(ATTEMPTS[kind as usize], kind.name());
         }

@@ -116,16 +116,16 @@ fn an_operation_is_a_span_below_its_callers_with_one_for_each_request() {
                 "request".to_owned(),
                 "  put key=cart:{42} consistency=Quorum w=2 outcome=ok elapsed_us=250".into(),
                 format!(
-                    "    attempt node={} kind=write elapsed_us=250 outcome=joined",
+                    "    attempt node={} kind=write outcome=joined elapsed_us=250",
                     name(0)
                 ),
                 format!(
-                    "    attempt node={} kind=write elapsed_us=250 outcome={}",
+                    "    attempt node={} kind=write outcome={} elapsed_us=250",
                     name(1),
                     Refusal::Draining
                 ),
                 format!(
-                    "    attempt node={} kind=write elapsed_us=250 outcome=joined",
+                    "    attempt node={} kind=write outcome=joined elapsed_us=250",
                     name(2)
                 ),
             ]
@@ -153,7 +153,7 @@ fn a_read_shows_its_repairs_and_what_nobody_waited_for() {
             1
         );
         assert_eq!(
-            has("kind=read elapsed_us=0 outcome=no connection"),
+            has("kind=read outcome=no connection elapsed_us=0"),
             1,
             "{tree:?}"
         );
@@ -168,6 +168,6 @@ fn without_a_collector_there_is_no_span_to_carry() {
     let _get = Waiting::on(bench.client.get("key"));
     let mut batch = Vec::new();
     bench.driver.callers.take(&mut batch);
-    assert!(batch[0].span.is_none());
+    assert!(batch[0].trace.is_none());
     assert!(Span::current().is_disabled());
 }
