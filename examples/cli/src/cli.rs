@@ -3,7 +3,7 @@
 //! ```text
 //! quoit [--output json] VERB ...
 //!        data:     put  get  delete  import  verify
-//!        look:     status  locate
+//!        look:     status  locate  explain
 //!        run:      dev  demo  node
 //!        set up:   certs  cluster
 //! ```
@@ -14,7 +14,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::output::Format;
-use crate::verbs::{certs, cluster, delete, dev, get, import, locate, node, put, status, verify};
+use crate::verbs::{
+    certs, cluster, delete, dev, explain, get, import, locate, node, put, status, verify,
+};
 use crate::{demo, exit};
 
 /// The quoit command line: a cluster in one command, and every verb on a real one.
@@ -56,6 +58,8 @@ pub(crate) enum Verb {
     Status(status::Args),
     /// Show where a key lives and what each of its replicas holds
     Locate(locate::Args),
+    /// Show what a read of a key does, and why: plan, replicas, versions, requests, repairs
+    Explain(explain::Args),
     /// Run a whole cluster in this process, on loopback
     Dev(dev::Args),
     /// Take the two-minute tour: five processes, a text, a conflict, a kill -9

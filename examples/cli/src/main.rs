@@ -36,7 +36,9 @@ use crate::cli::{Cli, Verb};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, log_to_stderr};
-use crate::verbs::{certs, cluster, delete, dev, get, import, locate, node, put, status, verify};
+use crate::verbs::{
+    certs, cluster, delete, dev, explain, get, import, locate, node, put, status, verify,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -62,6 +64,7 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Verify(args) => wait(verify::run(args, out)),
         Verb::Status(args) => wait(status::run(args, out)),
         Verb::Locate(args) => wait(locate::run(args, out)),
+        Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::Dev(args) => wait(dev::run(args, out)),
         Verb::Demo(args) => wait(demo::run(args, out)),
     }
