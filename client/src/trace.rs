@@ -45,7 +45,20 @@ const SHOWN: usize = 48;
 
 /// What an operation that begins is told to, if to anybody; `copies` is N, and `report` waits for what its requests
 /// become.
+#[inline]
 pub(crate) fn begin(
+    operation: &Operation,
+    copies: impl FnOnce() -> u8,
+    report: Option<oneshot::Sender<Told>>,
+) -> Option<Box<Trace>> {
+    if report.is_none() && LevelFilter::current() < LevelFilter::DEBUG {
+        return None; // nobody wants it: all that an operation usually costs here
+    }
+    begin_wanted(operation, copies, report)
+}
+
+#[cold]
+fn begin_wanted(
     operation: &Operation,
     copies: impl FnOnce() -> u8,
     report: Option<oneshot::Sender<Told>>,
@@ -68,8 +81,8 @@ pub(crate) fn begin(
 
 /// The span of an operation that begins, if anybody collects it.
 fn wanted(operation: &Operation, copies: impl FnOnce() -> u8) -> Option<Span> {
-    if LevelFilter::current() < LevelFilter::DEBUG || get_default(|d| d.is::<NoSubscriber>()) {
-        return None; // nobody collects, or somebody in another thread only
+    if get_default(|d| d.is::<NoSubscriber>()) {
+        return None; // who collects does so in another thread
     }
     let span = span(operation, copies)?;
     (!span.is_disabled()).then_some(span)

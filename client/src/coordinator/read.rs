@@ -269,8 +269,13 @@ impl<T, G> Coordinator<T, G> {
             let won = |hedged| verdict.is_ok() && read.quorum.is_silent_before(hedged);
             self.health.counters.hedges_won += u64::from(read.hedged.is_some_and(won));
         }
-        let targets = running.targets.clone();
-        let result = verdict.map_err(|failure| self.explain_read(&targets, failure));
+        let result = match verdict {
+            Ok(newest) => Ok(newest),
+            Err(failure) => {
+                let targets = running.targets.clone();
+                Err(self.explain_read(&targets, failure))
+            }
+        };
         self.done.push_back((ticket, Done::Read(result)));
     }
 
