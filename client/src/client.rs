@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::placement::Ring;
-use quoit_ring::wire::{MAX_KEY, NodeStatus, Request, Response};
+use quoit_ring::wire::{Kept, MAX_KEY, NodeStatus, Request, Response};
 use quoit_ring::{ClusterMap, Member, NodeId, Token};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -79,6 +79,15 @@ pub struct Location {
     /// The nodes that would stand in for them, in order, at most three. Gets and puts do not use them
     /// yet.
     pub fallbacks: Vec<Member>,
+}
+
+/// What one node keeps for others; made by [`Client::hints`].
+#[derive(Debug, Clone)]
+pub struct HintsReport {
+    /// The node.
+    pub member: Member,
+    /// For each node that missed writes which are kept here, how many keys and bytes that is; or why it did not say.
+    pub kept: Result<Vec<Kept>, NodeError>,
 }
 
 /// How one node is; made by [`Client::status`].
@@ -247,6 +256,34 @@ impl Client {
         reports
     }
 
+    /// Asks every node what it keeps for others, all at once: writes that these missed, and get when they are back. One
+    /// that does not answer within 2 s, or the client's deadline if that is less, is reported so; the order is that
+    /// of the map.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) {
+    /// let reports = client.hints().await;
+    /// let kept = reports.iter().flat_map(|node| node.kept.iter().flatten());
+    /// println!("{} keys wait to be delivered", kept.map(|kept| kept.count).sum::<u64>());
+    /// # }
+    /// ```
+    pub async fn hints(&self) -> Vec<HintsReport> {
+        let mut asked = Vec::new();
+        for member in self.ring().members() {
+            asked.push((self.ask(member.id, Request::Hints).await, member.clone()));
+        }
+        let mut reports = Vec::new();
+        for (answer, member) in asked {
+            let kept = match received(answer).await.1 {
+                Ok(Response::Hints(kept)) => Ok(kept),
+                Ok(other) => Err(not_an_answer(&other)),
+                Err(error) => Err(error),
+            };
+            reports.push(HintsReport { member, kept });
+        }
+        reports
+    }
+
     /// How this client finds the nodes, by its own requests alone, and how often it asked more of them for that.
     /// Asks nobody; `None` once the client is closed.
     ///
@@ -316,12 +353,14 @@ impl Client {
     fn plan(&self, count: Option<u8>) -> Plan {
         let Defaults {
             consistency,
+            sloppy,
             deadline,
             ..
         } = self.shared.defaults;
         Plan {
             consistency,
             count,
+            sloppy,
             deadline,
             repair: None,
         }

@@ -116,6 +116,7 @@ pub(crate) struct Defaults {
     pub(crate) consistency: Consistency,
     pub(crate) r: Option<u8>,
     pub(crate) w: Option<u8>,
+    pub(crate) sloppy: bool,
     pub(crate) deadline: Duration,
     pub(crate) repair: Option<ReadRepair>,
 }
@@ -138,6 +139,7 @@ impl Default for ClientBuilder {
                 consistency: Consistency::Quorum,
                 r: None,
                 w: None,
+                sloppy: false,
                 deadline: Duration::from_secs(5),
                 repair: None,
             },
@@ -242,6 +244,15 @@ impl ClientBuilder {
     #[must_use]
     pub const fn repair_bytes_per_second(mut self, bytes: u64) -> Self {
         self.limits.repair_bytes_per_second = bytes;
+        self
+    }
+
+    /// Whether a node that keeps a write for an owner that is away counts as one of the W: a *sloppy quorum*; default
+    /// no, the strict one, since reads ask owners only and may miss such a write until these have got it. Either way
+    /// an owner that misses a write gets it when it is back.
+    #[must_use]
+    pub const fn sloppy(mut self, sloppy: bool) -> Self {
+        self.defaults.sloppy = sloppy;
         self
     }
 

@@ -242,8 +242,11 @@ fn unpinned(value: &Bytes) -> Bytes {
 pub struct Written {
     /// The write's name.
     pub dot: Dot,
-    /// Replicas that had confirmed it when it returned, at least W; others may have it too by now.
+    /// Nodes that had confirmed it when it returned, at least W; others may have it too by now.
     pub acked: usize,
+    /// Of those, nodes that do not own the key and keep the write for an owner that was away: none unless the put
+    /// was [sloppy](crate::Put::sloppy). Reads do not ask them.
+    pub hints: usize,
     /// What the writer has seen now: its context and its own write. Put with it to go on.
     pub context: Context,
 }

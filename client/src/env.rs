@@ -117,7 +117,7 @@ pub trait Env {
     ///
     /// False says that the frame was surely not queued and will never arrive, since too much waits already:
     /// the replica then counts as [`Crowded`](crate::Outcome::Crowded). The client with a thread turns only
-    /// repairs away, which can wait for another read: all else is bounded by
+    /// repairs and hints away, which others can do without: all else is bounded by
     /// [`max_in_flight`](crate::ClientBuilder::max_in_flight).
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool;
 

@@ -72,7 +72,7 @@ mod trace;
 mod transport;
 mod world;
 
-pub use client::{Client, Location, NodeReport};
+pub use client::{Client, HintsReport, Location, NodeReport};
 pub use config::{ClientBuilder, Consistency, ReadRepair};
 pub use driver::Driver;
 pub use entry::{Context, Entry, Value, Written};

@@ -16,7 +16,7 @@
 //! | `quoit_client_hedges_won_total` | counter | | reads | that were hedged and ended without one of the replicas asked first |
 //! | `quoit_client_hedges_refused_total` | counter | | reads | that would have hedged and had no token |
 //! | `quoit_client_repairs_refused_total` | counter | | requests | repairs in the background that were not sent, since their budget of bytes was used up |
-//! | `quoit_client_hints_total` | counter | `outcome` | hints | `stored` by a fallback, `refused` by one, `forgone` since there was none to send it to |
+//! | `quoit_client_hints_total` | counter | `outcome` | hints | `stored` by a node of the list, `forgone` since none of them kept it |
 //! | `quoit_client_refusals_total` | counter | `reason` | answers | that were refusals. `reason`: `overloaded`, `expired` (also those that this client never wrote, since their time was over), `unfit` (stopping, not ready, broken), `other` |
 //! | `quoit_client_unreachable_total` | counter | | requests | not made, since there was no connection to their node |
 //! | `quoit_client_unsent_total` | counter | | requests | turned away, since too much waited for their node |

@@ -205,6 +205,14 @@ impl Put {
         "How many replicas must store it, 1 to N, and in quorum mode a majority; default is the client's [`w`](crate::ClientBuilder::w). All N get it in any case."
     );
 
+    /// Whether a node that keeps the write for an owner that is away counts as one of the W, a *sloppy quorum*; default
+    /// is the client's [`sloppy`](crate::ClientBuilder::sloppy), which is not. Then the write succeeds while any W of
+    /// the key's owners and fallbacks live, and reads may miss it until its owners have got it.
+    pub const fn sloppy(mut self, sloppy: bool) -> Self {
+        self.plan.sloppy = sloppy;
+        self
+    }
+
     /// Replaces exactly what `context` has seen; what was written beside it stays, as a sibling. Without a
     /// context it replaces whatever was there: the last writer wins.
     pub fn context(mut self, context: &Context) -> Self {
@@ -241,6 +249,14 @@ impl Delete {
         w,
         "How many replicas must store the delete, 1 to N, and in quorum mode a majority; default is the client's [`w`](crate::ClientBuilder::w). All N get it in any case."
     );
+
+    /// Whether a node that keeps the write for an owner that is away counts as one of the W, a *sloppy quorum*; default
+    /// is the client's [`sloppy`](crate::ClientBuilder::sloppy), which is not. Then the write succeeds while any W of
+    /// the key's owners and fallbacks live, and reads may miss it until its owners have got it.
+    pub const fn sloppy(mut self, sloppy: bool) -> Self {
+        self.plan.sloppy = sloppy;
+        self
+    }
 
     /// Deletes exactly what `context` has seen; what was written beside it stays. Without a context it
     /// deletes whatever was there.
@@ -308,14 +324,24 @@ pub(crate) fn read(
     }
 }
 
-async fn write(client: Client, change: Change, plan: Plan) -> Result<Written, WriteError> {
-    client.check_key(&change.key)?;
-    client.check_value(change.value.as_ref())?;
-    let bytes = change.value.as_ref().map_or(0, Bytes::len);
-    let (reply, answer) = oneshot::channel();
-    let operation = Operation::Write { change, plan };
-    if !client.submit(operation, Reply::Write(reply), bytes).await {
-        return Err(WriteError::Closed);
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn has its arguments twice, as above"
+)]
+fn write(
+    client: Client,
+    change: Change,
+    plan: Plan,
+) -> impl Future<Output = Result<Written, WriteError>> + Send {
+    async move {
+        client.check_key(&change.key)?;
+        client.check_value(change.value.as_ref())?;
+        let bytes = change.value.as_ref().map_or(0, Bytes::len);
+        let (reply, answer) = oneshot::channel();
+        let operation = Operation::Write { change, plan };
+        if !client.submit(operation, Reply::Write(reply), bytes).await {
+            return Err(WriteError::Closed);
+        }
+        answer.await.unwrap_or(Err(WriteError::Abandoned))
     }
-    answer.await.unwrap_or(Err(WriteError::Abandoned))
 }

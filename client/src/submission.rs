@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) consistency: Consistency,
     /// R of a read, W of a write; `None` is what the consistency says.
     pub(crate) count: Option<u8>,
+    /// Of a write: whether nodes that keep it for an owner count.
+    pub(crate) sloppy: bool,
     pub(crate) deadline: Duration,
     /// When a read repairs; `None` is what the consistency says.
     pub(crate) repair: Option<ReadRepair>,

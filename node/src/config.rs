@@ -114,6 +114,25 @@ pub struct Config {
     #[serde(default)]
     pub write_queue: WriteQueue,
 
+    /// Most bytes of hints, the writes that are kept for other nodes while those are away, 0 to 1 TiB; default
+    /// 1 GiB. Beyond it further ones are refused, and the nodes that missed them get them from repair. 0 keeps none.
+    #[serde(default = "default_max_hint_bytes", deserialize_with = "size::bytes")]
+    pub max_hint_bytes: u64,
+
+    /// Most bytes of hints for one node, 0 to 1 TiB; default 256 MiB, so that one node that never comes back does
+    /// not use up the room of all others.
+    #[serde(
+        default = "default_max_hint_bytes_per_node",
+        deserialize_with = "size::bytes"
+    )]
+    pub max_hint_bytes_per_node: u64,
+
+    /// Hints delivered per second to one node at most, 1 to 1,000,000; default 2,000, of 4 KiB at most: a long record
+    /// counts as several. All that keep hints for a node deliver at once when it is back, and its clients want to be
+    /// served meanwhile; more brings it up to date sooner.
+    #[serde(default = "default_hints_per_second")]
+    pub hints_per_second: u32,
+
     /// Milliseconds that requests under way may take to finish once the node is told to stop, 0 to
     /// 600,000; default 10,000: twice the clients' default deadline, so nothing still wanted is cut
     /// off. 0 cuts at once.
@@ -209,6 +228,15 @@ const fn default_max_clock_drift_ms() -> u64 {
 const fn default_max_connections() -> usize {
     512
 }
+const fn default_max_hint_bytes() -> u64 {
+    1 << 30
+}
+const fn default_max_hint_bytes_per_node() -> u64 {
+    256 << 20
+}
+const fn default_hints_per_second() -> u32 {
+    2_000
+}
 const fn default_drain_ms() -> u64 {
     10_000
 }
@@ -230,6 +258,9 @@ impl Config {
             max_write_age_ms: default_max_write_age_ms(),
             max_clock_drift_ms: default_max_clock_drift_ms(),
             max_connections: default_max_connections(),
+            max_hint_bytes: default_max_hint_bytes(),
+            max_hint_bytes_per_node: default_max_hint_bytes_per_node(),
+            hints_per_second: default_hints_per_second(),
             write_queue: WriteQueue::default(),
             drain_ms: default_drain_ms(),
         }
@@ -314,6 +345,14 @@ impl Config {
             record,
             4096 * MIB,
         )?;
+        range("max_hint_bytes", self.max_hint_bytes, 0, MAX_MEMORY)?;
+        range(
+            "max_hint_bytes_per_node",
+            self.max_hint_bytes_per_node,
+            0,
+            MAX_MEMORY,
+        )?;
+        range("hints_per_second", self.hints_per_second, 1, 1_000_000)?;
         range("drain_ms", self.drain_ms, 0, 600_000)
     }
 

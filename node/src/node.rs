@@ -8,9 +8,9 @@
 //!
 //! | thread | does |
 //! | --- | --- |
-//! | `quoit-io` | all connections, all reads |
+//! | `quoit-io` | all connections, all reads, the delivery of hints |
 //! | `quoit-commit` | all writes |
-//! | `quoit-background` | rebuilds the Merkle sums, watches over the committer |
+//! | `quoit-background` | rebuilds the Merkle sums, counts the hints, watches over the committer |
 //!
 //! A node that is dropped without [`Node::stop`] ends like one that crashed, but its threads are waited for.
 //! One whose storage failed refuses reads and writes alike, until it is stopped: what the engine holds in memory
@@ -28,19 +28,20 @@ use std::time::Duration;
 use quoit_ring::NodeId;
 use quoit_ring::wire::FirstMap;
 
-use self::background::Background;
+use self::background::{Background, Walks};
 use self::worker::Worker;
-use crate::commit::{Committer, Limits, Queue, Rebuild, Shared};
+use crate::commit::{Committer, Limits, Queue, Shared};
 use crate::config::Config;
 use crate::engine::{Engine as _, EngineError, EngineOptions, FjallEngine, LEAST_MEMORY, RowCache};
 use crate::env::{Clocks, RealEnv};
 use crate::error::{StartError, StopError};
 use crate::handlers::Replica;
+use crate::hints::Courier;
 use crate::identity::{DataDir, Expected, IdentityError};
 use crate::known::{Home, Known};
 use crate::provision::{MapError, read_map};
 use crate::server::{Answers, Server, ServerOptions, bind};
-use crate::tls::ServerTls;
+use crate::tls::NodeTls;
 
 /// What the Merkle tree takes of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
 const TREE_BYTES: u64 = 18 << 20;
@@ -78,7 +79,7 @@ impl Node {
     /// [`StartError`]; nothing is left running. The data directory may have become the node's.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
-        let tls = ServerTls::load(&config.tls)?;
+        let tls = NodeTls::load(&config.tls)?;
         let (mut data, first) = take_directory(config, tls.node())?;
         let (engine, options) = open(&data, config)?;
         let (limits, clocks) = (Limits::from(config), Clocks::start());
@@ -94,7 +95,7 @@ impl Node {
         let engine = Arc::new(RowCache::new(engine, options.rows(), merkle_key.0));
         let settings = (limits, config.durability.into());
         let shared = Arc::new(Shared::new(tls.node(), ring, merkle_key, mark, settings));
-        let rebuild = Rebuild::new(&*engine);
+        let walks = Walks::begin(&*engine, &shared);
         let socket = listen(config.listen)?;
         data.mark_running()?;
 
@@ -102,15 +103,18 @@ impl Node {
         let committer = Committer::new(Arc::clone(&engine), Arc::clone(&shared), mark);
         let worker =
             Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
-        let background = Background::start(rebuild, &engine, &shared, worker.watched(), clocks)
+        let background = Background::start(walks, &engine, &shared, worker.watched(), clocks)
             .map_err(StartError::Thread)?;
         let env = RealEnv::new(clocks, queue);
         let replica = Arc::new(Replica::new(env, Arc::clone(&engine), Arc::clone(&shared)));
+        let courier = Courier::new(Arc::clone(&shared), config.hints_per_second);
         let options = ServerOptions {
             socket,
             endpoint: data.endpoint_config(),
             server: tls.server_config(),
+            client: tls.client_config(),
             max_connections: config.max_connections,
+            courier,
         };
         let server = Server::start(options, replica).map_err(StartError::Thread)?;
         tracing::info!(node = %shared.node, address = %server.address(), "serving");

@@ -12,7 +12,7 @@ use quoit_ring::{
     Record, Time, TokenKey,
 };
 
-use crate::commit::{Change, Limits, Shared, Write};
+use crate::commit::{Change, Limits, Place, Shared, Write};
 use crate::engine::{
     self, Batch, Engine, EngineError, Keyspace, MemoryEngine, MemorySnapshot, Usage,
 };
@@ -29,6 +29,8 @@ pub(crate) const LIMITS: Limits = Limits {
     max_record_bytes: 2048,
     max_write_age_ms: 60_000,
     max_clock_drift_ms: 500,
+    max_hint_bytes: 4096,
+    max_hint_bytes_per_node: 2048,
 };
 
 pub(crate) fn at(wall: u64) -> Now {
@@ -130,7 +132,8 @@ pub(crate) fn write(id: u64, reply: &Sink, key: &str, change: Change, now: Now) 
     let (arrived, deadline) = (now.mono, now.mono + Duration::from_secs(1));
     Write {
         id,
-        reply: reply.clone(),
+        reply: Some(reply.clone()),
+        place: Place::Record,
         bytes: key.len(),
         key,
         leaf,

@@ -6,6 +6,8 @@
 //!        ---- certificate of the same authority, URI quoit:<role> ---->
 //! ```
 //!
+//! Towards other nodes a node is the caller, by the same certificate.
+//!
 //! Both sides always show a certificate, and one authority vouches for both. Verification is the ordinary
 //! check of certificate paths; nothing here decides it. Sessions are never resumed and no data is
 //! accepted early, since either would skip the look at the caller's certificate.
@@ -19,12 +21,13 @@ mod material;
 use core::fmt;
 use std::sync::Arc;
 
-use quinn::crypto::rustls::QuicServerConfig;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quoit_ring::NodeId;
 use quoit_ring::role::{ALPN, Role, URI_PREFIX};
+use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring as ring_provider};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{InconsistentKeys, ServerConfig, version};
+use rustls::{ClientConfig, InconsistentKeys, ServerConfig, version};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
 
@@ -34,26 +37,28 @@ use crate::config::TlsFiles;
 pub use self::error::{CertificateError, TlsError};
 pub use self::material::certificate_node;
 
-/// What a node needs to accept connections: its certificate and key, and whom it trusts.
+/// What a node needs to accept connections, and to make them to other nodes: its certificate and key, and whom it
+/// trusts.
 #[derive(Clone)]
-pub struct ServerTls {
-    crypto: Arc<QuicServerConfig>,
+pub struct NodeTls {
+    server: Arc<QuicServerConfig>,
+    client: Arc<QuicClientConfig>,
     node: NodeId,
 }
 
-impl fmt::Debug for ServerTls {
+impl fmt::Debug for NodeTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerTls")
+        f.debug_struct("NodeTls")
             .field("node", &self.node)
             .finish_non_exhaustive()
     }
 }
 
-impl ServerTls {
+impl NodeTls {
     /// Reads `files` and checks that they fit together: key and certificate are a pair, the authority
     /// vouches for the certificate now, and it is a node's.
     ///
-    /// The identity in the certificate is the node's: [`ServerTls::node`].
+    /// The identity in the certificate is the node's: [`NodeTls::node`].
     ///
     /// # Errors
     /// [`TlsError`] names the file and what to do.
@@ -64,8 +69,16 @@ impl ServerTls {
     fn load_at(files: &TlsFiles, now: UnixTime) -> Result<Self, TlsError> {
         let material = Material::load(files, now)?;
         let node = material.node;
-        let crypto = Arc::new(QuicServerConfig::try_from(server_config(material, files)?)?);
-        Ok(Self { crypto, node })
+        let server = Arc::new(QuicServerConfig::try_from(server_config(
+            &material, files,
+        )?)?);
+        let client = client_config(material).map_err(TlsError::Setup)?;
+        let client = Arc::new(QuicClientConfig::try_from(client)?);
+        Ok(Self {
+            server,
+            client,
+            node,
+        })
     }
 
     /// The node that the certificate names.
@@ -93,7 +106,14 @@ impl ServerTls {
     /// transport's bounds.
     #[must_use]
     pub fn server_config(&self) -> quinn::ServerConfig {
-        quinn::ServerConfig::with_crypto(Arc::clone(&self.crypto) as _)
+        quinn::ServerConfig::with_crypto(Arc::clone(&self.server) as _)
+    }
+
+    /// A configuration for connections to other nodes, which are to be dialled under the name that
+    /// [`server_name`](quoit_ring::role::server_name) gives them. The caller sets the transport's bounds.
+    #[must_use]
+    pub fn client_config(&self) -> quinn::ClientConfig {
+        quinn::ClientConfig::new(Arc::clone(&self.client) as _)
     }
 }
 
@@ -109,16 +129,16 @@ fn provider() -> CryptoProvider {
     }
 }
 
-fn server_config(material: Material, files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+fn server_config(material: &Material, files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(provider());
-    let roots = Arc::new(material.roots);
+    let roots = Arc::new(material.roots.clone());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .map_err(TlsError::Setup)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(material.chain, material.key)
+        .with_single_cert(material.chain.clone(), material.key.clone_key())
         .map_err(|source| match source {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 let TlsFiles {
@@ -136,6 +156,17 @@ fn server_config(material: Material, files: &TlsFiles) -> Result<ServerConfig, T
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
+    Ok(config)
+}
+
+fn client_config(material: Material) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&version::TLS13])?
+        .with_root_certificates(material.roots)
+        .with_client_auth_cert(material.chain, material.key)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
     Ok(config)
 }
 

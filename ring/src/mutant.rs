@@ -109,6 +109,14 @@ mutants! {
         "A write with a context replaces whatever is older, seen or not."
     PreviousDotForgotten "previous-dot-forgotten"
         "A client's write replaces all earlier ones of that client, seen or not."
+    HintCountsAsOwner "hint-counts-as-owner"
+        "A strict write counts nodes that keep it for an owner as if they were owners."
+    HintOverwrites "hint-overwrites"
+        "Of two writes to one key that are kept for one node, only the later is kept."
+    HintLostOnTheWay "hint-lost-on-the-way"
+        "A hint that did not get through is removed as if it had."
+    HintRemovedWithMore "hint-removed-with-more"
+        "A hint that was delivered is removed with all that was added to it in the meantime."
 }
 
 impl Mutant {

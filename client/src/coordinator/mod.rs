@@ -96,8 +96,9 @@ pub(crate) enum Done {
 struct Running<T, G> {
     /// Who waits; taken when they are answered.
     ticket: Option<T>,
-    /// The room it takes, free once the operation is forgotten: repair after the answer takes room, too.
-    _room: Option<G>,
+    /// The room it takes, free once the operation is forgotten: repair after the answer takes room, too. A write
+    /// gives it back with the answer.
+    room: Option<G>,
     deadline: Moment,
     /// How often its requests were made anew: an answer counts for the attempt that it answers, no later one.
     attempt: u8,
@@ -140,6 +141,8 @@ pub(crate) struct Coordinator<T, G> {
     sends: VecDeque<(NodeId, RequestFrame)>,
     done: VecDeque<(T, Done)>,
     timers: Timers,
+    /// Bytes of writes that have returned.
+    lingering: usize,
 }
 
 impl<T, G> Coordinator<T, G> {
@@ -160,6 +163,7 @@ impl<T, G> Coordinator<T, G> {
             sends: VecDeque::new(),
             done: VecDeque::new(),
             timers: Timers::default(),
+            lingering: 0,
         }
     }
 
@@ -257,7 +261,15 @@ impl<T, G> Coordinator<T, G> {
             let Some((key, running)) = self.running.get_in(slot) else {
                 continue;
             };
-            if let Some(replica) = running.targets.iter().position(|&target| target == node) {
+            // A node that keeps a write for several owners has several places.
+            let here = |(replica, &target): (usize, &NodeId)| (target == node).then_some(replica);
+            let replicas: SmallVec<[usize; 2]> = running
+                .targets
+                .iter()
+                .enumerate()
+                .filter_map(here)
+                .collect();
+            for replica in replicas {
                 self.fail(key, replica, None, &outcome, now);
             }
         }
@@ -281,6 +293,7 @@ impl<T, G> Coordinator<T, G> {
             Some(Tick::Late) => {} // this machine slept: the answers may be here, unread
             None => return,
         }
+        let ejected: SmallVec<[NodeId; 4]> = self.health.ejected().collect();
         for slot in 0..self.running.slots() {
             let Some((key, running)) = self.running.get_in(slot) else {
                 continue;
@@ -289,6 +302,7 @@ impl<T, G> Coordinator<T, G> {
             match &running.work {
                 Work::Read(_) => self.read_time(key, expired, now),
                 Work::Write(_) if expired => self.write_expired(key, now),
+                Work::Write(_) if !ejected.is_empty() => self.write_time(key, &ejected, now),
                 Work::Ask if expired => {
                     self.end(key, Done::Ask(Err(NodeError::Failed(Outcome::Silent))));
                 }
@@ -336,6 +350,8 @@ impl<T, G> Coordinator<T, G> {
             probes: counters.probes,
             repairs: self.counters.attempts[RequestKind::Repair as usize],
             repairs_refused: self.counters.repairs_refused,
+            hints: counters.hints,
+            hints_forgone: counters.hints_forgone,
             nodes: self.health.nodes().collect(),
         }
     }
@@ -351,7 +367,7 @@ impl<T, G> Coordinator<T, G> {
         let (ticket, room) = ticket.unzip();
         Running {
             ticket,
-            _room: room,
+            room,
             deadline: now.at.after(micros(deadline)),
             attempt: 0,
             targets,
@@ -370,6 +386,7 @@ impl<T, G> Coordinator<T, G> {
         };
         let kind = match &running.work {
             Work::Read(read) => read.attempt_kind(replica, purpose),
+            Work::Write(_) if matches!(request, Request::Hint { .. }) => RequestKind::Hint,
             Work::Write(_) => RequestKind::Write,
             Work::Ask | Work::Refresh => RequestKind::Ask,
         };

@@ -115,6 +115,7 @@ mod tests {
         Plan {
             consistency,
             count,
+            sloppy: false,
             deadline: Duration::from_secs(5),
             repair: None,
         }

@@ -1,6 +1,7 @@
 //! Whole operations against scripted nodes: frames out, answers in, time by hand.
 
 mod hedges;
+mod hints;
 mod reads;
 mod writes;
 
@@ -23,6 +24,10 @@ use crate::submission::{Change, Plan};
 const WALL: Millis = Millis(1_000_000);
 
 fn map(epoch: u64) -> ClusterMap {
+    map_of(3, epoch)
+}
+
+fn map_of(members: u32, epoch: u64) -> ClusterMap {
     let member = |i: u32| Member {
         id: NodeId(u64::from(i)),
         name: format!("n{i}"),
@@ -37,7 +42,7 @@ fn map(epoch: u64) -> ClusterMap {
         token_key: TokenKey([3; 16]),
         leaf_bits: LeafBits::new(4).unwrap(),
         replication: 3,
-        members: (1..=3).map(member).collect(),
+        members: (1..=members).map(member).collect(),
     }
 }
 
@@ -51,11 +56,20 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with(Settings::default())
+        Self::of(3)
     }
 
     fn with(settings: Settings) -> Self {
-        let ring = Ring::new(&map(1)).unwrap();
+        Self::made(3, settings)
+    }
+
+    /// With three copies of each key on so many nodes.
+    fn of(members: u32) -> Self {
+        Self::made(members, Settings::default())
+    }
+
+    fn made(members: u32, settings: Settings) -> Self {
+        let ring = Ring::new(&map_of(members, 1)).unwrap();
         let coordinator = Coordinator::new(settings, ring, 7);
         Self {
             coordinator,
@@ -138,6 +152,7 @@ fn plan() -> Plan {
     Plan {
         consistency: Consistency::Quorum,
         count: None,
+        sloppy: false,
         deadline: Duration::from_secs(5),
         repair: None,
     }

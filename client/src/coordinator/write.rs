@@ -3,8 +3,14 @@
 //! ```text
 //!   Response::Joined, Covered, Refused --> acked, covered, failed
 //!   WriteStep::Send   --> Request::Put, one record encoded once for all replicas
+//!   WriteStep::Hint   --> Request::Hint to the next fallback, or to an owner that has the write
 //!   WriteStep::Remint --> a new dot above what covers the old one, then Send again
 //! ```
+//!
+//! A write lives on after its caller has the answer, until every owner has it or somebody keeps it for them. An owner
+//! is waited for while it is in health, a second at most. Such writes give back their room, since a node that dies
+//! under load leaves a second's worth of them; they have a bound of their own, beyond which an owner that missed a
+//! write must wait for repair.
 //!
 //! Invariant: a dot lies above everything its context has seen, and a write minted anew has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
@@ -16,24 +22,41 @@ use quoit_ring::{Delta, Dot, Millis, NodeId, Time};
 use smallvec::SmallVec;
 
 use crate::coordinator::slab::Key;
-use crate::coordinator::{Coordinator, Done, OTHER_QUESTION, Purpose, Work, plan};
+use crate::coordinator::{
+    BACKGROUND_MICROS, Coordinator, Done, OTHER_QUESTION, Purpose, Running, Work, plan,
+};
 use crate::entry::{Context, Written};
 use crate::env::Now;
 use crate::error::{InvalidRequest, Outcome, WriteError};
-use crate::quorum::{WriteFailure, WriteQuorum, WriteStep};
+use crate::quorum::{Acked, WriteFailure, WriteQuorum, WriteStep};
 use crate::submission::{Change, Plan};
+
+/// Most bytes of writes that have returned and wait for an owner, some of it for their bookkeeping.
+const MAX_LINGERING: usize = 16 << 20;
+/// What a write takes beside its record, about.
+const OVERHEAD: usize = 768;
 
 /// One write.
 #[derive(Debug)]
 pub(crate) struct Write {
     change: Change,
     expiry: Option<Millis>,
+    /// How many own the key: whom it is kept at comes behind them.
+    owners: usize,
     w: usize,
     dot: Dot,
     /// The record of the present dot, encoded once for all replicas.
     record: Bytes,
     context: Context,
     quorum: WriteQuorum,
+    /// Whether its last second has begun, in which those are found who keep it.
+    is_closing: bool,
+}
+
+impl Write {
+    fn lingering_bytes(&self) -> usize {
+        OVERHEAD + self.record.len() + self.change.key.len()
+    }
 }
 
 impl<T, G> Coordinator<T, G> {
@@ -72,17 +95,19 @@ impl<T, G> Coordinator<T, G> {
             });
         }
         let (dot, prev) = self.mint.mint(&change.key, now);
-        let quorum = WriteQuorum::new(n, w);
+        let quorum = WriteQuorum::new(n, w, plan.sloppy);
         let base = change.context.clone().unwrap_or_default();
         let (record, context) = encoded(&change, expiry, &base, prev, dot);
         Ok(Write {
             change,
             expiry,
+            owners: n,
             w,
             dot,
             record,
             context,
             quorum,
+            is_closing: false,
         })
     }
 
@@ -94,6 +119,7 @@ impl<T, G> Coordinator<T, G> {
         now: Now,
     ) {
         let Some(write) = self.write(key) else { return };
+        let keeps = replica >= write.owners && response == Response::Joined;
         match response {
             Response::Joined => write.quorum.acked(replica),
             Response::Covered { named, above } => write.quorum.covered(replica, named, above),
@@ -102,6 +128,7 @@ impl<T, G> Coordinator<T, G> {
                 .quorum
                 .failed(replica, Outcome::Damaged(OTHER_QUESTION)),
         }
+        self.health.counters.hints += u64::from(keeps);
         self.step_write(key, now);
     }
 
@@ -111,10 +138,46 @@ impl<T, G> Coordinator<T, G> {
         self.step_write(key, now);
     }
 
+    /// The deadline has passed, of the write or of its stay after it has returned: then whoever has not answered is
+    /// taken to have missed it, and those who keep it for them get a second, too.
     pub(super) fn write_expired(&mut self, key: Key, now: Now) {
-        let Some(write) = self.write(key) else { return };
-        write.quorum.expired();
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        let Work::Write(write) = &mut running.work else {
+            return;
+        };
+        if write.quorum.has_returned() && !write.is_closing {
+            write.is_closing = true;
+            running.deadline = now.at.after(BACKGROUND_MICROS);
+            let late: SmallVec<[usize; 3]> = write.quorum.awaited().collect();
+            late.into_iter()
+                .for_each(|owner| write.quorum.overdue(owner));
+        } else {
+            write.quorum.expired();
+        }
         self.step_write(key, now);
+    }
+
+    /// Does not wait any longer for owners that are out of health: of a write that has returned always, of a sloppy
+    /// one also before.
+    pub(super) fn write_time(&mut self, key: Key, ejected: &[NodeId], now: Now) {
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        let Work::Write(write) = &mut running.work else {
+            return;
+        };
+        let is_out = |&owner: &usize| {
+            let node = running.targets.get(owner);
+            node.is_some_and(|node| ejected.contains(node))
+        };
+        let late: SmallVec<[usize; 3]> = write.quorum.awaited().filter(is_out).collect();
+        if !late.is_empty() {
+            late.into_iter()
+                .for_each(|owner| write.quorum.overdue(owner));
+            self.step_write(key, now);
+        }
     }
 
     fn write(&mut self, key: Key) -> Option<&mut Write> {
@@ -132,8 +195,10 @@ impl<T, G> Coordinator<T, G> {
             };
             match step {
                 WriteStep::Send(replica) => self.send_write(key, replica, now),
+                WriteStep::Hint(owner) => self.hint(key, owner, now),
                 WriteStep::Remint(above) => self.remint(key, above, now),
-                WriteStep::Return(verdict) => self.return_write(key, verdict),
+                WriteStep::Return(verdict) => self.return_write(key, verdict, now),
+                WriteStep::Finish => self.forget_write(key),
             }
         }
     }
@@ -152,6 +217,69 @@ impl<T, G> Coordinator<T, G> {
         self.send(key, replica, Purpose::Ask, request, now);
     }
 
+    /// Has somebody keep the write for an owner.
+    fn hint(&mut self, key: Key, owner: usize, now: Now) {
+        let holder = self.holder(key, owner, now);
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        let Work::Write(write) = &mut running.work else {
+            return;
+        };
+        let (Some(holder), Some(&target)) = (holder, running.targets.get(owner)) else {
+            return write.quorum.no_holder(owner);
+        };
+        if write.quorum.has_returned() {
+            running.deadline = running.deadline.max(now.at.after(BACKGROUND_MICROS));
+        }
+        let (owners, holders) = running.targets.split_at(write.owners);
+        let known = holders.iter().position(|&node| node == holder);
+        let number = known.unwrap_or(holders.len());
+        let is_owner = owners.contains(&holder);
+        write.quorum.hinted(owner, (!is_owner).then_some(number));
+        let request = Request::Hint {
+            target,
+            key: write.change.key.clone(),
+            dot: write.dot,
+            record: write.record.clone(),
+        };
+        let replica = running.targets.len();
+        running.targets.push(holder);
+        self.send(key, replica, Purpose::Ask, request, now);
+    }
+
+    /// Who is to keep a write for an owner, of those who were not asked yet: the next fallback, best one that keeps it
+    /// for nobody else; else, once the write has returned, another owner that has it. Nobody, if all were asked or
+    /// cannot be reached.
+    fn holder(&mut self, key: Key, owner: usize, now: Now) -> Option<NodeId> {
+        let running = self.running.get_mut(key)?;
+        let Work::Write(write) = &running.work else {
+            return None;
+        };
+        let (owners, holders) = running.targets.split_at_checked(write.owners)?;
+        let asked: SmallVec<[NodeId; 3]> = (write.quorum.hints_for(owner))
+            .filter_map(|hint| holders.get(hint).copied())
+            .collect();
+        let list = (self.ring).preference_list(self.ring.token_of(&write.change.key));
+        let may_keep = |node: &NodeId| {
+            !asked.contains(node) && !owners.contains(node) && self.health.reachable(*node)
+        };
+        let mut found: Option<((bool, bool), NodeId)> = None;
+        for node in list.fallbacks().filter(may_keep) {
+            let worth = (!holders.contains(&node), self.health.can_help(node, now.at));
+            if found.is_none_or(|(best, _)| worth > best) {
+                found = Some((worth, node));
+            }
+        }
+        if let Some((_, node)) = found {
+            return Some(node);
+        }
+        let mut others = (write.quorum.holders()).filter_map(|holder| owners.get(holder).copied());
+        let has_returned = write.quorum.has_returned();
+        let other = others.find(|node| !asked.contains(node) && self.health.reachable(*node));
+        other.filter(|_| has_returned)
+    }
+
     /// Mints the write anew above what covers it. The new dot builds on the first attempt, so it replaces
     /// that wherever it was joined, and on nothing that this client wrote in between.
     fn remint(&mut self, key: Key, above: Time, now: Now) {
@@ -168,6 +296,7 @@ impl<T, G> Coordinator<T, G> {
             && let Work::Write(write) = &mut running.work
         {
             running.attempt += 1;
+            running.targets.truncate(write.owners);
             write.quorum.reminted();
         }
     }
@@ -182,31 +311,63 @@ impl<T, G> Coordinator<T, G> {
         (write.dot, write.record, write.context) = (dot, record, context);
     }
 
-    fn return_write(&mut self, key: Key, verdict: Result<usize, WriteFailure>) {
-        let Some(running) = self.running.remove(key) else {
+    fn return_write(&mut self, key: Key, verdict: Result<Acked, WriteFailure>, now: Now) {
+        let Some(running) = self.running.get_mut(key) else {
             return;
         };
-        let (Some(ticket), Work::Write(write)) = (running.ticket, running.work) else {
+        let (Some(ticket), Work::Write(write)) = (running.ticket.take(), &mut running.work) else {
             return;
         };
         let result = match verdict {
-            Ok(acked) => {
+            Ok(Acked { nodes, hints }) => {
                 self.budget.earn();
                 Ok(Written {
                     dot: write.dot,
-                    acked,
-                    context: write.context,
+                    acked: nodes,
+                    hints,
+                    context: core::mem::take(&mut write.context), // only minting anew would need it
                 })
             }
-            Err(failure) => Err(self.explain_write(&running.targets, write.w, failure)),
+            Err(failure) => {
+                let (targets, owners, needed) = (running.targets.clone(), write.owners, write.w);
+                Err(self.explain_write(&targets, (needed, owners), failure))
+            }
         };
         self.done.push_back((ticket, Done::Write(result)));
+        self.linger(key, now);
+    }
+
+    /// Keeps a write that has returned for as long as an owner's answer may come, if there is room for that.
+    fn linger(&mut self, key: Key, now: Now) {
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        running.room = None;
+        running.deadline = now.at.after(BACKGROUND_MICROS);
+        let Work::Write(write) = &running.work else {
+            return;
+        };
+        self.lingering += write.lingering_bytes();
+        if self.lingering > MAX_LINGERING {
+            self.forget_write(key);
+        }
+    }
+
+    /// Nothing more will come of a write.
+    fn forget_write(&mut self, key: Key) {
+        let Some(Running { work, .. }) = self.running.remove(key) else {
+            return;
+        };
+        if let Work::Write(write) = work {
+            self.health.counters.hints_forgone += write.quorum.forgone() as u64;
+            self.lingering = self.lingering.saturating_sub(write.lingering_bytes());
+        }
     }
 
     fn explain_write(
         &self,
         targets: &[NodeId],
-        needed: usize,
+        (needed, n): (usize, usize),
         failure: WriteFailure,
     ) -> WriteError {
         let WriteFailure {
@@ -227,7 +388,7 @@ impl<T, G> Coordinator<T, G> {
             },
             (_, true) | (0, false) => WriteError::NotStored {
                 needed,
-                n: targets.len(),
+                n,
                 attempts,
             },
             (_, false) => WriteError::TooThin {

@@ -71,7 +71,7 @@ impl From<&Request> for Asked {
     fn from(request: &Request) -> Self {
         match request {
             Request::Get { .. } => Self::Read,
-            Request::Put { .. } | Request::Repair { .. } => Self::Write,
+            Request::Put { .. } | Request::Repair { .. } | Request::Hint { .. } => Self::Write,
             _ => Self::Other,
         }
     }
@@ -117,6 +117,8 @@ pub(crate) struct Counters {
     pub(crate) hedges_refused: u64,
     pub(crate) ejections: u64,
     pub(crate) probes: u64,
+    pub(crate) hints: u64,
+    pub(crate) hints_forgone: u64,
 }
 
 /// What a read is to do beside asking the first of its replicas.
@@ -156,6 +158,8 @@ impl Health {
                 hedges_refused: 0,
                 ejections: 0,
                 probes: 0,
+                hints: 0,
+                hints_forgone: 0,
             },
         }
     }
@@ -239,6 +243,12 @@ impl Health {
     /// queue that this would make longer.
     pub(crate) fn can_help(&self, node: NodeId, now: Moment) -> bool {
         self.nodes.get(&node).is_none_or(|node| node.can_help(now))
+    }
+
+    /// Nodes that are out of the way of reads, until they answer.
+    pub(crate) fn ejected(&self) -> impl Iterator<Item = NodeId> {
+        let ejected = |(&id, node): (&NodeId, &Node)| node.is_ejected().then_some(id);
+        self.nodes.iter().filter_map(ejected)
     }
 
     /// What is known of every node, in the order of their ids.

@@ -33,6 +33,11 @@ pub struct HealthReport {
     /// Such records that were not sent since the budget of bytes was used up
     /// ([`repair_bytes_per_second`](crate::ClientBuilder::repair_bytes_per_second)).
     pub repairs_refused: u64,
+    /// Writes that are kept for an owner which missed them, a hint for each such owner.
+    pub hints: u64,
+    /// Owners that missed a write which nobody keeps for them: they get it from repair. None of the nodes that could
+    /// keep it was in reach or had room, or more such writes were under way at once than a client keeps.
+    pub hints_forgone: u64,
     /// Every node that this client had to do with, in the order of their ids.
     pub nodes: Vec<NodeHealth>,
 }

@@ -66,12 +66,6 @@ pub(crate) struct Counters {
     pub(crate) connections_lost: u64,
     /// Refusals: overloaded, expired, unfit, other.
     pub(crate) refusals: [u64; 4],
-    /// Hints that a fallback has stored.
-    pub(crate) hints: u64,
-    /// Hints that a fallback did not take.
-    pub(crate) hints_refused: u64,
-    /// Hints that nobody was there to take.
-    pub(crate) hints_forgone: u64,
 }
 
 impl Counters {

@@ -115,11 +115,7 @@ pub(crate) fn visit(totals: Totals<'_>, mut show: impl FnMut(&'static str, &[Lab
     for (reason, count) in REASONS.into_iter().zip(sent.refusals) {
         show("quoit_client_refusals_total", &[("reason", reason)], count);
     }
-    let hints = [
-        ("stored", sent.hints),
-        ("refused", sent.hints_refused),
-        ("forgone", sent.hints_forgone),
-    ];
+    let hints = [("stored", health.hints), ("forgone", health.hints_forgone)];
     for (outcome, count) in hints {
         show("quoit_client_hints_total", &[("outcome", outcome)], count);
     }

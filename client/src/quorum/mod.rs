@@ -7,7 +7,7 @@
 //!      ReadQuorum, WriteQuorum: replicas by index, no clock, no I/O
 //!                               |
 //!                               v
-//!              poll_step: Ask, Repair, Send, Remint, Return, Finish
+//!              poll_step: Ask, Repair, Send, Hint, Remint, Return, Finish
 //! ```
 //!
 //! Replicas are indexes into the list that the coordinator chose; who they are and how to reach them is
@@ -20,4 +20,4 @@ mod read;
 mod write;
 
 pub(crate) use read::{ReadFailure, ReadQuorum, ReadRules, ReadStep};
-pub(crate) use write::{WriteFailure, WriteQuorum, WriteStep};
+pub(crate) use write::{Acked, WriteFailure, WriteQuorum, WriteStep};

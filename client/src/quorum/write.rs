@@ -1,9 +1,12 @@
-//! The write quorum: W acknowledgements of one write.
+//! The write quorum: W acknowledgements of one write, and a hint for each owner that missed it.
 //!
 //! ```text
-//!   Pending --Joined--> Acked          W of them: done
-//!           --Covered-> Covered        a later write is there: mint above it and send again
-//!           --failed--> Failed
+//!   owner    Pending --Joined--> Acked          W of them: returned
+//!                    --Covered-> Covered        a later write is there: mint above it and send again
+//!                    --failed--> Failed         missed: kept for it elsewhere, a hint
+//!
+//!   Writing --W acknowledged--> Returned --everyone has it, or somebody keeps it for them--> Finished
+//!           '-- cannot be any more: why not, Finished
 //! ```
 //!
 //! A *covered* write changed nothing. If W cannot be reached because of it, the write is minted anew above what
@@ -11,6 +14,12 @@
 //! to: the new one has seen it and replaces it there. What became of the first attempt at a replica that did not
 //! answer stays in the outcome, so that a failure is never told as surely not stored.
 //! A replica that covers the dot but can *name* it has joined it before: that is an acknowledgement.
+//!
+//! **Hints.** A strict write is kept for those who missed it only once W owners have it: what fails must not come to
+//! life later. A *sloppy* one at once, and a node that keeps it counts as one of the W, once, for however many owners:
+//! W different nodes have it. A holder that does not take its hint is replaced by the next, until there is none left.
+//!
+//! Source: Dynamo (2007), section 4.6.
 
 use quoit_ring::Time;
 use quoit_ring::mutant::{Mutant, mutant};
@@ -24,12 +33,25 @@ const MAX_REMINTS: u8 = 8;
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WriteStep {
-    /// Send the write to a replica.
+    /// Send the write to an owner.
     Send(usize),
+    /// Find somebody to keep the write for an owner, and call [`WriteQuorum::hinted`] or [`WriteQuorum::no_holder`].
+    Hint(usize),
     /// Mint a dot above this time that has seen the present one, and call [`WriteQuorum::reminted`].
     Remint(Time),
-    /// The verdict: how many acknowledged, at least W; or why not. The machine is finished.
-    Return(Result<usize, WriteFailure>),
+    /// The verdict: how many acknowledged, at least W; or why not.
+    Return(Result<Acked, WriteFailure>),
+    /// Nothing more will come.
+    Finish,
+}
+
+/// Who had acknowledged a write when it returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Acked {
+    /// Nodes, those with a hint that counts included.
+    pub(crate) nodes: usize,
+    /// Of those, nodes with a hint.
+    pub(crate) hints: usize,
 }
 
 /// Why W was not reached.
@@ -38,7 +60,7 @@ pub(crate) struct WriteFailure {
     pub(crate) acked: usize,
     /// Replicas that acknowledged an earlier dot of this write: it lives, or lived, there.
     pub(crate) acked_before: usize,
-    /// What each replica did.
+    /// What each owner did, then what became of each hint.
     pub(crate) outcomes: Vec<Outcome>,
 }
 
@@ -50,29 +72,74 @@ enum State {
     Failed(Outcome),
 }
 
+/// Whether a write is kept for an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// It need not be, as far as is known.
+    No,
+    /// Somebody is being asked to.
+    Asked,
+    Yes,
+    /// There is nobody left to ask.
+    Nowhere,
+}
+
+#[derive(Debug)]
+struct Owner {
+    state: State,
+    kept: Kept,
+}
+
+/// One holder asked to keep the write for one owner.
+#[derive(Debug)]
+struct Hint {
+    owner: usize,
+    /// Which of the nodes that own nothing of the key the holder is; `None` for an owner.
+    holder: Option<usize>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Writing,
+    Returned,
+    Finished,
+}
+
 /// One quorum write.
 #[derive(Debug)]
 pub(crate) struct WriteQuorum {
     w: usize,
-    replicas: SmallVec<[State; 3]>,
+    sloppy: bool,
+    phase: Phase,
+    owners: SmallVec<[Owner; 3]>,
+    hints: SmallVec<[Hint; 1]>,
     steps: SmallVec<[WriteStep; 3]>,
     remints: u8,
     /// Most replicas that acknowledged one earlier dot.
     acked_before: usize,
-    finished: bool,
+    succeeded: bool,
 }
 
 impl WriteQuorum {
-    /// A write to `n` replicas that needs `w` of them, 1 to n. It starts by sending to all.
-    pub(crate) fn new(n: usize, w: usize) -> Self {
+    /// A write to `n` owners that needs `w` of them, 1 to n, or if it is `sloppy` of them and those who keep it for
+    /// one of them. It starts by sending to all.
+    pub(crate) fn new(n: usize, w: usize, sloppy: bool) -> Self {
         debug_assert!((1..=n).contains(&w), "w was checked");
+        let owner = |_| Owner {
+            state: State::Pending,
+            kept: Kept::No,
+        };
         Self {
             w,
-            replicas: smallvec![State::Pending; n],
+            sloppy: sloppy || mutant(Mutant::HintCountsAsOwner),
+            phase: Phase::Writing,
+            owners: (0..n).map(owner).collect(),
+            hints: smallvec![],
             steps: (0..n).rev().map(WriteStep::Send).collect(),
             remints: 0,
             acked_before: 0,
-            finished: false,
+            succeeded: false,
         }
     }
 
@@ -81,10 +148,10 @@ impl WriteQuorum {
         self.steps.pop()
     }
 
-    /// A replica joined the write.
+    /// An owner joined the write, or a holder keeps it: hints are counted on from the owners.
     pub(crate) fn acked(&mut self, mut replica: usize) {
         if mutant(Mutant::AnswerCountedTwice) && !self.awaits(replica) {
-            let mut others = 0..self.replicas.len();
+            let mut others = 0..self.owners.len();
             replica = others.find(|&r| self.awaits(r)).unwrap_or(replica);
         }
         self.note(replica, State::Acked);
@@ -105,27 +172,108 @@ impl WriteQuorum {
         self.note(replica, State::Failed(outcome));
     }
 
+    /// An owner has not answered for so long that it should not be waited for: the write is to be kept for it, too.
+    pub(crate) fn overdue(&mut self, owner: usize) {
+        if self.keeps_early() && self.awaits(owner) {
+            self.keep_for(owner);
+        }
+    }
+
+    /// The node that was found is asked to keep the write for `owner`. A `holder` that owns nothing of the key has a
+    /// number, the same each time it is asked; an owner has none.
+    pub(crate) fn hinted(&mut self, owner: usize, holder: Option<usize>) {
+        let state = State::Pending;
+        self.hints.push(Hint {
+            owner,
+            holder,
+            state,
+        });
+    }
+
+    /// Nobody is left to keep the write for `owner`.
+    pub(crate) fn no_holder(&mut self, owner: usize) {
+        if let Some(owner) = self.owners.get_mut(owner) {
+            owner.kept = Kept::Nowhere;
+        }
+        self.evaluate();
+    }
+
     /// The deadline has passed.
     pub(crate) fn expired(&mut self) {
-        for state in &mut self.replicas {
+        let owners = self.owners.iter_mut().map(|owner| &mut owner.state);
+        let hints = self.hints.iter_mut().map(|hint| &mut hint.state);
+        for state in owners.chain(hints) {
             if *state == State::Pending {
                 *state = State::Failed(Outcome::Silent);
             }
         }
-        self.fail();
+        match self.phase {
+            Phase::Writing => self.fail(),
+            Phase::Returned => self.finish(),
+            Phase::Finished => {}
+        }
     }
 
-    /// Whether a replica's answer is awaited.
+    /// Whether an answer is awaited of a replica, or of a holder.
     pub(crate) fn awaits(&self, replica: usize) -> bool {
-        !self.finished && self.replicas.get(replica) == Some(&State::Pending)
+        self.phase != Phase::Finished && self.state(replica) == Some(&State::Pending)
     }
 
-    /// A dot above what covers the write was minted: send it to everyone who did not fail.
+    /// Owners whose answer is awaited, and for whom nobody has been asked to keep the write.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = usize> {
+        let awaited =
+            |(_, owner): &(usize, &Owner)| owner.state == State::Pending && owner.kept == Kept::No;
+        let owners = self.owners.iter().enumerate().filter(awaited);
+        owners.map(|(replica, _)| replica)
+    }
+
+    /// Owners that have the write for certain.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = usize> {
+        let acked = |(_, owner): &(usize, &Owner)| owner.state == State::Acked;
+        let owners = self.owners.iter().enumerate().filter(acked);
+        owners.map(|(replica, _)| replica)
+    }
+
+    /// Which hints, counted from the first, were meant for `owner`.
+    pub(crate) fn hints_for(&self, owner: usize) -> impl Iterator<Item = usize> {
+        let meant = move |(_, hint): &(usize, &Hint)| hint.owner == owner;
+        let hints = self.hints.iter().enumerate().filter(meant);
+        hints.map(|(number, _)| number)
+    }
+
+    /// Whether the caller has its answer.
+    pub(crate) fn has_returned(&self) -> bool {
+        self.phase == Phase::Returned
+    }
+
+    /// Owners that missed the write, and for whom nobody keeps it; of one that succeeded.
+    pub(crate) fn forgone(&self) -> usize {
+        if !self.succeeded {
+            return 0;
+        }
+        let missed = |owner: &&Owner| {
+            let missed = match &owner.state {
+                State::Pending => true,
+                State::Failed(why) => is_missed(why),
+                State::Acked | State::Covered(_) => false,
+            };
+            missed && owner.kept != Kept::Yes
+        };
+        self.owners.iter().filter(missed).count()
+    }
+
+    /// A dot above what covers the write was minted: send it to everyone who did not fail. What was kept of the
+    /// earlier one counts no more.
     pub(crate) fn reminted(&mut self) {
-        self.acked_before = self.acked_before.max(self.acks());
-        for (replica, state) in self.replicas.iter_mut().enumerate() {
-            if !matches!(state, State::Failed(_)) {
-                *state = State::Pending;
+        self.acked_before = self.acked_before.max(self.acks().nodes);
+        self.hints.clear();
+        for replica in 0..self.owners.len() {
+            let owner = &mut self.owners[replica];
+            owner.kept = Kept::No;
+            if matches!(owner.state, State::Failed(_)) {
+                self.miss(replica);
+            } else {
+                owner.state = State::Pending;
                 self.steps.push(WriteStep::Send(replica));
             }
         }
@@ -136,31 +284,94 @@ impl WriteQuorum {
         self.fail();
     }
 
-    fn note(&mut self, replica: usize, state: State) {
-        if self.awaits(replica) {
-            self.replicas[replica] = state;
-            self.evaluate();
+    /// Whether it is kept for owners that may still answer: a strict one that could fail is not.
+    fn keeps_early(&self) -> bool {
+        self.phase == Phase::Returned || self.sloppy
+    }
+
+    fn state(&self, replica: usize) -> Option<&State> {
+        match replica.checked_sub(self.owners.len()) {
+            None => self.owners.get(replica).map(|owner| &owner.state),
+            Some(hint) => self.hints.get(hint).map(|hint| &hint.state),
         }
     }
 
-    fn count(&self, of: impl Fn(&State) -> bool) -> usize {
-        self.replicas.iter().filter(|&state| of(state)).count()
+    fn note(&mut self, replica: usize, state: State) {
+        if !self.awaits(replica) {
+            return;
+        }
+        match replica.checked_sub(self.owners.len()) {
+            None => {
+                self.owners[replica].state = state;
+                self.miss(replica);
+            }
+            Some(hint) => {
+                let hint = &mut self.hints[hint];
+                hint.state = state;
+                let (owner, failed) = (hint.owner, matches!(hint.state, State::Failed(_)));
+                if failed {
+                    self.steps.push(WriteStep::Hint(owner));
+                } else {
+                    self.owners[owner].kept = Kept::Yes;
+                }
+            }
+        }
+        self.evaluate();
     }
 
-    fn acks(&self) -> usize {
-        self.count(|s| *s == State::Acked)
+    /// Has the write kept for an owner that missed it, if it is time for that.
+    fn miss(&mut self, replica: usize) {
+        let missed = matches!(&self.owners[replica].state, State::Failed(why) if is_missed(why));
+        if missed && (self.sloppy || self.phase == Phase::Returned) {
+            self.keep_for(replica);
+        }
+    }
+
+    fn keep_for(&mut self, replica: usize) {
+        let owner = &mut self.owners[replica];
+        if owner.kept == Kept::No {
+            owner.kept = Kept::Asked;
+            self.steps.push(WriteStep::Hint(replica));
+        }
+    }
+
+    /// How many nodes are in such a state: owners, and if the write is sloppy those that keep it, each once.
+    fn count(&self, of: impl Fn(&State) -> bool) -> Acked {
+        let owners = self.owners.iter().filter(|owner| of(&owner.state)).count();
+        let counts = |hint: &&Hint| self.sloppy && hint.holder.is_some() && of(&hint.state);
+        let mut holders: SmallVec<[_; 3]> =
+            (self.hints.iter().filter(counts).map(|hint| hint.holder)).collect();
+        holders.sort_unstable();
+        holders.dedup();
+        let hints = holders.len();
+        Acked {
+            nodes: owners + hints,
+            hints,
+        }
+    }
+
+    fn acks(&self) -> Acked {
+        self.count(|state| *state == State::Acked)
     }
 
     fn evaluate(&mut self) {
+        match self.phase {
+            Phase::Writing => self.evaluate_writing(),
+            Phase::Returned if self.is_settled() => self.finish(),
+            Phase::Returned | Phase::Finished => {}
+        }
+    }
+
+    fn evaluate_writing(&mut self) {
         let acked = self.acks();
         let needed = if mutant(Mutant::QuorumOfOne) {
             1
         } else {
             self.w
         };
-        if acked >= needed {
-            self.finish(Ok(acked));
-        } else if self.count(|s| *s == State::Pending) == 0 {
+        if acked.nodes >= needed {
+            self.give_back(acked);
+        } else if !self.may_still_come() {
             match self.remintable() {
                 Some(above) => {
                     self.remints += 1;
@@ -171,17 +382,52 @@ impl WriteQuorum {
         }
     }
 
+    /// Whether an answer is awaited, or a holder sought, that could count.
+    fn may_still_come(&self) -> bool {
+        let sought = |owner: &Owner| owner.kept == Kept::Asked;
+        self.count(|state| *state == State::Pending).nodes > 0 || self.owners.iter().any(sought)
+    }
+
+    /// The caller gets its answer; whoever missed the write is kept it from now on.
+    fn give_back(&mut self, acked: Acked) {
+        self.phase = Phase::Returned;
+        self.succeeded = true;
+        for replica in 0..self.owners.len() {
+            let owner = &mut self.owners[replica];
+            if owner.kept == Kept::Nowhere {
+                owner.kept = Kept::No; // those who have it may keep it for others now
+            }
+            self.miss(replica);
+        }
+        if self.is_settled() {
+            self.finish();
+        }
+        self.steps.push(WriteStep::Return(Ok(acked)));
+    }
+
+    /// Whether nothing more will come of any owner.
+    fn is_settled(&self) -> bool {
+        let settled = |owner: &Owner| match (&owner.state, owner.kept) {
+            (_, Kept::Asked) => false,
+            (State::Pending, kept) => kept == Kept::Yes,
+            _ => true,
+        };
+        self.owners.iter().all(settled)
+    }
+
     /// What to mint above, if minting anew can reach W.
     fn remintable(&self) -> Option<Time> {
-        let willing = self.count(|s| matches!(s, State::Acked | State::Covered(_)));
-        if willing < self.w || self.remints >= MAX_REMINTS {
+        let willing = self.count(|state| matches!(state, State::Acked | State::Covered(_)));
+        if willing.nodes < self.w || self.remints >= MAX_REMINTS {
             return None;
         }
-        let above = |s: &State| match s {
+        let above = |state: &State| match state {
             State::Covered(above) => Some(*above),
             State::Pending | State::Acked | State::Failed(_) => None,
         };
-        self.replicas.iter().filter_map(above).max()
+        let owners = self.owners.iter().filter_map(|owner| above(&owner.state));
+        let hints = self.hints.iter().filter_map(|hint| above(&hint.state));
+        owners.chain(hints).max()
     }
 
     fn fail(&mut self) {
@@ -191,209 +437,42 @@ impl WriteQuorum {
             State::Covered(_) => Outcome::Covered,
             State::Failed(outcome) => outcome.clone(),
         };
-        let outcomes = self.replicas.iter().map(outcome).collect();
-        self.finish(Err(WriteFailure {
-            acked: self.acks(),
+        let owners = self.owners.iter().map(|owner| outcome(&owner.state));
+        let hints = self.hints.iter().map(|hint| outcome(&hint.state));
+        let failure = WriteFailure {
+            acked: self.acks().nodes,
             acked_before: self.acked_before,
-            outcomes,
-        }));
+            outcomes: owners.chain(hints).collect(),
+        };
+        if self.phase == Phase::Writing {
+            self.finish();
+            self.steps.push(WriteStep::Return(Err(failure)));
+        }
     }
 
-    fn finish(&mut self, verdict: Result<usize, WriteFailure>) {
-        if !self.finished {
-            self.finished = true;
+    fn finish(&mut self) {
+        if self.phase != Phase::Finished {
+            self.phase = Phase::Finished;
             self.steps.clear();
-            self.steps.push(WriteStep::Return(verdict));
+            self.steps.push(WriteStep::Finish);
         }
+    }
+}
+
+/// Whether an owner that ended so will want the write when it is itself again. One that refused the write for what it
+/// is would do so again, and one that has too much to do is not helped by others having more to do.
+const fn is_missed(outcome: &Outcome) -> bool {
+    use quoit_ring::wire::Refusal::{Draining, NotReady, Storage};
+    match outcome {
+        Outcome::Unreachable
+        | Outcome::Crowded
+        | Outcome::Lost
+        | Outcome::Silent
+        | Outcome::Damaged(_)
+        | Outcome::Refused(Draining | NotReady | Storage(_)) => true,
+        Outcome::Done | Outcome::Covered | Outcome::Refused(_) | Outcome::NotAsked => false,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use quoit_ring::wire::{Fault, Refusal};
-
-    use super::*;
-
-    /// A write whose sends are done.
-    fn sent(n: usize, w: usize) -> WriteQuorum {
-        let mut write = WriteQuorum::new(n, w);
-        let sends: Vec<_> = core::iter::from_fn(|| write.poll_step()).collect();
-        assert_eq!(sends, (0..n).map(WriteStep::Send).collect::<Vec<_>>());
-        write
-    }
-
-    fn verdict(write: &mut WriteQuorum) -> Result<usize, WriteFailure> {
-        match write.poll_step() {
-            Some(WriteStep::Return(verdict)) => verdict,
-            other => panic!("no verdict but {other:?}"),
-        }
-    }
-
-    #[test]
-    fn w_acknowledgements_are_enough() {
-        let mut write = sent(3, 2);
-        write.acked(2);
-        assert_eq!(write.poll_step(), None);
-        write.acked(0);
-        assert_eq!(verdict(&mut write), Ok(2));
-    }
-
-    #[test]
-    fn one_replica_counts_once() {
-        let mut write = sent(3, 2);
-        write.acked(1);
-        write.acked(1);
-        assert_eq!(write.poll_step(), None);
-    }
-
-    #[test]
-    fn a_covered_write_is_minted_above_what_covers_it() {
-        let mut write = sent(3, 2);
-        write.covered(0, false, Time(50));
-        write.acked(1);
-        assert_eq!(write.poll_step(), None, "the third may still acknowledge");
-        write.covered(2, false, Time(70));
-        assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(70))));
-        write.reminted();
-        let sends = core::iter::from_fn(|| write.poll_step()).count();
-        assert_eq!(
-            sends, 3,
-            "everyone gets the new dot, so that it is the one that W hold"
-        );
-        write.acked(0);
-        write.acked(2);
-        assert_eq!(verdict(&mut write), Ok(2));
-    }
-
-    #[test]
-    fn an_acknowledgement_of_an_earlier_dot_is_not_forgotten() {
-        let mut write = sent(3, 2);
-        write.acked(0);
-        write.covered(1, false, Time(50));
-        write.covered(2, false, Time(50));
-        assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(50))));
-        write.reminted();
-        while write.poll_step().is_some() {}
-        for replica in 0..3 {
-            write.failed(replica, Outcome::Unreachable);
-        }
-        let failure = verdict(&mut write).unwrap_err();
-        assert_eq!((failure.acked, failure.acked_before), (0, 1));
-    }
-
-    #[test]
-    fn a_lost_replica_does_not_keep_a_write_from_being_minted_anew_but_stays_in_its_outcome() {
-        let mut write = sent(3, 2);
-        write.covered(0, false, Time(50));
-        write.covered(1, false, Time(50));
-        write.failed(2, Outcome::Lost);
-        assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(50))));
-        write.reminted();
-        let sent: Vec<_> = core::iter::from_fn(|| write.poll_step()).collect();
-        assert_eq!(sent.len(), 2, "not to the lost one: {sent:?}");
-        write.failed(0, Outcome::Unreachable);
-        write.failed(1, Outcome::Unreachable);
-        let failure = verdict(&mut write).unwrap_err();
-        assert_eq!(failure.outcomes[2], Outcome::Lost);
-    }
-
-    #[test]
-    fn a_replica_that_can_name_the_dot_has_acknowledged() {
-        let mut write = sent(3, 2);
-        write.covered(0, true, Time(50));
-        write.acked(1);
-        assert_eq!(verdict(&mut write), Ok(2));
-    }
-
-    #[test]
-    fn too_few_willing_replicas_fail_with_their_reasons() {
-        let mut write = sent(3, 2);
-        write.failed(0, Outcome::Unreachable);
-        write.acked(1);
-        write.failed(2, Outcome::Refused(Refusal::Storage(Fault::NoSpace)));
-        assert_eq!(verdict(&mut write).unwrap_err().acked, 1);
-    }
-
-    #[test]
-    fn the_deadline_ends_it_and_names_the_silent() {
-        let mut write = sent(3, 2);
-        write.acked(0);
-        write.expired();
-        let failure = verdict(&mut write).unwrap_err();
-        assert_eq!(
-            failure.outcomes,
-            [Outcome::Done, Outcome::Silent, Outcome::Silent]
-        );
-        write.acked(1);
-        assert_eq!(
-            write.poll_step(),
-            None,
-            "an answer after the verdict changes nothing"
-        );
-    }
-
-    #[test]
-    fn minting_anew_ends_after_a_bounded_number_of_times() {
-        let mut write = sent(1, 1);
-        let mut minted = 0;
-        loop {
-            write.covered(0, false, Time(minted));
-            match write.poll_step() {
-                Some(WriteStep::Remint(_)) => write.reminted(),
-                Some(WriteStep::Return(verdict)) => break assert!(verdict.is_err()),
-                step => panic!("{step:?}"),
-            }
-            while write.poll_step().is_some() {}
-            minted += 1;
-        }
-        assert_eq!(minted, u64::from(MAX_REMINTS));
-    }
-
-    proptest! {
-        #[test]
-        fn the_verdict_is_given_once_and_only_on_w_distinct_acknowledgements(
-            n in 1_usize..6,
-            w in 1_usize..6,
-            events in proptest::collection::vec((0_usize..6, 0_u8..4), 0..30),
-        ) {
-            let w = w.min(n);
-            let mut write = sent(n, w);
-            let mut verdicts = 0;
-            let mut acked = std::collections::BTreeSet::new();
-            let mut ever_acked = false;
-            for (replica, event) in events {
-                let awaited = write.awaits(replica);
-                match event {
-                    0 => write.acked(replica),
-                    1 => write.covered(replica, false, Time(9)),
-                    2 => write.failed(replica, Outcome::Unreachable),
-                    _ => write.failed(replica, Outcome::Lost),
-                }
-                if awaited && event == 0 {
-                    acked.insert(replica);
-                    ever_acked = true;
-                }
-                while let Some(step) = write.poll_step() {
-                    match step {
-                        WriteStep::Return(verdict) => {
-                            verdicts += 1;
-                            prop_assert_eq!(verdict.is_ok(), acked.len() >= w);
-                            if let Err(failure) = verdict {
-                                let told = failure.acked + failure.acked_before > 0;
-                                prop_assert_eq!(told, ever_acked);
-                            }
-                        }
-                        WriteStep::Remint(_) => { acked.clear(); write.reminted(); }
-                        WriteStep::Send(_) => {}
-                    }
-                }
-            }
-            write.expired();
-            while let Some(step) = write.poll_step() {
-                verdicts += usize::from(matches!(step, WriteStep::Return(_)));
-            }
-            prop_assert_eq!(verdicts, 1);
-        }
-    }
-}
+mod tests;

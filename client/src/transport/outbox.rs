@@ -106,15 +106,16 @@ impl Outbox {
         }
     }
 
-    /// Queues a frame, or drops it if there is no connection. False if it is a repair and too much waits.
+    /// Queues a frame, or drops it if there is no connection. False if too much waits and it is a repair or a hint: no
+    /// room of an operation bounds those.
     pub(super) fn push(&self, frame: &RequestFrame) -> bool {
         let mut state = self.state.borrow_mut();
         if state.link == Link::Down || state.finished {
             return true;
         }
-        let is_repair = matches!(frame.request, Request::Repair { .. });
+        let may_wait = matches!(frame.request, Request::Repair { .. } | Request::Hint { .. });
         let after = state.bytes + queued::bytes(&frame.request);
-        if is_repair && state.bytes > 0 && after > self.limit / 2 {
+        if may_wait && state.bytes > 0 && after > self.limit / 2 {
             return false;
         }
         state.push(Queued::new(frame.clone(), (self.clock)()));

@@ -86,15 +86,8 @@ impl Queued {
 }
 
 /// About how many bytes a request takes as a frame.
-pub(super) fn bytes(request: &Request) -> usize {
-    AROUND
-        + match request {
-            Request::Get { key, .. } => key.len(),
-            Request::Put { key, record, .. } | Request::Repair { key, record } => {
-                key.len() + record.len()
-            }
-            _no_body => 0,
-        }
+pub(super) const fn bytes(request: &Request) -> usize {
+    AROUND + request.body_bytes()
 }
 
 /// The clock that waiting is measured by.
@@ -170,7 +163,12 @@ mod tests {
                 id: u64::MAX,
                 epoch: Epoch(u64::MAX),
                 budget_ms: u32::MAX,
-                request: Request::Put { key, dot, record },
+                request: Request::Hint {
+                    target: quoit_ring::NodeId(u64::MAX),
+                    key,
+                    dot,
+                    record,
+                },
             };
             let queued = Queued::new(frame, clock());
             let counted = queued.bytes();

@@ -49,6 +49,11 @@ pub(crate) struct WriteArgs {
     /// Replicas that must have stored it, 1 to N [default: what the consistency needs]
     #[arg(long, value_name = "W", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) w: Option<u8>,
+
+    /// Count nodes that keep the write for one that is away: it succeeds while any W nodes of the key's list live, and
+    /// reads may miss it until its owners are back
+    #[arg(long)]
+    pub(crate) sloppy: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -107,7 +112,8 @@ impl ReadArgs {
 
 impl WriteArgs {
     pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
-        self.w.into_iter().fold(builder, ClientBuilder::w)
+        let builder = self.w.into_iter().fold(builder, ClientBuilder::w);
+        builder.sloppy(self.sloppy)
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! quoit [--output json] VERB ...
 //!        data:     put  get  delete  import  verify
-//!        look:     status  locate  explain
+//!        look:     status  hints  locate  explain
 //!        run:      dev  demo  node
 //!        set up:   certs  cluster
 //! ```
@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::output::Format;
 use crate::verbs::{
-    certs, cluster, delete, dev, explain, get, import, locate, node, put, status, verify,
+    certs, cluster, delete, dev, explain, get, hints, import, locate, node, put, status, verify,
 };
 use crate::{demo, exit};
 
@@ -56,6 +56,9 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     /// Show how every node is
     Status(status::Args),
+    /// Show which writes are kept for nodes that are away
+    #[command(subcommand)]
+    Hints(hints::Verb),
     /// Show where a key lives and what each of its replicas holds
     Locate(locate::Args),
     /// Show what a read of a key does, and why: plan, replicas, versions, requests, repairs

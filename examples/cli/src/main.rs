@@ -37,7 +37,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, log_to_stderr};
 use crate::verbs::{
-    certs, cluster, delete, dev, explain, get, import, locate, node, put, status, verify,
+    certs, cluster, delete, dev, explain, get, hints, import, locate, node, put, status, verify,
 };
 
 fn main() -> ExitCode {
@@ -63,6 +63,7 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Import(args) => wait(import::run(args, out)),
         Verb::Verify(args) => wait(verify::run(args, out)),
         Verb::Status(args) => wait(status::run(args, out)),
+        Verb::Hints(verb) => wait(hints::run(verb, out)),
         Verb::Locate(args) => wait(locate::run(args, out)),
         Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::Dev(args) => wait(dev::run(args, out)),

@@ -6,6 +6,7 @@ pub(crate) mod delete;
 pub(crate) mod dev;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod hints;
 pub(crate) mod import;
 pub(crate) mod locate;
 pub(crate) mod node;
@@ -50,6 +51,7 @@ fn written(out: Output, key: &[u8], receipt: &Written, show_context: bool) -> Re
     if out.is_json() {
         let mut object = keyed(key);
         object.insert("acked".into(), json!(receipt.acked));
+        object.insert("hints".into(), json!(receipt.hints));
         object.insert("dot".into(), json!(receipt.dot.to_string()));
         object.insert("context".into(), context.into());
         return out.json(&object);
@@ -59,7 +61,14 @@ fn written(out: Output, key: &[u8], receipt: &Written, show_context: bool) -> Re
     } else {
         "replicas"
     };
-    out.note(&format!("ok: {} {replicas} confirmed it", receipt.acked));
+    let hints = match receipt.hints {
+        0 => String::new(),
+        some => format!(", {some} of them in place of a node that is away"),
+    };
+    out.note(&format!(
+        "ok: {} {replicas} confirmed it{hints}",
+        receipt.acked
+    ));
     if show_context {
         out.note(&format!("context: {context}"));
     }

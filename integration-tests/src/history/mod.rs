@@ -290,6 +290,21 @@ pub struct Held {
     pub op: OpId,
     /// How many of the key's owners have its dot on their disks, live or replaced.
     pub owners: usize,
+    /// How many other nodes have it on theirs, as a hint.
+    pub others: usize,
+}
+
+/// A write that a node was acknowledged to keep for another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptHint {
+    /// Of which key.
+    pub key: Bytes,
+    /// For whom.
+    pub target: NodeId,
+    /// Which write.
+    pub dot: Dot,
+    /// Whether it was there once nobody kept hints any more.
+    pub reached: bool,
 }
 
 /// What the owners of a key hold when nothing is under way any more.
@@ -358,6 +373,8 @@ pub struct History {
     /// The acknowledged writes in the order they were acknowledged; those of which the disks were not looked at
     /// are missing.
     pub held: Vec<Held>,
+    /// Writes that nodes were acknowledged to keep for others.
+    pub hints: Vec<KeptHint>,
     /// The end of each key that was used.
     pub finals: Vec<Final>,
     /// The end of each node.

@@ -6,6 +6,9 @@
 //!   n3 |           |          |
 //! ```
 //!
+//! A node that keeps it for an owner counts, as it does for a sloppy write; a strict one is kept for nobody before its
+//! caller is told.
+//!
 //! What reads find later depends on whom they ask and what was repaired in between, so a write that was
 //! acknowledged a replica short is seldom missed. Looking at the disks misses none.
 //!
@@ -36,14 +39,14 @@ fn enough(history: &History, held: Held) -> Result<(), Violation> {
         Some((_, Outcome::Written { acked, .. })) => *acked,
         _ => 0,
     };
-    if held.owners >= told {
+    if held.owners + held.others >= told {
         return Ok(());
     }
     let what = format!(
         "key {}: {} was acknowledged by {told} replicas, and {} had it",
         tell::key(history, op.key),
         tell::op(history, held.op),
-        held.owners,
+        held.owners + held.others,
     );
     Err(Violation {
         invariant: INVARIANT.name,
@@ -84,7 +87,11 @@ mod tests {
             seen: Seen::up_to(dot.time),
         };
         recorder.end(op, Micros(2), written);
-        recorder.history_mut().held.push(Held { op, owners });
+        recorder.history_mut().held.push(Held {
+            op,
+            owners,
+            others: 0,
+        });
         recorder.finish()
     }
 

@@ -11,6 +11,7 @@ mod clocks;
 pub mod convergence;
 pub mod exact_siblings;
 pub mod expiry;
+pub mod hints_arrive;
 pub mod later_wins;
 pub mod linearizable;
 pub mod merges_exact;
@@ -76,4 +77,5 @@ pub const ALL: &[Invariant] = &[
     serves_when_healed::INVARIANT,
     one_may_fail::INVARIANT,
     synced_before_told::INVARIANT,
+    hints_arrive::INVARIANT,
 ];

@@ -74,7 +74,7 @@ impl Env for CallerEnv {
     }
 
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool {
-        let site = &self.site;
+        let site = Rc::clone(&self.site);
         let mut put = None;
         match &frame.request {
             Request::Put { key, dot, record } => {
@@ -84,9 +84,24 @@ impl Env for CallerEnv {
                     site.saw(Sight::Reminted);
                 }
             }
+            Request::Hint {
+                target,
+                key,
+                dot,
+                record,
+            } => {
+                if self.turns_away() {
+                    return false;
+                }
+                let request = frame.id & OPERATION;
+                put = Some(request);
+                if site.sent(self.id, request, (key, record), *dot) {
+                    site.saw(Sight::Reminted);
+                }
+                site.hint_sent((self.id, to, frame.id), (*target, key.clone(), *dot));
+            }
             Request::Repair { .. } => {
-                if self.desk.crowded.get() && happens(&mut self.rng, CROWDED) {
-                    self.desk.turned_away.set(self.desk.turned_away.get() + 1);
+                if self.turns_away() {
                     return false;
                 }
                 site.saw(Sight::Repair);
@@ -102,6 +117,17 @@ impl Env for CallerEnv {
     }
 
     fn members(&mut self, _map: &ClusterMap) {}
+}
+
+impl CallerEnv {
+    /// Whether it has no room for a frame that others can do without.
+    fn turns_away(&mut self) -> bool {
+        let away = self.desk.crowded.get() && happens(&mut self.rng, CROWDED);
+        self.desk
+            .turned_away
+            .set(self.desk.turned_away.get() + u64::from(away));
+        away
+    }
 }
 
 /// The way to one node.

@@ -12,7 +12,11 @@ use std::fmt;
 
 use crate::history::Micros;
 
-/// Some of the clients and some of the nodes, by number, as bits. Clients beyond the 64th are in no set.
+/// The number of the first node among clients: a node that sends to another one.
+pub const PEERS: usize = 1 << 14;
+
+/// Some of the clients and some of the nodes, by number, as bits. Clients beyond the 64th are in no set. What
+/// happens between some nodes and all clients happens between them and other nodes, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Links {
     /// Clients.
@@ -34,7 +38,12 @@ impl Links {
     /// Whether the way between the two is among them.
     #[must_use]
     pub fn contains(&self, client: usize, node: usize) -> bool {
-        has(self.clients, client) && has(self.nodes, node)
+        match client.checked_sub(PEERS) {
+            None => has(self.clients, client) && has(self.nodes, node),
+            Some(peer) => {
+                self.clients == u64::MAX && (has(self.nodes, peer) || has(self.nodes, node))
+            }
+        }
     }
 }
 

@@ -29,7 +29,9 @@ use quoit_node::commit::{Limits, Sums};
 use quoit_node::config::WriteQueue;
 use quoit_node::engine::EngineError;
 use quoit_node::env::Now;
-use quoit_ring::wire::{DecodeError, Durability, FirstMap};
+use quoit_node::hints::{Act, Delivered};
+use quoit_ring::role::Role;
+use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame};
 use quoit_ring::{Millis, NodeId};
 use rand::rngs::SmallRng;
 
@@ -200,10 +202,10 @@ impl Machine {
         Ok(wait)
     }
 
-    /// Takes a connection in.
-    pub fn connect(&mut self, peer: Peer) {
+    /// Takes a connection in, of who its certificate says that it is.
+    pub fn connect(&mut self, peer: Peer, role: Role) {
         if let Some(process) = &mut self.process {
-            process.connect(peer);
+            process.connect(peer, role);
         }
     }
 
@@ -256,16 +258,70 @@ impl Machine {
         running.map_or(Ok(()), |(process, read)| process.idle(read))
     }
 
+    /// What the running node keeps for others; `None` if none runs or it has not counted that yet.
+    #[must_use]
+    pub fn kept(&self) -> Option<Vec<Kept>> {
+        self.process.as_ref()?.kept()
+    }
+
+    /// Lets the courier look at what is kept; gives it back to be asked what to do, and whether nothing is.
+    pub fn look_after_hints(&mut self, now: Micros) -> bool {
+        let Some((process, read)) = self.running(now) else {
+            return true;
+        };
+        process.look_after_hints(read);
+        process.courier().is_idle()
+    }
+
+    /// What the courier wants done next.
+    pub fn poll_courier(&mut self) -> Option<Act> {
+        self.process.as_mut()?.courier().poll()
+    }
+
+    /// Reads a page of hints for the courier.
+    pub fn read_hints(&mut self, target: NodeId, after: Option<&[u8]>, now: Micros) {
+        if let Some((process, read)) = self.running(now) {
+            process.read_hints(target, after, read);
+        }
+    }
+
+    /// Asks the committer to remove a hint.
+    pub fn remove_hint(&mut self, delivered: Delivered, now: Micros) {
+        if let Some((process, read)) = self.running(now) {
+            process.remove_hint(delivered, read);
+        }
+    }
+
+    /// Another node has answered.
+    ///
+    /// # Errors
+    /// It is not a response.
+    pub fn answered(&mut self, from: NodeId, frame: Bytes, now: Micros) -> Result<(), DecodeError> {
+        let frame = ResponseFrame::decode(frame)?;
+        if let Some((process, read)) = self.running(now) {
+            let courier = process.courier();
+            courier.handle_answer(from, frame.id, &frame.response, read.mono);
+        }
+        Ok(())
+    }
+
+    /// The connection to another node is lost, or could not be made.
+    pub fn lost_peer(&mut self, node: NodeId, now: Micros) {
+        if let Some((process, read)) = self.running(now) {
+            process.courier().handle_lost(node, read.mono);
+        }
+    }
+
     /// Brings the Merkle sums a step further; whether there are more to come.
     pub fn rebuild(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::rebuild)
     }
 
-    /// Whether the running node found something unreadable while it brought its sums back: it has none until
-    /// it is started again.
+    /// Whether the running node found something unreadable while it brought its sums back or counted its hints: it
+    /// has no sums, or takes no hints, until it is started again.
     #[must_use]
-    pub fn gave_up_sums(&self) -> bool {
-        self.process.as_ref().is_some_and(Process::gave_up_sums)
+    pub fn gave_up_a_walk(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::gave_up_a_walk)
     }
 
     /// Whether answers are to leave.

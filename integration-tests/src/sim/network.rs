@@ -12,7 +12,7 @@ use rand::Rng as _;
 use rand::rngs::SmallRng;
 
 use super::chance::{delay, happens};
-use super::faults::{Fault, Planned, Way};
+use super::faults::{Fault, PEERS, Planned, Way};
 use crate::history::Micros;
 
 /// How late a late message may be, in microseconds.
@@ -123,7 +123,10 @@ fn cuts(planned: &Planned, (client, node): (usize, usize), way: Way, now: Micros
         Fault::Swizzle { nodes } => {
             let since = now.since(planned.at);
             let mut parts = nodes.iter();
-            parts.any(|&(which, begin, end)| which == node && (begin..end).contains(&since))
+            let ends = [Some(node), client.checked_sub(PEERS)];
+            parts.any(|&(which, begin, end)| {
+                ends.contains(&Some(which)) && (begin..end).contains(&since)
+            })
         }
         _ => false,
     }

@@ -140,6 +140,8 @@ fn settings(rng: &mut SmallRng, durability: Durability) -> Settings {
             max_record_bytes: 4 << 20,
             max_write_age_ms: 60_000,
             max_clock_drift_ms: 500,
+            max_hint_bytes: 1 << 30,
+            max_hint_bytes_per_node: if happens(rng, 100) { 1_500 } else { 1 << 28 },
         },
         durability,
         queue: if few {

@@ -3,7 +3,7 @@
 //! ```text
 //!   storm     faults, tasks            until enough operations have succeeded and the last fault is over
 //!   mending   all healed               until the storm's tasks have ended and connections are back
-//!   calm      tasks that must succeed  until they have ended
+//!   calm      tasks that must succeed  until they have ended, and nobody keeps hints any more
 //!   end       each key read from all   then nothing is under way, and what lies on the disks is looked at
 //! ```
 
@@ -129,6 +129,7 @@ impl Run {
         self.world.site().set_phase(Phase::Calm);
         self.world.serve();
         self.wait_for_tasks("operations of the calm did not end within two minutes");
+        self.hand_off();
         let names = self.names();
         let copies = self.world.plan().cluster.first.map.replication;
         self.world.spawn(|crew| {
@@ -148,6 +149,18 @@ impl Run {
         let drained = self.world.site().now().after(MENDING);
         self.world.run_until(drained, |_| false);
         self.world.site().set_phase(Phase::Over);
+    }
+
+    /// Waits until nobody keeps hints any more, and looks whether they got where they were meant for.
+    fn hand_off(&mut self) {
+        let limit = self.world.site().now().after(LONGEST_CALM);
+        let ended =
+            (self.world).run_until(limit, |world| world.is_quiet() && world.keeps_no_hints());
+        self.expect(
+            ended,
+            "hints were still kept two minutes after the last write",
+        );
+        self.world.note_hints();
     }
 
     fn wait_for_tasks(&mut self, otherwise: &str) {

@@ -157,7 +157,8 @@ impl Session {
         let mut put = self
             .client
             .put(name.bytes.clone(), value)
-            .consistency(ask.consistency());
+            .consistency(ask.consistency())
+            .sloppy(ask.sloppy);
         if let Some(known) = known {
             put = put.context(&known.context);
         }
@@ -186,7 +187,8 @@ impl Session {
         let mut delete = self
             .client
             .delete(name.bytes.clone())
-            .consistency(ask.consistency());
+            .consistency(ask.consistency())
+            .sloppy(ask.sloppy);
         if let Some(known) = known {
             delete = delete.context(&known.context);
         }
@@ -203,7 +205,7 @@ impl Session {
             client: self.id,
             key,
             call,
-            mode: ask.mode,
+            mode: ask.promises(),
             healed: self.phase() == Phase::Calm,
             invoked: self.site.now(),
             returned: None,
@@ -218,6 +220,7 @@ impl Session {
     ) -> Result<Known, Stored> {
         match result {
             Ok(written) => {
+                self.saw((written.hints > 0).then_some(Sight::Sloppy));
                 self.site.end(op, told::written(&written));
                 let (key, dot) = (name.bytes.clone(), written.dot);
                 self.site.was_acked(Acked { op, key, dot });

@@ -67,11 +67,19 @@ pub enum Sight {
     ClientDied,
     /// A value was read expired.
     ExpiredValue,
+    /// A client was told that a hint is kept.
+    HintKept,
+    /// A hint was delivered.
+    HintDelivered,
+    /// A node had no room for a hint.
+    HintsFull,
+    /// A sloppy write was acknowledged by nodes with hints.
+    Sloppy,
 }
 
 impl Sight {
     /// Every sight.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -99,6 +107,10 @@ impl Sight {
         Self::ConnectionLost,
         Self::ClientDied,
         Self::ExpiredValue,
+        Self::HintKept,
+        Self::HintDelivered,
+        Self::HintsFull,
+        Self::Sloppy,
     ];
 
     /// Its name, for people.
@@ -132,6 +144,10 @@ impl Sight {
             Self::ConnectionLost => "connection lost in use",
             Self::ClientDied => "client died in an operation",
             Self::ExpiredValue => "expired value judged",
+            Self::HintKept => "hint kept",
+            Self::HintDelivered => "hint delivered",
+            Self::HintsFull => "no room for a hint",
+            Self::Sloppy => "sloppy write acknowledged",
         }
     }
 }

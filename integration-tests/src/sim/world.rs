@@ -12,6 +12,7 @@
 mod commits;
 mod conditions;
 mod event;
+mod handoff;
 mod inflict;
 mod lives;
 mod wires;
@@ -19,17 +20,17 @@ mod wires;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use quoit_client::Driver;
-use quoit_node::engine::layout::{NAMESPACE, record_key};
+use quoit_node::engine::layout::{NAMESPACE, hint_key, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
+use quoit_ring::Member;
 use quoit_ring::wire::decode_record;
-use quoit_ring::{Member, NodeId};
 use rand::rngs::SmallRng;
 
 use self::event::Event;
@@ -64,6 +65,8 @@ pub struct World {
     /// How often faults that are not the network's were felt.
     felt: Vec<u64>,
     workloads: Vec<Rc<dyn Workload>>,
+    /// Connections from node to node: which, if there is one.
+    peers: BTreeMap<(usize, usize), Peer>,
     rng: SmallRng,
     trace: Trace,
     answers: Vec<Answered>,
@@ -104,6 +107,7 @@ impl World {
             active: Vec::new(),
             felt: vec![0; plan.faults.len()],
             workloads: mix(&mut workloads_rng, replication),
+            peers: BTreeMap::new(),
             rng: seed.stream("world", 0),
             trace: Trace::new(lines),
             answers: Vec::new(),
@@ -231,17 +235,28 @@ impl World {
         let ring = &self.plan.cluster.ring;
         let list = ring.preference_list(ring.token_of(&acked.key));
         let key = record_key(NAMESPACE, &acked.key);
-        let holds = |owner: &NodeId| {
-            let mut machines = self.machines.iter();
-            let machine = machines.find(|machine| machine.id() == *owner)?;
+        let has = |machine: &Machine, keyspace, key: &[u8]| {
             let store = machine.own_disk().contents();
-            let record = decode_record(&store.get(Keyspace::Records, &key).ok()??).ok()?;
+            let record = decode_record(&store.get(keyspace, key).ok()??).ok()?;
             record.seen().contains(acked.dot).then_some(())
         };
-        let owners = list.owners().filter(|owner| holds(owner).is_some()).count();
+        let keeps = |machine: &Machine| {
+            let hint = |owner| hint_key(owner, NAMESPACE, &acked.key);
+            let mut owners = list.owners();
+            owners.any(|owner| has(machine, Keyspace::Hints, &hint(owner)).is_some())
+        };
+        let (mut owners, mut others) = (0, 0);
+        for machine in &self.machines {
+            if list.is_owner(machine.id()) {
+                owners += usize::from(has(machine, Keyspace::Records, &key).is_some());
+            } else {
+                others += usize::from(keeps(machine));
+            }
+        }
         let held = Held {
             op: acked.op,
             owners,
+            others,
         };
         let mut recorder = self.site.recorder().borrow_mut();
         recorder.history_mut().held.push(held);
@@ -278,6 +293,14 @@ impl World {
             Event::Connected { peer, node, life } => self.connected(peer, node, life),
             Event::Broken { peer, node } => self.broken(peer, node),
             Event::Tick { client } => self.tick(client),
+            Event::Hints { node, life } => self.look_after_hints(node, life),
+            Event::Page {
+                node,
+                life,
+                target,
+                after,
+            } => self.read_hints((node, life), target, after.as_deref()),
+            Event::LostPeer { node, life, to } => self.lost_peer(node, life, to),
             Event::Committed { node, life } => self.committed(node, life),
             Event::Idle { node, life } => self.idle(node, life),
             Event::Rebuild { node, life } => self.rebuild(node, life),

@@ -14,7 +14,6 @@ use bytes::Bytes;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
-use crate::history::Mode;
 use crate::sim::chance::happens;
 use crate::sim::session::{Ask, Session};
 
@@ -27,6 +26,8 @@ pub(super) struct Habits {
     pub(super) one_reads: u32,
     /// Writes that wait for one replica.
     pub(super) one_writes: u32,
+    /// Writes for which hints count.
+    pub(super) sloppy: u32,
     /// Of the rest, those that name a number of replicas: a majority or more.
     pub(super) counted: u32,
     /// Values of 128 bytes to 2 KiB.
@@ -42,6 +43,7 @@ impl Habits {
             replication,
             one_reads: one_of(rng, [0, 100, 300, 600]),
             one_writes: one_of(rng, [0, 0, 150, 400]),
+            sloppy: one_of(rng, [0, 0, 150, 500]),
             counted: one_of(rng, [0, 150, 500]),
             middling: one_of(rng, [50, 200, 500]),
             large: one_of(rng, [10, 50, 200]),
@@ -55,7 +57,10 @@ impl Habits {
 
     /// How to ask for the next write.
     pub(super) fn write(&self, rng: &mut SmallRng) -> Ask {
-        self.ask(rng, self.one_writes)
+        Ask {
+            sloppy: happens(rng, self.sloppy),
+            ..self.ask(rng, self.one_writes)
+        }
     }
 
     /// A quorum read or write, of a majority or more.
@@ -66,9 +71,8 @@ impl Habits {
     /// A read of every replica.
     pub(super) const fn of_all(&self) -> Ask {
         Ask {
-            mode: Mode::Quorum,
             count: Some(self.replication),
-            ttl: None,
+            ..Ask::QUORUM
         }
     }
 
@@ -126,11 +130,13 @@ mod tests {
     use rand::SeedableRng as _;
 
     use super::*;
+    use crate::history::Mode;
 
     const HABITS: Habits = Habits {
         replication: 5,
         one_reads: 300,
         one_writes: 0,
+        sloppy: 0,
         counted: 500,
         middling: 200,
         large: 50,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `values` | put, get, delete, time to live, limits of R, W and deadlines |
 //! | `siblings` | writers that did not see each other, contexts, merges |
+//! | `handoff` | writes that a node missed, and gets when it is back |
 //! | `outages` | nodes that are killed, stand still or are stopped in order |
 //! | `repair` | replicas that missed something and get it back by being read |
 //! | `ending` | dropped operations, closed clients, restarted clusters |
@@ -13,6 +14,8 @@
 
 #[cfg(test)]
 mod ending;
+#[cfg(test)]
+mod handoff;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]

@@ -15,22 +15,27 @@
 //! twice, and both variants are kept. Joining a dead dot would change nothing, but answering "joined" would
 //! be a lie: the caller could not read its value back.
 //!
+//! **Hints.** A put that is kept for another node is held to the same rules, beside whatever else is kept of that key
+//! for that node. Its row is none of this node's data: no sums, no index. What was delivered is removed if nothing was
+//! added to it since.
+//!
 //! Invariant: the function only reads the engine, and its result depends on nothing but its arguments and
 //! what is stored. Nothing of a refused write is in the batch.
 
 use bytes::Bytes;
 use quoit_ring::mutant::{Mutant, mutant};
-use quoit_ring::wire::{DecodeError, Fault, Refusal, decode_record, encode_record};
-use quoit_ring::{Delta, Leaf, MerkleKey, Record, Sum, Time, check_drift};
+use quoit_ring::wire::{DecodeError, Fault, Kept, Refusal, decode_record, encode_record};
+use quoit_ring::{Delta, Leaf, MerkleKey, NodeId, Record, Sum, Time, check_drift};
 
 use super::index::Stage;
-use super::{Change, Limits, Outcome, Write};
-use crate::engine::layout::{NAMESPACE, record_key};
+use super::tally::{Growth, row_bytes};
+use super::{Change, Limits, Outcome, Place, Write};
+use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
 use crate::env::Now;
 
 /// What writes are held to, at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// What is let in.
     pub limits: Limits,
@@ -42,6 +47,8 @@ pub struct Rules {
     pub told: Time,
     /// The clock that ages are held to.
     pub ageing: Time,
+    /// What is kept for other nodes; `None` while it is being counted, and no more is taken in.
+    pub kept: Option<Vec<Kept>>,
 }
 
 /// What a batch of writes comes to.
@@ -53,6 +60,8 @@ pub struct Applied {
     pub batch: Batch,
     /// By how much the sums change once it is.
     pub sums: Vec<(Leaf, Sum)>,
+    /// By how much what is kept for others changes once it is.
+    pub kept: Vec<Growth>,
     /// The latest stamp that was joined, [`Time::ZERO`] if none.
     pub latest: Time,
     /// Dots found with two contents.
@@ -70,16 +79,24 @@ pub fn apply<G: Engine, R>(engine: &G, rules: &Rules, writes: &[Write<R>]) -> Ap
         outcomes: vec![Outcome::Joined; writes.len()],
         stage: Stage::new(2 * writes.len(), bytes),
         sums: Vec::with_capacity(writes.len()),
+        kept: Vec::new(),
         latest: Time::ZERO,
         collisions: 0,
         poisoned: None,
     };
     let mut order: Vec<usize> = (0..writes.len()).collect();
-    order.sort_by(|&a, &b| writes[a].key.cmp(&writes[b].key)); // stable: of one key, as they came
-    for same_key in order.chunk_by(|&a, &b| writes[a].key == writes[b].key) {
-        run.apply_key(writes, same_key);
+    let row = |place: usize| (writes[place].place, &writes[place].key);
+    order.sort_by(|&a, &b| row(a).cmp(&row(b))); // stable: of one row, as they came
+    for same_row in order.chunk_by(|&a, &b| row(a) == row(b)) {
+        run.apply_row(writes, same_row);
     }
     run.finish()
+}
+
+/// A row as it is stored.
+struct Stored {
+    record: Record,
+    bytes: usize,
 }
 
 /// A batch being applied.
@@ -89,18 +106,19 @@ struct Run<'a, G> {
     outcomes: Vec<Outcome>,
     stage: Stage,
     sums: Vec<(Leaf, Sum)>,
+    kept: Vec<Growth>,
     latest: Time,
     collisions: u64,
     poisoned: Option<EngineError>,
 }
 
 impl<G: Engine> Run<'_, G> {
-    /// Applies the writes of one key, given by their places.
-    fn apply_key<R>(&mut self, writes: &[Write<R>], places: &[usize]) {
+    /// Applies the writes of one row, given by their places.
+    fn apply_row<R>(&mut self, writes: &[Write<R>], places: &[usize]) {
         let Some(first) = places.first().map(|&place| &writes[place]) else {
             return;
         };
-        let old = match self.read(&first.key) {
+        let old = match self.read(first.place, &first.key) {
             Ok(old) => old,
             Err(fault) => {
                 for &place in places {
@@ -109,17 +127,23 @@ impl<G: Engine> Run<'_, G> {
                 return;
             }
         };
-        let mut new = old.clone().unwrap_or_default();
+        let before = old.as_ref().map(|old| &old.record);
+        let mut new = before.cloned().unwrap_or_default();
         for &place in places {
             let write = &writes[place];
+            if write.place != Place::Record && mutant(Mutant::HintOverwrites) {
+                new = Record::default();
+            }
             if mutant(Mutant::BatchForgetsEarlier) {
-                new = old.clone().unwrap_or_default();
+                new = before.cloned().unwrap_or_default();
             }
             self.outcomes[place] = self.step(write, &mut new).unwrap_or_else(Outcome::Refused);
         }
-        let before = old.as_ref();
         if before.map_or_else(|| !new.is_absent(), |old| !old.same_versions(&new)) {
-            self.change(first, before, &new);
+            match first.place {
+                Place::Record => self.change(first, before, &new),
+                Place::Hint(target) => self.keep(target, &first.key, old.as_ref(), &new),
+            }
         }
     }
 
@@ -129,9 +153,16 @@ impl<G: Engine> Run<'_, G> {
         if rules.now.mono > write.deadline {
             return Err(Refusal::Expired);
         }
+        if let Change::Delivered(record) = &write.change {
+            let same = current.same_versions(record) || mutant(Mutant::HintRemovedWithMore);
+            if write.place != Place::Record && same {
+                *current = Record::default();
+            }
+            return Ok(Outcome::Joined);
+        }
         let stamp = match &write.change {
             Change::Put(delta) => delta.dot().time,
-            Change::Repair(record) => record.max_time(),
+            Change::Repair(record) | Change::Delivered(record) => record.max_time(),
         };
         check_drift(stamp, rules.now.wall, rules.limits.max_clock_drift_ms).map_err(|drift| {
             Refusal::ClockAhead {
@@ -140,8 +171,8 @@ impl<G: Engine> Run<'_, G> {
             }
         })?;
         let outcome = match &write.change {
-            Change::Put(delta) => self.put(delta, current)?,
-            Change::Repair(record) => {
+            Change::Put(delta) => self.put(write.place, delta, current)?,
+            Change::Repair(record) | Change::Delivered(record) => {
                 current.join(record);
                 Outcome::Joined
             }
@@ -152,7 +183,12 @@ impl<G: Engine> Run<'_, G> {
         Ok(outcome)
     }
 
-    fn put(&mut self, delta: &Delta, current: &mut Record) -> Result<Outcome, Refusal> {
+    fn put(
+        &mut self,
+        place: Place,
+        delta: &Delta,
+        current: &mut Record,
+    ) -> Result<Outcome, Refusal> {
         let (dot, rules) = (delta.dot(), self.rules);
         let age_ms = rules.ageing.millis().0.saturating_sub(dot.time.millis().0);
         let max_ms = rules.limits.max_write_age_ms;
@@ -173,6 +209,9 @@ impl<G: Engine> Run<'_, G> {
         let mut joined = current.clone();
         joined.join(delta.record());
         check_bounds(current, &joined, &rules.limits)?;
+        if let Place::Hint(target) = place {
+            self.check_room(target, current, &joined)?;
+        }
         *current = joined;
         self.collisions += u64::from(collided);
         Ok(Outcome::Joined)
@@ -190,13 +229,67 @@ impl<G: Engine> Run<'_, G> {
         self.stage.add(&write.key, write.leaf, old, new);
     }
 
-    fn read(&mut self, key: &[u8]) -> Result<Option<Record>, Fault> {
-        let stored = self
-            .engine
-            .get(Keyspace::Records, &record_key(NAMESPACE, key));
+    /// Stages what is kept of one key for a node.
+    fn keep(&mut self, target: NodeId, key: &Bytes, old: Option<&Stored>, new: &Record) {
+        let key = hint_key(target, NAMESPACE, key);
+        let before = old.map_or(0, |old| row_bytes(key.len(), old.bytes));
+        let (count, after) = if new.is_absent() {
+            self.stage.forget(key);
+            (-1, 0)
+        } else {
+            let prefixed = key.len();
+            let stored = self.stage.keep(key, new);
+            (i64::from(old.is_none()), row_bytes(prefixed, stored))
+        };
+        self.kept.push(Growth {
+            target,
+            count,
+            bytes: after - before,
+        });
+    }
+
+    /// Refuses a hint that would take what is kept for its target, or for all, beyond its bound. One that leaves it
+    /// no larger may pass: a thousand writes of one key are one hint.
+    fn check_room(&self, target: NodeId, current: &Record, joined: &Record) -> Result<(), Refusal> {
+        let Some(kept) = &self.rules.kept else {
+            return Err(Refusal::NotReady);
+        };
+        let grown = |of_interest: &dyn Fn(NodeId) -> bool| {
+            let before = kept.iter().filter(|kept| of_interest(kept.target));
+            let growth = (self.kept.iter()).filter(|growth| of_interest(growth.target));
+            let before: u64 = before.map(|kept| kept.bytes).sum();
+            before.saturating_add_signed(growth.map(|growth| growth.bytes).sum())
+        };
+        let limits = &self.rules.limits;
+        let bounds = [
+            (
+                grown(&|node| node == target),
+                limits.max_hint_bytes_per_node,
+            ),
+            (grown(&|_any| true), limits.max_hint_bytes),
+        ];
+        let most = u64::try_from(most_bytes(joined)).unwrap_or(u64::MAX);
+        for (bytes, max) in bounds {
+            if bytes.saturating_add(most) > max && encoded_bytes(joined) > encoded_bytes(current) {
+                return Err(Refusal::HintsFull { bytes, max });
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, place: Place, key: &[u8]) -> Result<Option<Stored>, Fault> {
+        let stored = match place {
+            Place::Record => (self.engine).get(Keyspace::Records, &record_key(NAMESPACE, key)),
+            Place::Hint(target) => {
+                (self.engine).get(Keyspace::Hints, &hint_key(target, NAMESPACE, key))
+            }
+        };
         match stored {
             Ok(None) => Ok(None),
-            Ok(Some(bytes)) => decode(&bytes).map(Some),
+            Ok(Some(bytes)) => decode(&bytes).map(|record| {
+                let bytes = bytes.len();
+                Some(Stored { record, bytes })
+            }),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -216,6 +309,7 @@ impl<G: Engine> Run<'_, G> {
             outcomes: self.outcomes,
             batch: self.stage.into_batch(),
             sums: self.sums,
+            kept: self.kept,
             latest: self.latest,
             collisions: self.collisions,
             poisoned: self.poisoned,

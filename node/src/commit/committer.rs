@@ -26,7 +26,7 @@ use quoit_ring::{Millis, Time};
 use super::apply::fault_of;
 use super::room::Room;
 use super::steady::Steady;
-use super::{Applied, Change, Outcome, Rules, Shared, Write, apply};
+use super::{Applied, Change, Outcome, Place, Rules, Shared, Write, apply};
 use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
 use crate::env::{Now, Reply};
@@ -91,10 +91,11 @@ impl<G: Engine> Committer<G> {
             mut outcomes,
             batch,
             sums,
+            kept,
             latest,
             collisions,
             poisoned,
-        } = apply(&*self.engine, &self.rules(now), writes);
+        } = apply(&*self.engine, &self.rules(writes, now), writes);
         let committed = match poisoned {
             Some(error) => Err(error),
             None if mutant(Mutant::RepairIsNotSynced) && only_repairs(writes) => {
@@ -105,6 +106,7 @@ impl<G: Engine> Committer<G> {
         match &committed {
             Ok(()) => {
                 self.shared.sums.add(&sums);
+                self.shared.hints.add(&kept);
                 self.shared.observe(latest, now);
                 self.shared.collided(collisions);
             }
@@ -140,13 +142,16 @@ impl<G: Engine> Committer<G> {
         self.engine.persist()
     }
 
-    fn rules(&self, now: Now) -> Rules {
+    fn rules<R>(&self, writes: &[Write<R>], now: Now) -> Rules {
+        let keeps = |write: &Write<R>| write.place != Place::Record;
+        let kept = (writes.iter().any(keeps)).then(|| self.shared.hints.kept());
         Rules {
             limits: self.shared.limits,
             merkle_key: self.shared.sums.key(),
             now,
             told: self.shared.told(now),
             ageing: self.shared.ageing(now),
+            kept: kept.flatten(),
         }
     }
 
@@ -185,15 +190,16 @@ impl<G: Engine> Committer<G> {
         let (epoch, clock) = (self.shared.ring.epoch(), self.shared.told(now));
         for (write, &outcome) in writes.iter().zip(outcomes) {
             let response = Response::from(outcome);
-            write.reply.send(&ResponseFrame {
+            let Some(reply) = &write.reply else { continue };
+            reply.send(&ResponseFrame {
                 id: write.id,
                 epoch,
                 clock,
                 response,
             });
         }
-        for write in writes.drain(..) {
-            write.reply.flush();
+        for reply in writes.drain(..).filter_map(|write| write.reply) {
+            reply.flush();
         }
     }
 

@@ -9,10 +9,12 @@
 //! All of it goes into one batch, so no crash leaves a record without its entries. Two siblings with one due
 //! time share one expiry entry, which is removed with the last of them.
 //!
+//! What is kept for another node is a row of its own, with nothing beside it.
+//!
 //! Records are encoded into one buffer for the whole batch: they enter the engine's memory together and
 //! leave it together, so sharing an allocation pins nothing for longer.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::encode_record;
 use quoit_ring::{Leaf, Millis, Record};
@@ -66,6 +68,20 @@ impl Stage {
             self.batch
                 .remove(Keyspace::Expiry, expiry_key(due.0, NAMESPACE, key));
         }
+    }
+
+    /// Adds what is kept of one key for another node, under its stored key; how many bytes that is.
+    pub(super) fn keep(&mut self, key: Bytes, record: &Record) -> usize {
+        encode_record(record, &mut self.buffer);
+        let record = self.buffer.split().freeze();
+        let bytes = record.len();
+        self.batch.insert(Keyspace::Hints, key, record);
+        bytes
+    }
+
+    /// Removes what was kept under a stored key.
+    pub(super) fn forget(&mut self, key: Bytes) {
+        self.batch.remove(Keyspace::Hints, key);
     }
 
     pub(super) fn into_batch(self) -> Batch {

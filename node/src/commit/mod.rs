@@ -16,6 +16,7 @@
 //! | [`Committer`] | the effect: commit, then sums, clock and answers, in that order |
 //! | [`Shared`] | what readers and the committer share |
 //! | [`Sums`], [`Rebuild`] | the Merkle tree, and how it comes back after a start |
+//! | [`Tally`], [`Recount`] | how much is kept for other nodes, and how that comes back after a start |
 //! | [`Queue`] | the bounded queue before the real committer's thread |
 //!
 //! Invariants: a write is answered as joined only after its record is committed as durably as configured;
@@ -30,6 +31,7 @@ mod room;
 mod shared;
 mod steady;
 mod sums;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +39,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::wire::{Refusal, Response};
-use quoit_ring::{Delta, Leaf, Record, Time};
+use quoit_ring::{Delta, Leaf, NodeId, Record, Time};
+
+use crate::env::{Rank, Reply};
 
 pub(crate) use self::apply::fault_of;
 pub use self::apply::{Applied, Rules, apply};
@@ -46,6 +50,7 @@ pub(crate) use self::committer::LEAD_MS;
 pub use self::queue::{Queue, Taken};
 pub use self::shared::{Limits, Shared};
 pub use self::sums::{Rebuild, Sums};
+pub use self::tally::{Growth, Recount, Tally};
 
 /// Most writes that share one commit; beyond it the gain is small and the last write's wait long.
 pub const MAX_BATCH: usize = 512;
@@ -55,8 +60,10 @@ pub const MAX_BATCH: usize = 512;
 pub struct Write<R> {
     /// The request's id, for the answer.
     pub id: u64,
-    /// Where the answer goes.
-    pub reply: R,
+    /// Where the answer goes; nowhere if the node asks it of itself.
+    pub reply: Option<R>,
+    /// Where what it changes lies.
+    pub place: Place,
     /// The user key; its length was checked.
     pub key: Bytes,
     /// Where the key falls.
@@ -71,6 +78,22 @@ pub struct Write<R> {
     pub deadline: Duration,
 }
 
+impl<R: Reply> Write<R> {
+    /// Whose share of the room it takes: what a node asks of itself is work for its peers.
+    pub(crate) fn rank(&self) -> Rank {
+        self.reply.as_ref().map_or(Rank::Peer, Reply::rank)
+    }
+}
+
+/// Which of a key's rows a write changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The replica of this node.
+    Record,
+    /// What is kept for another node, which missed it.
+    Hint(NodeId),
+}
+
 /// What a write joins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -78,6 +101,8 @@ pub enum Change {
     Put(Delta),
     /// What other replicas hold already: old by nature, and never refused for its size.
     Repair(Record),
+    /// A hint's target has joined this: it need not be kept any longer, unless more has been added to it since.
+    Delivered(Record),
 }
 
 impl Change {
@@ -86,7 +111,7 @@ impl Change {
     pub const fn record(&self) -> &Record {
         match self {
             Self::Put(delta) => delta.record(),
-            Self::Repair(record) => record,
+            Self::Repair(record) | Self::Delivered(record) => record,
         }
     }
 }

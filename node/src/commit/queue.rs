@@ -201,7 +201,7 @@ impl<R: Reply> State<R> {
             shed,
             ..
         } = self;
-        let of_clients = |write: &&Write<R>| write.reply.rank() == Rank::Client;
+        let of_clients = |write: &&Write<R>| write.rank() == Rank::Client;
         let offered = writes.iter().filter(of_clients).count();
         shed.look(held.clients.requests, offered, now);
         let may_wait = |write: &mut Write<R>| held.admit(write, shed, bounds, now);
@@ -212,7 +212,7 @@ impl<R: Reply> State<R> {
     fn hand_out(&mut self, into: &mut Vec<Write<R>>, most: usize) {
         let (count, clients) = (most.min(self.waiting.len()), self.held.clients.requests);
         for write in self.waiting.drain(..count) {
-            let share = self.held.of(write.reply.rank());
+            let share = self.held.of(write.rank());
             share.requests -= 1;
             share.bytes -= write.bytes;
             into.push(write);
@@ -238,10 +238,7 @@ impl Held {
         bounds: &WriteQueue,
         now: Duration,
     ) -> bool {
-        let (rank, ahead) = (
-            write.reply.rank(),
-            self.clients.requests + self.peers.requests,
-        );
+        let (rank, ahead) = (write.rank(), self.clients.requests + self.peers.requests);
         let may_wait = self.of(rank).has_room(write.bytes, Share::of(rank, bounds))
             && !shed.is_too_late(ahead, write.deadline, now)
             && (rank == Rank::Peer || !self.turns_away(write, shed, bounds, now));

@@ -22,7 +22,7 @@ use quoit_ring::wire::Durability;
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::{Clock, MerkleKey, NodeId, Time};
 
-use super::Sums;
+use super::{Sums, Tally};
 use crate::config::Config;
 use crate::engine::Usage;
 use crate::env::Now;
@@ -40,6 +40,10 @@ pub struct Limits {
     pub max_write_age_ms: u64,
     /// How far a stamp may be ahead of wall time, in milliseconds.
     pub max_clock_drift_ms: u64,
+    /// Most bytes of hints, for all nodes together.
+    pub max_hint_bytes: u64,
+    /// Most bytes of hints for one node.
+    pub max_hint_bytes_per_node: u64,
 }
 
 impl From<&Config> for Limits {
@@ -50,6 +54,8 @@ impl From<&Config> for Limits {
             max_record_bytes: config.record_bytes(),
             max_write_age_ms: config.max_write_age_ms,
             max_clock_drift_ms: config.max_clock_drift_ms,
+            max_hint_bytes: config.max_hint_bytes,
+            max_hint_bytes_per_node: config.max_hint_bytes_per_node,
         }
     }
 }
@@ -69,6 +75,8 @@ pub struct Shared {
     pub durability: Durability,
     /// The sums over live data.
     pub sums: Sums,
+    /// What is kept for other nodes.
+    pub hints: Tally,
     clock: Clock,
     start_mark: Time,
     last_told: AtomicU64,
@@ -94,6 +102,7 @@ impl Shared {
             node,
             map: encode_map(ring.map()).into(),
             sums: Sums::new(ring.leaf_bits(), merkle_key),
+            hints: Tally::default(),
             ring,
             limits,
             durability,

@@ -1,7 +1,7 @@
 //! What a batch does, seen from outside the committer.
 //!
-//! `rules` holds the outcomes, `stored` what is in the engine after them and what a failing one does,
-//! `random` the properties: whatever is written, the sums and the entries are those of the records.
+//! `rules` holds the outcomes, `stored` what is in the engine after them and what a failing one does, `hints` what is
+//! kept for other nodes, `random` the properties: whatever is written, the sums and the entries are those of the records.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::engine::{Engine, Keyspace, MemoryEngine, Snapshot as _};
 use crate::env::Now;
 use crate::testing::{Sink, WALL, at, shared, write};
 
+mod hints;
 mod random;
 mod rules;
 mod stored;

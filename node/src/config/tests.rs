@@ -124,6 +124,13 @@ fn every_value_outside_its_range_is_refused_by_name() {
         ("max_write_age_ms = 3600001", "max_write_age_ms"),
         ("max_clock_drift_ms = 0", "max_clock_drift_ms"),
         ("max_clock_drift_ms = 60001", "max_clock_drift_ms"),
+        ("max_hint_bytes = '1025GiB'", "max_hint_bytes"),
+        (
+            "max_hint_bytes_per_node = '1025GiB'",
+            "max_hint_bytes_per_node",
+        ),
+        ("hints_per_second = 0", "hints_per_second"),
+        ("hints_per_second = 1000001", "hints_per_second"),
         ("max_connections = 0", "max_connections"),
         ("max_connections = 65537", "max_connections"),
         ("write_queue = { requests = 0 }", "write_queue.requests"),

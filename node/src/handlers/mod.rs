@@ -1,8 +1,8 @@
 //! Requests: what a replica answers. One request, one file.
 //!
 //! ```text
-//!   frame --decode--> in time? may the caller? --> get, map, status, sums ----------> answer now
-//!                                              '-> put, repair --> gathered --submit--> answer after the commit
+//!   frame --decode--> in time? may the caller? --> get, map, status, sums, hints ------> answer now
+//!                                              '-> put, repair, hint --> gathered --submit--> answer after the commit
 //! ```
 //!
 //! A [`Session`] is one caller's view of the [`Replica`]: who it is, where its answers go, and the writes
@@ -19,6 +19,8 @@
 //! Invariant: every frame that decodes is answered exactly once.
 
 mod get;
+mod hint;
+mod hints;
 mod map;
 mod put;
 mod repair;
@@ -38,7 +40,7 @@ use quoit_ring::wire::{
 };
 use quoit_ring::{Epoch, Leaf};
 
-use crate::commit::{Change, Shared, Write};
+use crate::commit::{Change, Place, Shared, Write};
 use crate::engine::Engine;
 use crate::env::{Env, Now, Rejected, Reply};
 
@@ -134,12 +136,16 @@ enum Step {
     /// This answer, now.
     Answer(Response),
     /// A write, to be answered after its commit.
-    Join {
-        key: Bytes,
-        leaf: Leaf,
-        change: Change,
-        bytes: usize,
-    },
+    Join(Joining),
+}
+
+/// A write that was found to be one.
+struct Joining {
+    place: Place,
+    key: Bytes,
+    leaf: Leaf,
+    change: Change,
+    bytes: usize,
 }
 
 impl<E: Env, G: Engine> Replica<E, G> {
@@ -157,6 +163,11 @@ impl<E: Env, G: Engine> Replica<E, G> {
     #[must_use]
     pub const fn env(&self) -> &E {
         &self.env
+    }
+
+    /// What it reads from.
+    pub(crate) const fn engine(&self) -> &Arc<G> {
+        &self.engine
     }
 
     /// What it shares with its committer.
@@ -181,36 +192,69 @@ impl<E: Env, G: Engine> Replica<E, G> {
                 let leaf = self.locate(&key, epoch)?;
                 let bytes = key.len() + record.len();
                 let change = put::read(dot, &record, &self.shared.limits)?;
-                return Ok(Step::Join {
+                return Ok(Step::Join(Joining {
+                    place: Place::Record,
                     key,
                     leaf,
                     change,
                     bytes,
-                });
+                }));
             }
             Request::Repair { key, record } => {
                 let leaf = self.locate(&key, epoch)?;
                 let bytes = key.len() + record.len();
                 let change = repair::read(&record)?;
-                return Ok(Step::Join {
+                return Ok(Step::Join(Joining {
+                    place: Place::Record,
                     key,
                     leaf,
                     change,
                     bytes,
-                });
+                }));
             }
             Request::Sums { level, index } => {
                 self.current(epoch)?;
                 sums::answer(&self.shared.sums, level, index)?
             }
+            Request::Hint {
+                target,
+                key,
+                dot,
+                record,
+            } => {
+                self.serves(&key, epoch)?;
+                let leaf = hint::locate(&self.shared, target, &key)?;
+                let bytes = key.len() + record.len();
+                let change = put::read(dot, &record, &self.shared.limits)?;
+                return Ok(Step::Join(Joining {
+                    place: Place::Hint(target),
+                    key,
+                    leaf,
+                    change,
+                    bytes,
+                }));
+            }
+            Request::Hints => hints::answer(&self.shared.hints)?,
             // Asked for by a newer build; this one has nothing to say to it.
             _ => return Err(Refusal::NotReady),
         };
         Ok(Step::Answer(answer))
     }
 
-    /// Where `key` falls, if this node serves it.
+    /// Where `key` falls, if this node is one of its replicas.
     fn locate(&self, key: &[u8], epoch: Epoch) -> Result<Leaf, Refusal> {
+        self.serves(key, epoch)?;
+        let ring = &self.shared.ring;
+        let leaf = ring.leaf_bits().leaf_of(ring.token_of(key));
+        if ring.owns(self.shared.node, leaf) {
+            Ok(leaf)
+        } else {
+            Err(Refusal::NotReplica)
+        }
+    }
+
+    /// Refuses a key that is none, whatever it asks for while the node is stopping, and an old ring.
+    fn serves(&self, key: &[u8], epoch: Epoch) -> Result<(), Refusal> {
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(Refusal::BadKey {
                 bytes: u64::try_from(key.len()).unwrap_or(u64::MAX),
@@ -219,14 +263,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
         if self.shared.is_draining() {
             return Err(Refusal::Draining);
         }
-        self.current(epoch)?;
-        let ring = &self.shared.ring;
-        let leaf = ring.leaf_bits().leaf_of(ring.token_of(key));
-        if ring.owns(self.shared.node, leaf) {
-            Ok(leaf)
-        } else {
-            Err(Refusal::NotReplica)
-        }
+        self.current(epoch)
     }
 
     /// Refuses a caller whose ring is older than this node's.
@@ -303,17 +340,19 @@ impl<E: Env, G: Engine> Session<E, G> {
         let response = match step {
             Ok(Step::Answer(response)) => response,
             Err(refusal) => Response::Refused(refusal),
-            Ok(Step::Join {
+            Ok(Step::Join(Joining {
+                place,
                 key,
                 leaf,
                 change,
                 bytes,
-            }) => {
+            })) => {
                 let (arrived, deadline) = (now.mono, now.mono + left);
-                let reply = self.reply.clone();
+                let reply = Some(self.reply.clone());
                 self.writes.push(Write {
                     id,
                     reply,
+                    place,
                     key,
                     leaf,
                     change,

@@ -1,5 +1,6 @@
 //! What a replica answers by itself, and what it passes on.
 
+mod hints;
 mod late;
 
 use bytes::BytesMut;

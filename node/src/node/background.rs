@@ -1,7 +1,8 @@
-//! The background thread: brings the Merkle sums back after a start, and watches over the committer.
+//! The background thread: brings back after a start what is not stored, and watches over the committer.
 //!
 //! ```text
-//!   rebuild   a piece, a pause as long as the piece took, ...     at most half a core
+//!   recount   how many hints are kept, then
+//!   rebuild   the Merkle sums: a piece, a pause as long as the piece took, ...     at most half a core
 //!   watch     commit running for long?  ask the engine whether it has failed
 //! ```
 //!
@@ -17,7 +18,7 @@ use std::thread::{JoinHandle, park_timeout};
 use std::time::Duration;
 
 use super::worker::Watched;
-use crate::commit::{Rebuild, Shared};
+use crate::commit::{Rebuild, Recount, Shared};
 use crate::engine::Engine;
 use crate::env::{Clocks, Reply};
 
@@ -37,7 +38,7 @@ pub(super) struct Background {
 
 impl Background {
     pub(super) fn start<G: Engine, R: Reply>(
-        rebuild: Rebuild<G>,
+        mut walks: Walks<G>,
         engine: &Arc<G>,
         shared: &Arc<Shared>,
         watched: Watched<R>,
@@ -46,10 +47,9 @@ impl Background {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, engine, shared) = (Arc::clone(&stop), Arc::clone(engine), Arc::clone(shared));
         let work = move || {
-            let mut rebuild = Some(rebuild);
             while !stopped.load(Ordering::Acquire) && watched.failure.get().is_none() {
                 watch(&*engine, &watched);
-                let pause = sum_up(&mut rebuild, &shared, clocks);
+                let pause = walks.step(&shared, clocks);
                 park_timeout(pause);
             }
         };
@@ -80,22 +80,60 @@ impl Drop for Background {
     }
 }
 
-/// Adds the next piece to the sums, if there is one, and tells how long to pause; gives up if what is stored
-/// cannot be read.
-fn sum_up<G: Engine>(
-    rebuild: &mut Option<Rebuild<G>>,
-    shared: &Shared,
-    clocks: Clocks,
-) -> Duration {
-    let Some(walk) = rebuild else { return LOOK };
-    let began = clocks.now().mono;
-    match walk.step(&shared.sums, &shared.ring, PIECE) {
-        Ok(false) => return clocks.now().mono.saturating_sub(began).min(LOOK),
-        Ok(true) => {}
-        Err(fault) => tracing::error!(%fault, "the Merkle sums cannot be rebuilt"),
+/// What a start has to walk over, with the snapshots that it walks over.
+#[derive(Debug)]
+pub(super) struct Walks<G: Engine> {
+    recount: Option<Recount<G>>,
+    rebuild: Option<Rebuild<G>>,
+}
+
+impl<G: Engine> Walks<G> {
+    /// Begins both, before the run's first commit. Few hints are counted at once: a node that starts has usually none.
+    pub(super) fn begin(engine: &G, shared: &Shared) -> Self {
+        let mut walks = Self {
+            recount: Some(Recount::new(engine)),
+            rebuild: Some(Rebuild::new(engine)),
+        };
+        walks.count(shared);
+        walks
     }
-    *rebuild = None; // and with it the snapshot that it walks over
-    LOOK
+
+    /// Goes a piece further, and tells how long to pause.
+    fn step(&mut self, shared: &Shared, clocks: Clocks) -> Duration {
+        let began = clocks.now().mono;
+        if !self.count(shared) && !self.sum_up(shared) {
+            return LOOK;
+        }
+        clocks.now().mono.saturating_sub(began).min(LOOK)
+    }
+
+    /// Counts some more hints, if any are left to be counted; gives up if what is stored cannot be read.
+    fn count(&mut self, shared: &Shared) -> bool {
+        let Some(walk) = &mut self.recount else {
+            return false;
+        };
+        match walk.step(&shared.hints, PIECE) {
+            Ok(false) => return true,
+            Ok(true) => {}
+            Err(fault) => tracing::error!(%fault, "the hints cannot be counted: none are taken"),
+        }
+        self.recount = None;
+        true
+    }
+
+    /// Adds the next piece to the sums, if there is one; gives up if what is stored cannot be read.
+    fn sum_up(&mut self, shared: &Shared) -> bool {
+        let Some(walk) = &mut self.rebuild else {
+            return false;
+        };
+        match walk.step(&shared.sums, &shared.ring, PIECE) {
+            Ok(false) => return true,
+            Ok(true) => {}
+            Err(fault) => tracing::error!(%fault, "the Merkle sums cannot be rebuilt"),
+        }
+        self.rebuild = None;
+        true
+    }
 }
 
 /// Has the node fail if a commit waits for an engine that has failed.
@@ -184,9 +222,9 @@ mod tests {
         let queue = Arc::new(Queue::new(WriteQueue::default()));
         let committer = Committer::new(Arc::clone(&engine), Arc::clone(&shared), Time::ZERO);
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
-        let rebuild = Rebuild::new(&*engine);
+        let walks = Walks::begin(&*engine, &shared);
         let background =
-            Background::start(rebuild, &engine, &shared, worker.watched(), clocks).unwrap();
+            Background::start(walks, &engine, &shared, worker.watched(), clocks).unwrap();
         let now = clocks.now();
         let change = Change::Put(blind(dot(1, now.wall.0), "v"));
         let sink = Sink::default();

@@ -110,13 +110,14 @@ impl<R: Reply> Watched<R> {
         );
         for write in abandoned {
             let response = Response::Refused(Refusal::Draining);
-            write.reply.send(&ResponseFrame {
+            let Some(reply) = write.reply else { continue };
+            reply.send(&ResponseFrame {
                 id: write.id,
                 epoch,
                 clock,
                 response,
             });
-            write.reply.flush();
+            reply.flush();
         }
         self.failure.set(error);
     }

@@ -35,15 +35,19 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+use quinn::{ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Replica;
+use crate::hints::Courier;
+use crate::hints::driver::deliver;
+use crate::peers::Peers;
 
 pub use self::close::CloseCode;
+use self::connection::leaving_service;
 pub(crate) use self::output::Answers;
 pub(crate) use self::transport::bind;
 
@@ -74,7 +78,9 @@ pub(crate) struct ServerOptions {
     pub(crate) socket: UdpSocket,
     pub(crate) endpoint: EndpointConfig,
     pub(crate) server: ServerConfig,
+    pub(crate) client: ClientConfig,
     pub(crate) max_connections: usize,
+    pub(crate) courier: Courier,
 }
 
 impl Server {
@@ -96,21 +102,24 @@ impl Server {
             .build()?;
         let endpoint = {
             let _inside = runtime.enter();
-            let ServerOptions {
-                socket,
-                endpoint,
-                server,
-                ..
-            } = options;
-            Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))?
+            let (socket, endpoint) = (options.socket, options.endpoint);
+            let runtime = Arc::new(TokioRuntime);
+            Endpoint::new(endpoint, Some(options.server), socket, runtime)?
         };
+        let shared = Arc::clone(replica.shared());
+        let peers = Peers::new(shared, endpoint.clone(), options.client);
         let (phase, watched) = watch::channel(Phase::Serving);
         let (ending, ended) = mpsc::channel();
         let max = u32::try_from(options.max_connections).unwrap_or(u32::MAX);
         let thread = std::thread::Builder::new()
             .name("quoit-io".to_owned())
             .spawn(move || {
-                run(&runtime, listener::listen(endpoint, replica, max, watched));
+                let mut seen = watched.clone();
+                let leaving = async move { leaving_service(&mut seen).await };
+                let (courier, answering) = (options.courier, Arc::clone(&replica));
+                let listening = listener::listen(endpoint, answering, max, watched);
+                let delivering = deliver(replica, courier, peers, leaving);
+                run(&runtime, async { tokio::join!(listening, delivering) });
                 drop(ending);
             })?;
         Ok(Self {
@@ -156,6 +165,6 @@ impl Drop for Server {
     }
 }
 
-fn run(runtime: &Runtime, listening: impl Future<Output = ()>) {
-    runtime.block_on(listening);
+fn run(runtime: &Runtime, work: impl Future<Output = ((), ())>) {
+    let ((), ()) = runtime.block_on(work);
 }

@@ -40,6 +40,8 @@ const LIMITS: Limits = Limits {
     max_record_bytes: 4 << 20,
     max_write_age_ms: 60_000,
     max_clock_drift_ms: 500,
+    max_hint_bytes: 1 << 30,
+    max_hint_bytes_per_node: 1 << 28,
 };
 
 /// A connection's buffer of answers.

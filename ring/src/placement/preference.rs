@@ -25,8 +25,8 @@ pub const FALLBACKS: usize = 3;
 pub enum Kind {
     /// It is one of the N owners.
     Primary,
-    /// It stands in next, should hinted hand-off be in use: it would keep a write for an owner that does
-    /// not answer. It never answers for the key.
+    /// It stands in next: it keeps a write for an owner that does not answer, until that is back. It never
+    /// answers for the key.
     Fallback,
 }
 

@@ -7,19 +7,22 @@
 //!          Put     dot, key length             key, record
 //!          Repair  key length                  key, record
 //!          Sums    level, index                -
+//!          Hint    target, dot, key length     key, record
+//!          Hints                               -
 //! ```
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
 //! are one operation, join; they differ in what is checked: a put's dot must be fresh and its record one
 //! write within the bounds, a repair's dots may be old and its record as large as it is. Neither may be
-//! stamped far ahead of the node's clock.
+//! stamped far ahead of the node's clock. A `Hint` is a put that the node keeps for another one, the target, and
+//! delivers to it as a repair.
 //!
 //! Invariant: variants keep their number; new ones go last. Left out: what a node does with them.
 
 use bincode::{Decode, Encode};
 use bytes::{Bytes, BytesMut};
 
-use crate::cluster::Epoch;
+use crate::cluster::{Epoch, NodeId};
 use crate::role::Privilege;
 use crate::version::Dot;
 use crate::wire::codec::DecodeError;
@@ -52,7 +55,7 @@ pub enum Request {
         /// Its encoded record.
         record: Bytes,
     },
-    /// Join what other replicas hold: read repair, and later hints, sync and transfers.
+    /// Join what other replicas hold: read repair, the delivery of hints, and later sync and transfers.
     Repair {
         /// The key.
         key: Bytes,
@@ -66,6 +69,19 @@ pub enum Request {
         /// Index of the parent on its level.
         index: u32,
     },
+    /// Join one write into what is kept for a node that missed it.
+    Hint {
+        /// Who missed it: an owner of the key, and not the node that is asked.
+        target: NodeId,
+        /// The key.
+        key: Bytes,
+        /// The write's name.
+        dot: Dot,
+        /// Its encoded record.
+        record: Bytes,
+    },
+    /// How many hints are kept, and for whom.
+    Hints,
 }
 
 impl Request {
@@ -85,8 +101,28 @@ impl Request {
             | Self::Status
             | Self::Get { .. }
             | Self::Put { .. }
-            | Self::Repair { .. } => Privilege::Client,
+            | Self::Repair { .. }
+            | Self::Hint { .. }
+            | Self::Hints => Privilege::Client,
             Self::Sums { .. } => Privilege::Peer,
+        }
+    }
+
+    /// Bytes of key and record: what of its frame has no bound of its own.
+    ///
+    /// ```
+    /// # use quoit_ring::wire::Request;
+    /// assert_eq!(Request::Get { key: "cart:42".into(), digest: false }.body_bytes(), 7);
+    /// assert_eq!(Request::Map.body_bytes(), 0);
+    /// ```
+    #[must_use]
+    pub const fn body_bytes(&self) -> usize {
+        match self {
+            Self::Map | Self::Status | Self::Sums { .. } | Self::Hints => 0,
+            Self::Get { key, .. } => key.len(),
+            Self::Put { key, record, .. }
+            | Self::Repair { key, record }
+            | Self::Hint { key, record, .. } => key.len() + record.len(),
         }
     }
 }
@@ -136,6 +172,8 @@ enum Ask {
     Put { dot: Dot, key: u32 },
     Repair { key: u32 },
     Sums { level: u8, index: u32 },
+    Hint { target: NodeId, dot: Dot, key: u32 },
+    Hints,
 }
 
 impl RequestFrame {
@@ -156,6 +194,20 @@ impl RequestFrame {
             ),
             Request::Repair { key, record } => (Ask::Repair { key: length(key) }, [key, record]),
             &Request::Sums { level, index } => (Ask::Sums { level, index }, [&[], &[]]),
+            Request::Hint {
+                target,
+                key,
+                dot,
+                record,
+            } => (
+                Ask::Hint {
+                    target: *target,
+                    dot: *dot,
+                    key: length(key),
+                },
+                [key, record],
+            ),
+            Request::Hints => (Ask::Hints, [&[], &[]]),
         };
         let head = Head {
             epoch: self.epoch,
@@ -193,6 +245,16 @@ impl RequestFrame {
                 Request::Repair { key, record }
             }
             Ask::Sums { level, index } => empty(&body, Request::Sums { level, index })?,
+            Ask::Hint { target, dot, key } => {
+                let (key, record) = split(body, key)?;
+                Request::Hint {
+                    target,
+                    key,
+                    dot,
+                    record,
+                }
+            }
+            Ask::Hints => empty(&body, Request::Hints)?,
         };
         Ok(Self {
             id: parts.id,

@@ -6,6 +6,7 @@
 //!          Record                                           record
 //!          Absent | Joined | Covered | Status | Sums        -
 //!          Refused   why, with the numbers behind it        -
+//!          Hints                                            target, count, bytes: u64 each, again and again
 //! ```
 //!
 //! Every response carries the node's ring epoch and its clock, so a stale ring or clock is noticed at
@@ -28,7 +29,8 @@ use crate::wire::frame::{self, Kind};
 const MAX_TEXT: usize = 64;
 
 /// One answer of one node: `Map`, `Status` and `Sums` to the request of that name, `Record` or `Absent` to
-/// a get, `Joined` to a put or repair, `Covered` to a put, `Refused` to any.
+/// a get, `Joined` to a put, repair or hint, `Covered` to a put or hint, `Hints` to the request of that name,
+/// `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Response {
@@ -53,6 +55,19 @@ pub enum Response {
     Sums(Vec<Sum>),
     /// The request was not carried out.
     Refused(Refusal),
+    /// What is kept for whom, at most one entry per target, nothing for those for whom nothing is kept.
+    Hints(Vec<Kept>),
+}
+
+/// The hints that one node keeps for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kept {
+    /// For whom.
+    pub target: NodeId,
+    /// How many: one for each key, however often it was written.
+    pub count: u64,
+    /// Their keys and records, in bytes.
+    pub bytes: u64,
 }
 
 /// Why a node did not carry a request out. Nothing was changed at that node by it, unless
@@ -140,6 +155,16 @@ pub enum Refusal {
     /// The storage engine failed.
     #[error("the node's storage: {0}")]
     Storage(Fault),
+    /// So much is kept for others already.
+    #[error(
+        "the node keeps {bytes} bytes of hints already, {max} are allowed: bring the target back or replace it"
+    )]
+    HintsFull {
+        /// Bytes kept: for the target, or for all, whichever is at its bound.
+        bytes: u64,
+        /// That bound: the node's `max_hint_bytes_per_node`, or `max_hint_bytes`.
+        max: u64,
+    },
 }
 
 /// What is wrong with a node's storage.
@@ -261,12 +286,14 @@ enum Answer {
     Covered { named: bool, above: Time },
     Sums(Vec<Sum>),
     Refused(Refusal),
+    Hints,
 }
 
 impl ResponseFrame {
     /// Appends the whole frame, its length field included, to `out`; raw parts are copied. At most 16 sums
     /// and 64 bytes of version can be read back.
     pub fn encode(&self, out: &mut BytesMut) {
+        let list;
         let (answer, body): (Answer, &[u8]) = match &self.response {
             Response::Map(map) => (Answer::Map, map),
             Response::Status(status) => {
@@ -282,6 +309,10 @@ impl ResponseFrame {
                 (Answer::Sums(sums.clone()), &[])
             }
             &Response::Refused(refusal) => (Answer::Refused(refusal), &[]),
+            Response::Hints(kept) => {
+                list = encode_kept(kept);
+                (Answer::Hints, &list)
+            }
         };
         let head = Head {
             epoch: self.epoch,
@@ -305,7 +336,7 @@ impl ResponseFrame {
         let parts = frame::open(Kind::Response, frame)?;
         let head: Head = frame::head(&parts.head)?;
         let body = parts.body;
-        let has_body = matches!(head.answer, Answer::Map | Answer::Record);
+        let has_body = matches!(head.answer, Answer::Map | Answer::Record | Answer::Hints);
         if !has_body && !body.is_empty() {
             return Err(DecodeError::Malformed("an unexpected body"));
         }
@@ -324,6 +355,7 @@ impl ResponseFrame {
             }
             Answer::Sums(sums) => Response::Sums(sums),
             Answer::Refused(refusal) => Response::Refused(refusal),
+            Answer::Hints => Response::Hints(decode_kept(&body)?),
         };
         Ok(Self {
             id: parts.id,
@@ -331,5 +363,31 @@ impl ResponseFrame {
             clock: head.clock,
             response,
         })
+    }
+}
+
+/// Bytes of one entry of the list.
+const KEPT: usize = 3 * size_of::<u64>();
+
+fn encode_kept(kept: &[Kept]) -> Vec<u8> {
+    let numbers = kept.iter().flat_map(|of| [of.target.0, of.count, of.bytes]);
+    numbers.flat_map(u64::to_le_bytes).collect()
+}
+
+/// Reads a list that is as long as its bytes say: what is allocated for it is no more than came.
+fn decode_kept(body: &[u8]) -> Result<Vec<Kept>, DecodeError> {
+    let (entries, []) = body.as_chunks::<KEPT>() else {
+        return Err(DecodeError::Malformed("a list that ends inside an entry"));
+    };
+    Ok(entries.iter().map(kept_of).collect())
+}
+
+fn kept_of(entry: &[u8; KEPT]) -> Kept {
+    let (numbers, _none) = entry.as_chunks::<8>();
+    let number = |at: usize| numbers.get(at).copied().map_or(0, u64::from_le_bytes);
+    Kept {
+        target: NodeId(number(0)),
+        count: number(1),
+        bytes: number(2),
     }
 }

@@ -12,8 +12,8 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
-    DecodeError, Durability, Fault, FirstMap, NodeStatus, Refusal, Request, RequestFrame, Response,
-    ResponseFrame,
+    DecodeError, Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, Request, RequestFrame,
+    Response, ResponseFrame,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -33,7 +33,7 @@ fn plain(golden: &str) -> String {
     golden.chars().filter(char::is_ascii_hexdigit).collect()
 }
 
-fn requests() -> [(Request, &'static str); 6] {
+fn requests() -> [(Request, &'static str); 8] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -75,6 +75,20 @@ fn requests() -> [(Request, &'static str); 6] {
             },
             "15000000 01 01 0700000000000000 07000000 | 03 64 05 02 fbf401 |",
         ),
+        (
+            Request::Hint {
+                target: NodeId(9),
+                key: KEY,
+                dot,
+                record: BODY,
+            },
+            // target, dot, bytes of the key
+            "1a000000 01 01 0700000000000000 09000000 | 03 64 06 09 fb2c01 05 01 | 6b aabb",
+        ),
+        (
+            Request::Hints,
+            "11000000 01 01 0700000000000000 03000000 | 03 64 07 |",
+        ),
     ]
 }
 
@@ -108,7 +122,7 @@ fn status() -> NodeStatus {
     }
 }
 
-fn responses() -> [(Response, &'static str); 9] {
+fn responses() -> [(Response, &'static str); 10] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -155,6 +169,14 @@ fn responses() -> [(Response, &'static str); 9] {
             Response::Refused(Refusal::NotReplica),
             "12000000 02 01 0700000000000000 04000000 | 03 09 07 00 |",
         ),
+        (
+            Response::Hints(vec![Kept {
+                target: NodeId(9),
+                count: 2,
+                bytes: 300,
+            }]),
+            "29000000 02 01 0700000000000000 03000000 | 03 09 08 | 0900000000000000 0200000000000000 2c01000000000000",
+        ),
     ]
 }
 
@@ -182,7 +204,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-fn refusals() -> [(Refusal, &'static str); 18] {
+fn refusals() -> [(Refusal, &'static str); 19] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -215,6 +237,7 @@ fn refusals() -> [(Refusal, &'static str); 18] {
         (Refusal::Storage(Fault::Corrupt), "0e 01"),
         (Refusal::Storage(Fault::Failed), "0e 02"),
         (Refusal::Storage(Fault::Filled), "0e 03"),
+        (Refusal::HintsFull { bytes, max }, "0f fb2c01 05"),
     ]
 }
 

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
-    Durability, Fault, FirstMap, NodeStatus, Refusal, Request, RequestFrame, Response,
+    Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, Request, RequestFrame, Response,
     ResponseFrame, encode_record,
 };
 use quoit_ring::{
@@ -29,9 +29,9 @@ const EDGES: [u64; 9] = [
     u64::MAX,
 ];
 
-pub(crate) const REQUESTS: u64 = 6;
-pub(crate) const RESPONSES: u64 = 8;
-pub(crate) const REFUSALS: u64 = 15;
+pub(crate) const REQUESTS: u64 = 8;
+pub(crate) const RESPONSES: u64 = 9;
+pub(crate) const REFUSALS: u64 = 16;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
     match rng.below(3) {
@@ -90,10 +90,17 @@ pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
             key,
             record: bytes(rng, 100),
         },
-        _ => Request::Sums {
+        5 => Request::Sums {
             level: short(rng).to_le_bytes()[0],
             index: short(rng),
         },
+        6 => Request::Hint {
+            target: NodeId(long(rng)),
+            key,
+            dot: dot(rng),
+            record: bytes(rng, 100),
+        },
+        _ => Request::Hints,
     };
     RequestFrame {
         id: long(rng),
@@ -116,6 +123,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
             above: Time(long(rng)),
         },
         6 => Response::Sums((0..rng.below(17)).map(|_| Sum(wide(rng))).collect()),
+        7 => Response::Hints((0..rng.below(40)).map(|_| kept(rng)).collect()),
         _ => {
             let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))
@@ -126,6 +134,14 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         epoch: Epoch(long(rng)),
         clock: Time(long(rng)),
         response,
+    }
+}
+
+fn kept(rng: &mut Rng) -> Kept {
+    Kept {
+        target: NodeId(long(rng)),
+        count: long(rng),
+        bytes: long(rng),
     }
 }
 
@@ -170,6 +186,7 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
         },
         12 => Refusal::Draining,
         13 => Refusal::NotReady,
+        14 => Refusal::HintsFull { bytes, max },
         _ => Refusal::Storage(*rng.pick(&[
             Fault::NoSpace,
             Fault::Corrupt,

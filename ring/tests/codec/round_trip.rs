@@ -20,7 +20,10 @@ fn only_frame(bytes: &[u8]) -> Bytes {
 
 #[test]
 fn every_request_comes_back() {
-    let reaches = ["map", "status", "get", "put", "repair", "sums"].map(|name| (name, 14));
+    let names = [
+        "map", "status", "get", "put", "repair", "sums", "hint", "hints",
+    ];
+    let reaches = names.map(|name| (name, 10));
     property("requests", reaches, |rng| {
         let variant = rng.below(messages::REQUESTS);
         let sent = messages::request(rng, variant);
@@ -38,7 +41,7 @@ fn every_request_comes_back() {
 #[test]
 fn every_response_comes_back() {
     let names = [
-        "map", "status", "record", "absent", "joined", "covered", "sums", "refused",
+        "map", "status", "record", "absent", "joined", "covered", "sums", "hints", "refused",
     ];
     property("responses", names.map(|name| (name, 10)), |rng| {
         let variant = rng.below(messages::RESPONSES);

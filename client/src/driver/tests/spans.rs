@@ -110,6 +110,11 @@ fn an_operation_is_a_span_below_its_callers_with_one_for_each_request() {
         bench.driver.pump();
         assert!(put.answer().unwrap().is_ok());
         let name = |index: usize| format!("n{}", sent[index].0.0);
+        // the node that refused gets a hint, which is under way when the caller has its answer
+        for hint in bench.sent() {
+            bench.answer(&hint, 1, Response::Joined);
+        }
+        bench.driver.pump();
         assert_eq!(
             spans.tree(),
             [
@@ -127,6 +132,10 @@ fn an_operation_is_a_span_below_its_callers_with_one_for_each_request() {
                 format!(
                     "    attempt node={} kind=write outcome=joined elapsed_us=250",
                     name(2)
+                ),
+                format!(
+                    "    attempt node={} kind=hint outcome=joined elapsed_us=0",
+                    name(0)
                 ),
             ]
         );

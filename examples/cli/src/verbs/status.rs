@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
     enough(up, reports.len())
 }
 
-fn enough(up: usize, all: usize) -> Result<Exit, Failure> {
+pub(super) fn enough(up: usize, all: usize) -> Result<Exit, Failure> {
     if up > all / 2 {
         return Ok(Exit::Ok);
     }

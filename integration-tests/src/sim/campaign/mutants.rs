@@ -25,6 +25,7 @@ pub const fn named(mutant: Mutant) -> &'static str {
         | Mutant::TombstoneDropped
         | Mutant::RowStaysStale
         | Mutant::WipedNodeKeepsItsId
+        | Mutant::HintCountsAsOwner
         | Mutant::QuorumOfOne => "acked-never-lost",
         Mutant::AnswerCountedTwice | Mutant::LateAnswerCounts => "acked-by-enough",
         Mutant::FailedReplicaIsNotReplaced => "one-may-fail",
@@ -38,6 +39,9 @@ pub const fn named(mutant: Mutant) -> &'static str {
         Mutant::RepairSkipsSums => "convergence",
         Mutant::DigestIgnoresValue => "same-dot",
         Mutant::FailedSaysNotStored => "no-means-no",
+        Mutant::HintOverwrites | Mutant::HintLostOnTheWay | Mutant::HintRemovedWithMore => {
+            "hints-arrive"
+        }
     }
 }
 

@@ -11,21 +11,40 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quoit_node::commit::{Queue, Write};
-use quoit_node::env::{Env, Now, Rejected, Reply};
+use quoit_node::env::{Env, Now, Rank, Rejected, Reply};
 use quoit_ring::Millis;
 use quoit_ring::wire::{Refusal, Response, ResponseFrame};
 
+use crate::sim::faults::PEERS;
 use crate::sim::sights::Sight;
 
-/// One connection, as a node sees it.
+/// One connection, as a node sees it: of a client, or of another node, whose number comes after all clients'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer {
-    /// Which client.
+    /// Which client, or which node.
     pub slot: u16,
     /// Which life of it.
     pub life: u16,
     /// Which of its connections to this node.
     pub connection: u32,
+}
+
+impl Peer {
+    /// A connection of a node.
+    #[must_use]
+    pub fn of_node(node: usize, life: u32, connection: u32) -> Self {
+        Self {
+            slot: u16::try_from(PEERS + node).unwrap_or(u16::MAX),
+            life: u16::try_from(life % (1 << 16)).unwrap_or_default(),
+            connection,
+        }
+    }
+
+    /// Which node it is, if it is one.
+    #[must_use]
+    pub fn node(self) -> Option<usize> {
+        usize::from(self.slot).checked_sub(PEERS)
+    }
 }
 
 /// An answer on its way out.
@@ -78,6 +97,10 @@ impl Reply for Answers {
     }
 
     fn flush(&self) {}
+
+    fn rank(&self) -> Rank {
+        self.peer.node().map_or(Rank::Client, |_node| Rank::Peer)
+    }
 }
 
 /// What an answer shows.
@@ -93,6 +116,7 @@ const fn sight_of(response: &Response) -> Option<Sight> {
             Refusal::Draining => Some(Sight::Draining),
             Refusal::TooManySiblings { .. } => Some(Sight::TooManySiblings),
             Refusal::Storage(_) => Some(Sight::StorageFault),
+            Refusal::HintsFull { .. } => Some(Sight::HintsFull),
             _ => None,
         },
         _ => None,

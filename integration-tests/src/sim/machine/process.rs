@@ -14,14 +14,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_node::StartError;
-use quoit_node::commit::{Committer, MAX_BATCH, Queue, Rebuild, Shared, Sums, Taken, Write};
+use quoit_node::commit::{
+    Committer, MAX_BATCH, Queue, Rebuild, Recount, Shared, Sums, Taken, Write,
+};
 use quoit_node::engine::{Engine as _, EngineError, RowCache};
 use quoit_node::env::{Now, Reply as _};
 use quoit_node::handlers::{Replica, Session};
+use quoit_node::hints::{Courier, Delivered, load};
 use quoit_node::known::{Home, Known};
-use quoit_ring::Millis;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{DecodeError, Refusal, Response, ResponseFrame};
+use quoit_ring::wire::{DecodeError, Kept, Refusal, Response, ResponseFrame};
+use quoit_ring::{Millis, NodeId};
 
 use super::Machine;
 use super::env::{Answered, Answers, NodeClock, NodeEnv, Outbox, Peer};
@@ -34,6 +37,9 @@ const PIECE: usize = 32;
 /// Bytes of its row cache: room for some of the keys and not for all, so that rows come and go. So small a one
 /// is in one piece on every machine.
 const ROWS: u64 = 4 << 10;
+
+/// How fast hints are delivered: so fast that the pace matters now and then.
+const HINTS_PER_SECOND: u32 = 500;
 
 /// What a node's process stores its data in.
 type Stored = RowCache<DiskEngine>;
@@ -50,6 +56,10 @@ pub(super) struct Process {
     sessions: BTreeMap<Peer, Session<NodeEnv, Stored>>,
     /// `None` once the sums are back, or given up.
     rebuild: Option<Rebuild<Stored>>,
+    /// `None` once the hints are counted.
+    recount: Option<Recount<Stored>>,
+    courier: Courier,
+    engine: Arc<Stored>,
     clock: Arc<NodeClock>,
     out: Outbox,
     born: Micros,
@@ -65,7 +75,7 @@ impl Process {
             source,
         };
         engine.persist().map_err(failed)?;
-        let known = load(machine, &engine, now)?;
+        let known = load_known(machine, &engine, now)?;
         let wait = known.wait(&machine.settings.limits, machine.wall(now));
         let mark = known.mark;
         let settings = (machine.settings.limits, machine.settings.durability);
@@ -78,9 +88,12 @@ impl Process {
             queue: Arc::clone(&queue),
         };
         let replica = Replica::new(env, Arc::clone(&engine), Arc::clone(&shared));
-        let process = Self {
+        let mut process = Self {
             rebuild: Some(Rebuild::new(&*engine)),
-            committer: Committer::new(engine, Arc::clone(&shared), mark),
+            recount: Some(Recount::new(&*engine)),
+            courier: Courier::new(Arc::clone(&shared), HINTS_PER_SECOND),
+            committer: Committer::new(Arc::clone(&engine), Arc::clone(&shared), mark),
+            engine,
             shared,
             replica: Arc::new(replica),
             queue,
@@ -92,6 +105,7 @@ impl Process {
             born: now,
             failed: false,
         };
+        process.recount();
         Ok((process, wait))
     }
 
@@ -112,14 +126,16 @@ impl Process {
         &self.shared.sums
     }
 
-    pub(super) fn gave_up_sums(&self) -> bool {
-        self.rebuild.is_none() && !self.shared.sums.is_ready()
+    pub(super) fn gave_up_a_walk(&self) -> bool {
+        let sums = self.rebuild.is_none() && !self.shared.sums.is_ready();
+        sums || (self.recount.is_none() && self.kept().is_none())
     }
 
-    pub(super) fn connect(&mut self, peer: Peer) {
+    /// Takes a connection in, of who its certificate says that it is.
+    pub(super) fn connect(&mut self, peer: Peer, role: Role) {
         let out = self.out.clone();
         let replica = Arc::clone(&self.replica);
-        let session = Session::new(replica, Role::Client, Answers { peer, out });
+        let session = Session::new(replica, role, Answers { peer, out });
         self.sessions.insert(peer, session);
     }
 
@@ -185,7 +201,52 @@ impl Process {
         done
     }
 
+    /// What is kept for others; `None` while it is counted.
+    pub(super) fn kept(&self) -> Option<Vec<Kept>> {
+        self.shared.hints.kept()
+    }
+
+    /// What delivers its hints.
+    pub(super) const fn courier(&mut self) -> &mut Courier {
+        &mut self.courier
+    }
+
+    /// Lets the courier look at what is kept.
+    pub(super) fn look_after_hints(&mut self, read: Now) {
+        let kept = self.kept().unwrap_or_default();
+        self.courier.handle_time(&kept, read.mono);
+    }
+
+    /// Reads a page of hints for the courier.
+    pub(super) fn read_hints(&mut self, target: NodeId, after: Option<&[u8]>, read: Now) {
+        let page = load(&self.engine.snapshot(), target, after);
+        self.courier.handle_page(target, page.ok(), read.mono);
+    }
+
+    /// Asks the committer to remove a hint; if it has no room, the hint stays.
+    pub(super) fn remove_hint(&self, delivered: Delivered, read: Now) {
+        let mut removal = vec![delivered.removal(read.mono)];
+        // One that is not taken is forgotten, and delivered again.
+        let _taken = self.queue.push(&mut removal, || read.mono).is_ok();
+    }
+
+    /// Counts some more hints; whether there are more to come.
+    fn recount(&mut self) -> bool {
+        let Some(walk) = &mut self.recount else {
+            return false;
+        };
+        let more = matches!(walk.step(&self.shared.hints, PIECE), Ok(false));
+        if !more {
+            self.recount = None;
+        }
+        more
+    }
+
+    /// Goes a step further in counting the hints or summing up the records; whether there are more to come.
     pub(super) fn rebuild(&mut self) -> bool {
+        if self.recount() {
+            return true;
+        }
         let Some(walk) = &mut self.rebuild else {
             return false;
         };
@@ -223,7 +284,8 @@ impl Process {
         let (epoch, clock) = (self.shared.ring.epoch(), self.shared.told(now));
         for write in self.queue.abandon() {
             let response = Response::Refused(Refusal::Draining);
-            write.reply.send(&ResponseFrame {
+            let Some(reply) = write.reply else { continue };
+            reply.send(&ResponseFrame {
                 id: write.id,
                 epoch,
                 clock,
@@ -234,7 +296,7 @@ impl Process {
 }
 
 /// What a start finds and checks.
-fn load(machine: &Machine, engine: &Stored, now: Micros) -> Result<Known, StartError> {
+fn load_known(machine: &Machine, engine: &Stored, now: Micros) -> Result<Known, StartError> {
     let home = Home {
         path: "store".into(),
         disk: u128::from(machine.id.0),

@@ -5,6 +5,7 @@ use quoit_node::commit::Limits;
 use quoit_node::config::WriteQueue;
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
+use quoit_ring::role::Role;
 use quoit_ring::wire::{
     Durability, Request, RequestFrame, Response, ResponseFrame, decode_record, encode_record,
 };
@@ -34,6 +35,8 @@ pub(crate) fn running() -> Machine {
             max_record_bytes: 4 << 20,
             max_write_age_ms: 60_000,
             max_clock_drift_ms: 500,
+            max_hint_bytes: 1 << 30,
+            max_hint_bytes_per_node: 1 << 28,
         },
         durability: Durability::Fsync,
         queue: WriteQueue::default(),
@@ -49,7 +52,7 @@ pub(crate) fn running() -> Machine {
 pub(crate) fn start(machine: &mut Machine) {
     machine.start(Micros(0)).unwrap();
     while machine.rebuild() {}
-    machine.connect(PEER);
+    machine.connect(PEER, Role::Client);
 }
 
 /// A client's put, which expires or not; it is not committed yet.

@@ -46,6 +46,8 @@ pub struct Ask {
     pub mode: Mode,
     /// How many replicas; `None` is what the mode says.
     pub count: Option<u8>,
+    /// Of a write: whether nodes that keep it for an owner count. It then promises no more than one replica does.
+    pub sloppy: bool,
     /// How long a put's value lives.
     pub ttl: Option<Duration>,
 }
@@ -55,6 +57,7 @@ impl Ask {
     pub const QUORUM: Self = Self {
         mode: Mode::Quorum,
         count: None,
+        sloppy: false,
         ttl: None,
     };
 
@@ -63,6 +66,11 @@ impl Ask {
         mode: Mode::One,
         ..Self::QUORUM
     };
+
+    /// What the answer promises.
+    pub(super) const fn promises(self) -> Mode {
+        if self.sloppy { Mode::One } else { self.mode }
+    }
 
     pub(super) const fn consistency(self) -> Consistency {
         match self.mode {

@@ -8,14 +8,15 @@
 //! an await.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use quoit_ring::Dot;
 use quoit_ring::wire::decode_record;
+use quoit_ring::{Dot, NodeId};
 
 use super::Name;
-use crate::history::{ClientId, KeyId, Micros, Op, OpId, Outcome, Recorder};
+use crate::history::{ClientId, KeptHint, KeyId, Micros, Op, OpId, Outcome, Recorder};
 use crate::sim::plan::OPERATIONS;
 use crate::sim::sights::{Sight, Sights};
 use crate::sim::tasks::Timeline;
@@ -47,6 +48,11 @@ pub struct Acked {
     pub dot: Dot,
 }
 
+/// Which client asked which node, under which id, to keep something.
+type HintSent = (ClientId, NodeId, u64);
+/// For whom, under which key, which write.
+type HintOf = (NodeId, Bytes, Dot);
+
 /// What all tasks of a world share.
 #[derive(Debug)]
 pub struct Site {
@@ -58,6 +64,8 @@ pub struct Site {
     /// Writes whose callers were just told that they are stored.
     acked: RefCell<Vec<Acked>>,
     values: Cell<u64>,
+    /// Hints that were sent, by who sent them to whom under which id.
+    hints: RefCell<BTreeMap<HintSent, HintOf>>,
     /// How long a task waits between two operations, in microseconds, about.
     pause: u64,
 }
@@ -74,6 +82,7 @@ impl Site {
             succeeded: Cell::new(0),
             acked: RefCell::default(),
             values: Cell::new(0),
+            hints: RefCell::default(),
             pause,
         }
     }
@@ -171,6 +180,27 @@ impl Site {
             self.succeeded.set(self.succeeded.get() + 1);
         }
         self.recorder.borrow_mut().end(op, self.now(), outcome);
+    }
+
+    /// A frame with a hint goes out.
+    pub(in crate::sim) fn hint_sent(&self, sent: HintSent, of: HintOf) {
+        self.hints.borrow_mut().insert(sent, of);
+    }
+
+    /// A node says that it keeps what it was asked to under this id; whether that was a hint.
+    pub(in crate::sim) fn hint_kept(&self, client: ClientId, holder: NodeId, id: u64) -> bool {
+        let sent = self.hints.borrow_mut().remove(&(client, holder, id));
+        let Some((target, key, dot)) = sent else {
+            return false;
+        };
+        let kept = KeptHint {
+            key,
+            target,
+            dot,
+            reached: false,
+        };
+        self.recorder.borrow_mut().history_mut().hints.push(kept);
+        true
     }
 
     /// A frame with a put goes out; whether its write has another dot than before.

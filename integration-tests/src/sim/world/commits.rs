@@ -90,5 +90,7 @@ impl World {
             .at(now.after(IDLE), Event::Idle { node, life });
         self.schedule
             .at(now.after(REBUILD), Event::Rebuild { node, life });
+        self.schedule
+            .at(now.after(REBUILD), Event::Hints { node, life });
     }
 }

@@ -3,12 +3,14 @@
 //! ```text
 //!   frames    to a node, to a client          nodes     commit ends, idle, rebuild, start, stop
 //!   links     dial, connected, broken         clients   tick, start, twins
+//!   hints     look, page read, peer lost
 //!   faults    begins, ends
 //! ```
 //!
 //! An event names the life, connection or client it was meant for: what comes after the end of that is void.
 
 use bytes::Bytes;
+use quoit_ring::NodeId;
 
 use crate::history::ClientId;
 use crate::sim::machine::Peer;
@@ -38,6 +40,17 @@ pub(super) enum Event {
     Broken { peer: Peer, node: usize },
     /// A client's driver wants to be called.
     Tick { client: ClientId },
+    /// A node looks after the hints that it keeps.
+    Hints { node: usize, life: u32 },
+    /// A node has read a page of hints.
+    Page {
+        node: usize,
+        life: u32,
+        target: NodeId,
+        after: Option<Bytes>,
+    },
+    /// A node finds that another one cannot be reached.
+    LostPeer { node: usize, life: u32, to: usize },
     /// A node's disk has the batch.
     Committed { node: usize, life: u32 },
     /// A node's committer is called though nothing waits.

@@ -124,7 +124,7 @@ impl World {
             self.machines[node].disk().heal();
             self.machines[node].set_clock(self.plan.node_clocks[node]);
             // Operations of the calm must succeed, so a queue that was short to be overrun is no longer.
-            if self.machines[node].gave_up_sums() || self.machines[node].lengthen_queue() {
+            if self.machines[node].gave_up_a_walk() || self.machines[node].lengthen_queue() {
                 let life = self.machines[node].life();
                 self.stop_node(node, life);
             }

@@ -11,6 +11,7 @@
 
 use bytes::Bytes;
 use quoit_client::env::Link;
+use quoit_ring::role::Role;
 use quoit_ring::wire::{RequestFrame, ResponseFrame};
 use rand::Rng as _;
 
@@ -68,7 +69,7 @@ impl World {
     }
 
     /// Sends a frame on a connection that is up; how many copies will arrive.
-    fn dispatch(&mut self, peer: Peer, node: usize, way: Way, frame: &Bytes) -> usize {
+    pub(super) fn dispatch(&mut self, peer: Peer, node: usize, way: Way, frame: &Bytes) -> usize {
         let now = self.now();
         let link = (usize::from(peer.slot), node);
         let arrivals = self.network.send(link, way, now);
@@ -124,6 +125,9 @@ impl World {
     }
 
     pub(super) fn arrive_at_client(&mut self, peer: Peer, node: usize, frame: Bytes) {
+        if let Some(from) = peer.node() {
+            return self.arrive_at_peer(peer, (from, node), frame);
+        }
         let slot = usize::from(peer.slot);
         if let Some(resumes) = self.paused_client(slot) {
             return self
@@ -139,6 +143,7 @@ impl World {
             return;
         }
         self.note_frame(TO_CLIENT, (peer, node), &frame);
+        self.note_kept(client_of(peer), node, &frame);
         let from = self.machines[node].id();
         self.drive(slot, |driver| {
             let received = driver.received(from, frame);
@@ -201,7 +206,7 @@ impl World {
         if !self.machines[node].is_serving() || self.machines[node].life() != life {
             return self.dial_failed(client, node);
         }
-        self.machines[node].connect(peer);
+        self.machines[node].connect(peer, Role::Client);
         let id = self.machines[node].id();
         let mut waiting = Vec::new();
         if let Some(Some(caller)) = self.callers.get_mut(slot) {
@@ -257,6 +262,7 @@ impl World {
             let soon = self.rng.random_range(1_000..SILENCE.end);
             self.break_in(slot, node, soon);
         }
+        self.lose_peers(node);
     }
 
     /// Plans that a client finds its connection to a node broken in so many microseconds.
@@ -308,7 +314,11 @@ const fn client_of(peer: Peer) -> ClientId {
 
 /// A frame in words.
 pub(super) fn describe(kind: u64, peer: Peer, node: usize, frame: &Bytes) -> String {
-    let (client, node) = (client_of(peer), node + 1);
+    let client = match peer.node() {
+        None => client_of(peer).to_string(),
+        Some(sender) => format!("n{}", sender + 1),
+    };
+    let node = node + 1;
     if kind == TO_NODE {
         match RequestFrame::decode(frame.clone()) {
             Ok(frame) => format!("{client} -> n{node}  {:x} {:?}", frame.id, frame.request),

@@ -194,7 +194,7 @@ fn add(sum: &mut u32, count: usize) {
 pub(super) fn lot(change: &Change) -> u32 {
     let name = match change {
         Change::Put(delta) => delta.dot().time.0 ^ delta.dot().actor.0.rotate_left(32),
-        Change::Repair(record) => record.max_time().0,
+        Change::Repair(record) | Change::Delivered(record) => record.max_time().0,
     };
     // the finalizer of SplitMix64: names that are near each other have lots that are not
     let mixed = (name ^ name >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

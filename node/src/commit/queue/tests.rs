@@ -7,7 +7,7 @@ use quoit_ring::{Delta, Record};
 
 use super::*;
 
-use crate::commit::Change;
+use crate::commit::{Change, Place};
 use crate::testing::{Sink, WALL, at, dot, write};
 
 #[test]
@@ -108,7 +108,8 @@ fn by(
 ) -> Vec<Write<Caller>> {
     let one = |id| Write {
         id,
-        reply: Caller(rank),
+        reply: Some(Caller(rank)),
+        place: Place::Record,
         key: bytes::Bytes::from_static(b"k"),
         leaf: quoit_ring::Leaf(0),
         change: Change::Put(Delta::blind(dot(1, id), None)),

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
-use crate::tls::ServerTls;
+use crate::tls::NodeTls;
 
 fn options() -> LocalOptions {
     LocalOptions {
@@ -56,7 +56,7 @@ fn every_node_finds_its_own_certificate_map_and_address() {
             read_map(&config.map.unwrap()).unwrap(),
             *cluster.first_map()
         );
-        assert_eq!(ServerTls::load(&config.tls).unwrap().node(), node.id);
+        assert_eq!(NodeTls::load(&config.tls).unwrap().node(), node.id);
         assert_eq!(config.data, dir.join(&node.name).join("data"));
     }
 }
@@ -113,7 +113,7 @@ fn a_cluster_can_be_moved() {
     let opened = LocalCluster::create_or_open(&moved, &options()).unwrap();
     assert_eq!(opened.first_map(), made.first_map());
     for node in opened.nodes() {
-        ServerTls::load(&Config::load(&node.config).unwrap().tls).unwrap();
+        NodeTls::load(&Config::load(&node.config).unwrap().tls).unwrap();
     }
 }
 

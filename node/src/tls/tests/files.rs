@@ -24,7 +24,7 @@ fn days_from_now(days: u64) -> UnixTime {
 }
 
 fn refused(files: &TlsFiles) -> TlsError {
-    ServerTls::load(files).expect_err("the files were accepted")
+    NodeTls::load(files).expect_err("the files were accepted")
 }
 
 /// Loads with `text` in place of one of the files.
@@ -39,7 +39,7 @@ fn with(files: &TlsFiles, path: &Path, text: &[u8]) -> TlsError {
 #[test]
 fn proper_files_give_the_nodes_identity() {
     let (_folder, _authority, files, id) = node();
-    let tls = ServerTls::load(&files).unwrap();
+    let tls = NodeTls::load(&files).unwrap();
     assert_eq!(tls.node(), id);
     tls.expect_node(id, &files).unwrap();
 }
@@ -47,7 +47,7 @@ fn proper_files_give_the_nodes_identity() {
 #[test]
 fn another_nodes_certificate_is_refused() {
     let (_folder, _authority, files, id) = node();
-    let tls = ServerTls::load(&files).unwrap();
+    let tls = NodeTls::load(&files).unwrap();
     let error = tls.expect_node(NodeId(!id.0), &files).unwrap_err();
     assert!(
         matches!(error, TlsError::WrongNode { found, .. } if found == id),
@@ -178,11 +178,11 @@ fn a_certificate_of_another_authority_is_refused() {
 #[test]
 fn a_certificate_out_of_its_time_is_refused() {
     let (_folder, _authority, files, _id) = node();
-    ServerTls::load_at(&files, days_from_now(729)).unwrap();
-    let error = ServerTls::load_at(&files, days_from_now(731)).unwrap_err();
+    NodeTls::load_at(&files, days_from_now(729)).unwrap();
+    let error = NodeTls::load_at(&files, days_from_now(731)).unwrap_err();
     assert!(matches!(error, TlsError::Expired { .. }), "{error}");
     let long_ago = UnixTime::since_unix_epoch(Duration::from_secs(1));
-    let error = ServerTls::load_at(&files, long_ago).unwrap_err();
+    let error = NodeTls::load_at(&files, long_ago).unwrap_err();
     assert!(matches!(error, TlsError::NotYetValid { .. }), "{error}");
 }
 

@@ -30,7 +30,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::create(&folder.path().join("certs")).unwrap();
         let (node, files) = authority.issue_node("node-1").unwrap();
-        let config = ServerTls::load(&files).unwrap().server_config();
+        let config = NodeTls::load(&files).unwrap().server_config();
         let server = Endpoint::server(config, loopback()).unwrap();
         Self {
             folder,
@@ -167,7 +167,7 @@ async fn a_client_cannot_pose_as_a_node() {
         roots: roots(&client.ca),
         node: NodeId(0),
     };
-    let crypto = QuicServerConfig::try_from(server_config(material, &client).unwrap()).unwrap();
+    let crypto = QuicServerConfig::try_from(server_config(&material, &client).unwrap()).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     world.server = Endpoint::server(config, loopback()).unwrap();
 

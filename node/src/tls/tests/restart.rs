@@ -89,7 +89,7 @@ fn serve(path: &Path, config: quinn::ServerConfig) -> Endpoint {
 async fn after_restart(folder: &TempDir, first: &str, second: &str) -> Connection {
     let authority = Authority::create(&folder.path().join("certs")).unwrap();
     let (_id, files) = authority.issue_node("node-1").unwrap();
-    let config = ServerTls::load(&files).unwrap().server_config();
+    let config = NodeTls::load(&files).unwrap().server_config();
     let (relay, address) = Relay::start().await;
 
     let node = serve(&folder.path().join(first), config.clone());

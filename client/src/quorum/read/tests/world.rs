@@ -24,7 +24,7 @@ impl World {
     }
 
     fn write(&mut self, delta: &Delta, w: usize) -> bool {
-        let mut write = WriteQuorum::new(self.replicas.len(), w);
+        let mut write = WriteQuorum::new(self.replicas.len(), w, false);
         while let Some(step) = write.poll_step() {
             match step {
                 WriteStep::Send(i) => {
@@ -40,6 +40,7 @@ impl World {
                 }
                 WriteStep::Remint(_) => unreachable!("times only rise here"),
                 WriteStep::Return(verdict) => return verdict.is_ok(),
+                WriteStep::Hint(_) | WriteStep::Finish => unreachable!("after the verdict"),
             }
         }
         false
@@ -90,6 +91,7 @@ const SHIPPED: Hold = |n, r| {
     let plan = Plan {
         consistency: Consistency::Quorum,
         count: u8::try_from(r).ok(),
+        sloppy: false,
         deadline: SECOND,
         repair: None,
     };

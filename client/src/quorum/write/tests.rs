@@ -1,0 +1,355 @@
+//! What a write counts, whom it is kept for, and when it ends.
+
+use proptest::prelude::*;
+use quoit_ring::wire::{Fault, Refusal};
+
+use super::*;
+
+/// A write whose sends are done.
+fn sent(n: usize, w: usize) -> WriteQuorum {
+    let mut write = WriteQuorum::new(n, w, false);
+    let sends: Vec<_> = core::iter::from_fn(|| write.poll_step()).collect();
+    assert_eq!(sends, (0..n).map(WriteStep::Send).collect::<Vec<_>>());
+    write
+}
+
+fn verdict(write: &mut WriteQuorum) -> Result<usize, WriteFailure> {
+    match write.poll_step() {
+        Some(WriteStep::Return(verdict)) => verdict.map(|acked| acked.nodes),
+        other => panic!("no verdict but {other:?}"),
+    }
+}
+
+#[test]
+fn w_acknowledgements_are_enough() {
+    let mut write = sent(3, 2);
+    write.acked(2);
+    assert_eq!(write.poll_step(), None);
+    write.acked(0);
+    assert_eq!(verdict(&mut write), Ok(2));
+}
+
+#[test]
+fn one_replica_counts_once() {
+    let mut write = sent(3, 2);
+    write.acked(1);
+    write.acked(1);
+    assert_eq!(write.poll_step(), None);
+}
+
+#[test]
+fn a_covered_write_is_minted_above_what_covers_it() {
+    let mut write = sent(3, 2);
+    write.covered(0, false, Time(50));
+    write.acked(1);
+    assert_eq!(write.poll_step(), None, "the third may still acknowledge");
+    write.covered(2, false, Time(70));
+    assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(70))));
+    write.reminted();
+    let sends = core::iter::from_fn(|| write.poll_step()).count();
+    assert_eq!(
+        sends, 3,
+        "everyone gets the new dot, so that it is the one that W hold"
+    );
+    write.acked(0);
+    write.acked(2);
+    assert_eq!(verdict(&mut write), Ok(2));
+}
+
+#[test]
+fn an_acknowledgement_of_an_earlier_dot_is_not_forgotten() {
+    let mut write = sent(3, 2);
+    write.acked(0);
+    write.covered(1, false, Time(50));
+    write.covered(2, false, Time(50));
+    assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(50))));
+    write.reminted();
+    while write.poll_step().is_some() {}
+    for replica in 0..3 {
+        write.failed(replica, Outcome::Unreachable);
+    }
+    let failure = verdict(&mut write).unwrap_err();
+    assert_eq!((failure.acked, failure.acked_before), (0, 1));
+}
+
+#[test]
+fn a_lost_replica_does_not_keep_a_write_from_being_minted_anew_but_stays_in_its_outcome() {
+    let mut write = sent(3, 2);
+    write.covered(0, false, Time(50));
+    write.covered(1, false, Time(50));
+    write.failed(2, Outcome::Lost);
+    assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(50))));
+    write.reminted();
+    let sent: Vec<_> = core::iter::from_fn(|| write.poll_step()).collect();
+    assert_eq!(sent.len(), 2, "not to the lost one: {sent:?}");
+    write.failed(0, Outcome::Unreachable);
+    write.failed(1, Outcome::Unreachable);
+    let failure = verdict(&mut write).unwrap_err();
+    assert_eq!(failure.outcomes[2], Outcome::Lost);
+}
+
+#[test]
+fn a_replica_that_can_name_the_dot_has_acknowledged() {
+    let mut write = sent(3, 2);
+    write.covered(0, true, Time(50));
+    write.acked(1);
+    assert_eq!(verdict(&mut write), Ok(2));
+}
+
+#[test]
+fn too_few_willing_replicas_fail_with_their_reasons() {
+    let mut write = sent(3, 2);
+    write.failed(0, Outcome::Unreachable);
+    write.acked(1);
+    write.failed(2, Outcome::Refused(Refusal::Storage(Fault::NoSpace)));
+    assert_eq!(verdict(&mut write).unwrap_err().acked, 1);
+}
+
+#[test]
+fn the_deadline_ends_it_and_names_the_silent() {
+    let mut write = sent(3, 2);
+    write.acked(0);
+    write.expired();
+    let failure = verdict(&mut write).unwrap_err();
+    assert_eq!(
+        failure.outcomes,
+        [Outcome::Done, Outcome::Silent, Outcome::Silent]
+    );
+    write.acked(1);
+    assert_eq!(
+        write.poll_step(),
+        Some(WriteStep::Finish),
+        "an answer after the verdict changes nothing"
+    );
+}
+
+#[test]
+fn minting_anew_ends_after_a_bounded_number_of_times() {
+    let mut write = sent(1, 1);
+    let mut minted = 0;
+    loop {
+        write.covered(0, false, Time(minted));
+        match write.poll_step() {
+            Some(WriteStep::Remint(_)) => write.reminted(),
+            Some(WriteStep::Return(verdict)) => break assert!(verdict.is_err()),
+            step => panic!("{step:?}"),
+        }
+        while write.poll_step().is_some() {}
+        minted += 1;
+    }
+    assert_eq!(minted, u64::from(MAX_REMINTS));
+}
+
+/// All steps there are now.
+fn steps(write: &mut WriteQuorum) -> Vec<WriteStep> {
+    core::iter::from_fn(|| write.poll_step()).collect()
+}
+
+const fn returned(nodes: usize, hints: usize) -> WriteStep {
+    WriteStep::Return(Ok(Acked { nodes, hints }))
+}
+
+#[test]
+fn a_strict_write_is_kept_for_who_missed_it_once_w_owners_have_it() {
+    let mut write = sent(3, 2);
+    write.failed(0, Outcome::Unreachable);
+    write.acked(1);
+    assert_eq!(
+        steps(&mut write),
+        [],
+        "it may fail, and must not come to life"
+    );
+    write.acked(2);
+    assert_eq!(steps(&mut write), [returned(2, 0), WriteStep::Hint(0)]);
+    write.hinted(0, Some(0));
+    write.acked(3);
+    assert_eq!(steps(&mut write), [WriteStep::Finish]);
+    assert_eq!(write.forgone(), 0);
+}
+
+#[test]
+fn a_strict_write_that_fails_is_kept_for_nobody() {
+    let mut write = sent(3, 2);
+    write.failed(0, Outcome::Unreachable);
+    write.failed(1, Outcome::Lost);
+    write.acked(2);
+    let [WriteStep::Return(Err(_)), WriteStep::Finish] = &steps(&mut write)[..] else {
+        panic!("it goes on");
+    };
+}
+
+#[test]
+fn a_sloppy_write_counts_who_keeps_it_if_that_is_another_node() {
+    let mut write = WriteQuorum::new(3, 2, true);
+    steps(&mut write);
+    write.failed(0, Outcome::Unreachable);
+    write.failed(1, Outcome::Unreachable);
+    assert_eq!(steps(&mut write), [WriteStep::Hint(1), WriteStep::Hint(0)]);
+    write.hinted(0, Some(0));
+    write.hinted(1, Some(0));
+    write.acked(4);
+    write.acked(3);
+    assert_eq!(steps(&mut write), [], "one node, though it keeps it twice");
+    write.acked(2);
+    assert_eq!(steps(&mut write), [returned(2, 1), WriteStep::Finish]);
+}
+
+#[test]
+fn a_holder_that_does_not_take_its_hint_is_replaced_until_there_is_none() {
+    let mut write = WriteQuorum::new(3, 2, true);
+    steps(&mut write);
+    write.failed(0, Outcome::Unreachable);
+    steps(&mut write);
+    write.hinted(0, Some(0));
+    write.failed(3, Outcome::Refused(Refusal::HintsFull { bytes: 1, max: 1 }));
+    assert_eq!(steps(&mut write), [WriteStep::Hint(0)]);
+    write.no_holder(0);
+    write.acked(1);
+    write.acked(2);
+    assert_eq!(
+        steps(&mut write),
+        [returned(2, 0), WriteStep::Hint(0)],
+        "those who have it are asked, too"
+    );
+    write.no_holder(0);
+    assert_eq!(steps(&mut write), [WriteStep::Finish]);
+    assert_eq!(write.forgone(), 1);
+}
+
+#[test]
+fn a_sloppy_write_that_fails_tells_what_became_of_its_hints() {
+    let mut write = WriteQuorum::new(3, 3, true);
+    steps(&mut write);
+    write.failed(0, Outcome::Unreachable);
+    steps(&mut write);
+    write.hinted(0, Some(0));
+    write.acked(1);
+    write.expired();
+    let [WriteStep::Return(Err(failure)), WriteStep::Finish] = &steps(&mut write)[..] else {
+        panic!("no verdict");
+    };
+    let silent = Outcome::Silent;
+    let expected = [Outcome::Unreachable, Outcome::Done, silent.clone(), silent];
+    assert_eq!(failure.outcomes, expected, "the hint may be stored");
+}
+
+#[test]
+fn a_sloppy_write_covered_at_an_owner_and_at_a_holder_is_minted_anew_and_kept_anew() {
+    let mut write = WriteQuorum::new(3, 3, true);
+    steps(&mut write);
+    write.failed(0, Outcome::Unreachable);
+    steps(&mut write);
+    write.hinted(0, Some(0));
+    write.covered(3, false, Time(70));
+    write.acked(1);
+    write.covered(2, false, Time(50));
+    assert_eq!(steps(&mut write), [WriteStep::Remint(Time(70))]);
+    write.reminted();
+    let all = [WriteStep::Send(2), WriteStep::Send(1), WriteStep::Hint(0)];
+    assert_eq!(steps(&mut write), all);
+    write.hinted(0, Some(0));
+    (1..=3).for_each(|replica| write.acked(replica));
+    assert_eq!(steps(&mut write), [returned(3, 1), WriteStep::Finish]);
+}
+
+#[test]
+fn an_owner_that_is_overdue_is_not_waited_for() {
+    let mut write = sent(3, 2);
+    write.acked(0);
+    write.acked(1);
+    assert_eq!(steps(&mut write), [returned(2, 0)]);
+    assert_eq!(write.awaited().collect::<Vec<_>>(), [2]);
+    write.overdue(2);
+    write.overdue(2);
+    assert_eq!(steps(&mut write), [WriteStep::Hint(2)], "once");
+    write.hinted(2, Some(0));
+    write.acked(2);
+    assert_eq!(steps(&mut write), [], "the hint is on its way all the same");
+    write.acked(3);
+    assert_eq!(steps(&mut write), [WriteStep::Finish]);
+}
+
+#[test]
+fn what_an_owner_refused_for_what_it_is_or_for_want_of_room_is_kept_for_nobody() {
+    let refusals = [
+        Refusal::TooManySiblings { max: 4 },
+        Refusal::Overloaded { queue_ms: 70 },
+    ];
+    for refusal in refusals {
+        let mut write = sent(3, 2);
+        write.failed(0, Outcome::Refused(refusal));
+        write.acked(1);
+        write.acked(2);
+        assert_eq!(steps(&mut write), [returned(2, 0), WriteStep::Finish]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_verdict_is_given_once_and_only_on_w_distinct_acknowledgements(
+        n in 1_usize..6,
+        w in 1_usize..6,
+        sloppy: bool,
+        holders in 0_usize..6,
+        events in proptest::collection::vec((0_usize..10, 0_u8..5), 0..40),
+    ) {
+        let w = w.min(n);
+        let mut write = WriteQuorum::new(n, w, sloppy);
+        let (mut verdicts, mut finished) = (0, 0);
+        let mut acked = std::collections::BTreeSet::new();
+        let mut counts = vec![true; n];
+        let mut ever_acked = false;
+        let mut events = events.into_iter().map(Some).chain([None, None]);
+        loop {
+            while let Some(step) = write.poll_step() {
+                prop_assert_eq!(finished, 0, "nothing comes after the end");
+                match step {
+                    WriteStep::Return(verdict) => {
+                        verdicts += 1;
+                        prop_assert_eq!(verdict.is_ok(), acked.len() >= w);
+                        if let Err(failure) = verdict {
+                            let told = failure.acked + failure.acked_before > 0;
+                            prop_assert_eq!(told, ever_acked);
+                            prop_assert_eq!(failure.outcomes.len(), counts.len());
+                        }
+                    }
+                    WriteStep::Remint(_) => {
+                        acked.clear();
+                        counts.truncate(n);
+                        write.reminted();
+                    }
+                    WriteStep::Hint(owner) => {
+                        prop_assert!(sloppy || verdicts == 1);
+                        let asked = counts.len() - n;
+                        if asked < holders {
+                            counts.push(sloppy);
+                            write.hinted(owner, Some(asked / 2));
+                        } else {
+                            write.no_holder(owner);
+                        }
+                    }
+                    WriteStep::Send(_) => {}
+                    WriteStep::Finish => finished += 1,
+                }
+            }
+            let Some(event) = events.next() else { break };
+            let Some((replica, event)) = event else {
+                write.expired();
+                continue;
+            };
+            if write.awaits(replica) && event == 0 && counts[replica] && verdicts == 0 {
+                let hint = replica.checked_sub(n).map(|hint| hint / 2);
+                acked.insert((hint, hint.map_or(replica, |_| 0)));
+                ever_acked = true;
+            }
+            match event {
+                0 => write.acked(replica),
+                1 => write.covered(replica, false, Time(9)),
+                2 => write.failed(replica, Outcome::Unreachable),
+                3 => write.failed(replica, Outcome::Lost),
+                _ => write.overdue(replica % n),
+            }
+        }
+        prop_assert_eq!((verdicts, finished), (1, 1));
+    }
+}

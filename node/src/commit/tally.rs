@@ -1,0 +1,163 @@
+//! How much is kept for other nodes.
+//!
+//! ```text
+//!   start:   snapshot of the hints ---- counted in the background ----> ready
+//!   live:    each commit adds what its hints have grown by
+//! ```
+//!
+//! The count is not stored: it is made again after each start. Until it is there the bounds on hints cannot be
+//! kept, so none are taken in and none delivered; where few are kept, as nearly always, it is there at once.
+//!
+//! Invariant: once ready, count and bytes of each target are those of its committed hints.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use quoit_ring::NodeId;
+use quoit_ring::wire::{Fault, Kept};
+
+use super::apply::fault_of;
+use crate::engine::layout::parse_hint_key;
+use crate::engine::{Engine, Keyspace, Snapshot};
+
+/// By how much what is kept for one node changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    pub(super) target: NodeId,
+    pub(super) count: i64,
+    pub(super) bytes: i64,
+}
+
+/// What is kept for other nodes, by node. The lock is held for a batch of additions at most.
+#[derive(Debug, Default)]
+pub struct Tally {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: bool,
+    kept: BTreeMap<NodeId, (u64, u64)>,
+}
+
+impl Tally {
+    /// What is kept, one entry for each node for which anything is, by their ids; `None` while it is counted.
+    #[must_use]
+    pub fn kept(&self) -> Option<Vec<Kept>> {
+        let state = self.state();
+        let entry = |(&target, &(count, bytes)): (&NodeId, &(u64, u64))| Kept {
+            target,
+            count,
+            bytes,
+        };
+        state.ready.then(|| state.kept.iter().map(entry).collect())
+    }
+
+    /// Adds changes that were committed, or counted.
+    pub(super) fn add(&self, growths: &[Growth]) {
+        if growths.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for growth in growths {
+            let entry = state.kept.entry(growth.target).or_default();
+            entry.0 = entry.0.saturating_add_signed(growth.count);
+            entry.1 = entry.1.saturating_add_signed(growth.bytes);
+            if *entry == (0, 0) {
+                state.kept.remove(&growth.target);
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one hint counts for: the bytes of its row.
+pub(super) fn row_bytes(key: usize, value: usize) -> i64 {
+    i64::try_from(key.saturating_add(value)).unwrap_or(i64::MAX)
+}
+
+/// The walk that counts the hints after a start, a piece at a time.
+#[derive(Debug)]
+pub struct Recount<G: Engine> {
+    walk: <G::Snapshot as Snapshot>::Range,
+}
+
+impl<G: Engine> Recount<G> {
+    /// Begins with what `engine` holds now; call it before the run's first commit.
+    #[must_use]
+    pub fn new(engine: &G) -> Self {
+        Self {
+            walk: engine.snapshot().range(Keyspace::Hints, ..),
+        }
+    }
+
+    /// Counts up to `hints` of them into `tally`; true once it was the last of them.
+    ///
+    /// # Errors
+    /// What is wrong with the storage; the count will not be there in this run.
+    pub fn step(&mut self, tally: &Tally, hints: usize) -> Result<bool, Fault> {
+        let mut counted = 0;
+        for entry in self.walk.by_ref().take(hints) {
+            let (stored_key, value) = entry.map_err(|error| fault_of(&error))?;
+            let (target, ..) = parse_hint_key(&stored_key).map_err(|_short| Fault::Corrupt)?;
+            let bytes = row_bytes(stored_key.len(), value.len());
+            tally.add(&[Growth {
+                target,
+                count: 1,
+                bytes,
+            }]);
+            counted += 1;
+        }
+        let over = counted < hints;
+        if over {
+            tally.state().ready = true;
+        }
+        Ok(over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::layout::{NAMESPACE, hint_key};
+    use crate::engine::{Batch, Durability, MemoryEngine};
+
+    #[test]
+    fn what_is_kept_is_not_told_before_it_is_counted() {
+        let engine = MemoryEngine::new();
+        let mut batch = Batch::new();
+        for (target, key) in [(7, "a"), (7, "b"), (9, "a")] {
+            let key = hint_key(NodeId(target), NAMESPACE, key.as_bytes());
+            batch.insert(Keyspace::Hints, key, &b"four"[..]);
+        }
+        engine.commit(batch, Durability::Fsync).unwrap();
+        let (tally, mut recount) = (Tally::default(), Recount::new(&engine));
+        assert_eq!(recount.step(&tally, 2), Ok(false));
+        assert_eq!(tally.kept(), None);
+        assert_eq!(recount.step(&tally, 2), Ok(true));
+        let kept = |target, count| Kept {
+            target: NodeId(target),
+            count,
+            bytes: 15 * count,
+        };
+        assert_eq!(tally.kept(), Some(vec![kept(7, 2), kept(9, 1)]));
+    }
+
+    #[test]
+    fn a_node_for_which_nothing_is_kept_any_more_is_not_listed() {
+        let (tally, engine) = (Tally::default(), MemoryEngine::new());
+        assert_eq!(Recount::new(&engine).step(&tally, 8), Ok(true));
+        let growth = |count, bytes| Growth {
+            target: NodeId(7),
+            count,
+            bytes,
+        };
+        tally.add(&[growth(1, 20), growth(0, 5)]);
+        assert_eq!(tally.kept().unwrap()[0].bytes, 25);
+        tally.add(&[growth(-1, -25)]);
+        assert_eq!(tally.kept(), Some(vec![]));
+    }
+}

@@ -1,0 +1,139 @@
+//! What is kept for other nodes: joined like data, bounded, and none of this node's own.
+
+use quoit_ring::wire::{Kept, Refusal, decode_record};
+use quoit_ring::{Delta, NodeId};
+
+use super::*;
+use crate::engine::layout::hint_key;
+use crate::testing::{LIMITS, blind, dot, unseeing};
+
+const AWAY: NodeId = NodeId(2);
+const OTHER: NodeId = NodeId(3);
+
+impl World<MemoryEngine> {
+    fn keep(&mut self, target: NodeId, key: &str, change: Change) -> Response {
+        self.add(key, change);
+        self.waiting.last_mut().unwrap().place = Place::Hint(target);
+        self.commit().pop().unwrap()
+    }
+
+    fn hint(&mut self, target: NodeId, key: &str, delta: Delta) -> Response {
+        self.keep(target, key, Change::Put(delta))
+    }
+
+    fn kept(&self, target: NodeId, key: &str) -> Option<Record> {
+        let key = hint_key(target, NAMESPACE, key.as_bytes());
+        let bytes = self.engine.get(Keyspace::Hints, &key).unwrap()?;
+        Some(decode_record(&bytes).unwrap())
+    }
+
+    /// Holds the tally against what is stored.
+    fn tally(&self) -> Vec<Kept> {
+        let (counted, tally) = (Tally::default(), &self.shared.hints);
+        assert_eq!(Recount::new(&*self.engine).step(&counted, 1_000), Ok(true));
+        assert_eq!(tally.kept(), counted.kept());
+        tally.kept().unwrap()
+    }
+}
+
+/// A world that has counted its hints.
+fn world() -> World<MemoryEngine> {
+    let world = super::world();
+    let counted = Recount::new(&*world.engine).step(&world.shared.hints, 1);
+    assert_eq!(counted, Ok(true));
+    world
+}
+
+#[test]
+fn what_is_kept_for_one_node_is_neither_data_nor_kept_for_another() {
+    let mut world = world();
+    assert_eq!(
+        world.hint(AWAY, "k", blind(dot(1, WALL), "v")),
+        Response::Joined
+    );
+    assert_eq!(values(&world.kept(AWAY, "k").unwrap()), [b"v"]);
+    assert_eq!(world.kept(OTHER, "k"), None);
+    assert_eq!(world.stored("k"), None);
+    assert_eq!(world.keys(Keyspace::Leaves), [] as [Bytes; 0]);
+    assert_eq!(world.tally().len(), 1);
+}
+
+#[test]
+fn a_thousand_writes_of_a_key_are_one_hint_and_siblings_stay() {
+    let mut world = world();
+    for round in 0..1_000 {
+        world.hint(AWAY, "k", blind(dot(1, WALL - 1_000 + round), "v"));
+    }
+    world.hint(AWAY, "k", unseeing(dot(2, WALL), "beside"));
+    assert_eq!(world.tally()[0].count, 1);
+    assert_eq!(world.kept(AWAY, "k").unwrap().live().len(), 2);
+}
+
+#[test]
+fn a_hint_that_a_later_write_covers_is_told_so() {
+    let mut world = world();
+    world.hint(AWAY, "k", blind(dot(1, WALL), "later"));
+    let covered = world.hint(AWAY, "k", blind(dot(2, WALL - 5), "earlier"));
+    assert!(matches!(covered, Response::Covered { named: false, .. }));
+}
+
+#[test]
+fn a_delivered_hint_is_removed_unless_more_was_added_to_it() {
+    let mut world = world();
+    world.hint(AWAY, "k", blind(dot(1, WALL), "v"));
+    let sent = world.kept(AWAY, "k").unwrap();
+    world.hint(AWAY, "k", unseeing(dot(2, WALL), "more"));
+    world.keep(AWAY, "k", Change::Delivered(sent));
+    let grown = world.kept(AWAY, "k").unwrap();
+    assert_eq!(grown.live().len(), 2);
+    world.keep(AWAY, "k", Change::Delivered(grown));
+    assert_eq!(world.kept(AWAY, "k"), None);
+    assert_eq!(world.tally(), []);
+}
+
+#[test]
+fn removing_and_keeping_in_one_batch_see_each_other() {
+    let mut world = world();
+    world.hint(AWAY, "k", blind(dot(1, WALL), "v"));
+    let sent = world.kept(AWAY, "k").unwrap();
+    world.add("k", Change::Delivered(sent));
+    world.put("k", blind(dot(1, WALL + 1), "w"));
+    for write in &mut world.waiting {
+        write.place = Place::Hint(AWAY);
+    }
+    world.commit();
+    assert_eq!(values(&world.kept(AWAY, "k").unwrap()), [b"w"]);
+    assert_eq!(world.tally()[0].count, 1);
+}
+
+#[test]
+fn what_goes_beyond_a_bound_is_refused_and_what_does_not_grow_passes() {
+    let mut world = world();
+    let value = "v".repeat(500);
+    let fill = |world: &mut World<MemoryEngine>, target: NodeId| {
+        let keys = (0..).map(|n: u32| n.to_string());
+        let mut fits = keys.map(|key| world.hint(target, &key, blind(dot(1, WALL), &value)));
+        fits.find(|answer| *answer != Response::Joined).unwrap()
+    };
+    let of_one = fill(&mut world, AWAY);
+    let max = LIMITS.max_hint_bytes_per_node;
+    assert!(matches!(of_one, Response::Refused(Refusal::HintsFull { max: of, .. }) if of == max));
+    assert_eq!(
+        world.hint(AWAY, "0", blind(dot(1, WALL + 1), &value)),
+        Response::Joined,
+        "it is no longer than before"
+    );
+    fill(&mut world, OTHER);
+    let of_all = fill(&mut world, NodeId(4));
+    let max = LIMITS.max_hint_bytes;
+    assert!(matches!(of_all, Response::Refused(Refusal::HintsFull { max: of, .. }) if of == max));
+    let bytes: u64 = world.tally().iter().map(|kept| kept.bytes).sum();
+    assert!(bytes <= max);
+}
+
+#[test]
+fn nothing_is_kept_before_what_is_kept_already_is_counted() {
+    let mut world = super::world();
+    let refused = world.hint(AWAY, "k", blind(dot(1, WALL), "v"));
+    assert_eq!(refused, Response::Refused(Refusal::NotReady));
+}

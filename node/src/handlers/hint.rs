@@ -1,0 +1,24 @@
+//! Hint: a put that this node keeps for one that missed it.
+//!
+//! Whoever sends it has tried the target itself. It is read and checked like any put; only where it is kept differs.
+//! It is kept for an owner of the key only, so that nobody makes this node keep what will never be fetched, and never
+//! for the node itself, which could simply join it.
+
+use quoit_ring::wire::Refusal;
+use quoit_ring::{Leaf, NodeId};
+
+use crate::commit::Shared;
+
+/// Where `key` falls, if it is another node's, `target`'s.
+///
+/// # Errors
+/// [`Refusal::NotReplica`]: the sender goes by another ring.
+pub(super) fn locate(shared: &Shared, target: NodeId, key: &[u8]) -> Result<Leaf, Refusal> {
+    let ring = &shared.ring;
+    let leaf = ring.leaf_bits().leaf_of(ring.token_of(key));
+    if target != shared.node && ring.owns(target, leaf) {
+        Ok(leaf)
+    } else {
+        Err(Refusal::NotReplica)
+    }
+}

@@ -1,0 +1,295 @@
+//! The courier: what of the hints is read, sent and removed, and when. Pure.
+//!
+//! ```text
+//!   handle_time(what is kept)   handle_page   handle_answer   handle_lost
+//!             \                      |              |             /
+//!              +--------------->  Courier: a queue per target, what is under way
+//!                                    |
+//!                                poll: Load | Send | Remove
+//! ```
+//!
+//! A hint goes to its target while that owns the key, and else to all who do; only once each of them has joined it is
+//! it removed. Nothing is known beforehand of who is away: the first hint of a queue is the question, and silence or a
+//! broken connection the answer, after which the queue rests.
+//!
+//! Invariant: what is removed was joined by everyone it was meant for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quoit_ring::mutant::{Mutant, mutant};
+use quoit_ring::wire::{Kept, Refusal, Request, RequestFrame, Response, decode_record};
+use quoit_ring::{Leaf, NodeId, Record};
+
+use super::page::{Hint, Page};
+use super::queue::{Queue, Step};
+use crate::commit::{Change, Place, Shared, Write};
+
+/// How long a node may take to join a hint; what is later counts as lost.
+const BUDGET: Duration = Duration::from_secs(5);
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Act {
+    /// Read the page of the target's hints that comes behind a key, and call [`Courier::handle_page`].
+    Load {
+        /// Whose hints.
+        target: NodeId,
+        /// Behind which key.
+        after: Option<Bytes>,
+    },
+    /// Send a frame to a node, over a connection that is made if there is none.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        frame: RequestFrame,
+    },
+    /// Have a row removed, unless more was added to it.
+    Remove(Delivered),
+}
+
+/// A hint that has been delivered.
+#[derive(Debug)]
+pub struct Delivered {
+    target: NodeId,
+    key: Bytes,
+    leaf: Leaf,
+    record: Record,
+    bytes: usize,
+}
+
+impl Delivered {
+    /// The write that removes it; nobody waits for its answer. If it gets lost the hint is delivered again, which
+    /// changes nothing.
+    #[must_use]
+    pub fn removal<R>(self, now: Duration) -> Write<R> {
+        Write {
+            id: 0,
+            reply: None,
+            place: Place::Hint(self.target),
+            key: self.key,
+            leaf: self.leaf,
+            change: Change::Delivered(self.record),
+            bytes: self.bytes,
+            arrived: now,
+            deadline: now + BUDGET,
+        }
+    }
+}
+
+/// One hint under way.
+#[derive(Debug)]
+struct Job {
+    target: NodeId,
+    hint: Hint,
+    leaf: Leaf,
+    /// Who has not joined it yet.
+    left: Vec<NodeId>,
+    deadline: Duration,
+}
+
+/// Delivers what one node keeps for others; [`hints`](crate::hints) tells how that goes.
+pub struct Courier {
+    shared: Arc<Shared>,
+    /// The time that the rate gives one hint.
+    pace: Duration,
+    queues: BTreeMap<NodeId, Queue>,
+    jobs: BTreeMap<u64, Job>,
+    last_id: u64,
+    acts: VecDeque<Act>,
+}
+
+impl fmt::Debug for Courier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Courier")
+            .field("queues", &self.queues.len())
+            .field("jobs", &self.jobs.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Courier {
+    /// A courier for the node of `shared` that sends at most so many hints a second to each target.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, hints_per_second: u32) -> Self {
+        Self {
+            shared,
+            pace: Duration::from_secs(1) / hints_per_second.max(1),
+            queues: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            last_id: 0,
+            acts: VecDeque::new(),
+        }
+    }
+
+    /// Whether nothing is kept and nothing under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queues.is_empty() && self.acts.is_empty()
+    }
+
+    /// Looks what is `kept` and what has taken too long; to be called ten times a second, or once a second while it
+    /// [is idle](Self::is_idle).
+    pub fn handle_time(&mut self, kept: &[Kept], now: Duration) {
+        for kept in kept {
+            self.queues.entry(kept.target).or_insert_with(Queue::new);
+        }
+        let keeps = |target: NodeId| kept.iter().any(|kept| kept.target == target);
+        self.queues
+            .retain(|&target, queue| keeps(target) || !queue.is_idle());
+        let late = |(&id, job): (&u64, &Job)| (job.deadline <= now).then_some(id);
+        let late: Vec<u64> = self.jobs.iter().filter_map(late).collect();
+        for id in late {
+            self.fail(id, Duration::ZERO, now);
+        }
+        self.pump(now);
+    }
+
+    /// Takes a page that was asked for; none if it could not be read.
+    pub fn handle_page(&mut self, target: NodeId, page: Option<Page>, now: Duration) {
+        if let Some(queue) = self.queues.get_mut(&target) {
+            match page {
+                Some(page) => queue.loaded(page),
+                None => queue.not_loaded(now),
+            }
+        }
+        self.pump(now);
+    }
+
+    /// Takes a node's answer to the request with this id.
+    pub fn handle_answer(&mut self, from: NodeId, id: u64, response: &Response, now: Duration) {
+        let awaited = |job: &&mut Job| job.left.contains(&from);
+        let Some(job) = self.jobs.get_mut(&id).filter(awaited) else {
+            return;
+        };
+        match response {
+            Response::Joined => {
+                job.left.retain(|&node| node != from);
+                if job.left.is_empty() {
+                    self.deliver(id);
+                }
+            }
+            Response::Refused(Refusal::Overloaded { queue_ms }) => {
+                self.fail(id, Duration::from_millis(u64::from(*queue_ms)), now);
+            }
+            // The record itself: no other hint has to wait for it.
+            Response::Refused(Refusal::BadRecord | Refusal::ClockAhead { .. }) => self.give_up(id),
+            _ => self.fail(id, Duration::ZERO, now),
+        }
+        self.pump(now);
+    }
+
+    /// The connection to a node broke, or could not be made: nothing that was sent to it will be answered.
+    pub fn handle_lost(&mut self, node: NodeId, now: Duration) {
+        let waits = |(&id, job): (&u64, &Job)| job.left.contains(&node).then_some(id);
+        let lost: Vec<u64> = self.jobs.iter().filter_map(waits).collect();
+        for id in lost {
+            self.fail(id, Duration::ZERO, now);
+        }
+        self.pump(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Act> {
+        self.acts.pop_front()
+    }
+
+    /// Lets every queue go as far as it may.
+    fn pump(&mut self, now: Duration) {
+        let mut steps = Vec::new();
+        for (&target, queue) in &mut self.queues {
+            while let Some(step) = queue.step(self.pace, now) {
+                steps.push((target, step));
+            }
+        }
+        for (target, step) in steps {
+            match step {
+                Step::Load(after) => self.acts.push_back(Act::Load { target, after }),
+                Step::Send(hint) => self.send(target, hint, now),
+            }
+        }
+    }
+
+    fn send(&mut self, target: NodeId, hint: Hint, now: Duration) {
+        let ring = &self.shared.ring;
+        let leaf = ring.leaf_bits().leaf_of(ring.token_of(&hint.key));
+        let left: Vec<NodeId> = if ring.owns(target, leaf) {
+            vec![target]
+        } else {
+            ring.preference_list(ring.token_of(&hint.key))
+                .owners()
+                .collect()
+        };
+        self.last_id += 1;
+        for &to in &left {
+            let request = Request::Repair {
+                key: hint.key.clone(),
+                record: hint.record.clone(),
+            };
+            let frame = RequestFrame {
+                id: self.last_id,
+                epoch: ring.epoch(),
+                budget_ms: u32::try_from(BUDGET.as_millis()).unwrap_or(u32::MAX),
+                request,
+            };
+            self.acts.push_back(Act::Send { to, frame });
+        }
+        let deadline = now + BUDGET;
+        let job = Job {
+            target,
+            hint,
+            leaf,
+            left,
+            deadline,
+        };
+        self.jobs.insert(self.last_id, job);
+    }
+
+    /// Everyone has joined it.
+    fn deliver(&mut self, id: u64) {
+        let Some((job, queue)) = self.take(id) else {
+            return;
+        };
+        queue.delivered();
+        match decode_record(&job.hint.record) {
+            Ok(record) => self.acts.push_back(Act::Remove(Delivered {
+                target: job.target,
+                leaf: job.leaf,
+                record,
+                bytes: job.hint.key.len() + job.hint.record.len(),
+                key: job.hint.key,
+            })),
+            // Its target has just made sense of it, so this cannot be.
+            Err(error) => tracing::error!(%error, "a hint that was delivered cannot be read"),
+        }
+    }
+
+    fn fail(&mut self, id: u64, rest: Duration, now: Duration) {
+        if mutant(Mutant::HintLostOnTheWay) {
+            return self.deliver(id);
+        }
+        if let Some((_, queue)) = self.take(id) {
+            queue.failed(rest, now);
+        }
+    }
+
+    fn give_up(&mut self, id: u64) {
+        if let Some((job, queue)) = self.take(id) {
+            queue.refused();
+            tracing::warn!(target_node = %job.target, "a hint was refused for what it is");
+        }
+    }
+
+    fn take(&mut self, id: u64) -> Option<(Job, &mut Queue)> {
+        let job = self.jobs.remove(&id)?;
+        let queue = self.queues.get_mut(&job.target)?;
+        Some((job, queue))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The courier's hands: pages read, frames sent, rows removed.
+//!
+//! ```text
+//!   Courier --Load--> a blocking thread --> page
+//!           --Send--> Peers             --> answer, or the link is lost
+//!           --Remove-> the commit's queue
+//!           <-- ten times a second, or once while nothing is kept: what is kept
+//! ```
+//!
+//! It lives on the I/O thread. Reading may wait for the disk, so a thread apart does it. A removal that the commit has
+//! no room for is forgotten: its hint is delivered once more, which changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quoit_ring::NodeId;
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::courier::{Act, Courier};
+use super::page::{Page, load};
+use crate::commit::Write;
+use crate::engine::Engine;
+use crate::env::Env;
+use crate::handlers::Replica;
+use crate::peers::{Event, Peers};
+
+/// How often the courier is called while something is kept.
+const TICK: Duration = Duration::from_millis(100);
+/// How often it is called while nothing is.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Delivers hints until the node leaves service.
+pub(crate) async fn deliver<E: Env, G: Engine>(
+    replica: Arc<Replica<E, G>>,
+    courier: Courier,
+    peers: Peers,
+    leaving: impl Future<Output = ()>,
+) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut driver = Driver {
+        replica,
+        courier,
+        peers,
+        pages: JoinSet::new(),
+        removals: Vec::new(),
+        ticks,
+    };
+    tokio::select! {
+        () = driver.run() => {}
+        () = leaving => {}
+    }
+}
+
+struct Driver<E: Env, G> {
+    replica: Arc<Replica<E, G>>,
+    courier: Courier,
+    peers: Peers,
+    pages: JoinSet<(NodeId, Option<Page>)>,
+    removals: Vec<Write<E::Reply>>,
+    ticks: Interval,
+}
+
+impl<E: Env, G: Engine> Driver<E, G> {
+    async fn run(&mut self) {
+        loop {
+            tokio::select! {
+                event = self.peers.next() => self.take_event(event),
+                Some(read) = self.pages.join_next() => match read {
+                    Ok((target, page)) => {
+                        let now = self.now();
+                        self.courier.handle_page(target, page, now);
+                    }
+                    Err(error) => tracing::error!(%error, "reading hints broke off"),
+                },
+                _instant = self.ticks.tick() => self.tick(),
+            }
+            self.act();
+        }
+    }
+
+    fn tick(&mut self) {
+        let kept = self.replica.shared().hints.kept().unwrap_or_default();
+        let now = self.now();
+        self.courier.handle_time(&kept, now);
+        if self.courier.is_idle() {
+            self.ticks.reset_after(IDLE);
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Answer(from, frame) => {
+                self.courier
+                    .handle_answer(from, frame.id, &frame.response, now);
+            }
+            Event::Lost(node) => self.courier.handle_lost(node, now),
+        }
+    }
+
+    /// Does all that the courier wants done.
+    fn act(&mut self) {
+        while let Some(act) = self.courier.poll() {
+            match act {
+                Act::Load { target, after } => {
+                    let engine = Arc::clone(self.replica.engine());
+                    self.pages.spawn_blocking(move || {
+                        let page = load(&engine.snapshot(), target, after.as_deref());
+                        let told = |error: &_| {
+                            tracing::error!(
+                                error = error as &dyn std::error::Error,
+                                "reading hints failed"
+                            );
+                        };
+                        (target, page.inspect_err(told).ok())
+                    });
+                }
+                Act::Send { to, frame } => self.peers.send(to, &frame),
+                Act::Remove(delivered) => self.removals.push(delivered.removal(self.now())),
+            }
+        }
+        if let Err(rejected) = self.replica.env().submit(&mut self.removals) {
+            tracing::debug!(?rejected, "delivered hints stay for now");
+            self.removals.clear();
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.replica.env().now().mono
+    }
+}

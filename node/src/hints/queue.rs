@@ -1,0 +1,285 @@
+//! The hints for one node, on their way: how many may be under way, how fast, and when to rest.
+//!
+//! ```text
+//!   window    1 at first and after every failure, one more for each window of successes, at most 64
+//!   rate      so many a second, a long record counts as several; 100 ms of it may come at once
+//!   rest      after a failure 100 ms, doubling to 5 s; at the end of a walk, until its removals are committed
+//! ```
+//!
+//! The window is the target's credit: it takes what it answers for, and no more. A node that has just come back has
+//! clients who want to be served.
+//!
+//! A walk goes over all hints of the target once, page by page. What could not be delivered stays where it is, for the
+//! next walk to find.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::page::{Hint, Page};
+
+/// Most hints under way to one node.
+const MAX_WINDOW: u32 = 64;
+/// How much of the rate may be used at once after a while in which it was not.
+const BURST: Duration = Duration::from_millis(100);
+/// Bytes of a record that count as one hint.
+const PORTION: usize = 4 << 10;
+/// The first rest after a failure; each further one in a row is twice as long.
+const FIRST_REST: Duration = Duration::from_millis(100);
+/// The longest rest: how much later than need be a node that is back gets its first hint.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+/// The rest between two walks: what was delivered in the first is removed by then.
+const BETWEEN_WALKS: Duration = Duration::from_millis(200);
+
+/// What a queue wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Read the page behind this key.
+    Load(Option<Bytes>),
+    /// Send this.
+    Send(Hint),
+}
+
+/// The hints for one node.
+#[derive(Debug)]
+pub(super) struct Queue {
+    page: VecDeque<Hint>,
+    /// Behind which key the next page begins.
+    after: Option<Bytes>,
+    /// Whether the page is the walk's last.
+    is_last: bool,
+    loading: bool,
+    /// How many were delivered in this walk.
+    delivered: u64,
+    window: u32,
+    /// Successes since the window last changed.
+    successes: u32,
+    in_flight: u32,
+    failures: u32,
+    rest_until: Duration,
+    /// When the rate allows the next one.
+    free_at: Duration,
+}
+
+impl Queue {
+    pub(super) const fn new() -> Self {
+        Self {
+            page: VecDeque::new(),
+            after: None,
+            is_last: false,
+            loading: false,
+            delivered: 0,
+            window: 1,
+            successes: 0,
+            in_flight: 0,
+            failures: 0,
+            rest_until: Duration::ZERO,
+            free_at: Duration::ZERO,
+        }
+    }
+
+    /// Whether nothing of it is under way.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.in_flight == 0 && !self.loading
+    }
+
+    /// What to do now, if anything. `pace` is the time that the rate gives one hint.
+    pub(super) fn step(&mut self, pace: Duration, now: Duration) -> Option<Step> {
+        if now < self.rest_until || self.in_flight >= self.window {
+            return None;
+        }
+        if self.page.is_empty() {
+            return self.next_page(now);
+        }
+        if now < self.free_at {
+            return None;
+        }
+        let hint = self.page.pop_front()?;
+        let portions = u32::try_from(1 + hint.record.len() / PORTION).unwrap_or(u32::MAX);
+        self.free_at = self.free_at.max(now.saturating_sub(BURST)) + pace.saturating_mul(portions);
+        self.in_flight += 1;
+        Some(Step::Send(hint))
+    }
+
+    fn next_page(&mut self, now: Duration) -> Option<Step> {
+        if self.loading {
+            return None;
+        }
+        if !self.is_last {
+            self.loading = true;
+            return Some(Step::Load(self.after.clone()));
+        }
+        if self.in_flight == 0 {
+            let idle = self.delivered == 0; // nothing that can be delivered is left: no hurry
+            let rest = if idle { LONGEST_REST } else { BETWEEN_WALKS };
+            self.rest_until = now + rest;
+            self.begin_walk();
+        }
+        None
+    }
+
+    fn begin_walk(&mut self) {
+        self.page.clear();
+        self.after = None;
+        self.is_last = false;
+        self.delivered = 0;
+    }
+
+    /// A page was read.
+    pub(super) fn loaded(&mut self, page: Page) {
+        self.loading = false;
+        self.is_last = page.is_last;
+        self.after = page.hints.last().map(|hint| hint.key.clone());
+        self.page = page.hints.into();
+    }
+
+    /// A page could not be read.
+    pub(super) fn not_loaded(&mut self, now: Duration) {
+        self.loading = false;
+        self.rest(Duration::ZERO, now);
+    }
+
+    /// A hint was delivered.
+    pub(super) const fn delivered(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.failures = 0;
+        self.delivered += 1;
+        self.successes += 1;
+        if self.successes >= self.window && self.window < MAX_WINDOW {
+            self.window += 1;
+            self.successes = 0;
+        }
+    }
+
+    /// A hint was refused for what it is; the next one may fare better.
+    pub(super) const fn refused(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// A hint did not get through: its target is away, or has too much to do for `at_least` so long.
+    pub(super) fn failed(&mut self, at_least: Duration, now: Duration) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.rest(at_least, now);
+    }
+
+    fn rest(&mut self, at_least: Duration, now: Duration) {
+        self.window = 1;
+        self.successes = 0;
+        if now < self.rest_until {
+            return; // one of several that failed together
+        }
+        let doubled = FIRST_REST.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        self.rest_until = now + doubled.max(at_least).min(LONGEST_REST);
+        self.begin_walk();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Duration = Duration::from_millis(1);
+
+    fn hints(count: usize, bytes: usize) -> Vec<Hint> {
+        let hint = |n: usize| Hint {
+            key: n.to_string().into(),
+            record: vec![0; bytes].into(),
+        };
+        (0..count).map(hint).collect()
+    }
+
+    fn page(count: usize, bytes: usize, is_last: bool) -> Page {
+        Page {
+            target: quoit_ring::NodeId(7),
+            hints: hints(count, bytes),
+            is_last,
+        }
+    }
+
+    /// A queue with a page in hand, long after anything else.
+    fn queue(count: usize, bytes: usize) -> (Queue, Duration) {
+        let (mut queue, now) = (Queue::new(), Duration::from_secs(100));
+        assert_eq!(queue.step(PACE, now), Some(Step::Load(None)));
+        assert_eq!(queue.step(PACE, now), None, "one page at a time");
+        queue.loaded(page(count, bytes, true));
+        (queue, now)
+    }
+
+    fn sends(queue: &mut Queue, now: Duration) -> u32 {
+        let mut sent = 0;
+        while let Some(Step::Send(_)) = queue.step(PACE, now) {
+            sent += 1;
+        }
+        sent
+    }
+
+    #[test]
+    fn the_window_grows_with_success_and_falls_with_a_failure() {
+        let (mut queue, mut now) = queue(1_000, 0);
+        let mut widest = 0;
+        for _round in 0..12 {
+            now += Duration::from_secs(1);
+            let sent = sends(&mut queue, now);
+            assert!(sent <= widest + 1);
+            widest = sent;
+            (0..sent).for_each(|_| queue.delivered());
+        }
+        assert_eq!(widest, 12);
+        assert_eq!(sends(&mut queue, now + BURST), 13);
+        queue.failed(Duration::ZERO, now);
+        assert_eq!(queue.window, 1);
+    }
+
+    #[test]
+    fn the_rate_bounds_what_is_sent_and_long_records_count_as_several() {
+        for (bytes, expected) in [(0, 1_100), (PORTION, 550)] {
+            let (mut queue, began) = queue(5_000, bytes);
+            queue.window = MAX_WINDOW;
+            let mut sent = 0;
+            for ms in 0..1_000 {
+                let round = sends(&mut queue, began + Duration::from_millis(ms));
+                (0..round).for_each(|_| queue.delivered());
+                sent += round;
+            }
+            assert!(
+                (expected - 5..=expected + 5).contains(&sent),
+                "{sent} of {bytes} bytes in a second"
+            );
+        }
+    }
+
+    #[test]
+    fn failures_in_a_row_rest_ever_longer_and_failures_at_once_count_once() {
+        let (mut queue, mut now) = queue(9, 0);
+        for expected in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
+            queue.window = 3;
+            assert!(queue.step(PACE, now).is_some());
+            (queue.in_flight, queue.loading) = (3, false);
+            (0..3).for_each(|_| queue.failed(Duration::ZERO, now));
+            let rest = Duration::from_millis(expected);
+            assert_eq!(queue.rest_until, now + rest);
+            assert_eq!(queue.step(PACE, now + rest - PACE), None);
+            now += rest;
+        }
+        queue.delivered();
+        queue.failed(Duration::from_secs(2), now);
+        assert_eq!(queue.rest_until, now + Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_walk_begins_anew_when_the_last_one_is_over() {
+        let (mut queue, now) = queue(1, 0);
+        assert!(matches!(queue.step(PACE, now), Some(Step::Send(_))));
+        queue.delivered();
+        assert_eq!(queue.step(PACE, now), None);
+        let later = now + BETWEEN_WALKS;
+        assert_eq!(queue.step(PACE, later), Some(Step::Load(None)));
+        queue.loaded(page(1, 0, true));
+        assert!(matches!(queue.step(PACE, later), Some(Step::Send(_))));
+        queue.refused();
+        assert_eq!(queue.step(PACE, later), None);
+        assert_eq!(queue.rest_until, later + LONGEST_REST, "nothing helped");
+    }
+}
