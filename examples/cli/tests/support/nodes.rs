@@ -8,7 +8,7 @@ use quoit_node::provision::{LocalCluster, LocalOptions};
 
 use super::{Home, PATIENCE};
 
-/// Three nodes with three copies of every key.
+/// Three nodes with three copies of every key. They keep no hints: who was away stays behind until it is repaired.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     cluster: LocalCluster,
@@ -23,6 +23,11 @@ impl Nodes {
             ..LocalOptions::default()
         };
         let cluster = LocalCluster::create_or_open(&home.path("nodes"), &options).unwrap();
+        for node in cluster.nodes() {
+            let text = std::fs::read_to_string(&node.config).unwrap();
+            let no_hints = "max_hint_bytes = 0\nmax_hint_bytes_per_node = 0\n";
+            std::fs::write(&node.config, format!("{no_hints}{text}")).unwrap();
+        }
         let running = cluster.nodes().iter().map(|_| None).collect();
         let mut nodes = Self { cluster, running };
         for index in 0..3 {
