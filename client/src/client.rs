@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::placement::Ring;
-use quoit_ring::wire::{Kept, MAX_KEY, NodeStatus, Request, Response, decode_record};
+use quoit_ring::wire::{Kept, MAX_KEY, NodeStatus, Request, Response};
 use quoit_ring::{ClusterMap, Member, NodeId, Token};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -25,12 +25,12 @@ use crate::bridge::{CallerEnd, bridge};
 use crate::config::{ClientBuilder, Defaults, Limits};
 use crate::coordinator::OTHER_QUESTION;
 use crate::driver::Driver;
-use crate::entry::Entry;
 use crate::env::Env;
 use crate::error::{ConnectError, InvalidRequest, NodeError, Outcome};
 use crate::health::HealthReport;
 use crate::operation::{Delete, Get, Put};
-use crate::submission::{Operation, Plan, Reply, Submission, Told};
+use crate::submission::{NodeAnswer, Operation, Plan, Reply, Submission, Told};
+use crate::trace::{self, Trace};
 use crate::world;
 
 /// Bytes of a value that count as one more operation under way.
@@ -81,18 +81,6 @@ pub struct Location {
     pub fallbacks: Vec<Member>,
 }
 
-/// What one replica holds under a key; made by [`Client::inspect`].
-#[derive(Debug, Clone)]
-pub struct ReplicaReport {
-    /// The node.
-    pub member: Member,
-    /// Whether it owns the key. A fallback does not, and refuses as
-    /// [`NotReplica`](quoit_ring::wire::Refusal::NotReplica).
-    pub owner: bool,
-    /// What it holds, or why it did not say. Values that have expired and still lie there are in it.
-    pub answer: Result<Entry, NodeError>,
-}
-
 /// What one node keeps for others; made by [`Client::hints`].
 #[derive(Debug, Clone)]
 pub struct HintsReport {
@@ -139,8 +127,9 @@ impl Client {
     ) -> Result<(Self, Driver<E>), ConnectError> {
         builder.check()?;
         let (callers, end) = bridge(&ring);
+        let settings = builder.settings();
         let client = Self::over(callers, builder.defaults, builder.limits);
-        Ok((client, Driver::new(end, ring, env)))
+        Ok((client, Driver::new(end, settings, ring, env)))
     }
 
     fn over(callers: CallerEnd, defaults: Defaults, limits: Limits) -> Self {
@@ -239,51 +228,6 @@ impl Client {
         }
     }
 
-    /// Asks every node of a key's preference list what it holds, without repairing anything: for people
-    /// who look for the cause of something. A node that does not answer within 2 s, or the client's
-    /// deadline if that is less, is reported so.
-    ///
-    /// ```no_run
-    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// for report in client.inspect("key").await? {
-    ///     println!("{}: {:?}", report.member.name, report.answer);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`InvalidRequest`] for a key that cannot be one; nothing was sent. What a single node refuses is in
-    /// its report.
-    pub async fn inspect(
-        &self,
-        key: impl Into<Bytes>,
-    ) -> Result<Vec<ReplicaReport>, InvalidRequest> {
-        let key = key.into();
-        self.check_key(&key)?;
-        let location = self.locate(&key);
-        let owners = location.owners.into_iter().map(|member| (member, true));
-        let fallbacks = location.fallbacks.into_iter().map(|member| (member, false));
-        let mut asked = Vec::new();
-        for (member, owner) in owners.chain(fallbacks) {
-            let request = Request::Get {
-                key: key.clone(),
-                digest: false,
-            };
-            asked.push((self.ask(member.id, request).await, member, owner));
-        }
-        let mut reports = Vec::new();
-        for (answer, member, owner) in asked {
-            let answer = entry_of(received(answer).await);
-            reports.push(ReplicaReport {
-                member,
-                owner,
-                answer,
-            });
-        }
-        Ok(reports)
-    }
-
     /// Asks every node how it is, all at once. One that does not answer within 2 s, or the client's
     /// deadline if that is less, is reported so; the order is that of the map.
     ///
@@ -302,7 +246,7 @@ impl Client {
         }
         let mut reports = Vec::new();
         for (answer, member) in asked {
-            let status = match received(answer).await {
+            let status = match received(answer).await.1 {
                 Ok(Response::Status(status)) => Ok(*status),
                 Ok(other) => Err(not_an_answer(&other)),
                 Err(error) => Err(error),
@@ -330,7 +274,7 @@ impl Client {
         }
         let mut reports = Vec::new();
         for (answer, member) in asked {
-            let kept = match received(answer).await {
+            let kept = match received(answer).await.1 {
                 Ok(Response::Hints(kept)) => Ok(kept),
                 Ok(other) => Err(not_an_answer(&other)),
                 Err(error) => Err(error),
@@ -359,8 +303,8 @@ impl Client {
             return None;
         }
         match answer.await {
-            Ok(Ok(Told::Health(report))) => Some(report),
-            Ok(Ok(Told::Node(_)) | Err(_)) | Err(_) => None,
+            Ok((_, Ok(Told::Health(report)))) => Some(report),
+            Ok((_, Ok(Told::Node(_)) | Err(_))) | Err(_) => None,
         }
     }
 
@@ -395,7 +339,11 @@ impl Client {
     }
 
     pub(crate) fn read_plan(&self) -> Plan {
-        self.plan(self.shared.defaults.r)
+        let repair = self.shared.defaults.repair;
+        Plan {
+            repair,
+            ..self.plan(self.shared.defaults.r)
+        }
     }
 
     pub(crate) fn write_plan(&self) -> Plan {
@@ -414,6 +362,7 @@ impl Client {
             count,
             sloppy,
             deadline,
+            repair: None,
         }
     }
 
@@ -434,8 +383,35 @@ impl Client {
     }
 
     /// Hands an operation over, once there is room for it; false if the client is closed.
-    pub(crate) async fn submit(&self, operation: Operation, reply: Reply, bytes: usize) -> bool {
+    pub(crate) fn submit(
+        &self,
+        operation: Operation,
+        reply: Reply,
+        bytes: usize,
+    ) -> impl Future<Output = bool> {
+        let trace = trace::begin(&operation, || self.copies(), None);
         let units = u32::try_from(1 + bytes / ROOM_BYTES).unwrap_or(u32::MAX);
+        self.submit_in_room(operation, reply, units, trace)
+    }
+
+    /// The same; `report` waits for what its requests become.
+    pub(crate) fn submit_reported(
+        &self,
+        operation: Operation,
+        reply: Reply,
+        report: Option<oneshot::Sender<trace::Told>>,
+    ) -> impl Future<Output = bool> {
+        let trace = trace::begin(&operation, || self.copies(), report);
+        self.submit_in_room(operation, reply, 1, trace)
+    }
+
+    async fn submit_in_room(
+        &self,
+        operation: Operation,
+        reply: Reply,
+        units: u32,
+        trace: Option<Box<Trace>>,
+    ) -> bool {
         let room = Arc::clone(&self.shared.room);
         let Ok(room) = room
             .acquire_many_owned(units.min(self.shared.max_room))
@@ -447,14 +423,22 @@ impl Client {
             operation,
             reply,
             room,
+            trace,
         })
     }
 
-    async fn ask(
+    /// N.
+    pub(crate) fn copies(&self) -> u8 {
+        let ring = self.ring();
+        let members = u8::try_from(ring.members().len()).unwrap_or(u8::MAX);
+        ring.map().replication.min(members)
+    }
+
+    pub(crate) async fn ask(
         &self,
         node: NodeId,
         request: Request,
-    ) -> Option<oneshot::Receiver<Result<Told, NodeError>>> {
+    ) -> Option<oneshot::Receiver<NodeAnswer>> {
         let (reply, answer) = oneshot::channel();
         let deadline = self.shared.defaults.deadline.min(Duration::from_secs(2));
         let operation = Operation::Ask {
@@ -468,50 +452,29 @@ impl Client {
     }
 }
 
-async fn received(
-    answer: Option<oneshot::Receiver<Result<Told, NodeError>>>,
-) -> Result<Response, NodeError> {
+/// What a node answered, and how long that took.
+pub(crate) async fn received(
+    answer: Option<oneshot::Receiver<NodeAnswer>>,
+) -> (Duration, Result<Response, NodeError>) {
+    let closed = || (Duration::ZERO, Err(NodeError::Closed));
     let Some(answer) = answer else {
-        return Err(NodeError::Closed);
+        return closed();
     };
-    match answer.await.unwrap_or(Err(NodeError::Closed))? {
-        Told::Node(response) => Ok(response),
-        Told::Health(_) => Err(NodeError::Failed(Outcome::Damaged(OTHER_QUESTION))),
-    }
-}
-
-fn entry_of(answer: Result<Response, NodeError>) -> Result<Entry, NodeError> {
-    match answer? {
-        Response::Record(bytes) => decode_record(&bytes)
-            .map(|record| Entry::of(&record))
-            .map_err(|junk| NodeError::Failed(Outcome::Damaged(junk))),
-        Response::Absent => Ok(Entry::of(&quoit_ring::Record::default())),
-        other => Err(not_an_answer(&other)),
+    match answer.await {
+        Err(_gone) => closed(),
+        Ok((elapsed, Err(error))) => (elapsed, Err(error)),
+        Ok((elapsed, Ok(Told::Node(response)))) => (elapsed, Ok(response)),
+        Ok((elapsed, Ok(Told::Health(_)))) => {
+            let odd = NodeError::Failed(Outcome::Damaged(OTHER_QUESTION));
+            (elapsed, Err(odd))
+        }
     }
 }
 
 /// What became of a question whose answer is none.
-fn not_an_answer(response: &Response) -> NodeError {
+pub(crate) fn not_an_answer(response: &Response) -> NodeError {
     NodeError::Failed(match response {
         Response::Refused(refusal) => Outcome::Refused(*refusal),
         _ => Outcome::Damaged(OTHER_QUESTION),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use quoit_ring::wire::Refusal;
-
-    use super::*;
-
-    #[test]
-    fn a_nodes_refusal_is_told_as_what_it_is() {
-        let told = |response| entry_of(Ok(response)).unwrap_err();
-        let draining = NodeError::Failed(Outcome::Refused(Refusal::Draining));
-        assert_eq!(told(Response::Refused(Refusal::Draining)), draining);
-        assert_eq!(
-            told(Response::Joined),
-            NodeError::Failed(Outcome::Damaged(OTHER_QUESTION))
-        );
-    }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use quoit_ring::placement::Ring;
 
 use crate::client::Client;
+use crate::coordinator::Settings;
 use crate::driver::Driver;
 use crate::env::Env;
 use crate::error::ConnectError;
@@ -47,6 +48,35 @@ pub enum Consistency {
     /// every write acknowledged in this mode before it began, and reads never go backwards.
     #[default]
     Quorum,
+}
+
+/// When a read repairs the replicas that it found stale.
+///
+/// | | a read | costs | unless set, of |
+/// | --- | --- | --- | --- |
+/// | `BeforeAnswer` | never goes backwards | a round more where replicas differ | `Quorum` |
+/// | `Background` | may go backwards | no time; stale replicas are repaired after the answer | `One` |
+/// | `Off` | may go backwards | nothing; replicas stay as they are | |
+///
+/// To go backwards means: a write that was not acknowledged, or not yet, was seen by one read and is missed by the
+/// next. What was acknowledged in quorum mode before a quorum read began it sees in any case, as R and W are majorities.
+///
+/// Repair in the background has a budget of bytes a second,
+/// [`repair_bytes_per_second`](ClientBuilder::repair_bytes_per_second). What an answer waits for is never held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReadRepair {
+    /// Enough replicas hold what is returned for every majority to meet one, before it is returned: N less a
+    /// majority, and one. A read that cannot reach so many fails as
+    /// [`Unstable`](crate::ReadError::Unstable). In mode `One` it asks for as many answers as that at least.
+    BeforeAnswer,
+    /// The answer first, then the repair of the replicas that were asked. In quorum mode this gives up that reads
+    /// never go backwards, for a round less where replicas differ: for values that are written once, or whose
+    /// readers do not compare what they read.
+    Background,
+    /// No repair. Mode `One` asks R replicas and no more then. For scans over much that is read once, and for
+    /// looking at replicas without changing them; replicas that differ stay so until another read, or a write.
+    Off,
 }
 
 /// Makes a [`Client`]. Every setting has a default but the seeds and the certificates.
@@ -88,6 +118,7 @@ pub(crate) struct Defaults {
     pub(crate) w: Option<u8>,
     pub(crate) sloppy: bool,
     pub(crate) deadline: Duration,
+    pub(crate) repair: Option<ReadRepair>,
 }
 
 /// What bounds a client.
@@ -95,6 +126,7 @@ pub(crate) struct Defaults {
 pub(crate) struct Limits {
     pub(crate) max_value_bytes: usize,
     pub(crate) max_in_flight: usize,
+    pub(crate) repair_bytes_per_second: u64,
 }
 
 impl Default for ClientBuilder {
@@ -109,10 +141,12 @@ impl Default for ClientBuilder {
                 w: None,
                 sloppy: false,
                 deadline: Duration::from_secs(5),
+                repair: None,
             },
             limits: Limits {
                 max_value_bytes: 1 << 20,
                 max_in_flight: 4096,
+                repair_bytes_per_second: 8 << 20,
             },
             connect_timeout: Duration::from_secs(5),
         }
@@ -189,6 +223,27 @@ impl ClientBuilder {
     #[must_use]
     pub const fn w(mut self, w: u8) -> Self {
         self.defaults.w = Some(w);
+        self
+    }
+
+    /// When reads repair replicas that they found stale, unless they say otherwise; default is what the consistency
+    /// says: [`BeforeAnswer`](ReadRepair::BeforeAnswer) for quorum reads, [`Background`](ReadRepair::Background) for
+    /// reads of one. Anything but `BeforeAnswer` lets quorum reads go backwards.
+    #[must_use]
+    pub const fn read_repair(mut self, repair: ReadRepair) -> Self {
+        self.defaults.repair = Some(repair);
+        self
+    }
+
+    /// Bytes of keys and records that reads may send a second to repair replicas in the background, 1 KiB to 1 GiB;
+    /// default 8 MiB, a sixteenth of a gigabit link, so that a node that comes back is not drowned by who finds it
+    /// stale. What was not used is saved for a second at most. A repair beyond it is not made and counted
+    /// ([`HealthReport::repairs_refused`](crate::HealthReport::repairs_refused)); another read will find the same
+    /// replica stale. Write-backs that an answer waits for are charged to it and never refused. Less spares the
+    /// nodes, more brings replicas together sooner.
+    #[must_use]
+    pub const fn repair_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.limits.repair_bytes_per_second = bytes;
         self
     }
 
@@ -308,6 +363,14 @@ impl ClientBuilder {
         Client::drive(self, ring, env)
     }
 
+    /// What the coordinator is to go by.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            repair_bytes_per_second: self.limits.repair_bytes_per_second,
+            ..Settings::default()
+        }
+    }
+
     /// Checks what every client goes by.
     pub(crate) fn check(&mut self) -> Result<(), ConnectError> {
         if let Some(error) = self.profile_error.take() {
@@ -327,6 +390,11 @@ impl ClientBuilder {
             (1..=65_536).contains(&self.limits.max_in_flight),
             "max_in_flight",
             "1 to 65,536",
+        )?;
+        setting(
+            (1 << 10..=1 << 30).contains(&self.limits.repair_bytes_per_second),
+            "repair_bytes_per_second",
+            "1 KiB to 1 GiB",
         )
     }
 
@@ -353,95 +421,4 @@ const fn setting(ok: bool, name: &'static str, allowed: &'static str) -> Result<
 }
 
 #[cfg(test)]
-mod tests {
-    use quoit_ring::wire::RequestFrame;
-    use quoit_ring::{
-        ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, NodeId, TokenKey,
-    };
-
-    use super::*;
-    use crate::env::{Moment, Now};
-
-    /// Counts how often it is called.
-    #[derive(Debug, Default)]
-    struct Counted<'a>(Option<&'a core::cell::Cell<u32>>);
-
-    impl Counted<'_> {
-        fn count(&self) {
-            self.0.inspect(|calls| calls.set(calls.get() + 1));
-        }
-    }
-
-    impl Env for Counted<'_> {
-        fn now(&mut self) -> Now {
-            self.count();
-            Now {
-                at: Moment(0),
-                wall: Millis(0),
-                random: 1,
-            }
-        }
-
-        fn send(&mut self, _to: NodeId, _frame: &RequestFrame) -> bool {
-            self.count();
-            true
-        }
-
-        fn members(&mut self, _map: &ClusterMap) {
-            self.count();
-        }
-    }
-
-    fn ring() -> Ring {
-        let member = Member {
-            id: NodeId(1),
-            name: "n1".into(),
-            address: "10.0.0.1:7440".into(),
-            zone: "z".into(),
-            weight: 100,
-            vnodes: vec![Leaf(1)],
-        };
-        let map = ClusterMap {
-            cluster: ClusterId(7),
-            epoch: Epoch(1),
-            token_key: TokenKey([2; 16]),
-            leaf_bits: LeafBits::FULL,
-            replication: 1,
-            members: vec![member],
-        };
-        Ring::new(&map).unwrap()
-    }
-
-    fn refused(builder: ClientBuilder) -> ConnectError {
-        let calls = core::cell::Cell::new(0);
-        let error = builder.drive(ring(), Counted(Some(&calls))).err().unwrap();
-        assert_eq!(calls.get(), 0, "nothing was begun: {error}");
-        error
-    }
-
-    #[test]
-    fn a_driven_client_refuses_the_settings_that_every_client_refuses() {
-        let new = ClientBuilder::default;
-        let name = |builder| match refused(builder) {
-            ConnectError::Setting { name, .. } => name,
-            other => panic!("{other}"),
-        };
-        assert_eq!(name(new().deadline(Duration::ZERO)), "deadline");
-        assert_eq!(name(new().deadline(Duration::from_secs(31))), "deadline");
-        assert_eq!(name(new().max_value_bytes(0)), "max_value_bytes");
-        assert_eq!(
-            name(new().max_value_bytes(MAX_VALUE + 1)),
-            "max_value_bytes"
-        );
-        assert_eq!(name(new().max_in_flight(0)), "max_in_flight");
-        assert_eq!(name(new().max_in_flight(65_537)), "max_in_flight");
-        let unreadable = refused(new().profile("no such file"));
-        assert!(matches!(unreadable, ConnectError::Profile(_)));
-    }
-
-    #[test]
-    fn a_driven_client_needs_nothing_to_find_its_cluster_with() {
-        let builder = ClientBuilder::default().connect_timeout(Duration::ZERO);
-        assert!(builder.drive(ring(), Counted::default()).is_ok());
-    }
-}
+mod tests;

@@ -17,17 +17,21 @@
 
 use core::task::{Context, Poll};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::NodeId;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{DecodeError, ResponseFrame};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
 use crate::bridge::{Alive, DriverEnd};
 use crate::coordinator::{Coordinator, Done, Settings};
-use crate::env::{Env, Link, Moment};
+use crate::env::{Env, Link, Moment, Now};
+use crate::metrics::{End, Kind, Operations, Publisher};
 use crate::submission::{Reply, Submission};
+use crate::trace;
 
 /// Runs a client without a thread of its own; made by [`ClientBuilder::drive`](crate::ClientBuilder::drive).
 ///
@@ -110,17 +114,32 @@ pub struct Driver<E> {
     callers: DriverEnd,
     /// Submissions that were taken from the inbox and not yet started; keeps its allocation.
     batch: Vec<Submission>,
-    coordinator: Coordinator<Reply, OwnedSemaphorePermit>,
+    coordinator: Coordinator<Ticket, OwnedSemaphorePermit>,
     env: E,
+    operations: Operations,
+    publisher: Publisher,
+    /// Whether a tick has passed since the last pump.
+    ticked: bool,
+    /// The `Env`'s present at the last input.
+    at: Moment,
     /// Last, so that who waits for the client's end hears of it when all else is gone.
     _alive: Alive,
 }
 
+/// What comes back with an operation's end.
+#[derive(Debug)]
+struct Ticket {
+    reply: Reply,
+    kind: Kind,
+    started: Moment,
+    span: Option<Box<Span>>,
+}
+
 impl<E: Env> Driver<E> {
-    pub(crate) fn new(callers: DriverEnd, ring: Ring, mut env: E) -> Self {
+    pub(crate) fn new(callers: DriverEnd, settings: Settings, ring: Ring, mut env: E) -> Self {
         env.members(ring.map());
-        let actor = env.now().random;
-        let coordinator = Coordinator::new(Settings::default(), ring, actor);
+        let now = env.now();
+        let coordinator = Coordinator::new(settings, ring, now.random);
         callers.publish(coordinator.ring());
         Self {
             _alive: callers.alive(),
@@ -128,6 +147,10 @@ impl<E: Env> Driver<E> {
             batch: Vec::new(),
             coordinator,
             env,
+            operations: Operations::new(),
+            publisher: Publisher::new(now.at),
+            ticked: false,
+            at: now.at,
         }
     }
 
@@ -172,8 +195,16 @@ impl<E: Env> Driver<E> {
         }
         let mut batch = core::mem::take(&mut self.batch);
         for submission in batch.drain(..) {
-            let ticket = (submission.reply, submission.room);
-            let now = self.env.now();
+            let now = self.now();
+            let span = submission.trace.as_ref().map(|trace| trace.span());
+            self.coordinator.trace_next(submission.trace);
+            let ticket = Ticket {
+                span,
+                reply: submission.reply,
+                kind: Kind::from(&submission.operation),
+                started: now.at,
+            };
+            let ticket = (ticket, submission.room);
             self.coordinator
                 .handle_operation(submission.operation, ticket, now);
         }
@@ -188,7 +219,7 @@ impl<E: Env> Driver<E> {
     /// close it, and tell [`Driver::link`] that it is down.
     pub fn received(&mut self, from: NodeId, frame: Bytes) -> Result<(), DecodeError> {
         let frame = ResponseFrame::decode(frame)?;
-        let now = self.env.now();
+        let now = self.now();
         self.coordinator.handle_response(from, frame, now);
         Ok(())
     }
@@ -196,15 +227,16 @@ impl<E: Env> Driver<E> {
     /// Notes how the way to a node is. Once it is [`Link::Down`], what was under way there has failed, and
     /// nothing more is sent there until it is told otherwise.
     pub fn link(&mut self, node: NodeId, link: Link) {
-        let now = self.env.now();
+        let now = self.now();
         self.coordinator.handle_link(node, link, now);
     }
 
     /// Looks for deadlines that have passed and for replicas that are slow. Before [`Driver::next_tick`] it
     /// does nothing; later than that, operations end as much later.
     pub fn tick(&mut self) {
-        let now = self.env.now();
+        let now = self.now();
         self.coordinator.handle_time(now);
+        self.ticked = true;
     }
 
     /// When to call [`Driver::tick`] next, by the `Env`'s monotonic time; `None` if nothing is under way. It
@@ -230,11 +262,12 @@ impl<E: Env> Driver<E> {
     }
 
     /// Sends what is to be sent, tells the `Env` of a new ring, and answers who can be answered: ends a
-    /// batch of inputs. With nothing to do it costs three comparisons.
+    /// batch of inputs. With nothing to do it costs four comparisons. After a tick it may hand the
+    /// application's recorder what was counted: [`metrics`](crate::metrics).
     pub fn pump(&mut self) {
         while let Some((node, frame)) = self.coordinator.poll_send() {
             if !self.env.send(node, &frame) {
-                let now = self.env.now();
+                let now = self.now();
                 self.coordinator.handle_unsent(node, frame.id, now);
             }
         }
@@ -242,18 +275,51 @@ impl<E: Env> Driver<E> {
             self.env.members(ring.map());
             self.callers.publish(&ring);
         }
-        while let Some((reply, done)) = self.coordinator.poll_done() {
-            answer(reply, done);
+        while let Some((ticket, done)) = self.coordinator.poll_done() {
+            let end = End::from(&done);
+            let elapsed = self.at.since(ticket.started);
+            self.operations.ended(ticket.kind, end, elapsed);
+            if let Some(span) = &ticket.span {
+                trace::ended(span, end, elapsed);
+            }
+            answer(ticket.reply, done, elapsed);
         }
+        if core::mem::take(&mut self.ticked) && self.publisher.is_due(self.is_idle(), self.at) {
+            self.publish();
+        }
+    }
+
+    /// The present, by the `Env`.
+    fn now(&mut self) -> Now {
+        let now = self.env.now();
+        self.at = now.at;
+        now
+    }
+}
+
+impl<E> Driver<E> {
+    /// Hands the application's recorder what was counted since the last time.
+    fn publish(&mut self) {
+        let (sent, health) = self.coordinator.counters();
+        self.publisher
+            .publish(&mut self.operations, sent, health, self.at);
+    }
+}
+
+impl<E> Drop for Driver<E> {
+    fn drop(&mut self) {
+        self.publish();
     }
 }
 
 /// Answers a caller; one that has gone away no longer cares.
-fn answer(reply: Reply, done: Done) {
+fn answer(reply: Reply, done: Done, micros: u64) {
     match (reply, done) {
         (Reply::Read(to), Done::Read(result)) => drop(to.send(result)),
         (Reply::Write(to), Done::Write(result)) => drop(to.send(result)),
-        (Reply::Ask(to), Done::Ask(result)) => drop(to.send(result)),
+        (Reply::Ask(to), Done::Ask(result)) => {
+            drop(to.send((Duration::from_micros(micros), result)));
+        }
         (Reply::Read(_) | Reply::Write(_) | Reply::Ask(_), _) => {
             debug_assert!(false, "an operation ends as what it began");
         }

@@ -29,6 +29,8 @@
 //! | `coordinator` | every operation under way: routing, minting, deadlines. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
 //! | `health` | how quick and how well each node is; the budget of extra requests. Pure |
+//! | [`mod@metrics`], `trace` | counts what happens, for an application's metrics; spans of operations |
+//! | `inspect`, `explain` | what each replica holds; what one read did |
 //! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
 //! | `world`, `transport` | the real side of the seam: a thread, QUIC links |
 //! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
@@ -36,6 +38,10 @@
 //! The client runs its I/O on a thread of its own and works on any async runtime. A `Client` is cheap to
 //! clone; share one per process. Who has an event loop already, or simulates one, drives it instead:
 //! [`ClientBuilder::drive`].
+//!
+//! It tells what it does to the `metrics` and `tracing` facades: numbers by the names in [`mod@metrics`], and spans of
+//! the level `debug` and the target `quoit_client`, one for each operation (`get`, `put`, `delete`) and below it one
+//! for each request to a replica (`attempt`).
 //!
 //! Invariants: dropping a caller's future never half-cancels a write, every operation ends at its
 //! deadline, and everything that waits is bounded ([`ClientBuilder::max_in_flight`]). Left out: storage,
@@ -51,26 +57,33 @@ mod driver;
 mod entry;
 pub mod env;
 mod error;
+mod explain;
 mod health;
 mod inbox;
+mod inspect;
 mod merge;
+pub mod metrics;
 mod operation;
 mod profile;
 mod quorum;
 mod submission;
 mod tls;
+mod trace;
 mod transport;
 mod world;
 
-pub use client::{Client, HintsReport, Location, NodeReport, ReplicaReport};
-pub use config::{ClientBuilder, Consistency};
+pub use client::{Client, HintsReport, Location, NodeReport};
+pub use config::{ClientBuilder, Consistency, ReadRepair};
 pub use driver::Driver;
 pub use entry::{Context, Entry, Value, Written};
 pub use error::{
     Attempt, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored, WriteError,
 };
+pub use explain::{Explained, Needs, RequestReport};
 pub use health::{HealthReport, NodeHealth};
+pub use inspect::ReplicaReport;
 pub use merge::{LastWriterWins, Merge, SetUnion};
+pub use metrics::RequestKind;
 pub use operation::{Delete, Get, Put};
 pub use profile::{Profile, ProfileError};
 pub use tls::{Part, Place, TlsError, TlsFiles};

@@ -22,11 +22,12 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
-use crate::config::Consistency;
+use crate::config::{Consistency, ReadRepair};
 use crate::entry::{Context, Entry, Written};
 use crate::error::{ReadError, WriteError};
 use crate::merge::Merge;
 use crate::submission::{Change, Operation, Plan, Reply};
+use crate::trace::Told;
 
 /// What an operation becomes when it is awaited.
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -155,6 +156,26 @@ impl Get {
         "How many replicas must answer, 1 to N, and in quorum mode a majority; default is the client's [`r`](crate::ClientBuilder::r)."
     );
 
+    /// When replicas found stale are repaired; default is the client's
+    /// [`read_repair`](crate::ClientBuilder::read_repair). Anything but
+    /// [`BeforeAnswer`](ReadRepair::BeforeAnswer) gives up, for this read and those after it, that quorum reads never
+    /// go backwards.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use quoit_client::{Consistency, ReadRepair};
+    ///
+    /// let avatar = client.get("avatar:7").repair(ReadRepair::Background).await?; // written once
+    /// let glance = client.get("page:7").consistency(Consistency::One).repair(ReadRepair::Off).await?;
+    /// # drop((avatar, glance));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn repair(mut self, repair: ReadRepair) -> Self {
+        self.plan.repair = Some(repair);
+        self
+    }
+
     /// Merges siblings with `merge` instead of handing them out apart. It is called only if there are
     /// several, on the task that awaits; nothing is written back. [`Merge`] tells the rules it has to keep.
     pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
@@ -250,25 +271,7 @@ impl IntoFuture for Get {
     type IntoFuture = Answer<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            self.client.check_key(&self.key)?;
-            let operation = Operation::Read {
-                key: self.key,
-                plan: self.plan,
-            };
-            let (reply, answer) = oneshot::channel();
-            let sent = self.client.submit(operation, Reply::Read(reply), 0).await;
-            if !sent {
-                return Err(ReadError::Closed);
-            }
-            let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
-            let mut entry = Entry::of(&record);
-            if let Some(merge) = self.merge.filter(|_| entry.siblings().len() > 1) {
-                let merged = merge.merge(entry.siblings());
-                entry.set_merged(merged);
-            }
-            Ok(entry)
-        })
+        Box::pin(read(self, None))
     }
 }
 
@@ -290,14 +293,55 @@ impl IntoFuture for Delete {
     }
 }
 
-async fn write(client: Client, change: Change, plan: Plan) -> Result<Written, WriteError> {
-    client.check_key(&change.key)?;
-    client.check_value(change.value.as_ref())?;
-    let bytes = change.value.as_ref().map_or(0, Bytes::len);
-    let (reply, answer) = oneshot::channel();
-    let operation = Operation::Write { change, plan };
-    if !client.submit(operation, Reply::Write(reply), bytes).await {
-        return Err(WriteError::Closed);
+/// Reads; `report` waits for what the requests become. All parts are used where they lie in `get`.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn has its arguments twice, where they came in and where they are used: the future is allocated"
+)]
+pub(crate) fn read(
+    get: Get,
+    report: Option<oneshot::Sender<Told>>,
+) -> impl Future<Output = Result<Entry, ReadError>> + Send {
+    async move {
+        get.client.check_key(&get.key)?;
+        let operation = Operation::Read {
+            key: get.key,
+            plan: get.plan,
+        };
+        let (reply, answer) = oneshot::channel();
+        let reply = Reply::Read(reply);
+        let sent = get.client.submit_reported(operation, reply, report).await;
+        if !sent {
+            return Err(ReadError::Closed);
+        }
+        let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
+        let mut entry = Entry::of(&record);
+        if let Some(merge) = get.merge.filter(|_| entry.siblings().len() > 1) {
+            let merged = merge.merge(entry.siblings());
+            entry.set_merged(merged);
+        }
+        Ok(entry)
     }
-    answer.await.unwrap_or(Err(WriteError::Abandoned))
+}
+
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn has its arguments twice, as above"
+)]
+fn write(
+    client: Client,
+    change: Change,
+    plan: Plan,
+) -> impl Future<Output = Result<Written, WriteError>> + Send {
+    async move {
+        client.check_key(&change.key)?;
+        client.check_value(change.value.as_ref())?;
+        let bytes = change.value.as_ref().map_or(0, Bytes::len);
+        let (reply, answer) = oneshot::channel();
+        let operation = Operation::Write { change, plan };
+        if !client.submit(operation, Reply::Write(reply), bytes).await {
+            return Err(WriteError::Closed);
+        }
+        answer.await.unwrap_or(Err(WriteError::Abandoned))
+    }
 }

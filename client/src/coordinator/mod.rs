@@ -24,8 +24,7 @@ mod tests;
 mod timers;
 mod write;
 
-#[cfg(test)]
-pub(crate) use plan::read_rules;
+pub(crate) use plan::{read_rules, write_count};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,8 +40,10 @@ use smallvec::{SmallVec, smallvec};
 use crate::entry::Written;
 use crate::env::{Link, Moment, Now};
 use crate::error::{Attempt, NodeError, Outcome, ReadError, WriteError};
-use crate::health::{Answer, Asked, Budget, Health, HealthReport};
+use crate::health::{self, Answer, Asked, Budget, ByteBudget, Health, HealthReport};
+use crate::metrics::{Counters, RequestKind};
 use crate::submission::{Operation, Told};
+use crate::trace::Trace;
 
 use mint::Mint;
 use read::Read;
@@ -68,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) patience: Duration,
     /// Stamps from further ahead than this are not believed.
     pub(crate) max_clock_drift: Duration,
+    /// What repair in the background may send.
+    pub(crate) repair_bytes_per_second: u64,
 }
 
 impl Default for Settings {
@@ -75,6 +78,7 @@ impl Default for Settings {
         Self {
             patience: Duration::from_millis(100),
             max_clock_drift: Duration::from_millis(500),
+            repair_bytes_per_second: 8 << 20,
         }
     }
 }
@@ -100,6 +104,8 @@ struct Running<T, G> {
     attempt: u8,
     /// The replicas, by index; never empty.
     targets: SmallVec<[NodeId; 3]>,
+    /// Only if somebody collects spans.
+    trace: Option<Box<Trace>>,
     work: Work,
 }
 
@@ -127,6 +133,10 @@ pub(crate) struct Coordinator<T, G> {
     mint: Mint,
     health: Health,
     budget: Budget,
+    repair_budget: ByteBudget,
+    counters: Counters,
+    /// Of the operation that starts next.
+    next_trace: Option<Box<Trace>>,
     running: Slab<Running<T, G>>,
     sends: VecDeque<(NodeId, RequestFrame)>,
     done: VecDeque<(T, Done)>,
@@ -146,6 +156,9 @@ impl<T, G> Coordinator<T, G> {
             mint: Mint::new(actor, settings.max_clock_drift),
             health: Health::new(micros(settings.patience)),
             budget: Budget::default(),
+            repair_budget: ByteBudget::new(settings.repair_bytes_per_second),
+            counters: Counters::default(),
+            next_trace: None,
             running: Slab::default(),
             sends: VecDeque::new(),
             done: VecDeque::new(),
@@ -162,6 +175,16 @@ impl<T, G> Coordinator<T, G> {
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.running.is_empty()
+    }
+
+    /// What was sent, and what came of it.
+    pub(crate) const fn counters(&self) -> (&Counters, &health::Counters) {
+        (&self.counters, &self.health.counters)
+    }
+
+    /// What the requests of the operation that starts next are told to.
+    pub(crate) fn trace_next(&mut self, trace: Option<Box<Trace>>) {
+        self.next_trace = trace;
     }
 
     /// Starts an operation.
@@ -184,6 +207,7 @@ impl<T, G> Coordinator<T, G> {
                 self.done.push_back((ticket.0, Done::Ask(Ok(report))));
             }
         }
+        self.next_trace = None;
         self.wind_clock(now);
     }
 
@@ -192,6 +216,7 @@ impl<T, G> Coordinator<T, G> {
         self.mint.observe(frame.clock, now.wall);
         let answer = Answer::from(&frame.response);
         self.health.answered(from, frame.id, answer, now.at);
+        self.counters.answer(answer);
         if frame.epoch > self.ring.epoch() {
             self.refresh(from, now);
         }
@@ -204,6 +229,9 @@ impl<T, G> Coordinator<T, G> {
         let Some(running) = self.running.get_mut(key) else {
             return; // ended before this answer came
         };
+        if let Some(trace) = &mut running.trace {
+            trace.answered(frame.id, &frame.response, now.at);
+        }
         let late = running.attempt != attempt && !mutant(Mutant::LateAnswerCounts);
         if late || running.targets.get(replica) != Some(&from) {
             return;
@@ -224,6 +252,7 @@ impl<T, G> Coordinator<T, G> {
             return;
         }
         let outcome = if before == Link::Up {
+            self.counters.connections_lost += 1;
             Outcome::Lost
         } else {
             Outcome::Unreachable
@@ -249,6 +278,7 @@ impl<T, G> Coordinator<T, G> {
     /// A frame was not queued: too much waits for its node.
     pub(crate) fn handle_unsent(&mut self, node: NodeId, id: u64, now: Now) {
         self.health.unsent(node, id);
+        self.counters.unsent += 1;
         let id = RequestId::from(id);
         self.fail(id.key, id.replica, Some(id.purpose), &Outcome::Crowded, now);
     }
@@ -318,6 +348,8 @@ impl<T, G> Coordinator<T, G> {
             hedges_refused: counters.hedges_refused,
             ejections: counters.ejections,
             probes: counters.probes,
+            repairs: self.counters.attempts[RequestKind::Repair as usize],
+            repairs_refused: self.counters.repairs_refused,
             hints: counters.hints,
             hints_forgone: counters.hints_forgone,
             nodes: self.health.nodes().collect(),
@@ -325,7 +357,7 @@ impl<T, G> Coordinator<T, G> {
     }
 
     fn running_for(
-        &self,
+        &mut self,
         ticket: Option<(T, G)>,
         targets: SmallVec<[NodeId; 3]>,
         deadline: Duration,
@@ -339,6 +371,7 @@ impl<T, G> Coordinator<T, G> {
             deadline: now.at.after(micros(deadline)),
             attempt: 0,
             targets,
+            trace: self.next_trace.take(),
             work,
         }
     }
@@ -351,16 +384,27 @@ impl<T, G> Coordinator<T, G> {
         let Some(&node) = running.targets.get(replica) else {
             return;
         };
-        if !self.health.reachable(node) {
-            return self.fail(key, replica, Some(purpose), &Outcome::Unreachable, now);
-        }
-        let left_ms = running.deadline.since(now.at) / 1_000;
+        let kind = match &running.work {
+            Work::Read(read) => read.attempt_kind(replica, purpose),
+            Work::Write(_) if matches!(request, Request::Hint { .. }) => RequestKind::Hint,
+            Work::Write(_) => RequestKind::Write,
+            Work::Ask | Work::Refresh => RequestKind::Ask,
+        };
         let id = RequestId {
             key,
             attempt: running.attempt,
             replica,
             purpose,
         };
+        if let Some(trace) = &mut running.trace {
+            trace.sent(id.into(), kind, (node, &self.ring), now.at);
+        }
+        if !self.health.reachable(node) {
+            self.counters.unreachable += 1;
+            return self.fail(key, replica, Some(purpose), &Outcome::Unreachable, now);
+        }
+        self.counters.attempt(kind);
+        let left_ms = running.deadline.since(now.at) / 1_000;
         self.queue(node, id, left_ms, request, now);
     }
 
@@ -386,7 +430,12 @@ impl<T, G> Coordinator<T, G> {
         outcome: &Outcome,
         now: Now,
     ) {
-        match self.running.get_mut(key).map(|running| &running.work) {
+        let mut running = self.running.get_mut(key);
+        if let Some(trace) = running.as_mut().and_then(|r| r.trace.as_mut()) {
+            let asked = |id| RequestId::from(id).is_for(replica, purpose);
+            trace.failed(asked, outcome, now.at);
+        }
+        match running.map(|running| &running.work) {
             Some(Work::Read(_)) => self.read_failed(key, replica, purpose, outcome, now),
             Some(Work::Write(_)) => self.write_failed(key, replica, outcome.clone(), now),
             Some(Work::Ask) => self.end(key, Done::Ask(Err(NodeError::Failed(outcome.clone())))),

@@ -4,6 +4,11 @@
 //!   mode      unset R, W   of N = 3   a read returns once
 //!   One       1            1          one has answered; all are asked, repair comes after
 //!   Quorum    N / 2 + 1    2          so many hold what it returns that every majority meets one
+//!
+//!   repair          holders before the answer    asked, if R answer     repaired after the answer
+//!   BeforeAnswer    N - N / 2                     R; One: all            who was asked and is stale
+//!   Background      as many as there are          R; One: all            who was asked and is stale
+//!   Off             as many as there are          R                      nobody
 //! ```
 //!
 //! What is out of range is refused here, before a dot is minted or a frame is made: R or W outside 1 to N or
@@ -12,7 +17,7 @@
 use quoit_ring::Millis;
 use std::time::Duration;
 
-use crate::config::{Consistency, DEADLINES};
+use crate::config::{Consistency, DEADLINES, ReadRepair};
 use crate::error::InvalidRequest;
 use crate::quorum::ReadRules;
 use crate::submission::Plan;
@@ -23,16 +28,30 @@ const MAX_TTL: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 /// How a read over `n` copies goes.
 pub(crate) fn read_rules(plan: &Plan, n: usize) -> Result<ReadRules, InvalidRequest> {
     let r = count(plan, n, "r")?;
-    Ok(match plan.consistency {
-        Consistency::Quorum => ReadRules {
-            r,
-            hold: n - majority(n) + 1,
-            ask_all: false,
-        },
-        Consistency::One => ReadRules {
+    let ask_all = plan.consistency == Consistency::One;
+    Ok(match plan.read_repair() {
+        ReadRepair::BeforeAnswer => {
+            let hold = n - majority(n) + 1;
+            // so many have to be reached in any case: to wait for their answers spares most write-backs
+            let r = r.max(hold);
+            ReadRules {
+                r,
+                hold,
+                ask_all,
+                repair: true,
+            }
+        }
+        ReadRepair::Background => ReadRules {
             r,
             hold: 0,
-            ask_all: true,
+            ask_all,
+            repair: true,
+        },
+        ReadRepair::Off => ReadRules {
+            r,
+            hold: 0,
+            ask_all: false,
+            repair: false,
         },
     })
 }
@@ -98,6 +117,7 @@ mod tests {
             count,
             sloppy: false,
             deadline: Duration::from_secs(5),
+            repair: None,
         }
     }
 
@@ -109,7 +129,8 @@ mod tests {
             ReadRules {
                 r: 2,
                 hold: 2,
-                ask_all: false
+                ask_all: false,
+                repair: true
             }
         );
         assert_eq!(
@@ -117,7 +138,8 @@ mod tests {
             ReadRules {
                 r: 3,
                 hold: 3,
-                ask_all: false
+                ask_all: false,
+                repair: true
             }
         );
         assert_eq!(
@@ -125,11 +147,36 @@ mod tests {
             ReadRules {
                 r: 1,
                 hold: 0,
-                ask_all: true
+                ask_all: true,
+                repair: true
             }
         );
         assert_eq!(write_count(&plan(Consistency::Quorum, None), 4), Ok(3));
         assert_eq!(write_count(&plan(Consistency::One, None), 4), Ok(1));
+    }
+
+    #[test]
+    fn a_mode_of_repair_changes_what_holds_and_who_is_asked_and_never_how_many_answer_a_quorum() {
+        let rules = |consistency, repair| {
+            let plan = Plan {
+                repair: Some(repair),
+                ..plan(consistency, None)
+            };
+            let ReadRules {
+                r,
+                hold,
+                ask_all,
+                repair,
+            } = read_rules(&plan, 5).unwrap();
+            (r, hold, ask_all, repair)
+        };
+        let (one, quorum) = (Consistency::One, Consistency::Quorum);
+        assert_eq!(rules(quorum, ReadRepair::BeforeAnswer), (3, 3, false, true));
+        assert_eq!(rules(quorum, ReadRepair::Background), (3, 0, false, true));
+        assert_eq!(rules(quorum, ReadRepair::Off), (3, 0, false, false));
+        assert_eq!(rules(one, ReadRepair::BeforeAnswer), (3, 3, true, true));
+        assert_eq!(rules(one, ReadRepair::Background), (1, 0, true, true));
+        assert_eq!(rules(one, ReadRepair::Off), (1, 0, false, false));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::coordinator::{
 use crate::env::{Moment, Now};
 use crate::error::{Outcome, ReadError};
 use crate::health::Route;
+use crate::metrics::RequestKind;
 use crate::quorum::{ReadFailure, ReadQuorum, ReadStep};
 use crate::submission::Plan;
 
@@ -47,6 +48,17 @@ pub(crate) struct Read {
     hedged: Option<usize>,
     /// The newest state, encoded once for all write-backs.
     repair: Option<Bytes>,
+}
+
+impl Read {
+    /// What a request to a replica is for. Whoever is asked after the first hedge is one, too.
+    pub(super) fn attempt_kind(&self, replica: usize, purpose: Purpose) -> RequestKind {
+        match purpose {
+            Purpose::Repair => RequestKind::Repair,
+            Purpose::Ask if self.hedged.is_some_and(|first| replica >= first) => RequestKind::Hedge,
+            Purpose::Ask => RequestKind::Read,
+        }
+    }
 }
 
 impl<T, G> Coordinator<T, G> {
@@ -90,6 +102,7 @@ impl<T, G> Coordinator<T, G> {
     /// Asks a node beside the quorum, for what its answer says about itself.
     fn probe(&mut self, node: NodeId, key: Bytes, now: Now) {
         self.health.counters.probes += 1;
+        self.counters.attempt(RequestKind::Probe);
         let id = RequestId::probe(self.health.counters.probes);
         let request = Request::Get { key, digest: true };
         self.queue(node, id, PROBE_MS, request, now);
@@ -201,16 +214,7 @@ impl<T, G> Coordinator<T, G> {
                     };
                     self.send(key, replica, Purpose::Ask, request, now);
                 }
-                ReadStep::Repair(replica) => {
-                    let record = read
-                        .repair
-                        .get_or_insert_with(|| encoded(read.quorum.newest()));
-                    let request = Request::Repair {
-                        key: read.key.clone(),
-                        record: record.clone(),
-                    };
-                    self.send(key, replica, Purpose::Repair, request, now);
-                }
+                ReadStep::Repair(replica) => self.repair(key, replica, now),
                 ReadStep::Return(verdict) => {
                     let newest = read.quorum.newest().clone();
                     self.return_read(key, verdict.map(|()| newest), now);
@@ -222,6 +226,31 @@ impl<T, G> Coordinator<T, G> {
         }
     }
 
+    /// Sends a replica the newest state, unless nobody waits for that and the budget of bytes is used up.
+    fn repair(&mut self, key: Key, replica: usize, now: Now) {
+        let Some(running) = self.running.get_mut(key) else {
+            return;
+        };
+        let Work::Read(read) = &mut running.work else {
+            return;
+        };
+        let record = read
+            .repair
+            .get_or_insert_with(|| encoded(read.quorum.newest()));
+        let bytes = read.key.len() + record.len();
+        if running.ticket.is_some() {
+            self.repair_budget.charge(bytes, now.at);
+        } else if !self.repair_budget.take(bytes, now.at) {
+            self.counters.repairs_refused += 1;
+            return;
+        }
+        let request = Request::Repair {
+            key: read.key.clone(),
+            record: record.clone(),
+        };
+        self.send(key, replica, Purpose::Repair, request, now);
+    }
+
     fn return_read(&mut self, key: Key, verdict: Result<Record, ReadFailure>, now: Now) {
         let Some(running) = self.running.get_mut(key) else {
             return;
@@ -230,6 +259,9 @@ impl<T, G> Coordinator<T, G> {
             return;
         };
         running.deadline = running.deadline.min(now.at.after(BACKGROUND_MICROS));
+        if let Some(trace) = &mut running.trace {
+            trace.returned(now.at);
+        }
         if verdict.is_ok() {
             self.budget.earn();
         }
@@ -237,8 +269,13 @@ impl<T, G> Coordinator<T, G> {
             let won = |hedged| verdict.is_ok() && read.quorum.is_silent_before(hedged);
             self.health.counters.hedges_won += u64::from(read.hedged.is_some_and(won));
         }
-        let targets = running.targets.clone();
-        let result = verdict.map_err(|failure| self.explain_read(&targets, failure));
+        let result = match verdict {
+            Ok(newest) => Ok(newest),
+            Err(failure) => {
+                let targets = running.targets.clone();
+                Err(self.explain_read(&targets, failure))
+            }
+        };
         self.done.push_back((ticket, Done::Read(result)));
     }
 

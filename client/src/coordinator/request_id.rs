@@ -46,6 +46,11 @@ impl RequestId {
             purpose: Purpose::Ask,
         }
     }
+
+    /// Whether it is a request to this replica; with a purpose, one for that.
+    pub(super) fn is_for(&self, replica: usize, purpose: Option<Purpose>) -> bool {
+        self.replica == replica && purpose.is_none_or(|purpose| self.purpose == purpose)
+    }
 }
 
 impl From<RequestId> for u64 {

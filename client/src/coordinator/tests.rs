@@ -59,10 +59,18 @@ impl Bench {
         Self::of(3)
     }
 
+    fn with(settings: Settings) -> Self {
+        Self::made(3, settings)
+    }
+
     /// With three copies of each key on so many nodes.
     fn of(members: u32) -> Self {
+        Self::made(members, Settings::default())
+    }
+
+    fn made(members: u32, settings: Settings) -> Self {
         let ring = Ring::new(&map_of(members, 1)).unwrap();
-        let coordinator = Coordinator::new(Settings::default(), ring, 7);
+        let coordinator = Coordinator::new(settings, ring, 7);
         Self {
             coordinator,
             room: Rc::new(()),
@@ -146,6 +154,7 @@ fn plan() -> Plan {
         count: None,
         sloppy: false,
         deadline: Duration::from_secs(5),
+        repair: None,
     }
 }
 

@@ -290,6 +290,7 @@ impl<T, G> Coordinator<T, G> {
         }
         let first = core::mem::take(&mut write.context);
         self.budget.charge();
+        self.counters.remints += 1;
         self.mint_over(key, &first, now);
         if let Some(running) = self.running.get_mut(key)
             && let Work::Write(write) = &mut running.work

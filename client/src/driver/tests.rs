@@ -1,5 +1,9 @@
 //! Driven clients above an environment made by hand, which nothing needs to be sent through threads.
 
+mod explain;
+mod metrics;
+mod spans;
+
 use core::cell::RefCell;
 use core::future::IntoFuture;
 use core::pin::Pin;
@@ -9,7 +13,7 @@ use std::task::{Wake, Waker};
 
 use bytes::{Buf as _, BytesMut};
 use quoit_ring::wire::map::encode_map;
-use quoit_ring::wire::{RequestFrame, Response};
+use quoit_ring::wire::{Request, RequestFrame, Response};
 use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Time, TokenKey};
 
 use super::*;
@@ -289,7 +293,7 @@ fn callers_see_a_newer_ring_after_the_pump_that_follows_it() {
     let [(_, RequestFrame { request, .. })] = &asked[..] else {
         panic!("one question for the map: {asked:?}");
     };
-    assert_eq!(request, &quoit_ring::wire::Request::Map);
+    assert_eq!(request, &Request::Map);
     bench.answer(&asked[0], 2, Response::Map(encode_map(&map(2)).into()));
     assert_eq!(bench.driver.ring().epoch(), Epoch(2));
     assert_eq!(bench.client.map().epoch, Epoch(1));

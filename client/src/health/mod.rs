@@ -23,12 +23,14 @@
 //! | `delay` | mean and spread of a delay |
 //! | `node` | one node: timing its requests, ejection and coming back |
 //! | `budget` | the tokens that hedges and re-sends share |
+//! | `bytes` | the bytes that repair in the background may send |
 //! | `report` | what callers may see of it |
 //!
 //! Source: Dean and Barroso, *The Tail at Scale* (2013), for hedged requests; Suresh et al., *C3* (2015), for
 //! ranking replicas by delay times queue.
 
 mod budget;
+mod bytes;
 mod delay;
 mod node;
 mod report;
@@ -45,6 +47,7 @@ use smallvec::SmallVec;
 use crate::env::{Link, Moment};
 
 pub(crate) use budget::Budget;
+pub(crate) use bytes::ByteBudget;
 use node::{Cost, Node};
 pub use report::{HealthReport, NodeHealth};
 

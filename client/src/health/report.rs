@@ -28,6 +28,11 @@ pub struct HealthReport {
     pub ejections: u64,
     /// Requests that asked after a node that was ejected, or was passed by as slow for a second.
     pub probes: u64,
+    /// Records that reads sent to replicas that did not hold them.
+    pub repairs: u64,
+    /// Such records that were not sent since the budget of bytes was used up
+    /// ([`repair_bytes_per_second`](crate::ClientBuilder::repair_bytes_per_second)).
+    pub repairs_refused: u64,
     /// Writes that are kept for an owner which missed them, a hint for each such owner.
     pub hints: u64,
     /// Owners that missed a write which nobody keeps for them: they get it from repair. None of the nodes that could

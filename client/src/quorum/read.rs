@@ -13,6 +13,9 @@
 //!   return it; repair the stale ones in the background
 //! ```
 //!
+//! A caller may do without the write-back (`hold` is 0), and without any repair at all; see
+//! [`ReadRepair`](crate::ReadRepair) for what that costs.
+//!
 //! *Holds* means: equal live sets and equal Seen, each replica judged at its own clock. A sibling that has
 //! expired at the largest clock among the answers is dead; a replica that has not reached that instant does
 //! not hold its death yet, and gets it written back. Without the write-back reads could go backwards.
@@ -35,6 +38,8 @@ pub(crate) struct ReadRules {
     pub(crate) hold: usize,
     /// Also ask the replicas beyond R, for repair in the background.
     pub(crate) ask_all: bool,
+    /// Whether who is found stale is repaired once the caller has its answer.
+    pub(crate) repair: bool,
 }
 
 /// What to do next.
@@ -297,10 +302,10 @@ impl ReadQuorum {
         asked
     }
 
-    /// Returns; if all answers agree and no other is awaited, that was all.
+    /// Returns; if all answers agree and no other is awaited, or nothing is to be repaired, that was all.
     fn return_newest(&mut self, agreed: bool) {
         self.steps.push(ReadStep::Return(Ok(())));
-        if agreed && self.outstanding() == 0 {
+        if !self.rules.repair || (agreed && self.outstanding() == 0) {
             return self.finish();
         }
         self.phase = Phase::Returned;

@@ -26,6 +26,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::env::{LinkTasks, Opener, RealEnv, instant_now};
 use crate::bridge::DriverEnd;
+use crate::coordinator::Settings;
 use crate::driver::Driver;
 use crate::env::{Link, Moment};
 use crate::transport::{Bounds, Dialer, Ears};
@@ -59,7 +60,13 @@ pub(super) struct Hub(Weak<Core>);
 
 impl Io {
     /// Builds the driver, which opens its links; inside a [`tokio::task::LocalSet`].
-    pub(super) fn new(callers: DriverEnd, ring: Ring, dialer: Rc<Dialer>, bounds: Bounds) -> Self {
+    pub(super) fn new(
+        callers: DriverEnd,
+        settings: Settings,
+        ring: Ring,
+        dialer: Rc<Dialer>,
+        bounds: Bounds,
+    ) -> Self {
         let links = LinkTasks::default();
         let tasks = Rc::clone(&links);
         let core = Rc::new_cyclic(|core| {
@@ -70,7 +77,7 @@ impl Io {
                 bounds,
                 tasks,
             };
-            Core::new(callers, ring, opener)
+            Core::new(callers, settings, ring, opener)
         });
         Self { core, links }
     }
@@ -127,11 +134,11 @@ async fn all_gone(links: &LinkTasks) {
 }
 
 impl Core {
-    fn new(callers: DriverEnd, ring: Ring, opener: Opener) -> Self {
+    fn new(callers: DriverEnd, settings: Settings, ring: Ring, opener: Opener) -> Self {
         let start = instant_now();
         let env = RealEnv::new(start, opener);
         Self {
-            driver: RefCell::new(Driver::new(callers, ring, env)),
+            driver: RefCell::new(Driver::new(callers, settings, ring, env)),
             start,
             rings: Cell::new(NEVER),
             rewind: Notify::new(),

@@ -122,7 +122,8 @@ async fn start(builder: ClientBuilder) -> Result<(CallerEnd, Alive, Io), Connect
         .map_err(|tried| ConnectError::NoSeedAnswered { tried })?;
     let (callers, end) = bridge(&ring);
     let alive = end.alive();
-    Ok((callers, alive, Io::new(end, ring, dialer, bounds)))
+    let io = Io::new(end, builder.settings(), ring, dialer, bounds);
+    Ok((callers, alive, io))
 }
 
 fn bounds(builder: &ClientBuilder) -> Bounds {

@@ -3,7 +3,7 @@
 //! ```text
 //! quoit [--output json] VERB ...
 //!        data:     put  get  delete  import  verify
-//!        look:     status  hints  locate
+//!        look:     status  hints  locate  explain
 //!        run:      dev  demo  node
 //!        set up:   certs  cluster
 //! ```
@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::output::Format;
 use crate::verbs::{
-    certs, cluster, delete, dev, get, hints, import, locate, node, put, status, verify,
+    certs, cluster, delete, dev, explain, get, hints, import, locate, node, put, status, verify,
 };
 use crate::{demo, exit};
 
@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     Hints(hints::Verb),
     /// Show where a key lives and what each of its replicas holds
     Locate(locate::Args),
+    /// Show what a read of a key does, and why: plan, replicas, versions, requests, repairs
+    Explain(explain::Args),
     /// Run a whole cluster in this process, on loopback
     Dev(dev::Args),
     /// Take the two-minute tour: five processes, a text, a conflict, a kill -9

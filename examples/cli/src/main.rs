@@ -37,7 +37,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, log_to_stderr};
 use crate::verbs::{
-    certs, cluster, delete, dev, get, hints, import, locate, node, put, status, verify,
+    certs, cluster, delete, dev, explain, get, hints, import, locate, node, put, status, verify,
 };
 
 fn main() -> ExitCode {
@@ -65,6 +65,7 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Status(args) => wait(status::run(args, out)),
         Verb::Hints(verb) => wait(hints::run(verb, out)),
         Verb::Locate(args) => wait(locate::run(args, out)),
+        Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::Dev(args) => wait(dev::run(args, out)),
         Verb::Demo(args) => wait(demo::run(args, out)),
     }

@@ -61,6 +61,15 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A short time with three digits: `87 us`, `2.41 ms`, `1.05 s`.
+pub(crate) fn elapsed(time: Duration) -> String {
+    match time.as_micros() {
+        micros @ 0..1_000 => format!("{micros} us"),
+        1_000..1_000_000 => format!("{:.2} ms", time.as_secs_f64() * 1e3),
+        _ => format!("{:.2} s", time.as_secs_f64()),
+    }
+}
+
 /// A number with its thousands set apart.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -190,6 +199,14 @@ mod tests {
             assert_eq!(duration(Duration::from_millis(millis)), text);
         }
         assert_eq!(duration(Duration::from_secs(90_000)), "1d 01h");
+    }
+
+    #[test]
+    fn short_times_are_shown_in_a_unit_that_leaves_digits() {
+        let table = [(87, "87 us"), (2_409, "2.41 ms"), (1_050_000, "1.05 s")];
+        for (micros, text) in table {
+            assert_eq!(elapsed(Duration::from_micros(micros)), text);
+        }
     }
 
     #[test]

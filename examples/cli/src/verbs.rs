@@ -4,6 +4,7 @@ pub(crate) mod certs;
 pub(crate) mod cluster;
 pub(crate) mod delete;
 pub(crate) mod dev;
+pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod hints;
 pub(crate) mod import;

@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, and so does what it calls"
 )]
 
+#[path = "cli/explain.rs"]
+mod explain;
 mod support;
 
 use support::Home;

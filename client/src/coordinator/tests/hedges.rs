@@ -98,6 +98,13 @@ fn one_replica_is_asked_for_each_hedge_and_nobody_twice() {
     pass_ticking(&mut bench, 100);
     assert!(bench.sent().is_empty(), "all three were asked");
     assert_eq!(report(&bench).hedges, 1);
+    let (sent, _) = bench.coordinator.counters();
+    assert_eq!(sent.attempts[RequestKind::Hedge as usize], 1);
+    assert_eq!(
+        sent.attempts[RequestKind::Read as usize],
+        302,
+        "three by each of a hundred, and two"
+    );
 }
 
 #[test]

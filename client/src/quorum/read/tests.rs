@@ -1,24 +1,25 @@
-//! Scripts of single reads, and a small world of replicas in which reads must never go backwards.
+//! Scripts of single reads.
 
-use proptest::prelude::*;
-use quoit_ring::{Actor, Delta, Dot, Seen, Time};
+mod world;
+
+use quoit_ring::{Actor, Delta, Dot, Time};
 
 use super::*;
-use crate::config::Consistency;
-use crate::coordinator::read_rules;
-use crate::quorum::{WriteQuorum, WriteStep};
-use crate::submission::Plan;
 
 const NOW: Millis = Millis(1_000);
 const QUORUM: ReadRules = ReadRules {
     r: 2,
     hold: 2,
     ask_all: false,
+    repair: true,
 };
+/// Quorum reads that answer first.
+const LATER: ReadRules = ReadRules { hold: 0, ..QUORUM };
 const ONE: ReadRules = ReadRules {
     r: 1,
     hold: 0,
     ask_all: true,
+    repair: true,
 };
 
 fn dot(actor: u64, time: u64) -> Dot {
@@ -172,7 +173,7 @@ fn hedges_ask_one_replica_each_in_the_order_of_asking() {
     let rules = ReadRules {
         r: 3,
         hold: 3,
-        ask_all: false,
+        ..QUORUM
     };
     let mut read = asked(5, rules);
     for next in [3, 4] {
@@ -244,163 +245,50 @@ fn the_deadline_names_the_silent() {
     );
 }
 
-/// Replicas that lose requests and answers as the script says.
-struct World {
-    replicas: Vec<Record>,
-    /// Which replica the next read asks first.
-    first: usize,
-    script: std::vec::IntoIter<u8>,
-}
-
-impl World {
-    /// 0: the request is lost; 1: it is carried out but the answer is lost; else all goes well.
-    fn fate(&mut self) -> u8 {
-        self.script.next().unwrap_or(9)
-    }
-
-    fn write(&mut self, delta: &Delta, w: usize) -> bool {
-        let mut write = WriteQuorum::new(self.replicas.len(), w, false);
-        while let Some(step) = write.poll_step() {
-            match step {
-                WriteStep::Send(i) => {
-                    let fate = self.fate();
-                    if fate > 0 {
-                        self.replicas[i].join(delta.record());
-                    }
-                    if fate > 1 {
-                        write.acked(i);
-                    } else {
-                        write.failed(i, Outcome::Lost);
-                    }
-                }
-                WriteStep::Remint(_) => unreachable!("times only rise here"),
-                WriteStep::Return(verdict) => return verdict.is_ok(),
-                WriteStep::Hint(_) | WriteStep::Finish => unreachable!("after the verdict"),
-            }
-        }
-        false
-    }
-
-    fn read(&mut self, rules: ReadRules) -> Option<Record> {
-        let n = self.replicas.len();
-        let first = self.first;
-        let place = |replica: usize| (first + replica) % n;
-        let mut read = ReadQuorum::new(n, rules);
-        let mut returned = None;
-        while let Some(step) = read.poll_step() {
-            match step {
-                ReadStep::Ask { replica, digest } => {
-                    let stored = &self.replicas[place(replica)];
-                    let stored = if digest {
-                        stored.without_values()
-                    } else {
-                        stored.clone()
-                    };
-                    match self.fate() {
-                        0 | 1 => read.failed(replica, Outcome::Lost),
-                        _ => read.answered(replica, stored, NOW),
-                    }
-                }
-                ReadStep::Repair(replica) => {
-                    let fate = self.fate();
-                    if fate > 0 {
-                        self.replicas[place(replica)].join(read.newest());
-                    }
-                    read.repaired(replica, if fate > 1 { Ok(()) } else { Err(Outcome::Lost) });
-                }
-                ReadStep::Return(verdict) => {
-                    returned = verdict.is_ok().then(|| read.newest().clone());
-                }
-                ReadStep::Finish => return returned,
-            }
-        }
-        panic!("a read never finished");
-    }
-}
-
-/// How many replicas must hold what a read of `r` of `n` returns.
-type Hold = fn(n: usize, r: usize) -> usize;
-
-/// The rule that ships.
-const SHIPPED: Hold = |n, r| {
-    let plan = Plan {
-        consistency: Consistency::Quorum,
-        count: u8::try_from(r).ok(),
-        sloppy: false,
-        deadline: SECOND,
-    };
-    read_rules(&plan, n).unwrap().hold
-};
-const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// Runs a script of reads and writes, with R between a majority and N; gives back how often a read went
-/// backwards or missed an acknowledged write.
-fn inversions(n: usize, hold: Hold, script: Vec<u8>) -> usize {
-    let majority = n / 2 + 1;
-    let replicas = vec![Record::default(); n];
-    let mut world = World {
-        replicas,
-        first: 0,
-        script: script.into_iter(),
-    };
-    let (mut known, mut bad) = (Seen::default(), 0);
-    let mut context = Seen::default();
-    for time in 1..60 {
-        let dot = dot(time % 3, time);
-        if world.fate().is_multiple_of(2) {
-            let delta = Delta::causal(dot, Time::ZERO, &context, value("v", None));
-            if world.write(&delta, majority) {
-                known.union(delta.record().seen());
-            }
-            continue;
-        }
-        let r = majority + usize::from(world.fate()) % (n - majority + 1);
-        world.first = usize::from(world.fate());
-        if let Some(read) = world.read(ReadRules {
-            r,
-            hold: hold(n, r),
-            ask_all: false,
-        }) {
-            let mut both = known.clone();
-            both.union(read.seen());
-            bad += usize::from(&both != read.seen());
-            known = both;
-            context = read.seen().clone();
-        }
-    }
-    bad
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100_000))]
-    #[test]
-    fn quorum_reads_see_what_was_acknowledged_and_never_go_backwards(
-        n in 1_usize..6,
-        script in proptest::collection::vec(0_u8..8, 0..400),
-    ) {
-        prop_assert_eq!(inversions(n, SHIPPED, script), 0);
-    }
-}
-
-/// Whether some of 2,000 random scripts goes backwards under a rule.
-fn goes_backwards(hold: Hold) -> bool {
-    let mut random = 1_u64;
-    let mut next = || {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        u8::try_from(random >> 61).unwrap()
-    };
-    (0..2_000).any(|_| inversions(3, hold, (0..400).map(|_| next()).collect()) > 0)
+#[test]
+fn a_read_that_repairs_in_the_background_answers_first_and_writes_back_to_whom_it_found_stale() {
+    let mut read = asked(3, LATER);
+    read.answered(0, blind(5, "old"), NOW);
+    read.answered(1, blind(9, "new"), NOW);
+    assert_eq!(
+        steps(&mut read),
+        [
+            ReadStep::Return(Ok(())),
+            ReadStep::Repair(0),
+            ReadStep::Finish
+        ]
+    );
+    assert_eq!(read.newest(), &blind(9, "new"));
 }
 
 #[test]
-fn without_the_write_back_reads_do_go_backwards() {
-    assert!(goes_backwards(|_n, _r| 0), "the check above cannot fail");
+fn a_read_that_repairs_nothing_waits_for_nobody_after_its_answer() {
+    let never = ReadRules {
+        ask_all: false,
+        repair: false,
+        ..ONE
+    };
+    for rules in [never, ReadRules { r: 2, ..never }] {
+        let mut read = asked(3, rules);
+        read.answered(0, blind(9, "new"), NOW);
+        read.answered(1, blind(5, "old"), NOW);
+        let end = [ReadStep::Return(Ok(())), ReadStep::Finish];
+        assert_eq!(steps(&mut read), end);
+        assert!(!read.awaits(1));
+    }
 }
 
 #[test]
-fn a_write_back_that_trusts_its_own_r_alone_lets_smaller_reads_go_backwards() {
-    assert!(goes_backwards(|n, r| n - r + 1));
-    assert!(!goes_backwards(SHIPPED));
+fn a_value_that_only_a_digest_names_is_asked_for_even_if_nothing_is_repaired() {
+    let rules = ReadRules {
+        repair: false,
+        ..LATER
+    };
+    let mut read = asked(3, rules);
+    read.answered(0, blind(5, "old"), NOW);
+    read.answered(1, blind(9, "new").without_values(), NOW);
+    assert_eq!(steps(&mut read), [ask(1, false)]);
+    read.answered(1, blind(9, "new"), NOW);
+    let end = [ReadStep::Return(Ok(())), ReadStep::Finish];
+    assert_eq!(steps(&mut read), end);
 }

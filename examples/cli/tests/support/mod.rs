@@ -1,5 +1,7 @@
 //! Runs the program: single commands with a bound on their time, and dev clusters that end with the test.
 
+mod nodes;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,6 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+pub(crate) use nodes::Nodes;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);

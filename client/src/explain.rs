@@ -1,0 +1,124 @@
+//! What one read did: whom it asked, when, what came of that, and what it repaired.
+//!
+//! ```text
+//!   get(key).explain()     n2  read     after 0        took 310 us   done
+//!                          n3  read     after 0        took 390 us   done
+//!                          n3  repair   after 391 us   took 2.1 ms   done
+//!                          answered after 2.6 ms
+//! ```
+//!
+//! For people who look for the cause of something, and for tests: a read that explains itself is any other read,
+//! with its repairs and its deadline, and tells its story once nothing is left of it. Left out: what each replica
+//! holds ([`Client::inspect`]), and what is known of the nodes ([`Client::health`]).
+
+use std::time::Duration;
+
+use quoit_ring::NodeId;
+use tokio::sync::oneshot;
+
+use crate::client::Client;
+use crate::config::{Consistency, ReadRepair};
+use crate::coordinator::{read_rules, write_count};
+use crate::entry::Entry;
+use crate::error::{InvalidRequest, Outcome, ReadError};
+use crate::metrics::RequestKind;
+use crate::operation::{Get, read};
+
+/// What a read did; made by [`Get::explain`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Explained {
+    /// What it returned.
+    pub result: Result<Entry, ReadError>,
+    /// How long that took from its first request; `None` if it made none.
+    pub answered_after: Option<Duration>,
+    /// Its requests, in the order in which they were made. Probes of other nodes are not among them.
+    pub requests: Vec<RequestReport>,
+}
+
+/// One request of a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestReport {
+    /// The node.
+    pub node: NodeId,
+    /// Its name for people.
+    pub name: String,
+    /// What it was for.
+    pub kind: RequestKind,
+    /// When it was made, counted from the read's first request.
+    pub after: Duration,
+    /// How long its answer took, or how long it took to fail; `None` if the read ended before.
+    pub elapsed: Option<Duration>,
+    /// What came of it; `None` if the read ended before. Nobody waits for what is repaired after the answer.
+    pub outcome: Option<Outcome>,
+}
+
+/// What this client's operations need, unless they say otherwise; made by [`Client::needs`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Needs {
+    /// What is promised.
+    pub consistency: Consistency,
+    /// Copies of each key: what the ring says, or all members if they are fewer.
+    pub n: usize,
+    /// Answers that a read needs.
+    pub r: usize,
+    /// Replicas that must hold what a read returns before it does; 0 if it does not wait for that.
+    pub hold: usize,
+    /// Acknowledgements that a write needs.
+    pub w: usize,
+    /// When a read repairs.
+    pub repair: ReadRepair,
+}
+
+impl Get {
+    /// Reads as awaiting it does, and tells what that took. Comes back once nothing is left of the read: up to a
+    /// second after its answer where it waits for replicas to compare.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) {
+    /// let read = client.get("key").explain().await;
+    /// for request in &read.requests {
+    ///     println!("{} {}: {:?}", request.kind.name(), request.name, request.outcome);
+    /// }
+    /// # }
+    /// ```
+    pub async fn explain(self) -> Explained {
+        let (report, told) = oneshot::channel();
+        let result = read(self, Some(report)).await;
+        let told = told.await.unwrap_or_default();
+        Explained {
+            result,
+            answered_after: told.answered_after,
+            requests: told.requests,
+        }
+    }
+}
+
+impl Client {
+    /// What operations need by this client's settings and the ring it holds; asks nobody.
+    ///
+    /// ```no_run
+    /// # fn example(client: &quoit_client::Client) -> Result<(), quoit_client::InvalidRequest> {
+    /// let needs = client.needs()?;
+    /// println!("N = {}, R = {}, W = {}", needs.n, needs.r, needs.w);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] if R or W is out of range for this ring, as each operation would say.
+    pub fn needs(&self) -> Result<Needs, InvalidRequest> {
+        let (plan, n) = (self.read_plan(), usize::from(self.copies()));
+        let rules = read_rules(&plan, n)?;
+        Ok(Needs {
+            consistency: plan.consistency,
+            n,
+            r: rules.r,
+            hold: rules.hold,
+            w: write_count(&self.write_plan(), n)?,
+            repair: plan.read_repair(),
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! What each replica of a key holds, by itself: for people who look for the cause of something.
+//!
+//! ```text
+//!   ask every owner and fallback --> records --> join of all that came --> who differs from it is stale
+//! ```
+//!
+//! Nothing is repaired, and no answer counts for anything. Expired values that still lie at a replica are shown,
+//! since all replicas keep them alike. Left out: what a read makes of the same replicas (`explain`).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quoit_ring::wire::{Request, Response, decode_record};
+use quoit_ring::{Member, Record};
+
+use crate::client::{Client, not_an_answer, received};
+use crate::entry::Entry;
+use crate::error::{InvalidRequest, NodeError, Outcome};
+
+/// What one replica holds under a key; made by [`Client::inspect`].
+#[derive(Debug, Clone)]
+pub struct ReplicaReport {
+    /// The node.
+    pub member: Member,
+    /// Whether it owns the key. A fallback does not, and refuses as
+    /// [`NotReplica`](quoit_ring::wire::Refusal::NotReplica).
+    pub owner: bool,
+    /// What it holds, or why it did not say. Values that have expired and still lie there are in it.
+    pub answer: Result<Entry, NodeError>,
+    /// How long its answer took, from when this client sent the question; also if it is none.
+    pub elapsed: Duration,
+    /// Whether it lacks a write, or a delete, that another replica told of: a read that asked both would repair
+    /// it. Never of one that did not answer.
+    pub stale: bool,
+}
+
+impl Client {
+    /// Asks every node of a key's preference list what it holds, without repairing anything: for people
+    /// who look for the cause of something. A node that does not answer within 2 s, or the client's
+    /// deadline if that is less, is reported so.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// for report in client.inspect("key").await? {
+    ///     println!("{}: {:?}", report.member.name, report.answer);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] for a key that cannot be one; nothing was sent. What a single node refuses is in
+    /// its report.
+    pub async fn inspect(
+        &self,
+        key: impl Into<Bytes>,
+    ) -> Result<Vec<ReplicaReport>, InvalidRequest> {
+        let key = key.into();
+        self.check_key(&key)?;
+        let location = self.locate(&key);
+        let owners = location.owners.into_iter().map(|member| (member, true));
+        let fallbacks = location.fallbacks.into_iter().map(|member| (member, false));
+        let mut asked = Vec::new();
+        for (member, owner) in owners.chain(fallbacks) {
+            let request = Request::Get {
+                key: key.clone(),
+                digest: false,
+            };
+            asked.push((self.ask(member.id, request).await, member, owner));
+        }
+        let mut answers = Vec::new();
+        for (answer, member, owner) in asked {
+            let (elapsed, answer) = received(answer).await;
+            answers.push((record_of(answer), elapsed, member, owner));
+        }
+        Ok(reports(answers))
+    }
+}
+
+/// A replica's record, how long it took to say so, and who it is.
+type Told = (Result<Record, NodeError>, Duration, Member, bool);
+
+fn reports(answers: Vec<Told>) -> Vec<ReplicaReport> {
+    let mut newest = Record::default();
+    for (answer, ..) in &answers {
+        if let Ok(record) = answer {
+            newest.join(record);
+        }
+    }
+    let report = |(answer, elapsed, member, owner): Told| ReplicaReport {
+        member,
+        owner,
+        stale: answer
+            .as_ref()
+            .is_ok_and(|record| !newest.same_versions(record)),
+        answer: answer.map(|record| Entry::of(&record)),
+        elapsed,
+    };
+    answers.into_iter().map(report).collect()
+}
+
+fn record_of(answer: Result<Response, NodeError>) -> Result<Record, NodeError> {
+    match answer? {
+        Response::Record(bytes) => {
+            decode_record(&bytes).map_err(|junk| NodeError::Failed(Outcome::Damaged(junk)))
+        }
+        Response::Absent => Ok(Record::default()),
+        other => Err(not_an_answer(&other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::wire::Refusal;
+
+    use super::*;
+    use crate::coordinator::OTHER_QUESTION;
+
+    #[test]
+    fn a_nodes_refusal_is_told_as_what_it_is() {
+        let told = |response| record_of(Ok(response)).unwrap_err();
+        let draining = NodeError::Failed(Outcome::Refused(Refusal::Draining));
+        assert_eq!(told(Response::Refused(Refusal::Draining)), draining);
+        assert_eq!(
+            told(Response::Joined),
+            NodeError::Failed(Outcome::Damaged(OTHER_QUESTION))
+        );
+    }
+
+    #[test]
+    fn a_replica_is_stale_if_another_told_of_what_it_lacks() {
+        let member = |id: u64| Member {
+            id: quoit_ring::NodeId(id),
+            name: format!("n{id}"),
+            address: String::new(),
+            zone: "z".into(),
+            weight: 100,
+            vnodes: Vec::new(),
+        };
+        let dot = |time| quoit_ring::Dot {
+            time: quoit_ring::Time(time),
+            actor: quoit_ring::Actor(1),
+        };
+        let blind = |time| quoit_ring::Delta::blind(dot(time), None).into_record();
+        let silent = || Err(NodeError::Failed(Outcome::Silent));
+        let held = [
+            Ok(blind(9)),
+            Ok(blind(5)),
+            silent(),
+            Ok(Record::default()),
+            Ok(blind(9)),
+        ];
+        let told = (0..).zip(held);
+        let told = told.map(|(id, answer)| (answer, Duration::ZERO, member(id), true));
+        let stale: Vec<_> = reports(told.collect()).iter().map(|r| r.stale).collect();
+        assert_eq!(stale, [false, true, false, true, false]);
+    }
+}

@@ -1,0 +1,41 @@
+//! The numbers a client hands to an application's metrics.
+//!
+//! ```text
+//!   Driver, Coordinator, Health      plain counters, an addition each
+//!         | once a second, as soon as nothing is under way, and at the end
+//!         v
+//!   what was added since  -->  the `metrics` facade  -->  whatever recorder the application installed
+//! ```
+//!
+//! | name | kind | labels | unit | what it counts |
+//! | --- | --- | --- | --- | --- |
+//! | `quoit_client_operations_total` | counter | `kind`, `outcome` | operations | those that ended. `kind`: `get`, `put`, `delete`, `ask` (what `inspect`, `status` and `health` ask). `outcome`: `ok`, `invalid`, `unavailable`, `unstable`, `not_stored`, `too_thin`, `unknown`, `failed`, as the errors are called |
+//! | `quoit_client_operation_seconds` | histogram | `kind` | seconds | from the start of an operation, when there was room for it, to its answer; `ok` or not |
+//! | `quoit_client_attempts_total` | counter | `kind` | requests | those queued for a node. `kind`: `read`, `hedge`, `write`, `repair`, `hint`, `probe`, `ask` |
+//! | `quoit_client_remints_total` | counter | | writes | minted anew, since a later write covered them |
+//! | `quoit_client_hedges_won_total` | counter | | reads | that were hedged and ended without one of the replicas asked first |
+//! | `quoit_client_hedges_refused_total` | counter | | reads | that would have hedged and had no token |
+//! | `quoit_client_repairs_refused_total` | counter | | requests | repairs in the background that were not sent, since their budget of bytes was used up |
+//! | `quoit_client_hints_total` | counter | `outcome` | hints | `stored` by a node of the list, `forgone` since none of them kept it |
+//! | `quoit_client_refusals_total` | counter | `reason` | answers | that were refusals. `reason`: `overloaded`, `expired` (also those that this client never wrote, since their time was over), `unfit` (stopping, not ready, broken), `other` |
+//! | `quoit_client_unreachable_total` | counter | | requests | not made, since there was no connection to their node |
+//! | `quoit_client_unsent_total` | counter | | requests | turned away, since too much waited for their node |
+//! | `quoit_client_connections_lost_total` | counter | | connections | that broke |
+//! | `quoit_client_ejections_total` | counter | | nodes | ejected: asked last until they answer |
+//!
+//! Install a recorder (`metrics-exporter-prometheus` is one) before the client is made: descriptions are given then. What is handed over is what was
+//! added since the last time, so several clients in one process add up. A latency is counted in one of sixteen
+//! classes to the octave and handed over as the middle of its class, within 3 % of what it was.
+//!
+//! Invariants: the facade is never called while an operation is driven, only between them, and nothing that a
+//! client decides depends on what is counted. Without a recorder all that is left is the additions. Left out:
+//! what is known of each node at present, which [`Client::health`](crate::Client::health) tells.
+
+mod counters;
+mod latency;
+mod publish;
+mod series;
+
+pub use counters::RequestKind;
+pub(crate) use counters::{Counters, End, Kind, Operations};
+pub(crate) use publish::Publisher;

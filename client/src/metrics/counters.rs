@@ -1,0 +1,203 @@
+//! What is counted: plain numbers that begin at 0 and only grow.
+//!
+//! ```text
+//!   Counters     what the coordinator sends, and what comes of it
+//!   Operations   how the operations of callers end, and how long they take: the driver's
+//! ```
+//!
+//! To count is to add, wherever something happens; who looks at the sums, and when, is nobody's business here.
+
+use crate::coordinator::Done;
+use crate::error::{ReadError, WriteError};
+use crate::health::Answer;
+use crate::metrics::latency::Latencies;
+use crate::submission::Operation;
+
+/// What a request to a node is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RequestKind {
+    /// A read's question to a replica.
+    Read,
+    /// The same, to one more since the first were slow.
+    Hedge,
+    /// A write.
+    Write,
+    /// A read's write-back.
+    Repair,
+    /// A write that a fallback is to keep for its owner.
+    Hint,
+    /// A question beside a read, for what is learnt of the node.
+    Probe,
+    /// A question to a node about itself.
+    Ask,
+}
+
+impl RequestKind {
+    /// As metrics and spans call it: `read`, `hedge`, and so on.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Hedge => "hedge",
+            Self::Write => "write",
+            Self::Repair => "repair",
+            Self::Hint => "hint",
+            Self::Probe => "probe",
+            Self::Ask => "ask",
+        }
+    }
+}
+
+/// What the coordinator sends, and what comes of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Requests queued, by [`RequestKind`].
+    pub(crate) attempts: [u64; 7],
+    /// Writes minted anew.
+    pub(crate) remints: u64,
+    /// Repairs in the background that the budget of bytes refused.
+    pub(crate) repairs_refused: u64,
+    /// Requests not made for want of a connection.
+    pub(crate) unreachable: u64,
+    /// Requests turned away by a full outbox.
+    pub(crate) unsent: u64,
+    /// Connections that broke.
+    pub(crate) connections_lost: u64,
+    /// Refusals: overloaded, expired, unfit, other.
+    pub(crate) refusals: [u64; 4],
+}
+
+impl Counters {
+    /// A request was queued.
+    pub(crate) const fn attempt(&mut self, kind: RequestKind) {
+        self.attempts[kind as usize] += 1;
+    }
+
+    /// An answer came.
+    pub(crate) const fn answer(&mut self, answer: Answer) {
+        let reason = match answer {
+            Answer::Served => return,
+            Answer::Overloaded { .. } => 0,
+            Answer::Expired => 1,
+            Answer::Unfit => 2,
+            Answer::Refused => 3,
+        };
+        self.refusals[reason] += 1;
+    }
+}
+
+/// What a caller asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Get,
+    Put,
+    Delete,
+    /// A question to one node, or about all.
+    Ask,
+}
+
+impl Kind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 4;
+
+    /// As metrics and spans call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Delete => "delete",
+            Self::Ask => "ask",
+        }
+    }
+}
+
+impl From<&Operation> for Kind {
+    fn from(operation: &Operation) -> Self {
+        match operation {
+            Operation::Read { .. } => Self::Get,
+            Operation::Write { change, .. } if change.value.is_some() => Self::Put,
+            Operation::Write { .. } => Self::Delete,
+            Operation::Ask { .. } | Operation::Health => Self::Ask,
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Ok,
+    Invalid,
+    Unavailable,
+    Unstable,
+    NotStored,
+    TooThin,
+    Unknown,
+    Failed,
+}
+
+impl End {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 8;
+
+    /// As metrics and spans call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
+            Self::Unstable => "unstable",
+            Self::NotStored => "not_stored",
+            Self::TooThin => "too_thin",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl From<&Done> for End {
+    fn from(done: &Done) -> Self {
+        match done {
+            Done::Read(Ok(_)) | Done::Write(Ok(_)) | Done::Ask(Ok(_)) => Self::Ok,
+            Done::Read(Err(error)) => match error {
+                ReadError::Invalid(_) => Self::Invalid,
+                ReadError::Unavailable { .. } => Self::Unavailable,
+                ReadError::Unstable { .. } => Self::Unstable,
+                ReadError::Closed => Self::Failed,
+            },
+            Done::Write(Err(error)) => match error {
+                WriteError::Invalid(_) => Self::Invalid,
+                WriteError::NotStored { .. } => Self::NotStored,
+                WriteError::TooThin { .. } => Self::TooThin,
+                WriteError::Unknown { .. } => Self::Unknown,
+                WriteError::Closed | WriteError::Abandoned => Self::Failed,
+            },
+            Done::Ask(Err(_)) => Self::Failed,
+        }
+    }
+}
+
+/// How operations end and how long they take.
+#[derive(Debug)]
+pub(crate) struct Operations {
+    /// By [`Kind`], then by [`End`].
+    pub(crate) ended: [[u64; End::COUNT]; Kind::COUNT],
+    /// By [`Kind`]; what was not handed over yet.
+    pub(crate) latencies: [Latencies; Kind::COUNT],
+}
+
+impl Operations {
+    /// Nothing has ended yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            ended: [[0; End::COUNT]; Kind::COUNT],
+            latencies: core::array::from_fn(|_| Latencies::new()),
+        }
+    }
+
+    /// An operation ended, after so many microseconds.
+    pub(crate) fn ended(&mut self, kind: Kind, end: End, micros: u64) {
+        self.ended[kind as usize][end as usize] += 1;
+        self.latencies[kind as usize].record(micros);
+    }
+}

@@ -1,0 +1,299 @@
+//! Spans of operations and of their requests, for whoever collects them.
+//!
+//! ```text
+//!   the caller's span
+//!     get {key, consistency, r}                    outcome, elapsed_us    from the call to the answer, and the
+//!       attempt {node: n2, kind: read}             outcome, elapsed_us    repair after it
+//!       attempt {node: n3, kind: read}             outcome, elapsed_us
+//!       attempt {node: n1, kind: hedge}            unanswered
+//! ```
+//!
+//! All are of the level `debug` and the target `quoit_client`. An operation's span is made where it is awaited, as a
+//! child of the span that the caller is in, and goes with it to the driver; the elapsed time is the driver's, so it
+//! leaves out the wait for room, which the span itself has in it. `unanswered` is a request whose answer nobody waits
+//! for any more: the operation ended without it, or at its deadline.
+//!
+//! The same is told to a caller who asked what a read did (`explain`), with or without a collector.
+//!
+//! Invariant: without a collector that wants them nothing is allocated, and an operation costs one comparison here.
+//! Left out: questions to single nodes, and probes, which belong to no operation.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use quoit_ring::NodeId;
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::Response;
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+use tracing::dispatcher::get_default;
+use tracing::field::{Empty, display};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::NoSubscriber;
+use tracing::{Span, debug_span};
+
+use crate::config::Consistency;
+use crate::coordinator::OTHER_QUESTION;
+use crate::env::Moment;
+use crate::error::Outcome;
+use crate::explain::RequestReport;
+use crate::metrics::{End, RequestKind};
+use crate::submission::{Operation, Plan};
+
+/// Bytes of a key that a span shows.
+const SHOWN: usize = 48;
+
+/// What an operation that begins is told to, if to anybody; `copies` is N, and `report` waits for what its requests
+/// become.
+#[inline]
+pub(crate) fn begin(
+    operation: &Operation,
+    copies: impl FnOnce() -> u8,
+    report: Option<oneshot::Sender<Told>>,
+) -> Option<Box<Trace>> {
+    if report.is_none() && LevelFilter::current() < LevelFilter::DEBUG {
+        return None; // nobody wants it: all that an operation usually costs here
+    }
+    begin_wanted(operation, copies, report)
+}
+
+#[cold]
+fn begin_wanted(
+    operation: &Operation,
+    copies: impl FnOnce() -> u8,
+    report: Option<oneshot::Sender<Told>>,
+) -> Option<Box<Trace>> {
+    let span = wanted(operation, copies);
+    if span.is_none() && report.is_none() {
+        return None;
+    }
+    let report = report.map(|to| Report {
+        to,
+        told: Told::default(),
+        started: None,
+    });
+    Some(Box::new(Trace {
+        span: span.unwrap_or_else(Span::none),
+        open: SmallVec::new(),
+        report,
+    }))
+}
+
+/// The span of an operation that begins, if anybody collects it.
+fn wanted(operation: &Operation, copies: impl FnOnce() -> u8) -> Option<Span> {
+    if get_default(|d| d.is::<NoSubscriber>()) {
+        return None; // who collects does so in another thread
+    }
+    let span = span(operation, copies)?;
+    (!span.is_disabled()).then_some(span)
+}
+
+fn span(operation: &Operation, copies: impl FnOnce() -> u8) -> Option<Span> {
+    let count = |plan: &Plan| {
+        plan.count
+            .unwrap_or_else(|| usual(plan.consistency, copies()))
+    };
+    Some(match operation {
+        Operation::Read { key, plan } => debug_span!(
+            target: "quoit_client",
+            "get",
+            key = %shown(key),
+            consistency = ?plan.consistency,
+            r = count(plan),
+            outcome = Empty,
+            elapsed_us = Empty,
+        ),
+        Operation::Write { change, plan } if change.value.is_some() => debug_span!(
+            target: "quoit_client",
+            "put",
+            key = %shown(&change.key),
+            consistency = ?plan.consistency,
+            w = count(plan),
+            outcome = Empty,
+            elapsed_us = Empty,
+        ),
+        Operation::Write { change, plan } => debug_span!(
+            target: "quoit_client",
+            "delete",
+            key = %shown(&change.key),
+            consistency = ?plan.consistency,
+            w = count(plan),
+            outcome = Empty,
+            elapsed_us = Empty,
+        ),
+        Operation::Ask { .. } | Operation::Health => return None,
+    })
+}
+
+/// R and W unless set.
+const fn usual(consistency: Consistency, copies: u8) -> u8 {
+    match consistency {
+        Consistency::One => 1,
+        Consistency::Quorum => copies / 2 + 1,
+    }
+}
+
+/// A key for people: its beginning, and what is no text replaced.
+fn shown(key: &[u8]) -> Cow<'_, str> {
+    let mut shown = String::from_utf8_lossy(&key[..key.len().min(SHOWN)]);
+    if key.len() > SHOWN {
+        shown.to_mut().push('…');
+    }
+    shown
+}
+
+/// An operation has its answer.
+pub(crate) fn ended(span: &Span, end: End, micros: u64) {
+    span.record("outcome", end.name());
+    span.record("elapsed_us", micros);
+}
+
+/// The requests of an operation that somebody wants to hear of.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    span: Span,
+    open: SmallVec<[Attempt; 3]>,
+    report: Option<Report>,
+}
+
+/// What a caller is told once nothing is left of the operation.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) requests: Vec<RequestReport>,
+    /// How long it took to the answer.
+    pub(crate) answered_after: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Report {
+    to: oneshot::Sender<Told>,
+    told: Told,
+    /// When the first request was made.
+    started: Option<Moment>,
+}
+
+/// A request that was not answered yet.
+#[derive(Debug)]
+struct Attempt {
+    id: u64,
+    span: Span,
+    sent: Moment,
+    /// Its place among the requests of a report.
+    place: usize,
+}
+
+impl Trace {
+    /// The operation's span.
+    pub(crate) fn span(&self) -> Box<Span> {
+        Box::new(self.span.clone())
+    }
+
+    /// A request goes to a node.
+    pub(crate) fn sent(&mut self, id: u64, kind: RequestKind, node: (NodeId, &Ring), now: Moment) {
+        let (id_of_node, ring) = node;
+        let name = ring
+            .member(id_of_node)
+            .map_or("unknown", |m| m.name.as_str());
+        let span = debug_span!(
+            target: "quoit_client",
+            parent: &self.span,
+            "attempt",
+            node = name,
+            kind = kind.name(),
+            outcome = Empty,
+            elapsed_us = Empty,
+        );
+        let place = self.report.as_mut().map_or(0, |report| {
+            let started = *report.started.get_or_insert(now);
+            report.told.requests.push(RequestReport {
+                node: id_of_node,
+                name: name.to_owned(),
+                kind,
+                after: Duration::from_micros(now.since(started)),
+                elapsed: None,
+                outcome: None,
+            });
+            report.told.requests.len() - 1
+        });
+        self.open.push(Attempt {
+            id,
+            span,
+            sent: now,
+            place,
+        });
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&mut self, id: u64, response: &Response, now: Moment) {
+        let Some(index) = self.open.iter().position(|attempt| attempt.id == id) else {
+            return;
+        };
+        let attempt = self.open.swap_remove(index);
+        let outcome = match response {
+            Response::Record(_) | Response::Absent | Response::Joined => Outcome::Done,
+            Response::Covered { .. } => Outcome::Covered,
+            Response::Refused(refusal) => Outcome::Refused(*refusal),
+            _other => Outcome::Damaged(OTHER_QUESTION),
+        };
+        match response {
+            Response::Record(_) => attempt.span.record("outcome", "record"),
+            Response::Absent => attempt.span.record("outcome", "absent"),
+            Response::Joined => attempt.span.record("outcome", "joined"),
+            _other => attempt.span.record("outcome", display(&outcome)),
+        };
+        close(&attempt, self.report.as_mut(), outcome, now);
+    }
+
+    /// The requests whose ids are `which` will not be answered.
+    pub(crate) fn failed(&mut self, which: impl Fn(u64) -> bool, outcome: &Outcome, now: Moment) {
+        let Self { open, report, .. } = self;
+        open.retain(|attempt| {
+            let lost = which(attempt.id);
+            if lost {
+                attempt.span.record("outcome", display(outcome));
+                close(attempt, report.as_mut(), outcome.clone(), now);
+            }
+            !lost
+        });
+    }
+
+    /// The caller is answered now; repair may go on.
+    pub(crate) fn returned(&mut self, now: Moment) {
+        if let Some(report) = &mut self.report {
+            let started = report.started.unwrap_or(now);
+            report.told.answered_after = Some(Duration::from_micros(now.since(started)));
+        }
+    }
+}
+
+fn close(attempt: &Attempt, report: Option<&mut Report>, outcome: Outcome, now: Moment) {
+    let micros = now.since(attempt.sent);
+    attempt.span.record("elapsed_us", micros);
+    if let Some(told) = report.and_then(|report| report.told.requests.get_mut(attempt.place)) {
+        told.elapsed = Some(Duration::from_micros(micros));
+        told.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        for attempt in &self.open {
+            attempt.span.record("outcome", "unanswered");
+        }
+        if let Some(report) = self.report.take() {
+            drop(report.to.send(report.told)); // who asked may have gone away
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_key_is_shown_by_its_beginning_and_bytes_that_are_no_text_are_replaced() {
+        assert_eq!(shown(b"cart:{42}"), "cart:{42}");
+        assert_eq!(shown(&[b'a'; 300]), format!("{}…", "a".repeat(48)));
+        assert_eq!(shown(b"k\xff"), "k\u{fffd}");
+    }
+}
