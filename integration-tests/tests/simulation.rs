@@ -33,10 +33,16 @@ const SEEDS: u64 = 200;
 const TWICE: u64 = 20;
 
 /// Seeds that found a bug, with what it was.
-const REGRESSIONS: &[(u64, &str)] = &[(
-    25,
-    "an answer to a write's first attempt was counted for the one minted anew",
-)];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (
+        25,
+        "an answer to a write's first attempt was counted for the one minted anew",
+    ),
+    (
+        1308,
+        "a put on a key that all clients write was given up after it was covered nine times in a few milliseconds",
+    ),
+];
 
 #[test]
 fn a_fixed_set_of_seeds_is_clean_and_whole() {

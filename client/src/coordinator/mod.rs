@@ -14,9 +14,11 @@
 //! and randomness come in as [`Now`]. An operation is an entry of a slab, not a task: nobody who waits
 //! for it can half-cancel it, and it ends at its deadline at the latest.
 
+mod handoff;
 mod mint;
 mod plan;
 mod read;
+mod refresh;
 mod request_id;
 mod slab;
 #[cfg(test)]
@@ -32,8 +34,7 @@ use std::time::Duration;
 
 use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::placement::Ring;
-use quoit_ring::wire::map::decode_map;
-use quoit_ring::wire::{DecodeError, Request, RequestFrame, Response, ResponseFrame};
+use quoit_ring::wire::{DecodeError, Request, RequestFrame, ResponseFrame};
 use quoit_ring::{NodeId, Record};
 use smallvec::{SmallVec, smallvec};
 
@@ -449,38 +450,6 @@ impl<T, G> Coordinator<T, G> {
         if let Some(ticket) = self.running.remove(key).and_then(|running| running.ticket) {
             self.done.push_back((ticket, done));
         }
-    }
-
-    /// Asks a node that answered from a newer epoch for its map, one question at a time.
-    fn refresh(&mut self, from: NodeId, now: Now) {
-        if core::mem::replace(&mut self.refreshing, true) {
-            return;
-        }
-        let deadline = Duration::from_secs(1);
-        let running = self.running_for(None, smallvec![from], deadline, Work::Refresh, now);
-        let key = self.running.insert(running);
-        self.send(key, 0, Purpose::Ask, Request::Map, now);
-        self.wind_clock(now);
-    }
-
-    fn refreshed(&mut self, key: Key, response: &Response) {
-        self.give_up_refresh(key);
-        let Response::Map(bytes) = response else {
-            return;
-        };
-        let ring = decode_map(bytes).ok().and_then(|map| Ring::new(&map).ok());
-        let newer = |ring: &Ring| {
-            ring.epoch() > self.ring.epoch() && ring.map().cluster == self.ring.map().cluster
-        };
-        if let Some(ring) = ring.filter(newer) {
-            self.ring = Arc::new(ring);
-            self.ring_is_new = true;
-        }
-    }
-
-    fn give_up_refresh(&mut self, key: Key) {
-        self.running.remove(key);
-        self.refreshing = false;
     }
 
     /// The attempts of an operation, with the names of its replicas.

@@ -13,6 +13,9 @@ use crate::coordinator::slab::Key;
 /// The slot of probes. An operation would have it if there were 2^20 under way.
 const PROBE_SLOT: u32 = 0xf_ffff;
 
+/// Most places of one operation: its replicas, and those asked to keep a write for them.
+pub(super) const MAX_REPLICAS: usize = 1 << 7;
+
 /// What a request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {

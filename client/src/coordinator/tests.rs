@@ -10,7 +10,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use quoit_ring::cluster::DEFAULT_WEIGHT;
 use quoit_ring::wire::map::encode_map;
-use quoit_ring::wire::{Refusal, decode_record};
+use quoit_ring::wire::{Refusal, Response, decode_record};
 use quoit_ring::{
     ClusterId, ClusterMap, Delta, Epoch, Leaf, LeafBits, Member, Millis, Time, TokenKey,
 };

@@ -7,11 +7,6 @@
 //!   WriteStep::Remint --> a new dot above what covers the old one, then Send again
 //! ```
 //!
-//! A write lives on after its caller has the answer, until every owner has it or somebody keeps it for them. An owner
-//! is waited for while it is in health, a second at most. Such writes give back their room, since a node that dies
-//! under load leaves a second's worth of them; they have a bound of their own, beyond which an owner that missed a
-//! write must wait for repair.
-//!
 //! Invariant: a dot lies above everything its context has seen, and a write minted anew has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
 
@@ -23,7 +18,7 @@ use smallvec::SmallVec;
 
 use crate::coordinator::slab::Key;
 use crate::coordinator::{
-    BACKGROUND_MICROS, Coordinator, Done, OTHER_QUESTION, Purpose, Running, Work, plan,
+    BACKGROUND_MICROS, Coordinator, Done, OTHER_QUESTION, Purpose, Work, plan,
 };
 use crate::entry::{Context, Written};
 use crate::env::Now;
@@ -31,32 +26,21 @@ use crate::error::{InvalidRequest, Outcome, WriteError};
 use crate::quorum::{Acked, WriteFailure, WriteQuorum, WriteStep};
 use crate::submission::{Change, Plan};
 
-/// Most bytes of writes that have returned and wait for an owner, some of it for their bookkeeping.
-const MAX_LINGERING: usize = 16 << 20;
-/// What a write takes beside its record, about.
-const OVERHEAD: usize = 768;
-
 /// One write.
 #[derive(Debug)]
 pub(crate) struct Write {
-    change: Change,
+    pub(super) change: Change,
     expiry: Option<Millis>,
     /// How many own the key: whom it is kept at comes behind them.
-    owners: usize,
+    pub(super) owners: usize,
     w: usize,
-    dot: Dot,
+    pub(super) dot: Dot,
     /// The record of the present dot, encoded once for all replicas.
-    record: Bytes,
+    pub(super) record: Bytes,
     context: Context,
-    quorum: WriteQuorum,
+    pub(super) quorum: WriteQuorum,
     /// Whether its last second has begun, in which those are found who keep it.
     is_closing: bool,
-}
-
-impl Write {
-    fn lingering_bytes(&self) -> usize {
-        OVERHEAD + self.record.len() + self.change.key.len()
-    }
 }
 
 impl<T, G> Coordinator<T, G> {
@@ -159,27 +143,6 @@ impl<T, G> Coordinator<T, G> {
         self.step_write(key, now);
     }
 
-    /// Does not wait any longer for owners that are out of health: of a write that has returned always, of a sloppy
-    /// one also before.
-    pub(super) fn write_time(&mut self, key: Key, ejected: &[NodeId], now: Now) {
-        let Some(running) = self.running.get_mut(key) else {
-            return;
-        };
-        let Work::Write(write) = &mut running.work else {
-            return;
-        };
-        let is_out = |&owner: &usize| {
-            let node = running.targets.get(owner);
-            node.is_some_and(|node| ejected.contains(node))
-        };
-        let late: SmallVec<[usize; 3]> = write.quorum.awaited().filter(is_out).collect();
-        if !late.is_empty() {
-            late.into_iter()
-                .for_each(|owner| write.quorum.overdue(owner));
-            self.step_write(key, now);
-        }
-    }
-
     fn write(&mut self, key: Key) -> Option<&mut Write> {
         match &mut self.running.get_mut(key)?.work {
             Work::Write(write) => Some(write),
@@ -188,7 +151,7 @@ impl<T, G> Coordinator<T, G> {
     }
 
     /// Does everything the quorum asks for now.
-    fn step_write(&mut self, key: Key, now: Now) {
+    pub(super) fn step_write(&mut self, key: Key, now: Now) {
         while let Some(write) = self.write(key) {
             let Some(step) = write.quorum.poll_step() else {
                 return;
@@ -215,69 +178,6 @@ impl<T, G> Coordinator<T, G> {
             record: write.record.clone(),
         };
         self.send(key, replica, Purpose::Ask, request, now);
-    }
-
-    /// Has somebody keep the write for an owner.
-    fn hint(&mut self, key: Key, owner: usize, now: Now) {
-        let holder = self.holder(key, owner, now);
-        let Some(running) = self.running.get_mut(key) else {
-            return;
-        };
-        let Work::Write(write) = &mut running.work else {
-            return;
-        };
-        let (Some(holder), Some(&target)) = (holder, running.targets.get(owner)) else {
-            return write.quorum.no_holder(owner);
-        };
-        if write.quorum.has_returned() {
-            running.deadline = running.deadline.max(now.at.after(BACKGROUND_MICROS));
-        }
-        let (owners, holders) = running.targets.split_at(write.owners);
-        let known = holders.iter().position(|&node| node == holder);
-        let number = known.unwrap_or(holders.len());
-        let is_owner = owners.contains(&holder);
-        write.quorum.hinted(owner, (!is_owner).then_some(number));
-        let request = Request::Hint {
-            target,
-            key: write.change.key.clone(),
-            dot: write.dot,
-            record: write.record.clone(),
-        };
-        let replica = running.targets.len();
-        running.targets.push(holder);
-        self.send(key, replica, Purpose::Ask, request, now);
-    }
-
-    /// Who is to keep a write for an owner, of those who were not asked yet: the next fallback, best one that keeps it
-    /// for nobody else; else, once the write has returned, another owner that has it. Nobody, if all were asked or
-    /// cannot be reached.
-    fn holder(&mut self, key: Key, owner: usize, now: Now) -> Option<NodeId> {
-        let running = self.running.get_mut(key)?;
-        let Work::Write(write) = &running.work else {
-            return None;
-        };
-        let (owners, holders) = running.targets.split_at_checked(write.owners)?;
-        let asked: SmallVec<[NodeId; 3]> = (write.quorum.hints_for(owner))
-            .filter_map(|hint| holders.get(hint).copied())
-            .collect();
-        let list = (self.ring).preference_list(self.ring.token_of(&write.change.key));
-        let may_keep = |node: &NodeId| {
-            !asked.contains(node) && !owners.contains(node) && self.health.reachable(*node)
-        };
-        let mut found: Option<((bool, bool), NodeId)> = None;
-        for node in list.fallbacks().filter(may_keep) {
-            let worth = (!holders.contains(&node), self.health.can_help(node, now.at));
-            if found.is_none_or(|(best, _)| worth > best) {
-                found = Some((worth, node));
-            }
-        }
-        if let Some((_, node)) = found {
-            return Some(node);
-        }
-        let mut others = (write.quorum.holders()).filter_map(|holder| owners.get(holder).copied());
-        let has_returned = write.quorum.has_returned();
-        let other = others.find(|node| !asked.contains(node) && self.health.reachable(*node));
-        other.filter(|_| has_returned)
     }
 
     /// Mints the write anew above what covers it. The new dot builds on the first attempt, so it replaces
@@ -335,33 +235,6 @@ impl<T, G> Coordinator<T, G> {
         };
         self.done.push_back((ticket, Done::Write(result)));
         self.linger(key, now);
-    }
-
-    /// Keeps a write that has returned for as long as an owner's answer may come, if there is room for that.
-    fn linger(&mut self, key: Key, now: Now) {
-        let Some(running) = self.running.get_mut(key) else {
-            return;
-        };
-        running.room = None;
-        running.deadline = now.at.after(BACKGROUND_MICROS);
-        let Work::Write(write) = &running.work else {
-            return;
-        };
-        self.lingering += write.lingering_bytes();
-        if self.lingering > MAX_LINGERING {
-            self.forget_write(key);
-        }
-    }
-
-    /// Nothing more will come of a write.
-    fn forget_write(&mut self, key: Key) {
-        let Some(Running { work, .. }) = self.running.remove(key) else {
-            return;
-        };
-        if let Work::Write(write) = work {
-            self.health.counters.hints_forgone += write.quorum.forgone() as u64;
-            self.lingering = self.lingering.saturating_sub(write.lingering_bytes());
-        }
     }
 
     fn explain_write(
