@@ -42,6 +42,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
         1308,
         "a put on a key that all clients write was given up after it was covered nine times in a few milliseconds",
     ),
+    (
+        1945,
+        "a put covered at one of three owners waited for a silent one to its deadline before it was minted anew",
+    ),
 ];
 
 #[test]

@@ -246,12 +246,13 @@ impl<T, G> Coordinator<T, G> {
         let WriteFailure {
             acked,
             acked_before,
+            unknown_before,
             outcomes,
         } = failure;
         // Replicas that hold an earlier dot of this write count as having stored it.
         let acked = acked.max(acked_before);
         let unknown = |o: &Outcome| *o != Outcome::Done && o.may_be_stored();
-        let ambiguous = outcomes.iter().any(unknown);
+        let ambiguous = unknown_before || outcomes.iter().any(unknown);
         let attempts = self.attempts(targets, outcomes);
         match (acked, ambiguous) {
             (_, true) if !mutant(Mutant::FailedSaysNotStored) => WriteError::Unknown {

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A *covered* write changed nothing. If W cannot be reached because of it, the write is minted anew above what
-//! covers it: a skewed clock never loses a write that came later. The first dot may live somewhere, or come
+//! covers it, as soon as W owners have spoken and the others are overdue: a skewed clock never loses a write that came
+//! later, and a silent owner holds up nobody. The first dot may live somewhere, or come
 //! to: the new one has seen it and replaces it there. What became of the first attempt at a replica that did not
 //! answer stays in the outcome, so that a failure is never told as surely not stored.
 //! A replica that covers the dot but can *name* it has joined it before: that is an acknowledgement.
@@ -61,6 +62,8 @@ pub(crate) struct WriteFailure {
     pub(crate) acked: usize,
     /// Replicas that acknowledged an earlier dot of this write: it lives, or lived, there.
     pub(crate) acked_before: usize,
+    /// Whether somebody had not answered when the write was minted anew, and may hold an earlier dot.
+    pub(crate) unknown_before: bool,
     /// What each owner did, then what became of each hint.
     pub(crate) outcomes: Vec<Outcome>,
 }
@@ -89,6 +92,8 @@ enum Kept {
 struct Owner {
     state: State,
     kept: Kept,
+    /// Whether it should not be waited for.
+    is_overdue: bool,
 }
 
 /// One holder asked to keep the write for one owner.
@@ -119,6 +124,7 @@ pub(crate) struct WriteQuorum {
     remints: u8,
     /// Most replicas that acknowledged one earlier dot.
     acked_before: usize,
+    unknown_before: bool,
     succeeded: bool,
 }
 
@@ -130,6 +136,7 @@ impl WriteQuorum {
         let owner = |_| Owner {
             state: State::Pending,
             kept: Kept::No,
+            is_overdue: false,
         };
         Self {
             w,
@@ -140,6 +147,7 @@ impl WriteQuorum {
             steps: (0..n).rev().map(WriteStep::Send).collect(),
             remints: 0,
             acked_before: 0,
+            unknown_before: false,
             succeeded: false,
         }
     }
@@ -173,10 +181,19 @@ impl WriteQuorum {
         self.note(replica, State::Failed(outcome));
     }
 
-    /// An owner has not answered for so long that it should not be waited for: the write is to be kept for it, too.
+    /// An owner has not answered for so long that it should not be waited for: the write is to be kept for it, or
+    /// minted anew without it if that is what it waits for.
     pub(crate) fn overdue(&mut self, owner: usize) {
-        if self.keeps_early() && self.awaits(owner) {
+        if !self.awaits(owner) {
+            return;
+        }
+        if self.keeps_early() {
             self.keep_for(owner);
+        }
+        if let Some(owner) = self.owners.get_mut(owner)
+            && !core::mem::replace(&mut owner.is_overdue, true)
+        {
+            self.evaluate();
         }
     }
 
@@ -267,10 +284,12 @@ impl WriteQuorum {
     /// earlier one counts no more.
     pub(crate) fn reminted(&mut self) {
         self.acked_before = self.acked_before.max(self.acks().nodes);
+        self.unknown_before |= self.count(|state| *state == State::Pending).nodes > 0;
         self.hints.clear();
         for replica in 0..self.owners.len() {
             let owner = &mut self.owners[replica];
             owner.kept = Kept::No;
+            owner.is_overdue = false;
             if matches!(owner.state, State::Failed(_)) {
                 self.miss(replica);
             } else {
@@ -372,21 +391,22 @@ impl WriteQuorum {
         };
         if acked.nodes >= needed {
             self.give_back(acked);
-        } else if !self.may_still_come() {
-            match self.remintable() {
-                Some(above) => {
-                    self.remints += 1;
-                    self.steps.push(WriteStep::Remint(above));
-                }
-                None => self.fail(),
-            }
+        } else if !self.may_still_come(|owner| !owner.is_overdue)
+            && let Some(above) = self.remintable()
+        {
+            self.remints += 1;
+            self.steps.push(WriteStep::Remint(above));
+        } else if !self.may_still_come(|_any| true) {
+            self.fail();
         }
     }
 
-    /// Whether an answer is awaited, or a holder sought, that could count.
-    fn may_still_come(&self) -> bool {
-        let sought = |owner: &Owner| owner.kept == Kept::Asked;
-        self.count(|state| *state == State::Pending).nodes > 0 || self.owners.iter().any(sought)
+    /// Whether an answer that could count is awaited of such an owner, or a holder sought or asked.
+    fn may_still_come(&self, of: impl Fn(&Owner) -> bool) -> bool {
+        let awaited = |owner: &Owner| {
+            owner.kept == Kept::Asked || (owner.state == State::Pending && of(owner))
+        };
+        self.owners.iter().any(awaited)
     }
 
     /// The caller gets its answer; whoever missed the write is kept it from now on.
@@ -443,6 +463,7 @@ impl WriteQuorum {
         let failure = WriteFailure {
             acked: self.acks().nodes,
             acked_before: self.acked_before,
+            unknown_before: self.unknown_before,
             outcomes: owners.chain(hints).collect(),
         };
         if self.phase == Phase::Writing {

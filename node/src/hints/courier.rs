@@ -254,7 +254,7 @@ impl Courier {
         let Some((job, queue)) = self.take(id) else {
             return;
         };
-        queue.delivered();
+        queue.delivered(job.hint.record.len());
         match decode_record(&job.hint.record) {
             Ok(record) => self.acts.push_back(Act::Remove(Delivered {
                 target: job.target,
@@ -272,14 +272,14 @@ impl Courier {
         if mutant(Mutant::HintLostOnTheWay) {
             return self.deliver(id);
         }
-        if let Some((_, queue)) = self.take(id) {
-            queue.failed(rest, now);
+        if let Some((job, queue)) = self.take(id) {
+            queue.failed(job.hint.record.len(), rest, now);
         }
     }
 
     fn give_up(&mut self, id: u64) {
         if let Some((job, queue)) = self.take(id) {
-            queue.refused();
+            queue.refused(job.hint.record.len());
             tracing::warn!(target_node = %job.target, "a hint was refused for what it is");
         }
     }

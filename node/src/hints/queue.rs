@@ -1,7 +1,7 @@
 //! The hints for one node, on their way: how many may be under way, how fast, and when to rest.
 //!
 //! ```text
-//!   window    1 at first and after every failure, one more for each window of successes, at most 64
+//!   window    1 at first and after every failure, one more for each window of successes, at most 64 and 1 MiB
 //!   rate      so many a second, a long record counts as several; some 100 ms of it at once, then none for as long
 //!   rest      after a failure 100 ms, doubling to 5 s; at the end of a walk, until its removals are committed
 //! ```
@@ -22,6 +22,8 @@ use super::page::{Hint, Page};
 
 /// Most hints under way to one node.
 const MAX_WINDOW: u32 = 64;
+/// Most bytes of their records, unless one alone has more.
+const MAX_BYTES: usize = 1 << 20;
 /// How much of the rate may be used at once after a while in which it was not.
 const BURST: Duration = Duration::from_millis(100);
 /// How much of the rate is gathered, once it is used up, before the next hint is sent.
@@ -59,6 +61,8 @@ pub(super) struct Queue {
     /// Successes since the window last changed.
     successes: u32,
     in_flight: u32,
+    /// Bytes of their records.
+    bytes: usize,
     failures: u32,
     rest_until: Duration,
     /// When the rate allows the next one.
@@ -78,6 +82,7 @@ impl Queue {
             window: 1,
             successes: 0,
             in_flight: 0,
+            bytes: 0,
             failures: 0,
             rest_until: Duration::ZERO,
             free_at: Duration::ZERO,
@@ -101,10 +106,12 @@ impl Queue {
         if !self.may_send(now) {
             return None;
         }
-        let hint = self.page.pop_front()?;
+        let fits = |hint: &Hint| self.bytes == 0 || self.bytes + hint.record.len() <= MAX_BYTES;
+        let hint = self.page.pop_front_if(|hint| fits(hint))?;
         let portions = u32::try_from(1 + hint.record.len() / PORTION).unwrap_or(u32::MAX);
         self.free_at = self.free_at.max(now.saturating_sub(BURST)) + pace.saturating_mul(portions);
         self.in_flight += 1;
+        self.bytes += hint.record.len();
         Some(Step::Send(hint))
     }
 
@@ -157,9 +164,9 @@ impl Queue {
         self.rest(Duration::ZERO, now);
     }
 
-    /// A hint was delivered.
-    pub(super) const fn delivered(&mut self) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    /// A hint with a record of so many bytes was delivered.
+    pub(super) const fn delivered(&mut self, bytes: usize) {
+        self.answered(bytes);
         self.failures = 0;
         self.delivered += 1;
         self.successes += 1;
@@ -170,14 +177,19 @@ impl Queue {
     }
 
     /// A hint was refused for what it is; the next one may fare better.
-    pub(super) const fn refused(&mut self) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    pub(super) const fn refused(&mut self, bytes: usize) {
+        self.answered(bytes);
     }
 
     /// A hint did not get through: its target is away, or has too much to do for `at_least` so long.
-    pub(super) fn failed(&mut self, at_least: Duration, now: Duration) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    pub(super) fn failed(&mut self, bytes: usize, at_least: Duration, now: Duration) {
+        self.answered(bytes);
         self.rest(at_least, now);
+    }
+
+    const fn answered(&mut self, bytes: usize) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     fn rest(&mut self, at_least: Duration, now: Duration) {
@@ -241,11 +253,11 @@ mod tests {
             let sent = sends(&mut queue, now);
             assert!(sent <= widest + 1);
             widest = sent;
-            (0..sent).for_each(|_| queue.delivered());
+            (0..sent).for_each(|_| queue.delivered(0));
         }
         assert_eq!(widest, 12);
         assert_eq!(sends(&mut queue, now + BURST), 13);
-        queue.failed(Duration::ZERO, now);
+        queue.failed(0, Duration::ZERO, now);
         assert_eq!(queue.window, 1);
     }
 
@@ -257,7 +269,7 @@ mod tests {
             let mut sent = 0;
             for ms in 0..1_000 {
                 let round = sends(&mut queue, began + Duration::from_millis(ms));
-                (0..round).for_each(|_| queue.delivered());
+                (0..round).for_each(|_| queue.delivered(bytes));
                 sent += round;
             }
             assert!(
@@ -268,13 +280,29 @@ mod tests {
     }
 
     #[test]
+    fn long_records_are_few_at_a_time_and_one_goes_however_long_it_is() {
+        for (bytes, expected) in [(300 << 10, 3), (2 << 20, 1)] {
+            let (mut queue, began) = queue(9, bytes);
+            queue.window = MAX_WINDOW;
+            let fast = Duration::from_nanos(1);
+            let mut sent = 0;
+            while let Some(Step::Send(_)) = queue.step(fast, began) {
+                sent += 1;
+            }
+            assert_eq!(sent, expected);
+            queue.delivered(bytes);
+            assert!(queue.step(fast, began).is_some());
+        }
+    }
+
+    #[test]
     fn hints_come_in_gusts() {
         let (mut queue, began) = queue(5_000, 0);
         queue.window = MAX_WINDOW;
         let mut gusts = 0;
         for ms in 0..1_000 {
             let round = sends(&mut queue, began + Duration::from_millis(ms));
-            (0..round).for_each(|_| queue.delivered());
+            (0..round).for_each(|_| queue.delivered(0));
             gusts += u32::from(round > 0);
         }
         assert!((8..30).contains(&gusts), "{gusts} in a second");
@@ -287,14 +315,14 @@ mod tests {
             queue.window = 3;
             assert!(queue.step(PACE, now).is_some());
             (queue.in_flight, queue.loading) = (3, false);
-            (0..3).for_each(|_| queue.failed(Duration::ZERO, now));
+            (0..3).for_each(|_| queue.failed(0, Duration::ZERO, now));
             let rest = Duration::from_millis(expected);
             assert_eq!(queue.rest_until, now + rest);
             assert_eq!(queue.step(PACE, now + rest - PACE), None);
             now += rest;
         }
-        queue.delivered();
-        queue.failed(Duration::from_secs(2), now);
+        queue.delivered(0);
+        queue.failed(0, Duration::from_secs(2), now);
         assert_eq!(queue.rest_until, now + Duration::from_secs(2));
     }
 
@@ -302,13 +330,13 @@ mod tests {
     fn a_walk_begins_anew_when_the_last_one_is_over() {
         let (mut queue, now) = queue(1, 0);
         assert!(matches!(queue.step(PACE, now), Some(Step::Send(_))));
-        queue.delivered();
+        queue.delivered(0);
         assert_eq!(queue.step(PACE, now), None);
         let later = now + BETWEEN_WALKS;
         assert_eq!(queue.step(PACE, later), Some(Step::Load(None)));
         queue.loaded(page(1, 0, true));
         assert!(matches!(queue.step(PACE, later), Some(Step::Send(_))));
-        queue.refused();
+        queue.refused(0);
         assert_eq!(queue.step(PACE, later), None);
         assert_eq!(queue.rest_until, later + LONGEST_REST, "nothing helped");
     }

@@ -270,6 +270,35 @@ fn an_owner_that_is_overdue_is_not_waited_for() {
 }
 
 #[test]
+fn a_covered_write_is_minted_anew_without_an_owner_that_is_overdue() {
+    let mut write = sent(3, 2);
+    write.acked(0);
+    write.covered(1, false, Time(50));
+    assert_eq!(steps(&mut write), [], "the third may acknowledge");
+    write.overdue(2);
+    write.overdue(2);
+    assert_eq!(steps(&mut write), [WriteStep::Remint(Time(50))]);
+    write.reminted();
+    assert_eq!(steps(&mut write).len(), 3, "it gets the new dot, too");
+    (0..3).for_each(|replica| write.failed(replica, Outcome::Refused(Refusal::NotReplica)));
+    let [WriteStep::Return(Err(failure)), WriteStep::Finish] = &steps(&mut write)[..] else {
+        panic!("no verdict");
+    };
+    assert!(failure.unknown_before, "the first dot may have got there");
+}
+
+#[test]
+fn an_owner_that_is_overdue_may_still_bring_the_acknowledgement_that_is_missing() {
+    let mut write = sent(3, 2);
+    write.acked(0);
+    write.overdue(2);
+    write.failed(1, Outcome::Lost);
+    assert_eq!(steps(&mut write), []);
+    write.acked(2);
+    assert_eq!(verdict(&mut write), Ok(2));
+}
+
+#[test]
 fn what_an_owner_refused_for_what_it_is_or_for_want_of_room_is_kept_for_nobody() {
     let refusals = [
         Refusal::TooManySiblings { max: 4 },
