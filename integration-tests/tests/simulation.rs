@@ -43,6 +43,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "a put on a key that all clients write was given up after it was covered nine times in a few milliseconds",
     ),
     (
+        2418,
+        "an owner and the node that kept the write for that same owner counted as two",
+    ),
+    (
         1945,
         "a put covered at one of three owners waited for a silent one to its deadline before it was minted anew",
     ),

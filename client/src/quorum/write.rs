@@ -17,8 +17,8 @@
 //! A replica that covers the dot but can *name* it has joined it before: that is an acknowledgement.
 //!
 //! **Hints.** A strict write is kept for those who missed it only once W owners have it: what fails must not come to
-//! life later. A *sloppy* one at once, and a node that keeps it counts as one of the W, once, for however many owners:
-//! W different nodes have it. A holder that does not take its hint is replaced by the next, until there is none left.
+//! life later. A *sloppy* one at once, and a node that keeps it counts in place of one owner: W different nodes have it,
+//! and W owners once it is delivered. A holder that does not take its hint is replaced by the next, until there is none left.
 //!
 //! Source: Dynamo (2007), section 4.6.
 
@@ -284,7 +284,9 @@ impl WriteQuorum {
     /// earlier one counts no more.
     pub(crate) fn reminted(&mut self) {
         self.acked_before = self.acked_before.max(self.acks().nodes);
-        self.unknown_before |= self.count(|state| *state == State::Pending).nodes > 0;
+        let mut states = (self.owners.iter().map(|owner| &owner.state))
+            .chain(self.hints.iter().map(|hint| &hint.state));
+        self.unknown_before |= states.any(|state| *state == State::Pending);
         self.hints.clear();
         for replica in 0..self.owners.len() {
             let owner = &mut self.owners[replica];
@@ -355,14 +357,22 @@ impl WriteQuorum {
         }
     }
 
-    /// How many nodes are in such a state: owners, and if the write is sloppy those that keep it, each once.
+    /// How many copies are in such a state: of owners, and if the write is sloppy of nodes that keep it in place of one,
+    /// each node for one owner. A hint does not count beside the owner that it is for: delivered, they are one copy.
     fn count(&self, of: impl Fn(&State) -> bool) -> Acked {
-        let owners = self.owners.iter().filter(|owner| of(&owner.state)).count();
-        let counts = |hint: &&Hint| self.sloppy && hint.holder.is_some() && of(&hint.state);
-        let mut holders: SmallVec<[_; 3]> =
-            (self.hints.iter().filter(counts).map(|hint| hint.holder)).collect();
-        holders.sort_unstable();
-        holders.dedup();
+        let (mut owners, mut holders) = (0, SmallVec::<[usize; 3]>::new());
+        for (number, owner) in self.owners.iter().enumerate() {
+            if of(&owner.state) {
+                owners += 1;
+            } else if self.sloppy {
+                let its = |hint: &&Hint| hint.owner == number && of(&hint.state);
+                let mut free = (self.hints.iter().filter(its))
+                    .filter_map(|hint| hint.holder)
+                    .filter(|holder| !holders.contains(holder));
+                let found = free.next();
+                holders.extend(found);
+            }
+        }
         let hints = holders.len();
         Acked {
             nodes: owners + hints,

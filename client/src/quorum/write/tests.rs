@@ -195,6 +195,20 @@ fn a_sloppy_write_counts_who_keeps_it_if_that_is_another_node() {
 }
 
 #[test]
+fn an_owner_and_who_keeps_the_write_for_it_count_once() {
+    let mut write = WriteQuorum::new(3, 2, true);
+    steps(&mut write);
+    write.overdue(0);
+    assert_eq!(steps(&mut write), [WriteStep::Hint(0)]);
+    write.hinted(0, Some(0));
+    write.acked(3);
+    write.acked(0);
+    assert_eq!(steps(&mut write), [], "delivered, they are one copy");
+    write.acked(1);
+    assert_eq!(steps(&mut write), [returned(2, 0)]);
+}
+
+#[test]
 fn a_holder_that_does_not_take_its_hint_is_replaced_until_there_is_none() {
     let mut write = WriteQuorum::new(3, 2, true);
     steps(&mut write);
@@ -325,8 +339,10 @@ proptest! {
         let w = w.min(n);
         let mut write = WriteQuorum::new(n, w, sloppy);
         let (mut verdicts, mut finished) = (0, 0);
-        let mut acked = std::collections::BTreeSet::new();
-        let mut counts = vec![true; n];
+        // Of each owner, and of each hint: whose copy it is once delivered, and where it is now.
+        let mut copies: Vec<(usize, usize)> = (0..n).map(|owner| (owner, owner)).collect();
+        let mut acked: Vec<(usize, usize)> = Vec::new();
+        let distinct = |of: Vec<usize>| of.into_iter().collect::<std::collections::BTreeSet<_>>().len();
         let mut ever_acked = false;
         let mut events = events.into_iter().map(Some).chain([None, None]);
         loop {
@@ -335,23 +351,29 @@ proptest! {
                 match step {
                     WriteStep::Return(verdict) => {
                         verdicts += 1;
-                        prop_assert_eq!(verdict.is_ok(), acked.len() >= w);
+                        let owners = distinct(acked.iter().map(|copy| copy.0).collect());
+                        let nodes = distinct(acked.iter().map(|copy| copy.1).collect());
+                        if verdict.is_ok() {
+                            prop_assert!(owners >= w && nodes >= w);
+                        } else {
+                            prop_assert!(acked.iter().filter(|copy| copy.1 < n).count() < w);
+                        }
                         if let Err(failure) = verdict {
                             let told = failure.acked + failure.acked_before > 0;
                             prop_assert_eq!(told, ever_acked);
-                            prop_assert_eq!(failure.outcomes.len(), counts.len());
+                            prop_assert_eq!(failure.outcomes.len(), copies.len());
                         }
                     }
                     WriteStep::Remint(_) => {
                         acked.clear();
-                        counts.truncate(n);
+                        copies.truncate(n);
                         write.reminted();
                     }
                     WriteStep::Hint(owner) => {
                         prop_assert!(sloppy || verdicts == 1);
-                        let asked = counts.len() - n;
+                        let asked = copies.len() - n;
                         if asked < holders {
-                            counts.push(sloppy);
+                            copies.push((owner, 100 + asked / 2));
                             write.hinted(owner, Some(asked / 2));
                         } else {
                             write.no_holder(owner);
@@ -366,9 +388,8 @@ proptest! {
                 write.expired();
                 continue;
             };
-            if write.awaits(replica) && event == 0 && counts[replica] && verdicts == 0 {
-                let hint = replica.checked_sub(n).map(|hint| hint / 2);
-                acked.insert((hint, hint.map_or(replica, |_| 0)));
+            if write.awaits(replica) && event == 0 && verdicts == 0 {
+                acked.push(copies[replica]);
                 ever_acked = true;
             }
             match event {
