@@ -43,6 +43,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "a put on a key that all clients write was given up after it was covered nine times in a few milliseconds",
     ),
     (
+        8301,
+        "a put was minted below what its context had seen, since the clock had gone back in between",
+    ),
+    (
         2418,
         "an owner and the node that kept the write for that same owner counted as two",
     ),

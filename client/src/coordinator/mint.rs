@@ -55,11 +55,13 @@ impl Mint {
         self.clock.observe(time, wall, self.max_drift_ms).is_ok()
     }
 
-    /// A new dot for `key`, and the time of this actor's previous one on it (zero if there is none).
-    pub(crate) fn mint(&mut self, key: &[u8], now: Now) -> (Dot, Time) {
+    /// A new dot for `key` above `seen`, which was believed, and the time of this actor's previous one on it (zero if
+    /// there is none).
+    pub(crate) fn mint(&mut self, key: &[u8], seen: Time, now: Now) -> (Dot, Time) {
         let hash = content_hash(key, None);
         if self.clock_went_back(now.wall) {
             self.clock = Clock::starting_at(Time::ZERO);
+            self.observe(seen, now.wall); // it was forgotten with all the rest
             self.begin_anew(now);
         }
         if self.last.len() >= MAX_KEYS && !self.last.contains_key(&hash) {
@@ -128,25 +130,25 @@ mod tests {
     #[test]
     fn a_keys_previous_dot_is_remembered_for_that_key_only() {
         let mut mint = Mint::new(1, Duration::from_millis(500));
-        let (first, none) = mint.mint(b"a", now(1));
+        let (first, none) = mint.mint(b"a", Time::ZERO, now(1));
         assert_eq!(none, Time::ZERO);
-        assert_eq!(mint.mint(b"b", now(2)).1, Time::ZERO);
-        assert_eq!(mint.mint(b"a", now(3)).1, first.time);
+        assert_eq!(mint.mint(b"b", Time::ZERO, now(2)).1, Time::ZERO);
+        assert_eq!(mint.mint(b"a", Time::ZERO, now(3)).1, first.time);
     }
 
     #[test]
     fn a_full_table_begins_anew_with_another_actor() {
         let mut mint = Mint::new(1, Duration::from_millis(500));
         for key in 0..MAX_KEYS {
-            mint.mint(&key.to_le_bytes(), now(key as u64));
+            mint.mint(&key.to_le_bytes(), Time::ZERO, now(key as u64));
         }
-        let (dot, _) = mint.mint(&0_usize.to_le_bytes(), now(7));
+        let (dot, _) = mint.mint(&0_usize.to_le_bytes(), Time::ZERO, now(7));
         assert_eq!(dot.actor, Actor(1), "a known key needs no room");
-        let (dot, prev) = mint.mint(b"one more", now(8));
+        let (dot, prev) = mint.mint(b"one more", Time::ZERO, now(8));
         assert_ne!(dot.actor, Actor(1));
         assert_eq!(prev, Time::ZERO);
         assert_eq!(
-            mint.mint(&0_usize.to_le_bytes(), now(9)).1,
+            mint.mint(&0_usize.to_le_bytes(), Time::ZERO, now(9)).1,
             Time::ZERO,
             "the new actor never wrote it"
         );
@@ -158,6 +160,7 @@ mod tests {
         let mut at = |wall, random| {
             mint.mint(
                 b"a",
+                Time::ZERO,
                 Now {
                     at: Moment(0),
                     wall: Millis(wall),
@@ -175,10 +178,25 @@ mod tests {
     }
 
     #[test]
+    fn a_dot_lies_above_what_was_seen_also_when_the_clock_went_back() {
+        let mut mint = Mint::new(1, Duration::from_millis(500));
+        let at = |wall, random| Now {
+            at: Moment(0),
+            wall: Millis(wall),
+            random,
+        };
+        mint.mint(b"a", Time::ZERO, at(3_600_000, 1));
+        let seen = Time::at(Millis(1_300));
+        assert!(mint.observe(seen, Millis(1_000)));
+        let (dot, _) = mint.mint(b"a", seen, at(1_000, 2));
+        assert!(dot.time > seen);
+    }
+
+    #[test]
     fn a_stamp_too_far_ahead_is_not_followed() {
         let mut mint = Mint::new(1, Duration::from_millis(500));
         assert!(!mint.observe(Time::at(Millis(10_000)), Millis(1_000)));
         assert!(mint.observe(Time::at(Millis(1_400)), Millis(1_000)));
-        assert!(mint.mint(b"a", now(0)).0.time > Time::at(Millis(1_400)));
+        assert!(mint.mint(b"a", Time::ZERO, now(0)).0.time > Time::at(Millis(1_400)));
     }
 }

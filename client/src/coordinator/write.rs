@@ -78,7 +78,7 @@ impl<T, G> Coordinator<T, G> {
                 max_ms: self.mint.max_drift_ms(),
             });
         }
-        let (dot, prev) = self.mint.mint(&change.key, now);
+        let (dot, prev) = self.mint.mint(&change.key, latest, now);
         let quorum = WriteQuorum::new(n, w, plan.sloppy);
         let base = change.context.clone().unwrap_or_default();
         let (record, context) = encoded(&change, expiry, &base, prev, dot);
@@ -169,7 +169,7 @@ impl<T, G> Coordinator<T, G> {
     fn send_write(&mut self, key: Key, replica: usize, now: Now) {
         if mutant(Mutant::RetryMintsNewDot) && replica > 0 {
             let read = self.write(key).and_then(|w| w.change.context.clone());
-            self.mint_over(key, &read.unwrap_or_default(), now);
+            self.mint_over(key, &read.unwrap_or_default(), Time::ZERO, now);
         }
         let Some(write) = self.write(key) else { return };
         let request = Request::Put {
@@ -191,7 +191,7 @@ impl<T, G> Coordinator<T, G> {
         let first = core::mem::take(&mut write.context);
         self.budget.charge();
         self.counters.remints += 1;
-        self.mint_over(key, &first, now);
+        self.mint_over(key, &first, above, now);
         if let Some(running) = self.running.get_mut(key)
             && let Work::Write(write) = &mut running.work
         {
@@ -201,12 +201,13 @@ impl<T, G> Coordinator<T, G> {
         }
     }
 
-    /// Gives the write a new dot that builds on `base`.
-    fn mint_over(&mut self, key: Key, base: &Context, now: Now) {
+    /// Gives the write a new dot above `above` that builds on `base`.
+    fn mint_over(&mut self, key: Key, base: &Context, above: Time, now: Now) {
         let Some(Work::Write(write)) = self.running.get_mut(key).map(|r| &mut r.work) else {
             return;
         };
-        let (dot, prev) = self.mint.mint(&write.change.key, now);
+        let above = above.max(base.latest());
+        let (dot, prev) = self.mint.mint(&write.change.key, above, now);
         let (record, context) = encoded(&write.change, write.expiry, base, prev, dot);
         (write.dot, write.record, write.context) = (dot, record, context);
     }
