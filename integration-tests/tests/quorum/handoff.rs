@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use quoit_client::{Client, Stored};
-use quoit_integration_tests::cluster::{Cluster, Options};
-use quoit_integration_tests::node_binary;
-use quoit_node::config::Durability;
+use quoit_integration_tests::cluster::Cluster;
 use tokio::time::sleep;
 
-use crate::support::{cluster_of, keys_of, owners, until};
+use crate::support::{cluster_of, cluster_without_hints, keys_of, owners, until};
 
 /// How many keys are kept for a node, and how many nodes did not say.
 async fn kept_for(client: &Client, cluster: &Cluster, node: usize) -> (u64, usize) {
@@ -163,11 +161,7 @@ async fn a_sloppy_put_succeeds_while_two_of_three_owners_are_dead_and_is_read_wh
 
 #[tokio::test]
 async fn a_node_that_may_keep_nothing_refuses_and_the_write_succeeds_all_the_same() {
-    let mut options = Options::of(4);
-    options.local.durability = Durability::Buffered;
-    options.settings = "max_hint_bytes = 0\n".to_owned();
-    let mut cluster = Cluster::start(node_binary!(), &options).await.unwrap();
-    let client = cluster.client().await.unwrap();
+    let (mut cluster, client) = cluster_without_hints(4).await;
     let keys = keys_of(&cluster, &client, 1, 20);
     cluster.kill(1).unwrap();
     for key in &keys {

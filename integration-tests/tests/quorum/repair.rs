@@ -6,7 +6,7 @@ use quoit_client::{Client, Consistency};
 use quoit_integration_tests::cluster::Cluster;
 use quoit_ring::NodeId;
 
-use crate::support::{cluster_of, keys_of, owners_agree, until};
+use crate::support::{cluster_without_hints, keys_of, owners_agree, until};
 
 /// The node that misses everything.
 const AWAY: usize = 3;
@@ -14,7 +14,7 @@ const AWAY: usize = 3;
 /// A cluster in which one node, back again, has missed the fate of each of these keys: replaced, deleted,
 /// with siblings, new.
 async fn with_missed_writes() -> (Cluster, Client, Vec<String>) {
-    let (mut cluster, client) = cluster_of(5).await;
+    let (mut cluster, client) = cluster_without_hints(5).await;
     let keys = keys_of(&cluster, &client, AWAY, 80);
     for key in &keys[..60] {
         client.put(key.clone(), "old").w(3).await.unwrap();

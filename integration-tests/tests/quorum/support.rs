@@ -15,8 +15,18 @@ pub(crate) const SOON: Duration = Duration::from_secs(25);
 
 /// A running cluster whose acknowledged writes survive `kill -9`, with a client.
 pub(crate) async fn cluster_of(nodes: usize) -> (Cluster, Client) {
+    cluster_with(nodes, "").await
+}
+
+/// The same with nodes that keep nothing for each other: what one misses it gets from reads alone.
+pub(crate) async fn cluster_without_hints(nodes: usize) -> (Cluster, Client) {
+    cluster_with(nodes, "max_hint_bytes = 0\n").await
+}
+
+async fn cluster_with(nodes: usize, settings: &str) -> (Cluster, Client) {
     let mut options = Options::of(nodes);
     options.local.durability = Durability::Buffered;
+    options.settings = settings.to_owned();
     let cluster = Cluster::start(node_binary!(), &options).await.unwrap();
     let client = cluster.client().await.unwrap();
     (cluster, client)
