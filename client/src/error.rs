@@ -84,6 +84,21 @@ impl Outcome {
             Self::Covered | Self::Unreachable | Self::Crowded | Self::NotAsked => false,
         }
     }
+
+    /// Whether an owner whose write ended so will want it when it is itself again. One that refused the write for what
+    /// it is would do so again, and one that has too much to do is not helped by others having more to do.
+    pub(crate) const fn is_missed(&self) -> bool {
+        match self {
+            Self::Unreachable | Self::Crowded | Self::Lost | Self::Silent | Self::Damaged(_) => {
+                true
+            }
+            Self::Refused(refusal) => matches!(
+                refusal,
+                Refusal::Draining | Refusal::NotReady | Refusal::Storage(_)
+            ),
+            Self::Done | Self::Covered | Self::NotAsked => false,
+        }
+    }
 }
 
 /// Prints the attempts that failed, one behind the other.

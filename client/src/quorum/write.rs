@@ -272,7 +272,7 @@ impl WriteQuorum {
         let missed = |owner: &&Owner| {
             let missed = match &owner.state {
                 State::Pending => true,
-                State::Failed(why) => is_missed(why),
+                State::Failed(why) => why.is_missed(),
                 State::Acked | State::Covered(_) => false,
             };
             missed && owner.kept != Kept::Yes
@@ -343,7 +343,7 @@ impl WriteQuorum {
 
     /// Has the write kept for an owner that missed it, if it is time for that.
     fn miss(&mut self, replica: usize) {
-        let missed = matches!(&self.owners[replica].state, State::Failed(why) if is_missed(why));
+        let missed = matches!(&self.owners[replica].state, State::Failed(why) if why.is_missed());
         if missed && (self.sloppy || self.phase == Phase::Returned) {
             self.keep_for(replica);
         }
@@ -488,21 +488,6 @@ impl WriteQuorum {
             self.steps.clear();
             self.steps.push(WriteStep::Finish);
         }
-    }
-}
-
-/// Whether an owner that ended so will want the write when it is itself again. One that refused the write for what it
-/// is would do so again, and one that has too much to do is not helped by others having more to do.
-const fn is_missed(outcome: &Outcome) -> bool {
-    use quoit_ring::wire::Refusal::{Draining, NotReady, Storage};
-    match outcome {
-        Outcome::Unreachable
-        | Outcome::Crowded
-        | Outcome::Lost
-        | Outcome::Silent
-        | Outcome::Damaged(_)
-        | Outcome::Refused(Draining | NotReady | Storage(_)) => true,
-        Outcome::Done | Outcome::Covered | Outcome::Refused(_) | Outcome::NotAsked => false,
     }
 }
 

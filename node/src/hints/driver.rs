@@ -10,11 +10,12 @@
 //! It lives on the I/O thread. Reading may wait for the disk, so a thread apart does it. A removal that the commit has
 //! no room for is forgotten: its hint is delivered once more, which changes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_ring::NodeId;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::courier::{Act, Courier};
@@ -44,6 +45,7 @@ pub(crate) async fn deliver<E: Env, G: Engine>(
         courier,
         peers,
         pages: JoinSet::new(),
+        reading: BTreeMap::new(),
         removals: Vec::new(),
         ticks,
     };
@@ -57,7 +59,9 @@ struct Driver<E: Env, G> {
     replica: Arc<Replica<E, G>>,
     courier: Courier,
     peers: Peers,
-    pages: JoinSet<(NodeId, Option<Page>)>,
+    pages: JoinSet<Option<Page>>,
+    /// Whose hints each of them reads.
+    reading: BTreeMap<Id, NodeId>,
     removals: Vec<Write<E::Reply>>,
     ticks: Interval,
 }
@@ -67,13 +71,7 @@ impl<E: Env, G: Engine> Driver<E, G> {
         loop {
             tokio::select! {
                 event = self.peers.next() => self.take_event(event),
-                Some(read) = self.pages.join_next() => match read {
-                    Ok((target, page)) => {
-                        let now = self.now();
-                        self.courier.handle_page(target, page, now);
-                    }
-                    Err(error) => tracing::error!(%error, "reading hints broke off"),
-                },
+                Some(read) = self.pages.join_next_with_id() => self.take_page(read),
                 _instant = self.ticks.tick() => self.tick(),
             }
             self.act();
@@ -86,6 +84,18 @@ impl<E: Env, G: Engine> Driver<E, G> {
         self.courier.handle_time(&kept, now);
         if self.courier.is_idle() {
             self.ticks.reset_after(IDLE);
+        }
+    }
+
+    /// Takes a page that was read; one that broke off counts as one that could not be.
+    fn take_page(&mut self, read: Result<(Id, Option<Page>), JoinError>) {
+        let (id, page) = read.unwrap_or_else(|error| {
+            tracing::error!(%error, "reading hints broke off");
+            (error.id(), None)
+        });
+        let now = self.now();
+        if let Some(target) = self.reading.remove(&id) {
+            self.courier.handle_page(target, page, now);
         }
     }
 
@@ -106,7 +116,7 @@ impl<E: Env, G: Engine> Driver<E, G> {
             match act {
                 Act::Load { target, after } => {
                     let engine = Arc::clone(self.replica.engine());
-                    self.pages.spawn_blocking(move || {
+                    let task = self.pages.spawn_blocking(move || {
                         let page = load(&engine.snapshot(), target, after.as_deref());
                         let told = |error: &_| {
                             tracing::error!(
@@ -114,8 +124,9 @@ impl<E: Env, G: Engine> Driver<E, G> {
                                 "reading hints failed"
                             );
                         };
-                        (target, page.inspect_err(told).ok())
+                        page.inspect_err(told).ok()
                     });
+                    self.reading.insert(task.id(), target);
                 }
                 Act::Send { to, frame } => self.peers.send(to, &frame),
                 Act::Remove(delivered) => self.removals.push(delivered.removal(self.now())),

@@ -1,3 +1,5 @@
+//! What a command line may say, and what it is refused for.
+
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 

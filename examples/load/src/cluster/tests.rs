@@ -1,3 +1,5 @@
+//! How the processes of an own cluster end, and in which order they are told.
+
 use super::*;
 
 /// Stands still instead of serving, which is all that ending it needs.

@@ -1,3 +1,5 @@
+//! What the table of peers says of their runs.
+
 use super::*;
 
 const PLAN: &str = "run\tget-64\tget, 64 in flight\tquoit\n\

@@ -1,3 +1,5 @@
+//! What a key read afterwards says of its writes.
+
 use super::*;
 
 const KEY: u64 = 3;

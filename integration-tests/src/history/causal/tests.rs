@@ -1,3 +1,5 @@
+//! Causal histories of hand-made runs.
+
 use quoit_ring::{Actor, Dot, Seen, Time};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};

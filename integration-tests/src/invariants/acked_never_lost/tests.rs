@@ -1,3 +1,5 @@
+//! Histories that lose an acknowledged write, and some that look like it.
+
 use super::*;
 use crate::history::{Basis, Family};
 use crate::invariants::testing::{Hand, assert_fails, assert_holds, over};

@@ -1,3 +1,5 @@
+//! Histories in which a read goes backwards, and some that look like it.
+
 use super::*;
 use crate::history::Family;
 use crate::invariants::testing::{Hand, assert_fails, assert_holds, over};

@@ -1,3 +1,5 @@
+//! What becomes of datagrams between a client and a node.
+
 use std::net::UdpSocket as Socket;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! What a run is said to have cost.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! When faults come, and what is told of them.
+
 use super::*;
 
 /// A time line of tenths of a second, from successes and errors.

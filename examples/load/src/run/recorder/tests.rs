@@ -1,3 +1,5 @@
+//! What is recorded of operations.
+
 use super::*;
 use crate::result::Percentiles;
 

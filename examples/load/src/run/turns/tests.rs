@@ -1,3 +1,5 @@
+//! When operations begin.
+
 use super::*;
 use crate::args::Spread;
 use crate::args::values::Ramp;

@@ -1,3 +1,5 @@
+//! What is said of a run beside its figures.
+
 use super::*;
 
 fn fine() -> Facts {

@@ -1,3 +1,5 @@
+//! Which keys are drawn, and how often.
+
 use std::collections::BTreeMap;
 
 use rand::SeedableRng as _;

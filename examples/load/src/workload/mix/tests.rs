@@ -1,3 +1,5 @@
+//! Which operations are drawn, and how often.
+
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
