@@ -29,9 +29,9 @@ use crate::env::Env;
 use crate::error::{ConnectError, InvalidRequest, NodeError, Outcome};
 use crate::health::HealthReport;
 use crate::operation::{Delete, Get, Put};
+use crate::runtime;
 use crate::submission::{NodeAnswer, Operation, Plan, Reply, Submission, Told};
 use crate::trace::{self, Trace};
-use crate::world;
 
 /// Bytes of a value that count as one more operation under way.
 const ROOM_BYTES: usize = 16 << 10;
@@ -117,7 +117,11 @@ impl Client {
         builder.check()?;
         builder.check_network()?;
         let (defaults, limits) = (builder.defaults, builder.limits);
-        Ok(Self::over(world::connect(builder).await?, defaults, limits))
+        Ok(Self::over(
+            runtime::connect(builder).await?,
+            defaults,
+            limits,
+        ))
     }
 
     pub(crate) fn drive<E: Env>(

@@ -324,7 +324,8 @@ impl ClientBuilder {
     /// they mean for [`ClientBuilder::connect`]. `env` is told the members and asked for the time at once.
     ///
     /// ```
-    /// # use quoit_client::env::{Env, Moment, Now};
+    /// # use quoit_client::env::{Env, Now};
+    /// # use quoit_ring::Moment;
     /// # use quoit_client::{Client, ConnectError};
     /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, NodeId, TokenKey};
     /// # use quoit_ring::{placement::Ring, wire::RequestFrame};

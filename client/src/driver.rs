@@ -20,15 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::NodeId;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{DecodeError, ResponseFrame};
+use quoit_ring::{Moment, NodeId};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Span;
 
 use crate::bridge::{Alive, DriverEnd};
 use crate::coordinator::{Coordinator, Done, Settings};
-use crate::env::{Env, Link, Moment, Now};
+use crate::env::{Env, Link, Now};
 use crate::metrics::{End, Kind, Operations, Publisher};
 use crate::submission::{Reply, Submission};
 use crate::trace;
@@ -58,7 +58,8 @@ use crate::trace;
 ///
 /// use bytes::{Buf, BytesMut};
 /// use quoit_client::Client;
-/// # use quoit_client::env::{Env, Link, Moment, Now};
+/// # use quoit_client::env::{Env, Link, Now};
+/// # use quoit_ring::Moment;
 /// use quoit_ring::wire::{RequestFrame, Response, ResponseFrame};
 /// use quoit_ring::{NodeId, Time};
 /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, TokenKey, placement::Ring};

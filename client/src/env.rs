@@ -13,37 +13,7 @@
 //! that come in, links that break and time that passes, which the driver is told and does not ask for.
 
 use quoit_ring::wire::RequestFrame;
-use quoit_ring::{ClusterMap, Millis, NodeId};
-
-/// A monotonic time in microseconds, counted from any start: only differences count.
-///
-/// ```
-/// use quoit_client::env::Moment;
-///
-/// let begun = Moment(1_000_000); // one second after the start
-/// assert_eq!(begun.after(500), Moment(1_000_500));
-/// assert_eq!(begun.after(500).since(begun), 500);
-/// assert_eq!(begun.since(begun.after(500)), 0, "nothing lasts less than nothing");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Moment(
-    /// Microseconds since the start.
-    pub u64,
-);
-
-impl Moment {
-    /// This moment and `micros` microseconds more; the last there is, if that is too late for a `u64`.
-    #[must_use]
-    pub const fn after(self, micros: u64) -> Self {
-        Self(self.0.saturating_add(micros))
-    }
-
-    /// Microseconds from `earlier` to this moment; 0 if `earlier` is later.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
+use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
 
 /// The present, as a decision sees it, with randomness for it.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +48,8 @@ pub enum Link {
 /// use std::collections::VecDeque;
 ///
 /// use bytes::BytesMut;
-/// use quoit_client::env::{Env, Moment, Now};
+/// use quoit_client::env::{Env, Now};
+/// use quoit_ring::Moment;
 /// use quoit_ring::wire::RequestFrame;
 /// use quoit_ring::{ClusterMap, Millis, NodeId};
 ///
@@ -116,7 +87,7 @@ pub trait Env {
     /// costs its operation up to the whole deadline.
     ///
     /// False says that the frame was surely not queued and will never arrive, since too much waits already:
-    /// the replica then counts as [`Crowded`](crate::Outcome::Crowded). The client with a thread turns only
+    /// the replica then counts as [`QueueFull`](crate::Outcome::QueueFull). The client with a thread turns only
     /// repairs and hints away, which others can do without: all else is bounded by
     /// [`max_in_flight`](crate::ClientBuilder::max_in_flight).
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool;

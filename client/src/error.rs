@@ -5,7 +5,7 @@
 //!                        \      |      /
 //!   the operation    WriteError, ReadError          + needed, acked or answered
 //!                        |
-//!   could it exist   Stored: No | Maybe | TooThin
+//!   could it exist   Stored: No | Maybe | UnderReplicated
 //! ```
 //!
 //! One enum per kind of operation. Fields are evidence: how many replicas were needed, how many
@@ -47,19 +47,19 @@ pub enum Outcome {
     Refused(Refusal),
     /// A later write covers this one there already.
     #[error("a later write is there already")]
-    Covered,
+    Superseded,
     /// There is no connection to it; nothing was sent.
     #[error("no connection")]
     Unreachable,
     /// Too much waits to be sent to it; nothing was sent.
     #[error("too much waits to be sent to it")]
-    Crowded,
+    QueueFull,
     /// The connection broke after the request was sent; it may have been carried out.
     #[error("the connection broke before the answer came")]
     Lost,
     /// It did not answer in time; the request may have been carried out.
     #[error("no answer in time")]
-    Silent,
+    TimedOut,
     /// Its answer could not be read, or its value does not fit its checksum.
     #[error("a damaged answer: {0}")]
     Damaged(#[from] DecodeError),
@@ -74,14 +74,14 @@ impl Outcome {
     /// ```
     /// # use quoit_client::Outcome;
     /// assert!(!Outcome::Unreachable.may_be_stored(), "nothing was sent");
-    /// assert!(Outcome::Silent.may_be_stored(), "it may only have been slow");
+    /// assert!(Outcome::TimedOut.may_be_stored(), "it may only have been slow");
     /// ```
     #[must_use]
     pub const fn may_be_stored(&self) -> bool {
         match self {
-            Self::Done | Self::Lost | Self::Silent | Self::Damaged(_) => true,
+            Self::Done | Self::Lost | Self::TimedOut | Self::Damaged(_) => true,
             Self::Refused(refusal) => refusal.may_be_stored(),
-            Self::Covered | Self::Unreachable | Self::Crowded | Self::NotAsked => false,
+            Self::Superseded | Self::Unreachable | Self::QueueFull | Self::NotAsked => false,
         }
     }
 
@@ -89,14 +89,16 @@ impl Outcome {
     /// it is would do so again, and one that has too much to do is not helped by others having more to do.
     pub(crate) const fn is_missed(&self) -> bool {
         match self {
-            Self::Unreachable | Self::Crowded | Self::Lost | Self::Silent | Self::Damaged(_) => {
-                true
-            }
+            Self::Unreachable
+            | Self::QueueFull
+            | Self::Lost
+            | Self::TimedOut
+            | Self::Damaged(_) => true,
             Self::Refused(refusal) => matches!(
                 refusal,
                 Refusal::Draining | Refusal::NotReady | Refusal::Storage(_)
             ),
-            Self::Done | Self::Covered | Self::NotAsked => false,
+            Self::Done | Self::Superseded | Self::NotAsked => false,
         }
     }
 }
@@ -196,7 +198,7 @@ pub enum Stored {
     /// Perhaps on some replicas, perhaps on W: read the key, or put it again.
     Maybe,
     /// On some replicas, but on fewer than W: reads may see it, and repair may spread it.
-    TooThin,
+    UnderReplicated,
 }
 
 /// Why a put or delete failed. [`WriteError::stored`] says whether the write could exist.
@@ -208,10 +210,10 @@ pub enum Stored {
 ///     match error.stored() {
 ///         Stored::No => "nothing happened: try again, or tell the user",
 ///         Stored::Maybe => "read the key before anything else",
-///         Stored::TooThin => "put again, to have it on W replicas",
+///         Stored::UnderReplicated => "put again, to have it on W replicas",
 ///     }
 /// }
-/// let thin = WriteError::TooThin { acked: 1, needed: 2, attempts: vec![] };
+/// let thin = WriteError::UnderReplicated { acked: 1, needed: 2, attempts: vec![] };
 /// assert_eq!(advice(&thin), "put again, to have it on W replicas");
 /// assert_eq!(WriteError::Closed.stored(), Stored::No);
 /// ```
@@ -239,7 +241,7 @@ pub enum WriteError {
         "written too thinly: {acked} of the {needed} replicas needed stored it ({})",
         Failed(attempts)
     )]
-    TooThin {
+    UnderReplicated {
         /// Replicas that stored it.
         acked: usize,
         /// W.
@@ -274,7 +276,7 @@ impl WriteError {
     pub const fn stored(&self) -> Stored {
         match self {
             Self::Invalid(_) | Self::NotStored { .. } | Self::Closed => Stored::No,
-            Self::TooThin { .. } => Stored::TooThin,
+            Self::UnderReplicated { .. } => Stored::UnderReplicated,
             Self::Unknown { .. } | Self::Abandoned => Stored::Maybe,
         }
     }

@@ -57,7 +57,7 @@ pub struct RequestReport {
 /// What this client's operations need, unless they say otherwise; made by [`Client::needs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Needs {
+pub struct QuorumSizes {
     /// What is promised.
     pub consistency: Consistency,
     /// Copies of each key: what the ring says, or all members if they are fewer.
@@ -101,7 +101,7 @@ impl Client {
     ///
     /// ```no_run
     /// # fn example(client: &quoit_client::Client) -> Result<(), quoit_client::InvalidRequest> {
-    /// let needs = client.needs()?;
+    /// let needs = client.quorum_sizes()?;
     /// println!("N = {}, R = {}, W = {}", needs.n, needs.r, needs.w);
     /// # Ok(())
     /// # }
@@ -109,10 +109,10 @@ impl Client {
     ///
     /// # Errors
     /// [`InvalidRequest`] if R or W is out of range for this ring, as each operation would say.
-    pub fn needs(&self) -> Result<Needs, InvalidRequest> {
+    pub fn quorum_sizes(&self) -> Result<QuorumSizes, InvalidRequest> {
         let (plan, n) = (self.read_plan(), usize::from(self.copies()));
         let rules = read_rules(&plan, n)?;
-        Ok(Needs {
+        Ok(QuorumSizes {
             consistency: plan.consistency,
             n,
             r: rules.r,

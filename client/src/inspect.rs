@@ -142,7 +142,7 @@ mod tests {
             actor: quoit_ring::Actor(1),
         };
         let blind = |time| quoit_ring::Delta::blind(dot(time), None).into_record();
-        let silent = || Err(NodeError::Failed(Outcome::Silent));
+        let silent = || Err(NodeError::Failed(Outcome::TimedOut));
         let held = [
             Ok(blind(9)),
             Ok(blind(5)),

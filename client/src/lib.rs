@@ -66,11 +66,11 @@ pub mod metrics;
 mod operation;
 mod profile;
 mod quorum;
+mod runtime;
 mod submission;
 mod tls;
 mod trace;
 mod transport;
-mod world;
 
 pub use client::{Client, HintsReport, Location, NodeReport};
 pub use config::{ClientBuilder, Consistency, ReadRepair};
@@ -79,11 +79,11 @@ pub use entry::{Context, Entry, Value, Written};
 pub use error::{
     Attempt, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored, WriteError,
 };
-pub use explain::{Explained, Needs, RequestReport};
+pub use explain::{Explained, QuorumSizes, RequestReport};
 pub use health::{HealthReport, NodeHealth};
 pub use inspect::ReplicaReport;
 pub use merge::{LastWriterWins, Merge, SetUnion};
 pub use metrics::RequestKind;
 pub use operation::{Delete, Get, Put};
 pub use profile::{Profile, ProfileError};
-pub use tls::{Part, Place, TlsError, TlsFiles};
+pub use tls::{PemKind, PemSource, TlsError, TlsFiles};

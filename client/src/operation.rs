@@ -73,7 +73,7 @@ pub struct Get {
 ///     match error.stored() {
 ///         Stored::No => println!("safe to try again: {error}"),
 ///         Stored::Maybe => println!("read before trying again: {error}"),
-///         Stored::TooThin => println!("some replicas have it: {error}"),
+///         Stored::UnderReplicated => println!("some replicas have it: {error}"),
 ///     }
 /// }
 /// # Ok(())

@@ -33,7 +33,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use serde::Deserialize;
 use webpki::{EndEntityCert, KeyUsage};
 
-pub use self::error::{Part, Place, TlsError};
+pub use self::error::{PemKind, PemSource, TlsError};
 
 /// Most bytes of a PEM file; a certificate chain is a few thousand.
 const MAX_PEM_BYTES: u64 = 1 << 20;
@@ -75,9 +75,9 @@ impl ClientTls {
     /// [`TlsError`] names the file and what to do.
     pub(crate) fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         let [ca, certificate, key] = [
-            (Part::Authority, &files.ca),
-            (Part::Certificate, &files.certificate),
-            (Part::Key, &files.key),
+            (PemKind::Authority, &files.ca),
+            (PemKind::Certificate, &files.certificate),
+            (PemKind::Key, &files.key),
         ]
         .map(|(part, path)| Source::read(part, path));
         Self::from_sources(&ca?, &certificate?, &key?, UnixTime::now())
@@ -90,13 +90,13 @@ impl ClientTls {
     #[cfg(test)]
     fn from_pem(ca: &[u8], certificate: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let source = |part, pem: &[u8]| Source {
-            place: Place { part, path: None },
+            place: PemSource { part, path: None },
             pem: pem.into(),
         };
         let [ca, certificate, key] = [
-            source(Part::Authority, ca),
-            source(Part::Certificate, certificate),
-            source(Part::Key, key),
+            source(PemKind::Authority, ca),
+            source(PemKind::Certificate, certificate),
+            source(PemKind::Key, key),
         ];
         Self::from_sources(&ca, &certificate, &key, UnixTime::now())
     }
@@ -137,13 +137,13 @@ impl ClientTls {
 
 /// One of the three texts, and where it is from.
 struct Source {
-    place: Place,
+    place: PemSource,
     pem: Vec<u8>,
 }
 
 impl Source {
-    fn read(part: Part, path: &Path) -> Result<Self, TlsError> {
-        let place = Place {
+    fn read(part: PemKind, path: &Path) -> Result<Self, TlsError> {
+        let place = PemSource {
             part,
             path: Some(path.to_owned()),
         };
@@ -205,7 +205,7 @@ enum Flaw {
 }
 
 impl Flaw {
-    fn into_error(self, certificate: &Place, authority: &Place) -> TlsError {
+    fn into_error(self, certificate: &PemSource, authority: &PemSource) -> TlsError {
         let place = certificate.clone();
         match self {
             Self::NoRole => TlsError::NoRole { place },

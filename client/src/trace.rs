@@ -21,9 +21,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use quoit_ring::NodeId;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::Response;
+use quoit_ring::{Moment, NodeId};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tracing::dispatcher::get_default;
@@ -34,7 +34,6 @@ use tracing::{Span, debug_span};
 
 use crate::config::Consistency;
 use crate::coordinator::OTHER_QUESTION;
-use crate::env::Moment;
 use crate::error::Outcome;
 use crate::explain::RequestReport;
 use crate::metrics::{End, RequestKind};
@@ -231,7 +230,7 @@ impl Trace {
         let attempt = self.open.swap_remove(index);
         let outcome = match response {
             Response::Record(_) | Response::Absent | Response::Joined => Outcome::Done,
-            Response::Covered { .. } => Outcome::Covered,
+            Response::Superseded { .. } => Outcome::Superseded,
             Response::Refused(refusal) => Outcome::Refused(*refusal),
             _other => Outcome::Damaged(OTHER_QUESTION),
         };

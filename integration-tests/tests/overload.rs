@@ -112,7 +112,7 @@ mod tests {
     fn attempts(error: &WriteError) -> &[Attempt] {
         match error {
             WriteError::NotStored { attempts, .. }
-            | WriteError::TooThin { attempts, .. }
+            | WriteError::UnderReplicated { attempts, .. }
             | WriteError::Unknown { attempts, .. } => attempts,
             other => panic!("an overload is no reason for this: {other}"),
         }

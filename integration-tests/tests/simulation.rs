@@ -1,7 +1,7 @@
 //! A fixed set of simulated runs: clean, whole, and each seed one run.
 //!
 //! ```text
-//!   seeds 1..=200          no violation; every fault fired, every sight was seen
+//!   seeds 1..=200          no violation; every fault fired, every coverage event was seen
 //!   20 of them, twice      the same trace
 //!   once failed            every seed that ever found a bug, for good
 //! ```

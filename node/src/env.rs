@@ -38,14 +38,14 @@ pub trait Reply: Clone + Send + 'static {
     fn flush(&self);
 
     /// Who the caller is: decides whose share of the room its writes take while they wait.
-    fn rank(&self) -> Rank {
-        Rank::Client
+    fn priority(&self) -> Priority {
+        Priority::Client
     }
 }
 
 /// Whom a write is done for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rank {
+pub enum Priority {
     /// A client, or an operator.
     Client,
     /// Another node of the cluster, by its certificate: what it repairs or hands over.

@@ -42,12 +42,12 @@ mod error;
 pub mod handlers;
 pub mod hints;
 pub mod identity;
-pub mod known;
 mod node;
 mod peers;
 pub mod provision;
 mod run;
 mod server;
+pub mod store_meta;
 #[cfg(test)]
 mod testing;
 pub mod tls;

@@ -36,11 +36,11 @@ use crate::engine::{Engine as _, EngineError, EngineOptions, FjallEngine, LEAST_
 use crate::env::{Clocks, RealEnv};
 use crate::error::{StartError, StopError};
 use crate::handlers::Replica;
-use crate::hints::Courier;
+use crate::hints::HintDispatcher;
 use crate::identity::{DataDir, Expected, IdentityError};
-use crate::known::{Home, Known};
 use crate::provision::{MapError, read_map};
 use crate::server::{Answers, Server, ServerOptions, bind};
+use crate::store_meta::{StoreLocation, StoreMeta};
 use crate::tls::NodeTls;
 
 /// What the Merkle tree takes of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
@@ -83,10 +83,10 @@ impl Node {
         let (mut data, first) = take_directory(config, tls.node())?;
         let (engine, options) = open(&data, config)?;
         let (limits, clocks) = (Limits::from(config), Clocks::start());
-        let known = Known::load(&engine, first.as_ref(), &home(&data))?;
+        let known = StoreMeta::load(&engine, first.as_ref(), &home(&data))?;
         let known = known.check(tls.node(), &limits, clocks.now().wall)?;
         std::thread::sleep(known.wait(&limits, clocks.now().wall));
-        let Known {
+        let StoreMeta {
             ring,
             merkle_key,
             mark,
@@ -107,14 +107,14 @@ impl Node {
             .map_err(StartError::Thread)?;
         let env = RealEnv::new(clocks, queue);
         let replica = Arc::new(Replica::new(env, Arc::clone(&engine), Arc::clone(&shared)));
-        let courier = Courier::new(Arc::clone(&shared), config.hints_per_second);
+        let dispatcher = HintDispatcher::new(Arc::clone(&shared), config.hints_per_second);
         let options = ServerOptions {
             socket,
             endpoint: data.endpoint_config(),
             server: tls.server_config(),
             client: tls.client_config(),
             max_connections: config.max_connections,
-            courier,
+            dispatcher,
         };
         let server = Server::start(options, replica).map_err(StartError::Thread)?;
         tracing::info!(node = %shared.node, address = %server.address(), "serving");
@@ -208,8 +208,8 @@ fn is_missing(error: &MapError) -> bool {
     matches!(error, MapError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
-fn home(data: &DataDir) -> Home {
-    Home {
+fn home(data: &DataDir) -> StoreLocation {
+    StoreLocation {
         path: data.store(),
         disk: data.identity().disk,
         has_run: data.has_run(),

@@ -7,6 +7,7 @@
 //! | [`placement`] | who owns a key: the ring, preference lists, where virtual nodes sit |
 //! | [`clock`] | the hybrid logical clock |
 //! | [`version`] | dots, what has seen what, records and their join |
+//! | [`moment`] | monotonic time |
 //! | [`merkle`] | sums over live data, leaf by leaf |
 //! | [`mutant`](mod@mutant) | deliberate defects, which no ordinary build holds |
 //! | [`role`] | who may ask what: the role in a certificate |
@@ -44,6 +45,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod merkle;
+pub mod moment;
 pub mod mutant;
 pub mod placement;
 pub mod role;
@@ -54,6 +56,7 @@ pub mod wire;
 pub use clock::{Clock, Drift, Millis, Time, check_drift};
 pub use cluster::{ClusterId, ClusterMap, Epoch, Member, NodeId, ParseIdError};
 pub use merkle::{MerkleKey, MerkleTree, Sum};
+pub use moment::Moment;
 pub use placement::{PreferenceList, Ring, RingError};
 pub use token::{Leaf, LeafBits, Token, TokenKey, token_of};
 pub use version::{Actor, BadDelta, Delta, Dot, Interval, Record, Seen, Sibling, content_hash};

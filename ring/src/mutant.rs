@@ -99,7 +99,7 @@ mutants! {
         "An answer to a write's first attempt counts for the one that was minted anew."
     QuorumOfOne "quorum-of-one"
         "A write is acknowledged once a single replica has it."
-    CoveredCountsAsAck "covered-counts-as-ack"
+    SupersededCountsAsAck "superseded-counts-as-ack"
         "A write that a later one covers, and that changed nothing, counts as stored."
     RetryMintsNewDot "retry-mints-new-dot"
         "Each further frame of a write goes out under a dot of its own, as if it were another write."

@@ -1,10 +1,12 @@
 //! Which settings are refused, and that nothing has begun then.
 
 use quoit_ring::wire::RequestFrame;
-use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, NodeId, TokenKey};
+use quoit_ring::{
+    ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Moment, NodeId, TokenKey,
+};
 
 use super::*;
-use crate::env::{Moment, Now};
+use crate::env::Now;
 
 /// Counts how often it is called.
 #[derive(Debug, Default)]

@@ -27,12 +27,12 @@ use crate::coordinator::{BACKGROUND_MICROS, Coordinator, Purpose, Running, Work}
 use crate::env::Now;
 
 /// Most bytes of writes that have returned and wait for an owner, some of it for their bookkeeping.
-const MAX_LINGERING: usize = 16 << 20;
+const MAX_PENDING_HANDOFF: usize = 16 << 20;
 /// What a write takes beside its record, about.
 const OVERHEAD: usize = 768;
 
 impl Write {
-    const fn lingering_bytes(&self) -> usize {
+    const fn pending_handoff_bytes(&self) -> usize {
         OVERHEAD + self.record.len() + self.change.key.len()
     }
 }
@@ -126,7 +126,7 @@ impl<T, G> Coordinator<T, G> {
     }
 
     /// Keeps a write that has returned for as long as an owner's answer may come, if there is room for that.
-    pub(super) fn linger(&mut self, key: Key, now: Now) {
+    pub(super) fn await_handoff(&mut self, key: Key, now: Now) {
         let Some(running) = self.running.get_mut(key) else {
             return;
         };
@@ -135,8 +135,8 @@ impl<T, G> Coordinator<T, G> {
         let Work::Write(write) = &running.work else {
             return;
         };
-        self.lingering += write.lingering_bytes();
-        if self.lingering > MAX_LINGERING {
+        self.pending_handoff += write.pending_handoff_bytes();
+        if self.pending_handoff > MAX_PENDING_HANDOFF {
             self.forget_write(key);
         }
     }
@@ -148,7 +148,9 @@ impl<T, G> Coordinator<T, G> {
         };
         if let Work::Write(write) = work {
             self.health.counters.hints_forgone += write.quorum.forgone() as u64;
-            self.lingering = self.lingering.saturating_sub(write.lingering_bytes());
+            self.pending_handoff = self
+                .pending_handoff
+                .saturating_sub(write.pending_handoff_bytes());
         }
     }
 }

@@ -116,8 +116,9 @@ impl Hasher for AlreadyHashed {
 
 #[cfg(test)]
 mod tests {
+    use quoit_ring::Moment;
+
     use super::*;
-    use crate::env::Moment;
 
     fn now(random: u64) -> Now {
         Now {

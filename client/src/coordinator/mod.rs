@@ -35,11 +35,11 @@ use std::time::Duration;
 use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{DecodeError, Request, RequestFrame, ResponseFrame};
-use quoit_ring::{NodeId, Record};
+use quoit_ring::{Moment, NodeId, Record};
 use smallvec::{SmallVec, smallvec};
 
 use crate::entry::Written;
-use crate::env::{Link, Moment, Now};
+use crate::env::{Link, Now};
 use crate::error::{Attempt, NodeError, Outcome, ReadError, WriteError};
 use crate::health::{self, Answer, Asked, Budget, ByteBudget, Health, HealthReport};
 use crate::metrics::{Counters, RequestKind};
@@ -67,7 +67,7 @@ pub(crate) struct Settings {
     /// replicas are usually quicker, and has a token for it. Default 100 ms: far beyond a healthy answer in one
     /// region, and short enough for a person not to notice. Shorter asks more where everything is slow, longer
     /// leaves reads waiting for a node that has just died.
-    pub(crate) patience: Duration,
+    pub(crate) hedge_all_after: Duration,
     /// Stamps from further ahead than this are not believed.
     pub(crate) max_clock_drift: Duration,
     /// What repair in the background may send.
@@ -77,7 +77,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            patience: Duration::from_millis(100),
+            hedge_all_after: Duration::from_millis(100),
             max_clock_drift: Duration::from_millis(500),
             repair_bytes_per_second: 8 << 20,
         }
@@ -143,7 +143,7 @@ pub(crate) struct Coordinator<T, G> {
     done: VecDeque<(T, Done)>,
     timers: Timers,
     /// Bytes of writes that have returned.
-    lingering: usize,
+    pending_handoff: usize,
 }
 
 impl<T, G> Coordinator<T, G> {
@@ -155,7 +155,7 @@ impl<T, G> Coordinator<T, G> {
             ring_is_new: false,
             refreshing: false,
             mint: Mint::new(actor, settings.max_clock_drift),
-            health: Health::new(micros(settings.patience)),
+            health: Health::new(micros(settings.hedge_all_after)),
             budget: Budget::default(),
             repair_budget: ByteBudget::new(settings.repair_bytes_per_second),
             counters: Counters::default(),
@@ -164,7 +164,7 @@ impl<T, G> Coordinator<T, G> {
             sends: VecDeque::new(),
             done: VecDeque::new(),
             timers: Timers::default(),
-            lingering: 0,
+            pending_handoff: 0,
         }
     }
 
@@ -281,7 +281,13 @@ impl<T, G> Coordinator<T, G> {
         self.health.unsent(node, id);
         self.counters.unsent += 1;
         let id = RequestId::from(id);
-        self.fail(id.key, id.replica, Some(id.purpose), &Outcome::Crowded, now);
+        self.fail(
+            id.key,
+            id.replica,
+            Some(id.purpose),
+            &Outcome::QueueFull,
+            now,
+        );
     }
 
     /// Ends what is past its deadline and asks further replicas where the first ones are slow.
@@ -305,7 +311,7 @@ impl<T, G> Coordinator<T, G> {
                 Work::Write(_) if expired => self.write_expired(key, now),
                 Work::Write(_) if !ejected.is_empty() => self.write_time(key, &ejected, now),
                 Work::Ask if expired => {
-                    self.end(key, Done::Ask(Err(NodeError::Failed(Outcome::Silent))));
+                    self.end(key, Done::Ask(Err(NodeError::Failed(Outcome::TimedOut))));
                 }
                 Work::Refresh if expired => self.give_up_refresh(key),
                 Work::Write(_) | Work::Ask | Work::Refresh => {}

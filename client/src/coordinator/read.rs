@@ -7,7 +7,7 @@
 //!
 //! The quicker replicas are asked first. When one of them takes longer than 19 of 20 of its answers did, one
 //! more replica is asked, if the budget has a token: a *hedge*, and after as long again another. Once the
-//! patience (100 ms) is over, all others are asked without a token: the budget bounds what speed may cost, and
+//! `hedge_all_after` (100 ms) is over, all others are asked without a token: the budget bounds what speed may cost, and
 //! never keeps a read from its quorum. A read that passes by a node of which nothing was heard for long sends it
 //! a *probe*: a request beside the quorum, for which nobody waits. A read lives on after its caller has the
 //! answer, until its repairs are sent or its deadline has passed.
@@ -18,14 +18,14 @@
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::{Request, Response, ResponseFrame, decode_record, encode_record};
-use quoit_ring::{Millis, NodeId, Record, Time};
+use quoit_ring::{Millis, Moment, NodeId, Record, Time};
 use smallvec::SmallVec;
 
 use crate::coordinator::slab::Key;
 use crate::coordinator::{
     BACKGROUND_MICROS, Coordinator, Done, OTHER_QUESTION, Purpose, RequestId, Work, micros, plan,
 };
-use crate::env::{Moment, Now};
+use crate::env::Now;
 use crate::error::{Outcome, ReadError};
 use crate::health::Route;
 use crate::metrics::RequestKind;
@@ -41,7 +41,7 @@ pub(crate) struct Read {
     key: Bytes,
     quorum: ReadQuorum,
     /// When to ask all further replicas; taken once that was done.
-    patience: Option<Moment>,
+    hedge_all_after: Option<Moment>,
     /// How long it waits for each hedge, in microseconds; nothing if it does not hedge.
     hedge_after: Option<u64>,
     /// The first replica that was asked as a hedge.
@@ -83,7 +83,7 @@ impl<T, G> Coordinator<T, G> {
         let read = Read {
             key,
             quorum: ReadQuorum::new(targets.len(), rules),
-            patience: Some(now.at.after(micros(self.settings.patience))),
+            hedge_all_after: Some(now.at.after(micros(self.settings.hedge_all_after))),
             hedge_after,
             hedged: None,
             repair: None,
@@ -153,13 +153,16 @@ impl<T, G> Coordinator<T, G> {
         self.step_read(key, now);
     }
 
-    /// Looks at a read's deadline and patience.
+    /// Looks at a read's deadline and `hedge_all_after`.
     pub(super) fn read_time(&mut self, key: Key, expired: bool, now: Now) {
         let Some(read) = self.read(key) else { return };
         if expired {
             read.quorum.expired();
-        } else if read.patience.is_some_and(|patience| patience <= now.at) {
-            read.patience = None;
+        } else if read
+            .hedge_all_after
+            .is_some_and(|hedge_all_after| hedge_all_after <= now.at)
+        {
+            read.hedge_all_after = None;
             while read.quorum.hedge() {}
         }
         self.step_read(key, now);

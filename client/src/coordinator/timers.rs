@@ -1,22 +1,23 @@
 //! When the coordinator wants to be called: at a steady tick, and when a read is to hedge.
 //!
 //! ```text
-//!   tick     every 10 ms while anything is under way: deadlines, the patience, overdue answers
+//!   tick     every 10 ms while anything is under way: deadlines, the `hedge_all_after`, overdue answers
 //!   hedges   one moment per read that may hedge, the earliest first
 //! ```
 //!
 //! A deadline may be late by a tick, as it is seconds away; a hedge is worth little if it is late by ten
 //! times the usual answer, so it has a moment of its own. A read that has ended leaves its moment behind until
-//! it is the earliest, and then it is dropped: a moment lies here no longer than the patience (100 ms), which
+//! it is the earliest, and then it is dropped: a moment lies here no longer than the `hedge_all_after` (100 ms), which
 //! bounds how many there are.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::coordinator::slab::Key;
-use crate::env::Moment;
+use quoit_ring::Moment;
 
-/// Deadlines and patience are looked at this often while anything is under way.
+use crate::coordinator::slab::Key;
+
+/// Deadlines and `hedge_all_after` are looked at this often while anything is under way.
 const TICK_MICROS: u64 = 10_000;
 
 /// A tick that is later than this says more about this machine than about the nodes.

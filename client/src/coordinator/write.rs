@@ -1,7 +1,7 @@
 //! Writes under way: between the [`WriteQuorum`] and the frames.
 //!
 //! ```text
-//!   Response::Joined, Covered, Refused --> acked, covered, failed
+//!   Response::Joined, Superseded, Refused --> acked, covered, failed
 //!   WriteStep::Send   --> Request::Put, one record encoded once for all replicas
 //!   WriteStep::Hint   --> Request::Hint to the next fallback, or to an owner that has the write
 //!   WriteStep::Remint --> a new dot above what covers the old one, then Send again
@@ -106,7 +106,7 @@ impl<T, G> Coordinator<T, G> {
         let keeps = replica >= write.owners && response == Response::Joined;
         match response {
             Response::Joined => write.quorum.acked(replica),
-            Response::Covered { named, above } => write.quorum.covered(replica, named, above),
+            Response::Superseded { named, above } => write.quorum.superseded(replica, named, above),
             Response::Refused(refusal) => write.quorum.failed(replica, Outcome::Refused(refusal)),
             _other => write
                 .quorum
@@ -235,7 +235,7 @@ impl<T, G> Coordinator<T, G> {
             }
         };
         self.done.push_back((ticket, Done::Write(result)));
-        self.linger(key, now);
+        self.await_handoff(key, now);
     }
 
     fn explain_write(
@@ -266,7 +266,7 @@ impl<T, G> Coordinator<T, G> {
                 n,
                 attempts,
             },
-            (_, false) => WriteError::TooThin {
+            (_, false) => WriteError::UnderReplicated {
                 acked,
                 needed,
                 attempts,

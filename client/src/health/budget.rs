@@ -12,7 +12,7 @@
 //!
 //! The bucket starts full and holds 50: a node that dies leaves about as many reads unanswered as are under way
 //! at it, 40 at 20,000 a second and 2 ms each. With a smaller one the rest of them would wait out their
-//! patience; a larger one is a larger burst against a cluster that slows down as a whole.
+//! `hedge_all_after`; a larger one is a larger burst against a cluster that slows down as a whole.
 //!
 //! A write that is minted anew, because a later one covers it, is charged and never refused: nodes that cover
 //! are not overloaded ones, each write does it a bounded number of times, and refusing would lose the write

@@ -15,7 +15,7 @@
 //!
 //! Source: the token bucket of RFC 2697, with debt.
 
-use crate::env::Moment;
+use quoit_ring::Moment;
 
 /// Microseconds in a second: what the bucket holds is counted in bytes times this, so that no part is lost.
 const SECOND: i64 = 1_000_000;
@@ -82,6 +82,8 @@ fn cost(bytes: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use quoit_ring::Moment;
 
     use super::*;
 

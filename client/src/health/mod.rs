@@ -40,11 +40,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quoit_ring::NodeId;
 use quoit_ring::wire::{Refusal, Request, Response};
+use quoit_ring::{Moment, NodeId};
 use smallvec::SmallVec;
 
-use crate::env::{Link, Moment};
+use crate::env::Link;
 
 pub(crate) use budget::Budget;
 pub(crate) use bytes::ByteBudget;
@@ -125,7 +125,7 @@ pub(crate) struct Counters {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Route {
     /// How long it waits before it hedges, in microseconds; nothing if that is unknown or no less than the
-    /// patience.
+    /// `hedge_all_after`.
     pub(crate) hedge_after: Option<u64>,
     /// Whom to ask as well, so that something is learnt about it: an ejected node whose time is over, or one that
     /// reads have passed by for a second since it was slow. To wait for its answer is nobody's business.
@@ -141,16 +141,16 @@ type Order<'a> = SmallVec<[Ranked<'a>; 3]>;
 pub(crate) struct Health {
     /// The longest that a read waits before it asks others, in microseconds; what is silent for longer is
     /// overdue.
-    patience: u64,
+    hedge_all_after: u64,
     nodes: BTreeMap<NodeId, Node>,
     pub(crate) counters: Counters,
 }
 
 impl Health {
     /// Knows nobody yet.
-    pub(crate) const fn new(patience: u64) -> Self {
+    pub(crate) const fn new(hedge_all_after: u64) -> Self {
         Self {
-            patience,
+            hedge_all_after,
             nodes: BTreeMap::new(),
             counters: Counters {
                 hedges: 0,
@@ -197,7 +197,7 @@ impl Health {
     /// Looks for answers that are overdue.
     pub(crate) fn look(&mut self, now: Moment) {
         for node in self.nodes.values_mut() {
-            let ejected = node.look(self.patience, now);
+            let ejected = node.look(self.hedge_all_after, now);
             self.counters.ejections += u64::from(ejected);
         }
     }
@@ -236,7 +236,7 @@ impl Health {
             }
         }
         let wait = slowest?.max(HEDGE_FLOOR);
-        (wait < self.patience).then_some(wait)
+        (wait < self.hedge_all_after).then_some(wait)
     }
 
     /// Whether one more request to the node is likely to help a read: it is not ejected, and has not told of a

@@ -21,9 +21,10 @@
 //! Source: outlier ejection as in Envoy; Karn and Partridge (1987), who time no answer that could be to another
 //! request: here each request has an id of its own.
 
+use quoit_ring::Moment;
 use smallvec::SmallVec;
 
-use crate::env::{Link, Moment};
+use crate::env::Link;
 use crate::health::delay::Delay;
 use crate::health::{Answer, Asked};
 
@@ -204,13 +205,13 @@ impl Node {
     }
 
     /// Looks for answers that are overdue; true if that ejects the node.
-    pub(super) fn look(&mut self, patience: u64, now: Moment) -> bool {
+    pub(super) fn look(&mut self, hedge_all_after: u64, now: Moment) -> bool {
         let mut ejected = false;
-        let talks = now.since(self.heard) < patience;
+        let talks = now.since(self.heard) < hedge_all_after;
         for index in 0..self.timed.len() {
             let mut timed = self.timed[index];
             let waited = now.since(timed.sent);
-            if waited < timed.overdue_after.max(patience).min(LOST) {
+            if waited < timed.overdue_after.max(hedge_all_after).min(LOST) {
                 continue;
             }
             if talks && timed.asked == Asked::Write {

@@ -294,7 +294,7 @@ fn writes_that_wait_for_a_disk_do_not_eject_a_node_that_answers_and_do_once_it_i
     bench.pass_looking(10);
     assert!(
         bench.is_ejected(A),
-        "nothing was heard for as long as the patience"
+        "nothing was heard for as long as the hedge_all_after"
     );
 }
 

@@ -131,7 +131,7 @@ pub(crate) enum End {
     Unavailable,
     Unstable,
     NotStored,
-    TooThin,
+    UnderReplicated,
     Unknown,
     Failed,
 }
@@ -148,7 +148,7 @@ impl End {
             Self::Unavailable => "unavailable",
             Self::Unstable => "unstable",
             Self::NotStored => "not_stored",
-            Self::TooThin => "too_thin",
+            Self::UnderReplicated => "under_replicated",
             Self::Unknown => "unknown",
             Self::Failed => "failed",
         }
@@ -168,7 +168,7 @@ impl From<&Done> for End {
             Done::Write(Err(error)) => match error {
                 WriteError::Invalid(_) => Self::Invalid,
                 WriteError::NotStored { .. } => Self::NotStored,
-                WriteError::TooThin { .. } => Self::TooThin,
+                WriteError::UnderReplicated { .. } => Self::UnderReplicated,
                 WriteError::Unknown { .. } => Self::Unknown,
                 WriteError::Closed | WriteError::Abandoned => Self::Failed,
             },

@@ -11,8 +11,8 @@
 //! when the process dies was not handed over; that is a second's worth.
 
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use quoit_ring::Moment;
 
-use crate::env::Moment;
 use crate::health;
 use crate::metrics::counters::{Counters, Operations};
 use crate::metrics::series::{COUNTERS, SECONDS, Totals, kinds, visit};

@@ -29,7 +29,7 @@ const ENDS: [End; End::COUNT] = [
     End::Unavailable,
     End::Unstable,
     End::NotStored,
-    End::TooThin,
+    End::UnderReplicated,
     End::Unknown,
     End::Failed,
 ];

@@ -213,12 +213,12 @@ impl ReadQuorum {
     pub(crate) fn expired(&mut self) {
         for state in &mut self.replicas {
             if matches!(state, State::Asked) {
-                *state = State::Failed(Outcome::Silent);
+                *state = State::Failed(Outcome::TimedOut);
             }
         }
         for repair in &mut self.repairs {
             if *repair == Repair::Sent {
-                *repair = Repair::Failed(Outcome::Silent);
+                *repair = Repair::Failed(Outcome::TimedOut);
             }
         }
         match self.phase {
@@ -421,7 +421,7 @@ impl ReadQuorum {
         let outcome = |(state, repair): (&State, &Repair)| match (state, repair) {
             (_, Repair::Failed(outcome)) | (State::Failed(outcome), _) => outcome.clone(),
             (State::Idle, _) => Outcome::NotAsked,
-            (State::Asked, _) => Outcome::Silent,
+            (State::Asked, _) => Outcome::TimedOut,
             (State::Answered(_), _) => Outcome::Done,
         };
         self.replicas

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   owner    Pending --Joined--> Acked          W of them: returned
-//!                    --Covered-> Covered        a later write is there: mint above it and send again
+//!                    --Superseded-> Superseded        a later write is there: mint above it and send again
 //!                    --failed--> Failed         missed: kept for it elsewhere, a hint
 //!
 //!   Writing --W acknowledged--> Returned --everyone has it, or somebody keeps it for them--> Finished
@@ -72,7 +72,7 @@ pub(crate) struct WriteFailure {
 enum State {
     Pending,
     Acked,
-    Covered(Time),
+    Superseded(Time),
     Failed(Outcome),
 }
 
@@ -167,11 +167,11 @@ impl WriteQuorum {
     }
 
     /// A replica covers the dot already, by something up to `above`; it may be able to name it.
-    pub(crate) fn covered(&mut self, replica: usize, named: bool, above: Time) {
-        let state = if named || mutant(Mutant::CoveredCountsAsAck) {
+    pub(crate) fn superseded(&mut self, replica: usize, named: bool, above: Time) {
+        let state = if named || mutant(Mutant::SupersededCountsAsAck) {
             State::Acked
         } else {
-            State::Covered(above)
+            State::Superseded(above)
         };
         self.note(replica, state);
     }
@@ -222,7 +222,7 @@ impl WriteQuorum {
         let hints = self.hints.iter_mut().map(|hint| &mut hint.state);
         for state in owners.chain(hints) {
             if *state == State::Pending {
-                *state = State::Failed(Outcome::Silent);
+                *state = State::Failed(Outcome::TimedOut);
             }
         }
         match self.phase {
@@ -273,7 +273,7 @@ impl WriteQuorum {
             let missed = match &owner.state {
                 State::Pending => true,
                 State::Failed(why) => why.is_missed(),
-                State::Acked | State::Covered(_) => false,
+                State::Acked | State::Superseded(_) => false,
             };
             missed && owner.kept != Kept::Yes
         };
@@ -448,12 +448,12 @@ impl WriteQuorum {
 
     /// What to mint above, if minting anew can reach W.
     fn remintable(&self) -> Option<Time> {
-        let willing = self.count(|state| matches!(state, State::Acked | State::Covered(_)));
+        let willing = self.count(|state| matches!(state, State::Acked | State::Superseded(_)));
         if willing.nodes < self.w || self.remints >= MAX_REMINTS {
             return None;
         }
         let above = |state: &State| match state {
-            State::Covered(above) => Some(*above),
+            State::Superseded(above) => Some(*above),
             State::Pending | State::Acked | State::Failed(_) => None,
         };
         let owners = self.owners.iter().filter_map(|owner| above(&owner.state));
@@ -463,9 +463,9 @@ impl WriteQuorum {
 
     fn fail(&mut self) {
         let outcome = |state: &State| match state {
-            State::Pending => Outcome::Silent,
+            State::Pending => Outcome::TimedOut,
             State::Acked => Outcome::Done,
-            State::Covered(_) => Outcome::Covered,
+            State::Superseded(_) => Outcome::Superseded,
             State::Failed(outcome) => outcome.clone(),
         };
         let owners = self.owners.iter().map(|owner| outcome(&owner.state));

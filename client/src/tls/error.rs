@@ -18,7 +18,7 @@ use rustls_pki_types::pem;
 
 /// Which of the three texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum PemKind {
     /// The cluster's authority.
     Authority,
     /// The client's certificate.
@@ -30,25 +30,25 @@ pub enum Part {
 /// One of the three texts and the file it is from.
 ///
 /// ```
-/// use quoit_client::{Part, Place};
+/// use quoit_client::{PemKind, PemSource};
 ///
-/// let key = Place { part: Part::Key, path: Some("certs/client.key".into()) };
+/// let key = PemSource { part: PemKind::Key, path: Some("certs/client.key".into()) };
 /// assert_eq!(key.to_string(), "the private key certs/client.key");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct PemSource {
     /// Which one.
-    pub part: Part,
+    pub part: PemKind,
     /// Its file, if it is from one.
     pub path: Option<PathBuf>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PemSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.part {
-            Part::Authority => "the authority",
-            Part::Certificate => "the certificate",
-            Part::Key => "the private key",
+            PemKind::Authority => "the authority",
+            PemKind::Certificate => "the certificate",
+            PemKind::Key => "the private key",
         })?;
         match &self.path {
             Some(path) => write!(f, " {}", path.display()),
@@ -66,7 +66,7 @@ pub enum TlsError {
     #[error("cannot read {place}; check its path and owner")]
     Read {
         /// Which one.
-        place: Place,
+        place: PemSource,
         /// What the system said.
         source: std::io::Error,
     },
@@ -74,7 +74,7 @@ pub enum TlsError {
     #[error("{place} is not proper PEM; restore it or issue it anew")]
     NotPem {
         /// Which one.
-        place: Place,
+        place: PemSource,
         /// What is wrong with it.
         source: pem::Error,
     },
@@ -84,13 +84,13 @@ pub enum TlsError {
     )]
     Empty {
         /// Which one.
-        place: Place,
+        place: PemSource,
     },
     /// The authority's text holds something that cannot be an authority.
     #[error("{place} cannot serve as one; give the cluster's ca.pem")]
     BadAuthority {
         /// Which one.
-        place: Place,
+        place: PemSource,
         /// Why not.
         source: rustls::Error,
     },
@@ -98,7 +98,7 @@ pub enum TlsError {
     #[error("{place} cannot be used; issue certificate and key anew")]
     BadKey {
         /// Which one.
-        place: Place,
+        place: PemSource,
         /// Why not.
         source: rustls::Error,
     },
@@ -106,29 +106,29 @@ pub enum TlsError {
     #[error("{key} does not belong to {certificate}; use the two that were issued together")]
     KeyMismatch {
         /// The certificate.
-        certificate: Place,
+        certificate: PemSource,
         /// The key.
-        key: Place,
+        key: PemSource,
     },
     /// The certificate's time is over.
     #[error("{place} has expired; issue a new one from the cluster's authority")]
     Expired {
         /// The certificate.
-        place: Place,
+        place: PemSource,
     },
     /// The certificate's time has not come.
     #[error("{place} is not valid yet; check this machine's clock")]
     NotYetValid {
         /// The certificate.
-        place: Place,
+        place: PemSource,
     },
     /// The authority does not vouch for the certificate.
     #[error("{authority} does not vouch for {certificate}; both must be of one cluster")]
     Untrusted {
         /// The certificate.
-        certificate: Place,
+        certificate: PemSource,
         /// The authority.
-        authority: Place,
+        authority: PemSource,
         /// Why not.
         source: webpki::Error,
     },
@@ -136,7 +136,7 @@ pub enum TlsError {
     #[error("{place} does not name one role; issue a client's from the cluster's authority")]
     NoRole {
         /// The certificate.
-        place: Place,
+        place: PemSource,
     },
     /// The TLS library lacks the suite that QUIC begins with; a defect of this program.
     #[error("QUIC could not be set up; this is a defect of quoit")]

@@ -102,9 +102,9 @@ fn a_missing_file_is_named_with_its_part() {
 fn texts_that_hold_nothing_are_refused() {
     for junk in [&b""[..], b"junk", b"\0\xff"] {
         for (error, part) in [
-            (refused(junk, CLIENT[0], CLIENT[1]), Part::Authority),
-            (refused(CA, junk, CLIENT[1]), Part::Certificate),
-            (refused(CA, CLIENT[0], junk), Part::Key),
+            (refused(junk, CLIENT[0], CLIENT[1]), PemKind::Authority),
+            (refused(CA, junk, CLIENT[1]), PemKind::Certificate),
+            (refused(CA, CLIENT[0], junk), PemKind::Key),
         ] {
             assert!(
                 matches!(&error, TlsError::Empty { place } if place.part == part),
@@ -176,9 +176,9 @@ fn a_certificate_without_a_role_is_refused() {
 fn a_certificate_out_of_its_time_is_refused() {
     let at = |years: u64| {
         let [ca, certificate, key] = [
-            Source::read(Part::Authority, &files().ca).unwrap(),
-            Source::read(Part::Certificate, &files().certificate).unwrap(),
-            Source::read(Part::Key, &files().key).unwrap(),
+            Source::read(PemKind::Authority, &files().ca).unwrap(),
+            Source::read(PemKind::Certificate, &files().certificate).unwrap(),
+            Source::read(PemKind::Key, &files().key).unwrap(),
         ];
         let now = UnixTime::since_unix_epoch(Duration::from_secs(years * 365 * 86_400));
         ClientTls::from_sources(&ca, &certificate, &key, now)

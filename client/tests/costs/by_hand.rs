@@ -18,12 +18,12 @@ use core::task::{Context, Poll, Waker};
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use quoit_client::env::{Env, Moment, Now};
+use quoit_client::env::{Env, Now};
 use quoit_client::{Client, Driver};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Frames, LANE_FRAME, Request, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{
-    ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, NodeId, Time, TokenKey,
+    ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Moment, NodeId, Time, TokenKey,
 };
 
 use crate::meter::Meter;

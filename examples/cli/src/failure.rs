@@ -60,7 +60,7 @@ pub(crate) const fn stored_word(stored: Stored) -> &'static str {
     match stored {
         Stored::No => "no",
         Stored::Maybe => "maybe",
-        Stored::TooThin => "too thinly",
+        Stored::UnderReplicated => "under-replicated",
     }
 }
 
@@ -118,7 +118,7 @@ impl From<WriteError> for Failure {
                     ends(Exit::Unavailable).hint("it is safe to try again; look at `quoit status`")
                 }
             },
-            WriteError::TooThin { .. } => {
+            WriteError::UnderReplicated { .. } => {
                 ends(Exit::Unknown).hint("repair will spread it; do it again to be sure")
             }
             WriteError::Unknown { .. } | WriteError::Abandoned => ends(Exit::Unknown).hint(
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_write_says_whether_it_could_exist_and_the_code_agrees() {
-        let thin = WriteError::TooThin {
+        let thin = WriteError::UnderReplicated {
             acked: 1,
             needed: 2,
             attempts: Vec::new(),
@@ -199,7 +199,7 @@ mod tests {
                 Exit::Unavailable,
                 Stored::No,
             ),
-            (thin.into(), Exit::Unknown, Stored::TooThin),
+            (thin.into(), Exit::Unknown, Stored::UnderReplicated),
             (unknown.into(), Exit::Unknown, Stored::Maybe),
             (WriteError::Abandoned.into(), Exit::Unknown, Stored::Maybe),
             (WriteError::Closed.into(), Exit::Error, Stored::No),
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_read_that_found_too_few_nodes_is_unavailable() {
-        let attempts = attempts(Outcome::Silent);
+        let attempts = attempts(Outcome::TimedOut);
         let failure: Failure = ReadError::Unavailable {
             answered: 1,
             needed: 2,

@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_failure_in_json_has_its_code_and_whether_the_write_could_exist() {
-        let stored = Some(Stored::TooThin);
+        let stored = Some(Stored::UnderReplicated);
         let failure = Failure {
             stored,
             ..Failure::new(Exit::Unknown, "thin").hint("again")

@@ -12,10 +12,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use quoit_ring::Dot;
+use quoit_ring::{Dot, Moment};
 use smallvec::{SmallVec, smallvec};
 
-use super::{Call, ClientId, Family, History, Key, KeyId, Micros, Minted, Op, OpId, Outcome};
+use super::{Call, ClientId, Family, History, Key, KeyId, Minted, Op, OpId, Outcome};
 
 /// A history being written.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Recorder {
     }
 
     /// An operation returns.
-    pub fn end(&mut self, id: OpId, at: Micros, outcome: Outcome) {
+    pub fn end(&mut self, id: OpId, at: Moment, outcome: Outcome) {
         let outcome = match outcome {
             Outcome::Refused(why) if self.twice.contains(&id) => Outcome::Unknown(why),
             outcome => outcome,
@@ -85,7 +85,7 @@ impl Recorder {
         request: u64,
         key: &Bytes,
         value: impl FnOnce() -> Option<Bytes>,
-        (dot, at): (Dot, Micros),
+        (dot, at): (Dot, Moment),
     ) -> bool {
         match self.requests.get_mut(&(client, request)) {
             Some((_, dots)) if dots.contains(&dot) => false,
@@ -117,7 +117,7 @@ impl Recorder {
     }
 
     /// A dot stands for a write.
-    pub fn mint(&mut self, op: OpId, dot: Dot, at: Micros) {
+    pub fn mint(&mut self, op: OpId, dot: Dot, at: Moment) {
         self.history.minted.push(Minted { op, dot, at });
     }
 

@@ -22,34 +22,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
-use quoit_ring::{Dot, Millis, NodeId, Seen};
+use quoit_ring::{Dot, Millis, Moment, NodeId, Seen};
 
 pub use self::build::Recorder;
 pub use self::tally::{MergeTallies, Tally};
-
-/// Virtual time: microseconds since the run began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Micros(pub u64);
-
-impl Micros {
-    /// This moment and `micros` more.
-    #[must_use]
-    pub const fn after(self, micros: u64) -> Self {
-        Self(self.0.saturating_add(micros))
-    }
-
-    /// Microseconds from `earlier` to this moment, 0 if it lies later.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-}
-
-impl fmt::Display for Micros {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
-    }
-}
 
 /// Names an operation: its place in [`History::ops`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -231,9 +207,9 @@ pub struct Op {
     /// Whether it was asked after the world was healed.
     pub healed: bool,
     /// When it was asked.
-    pub invoked: Micros,
+    pub invoked: Moment,
     /// When it returned and with what; `None` if it never did, since its client crashed.
-    pub returned: Option<(Micros, Outcome)>,
+    pub returned: Option<(Moment, Outcome)>,
 }
 
 impl Op {
@@ -248,7 +224,7 @@ impl Op {
 
     /// When it returned well.
     #[must_use]
-    pub const fn succeeded(&self) -> Option<Micros> {
+    pub const fn succeeded(&self) -> Option<Moment> {
         match &self.returned {
             Some((at, Outcome::Read { .. } | Outcome::Written { .. })) => Some(*at),
             _ => None,
@@ -280,7 +256,7 @@ pub struct Minted {
     /// Under which name.
     pub dot: Dot,
     /// When its first frame was sent.
-    pub at: Micros,
+    pub at: Moment,
 }
 
 /// Who had an acknowledged write at the moment in which its caller was told.
@@ -344,9 +320,9 @@ pub struct ClockOff {
     /// Whose; which of them does not matter.
     pub side: Side,
     /// From when on.
-    pub from: Micros,
+    pub from: Moment,
     /// Until when.
-    pub until: Micros,
+    pub until: Moment,
     /// By how many milliseconds at most; below 0 if it was behind.
     pub by_ms: i64,
 }
@@ -359,7 +335,7 @@ pub struct History {
     /// Every time in which a wall clock was off: besides these, all are right.
     pub clocks_off: Vec<ClockOff>,
     /// When a node that syncs before it answers was about to answer with something unsynced on its disk.
-    pub told_early: Vec<(NodeId, Micros)>,
+    pub told_early: Vec<(NodeId, Moment)>,
     /// The keys, by [`KeyId`].
     pub keys: Vec<Key>,
     /// The one node that faults happened to, if there was only one.
@@ -393,7 +369,7 @@ impl History {
 
     /// Wall time at `at`, by a clock that is right.
     #[must_use]
-    pub const fn wall(&self, at: Micros) -> Millis {
+    pub const fn wall(&self, at: Moment) -> Millis {
         Millis(self.base.0.saturating_add(at.0 / 1_000))
     }
 

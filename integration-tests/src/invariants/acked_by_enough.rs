@@ -58,10 +58,10 @@ fn enough(history: &History, held: Held) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
-    use quoit_ring::{Actor, Dot, Seen, Time};
+    use quoit_ring::{Actor, Dot, Moment, Seen, Time};
 
     use super::*;
-    use crate::history::{Basis, Call, ClientId, Family, Micros, Mode, Op, Recorder};
+    use crate::history::{Basis, Call, ClientId, Family, Mode, Op, Recorder};
 
     fn acked_by(told: usize, owners: usize) -> History {
         let mut recorder = Recorder::new();
@@ -74,7 +74,7 @@ mod tests {
             },
             mode: Mode::Quorum,
             healed: false,
-            invoked: Micros(1),
+            invoked: Moment(1),
             returned: None,
         });
         let dot = Dot {
@@ -86,7 +86,7 @@ mod tests {
             acked: told,
             seen: Seen::up_to(dot.time),
         };
-        recorder.end(op, Micros(2), written);
+        recorder.end(op, Moment(2), written);
         recorder.history_mut().held.push(Held {
             op,
             owners,

@@ -18,9 +18,11 @@
 
 use std::collections::BTreeMap;
 
+use quoit_ring::Moment;
+
 use super::{Invariant, Violation, tell};
 use crate::history::causal::{Causal, Keyed, Set, is_exact};
-use crate::history::{Found, History, KeyId, Micros, Mode, Op, OpId, Outcome};
+use crate::history::{Found, History, KeyId, Mode, Op, OpId, Outcome};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -34,7 +36,7 @@ pub const INVARIANT: Invariant = Invariant {
 struct Acked {
     op: OpId,
     event: usize,
-    at: Micros,
+    at: Moment,
     mode: Mode,
 }
 

@@ -11,9 +11,9 @@
 //!
 //! Source: Kulkarni et al., *Logical Physical Clocks* (2014), for a clock that follows others within a bound.
 
-use quoit_ring::Millis;
+use quoit_ring::{Millis, Moment};
 
-use crate::history::{ClockOff, History, Micros, Side};
+use crate::history::{ClockOff, History, Side};
 
 /// How far a clock is believed to be ahead of one's own, in milliseconds: the default of clients and nodes.
 pub(super) const DRIFT_MS: u64 = 500;
@@ -22,11 +22,11 @@ pub(super) const DRIFT_MS: u64 = 500;
 const USUAL_MS: u64 = 200;
 
 /// A stretch of time.
-pub(super) type Window = (Micros, Micros);
+pub(super) type Window = (Moment, Moment);
 
 /// The latest that anybody may take for the time until `at`.
-pub(super) fn latest_taken(history: &History, at: Micros) -> Millis {
-    let before = (Micros(0), at);
+pub(super) fn latest_taken(history: &History, at: Moment) -> Millis {
+    let before = (Moment(0), at);
     let ahead = |side| furthest(history, side, before, |by| by);
     let (nodes, clients) = (ahead(Side::Node), ahead(Side::Client));
     let both = nodes.min(clients).saturating_add(DRIFT_MS);
@@ -87,8 +87,8 @@ mod tests {
     fn history(off: &[(Side, i64)]) -> History {
         let clock = |&(side, by_ms): &(Side, i64)| ClockOff {
             side,
-            from: Micros(1_000_000),
-            until: Micros(2_000_000),
+            from: Moment(1_000_000),
+            until: Moment(2_000_000),
             by_ms,
         };
         History {
@@ -98,16 +98,16 @@ mod tests {
         }
     }
 
-    const DURING: Window = (Micros(1_500_000), Micros(1_600_000));
-    const AFTER: Window = (Micros(3_000_000), Micros(3_100_000));
+    const DURING: Window = (Moment(1_500_000), Moment(1_600_000));
+    const AFTER: Window = (Moment(3_000_000), Moment(3_100_000));
 
     #[test]
     fn clocks_that_are_right_tell_the_time() {
         let right = history(&[]);
-        assert_eq!(latest_taken(&right, Micros(2_000_999)), Millis(12_000));
+        assert_eq!(latest_taken(&right, Moment(2_000_999)), Millis(12_000));
         assert_eq!(earliest_taken(&right, DURING), Millis(11_500));
         assert_eq!(latest_shown(&right, Side::Node, DURING), Millis(11_600));
-        assert!(!may_have_gone_back(&right, (Micros(0), AFTER.1)));
+        assert!(!may_have_gone_back(&right, (Moment(0), AFTER.1)));
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
         for side in [Side::Node, Side::Client] {
             let ahead = history(&[(side, 3_600_000)]);
             assert_eq!(latest_taken(&ahead, AFTER.1), Millis(13_100 + DRIFT_MS));
-            assert_eq!(latest_taken(&ahead, Micros(500_000)), Millis(10_500));
+            assert_eq!(latest_taken(&ahead, Moment(500_000)), Millis(10_500));
         }
         let little = history(&[(Side::Node, 80)]);
         assert_eq!(latest_taken(&little, AFTER.1), Millis(13_180));
@@ -146,7 +146,7 @@ mod tests {
     fn a_nodes_clock_may_go_back_when_it_is_set_far() {
         let near = history(&[(Side::Node, -300)]);
         let history = history(&[(Side::Node, 700), (Side::Client, 1)]);
-        let at = |from, until| (Micros(from), Micros(until));
+        let at = |from, until| (Moment(from), Moment(until));
         assert!(may_have_gone_back(&history, at(0, 1_000_000)));
         assert!(!may_have_gone_back(&history, at(1_000_001, 1_999_999)));
         assert!(

@@ -17,11 +17,11 @@
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4; Almeida et al., *Scalable and Accurate Causality
 //! Tracking for Eventually Consistent Stores* (2014).
 
-use quoit_ring::Seen;
+use quoit_ring::{Moment, Seen};
 
 use super::{Invariant, Violation, tell};
 use crate::history::causal::{Causal, Event, Keyed, Set, is_exact};
-use crate::history::{Found, History, KeyId, Micros, OpId, Outcome};
+use crate::history::{Found, History, KeyId, OpId, Outcome};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -72,7 +72,7 @@ impl Judge<'_> {
         }
     }
 
-    fn never_invented(&self, id: OpId, found: &Found, at: Micros) -> Result<(), Violation> {
+    fn never_invented(&self, id: OpId, found: &Found, at: Moment) -> Result<(), Violation> {
         let Some(event) = self.causal.sibling(found) else {
             return Err(self.invented(id, found));
         };
@@ -108,7 +108,7 @@ impl Judge<'_> {
         self.violation(id, ops, &format!("returned {value} as {dot}, {what}"))
     }
 
-    fn read(&self, id: OpId, found: &[Found], seen: &Seen, at: Micros) -> Result<(), Violation> {
+    fn read(&self, id: OpId, found: &[Found], seen: &Seen, at: Moment) -> Result<(), Violation> {
         if !found.windows(2).all(|w| w[0].dot < w[1].dot) {
             let what = "returned a sibling twice, or not the oldest first";
             return self.found(id, &[], what);
@@ -133,7 +133,7 @@ impl Judge<'_> {
     }
 
     /// What was sent only later cannot have been seen, unless something older replaced it in advance.
-    fn in_time(&self, id: OpId, latest: &Set, at: Micros) -> Result<(), Violation> {
+    fn in_time(&self, id: OpId, latest: &Set, at: Moment) -> Result<(), Violation> {
         let late = |event: &&Event| event.at > at;
         let Some(event) = latest.iter().map(|e| self.event(e)).find(late) else {
             return Ok(());

@@ -29,13 +29,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use quoit_ring::{Dot, Millis, Seen};
+use quoit_ring::{Dot, Millis, Moment, Seen};
 
 use super::clocks::{self, Window};
 use super::replacing::replaced_from;
 use super::{Invariant, Violation, tell};
 use crate::history::causal::Keyed;
-use crate::history::{Call, Family, Found, History, KeyId, Micros, Mode, Op, OpId, Outcome, Side};
+use crate::history::{Call, Family, Found, History, KeyId, Mode, Op, OpId, Outcome, Side};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -58,8 +58,8 @@ fn check(history: &History) -> Result<(), Violation> {
 #[derive(Clone, Copy)]
 struct Read<'a> {
     id: OpId,
-    invoked: Micros,
-    returned: Micros,
+    invoked: Moment,
+    returned: Moment,
     siblings: &'a [Found],
     seen: &'a Seen,
 }
@@ -210,7 +210,7 @@ impl<'a> Judge<'a> {
         let shown = clocks::earliest_shown(self.history, Side::Client, (op.invoked, acked));
         let expiry = ttl_ms.map_or(u64::MAX, |ttl| shown.0.saturating_add(ttl));
         let replaced = replaced_from(self.history, &self.keyed.minted, dot, false);
-        let replaced = replaced.unwrap_or(Micros(u64::MAX));
+        let replaced = replaced.unwrap_or(Moment(u64::MAX));
         let lost = self.reads.iter().find(|read| {
             acked <= read.invoked
                 && read.returned < replaced

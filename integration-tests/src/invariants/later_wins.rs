@@ -15,10 +15,10 @@
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4, for reconciliation by timestamps; Kingsbury, *Jepsen:
 //! Cassandra* (2013), for what it loses.
 
-use quoit_ring::{Dot, Time};
+use quoit_ring::{Dot, Moment, Time};
 
 use super::{Invariant, Violation, tell};
-use crate::history::{History, KeyId, Micros, Mode, Op, OpId};
+use crate::history::{History, KeyId, Mode, Op, OpId};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -33,8 +33,8 @@ pub const INVARIANT: Invariant = Invariant {
 struct Acked {
     key: KeyId,
     id: OpId,
-    invoked: Micros,
-    returned: Micros,
+    invoked: Moment,
+    returned: Moment,
     dot: Dot,
     /// Everything up to this it has seen.
     floor: Time,
@@ -116,7 +116,7 @@ mod tests {
                 time: Time(stamp),
                 actor: Actor(u64::from(index)),
             };
-            let at = Micros(u64::from(index) * 100);
+            let at = Moment(u64::from(index) * 100);
             let op = recorder.begin(Op {
                 client: ClientId {
                     slot: index,

@@ -27,11 +27,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use quoit_ring::{Dot, Seen};
+use quoit_ring::{Dot, Moment, Seen};
 
 use super::{Invariant, Violation, tell};
 use crate::history::causal::Keyed;
-use crate::history::{Basis, Call, Family, Found, History, Micros, Mode, Op, OpId, Outcome, Tally};
+use crate::history::{Basis, Call, Family, Found, History, Mode, Op, OpId, Outcome, Tally};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -63,7 +63,7 @@ struct Step {
     op: OpId,
     tally: Tally,
     dots: Vec<Dot>,
-    invoked: Micros,
+    invoked: Moment,
     refused: bool,
 }
 
@@ -71,7 +71,7 @@ struct Step {
 struct Made {
     /// Its place among all steps.
     place: usize,
-    invoked: Micros,
+    invoked: Moment,
     count: u64,
     /// The greatest count of this writer until then.
     most: u64,
@@ -83,9 +83,9 @@ struct Writer {
     /// Its steps, in the order they were asked.
     steps: Vec<Made>,
     /// When those that were not refused were asked, ascending.
-    attempted: Vec<Micros>,
+    attempted: Vec<Moment>,
     /// The acknowledged, each begun after the one before had returned: when, and which.
-    acked: Vec<(Micros, OpId)>,
+    acked: Vec<(Moment, OpId)>,
 }
 
 struct Judge<'a> {
@@ -191,7 +191,7 @@ impl<'a> Judge<'a> {
             return;
         }
         writer.attempted.push(op.invoked);
-        let done = writer.acked.last().map_or(Micros(0), |last| last.0);
+        let done = writer.acked.last().map_or(Moment(0), |last| last.0);
         let read_after = |&before: &OpId| {
             let before = self.history.op(before);
             before.mode == Mode::Quorum && done <= before.invoked
@@ -263,7 +263,7 @@ impl<'a> Judge<'a> {
     fn nothing_acked_lost(
         &self,
         id: OpId,
-        invoked: Micros,
+        invoked: Moment,
         (name, count): (u64, u64),
         writer: &Writer,
     ) -> Result<(), Violation> {
@@ -284,7 +284,7 @@ impl<'a> Judge<'a> {
 
     fn nothing_seen_lost(
         &self,
-        (id, returned): (OpId, Micros),
+        (id, returned): (OpId, Moment),
         seen: &Seen,
         (name, count): (u64, u64),
         writer: &Writer,
@@ -310,7 +310,7 @@ impl<'a> Judge<'a> {
     fn nothing_twice(
         &self,
         id: OpId,
-        returned: Micros,
+        returned: Moment,
         (name, count): (u64, u64),
         writer: &Writer,
     ) -> Result<(), Violation> {

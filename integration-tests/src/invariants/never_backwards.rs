@@ -15,9 +15,11 @@
 //! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995), for the
 //! write-back; `DeCandia` et al., *Dynamo* (2007), section 4.5, for R + W > N.
 
+use quoit_ring::Moment;
+
 use super::{Invariant, Violation, tell};
 use crate::history::causal::{Event, Events, Keyed, Set};
-use crate::history::{History, Micros, Mode, OpId, Outcome};
+use crate::history::{History, Mode, OpId, Outcome};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -29,8 +31,8 @@ pub const INVARIANT: Invariant = Invariant {
 
 struct Read {
     id: OpId,
-    invoked: Micros,
-    returned: Micros,
+    invoked: Moment,
+    returned: Moment,
     seen: Set,
 }
 

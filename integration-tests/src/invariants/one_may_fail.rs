@@ -59,10 +59,10 @@ fn excused(history: &History, id: OpId, op: &Op) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use quoit_ring::NodeId;
+    use quoit_ring::{Moment, NodeId};
 
     use super::*;
-    use crate::history::{Call, ClientId, Micros, Mode, Recorder};
+    use crate::history::{Call, ClientId, Mode, Recorder};
 
     fn failing(victim: Option<u64>, demanding: bool) -> History {
         let mut recorder = Recorder::new();
@@ -73,10 +73,10 @@ mod tests {
             call: Call::Get,
             mode: Mode::Quorum,
             healed: false,
-            invoked: Micros(1),
+            invoked: Moment(1),
             returned: None,
         });
-        recorder.end(op, Micros(2), Outcome::ReadFailed("unavailable"));
+        recorder.end(op, Moment(2), Outcome::ReadFailed("unavailable"));
         let mut history = recorder.finish();
         history.victim = victim.map(NodeId);
         history.demanding.extend(demanding.then_some(op));

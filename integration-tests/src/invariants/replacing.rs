@@ -9,9 +9,9 @@
 //! This is no oracle of what is replaced, only of what surely is not yet: what is lost too early, before the
 //! first write was asked for that might replace it. Left out: expiry.
 
-use quoit_ring::Dot;
+use quoit_ring::{Dot, Moment};
 
-use crate::history::{Basis, History, Micros, Minted};
+use crate::history::{Basis, History, Minted};
 
 /// When the first write was asked for that may replace `dot`; `None` if there is none. `minted` are the dots
 /// of its key; `cloned` if its actor may be two clients.
@@ -20,7 +20,7 @@ pub(super) fn replaced_from(
     minted: &[Minted],
     dot: Dot,
     cloned: bool,
-) -> Option<Micros> {
+) -> Option<Moment> {
     let own = minted.iter().filter(|m| m.dot == dot).map(|m| m.op);
     let own: Vec<_> = own.collect();
     let later = minted.iter().filter(|m| m.dot.time > dot.time);
@@ -49,7 +49,7 @@ mod tests {
     use crate::invariants::testing::{Hand, over};
 
     /// When the first of these writes is replaced.
-    fn from(hand: Hand, cloned: bool) -> Option<Micros> {
+    fn from(hand: Hand, cloned: bool) -> Option<Moment> {
         let history = hand.finish();
         let dot = history.minted[0].dot;
         replaced_from(&history, &history.minted, dot, cloned)

@@ -20,14 +20,12 @@
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4; Preguiça et al., *Dotted Version Vectors* (2012), for
 //! dots, which rest on there being one actor of a name.
 
-use quoit_ring::Dot;
+use quoit_ring::{Dot, Moment};
 
 use super::replacing::replaced_from;
 use super::{Invariant, Violation, tell};
 use crate::history::causal::Keyed;
-use crate::history::{
-    Call, Family, Found, History, KeyId, Micros, Minted, Mode, Op, OpId, Outcome,
-};
+use crate::history::{Call, Family, Found, History, KeyId, Minted, Mode, Op, OpId, Outcome};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -58,9 +56,9 @@ struct Twins<'a> {
     dot: Dot,
     ops: Vec<OpId>,
     /// When the first of them was sent.
-    sent: Micros,
+    sent: Moment,
     /// Before this nothing may have replaced them.
-    intact: Micros,
+    intact: Moment,
 }
 
 /// How long a read of one replica may take in answers for repair behind its own, in microseconds: a second by
@@ -86,7 +84,7 @@ fn twins<'a>(history: &'a History, keyed: &Keyed) -> Vec<Twins<'a>> {
                 dot,
                 ops,
                 sent: group.iter().map(|m| m.at).min().unwrap_or_default(),
-                intact: replaced.unwrap_or(Micros(u64::MAX)),
+                intact: replaced.unwrap_or(Moment(u64::MAX)),
             });
         }
     }
@@ -119,7 +117,7 @@ impl Twins<'_> {
     fn among(
         &self,
         variant: OpId,
-        acked: Micros,
+        acked: Moment,
         read: OpId,
         siblings: &[Found],
     ) -> Result<(), Violation> {
@@ -145,7 +143,7 @@ impl Twins<'_> {
     }
 
     /// The variants that were acknowledged under this dot: which, when, and by how many.
-    fn acked(&self) -> impl Iterator<Item = (OpId, Micros, Mode)> {
+    fn acked(&self) -> impl Iterator<Item = (OpId, Moment, Mode)> {
         self.ops.iter().filter_map(|&id| {
             let op = self.history.op(id);
             (op.dot() == Some(self.dot)).then_some((id, op.succeeded()?, op.mode))

@@ -1,15 +1,15 @@
 //! Once the world is healed, every operation succeeds.
 //!
 //! ```text
-//!   faults ... | mended: nodes up, links back, clocks right | calm: put, get, delete --> all succeed
+//!   faults ... | mended: nodes up, links back, clocks right | recovery_phase: put, get, delete --> all succeed
 //! ```
 //!
 //! Safety alone is kept by a store that answers nothing. What is asked after healing has all replicas, a quiet
 //! network and clocks that agree, so there is no excuse left: an error, or no answer at all, is what remains of
-//! the storm.
+//! the fault phase.
 //!
 //! One thing may remain: siblings up to the nodes' limit, which only a put that merges them may follow.
-//! Workloads of the calm read and merge first, so this is no exception here.
+//! Workloads of the recovery phase read and merge first, so this is no exception here.
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), sections 2.3 and 4.6, for "always writeable"; the shape, safe
 //! while broken and serving once healed, is that of openraft's and `TigerBeetle`'s simulations.
@@ -54,10 +54,10 @@ fn violation(history: &History, id: OpId, op: &Op) -> Violation {
 
 #[cfg(test)]
 mod tests {
-    use quoit_ring::Seen;
+    use quoit_ring::{Moment, Seen};
 
     use super::*;
-    use crate::history::{Call, ClientId, Family, Micros, Mode, Recorder};
+    use crate::history::{Call, ClientId, Family, Mode, Recorder};
 
     fn history(healed: bool, outcome: Option<Outcome>) -> History {
         let mut recorder = Recorder::new();
@@ -68,11 +68,11 @@ mod tests {
             call: Call::Get,
             mode: Mode::Quorum,
             healed,
-            invoked: Micros(1),
+            invoked: Moment(1),
             returned: None,
         });
         if let Some(outcome) = outcome {
-            recorder.end(op, Micros(2), outcome);
+            recorder.end(op, Moment(2), outcome);
         }
         recorder.finish()
     }

@@ -37,16 +37,15 @@ fn check(history: &History) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
-    use quoit_ring::NodeId;
+    use quoit_ring::{Moment, NodeId};
 
     use super::*;
-    use crate::history::Micros;
 
     #[test]
     fn an_answer_before_the_sync_is_a_violation() {
         let mut history = History::default();
         assert_eq!(check(&history), Ok(()));
-        history.told_early.push((NodeId(2), Micros(1_500_000)));
+        history.told_early.push((NodeId(2), Moment(1_500_000)));
         let violation = check(&history).unwrap_err();
         assert!(violation.what.contains("n2 answered at 1.5"), "{violation}");
     }

@@ -14,12 +14,11 @@ pub(crate) mod world;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use quoit_ring::{Actor, Delta, Dot, Seen, Time};
+use quoit_ring::{Actor, Delta, Dot, Moment, Seen, Time};
 
 use super::{Invariant, Violation};
 use crate::history::{
-    Basis, Call, ClientId, Family, Final, Found, History, KeyId, Micros, Mode, Op, OpId, Outcome,
-    Recorder,
+    Basis, Call, ClientId, Family, Final, Found, History, KeyId, Mode, Op, OpId, Outcome, Recorder,
 };
 
 /// Microseconds from one call to the next.
@@ -32,7 +31,7 @@ pub(crate) struct Hand {
     /// What the next operations promise.
     pub(crate) mode: Mode,
     key: KeyId,
-    now: Micros,
+    now: Moment,
     /// What each write's dots have seen: the latest is what its caller has once it is acknowledged.
     contexts: BTreeMap<OpId, Seen>,
 }
@@ -46,7 +45,7 @@ impl Hand {
             recorder,
             mode: Mode::Quorum,
             key,
-            now: Micros(0),
+            now: Moment(0),
             contexts: BTreeMap::new(),
         }
     }
@@ -180,7 +179,7 @@ impl Hand {
         minted.find(|m| m.op == op).expect("it was sent").dot
     }
 
-    fn tick(&mut self) -> Micros {
+    fn tick(&mut self) -> Moment {
         self.now = self.now.after(TICK);
         self.now
     }

@@ -15,18 +15,18 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use quoit_client::env::{Env, Link, Moment, Now};
+use quoit_client::env::{Env, Link, Now};
 use quoit_client::{Client, ClientBuilder, Driver};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Request, RequestFrame};
-use quoit_ring::{ClusterMap, Millis, NodeId};
+use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
 use super::chance::happens;
+use super::coverage::CoverageEvent;
 use super::session::Site;
-use super::sights::Sight;
-use crate::history::{ClientId, Micros};
+use crate::history::ClientId;
 
 /// How often a crowded client has no room for a repair, in 1,000.
 const CROWDED: u32 = 500;
@@ -81,7 +81,7 @@ impl Env for CallerEnv {
                 let request = frame.id & OPERATION;
                 put = Some(request);
                 if site.sent(self.id, request, (key, record), *dot) {
-                    site.saw(Sight::Reminted);
+                    site.saw(CoverageEvent::Reminted);
                 }
             }
             Request::Hint {
@@ -96,7 +96,7 @@ impl Env for CallerEnv {
                 let request = frame.id & OPERATION;
                 put = Some(request);
                 if site.sent(self.id, request, (key, record), *dot) {
-                    site.saw(Sight::Reminted);
+                    site.saw(CoverageEvent::Reminted);
                 }
                 site.hint_sent((self.id, to, frame.id), (*target, key.clone(), *dot));
             }
@@ -104,9 +104,9 @@ impl Env for CallerEnv {
                 if self.turns_away() {
                     return false;
                 }
-                site.saw(Sight::Repair);
+                site.saw(CoverageEvent::Repair);
             }
-            Request::Get { digest: true, .. } => site.saw(Sight::Digest),
+            Request::Get { digest: true, .. } => site.saw(CoverageEvent::Digest),
             _ => {}
         }
         let mut bytes = BytesMut::with_capacity(256);
@@ -173,7 +173,7 @@ impl Caller {
         ring: &Ring,
         site: &Rc<Site>,
         rng: SmallRng,
-        clock: (Millis, Micros, i64),
+        clock: (Millis, Moment, i64),
     ) -> Option<Self> {
         let (base, now, offset_ms) = clock;
         let desk = Rc::new(Desk {
@@ -221,7 +221,7 @@ impl Caller {
     }
 
     /// Its driver, with its clocks set.
-    pub fn driver(&mut self, now: Micros, offset_ms: i64) -> &mut Driver<CallerEnv> {
+    pub fn driver(&mut self, now: Moment, offset_ms: i64) -> &mut Driver<CallerEnv> {
         set_clocks(&self.desk, self.base, now, offset_ms);
         &mut self.driver
     }
@@ -265,7 +265,7 @@ impl Caller {
     }
 }
 
-fn set_clocks(desk: &Desk, base: Millis, now: Micros, offset_ms: i64) {
+fn set_clocks(desk: &Desk, base: Millis, now: Moment, offset_ms: i64) {
     desk.at.set(Moment(now.0));
     let right = base.0 + now.0 / 1_000;
     desk.wall

@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use crate::history::Micros;
+use quoit_ring::Moment;
 
 /// The number of the first node among clients: a node that sends to another one.
 pub const PEERS: usize = 1 << 14;
@@ -251,7 +251,7 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Planned {
     /// When it begins.
-    pub at: Micros,
+    pub at: Moment,
     /// How long it lasts, in microseconds.
     pub lasts: u64,
     /// What it is.

@@ -32,13 +32,12 @@ use quoit_node::env::Now;
 use quoit_node::hints::{Act, Delivered};
 use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame};
-use quoit_ring::{Millis, NodeId};
+use quoit_ring::{Millis, Moment, NodeId};
 use rand::rngs::SmallRng;
 
 use self::process::Process;
 use super::chance::happens;
 use super::disk::Disk;
-use crate::history::Micros;
 
 pub use self::env::{Answered, Answers, NodeEnv, Peer};
 
@@ -176,13 +175,13 @@ impl Machine {
         self.process.as_ref().map(Process::sums)
     }
 
-    fn wall(&self, now: Micros) -> Millis {
+    fn wall(&self, now: Moment) -> Millis {
         let right = self.settings.base.0 + now.0 / 1_000;
         Millis(right.saturating_add_signed(self.offset_ms))
     }
 
     /// The process, if there is one, and what it reads as its clocks now.
-    fn running(&mut self, now: Micros) -> Option<(&mut Process, Now)> {
+    fn running(&mut self, now: Moment) -> Option<(&mut Process, Now)> {
         let wall = self.wall(now);
         let process = self.process.as_mut()?;
         let read = process.read_clocks(wall, now);
@@ -193,7 +192,7 @@ impl Machine {
     ///
     /// # Errors
     /// The node's own: it does not start with what it finds. The machine stays down.
-    pub fn start(&mut self, now: Micros) -> Result<Duration, StartError> {
+    pub fn start(&mut self, now: Moment) -> Result<Duration, StartError> {
         self.life += 1;
         self.serving = false;
         let (process, wait) = Process::start(self, now)?;
@@ -221,7 +220,7 @@ impl Machine {
     ///
     /// # Errors
     /// It is not a request.
-    pub fn receive(&mut self, peer: Peer, frame: Bytes, now: Micros) -> Result<(), DecodeError> {
+    pub fn receive(&mut self, peer: Peer, frame: Bytes, now: Moment) -> Result<(), DecodeError> {
         match self.running(now) {
             Some((process, read)) => process.receive(peer, frame, read),
             None => Ok(()),
@@ -229,14 +228,14 @@ impl Machine {
     }
 
     /// The end of what one read of a connection brought: its writes go into the queue together.
-    pub fn submit(&mut self, peer: Peer, now: Micros) {
+    pub fn submit(&mut self, peer: Peer, now: Moment) {
         if let Some((process, read)) = self.running(now) {
             process.submit(peer, read);
         }
     }
 
     /// Moves what waits into the batch to be committed, if none is; whether it did.
-    pub fn begin_commit(&mut self, now: Micros) -> bool {
+    pub fn begin_commit(&mut self, now: Moment) -> bool {
         let running = self.running(now);
         running.is_some_and(|(process, read)| process.begin_commit(read))
     }
@@ -253,7 +252,7 @@ impl Machine {
     ///
     /// # Errors
     /// As [`Machine::end_commit`].
-    pub fn idle(&mut self, now: Micros) -> Result<(), EngineError> {
+    pub fn idle(&mut self, now: Moment) -> Result<(), EngineError> {
         let running = self.running(now);
         running.map_or(Ok(()), |(process, read)| process.idle(read))
     }
@@ -264,29 +263,29 @@ impl Machine {
         self.process.as_ref()?.kept()
     }
 
-    /// Lets the courier look at what is kept; gives it back to be asked what to do, and whether nothing is.
-    pub fn look_after_hints(&mut self, now: Micros) -> bool {
+    /// Lets the dispatcher look at what is kept; gives it back to be asked what to do, and whether nothing is.
+    pub fn look_after_hints(&mut self, now: Moment) -> bool {
         let Some((process, read)) = self.running(now) else {
             return true;
         };
         process.look_after_hints(read);
-        process.courier().is_idle()
+        process.dispatcher().is_idle()
     }
 
-    /// What the courier wants done next.
+    /// What the dispatcher wants done next.
     pub fn poll_courier(&mut self) -> Option<Act> {
-        self.process.as_mut()?.courier().poll()
+        self.process.as_mut()?.dispatcher().poll()
     }
 
-    /// Reads a page of hints for the courier.
-    pub fn read_hints(&mut self, target: NodeId, after: Option<&[u8]>, now: Micros) {
+    /// Reads a page of hints for the dispatcher.
+    pub fn read_hints(&mut self, target: NodeId, after: Option<&[u8]>, now: Moment) {
         if let Some((process, read)) = self.running(now) {
             process.read_hints(target, after, read);
         }
     }
 
     /// Asks the committer to remove a hint.
-    pub fn remove_hint(&mut self, delivered: Delivered, now: Micros) {
+    pub fn remove_hint(&mut self, delivered: Delivered, now: Moment) {
         if let Some((process, read)) = self.running(now) {
             process.remove_hint(delivered, read);
         }
@@ -296,19 +295,19 @@ impl Machine {
     ///
     /// # Errors
     /// It is not a response.
-    pub fn answered(&mut self, from: NodeId, frame: Bytes, now: Micros) -> Result<(), DecodeError> {
+    pub fn answered(&mut self, from: NodeId, frame: Bytes, now: Moment) -> Result<(), DecodeError> {
         let frame = ResponseFrame::decode(frame)?;
         if let Some((process, read)) = self.running(now) {
-            let courier = process.courier();
-            courier.handle_answer(from, frame.id, &frame.response, read.mono);
+            let dispatcher = process.dispatcher();
+            dispatcher.handle_answer(from, frame.id, &frame.response, read.mono);
         }
         Ok(())
     }
 
     /// The connection to another node is lost, or could not be made.
-    pub fn lost_peer(&mut self, node: NodeId, now: Micros) {
+    pub fn lost_peer(&mut self, node: NodeId, now: Moment) {
         if let Some((process, read)) = self.running(now) {
-            process.courier().handle_lost(node, read.mono);
+            process.dispatcher().handle_lost(node, read.mono);
         }
     }
 
@@ -382,7 +381,7 @@ impl Machine {
     ///
     /// # Errors
     /// The engine's; the process is gone all the same.
-    pub fn stop(&mut self, now: Micros, answers: &mut Vec<Answered>) -> Result<(), EngineError> {
+    pub fn stop(&mut self, now: Moment, answers: &mut Vec<Answered>) -> Result<(), EngineError> {
         let mut done = self.end_commit();
         while done.is_ok() && self.begin_commit(now) {
             done = self.end_commit();

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! One seed is one run: cluster, load, faults and every delay are drawn from it, on one thread, in virtual
-//! time. A run has a storm, in which faults happen and operations may fail; then everything is healed, and
+//! time. A run has a fault phase, in which faults happen and operations may fail; then everything is healed, and
 //! every operation must succeed; then each key is read from all replicas, and all must be equal.
 //!
 //! | module | what it holds |
@@ -17,7 +17,7 @@
 //! | [`machine`], [`disk`] | the shipped node without threads; a disk that loses what was not synced |
 //! | [`caller`], [`session`] | the shipped client; how workloads use it, put down in a history |
 //! | [`network`], [`schedule`], [`tasks`], [`chance`] | delay and loss; virtual time; futures; randomness |
-//! | [`trace`], [`sights`] | every event in one number; paths that must have been gone |
+//! | [`trace`], [`coverage`] | every event in one number; paths that must have been gone |
 //! | [`run`](mod@run), [`report`] | one run from seed to verdict |
 //! | [`campaign`], [`shrink`](mod@shrink) | many seeds and what they add up to; fewer faults for the same failure |
 //!
@@ -29,6 +29,7 @@
 pub mod caller;
 pub mod campaign;
 pub mod chance;
+pub mod coverage;
 pub mod disk;
 pub mod faults;
 pub mod machine;
@@ -39,7 +40,6 @@ pub mod run;
 pub mod schedule;
 pub mod session;
 pub mod shrink;
-pub mod sights;
 pub mod tasks;
 pub mod trace;
 pub mod world;

@@ -11,9 +11,10 @@
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
+use quoit_ring::Moment;
+
 use super::chance::{delay, happens};
 use super::faults::{Fault, PEERS, Planned, Way};
-use crate::history::Micros;
 
 /// How late a late message may be, in microseconds.
 const LATE: u64 = 100_000;
@@ -33,7 +34,7 @@ pub struct Network {
 }
 
 /// When the copies of a message arrive: none, one or two.
-pub type Arrivals = [Option<Micros>; 2];
+pub type Arrivals = [Option<Moment>; 2];
 
 impl Network {
     /// A network in fair weather, for a plan of so many faults.
@@ -64,7 +65,7 @@ impl Network {
     }
 
     /// What becomes of a message that is sent now.
-    pub fn send(&mut self, (client, node): (usize, usize), way: Way, now: Micros) -> Arrivals {
+    pub fn send(&mut self, (client, node): (usize, usize), way: Way, now: Moment) -> Arrivals {
         let mut arrives = now.after(delay(&mut self.rng, self.typical));
         let mut again = None;
         let Self {
@@ -107,7 +108,7 @@ impl Network {
 
     /// Whether nothing passes between the two, in one direction at least.
     #[must_use]
-    pub fn is_cut(&self, link: (usize, usize), now: Micros) -> bool {
+    pub fn is_cut(&self, link: (usize, usize), now: Moment) -> bool {
         let either = [Way::ToNode, Way::ToClient];
         let mut faults = self.active.iter();
         faults.any(|(_, planned)| either.iter().any(|&way| cuts(planned, link, way, now)))
@@ -115,7 +116,7 @@ impl Network {
 }
 
 /// Whether a fault stops every message of a link in one direction.
-fn cuts(planned: &Planned, (client, node): (usize, usize), way: Way, now: Micros) -> bool {
+fn cuts(planned: &Planned, (client, node): (usize, usize), way: Way, now: Moment) -> bool {
     match &planned.fault {
         Fault::Cut { links, only } => {
             links.contains(client, node) && only.is_none_or(|only| only == way)
@@ -140,7 +141,7 @@ mod tests {
 
     fn network(fault: Fault) -> Network {
         let mut network = Network::new(Seed(1).stream("network", 0), 200, 1);
-        let (at, lasts) = (Micros(0), 50_000);
+        let (at, lasts) = (Moment(0), 50_000);
         network.begin(0, &Planned { at, lasts, fault });
         network
     }
@@ -148,7 +149,7 @@ mod tests {
     fn arrivals(network: &mut Network, way: Way) -> Vec<usize> {
         let count = |_| {
             network
-                .send((0, 0), way, Micros(10))
+                .send((0, 0), way, Moment(10))
                 .iter()
                 .flatten()
                 .count()
@@ -167,7 +168,7 @@ mod tests {
                 .iter()
                 .all(|&n| n == 1)
         );
-        assert!(network.is_cut((0, 0), Micros(10)) && !network.is_cut((0, 1), Micros(10)));
+        assert!(network.is_cut((0, 0), Moment(10)) && !network.is_cut((0, 1), Moment(10)));
         assert_eq!(network.felt(0), 1_000);
     }
 
@@ -193,9 +194,9 @@ mod tests {
         let mut network = network(Fault::Clog {
             links: Links::of_nodes(1),
         });
-        let [arrives, again] = network.send((3, 0), Way::ToClient, Micros(10));
-        assert!(arrives.unwrap() >= Micros(50_000) && again.is_none());
-        let [free, _] = network.send((3, 1), Way::ToClient, Micros(10));
-        assert!(free.unwrap() < Micros(50_000));
+        let [arrives, again] = network.send((3, 0), Way::ToClient, Moment(10));
+        assert!(arrives.unwrap() >= Moment(50_000) && again.is_none());
+        let [free, _] = network.send((3, 1), Way::ToClient, Moment(10));
+        assert!(free.unwrap() < Moment(50_000));
     }
 }

@@ -11,23 +11,22 @@
 //! both believe stays ahead of everybody until its time has come, and cannot be spread until then).
 
 mod cluster;
-mod gremlin;
+mod nemesis;
 
 use std::ops::Range;
 use std::time::Duration;
 
 use quoit_node::commit::Limits;
 use quoit_node::config::WriteQueue;
-use quoit_ring::Millis;
 use quoit_ring::wire::Durability;
+use quoit_ring::{Millis, Moment};
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
-use self::gremlin::Gremlin;
+use self::nemesis::Nemesis;
 use super::chance::{Seed, happens};
 use super::faults::Planned;
 use super::machine::Settings;
-use crate::history::Micros;
 
 pub use self::cluster::Cluster;
 
@@ -62,7 +61,7 @@ pub struct Plan {
     /// How far each node's clock is off from the beginning, in milliseconds.
     pub node_clocks: Vec<i64>,
     /// When a client is cloned in the act of a put.
-    pub twins: Vec<Micros>,
+    pub twins: Vec<Moment>,
     /// The one node that everything goes wrong with, if it is that sort of run: then no operation may fail.
     pub victim: Option<usize>,
     /// What goes wrong.
@@ -94,10 +93,10 @@ impl Plan {
         let client_clocks = (0..clients).map(|_| small_error(&mut rng)).collect();
         let node_clocks = (0..NODES).map(|_| small_error(&mut rng)).collect();
         let twins = (0..rng.random_range(0..=3))
-            .map(|_| Micros(rng.random_range(STORM)))
+            .map(|_| Moment(rng.random_range(STORM)))
             .collect();
-        let gremlin = Gremlin::new(seed, clients, durability);
-        let victim = gremlin.victim();
+        let nemesis = Nemesis::new(seed, clients, durability);
+        let victim = nemesis.victim();
         let mut plan = Self {
             seed,
             cluster,
@@ -111,7 +110,7 @@ impl Plan {
             node_clocks,
             twins,
             victim,
-            faults: gremlin.faults(),
+            faults: nemesis.faults(),
         };
         if victim.is_some() {
             plan.be_fair();

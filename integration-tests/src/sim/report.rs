@@ -9,10 +9,12 @@
 
 use std::fmt::Write as _;
 
+use quoit_ring::Moment;
+
+use super::coverage::Coverage;
 use super::faults::Planned;
 use super::plan::OPERATIONS;
-use super::sights::Sights;
-use crate::history::{Basis, Call, History, Micros, Op, OpId, Outcome};
+use crate::history::{Basis, Call, History, Op, OpId, Outcome};
 use crate::invariants::Violation;
 
 /// Faults that must have been felt for a run to count.
@@ -36,13 +38,13 @@ pub struct Report {
     /// Each planned fault with how often it was felt.
     pub faults: Vec<(Planned, u64)>,
     /// Paths that were gone.
-    pub sights: Sights,
+    pub coverage: Coverage,
     /// What must not be; empty is good.
     pub violations: Vec<Violation>,
     /// What happened.
     pub history: History,
     /// How much virtual time passed.
-    pub simulated: Micros,
+    pub simulated: Moment,
 }
 
 impl Report {

@@ -1,35 +1,35 @@
 //! One run, from seed to verdict.
 //!
 //! ```text
-//!   storm     faults, tasks            until enough operations have succeeded and the last fault is over
-//!   mending   all healed               until the storm's tasks have ended and connections are back
-//!   calm      tasks that must succeed  until they have ended, and nobody keeps hints any more
+//!   fault phase     faults, tasks            until enough operations have succeeded and the last fault is over
+//!   mending   all healed               until the fault phase's tasks have ended and connections are back
+//!   recovery phase      tasks that must succeed  until they have ended, and nobody keeps hints any more
 //!   end       each key read from all   then nothing is under way, and what lies on the disks is looked at
 //! ```
 
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
-use quoit_ring::NodeId;
+use quoit_ring::{Moment, NodeId};
 
 use super::plan::{NODES, OPERATIONS, Plan};
 use super::report::Report;
 use super::session::{Ask, Name, Phase};
 use super::trace::{Lines, digest};
 use super::world::World;
-use crate::history::{Final, KeyId, Micros, NodeFinal, OpId};
+use crate::history::{Final, KeyId, NodeFinal, OpId};
 use crate::invariants::{self, Violation};
 
 mod audit;
 
-/// No storm lasts longer than this, in microseconds of virtual time.
+/// No fault phase lasts longer than this, in microseconds of virtual time.
 const LONGEST_STORM: u64 = 300_000_000;
 /// How long mending takes at least: connections are dialled again, clocks move on.
 const MENDING: u64 = 3_000_000;
-/// How long operations of the calm may take altogether.
+/// How long operations of the recovery phase may take altogether.
 const LONGEST_CALM: u64 = 120_000_000;
 /// How long the repairs of a last read have before the next one, in microseconds.
 const SETTLING: u64 = 200_000;
-/// Operations of a storm beyond those that a run must have.
+/// Operations of a fault phase beyond those that a run must have.
 const SPARE: u64 = 100;
 
 /// Which of the planned faults happen.
@@ -89,8 +89,8 @@ pub fn run(seed: u64, options: Options) -> Report {
         world,
         violations: Vec::new(),
     };
-    run.storm(&kept);
-    run.calm();
+    run.fault_phase(&kept);
+    run.recovery_phase();
     run.finish()
 }
 
@@ -100,7 +100,7 @@ struct Run {
 }
 
 impl Run {
-    fn storm(&mut self, kept: &Kept) {
+    fn fault_phase(&mut self, kept: &Kept) {
         let plan = self.world.plan();
         let faults = plan.faults.iter().enumerate();
         let ends = faults.filter(|(number, _)| kept.keeps(*number));
@@ -109,7 +109,7 @@ impl Run {
             .max();
         let over = over.unwrap_or_default();
         let enough = OPERATIONS + SPARE;
-        self.world.run_until(Micros(LONGEST_STORM), |world| {
+        self.world.run_until(Moment(LONGEST_STORM), |world| {
             world.site().succeeded() >= enough && world.site().now() > over
         });
         self.world.site().set_phase(Phase::Mending);
@@ -121,14 +121,14 @@ impl Run {
         });
         self.expect(
             ended,
-            "operations of the storm were still under way two minutes after it",
+            "operations of the fault_phase were still under way two minutes after it",
         );
     }
 
-    fn calm(&mut self) {
-        self.world.site().set_phase(Phase::Calm);
+    fn recovery_phase(&mut self) {
+        self.world.site().set_phase(Phase::RecoveryPhase);
         self.world.serve();
-        self.wait_for_tasks("operations of the calm did not end within two minutes");
+        self.wait_for_tasks("operations of the recovery_phase did not end within two minutes");
         self.hand_off();
         let names = self.names();
         let copies = self.world.plan().cluster.first.map.replication;
@@ -214,8 +214,8 @@ impl Run {
             }
         }
         let collisions: u64 = history.nodes.iter().map(|node| node.collisions).sum();
-        let mut sights = site.sights().borrow_mut();
-        sights.saw_times(super::sights::Sight::Collision, collisions);
+        let mut coverage = site.coverage().borrow_mut();
+        coverage.saw_times(super::coverage::CoverageEvent::Collision, collisions);
         let trace = self.world.trace();
         Report {
             seed: self.world.plan().seed.0,
@@ -225,7 +225,7 @@ impl Run {
             clients: self.world.plan().clients,
             nodes: NODES,
             faults: self.world.faults(),
-            sights: sights.clone(),
+            coverage: coverage.clone(),
             violations: self.violations,
             history,
             simulated: site.now(),

@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use crate::history::Micros;
+use quoit_ring::Moment;
 
 /// Events to come.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Schedule<E> {
 
 #[derive(Debug)]
 struct Entry<E> {
-    at: Micros,
+    at: Moment,
     number: u64,
     event: E,
 }
@@ -37,7 +37,7 @@ impl<E> Default for Schedule<E> {
 
 impl<E> Schedule<E> {
     /// Plans `event` for `at`, behind all that is planned for that moment already.
-    pub fn at(&mut self, at: Micros, event: E) {
+    pub fn at(&mut self, at: Moment, event: E) {
         self.planned += 1;
         let number = self.planned;
         self.heap.push(Entry { at, number, event });
@@ -45,12 +45,12 @@ impl<E> Schedule<E> {
 
     /// When the next event is due.
     #[must_use]
-    pub fn next_at(&self) -> Option<Micros> {
+    pub fn next_at(&self) -> Option<Moment> {
         self.heap.peek().map(|entry| entry.at)
     }
 
     /// Takes the next event.
-    pub fn pop(&mut self) -> Option<(Micros, E)> {
+    pub fn pop(&mut self) -> Option<(Moment, E)> {
         self.heap.pop().map(|entry| (entry.at, entry.event))
     }
 }
@@ -84,11 +84,11 @@ mod tests {
     fn events_come_by_time_and_those_of_one_moment_as_they_were_planned() {
         let mut schedule = Schedule::default();
         for (at, event) in [(5, "c"), (1, "a"), (5, "d"), (2, "b")] {
-            schedule.at(Micros(at), event);
+            schedule.at(Moment(at), event);
         }
-        assert_eq!(schedule.next_at(), Some(Micros(1)));
+        assert_eq!(schedule.next_at(), Some(Moment(1)));
         let order: Vec<_> = std::iter::from_fn(|| schedule.pop()).collect();
         let expected = [(1, "a"), (2, "b"), (5, "c"), (5, "d")];
-        assert_eq!(order, expected.map(|(at, event)| (Micros(at), event)));
+        assert_eq!(order, expected.map(|(at, event)| (Moment(at), event)));
     }
 }

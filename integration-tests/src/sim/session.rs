@@ -21,7 +21,7 @@ use rand::Rng as _;
 use rand::rngs::SmallRng;
 
 use super::chance::happens;
-use super::sights::Sight;
+use super::coverage::CoverageEvent;
 use crate::history::{Call, ClientId, Op, OpId};
 
 pub use self::ask::{Ask, Known, Name};
@@ -63,7 +63,7 @@ impl Session {
         self.site.phase()
     }
 
-    /// Waits a little, as long as the run lets tasks wait between operations; false once the storm is over.
+    /// Waits a little, as long as the run lets tasks wait between operations; false once the fault phase is over.
     pub async fn pause(&mut self) -> bool {
         // In bursts: most operations follow at once, so that many are under way together.
         let longest = if happens(&mut self.rng, 700) || self.site.is_behind() {
@@ -73,7 +73,7 @@ impl Session {
         };
         let micros = self.rng.random_range(0..=longest);
         self.sleep(micros).await;
-        self.phase() == Phase::Storm
+        self.phase() == Phase::FaultPhase
     }
 
     /// Waits for so many microseconds of virtual time.
@@ -127,8 +127,8 @@ impl Session {
                 Some((entry, known))
             }
             Err(error) => {
-                let (outcome, sight) = told::read_error(&error);
-                self.saw(sight);
+                let (outcome, event) = told::read_error(&error);
+                self.saw(event);
                 self.site.end(op, outcome);
                 None
             }
@@ -206,7 +206,7 @@ impl Session {
             key,
             call,
             mode: ask.promises(),
-            healed: self.phase() == Phase::Calm,
+            healed: self.phase() == Phase::RecoveryPhase,
             invoked: self.site.now(),
             returned: None,
         })
@@ -220,24 +220,24 @@ impl Session {
     ) -> Result<Known, Stored> {
         match result {
             Ok(written) => {
-                self.saw((written.hints > 0).then_some(Sight::Sloppy));
+                self.saw((written.hints > 0).then_some(CoverageEvent::Sloppy));
                 self.site.end(op, told::written(&written));
                 let (key, dot) = (name.bytes.clone(), written.dot);
                 self.site.was_acked(Acked { op, key, dot });
                 Ok(Known::of(op, written.context))
             }
             Err(error) => {
-                let (outcome, sight) = told::write_error(&error);
-                self.saw(sight);
+                let (outcome, event) = told::write_error(&error);
+                self.saw(event);
                 self.site.end(op, outcome);
                 Err(error.stored())
             }
         }
     }
 
-    fn saw(&self, sights: impl IntoIterator<Item = Sight>) {
-        for sight in sights {
-            self.site.saw(sight);
+    fn saw(&self, coverage: impl IntoIterator<Item = CoverageEvent>) {
+        for event in coverage {
+            self.site.saw(event);
         }
     }
 }

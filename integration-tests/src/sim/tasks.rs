@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::history::Micros;
+use quoit_ring::Moment;
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -130,13 +130,13 @@ impl<O: Copy + PartialEq> Tasks<O> {
 /// The time that tasks see, and who sleeps.
 #[derive(Debug, Default)]
 pub struct Timeline {
-    now: Cell<Micros>,
+    now: Cell<Moment>,
     sleepers: RefCell<Sleepers>,
 }
 
 #[derive(Debug, Default)]
 struct Sleepers {
-    heap: BinaryHeap<Reverse<(Micros, u64)>>,
+    heap: BinaryHeap<Reverse<(Moment, u64)>>,
     wakers: std::collections::BTreeMap<u64, Waker>,
     numbers: u64,
 }
@@ -144,19 +144,19 @@ struct Sleepers {
 impl Timeline {
     /// The present.
     #[must_use]
-    pub fn now(&self) -> Micros {
+    pub fn now(&self) -> Moment {
         self.now.get()
     }
 
     /// When the next sleeper is to be woken.
     #[must_use]
-    pub fn next_at(&self) -> Option<Micros> {
+    pub fn next_at(&self) -> Option<Moment> {
         let sleepers = self.sleepers.borrow();
         sleepers.heap.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Moves the time forward and wakes who has slept long enough.
-    pub fn advance(&self, to: Micros) {
+    pub fn advance(&self, to: Moment) {
         self.now.set(to);
         let mut sleepers = self.sleepers.borrow_mut();
         while let Some(&Reverse((at, number))) = sleepers.heap.peek() {
@@ -184,7 +184,7 @@ impl Timeline {
 #[derive(Debug)]
 pub struct Sleep {
     timeline: Rc<Timeline>,
-    until: Micros,
+    until: Moment,
     asleep: bool,
 }
 
@@ -238,7 +238,7 @@ mod tests {
         tasks.spawn(1, timeline.sleep(5));
         assert_eq!(tasks.poll_next(), Some(1));
         tasks.cancel(1);
-        timeline.advance(Micros(5));
+        timeline.advance(Moment(5));
         assert_eq!((tasks.alive(), tasks.poll_next()), (0, None));
     }
 }

@@ -10,10 +10,10 @@
 
 use std::fmt;
 
-use crate::history::Micros;
+use quoit_ring::Moment;
 
 /// Where lines go.
-pub type Lines = Box<dyn FnMut(Micros, &dyn fmt::Display)>;
+pub type Lines = Box<dyn FnMut(Moment, &dyn fmt::Display)>;
 
 /// What has happened so far.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl Trace {
     }
 
     /// Notes an event by numbers that tell it from others, and in words.
-    pub fn note(&mut self, at: Micros, numbers: [u64; 3], words: impl FnOnce() -> String) {
+    pub fn note(&mut self, at: Moment, numbers: [u64; 3], words: impl FnOnce() -> String) {
         self.events += 1;
         for number in [at.0, numbers[0], numbers[1], numbers[2]] {
             self.hash = fold(self.hash, number);
@@ -94,7 +94,7 @@ mod tests {
         let traced = |events: &[[u64; 3]]| {
             let mut trace = Trace::default();
             for &numbers in events {
-                trace.note(Micros(1), numbers, String::new);
+                trace.note(Moment(1), numbers, String::new);
             }
             trace.hash()
         };

@@ -29,8 +29,8 @@ use bytes::Bytes;
 use quoit_client::Driver;
 use quoit_node::engine::layout::{NAMESPACE, hint_key, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
-use quoit_ring::Member;
 use quoit_ring::wire::decode_record;
+use quoit_ring::{Member, Moment};
 use rand::rngs::SmallRng;
 
 use self::event::Event;
@@ -43,7 +43,7 @@ use super::schedule::Schedule;
 use super::session::{Acked, Site};
 use super::tasks::Tasks;
 use super::trace::{Lines, Trace, digest};
-use crate::history::{ClientId, ClockOff, Held, Micros, Side};
+use crate::history::{ClientId, ClockOff, Held, Side};
 use crate::workloads::{Workload, mix};
 
 /// How long somebody who cannot start waits before the next try, in microseconds.
@@ -117,12 +117,12 @@ impl World {
         };
         world.note_clocks();
         for node in 0..world.machines.len() {
-            world.schedule.at(Micros(0), Event::StartNode { node });
+            world.schedule.at(Moment(0), Event::StartNode { node });
         }
         for slot in 0..world.plan.clients {
             world
                 .schedule
-                .at(Micros(1_000), Event::StartClient { slot });
+                .at(Moment(1_000), Event::StartClient { slot });
         }
         for (number, &at) in world.plan.twins.iter().enumerate() {
             world.schedule.at(at, Event::Twins { number });
@@ -137,7 +137,7 @@ impl World {
 
     /// Tells the history whose clock is off from the beginning.
     fn note_clocks(&self) {
-        let until = Micros(u64::MAX);
+        let until = Moment(u64::MAX);
         let nodes = self
             .plan
             .node_clocks
@@ -150,14 +150,14 @@ impl World {
             .map(|&by_ms| (Side::Client, by_ms));
         let off = nodes.chain(clients).map(|(side, by_ms)| ClockOff {
             side,
-            from: Micros(0),
+            from: Moment(0),
             until,
             by_ms,
         });
         self.site.recorder().borrow_mut().history_mut().clocks_off = off.collect();
     }
 
-    /// What all tasks share: history, sights, phase.
+    /// What all tasks share: history, coverage, phase.
     #[must_use]
     pub const fn site(&self) -> &Rc<Site> {
         &self.site
@@ -204,7 +204,7 @@ impl World {
     }
 
     /// Lets the world go on until `done` says so, or until `limit`; whether `done` did.
-    pub fn run_until(&mut self, limit: Micros, done: impl Fn(&Self) -> bool) -> bool {
+    pub fn run_until(&mut self, limit: Moment, done: impl Fn(&Self) -> bool) -> bool {
         loop {
             self.settle();
             if done(self) {
@@ -263,7 +263,7 @@ impl World {
     }
 
     /// Takes the next event or sleeper; false if there is none before `limit`.
-    fn step(&mut self, limit: Micros) -> bool {
+    fn step(&mut self, limit: Moment) -> bool {
         let timeline = Rc::clone(self.site.timeline());
         let (event, sleeper) = (self.schedule.next_at(), timeline.next_at());
         let next = match (event, sleeper) {
@@ -314,7 +314,7 @@ impl World {
         }
     }
 
-    fn now(&self) -> Micros {
+    fn now(&self) -> Moment {
         self.site.now()
     }
 
@@ -335,7 +335,7 @@ impl World {
         caller.take_frames(&mut frames);
         let (client, tick) = (caller.id(), caller.new_tick());
         if let Some(tick) = tick {
-            self.schedule.at(Micros(tick.0), Event::Tick { client });
+            self.schedule.at(Moment(tick.0), Event::Tick { client });
         }
         for sent in frames {
             self.send_to_node(client, sent);

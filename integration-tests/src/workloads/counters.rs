@@ -19,7 +19,7 @@
 use quoit_client::Entry;
 use rand::Rng as _;
 
-use super::habits::Habits;
+use super::profile::WorkloadProfile;
 use super::{SERVED, Workload, calm_key, in_calm};
 use crate::history::{Family, MergeTallies, Tally};
 use crate::sim::chance::happens;
@@ -33,7 +33,7 @@ pub(super) struct Counters {
     /// Tasks of one client.
     pub(super) tasks: u16,
     /// How the run asks.
-    pub(super) habits: Habits,
+    pub(super) profile: WorkloadProfile,
 }
 
 impl Workload for Counters {
@@ -44,22 +44,22 @@ impl Workload for Counters {
     fn start(&self, crew: &mut Crew) {
         let this = *self;
         for _ in 0..self.tasks {
-            crew.spawn(move |session| this.storm(session));
+            crew.spawn(move |session| this.fault_phase(session));
         }
     }
 
     fn serve(&self, crew: &mut Crew) {
         let this = *self;
-        crew.spawn(move |session| this.calm(session));
+        crew.spawn(move |session| this.recovery_phase(session));
     }
 }
 
 impl Counters {
-    async fn storm(self, mut session: Session) {
+    async fn fault_phase(self, mut session: Session) {
         while session.pause().await {
             let key = session.rng().random_range(0..self.keys);
             let name = Name::of(Family::Counter, key);
-            let ask = self.habits.quorum(session.rng());
+            let ask = self.profile.quorum(session.rng());
             if happens(session.rng(), 150) {
                 session.get_merged(&name, ask, MergeTallies).await;
             } else {
@@ -68,13 +68,13 @@ impl Counters {
         }
     }
 
-    async fn calm(self, mut session: Session) {
+    async fn recovery_phase(self, mut session: Session) {
         for round in 0..SERVED / 2 {
             if !in_calm(&mut session).await {
                 return;
             }
             let name = Name::of(Family::Counter, calm_key(&session, round, self.keys));
-            self.increment(&mut session, &name, self.habits.of_all())
+            self.increment(&mut session, &name, self.profile.of_all())
                 .await;
         }
     }
@@ -89,7 +89,7 @@ impl Counters {
         };
         tally.increment(session.writer());
         let value = tally.to_value(session.fresh_number());
-        let ask = self.habits.quorum(session.rng());
+        let ask = self.profile.quorum(session.rng());
         session.put(name, value, Some(&known), ask).await.ok(); // the next read tells
     }
 }

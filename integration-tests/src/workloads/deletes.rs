@@ -13,8 +13,8 @@
 
 use rand::Rng as _;
 
-use super::habits::{Habits, weighed};
 use super::memory::Memory;
+use super::profile::{WorkloadProfile, weighed};
 use super::{SERVED, Workload, calm_key, in_calm};
 use crate::history::Family;
 use crate::sim::session::{Crew, Known, Name, Session};
@@ -27,7 +27,7 @@ pub(super) struct Deletes {
     /// Tasks of one client.
     pub(super) tasks: u16,
     /// How the run asks.
-    pub(super) habits: Habits,
+    pub(super) profile: WorkloadProfile,
 }
 
 /// What a task does next.
@@ -53,13 +53,13 @@ impl Workload for Deletes {
     fn start(&self, crew: &mut Crew) {
         let this = *self;
         for _ in 0..self.tasks {
-            crew.spawn(move |session| this.storm(session));
+            crew.spawn(move |session| this.fault_phase(session));
         }
     }
 
     fn serve(&self, crew: &mut Crew) {
         let this = *self;
-        crew.spawn(move |session| this.calm(session));
+        crew.spawn(move |session| this.recovery_phase(session));
     }
 }
 
@@ -77,7 +77,7 @@ impl At {
 }
 
 impl Deletes {
-    async fn storm(self, mut session: Session) {
+    async fn fault_phase(self, mut session: Session) {
         let mut memory = Memory::default();
         let steps = [
             (25, Step::Get),
@@ -97,14 +97,14 @@ impl Deletes {
     }
 
     /// Reads, then deletes or puts what was read, key by key.
-    async fn calm(self, mut session: Session) {
+    async fn recovery_phase(self, mut session: Session) {
         let mut memory = Memory::default();
         for round in 0..SERVED / 2 {
             if !in_calm(&mut session).await {
                 return;
             }
             let at = At::key(calm_key(&session, round, self.keys));
-            let Some((_, known)) = session.get(&at.name, self.habits.of_all()).await else {
+            let Some((_, known)) = session.get(&at.name, self.profile.of_all()).await else {
                 continue;
             };
             match round % 3 {
@@ -146,7 +146,7 @@ impl Deletes {
     }
 
     async fn get(&self, session: &mut Session, memory: &mut Memory, at: &At) -> Option<Known> {
-        let ask = self.habits.read(session.rng());
+        let ask = self.profile.read(session.rng());
         let known = session.get(&at.name, ask).await.map(|(_, known)| known);
         memory.keep(session.rng(), at.key, known.clone());
         known
@@ -159,8 +159,8 @@ impl Deletes {
         at: &At,
         known: Option<&Known>,
     ) -> Option<Known> {
-        let ask = self.habits.write(session.rng());
-        let value = self.habits.value(session);
+        let ask = self.profile.write(session.rng());
+        let value = self.profile.value(session);
         let receipt = session.put(&at.name, value, known, ask).await.ok();
         memory.keep(session.rng(), at.key, receipt.clone());
         receipt
@@ -173,7 +173,7 @@ impl Deletes {
         at: &At,
         known: Option<&Known>,
     ) -> Option<Known> {
-        let ask = self.habits.write(session.rng());
+        let ask = self.profile.write(session.rng());
         let receipt = session.delete(&at.name, known, ask).await.ok();
         memory.keep(session.rng(), at.key, receipt.clone());
         receipt

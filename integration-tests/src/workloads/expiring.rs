@@ -20,8 +20,8 @@ use std::time::Duration;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
-use super::habits::{Habits, weighed};
 use super::memory::Memory;
+use super::profile::{WorkloadProfile, weighed};
 use super::{SERVED, Workload, calm_key, in_calm};
 use crate::history::Family;
 use crate::sim::chance::happens;
@@ -35,10 +35,10 @@ pub(super) struct Expiring {
     /// Tasks of one client.
     pub(super) tasks: u16,
     /// How the run asks.
-    pub(super) habits: Habits,
+    pub(super) profile: WorkloadProfile,
 }
 
-/// Longest sleep without a look at whether the storm is over, in microseconds.
+/// Longest sleep without a look at whether the fault phase is over, in microseconds.
 const NAP: u64 = 50_000;
 
 /// What a task does next.
@@ -63,18 +63,18 @@ impl Workload for Expiring {
     fn start(&self, crew: &mut Crew) {
         let this = *self;
         for _ in 0..self.tasks {
-            crew.spawn(move |session| this.storm(session));
+            crew.spawn(move |session| this.fault_phase(session));
         }
     }
 
     fn serve(&self, crew: &mut Crew) {
         let this = *self;
-        crew.spawn(move |session| this.calm(session));
+        crew.spawn(move |session| this.recovery_phase(session));
     }
 }
 
 impl Expiring {
-    async fn storm(self, mut session: Session) {
+    async fn fault_phase(self, mut session: Session) {
         let mut memory = Memory::default();
         let steps = [
             (45, Step::Get),
@@ -91,22 +91,22 @@ impl Expiring {
     }
 
     /// Puts, reads, waits for the end, reads again.
-    async fn calm(self, mut session: Session) {
+    async fn recovery_phase(self, mut session: Session) {
         for round in 0..SERVED / 3 {
             if !in_calm(&mut session).await {
                 return;
             }
             let name = Name::of(Family::Expiring, calm_key(&session, round, self.keys));
             let ttl = Duration::from_millis(session.rng().random_range(50..=300));
-            let ask = self.habits.write(session.rng());
-            let value = self.habits.value(&mut session);
+            let ask = self.profile.write(session.rng());
+            let value = self.profile.value(&mut session);
             let ask = Ask {
                 ttl: Some(ttl),
                 ..ask
             };
             session.put(&name, value, None, ask).await.ok(); // the history has its outcome
             for _ in 0..2 {
-                let ask = self.habits.read(session.rng());
+                let ask = self.profile.read(session.rng());
                 session.get(&name, ask).await;
                 session.sleep(ttl_micros(ttl)).await;
             }
@@ -115,7 +115,7 @@ impl Expiring {
 
     async fn step(&self, session: &mut Session, memory: &mut Memory, key: u64, step: Step) {
         let name = Name::of(Family::Expiring, key);
-        let ask = self.habits.write(session.rng());
+        let ask = self.profile.write(session.rng());
         let ttl = lifetime(session.rng());
         let ending = Ask {
             ttl: Some(ttl),
@@ -143,7 +143,7 @@ impl Expiring {
     }
 
     async fn get(&self, session: &mut Session, name: &Name) -> Option<Known> {
-        let ask = self.habits.read(session.rng());
+        let ask = self.profile.read(session.rng());
         session.get(name, ask).await.map(|(_, known)| known)
     }
 
@@ -154,7 +154,7 @@ impl Expiring {
         known: Option<&Known>,
         ask: Ask,
     ) -> Option<Known> {
-        let value = self.habits.value(session);
+        let value = self.profile.value(session);
         session.put(name, value, known, ask).await.ok()
     }
 }
@@ -165,7 +165,7 @@ fn lifetime(rng: &mut SmallRng) -> Duration {
     Duration::from_millis(rng.random_range(50..=most))
 }
 
-/// Sleeps until shortly before or after a value's end, or until the storm is over.
+/// Sleeps until shortly before or after a value's end, or until the fault phase is over.
 async fn wait_for_end(session: &mut Session, ttl: Duration) {
     let micros = ttl_micros(ttl);
     let mut left = if happens(session.rng(), 500) {
@@ -173,7 +173,7 @@ async fn wait_for_end(session: &mut Session, ttl: Duration) {
     } else {
         session.rng().random_range(0..=micros + micros / 2)
     };
-    while left > 0 && session.phase() == Phase::Storm {
+    while left > 0 && session.phase() == Phase::FaultPhase {
         let nap = left.min(NAP);
         session.sleep(nap).await;
         left -= nap;

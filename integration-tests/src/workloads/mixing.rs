@@ -21,7 +21,7 @@ use super::Workload;
 use super::counters::Counters;
 use super::deletes::Deletes;
 use super::expiring::Expiring;
-use super::habits::{Habits, one_of, weighed};
+use super::profile::{WorkloadProfile, one_of, weighed};
 use super::registers::Registers;
 use super::siblings::Siblings;
 use super::twins::TwinReaders;
@@ -34,10 +34,10 @@ const FREE_GROWTH: u32 = 60;
 
 /// The workloads of one run over keys of `replication` replicas.
 pub fn mix(rng: &mut SmallRng, replication: u8) -> Vec<Rc<dyn Workload>> {
-    let habits = Habits::draw(rng, replication);
+    let profile = WorkloadProfile::draw(rng, replication);
     let mut workloads: Vec<Rc<dyn Workload>> = vec![Rc::new(TwinReaders)];
     for (family, tasks) in shares(rng) {
-        workloads.extend(workload(rng, family, tasks, habits));
+        workloads.extend(workload(rng, family, tasks, profile));
     }
     workloads
 }
@@ -64,7 +64,7 @@ fn workload(
     rng: &mut SmallRng,
     family: Family,
     tasks: u16,
-    habits: Habits,
+    profile: WorkloadProfile,
 ) -> Option<Rc<dyn Workload>> {
     let keys = rng.random_range(1..=6);
     let workload: Rc<dyn Workload> = match family {
@@ -74,7 +74,7 @@ fn workload(
                 keys,
                 tasks,
                 puts,
-                habits,
+                profile,
             })
         }
         Family::Unique => {
@@ -84,25 +84,25 @@ fn workload(
                 tasks,
                 puts,
                 most: 300,
-                habits,
+                profile,
                 begun,
             })
         }
-        Family::Siblings => Rc::new(siblings(rng, keys, tasks, habits)),
+        Family::Siblings => Rc::new(siblings(rng, keys, tasks, profile)),
         Family::Counter => Rc::new(Counters {
             keys,
             tasks,
-            habits,
+            profile,
         }),
         Family::Deleted => Rc::new(Deletes {
             keys,
             tasks,
-            habits,
+            profile,
         }),
         Family::Expiring => Rc::new(Expiring {
             keys,
             tasks,
-            habits,
+            profile,
         }),
         Family::Twins => return None, // clones are made by the world
     };
@@ -110,20 +110,20 @@ fn workload(
 }
 
 /// Free growth needs one key, and puts that reach their replicas; else anything goes.
-fn siblings(rng: &mut SmallRng, keys: u64, tasks: u16, habits: Habits) -> Siblings {
+fn siblings(rng: &mut SmallRng, keys: u64, tasks: u16, profile: WorkloadProfile) -> Siblings {
     let free = happens(rng, FREE_GROWTH);
     let blind = one_of(rng, [0, 5, 15]);
-    let small = Habits {
+    let small = WorkloadProfile {
         large: 0,
         middling: 0,
-        ..habits
+        ..profile
     };
     Siblings {
         keys: if free { 1 } else { keys },
         tasks,
         free,
         blind,
-        habits: if free { small } else { habits },
+        profile: if free { small } else { profile },
     }
 }
 

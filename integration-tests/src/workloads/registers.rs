@@ -14,7 +14,7 @@
 
 use rand::Rng as _;
 
-use super::habits::Habits;
+use super::profile::WorkloadProfile;
 use super::{SERVED, Workload, calm_key, in_calm};
 use crate::history::Family;
 use crate::sim::chance::happens;
@@ -30,7 +30,7 @@ pub(super) struct Registers {
     /// Puts among the operations, in 1,000.
     pub(super) puts: u32,
     /// How the run asks.
-    pub(super) habits: Habits,
+    pub(super) profile: WorkloadProfile,
 }
 
 impl Workload for Registers {
@@ -41,25 +41,25 @@ impl Workload for Registers {
     fn start(&self, crew: &mut Crew) {
         let this = *self;
         for _ in 0..self.tasks {
-            crew.spawn(move |session| this.storm(session));
+            crew.spawn(move |session| this.fault_phase(session));
         }
     }
 
     fn serve(&self, crew: &mut Crew) {
         let this = *self;
-        crew.spawn(move |session| this.calm(session));
+        crew.spawn(move |session| this.recovery_phase(session));
     }
 }
 
 impl Registers {
-    async fn storm(self, mut session: Session) {
+    async fn fault_phase(self, mut session: Session) {
         while session.pause().await {
             let key = session.rng().random_range(0..self.keys);
             self.step(&mut session, key).await;
         }
     }
 
-    async fn calm(self, mut session: Session) {
+    async fn recovery_phase(self, mut session: Session) {
         for round in 0..SERVED {
             if !in_calm(&mut session).await {
                 return;
@@ -72,11 +72,11 @@ impl Registers {
     async fn step(&self, session: &mut Session, key: u64) {
         let name = Name::of(Family::Register, key);
         if happens(session.rng(), self.puts) {
-            let ask = self.habits.write(session.rng());
-            let value = self.habits.value(session);
+            let ask = self.profile.write(session.rng());
+            let value = self.profile.value(session);
             session.put(&name, value, None, ask).await.ok(); // the history has its outcome
         } else {
-            let ask = self.habits.read(session.rng());
+            let ask = self.profile.read(session.rng());
             session.get(&name, ask).await;
         }
     }

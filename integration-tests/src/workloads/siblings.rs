@@ -21,8 +21,8 @@ use quoit_client::Stored;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
-use super::habits::{Habits, weighed};
 use super::memory::Memory;
+use super::profile::{WorkloadProfile, weighed};
 use super::{SERVED, Workload, calm_key, in_calm};
 use crate::history::Family;
 use crate::sim::chance::happens;
@@ -40,7 +40,7 @@ pub(super) struct Siblings {
     /// How often a write is blind, against about 100 that are not.
     pub(super) blind: u32,
     /// How the run asks.
-    pub(super) habits: Habits,
+    pub(super) profile: WorkloadProfile,
 }
 
 /// Siblings beyond which a task settles them.
@@ -71,18 +71,18 @@ impl Workload for Siblings {
     fn start(&self, crew: &mut Crew) {
         let this = *self;
         for _ in 0..self.tasks {
-            crew.spawn(move |session| this.storm(session));
+            crew.spawn(move |session| this.fault_phase(session));
         }
     }
 
     fn serve(&self, crew: &mut Crew) {
         let this = *self;
-        crew.spawn(move |session| this.calm(session));
+        crew.spawn(move |session| this.recovery_phase(session));
     }
 }
 
 impl Siblings {
-    async fn storm(self, mut session: Session) {
+    async fn fault_phase(self, mut session: Session) {
         let mut memory = Memory::default();
         while session.pause().await {
             let key = session.rng().random_range(0..self.keys);
@@ -99,15 +99,15 @@ impl Siblings {
     }
 
     /// Reads and replaces what was read, key by key: siblings only become fewer.
-    async fn calm(self, mut session: Session) {
+    async fn recovery_phase(self, mut session: Session) {
         for round in 0..SERVED / 2 {
             if !in_calm(&mut session).await {
                 return;
             }
             let name = Name::of(Family::Siblings, calm_key(&session, round, self.keys));
-            if let Some((_, known)) = session.get(&name, self.habits.of_all()).await {
-                let ask = self.habits.write(session.rng());
-                let value = self.habits.value(&mut session);
+            if let Some((_, known)) = session.get(&name, self.profile.of_all()).await {
+                let ask = self.profile.write(session.rng());
+                let value = self.profile.value(&mut session);
                 session.put(&name, value, Some(&known), ask).await.ok(); // the history has it
             }
         }
@@ -151,7 +151,7 @@ impl Siblings {
     /// Reads a key and remembers what it saw; settles the siblings if they are many.
     async fn read(&self, session: &mut Session, memory: &mut Memory, key: u64) -> Option<Known> {
         let name = Name::of(Family::Siblings, key);
-        let ask = self.habits.read(session.rng());
+        let ask = self.profile.read(session.rng());
         let (entry, known) = session.get(&name, ask).await?;
         memory.keep(session.rng(), key, Some(known.clone()));
         if !self.free && entry.siblings().len() > MANY {
@@ -169,11 +169,11 @@ impl Siblings {
         known: Option<&Known>,
     ) {
         let name = Name::of(Family::Siblings, key);
-        let ask = self.habits.write(session.rng());
+        let ask = self.profile.write(session.rng());
         let written = if happens(session.rng(), 80) {
             session.delete(&name, known, ask).await
         } else {
-            let value = self.habits.value(session);
+            let value = self.profile.value(session);
             session.put(&name, value, known, ask).await
         };
         if self.free && written.as_ref().is_err_and(|stored| *stored == Stored::No) {
@@ -188,7 +188,7 @@ impl Siblings {
             return;
         }
         if let Some((_, known)) = session.get(name, Ask::QUORUM).await {
-            let value = self.habits.value(session);
+            let value = self.profile.value(session);
             session
                 .put(name, value, Some(&known), Ask::QUORUM)
                 .await
@@ -210,7 +210,7 @@ mod tests {
             tasks: 2,
             free,
             blind,
-            habits: Habits::draw(&mut rng, 3),
+            profile: WorkloadProfile::draw(&mut rng, 3),
         };
         (0..1_000).map(|_| siblings.base(&mut rng)).collect()
     }

@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use rand::Rng as _;
 
-use super::habits::Habits;
+use super::profile::WorkloadProfile;
 use super::{SERVED, Workload, in_calm};
 use crate::history::Family;
 use crate::sim::chance::happens;
@@ -30,10 +30,10 @@ pub(super) struct UniqueKeys {
     pub(super) tasks: u16,
     /// Puts among the operations, in 1,000.
     pub(super) puts: u32,
-    /// Keys after which the storm makes no more, and reads less.
+    /// Keys after which the fault phase makes no more, and reads less.
     pub(super) most: u64,
     /// How the run asks.
-    pub(super) habits: Habits,
+    pub(super) profile: WorkloadProfile,
     /// Keys that were begun, by all clients.
     pub(super) begun: Rc<Cell<u64>>,
 }
@@ -46,18 +46,18 @@ impl Workload for UniqueKeys {
     fn start(&self, crew: &mut Crew) {
         for _ in 0..self.tasks {
             let this = self.clone();
-            crew.spawn(move |session| this.storm(session));
+            crew.spawn(move |session| this.fault_phase(session));
         }
     }
 
     fn serve(&self, crew: &mut Crew) {
         let this = self.clone();
-        crew.spawn(move |session| this.calm(session));
+        crew.spawn(move |session| this.recovery_phase(session));
     }
 }
 
 impl UniqueKeys {
-    async fn storm(self, mut session: Session) {
+    async fn fault_phase(self, mut session: Session) {
         while session.pause().await {
             let room = self.begun.get() < self.most;
             if room && happens(session.rng(), self.puts) {
@@ -68,7 +68,7 @@ impl UniqueKeys {
         }
     }
 
-    async fn calm(self, mut session: Session) {
+    async fn recovery_phase(self, mut session: Session) {
         for round in 0..SERVED {
             if !in_calm(&mut session).await {
                 return;
@@ -85,9 +85,9 @@ impl UniqueKeys {
         let index = self.begun.get();
         self.begun.set(index + 1);
         let name = Name::of(Family::Unique, index);
-        let ask = self.habits.write(session.rng());
+        let ask = self.profile.write(session.rng());
         let nothing = happens(session.rng(), 300).then(Known::default);
-        let value = self.habits.value(session);
+        let value = self.profile.value(session);
         let stored = session.put(&name, value, nothing.as_ref(), ask).await;
         if stored.is_ok() && happens(session.rng(), 150) {
             self.read(session, index).await;
@@ -102,7 +102,7 @@ impl UniqueKeys {
     }
 
     async fn read(&self, session: &mut Session, index: u64) {
-        let ask = self.habits.read(session.rng());
+        let ask = self.profile.read(session.rng());
         session.get(&Name::of(Family::Unique, index), ask).await;
     }
 }

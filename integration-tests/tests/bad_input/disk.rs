@@ -141,7 +141,7 @@ fn says_no_space(error: &WriteError) -> bool {
     match error {
         WriteError::Unknown { attempts, .. }
         | WriteError::NotStored { attempts, .. }
-        | WriteError::TooThin { attempts, .. } => attempts.iter().any(|a| full(&a.outcome)),
+        | WriteError::UnderReplicated { attempts, .. } => attempts.iter().any(|a| full(&a.outcome)),
         _ => false,
     }
 }

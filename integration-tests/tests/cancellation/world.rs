@@ -14,14 +14,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use quoit_client::env::{Env, Link, Moment, Now};
+use quoit_client::env::{Env, Link, Now};
 use quoit_client::{Client, Driver};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{
     Request, RequestFrame, Response, ResponseFrame, decode_record, encode_record,
 };
 use quoit_ring::{
-    ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, NodeId, Record, Time, TokenKey,
+    ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Moment, NodeId, Record, Time,
+    TokenKey,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};

@@ -39,7 +39,7 @@ impl Outcome {
             Ok(_) => Self::Ok,
             Err(error) => match error.stored() {
                 Stored::No => Self::Fail,
-                Stored::Maybe | Stored::TooThin => Self::Unknown,
+                Stored::Maybe | Stored::UnderReplicated => Self::Unknown,
             },
         }
     }

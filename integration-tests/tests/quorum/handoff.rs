@@ -137,7 +137,7 @@ async fn a_sloppy_put_succeeds_while_two_of_three_owners_are_dead_and_is_read_wh
             .deadline(Duration::from_millis(900));
         strict
             .await
-            .is_err_and(|error| error.stored() == Stored::TooThin)
+            .is_err_and(|error| error.stored() == Stored::UnderReplicated)
     })
     .await;
     let written = client.put(key, "sloppy").sloppy(true).await.unwrap();

@@ -236,7 +236,7 @@ async fn with_two_of_three_owners_stopped_a_write_is_too_thin_and_says_so() {
     stop_known(&mut cluster, &client, &owners[..2]).await;
 
     let write = client.put("k", "thin").await.unwrap_err();
-    let WriteError::TooThin {
+    let WriteError::UnderReplicated {
         acked: 1,
         needed: 2,
         attempts,
@@ -249,7 +249,7 @@ async fn with_two_of_three_owners_stopped_a_write_is_too_thin_and_says_so() {
         .filter(|a| a.outcome == Outcome::Unreachable)
         .count();
     assert_eq!((unreachable, attempts.len()), (2, 3));
-    assert_eq!(write.stored(), Stored::TooThin);
+    assert_eq!(write.stored(), Stored::UnderReplicated);
     assert!(
         write.to_string().contains("written too thinly: 1 of the 2"),
         "{write}"

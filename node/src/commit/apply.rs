@@ -10,7 +10,7 @@
 //! Writes of one key see each other in the order they came; writes of different keys have nothing to do with
 //! each other, so the batch may go through them in the order of the keys, which the engine likes best.
 //!
-//! **Covered.** A put whose dot the stored record has seen is not joined, unless the dot is still live there:
+//! **Superseded.** A put whose dot the stored record has seen is not joined, unless the dot is still live there:
 //! the same content is a retry, which is answered as joined; other content means that the dot was minted
 //! twice, and both variants are kept. Joining a dead dot would change nothing, but answering "joined" would
 //! be a lie: the caller could not read its value back.
@@ -27,8 +27,8 @@ use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{DecodeError, Fault, Kept, Refusal, decode_record, encode_record};
 use quoit_ring::{Delta, Leaf, MerkleKey, NodeId, Record, Sum, Time, check_drift};
 
-use super::index::Stage;
-use super::tally::{Growth, row_bytes};
+use super::hint_usage::{HintDelta, row_bytes};
+use super::index::BatchBuilder;
 use super::{Change, Limits, Outcome, Place, Write};
 use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
@@ -61,7 +61,7 @@ pub struct Applied {
     /// By how much the sums change once it is.
     pub sums: Vec<(Leaf, Sum)>,
     /// By how much what is kept for others changes once it is.
-    pub kept: Vec<Growth>,
+    pub kept: Vec<HintDelta>,
     /// The latest stamp that was joined, [`Time::ZERO`] if none.
     pub latest: Time,
     /// Dots found with two contents.
@@ -77,7 +77,7 @@ pub fn apply<G: Engine, R>(engine: &G, rules: &Rules, writes: &[Write<R>]) -> Ap
         engine,
         rules,
         outcomes: vec![Outcome::Joined; writes.len()],
-        stage: Stage::new(2 * writes.len(), bytes),
+        stage: BatchBuilder::new(2 * writes.len(), bytes),
         sums: Vec::with_capacity(writes.len()),
         kept: Vec::new(),
         latest: Time::ZERO,
@@ -104,9 +104,9 @@ struct Run<'a, G> {
     engine: &'a G,
     rules: &'a Rules,
     outcomes: Vec<Outcome>,
-    stage: Stage,
+    stage: BatchBuilder,
     sums: Vec<(Leaf, Sum)>,
-    kept: Vec<Growth>,
+    kept: Vec<HintDelta>,
     latest: Time,
     collisions: u64,
     poisoned: Option<EngineError>,
@@ -202,7 +202,7 @@ impl<G: Engine> Run<'_, G> {
             if variants.peek().is_none() {
                 let named = current.seen().names(dot);
                 let above = rules.told.max(current.max_time());
-                return Ok(Outcome::Covered { named, above });
+                return Ok(Outcome::Superseded { named, above });
             }
             collided = variants.all(|variant| Some(variant.hash) != hash);
         }
@@ -241,7 +241,7 @@ impl<G: Engine> Run<'_, G> {
             let stored = self.stage.keep(key, new);
             (i64::from(old.is_none()), row_bytes(prefixed, stored))
         };
-        self.kept.push(Growth {
+        self.kept.push(HintDelta {
             target,
             count,
             bytes: after - before,

@@ -24,8 +24,8 @@ use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame};
 use quoit_ring::{Millis, Time};
 
 use super::apply::fault_of;
-use super::room::Room;
-use super::steady::Steady;
+use super::clock_guard::ClockGuard;
+use super::disk_space::DiskSpace;
 use super::{Applied, Change, Outcome, Place, Rules, Shared, Write, apply};
 use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
@@ -44,8 +44,8 @@ pub struct Committer<G> {
     engine: Arc<G>,
     shared: Arc<Shared>,
     mark: Time,
-    steady: Steady,
-    room: Room,
+    steady: ClockGuard,
+    room: DiskSpace,
     measured: Option<Duration>,
 }
 
@@ -59,8 +59,8 @@ impl<G: Engine> Committer<G> {
             engine,
             shared,
             mark,
-            steady: Steady::new(mark),
-            room: Room::new(),
+            steady: ClockGuard::new(mark),
+            room: DiskSpace::new(),
             measured: None,
         }
     }

@@ -24,12 +24,12 @@ use crate::engine::{Batch, Keyspace};
 
 /// An engine batch being filled with changed records.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct BatchBuilder {
     batch: Batch,
     buffer: BytesMut,
 }
 
-impl Stage {
+impl BatchBuilder {
     /// A stage for about `records` changed records of `bytes` bytes together.
     pub(super) fn new(records: usize, bytes: usize) -> Self {
         Self {

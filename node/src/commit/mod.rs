@@ -16,7 +16,7 @@
 //! | [`Committer`] | the effect: commit, then sums, clock and answers, in that order |
 //! | [`Shared`] | what readers and the committer share |
 //! | [`Sums`], [`Rebuild`] | the Merkle tree, and how it comes back after a start |
-//! | [`Tally`], [`Recount`] | how much is kept for other nodes, and how that comes back after a start |
+//! | [`HintUsage`], [`HintScan`] | how much is kept for other nodes, and how that comes back after a start |
 //! | [`Queue`] | the bounded queue before the real committer's thread |
 //!
 //! Invariants: a write is answered as joined only after its record is committed as durably as configured;
@@ -24,14 +24,14 @@
 //! is no failure: writes are refused until there is room.
 
 mod apply;
+mod clock_guard;
 mod committer;
+mod disk_space;
+mod hint_usage;
 mod index;
 mod queue;
-mod room;
 mod shared;
-mod steady;
 mod sums;
-mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -41,16 +41,16 @@ use bytes::Bytes;
 use quoit_ring::wire::{Refusal, Response};
 use quoit_ring::{Delta, Leaf, NodeId, Record, Time};
 
-use crate::env::{Rank, Reply};
+use crate::env::{Priority, Reply};
 
 pub(crate) use self::apply::fault_of;
 pub use self::apply::{Applied, Rules, apply};
 pub use self::committer::Committer;
 pub(crate) use self::committer::LEAD_MS;
+pub use self::hint_usage::{HintDelta, HintScan, HintUsage};
 pub use self::queue::{Queue, Taken};
 pub use self::shared::{Limits, Shared};
 pub use self::sums::{Rebuild, Sums};
-pub use self::tally::{Growth, Recount, Tally};
 
 /// Most writes that share one commit; beyond it the gain is small and the last write's wait long.
 pub const MAX_BATCH: usize = 512;
@@ -80,8 +80,8 @@ pub struct Write<R> {
 
 impl<R: Reply> Write<R> {
     /// Whose share of the room it takes: what a node asks of itself is work for its peers.
-    pub(crate) fn rank(&self) -> Rank {
-        self.reply.as_ref().map_or(Rank::Peer, Reply::rank)
+    pub(crate) fn priority(&self) -> Priority {
+        self.reply.as_ref().map_or(Priority::Peer, Reply::priority)
     }
 }
 
@@ -122,7 +122,7 @@ pub enum Outcome {
     /// Its record is joined once the batch is committed.
     Joined,
     /// Its dot was dead already; nothing was joined.
-    Covered {
+    Superseded {
         /// The stored record names this very dot.
         named: bool,
         /// A dot minted above this is not covered.
@@ -136,7 +136,7 @@ impl From<Outcome> for Response {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Joined => Self::Joined,
-            Outcome::Covered { named, above } => Self::Covered { named, above },
+            Outcome::Superseded { named, above } => Self::Superseded { named, above },
             Outcome::Refused(refusal) => Self::Refused(refusal),
         }
     }

@@ -11,10 +11,10 @@
 //! is empty, takes any write: a repair may be larger than the bound, and would never get in.
 //!
 //! Before it is full it refuses clients whenever it has become a standing one, and anybody whose turn would come
-//! too late (`shed`). Refusing waits for nothing. The lock is held while pointers move, never while anything
+//! too late (`shedding`). Refusing waits for nothing. The lock is held while pointers move, never while anything
 //! waits, and the thread is woken only if it sleeps.
 
-mod shed;
+mod load_shedding;
 #[cfg(test)]
 mod tests;
 
@@ -22,10 +22,10 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::shed::{Shed, is_crowded_out, lot};
+use self::load_shedding::{LoadShedding, is_crowded_out, shed_key};
 use super::Write;
 use crate::config::WriteQueue;
-use crate::env::{Rank, Rejected, Reply};
+use crate::env::{Priority, Rejected, Reply};
 
 /// One part in so many of the room is the peers'.
 const PEERS: usize = 8;
@@ -42,7 +42,7 @@ pub struct Queue<R> {
 struct State<R> {
     waiting: VecDeque<Write<R>>,
     held: Held,
-    shed: Shed,
+    shedding: LoadShedding,
     closed: bool,
     sleeping: bool,
 }
@@ -86,7 +86,7 @@ impl<R> Queue<R> {
                 clients: nothing,
                 peers: nothing,
             },
-            shed: Shed::new(),
+            shedding: LoadShedding::new(),
             closed: false,
             sleeping: false,
         };
@@ -198,13 +198,13 @@ impl<R: Reply> State<R> {
         let Self {
             waiting,
             held,
-            shed,
+            shedding,
             ..
         } = self;
-        let of_clients = |write: &&Write<R>| write.rank() == Rank::Client;
+        let of_clients = |write: &&Write<R>| write.priority() == Priority::Client;
         let offered = writes.iter().filter(of_clients).count();
-        shed.look(held.clients.requests, offered, now);
-        let may_wait = |write: &mut Write<R>| held.admit(write, shed, bounds, now);
+        shedding.look(held.clients.requests, offered, now);
+        let may_wait = |write: &mut Write<R>| held.admit(write, shedding, bounds, now);
         waiting.extend(writes.extract_if(.., may_wait));
     }
 
@@ -212,20 +212,20 @@ impl<R: Reply> State<R> {
     fn hand_out(&mut self, into: &mut Vec<Write<R>>, most: usize) {
         let (count, clients) = (most.min(self.waiting.len()), self.held.clients.requests);
         for write in self.waiting.drain(..count) {
-            let share = self.held.of(write.rank());
+            let share = self.held.of(write.priority());
             share.requests -= 1;
             share.bytes -= write.bytes;
             into.push(write);
         }
         let of_clients = clients - self.held.clients.requests;
-        self.shed.took(count, of_clients, self.waiting.len());
+        self.shedding.took(count, of_clients, self.waiting.len());
     }
 
     /// How long a write that came now would wait, or the first one has waited, if that is longer.
     fn wait(&self, now: Duration) -> Duration {
         let first = self.waiting.front();
         let waited = first.map_or(Duration::ZERO, |first| now.saturating_sub(first.arrived));
-        waited.max(self.shed.wait(self.waiting.len(), now))
+        waited.max(self.shedding.wait(self.waiting.len(), now))
     }
 }
 
@@ -234,16 +234,21 @@ impl Held {
     fn admit<R: Reply>(
         &mut self,
         write: &Write<R>,
-        shed: &Shed,
+        shedding: &LoadShedding,
         bounds: &WriteQueue,
         now: Duration,
     ) -> bool {
-        let (rank, ahead) = (write.rank(), self.clients.requests + self.peers.requests);
-        let may_wait = self.of(rank).has_room(write.bytes, Share::of(rank, bounds))
-            && !shed.is_too_late(ahead, write.deadline, now)
-            && (rank == Rank::Peer || !self.turns_away(write, shed, bounds, now));
+        let (priority, ahead) = (
+            write.priority(),
+            self.clients.requests + self.peers.requests,
+        );
+        let may_wait = self
+            .of(priority)
+            .has_room(write.bytes, Share::of(priority, bounds))
+            && !shedding.is_too_late(ahead, write.deadline, now)
+            && (priority == Priority::Peer || !self.turns_away(write, shedding, bounds, now));
         if may_wait {
-            let share = self.of(rank);
+            let share = self.of(priority);
             share.requests += 1;
             share.bytes += write.bytes;
         }
@@ -254,33 +259,34 @@ impl Held {
     fn turns_away<R>(
         &self,
         write: &Write<R>,
-        shed: &Shed,
+        shedding: &LoadShedding,
         bounds: &WriteQueue,
         now: Duration,
     ) -> bool {
-        let (own, lot) = (self.clients.requests, lot(&write.change));
-        let room = Share::of(Rank::Client, bounds).requests;
-        is_crowded_out(lot, own, room) || shed.turns_away(lot, own, own + self.peers.requests, now)
+        let (own, shed_key) = (self.clients.requests, shed_key(&write.change));
+        let room = Share::of(Priority::Client, bounds).requests;
+        is_crowded_out(shed_key, own, room)
+            || shedding.turns_away(shed_key, own, own + self.peers.requests, now)
     }
 
-    const fn of(&mut self, rank: Rank) -> &mut Share {
-        match rank {
-            Rank::Client => &mut self.clients,
-            Rank::Peer => &mut self.peers,
+    const fn of(&mut self, priority: Priority) -> &mut Share {
+        match priority {
+            Priority::Client => &mut self.clients,
+            Priority::Peer => &mut self.peers,
         }
     }
 }
 
 impl Share {
-    /// What those of one rank may have waiting.
-    const fn of(rank: Rank, bounds: &WriteQueue) -> Self {
+    /// What those of one priority may have waiting.
+    const fn of(priority: Priority, bounds: &WriteQueue) -> Self {
         let peers = Self {
             requests: bounds.requests / PEERS,
             bytes: bounds.bytes / PEERS,
         };
-        match rank {
-            Rank::Peer => peers,
-            Rank::Client => Self {
+        match priority {
+            Priority::Peer => peers,
+            Priority::Client => Self {
                 requests: bounds.requests - peers.requests,
                 bytes: bounds.bytes - peers.bytes,
             },

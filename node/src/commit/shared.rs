@@ -22,7 +22,7 @@ use quoit_ring::wire::Durability;
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::{Clock, MerkleKey, NodeId, Time};
 
-use super::{Sums, Tally};
+use super::{HintUsage, Sums};
 use crate::config::Config;
 use crate::engine::Usage;
 use crate::env::Now;
@@ -76,7 +76,7 @@ pub struct Shared {
     /// The sums over live data.
     pub sums: Sums,
     /// What is kept for other nodes.
-    pub hints: Tally,
+    pub hints: HintUsage,
     clock: Clock,
     start_mark: Time,
     last_told: AtomicU64,
@@ -102,7 +102,7 @@ impl Shared {
             node,
             map: encode_map(ring.map()).into(),
             sums: Sums::new(ring.leaf_bits(), merkle_key),
-            hints: Tally::default(),
+            hints: HintUsage::default(),
             ring,
             limits,
             durability,

@@ -1,4 +1,4 @@
-//! Room on the disk: how much must be left for the engine to go on.
+//! Space on the disk: how much must be left for the engine to go on.
 //!
 //! ```text
 //!   free  >=  memtables          still to be written out

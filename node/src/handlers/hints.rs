@@ -2,12 +2,15 @@
 
 use quoit_ring::wire::{Refusal, Response};
 
-use crate::commit::Tally;
+use crate::commit::HintUsage;
 
 /// Answers with one entry for each node for which anything is kept.
 ///
 /// # Errors
 /// [`Refusal::NotReady`] while it is being counted after a start.
-pub(super) fn answer(tally: &Tally) -> Result<Response, Refusal> {
-    tally.kept().map(Response::Hints).ok_or(Refusal::NotReady)
+pub(super) fn answer(hint_usage: &HintUsage) -> Result<Response, Refusal> {
+    hint_usage
+        .kept()
+        .map(Response::Hints)
+        .ok_or(Refusal::NotReady)
 }

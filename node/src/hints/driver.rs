@@ -1,7 +1,7 @@
-//! The courier's hands: pages read, frames sent, rows removed.
+//! The dispatcher's hands: pages read, frames sent, rows removed.
 //!
 //! ```text
-//!   Courier --Load--> a blocking thread --> page
+//!   HintDispatcher --Load--> a blocking thread --> page
 //!           --Send--> Peers             --> answer, or the link is lost
 //!           --Remove-> the commit's queue
 //!           <-- ten times a second, or once while nothing is kept: what is kept
@@ -18,7 +18,7 @@ use quoit_ring::NodeId;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::courier::{Act, Courier};
+use super::dispatcher::{Act, HintDispatcher};
 use super::page::{Page, load};
 use crate::commit::Write;
 use crate::engine::Engine;
@@ -26,7 +26,7 @@ use crate::env::Env;
 use crate::handlers::Replica;
 use crate::peers::{Event, Peers};
 
-/// How often the courier is called while something is kept.
+/// How often the dispatcher is called while something is kept.
 const TICK: Duration = Duration::from_millis(100);
 /// How often it is called while nothing is.
 const IDLE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Delivers hints until the node leaves service.
 pub(crate) async fn deliver<E: Env, G: Engine>(
     replica: Arc<Replica<E, G>>,
-    courier: Courier,
+    dispatcher: HintDispatcher,
     peers: Peers,
     leaving: impl Future<Output = ()>,
 ) {
@@ -42,7 +42,7 @@ pub(crate) async fn deliver<E: Env, G: Engine>(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut driver = Driver {
         replica,
-        courier,
+        dispatcher,
         peers,
         pages: JoinSet::new(),
         reading: BTreeMap::new(),
@@ -57,7 +57,7 @@ pub(crate) async fn deliver<E: Env, G: Engine>(
 
 struct Driver<E: Env, G> {
     replica: Arc<Replica<E, G>>,
-    courier: Courier,
+    dispatcher: HintDispatcher,
     peers: Peers,
     pages: JoinSet<Option<Page>>,
     /// Whose hints each of them reads.
@@ -81,8 +81,8 @@ impl<E: Env, G: Engine> Driver<E, G> {
     fn tick(&mut self) {
         let kept = self.replica.shared().hints.kept().unwrap_or_default();
         let now = self.now();
-        self.courier.handle_time(&kept, now);
-        if self.courier.is_idle() {
+        self.dispatcher.handle_time(&kept, now);
+        if self.dispatcher.is_idle() {
             self.ticks.reset_after(IDLE);
         }
     }
@@ -95,7 +95,7 @@ impl<E: Env, G: Engine> Driver<E, G> {
         });
         let now = self.now();
         if let Some(target) = self.reading.remove(&id) {
-            self.courier.handle_page(target, page, now);
+            self.dispatcher.handle_page(target, page, now);
         }
     }
 
@@ -103,16 +103,16 @@ impl<E: Env, G: Engine> Driver<E, G> {
         let now = self.now();
         match event {
             Event::Answer(from, frame) => {
-                self.courier
+                self.dispatcher
                     .handle_answer(from, frame.id, &frame.response, now);
             }
-            Event::Lost(node) => self.courier.handle_lost(node, now),
+            Event::Lost(node) => self.dispatcher.handle_lost(node, now),
         }
     }
 
-    /// Does all that the courier wants done.
+    /// Does all that the dispatcher wants done.
     fn act(&mut self) {
-        while let Some(act) = self.courier.poll() {
+        while let Some(act) = self.dispatcher.poll() {
             match act {
                 Act::Load { target, after } => {
                     let engine = Arc::clone(self.replica.engine());

@@ -3,7 +3,7 @@
 //! ```text
 //!   client --Hint--> commit --> keyspace hints: target | key -> record      joined per key, bounded, as durable as data
 //!                                     |
-//!             Tally: how many, for whom --> Courier (pure) --Load--> a page of them
+//!             HintUsage: how many, for whom --> HintDispatcher (pure) --Load--> a page of them
 //!                                               |  ^
 //!                                            Repair |  Joined
 //!                                               v  |
@@ -17,18 +17,18 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`Courier`] | the decision: what is read, sent and removed, when, and how fast |
+//! | [`HintDispatcher`] | the decision: what is read, sent and removed, when, and how fast |
 //! | [`load`] | a page of hints off a snapshot |
 //! | `driver` | the effects: reading on a blocking thread, frames over `peers`, removals through the commit |
 //!
-//! How much is kept is counted at [`Tally`](crate::commit::Tally), the rows are written by [`commit`](crate::commit).
+//! How much is kept is counted at [`HintUsage`](crate::commit::HintUsage), the rows are written by [`commit`](crate::commit).
 //!
 //! Source: Dynamo (2007), section 4.6.
 
-mod courier;
+mod dispatcher;
 pub(crate) mod driver;
 mod page;
 mod queue;
 
-pub use self::courier::{Act, Courier, Delivered};
+pub use self::dispatcher::{Act, Delivered, HintDispatcher};
 pub use self::page::{Hint, Page, load};

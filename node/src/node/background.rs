@@ -18,7 +18,7 @@ use std::thread::{JoinHandle, park_timeout};
 use std::time::Duration;
 
 use super::worker::Watched;
-use crate::commit::{Rebuild, Recount, Shared};
+use crate::commit::{HintScan, Rebuild, Shared};
 use crate::engine::Engine;
 use crate::env::{Clocks, Reply};
 
@@ -83,7 +83,7 @@ impl Drop for Background {
 /// What a start has to walk over, with the snapshots that it walks over.
 #[derive(Debug)]
 pub(super) struct Walks<G: Engine> {
-    recount: Option<Recount<G>>,
+    recount: Option<HintScan<G>>,
     rebuild: Option<Rebuild<G>>,
 }
 
@@ -91,7 +91,7 @@ impl<G: Engine> Walks<G> {
     /// Begins both, before the run's first commit. Few hints are counted at once: a node that starts has usually none.
     pub(super) fn begin(engine: &G, shared: &Shared) -> Self {
         let mut walks = Self {
-            recount: Some(Recount::new(engine)),
+            recount: Some(HintScan::new(engine)),
             rebuild: Some(Rebuild::new(engine)),
         };
         walks.count(shared);

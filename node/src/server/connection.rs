@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use super::output::{Answers, Output};
 use super::{CloseCode, Phase, lane, large};
 use crate::engine::Engine;
-use crate::env::{Env, Rank};
+use crate::env::{Env, Priority};
 use crate::handlers::{Replica, Session};
 use crate::tls::peer_role;
 
@@ -67,7 +67,7 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         Session::new(
             Arc::clone(&replica),
             caller,
-            Answers::new(Arc::clone(&output), rank_of(caller)),
+            Answers::new(Arc::clone(&output), priority_of(caller)),
         )
     };
     let shared = replica.shared();
@@ -96,10 +96,10 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
     close(&connection, code, &reason);
 }
 
-const fn rank_of(caller: Role) -> Rank {
+const fn priority_of(caller: Role) -> Priority {
     match caller {
-        Role::Node(_) => Rank::Peer,
-        Role::Client | Role::Admin => Rank::Client,
+        Role::Node(_) => Priority::Peer,
+        Role::Client | Role::Admin => Priority::Client,
     }
 }
 

@@ -42,7 +42,7 @@ use tokio::sync::watch;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Replica;
-use crate::hints::Courier;
+use crate::hints::HintDispatcher;
 use crate::hints::driver::deliver;
 use crate::peers::Peers;
 
@@ -80,7 +80,7 @@ pub(crate) struct ServerOptions {
     pub(crate) server: ServerConfig,
     pub(crate) client: ClientConfig,
     pub(crate) max_connections: usize,
-    pub(crate) courier: Courier,
+    pub(crate) dispatcher: HintDispatcher,
 }
 
 impl Server {
@@ -116,9 +116,9 @@ impl Server {
             .spawn(move || {
                 let mut seen = watched.clone();
                 let leaving = async move { leaving_service(&mut seen).await };
-                let (courier, answering) = (options.courier, Arc::clone(&replica));
+                let (dispatcher, answering) = (options.dispatcher, Arc::clone(&replica));
                 let listening = listener::listen(endpoint, answering, max, watched);
-                let delivering = deliver(replica, courier, peers, leaving);
+                let delivering = deliver(replica, dispatcher, peers, leaving);
                 run(&runtime, async { tokio::join!(listening, delivering) });
                 drop(ending);
             })?;

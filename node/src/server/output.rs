@@ -21,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::{LANE_FRAME, Response, ResponseFrame};
 use tokio::sync::Notify;
 
-use crate::env::{Rank, Reply};
+use crate::env::{Priority, Reply};
 
 /// Bytes waiting to be written at which a connection's requests are left unread.
 pub(super) const MAX_OUTPUT: usize = 8 << 20;
@@ -201,13 +201,13 @@ impl fmt::Debug for Output {
 #[derive(Debug, Clone)]
 pub(crate) struct Answers {
     output: Arc<Output>,
-    rank: Rank,
+    priority: Priority,
 }
 
 impl Answers {
-    /// Answers to a caller of this rank.
-    pub(super) const fn new(output: Arc<Output>, rank: Rank) -> Self {
-        Self { output, rank }
+    /// Answers to a caller of this priority.
+    pub(super) const fn new(output: Arc<Output>, priority: Priority) -> Self {
+        Self { output, priority }
     }
 }
 
@@ -225,8 +225,8 @@ impl Reply for Answers {
         }
     }
 
-    fn rank(&self) -> Rank {
-        self.rank
+    fn priority(&self) -> Priority {
+        self.priority
     }
 }
 
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn answers_share_one_write_and_large_ones_travel_alone() {
         let output = Output::new();
-        let answers = Answers::new(Arc::clone(&output), Rank::Client);
+        let answers = Answers::new(Arc::clone(&output), Priority::Client);
         assert!(now(output.next_lane()).is_none());
         for (id, bytes) in [(1, 10), (2, LANE_FRAME), (3, 20)] {
             answers.send(&answer(id, bytes));
@@ -285,7 +285,7 @@ mod tests {
     fn the_longest_frame_for_the_lane_is_exactly_as_long_as_its_reader_allows() {
         for bytes in LANE_FRAME - 600..LANE_FRAME {
             let output = Output::new();
-            Answers::new(Arc::clone(&output), Rank::Client).send(&answer(1, bytes));
+            Answers::new(Arc::clone(&output), Priority::Client).send(&answer(1, bytes));
             let Some(Some(written)) = now(output.next_lane()) else {
                 continue;
             };
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_full_output_has_room_again_once_it_is_written() {
         let output = Output::new();
-        let answers = Answers::new(Arc::clone(&output), Rank::Client);
+        let answers = Answers::new(Arc::clone(&output), Priority::Client);
         let mut sent = 0;
         while !output.is_full() {
             sent += 1;
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn diverted_answers_are_cut_into_frames() {
         let output = Output::new();
-        let answers = Answers::new(Arc::clone(&output), Rank::Client);
+        let answers = Answers::new(Arc::clone(&output), Priority::Client);
         answers.send(&answer(1, 10));
         answers.send(&answer(2, 20));
         output.divert(now(output.next_lane()).unwrap().unwrap());
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn a_finished_output_ends_once_it_is_empty() {
         let output = Output::new();
-        Answers::new(Arc::clone(&output), Rank::Client).send(&answer(1, 10));
+        Answers::new(Arc::clone(&output), Priority::Client).send(&answer(1, 10));
         output.finish();
         assert!(matches!(now(output.next_lane()), Some(Some(_))));
         assert!(matches!(now(output.next_lane()), Some(None)));

@@ -4,7 +4,7 @@
 //!   head   epoch, clock, variant                            body
 //!          Map                                              map
 //!          Record                                           record
-//!          Absent | Joined | Covered | Status | Sums        -
+//!          Absent | Joined | Superseded | Status | Sums        -
 //!          Refused   why, with the numbers behind it        -
 //!          Hints                                            target, count, bytes: u64 each, again and again
 //! ```
@@ -29,7 +29,7 @@ use crate::wire::frame::{self, Kind};
 const MAX_TEXT: usize = 64;
 
 /// One answer of one node: `Map`, `Status` and `Sums` to the request of that name, `Record` or `Absent` to
-/// a get, `Joined` to a put, repair or hint, `Covered` to a put or hint, `Hints` to the request of that name,
+/// a get, `Joined` to a put, repair or hint, `Superseded` to a put or hint, `Hints` to the request of that name,
 /// `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,7 +45,7 @@ pub enum Response {
     /// The record was joined, as durably as the node is configured to.
     Joined,
     /// The write's dot was covered already; nothing was changed.
-    Covered {
+    Superseded {
         /// The replica can name this very dot: it, or what was made of it, was joined earlier.
         named: bool,
         /// A dot minted above this is not covered here.
@@ -283,7 +283,7 @@ enum Answer {
     Record,
     Absent,
     Joined,
-    Covered { named: bool, above: Time },
+    Superseded { named: bool, above: Time },
     Sums(Vec<Sum>),
     Refused(Refusal),
     Hints,
@@ -303,7 +303,7 @@ impl ResponseFrame {
             Response::Record(record) => (Answer::Record, record),
             Response::Absent => (Answer::Absent, &[]),
             Response::Joined => (Answer::Joined, &[]),
-            &Response::Covered { named, above } => (Answer::Covered { named, above }, &[]),
+            &Response::Superseded { named, above } => (Answer::Superseded { named, above }, &[]),
             Response::Sums(sums) => {
                 debug_assert!(sums.len() <= FAN_OUT, "the children of one sum");
                 (Answer::Sums(sums.clone()), &[])
@@ -349,7 +349,7 @@ impl ResponseFrame {
             Answer::Record => Response::Record(body),
             Answer::Absent => Response::Absent,
             Answer::Joined => Response::Joined,
-            Answer::Covered { named, above } => Response::Covered { named, above },
+            Answer::Superseded { named, above } => Response::Superseded { named, above },
             Answer::Sums(sums) if sums.len() > FAN_OUT => {
                 return Err(DecodeError::Malformed("more sums than an inner sum has"));
             }

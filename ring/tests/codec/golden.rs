@@ -155,7 +155,7 @@ fn responses() -> [(Response, &'static str); 10] {
             "11000000 02 01 0700000000000000 03000000 | 03 09 04 |",
         ),
         (
-            Response::Covered {
+            Response::Superseded {
                 named: true,
                 above: Time(12),
             },

@@ -118,7 +118,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         2 => Response::Record(encoded(&record(rng))),
         3 => Response::Absent,
         4 => Response::Joined,
-        5 => Response::Covered {
+        5 => Response::Superseded {
             named: rng.percent(50),
             above: Time(long(rng)),
         },

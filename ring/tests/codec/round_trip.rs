@@ -41,7 +41,15 @@ fn every_request_comes_back() {
 #[test]
 fn every_response_comes_back() {
     let names = [
-        "map", "status", "record", "absent", "joined", "covered", "sums", "hints", "refused",
+        "map",
+        "status",
+        "record",
+        "absent",
+        "joined",
+        "superseded",
+        "sums",
+        "hints",
+        "refused",
     ];
     property("responses", names.map(|name| (name, 10)), |rng| {
         let variant = rng.below(messages::RESPONSES);

@@ -213,7 +213,7 @@ fn a_write_minted_anew_costs_a_token() {
     let above = Time::at(Millis(WALL.0 + 600));
     for to in &bench.sent() {
         let named = false;
-        bench.answer(to, Response::Covered { named, above });
+        bench.answer(to, Response::Superseded { named, above });
     }
     assert_eq!(bench.sent().len(), 3);
     assert_eq!(tokens(bench.coordinator.budget), before - 1);

@@ -62,7 +62,7 @@ fn a_covered_put_is_sent_again_above_what_covers_it() {
     for to in &sent {
         bench.answer(
             to,
-            Response::Covered {
+            Response::Superseded {
                 named: false,
                 above,
             },
@@ -84,7 +84,7 @@ fn an_answer_to_an_earlier_attempt_counts_for_none_that_came_later() {
     let mut bench = Bench::new();
     bench.start(1, put("v", None));
     let sent = bench.sent();
-    let covered = |ms| Response::Covered {
+    let covered = |ms| Response::Superseded {
         named: false,
         above: Time::at(Millis(WALL.0 + ms)),
     };
@@ -121,7 +121,7 @@ fn a_put_minted_anew_spares_what_its_client_wrote_in_between() {
     for to in &first {
         bench.answer(
             to,
-            Response::Covered {
+            Response::Superseded {
                 named: false,
                 above,
             },
@@ -151,7 +151,7 @@ fn a_covering_stamp_too_far_ahead_is_not_followed() {
         let above = Time::at(Millis(WALL.0 + 60_000));
         bench.answer(
             to,
-            Response::Covered {
+            Response::Superseded {
                 named: false,
                 above,
             },
@@ -202,7 +202,7 @@ fn a_connection_that_never_opened_leaves_nothing_unknown() {
 }
 
 #[test]
-fn one_acknowledgement_of_two_is_too_thin() {
+fn one_acknowledgement_of_two_is_under_replicated() {
     let mut bench = Bench::new();
     bench.start(1, put("v", None));
     let sent = bench.sent();
@@ -212,7 +212,10 @@ fn one_acknowledgement_of_two_is_too_thin() {
         Response::Refused(Refusal::Overloaded { queue_ms: 9 }),
     );
     bench.answer(&sent[2], Response::Refused(Refusal::Draining));
-    assert_eq!(bench.written().unwrap_err().stored(), Stored::TooThin);
+    assert_eq!(
+        bench.written().unwrap_err().stored(),
+        Stored::UnderReplicated
+    );
 }
 
 #[test]
@@ -235,7 +238,7 @@ fn a_write_of_which_an_earlier_attempt_was_stored_is_never_reported_as_not_store
     for to in &sent[1..] {
         bench.answer(
             to,
-            Response::Covered {
+            Response::Superseded {
                 named: false,
                 above,
             },
@@ -244,5 +247,8 @@ fn a_write_of_which_an_earlier_attempt_was_stored_is_never_reported_as_not_store
     for to in &bench.sent() {
         bench.answer(to, Response::Refused(Refusal::Draining));
     }
-    assert_eq!(bench.written().unwrap_err().stored(), Stored::TooThin);
+    assert_eq!(
+        bench.written().unwrap_err().stored(),
+        Stored::UnderReplicated
+    );
 }

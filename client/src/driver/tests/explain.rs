@@ -101,12 +101,17 @@ fn a_read_that_cannot_be_meant_has_made_no_request() {
 
 #[test]
 fn a_client_tells_what_its_operations_need() {
-    let needs = Bench::new().client.needs().unwrap();
+    let needs = Bench::new().client.quorum_sizes().unwrap();
     assert_eq!((needs.n, needs.r, needs.hold, needs.w), (3, 2, 2, 2));
     assert_eq!(needs.repair, ReadRepair::BeforeAnswer);
     let one = Client::builder().consistency(Consistency::One).w(3);
-    let needs = Bench::with(one).client.needs().unwrap();
+    let needs = Bench::with(one).client.quorum_sizes().unwrap();
     assert_eq!((needs.r, needs.hold, needs.w), (1, 0, 3));
     assert_eq!(needs.repair, ReadRepair::Background);
-    assert!(Bench::with(Client::builder().r(1)).client.needs().is_err());
+    assert!(
+        Bench::with(Client::builder().r(1))
+            .client
+            .quorum_sizes()
+            .is_err()
+    );
 }

@@ -208,7 +208,7 @@ fn hedges_remints_refusals_and_lost_connections_are_counted_apart() {
         let sent = bench.sent();
         for request in &sent {
             let response = match request.1.request {
-                Request::Put { .. } => Response::Covered {
+                Request::Put { .. } => Response::Superseded {
                     named: false,
                     above: Time::at(Millis(1_700_000_000_001)),
                 },

@@ -120,7 +120,7 @@ proptest! {
         let mut bench = Bench::with_delays([delay; 3]);
         let begun = bench.now;
         let mut silences = 0;
-        // one read at a time, each sent on after the patience if it was A's turn
+        // one read at a time, each sent on after the `hedge_all_after` if it was A's turn
         while bench.ordered()[0] == A {
             bench.send(A);
             silences += 1;

@@ -241,7 +241,7 @@ fn the_deadline_names_the_silent() {
     };
     assert_eq!(
         outcomes[..],
-        [Outcome::Silent, Outcome::Done, Outcome::NotAsked]
+        [Outcome::TimedOut, Outcome::Done, Outcome::NotAsked]
     );
 }
 

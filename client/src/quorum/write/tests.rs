@@ -40,10 +40,10 @@ fn one_replica_counts_once() {
 #[test]
 fn a_covered_write_is_minted_above_what_covers_it() {
     let mut write = sent(3, 2);
-    write.covered(0, false, Time(50));
+    write.superseded(0, false, Time(50));
     write.acked(1);
     assert_eq!(write.poll_step(), None, "the third may still acknowledge");
-    write.covered(2, false, Time(70));
+    write.superseded(2, false, Time(70));
     assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(70))));
     write.reminted();
     let sends = core::iter::from_fn(|| write.poll_step()).count();
@@ -60,8 +60,8 @@ fn a_covered_write_is_minted_above_what_covers_it() {
 fn an_acknowledgement_of_an_earlier_dot_is_not_forgotten() {
     let mut write = sent(3, 2);
     write.acked(0);
-    write.covered(1, false, Time(50));
-    write.covered(2, false, Time(50));
+    write.superseded(1, false, Time(50));
+    write.superseded(2, false, Time(50));
     assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(50))));
     write.reminted();
     while write.poll_step().is_some() {}
@@ -75,8 +75,8 @@ fn an_acknowledgement_of_an_earlier_dot_is_not_forgotten() {
 #[test]
 fn a_lost_replica_does_not_keep_a_write_from_being_minted_anew_but_stays_in_its_outcome() {
     let mut write = sent(3, 2);
-    write.covered(0, false, Time(50));
-    write.covered(1, false, Time(50));
+    write.superseded(0, false, Time(50));
+    write.superseded(1, false, Time(50));
     write.failed(2, Outcome::Lost);
     assert_eq!(write.poll_step(), Some(WriteStep::Remint(Time(50))));
     write.reminted();
@@ -91,7 +91,7 @@ fn a_lost_replica_does_not_keep_a_write_from_being_minted_anew_but_stays_in_its_
 #[test]
 fn a_replica_that_can_name_the_dot_has_acknowledged() {
     let mut write = sent(3, 2);
-    write.covered(0, true, Time(50));
+    write.superseded(0, true, Time(50));
     write.acked(1);
     assert_eq!(verdict(&mut write), Ok(2));
 }
@@ -113,7 +113,7 @@ fn the_deadline_ends_it_and_names_the_silent() {
     let failure = verdict(&mut write).unwrap_err();
     assert_eq!(
         failure.outcomes,
-        [Outcome::Done, Outcome::Silent, Outcome::Silent]
+        [Outcome::Done, Outcome::TimedOut, Outcome::TimedOut]
     );
     write.acked(1);
     assert_eq!(
@@ -128,7 +128,7 @@ fn minting_anew_ends_after_a_bounded_number_of_times() {
     let mut write = sent(1, 1);
     let mut minted = 0;
     loop {
-        write.covered(0, false, Time(minted));
+        write.superseded(0, false, Time(minted));
         match write.poll_step() {
             Some(WriteStep::Remint(_)) => write.reminted(),
             Some(WriteStep::Return(verdict)) => break assert!(verdict.is_err()),
@@ -242,7 +242,7 @@ fn a_sloppy_write_that_fails_tells_what_became_of_its_hints() {
     let [WriteStep::Return(Err(failure)), WriteStep::Finish] = &steps(&mut write)[..] else {
         panic!("no verdict");
     };
-    let silent = Outcome::Silent;
+    let silent = Outcome::TimedOut;
     let expected = [Outcome::Unreachable, Outcome::Done, silent.clone(), silent];
     assert_eq!(failure.outcomes, expected, "the hint may be stored");
 }
@@ -254,9 +254,9 @@ fn a_sloppy_write_covered_at_an_owner_and_at_a_holder_is_minted_anew_and_kept_an
     write.failed(0, Outcome::Unreachable);
     steps(&mut write);
     write.hinted(0, Some(0));
-    write.covered(3, false, Time(70));
+    write.superseded(3, false, Time(70));
     write.acked(1);
-    write.covered(2, false, Time(50));
+    write.superseded(2, false, Time(50));
     assert_eq!(steps(&mut write), [WriteStep::Remint(Time(70))]);
     write.reminted();
     let all = [WriteStep::Send(2), WriteStep::Send(1), WriteStep::Hint(0)];
@@ -287,7 +287,7 @@ fn an_owner_that_is_overdue_is_not_waited_for() {
 fn a_covered_write_is_minted_anew_without_an_owner_that_is_overdue() {
     let mut write = sent(3, 2);
     write.acked(0);
-    write.covered(1, false, Time(50));
+    write.superseded(1, false, Time(50));
     assert_eq!(steps(&mut write), [], "the third may acknowledge");
     write.overdue(2);
     write.overdue(2);
@@ -394,7 +394,7 @@ proptest! {
             }
             match event {
                 0 => write.acked(replica),
-                1 => write.covered(replica, false, Time(9)),
+                1 => write.superseded(replica, false, Time(9)),
                 2 => write.failed(replica, Outcome::Unreachable),
                 3 => write.failed(replica, Outcome::Lost),
                 _ => write.overdue(replica % n),

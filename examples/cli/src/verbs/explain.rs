@@ -19,7 +19,7 @@ mod text;
 use std::ffi::OsString;
 
 use quoit_client::{
-    Client, Explained, HealthReport, Location, Needs, NodeHealth, Outcome, ReadRepair,
+    Client, Explained, HealthReport, Location, NodeHealth, Outcome, QuorumSizes, ReadRepair,
     ReplicaReport, RequestKind,
 };
 use quoit_ring::{ClusterMap, NodeId};
@@ -52,7 +52,7 @@ struct Story {
     key: Vec<u8>,
     map: ClusterMap,
     location: Location,
-    needs: Needs,
+    needs: QuorumSizes,
     replicas: Vec<ReplicaReport>,
     read: Explained,
     health: Option<HealthReport>,
@@ -85,7 +85,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
 
 impl Story {
     async fn find(client: &Client, key: &bytes::Bytes) -> Result<Self, Failure> {
-        let needs = client.needs()?;
+        let needs = client.quorum_sizes()?;
         // The first questions wait for connections, and the health of the nodes would tell of handshakes; how long
         // they take to tell their status is not learnt from.
         client.status().await;

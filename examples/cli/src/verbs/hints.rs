@@ -142,7 +142,7 @@ mod tests {
         };
         let silent = HintsReport {
             member: member(2),
-            kept: Err(NodeError::Failed(Outcome::Silent)),
+            kept: Err(NodeError::Failed(Outcome::TimedOut)),
         };
         [keeps, silent]
     }

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::driver::LoadDriver;
 use super::figures::per;
-use super::turns::Turns;
 use crate::args::fault::Fault;
 use crate::cluster::Cluster;
 use crate::result::{FaultNote, Slice};
@@ -45,7 +45,7 @@ pub(crate) struct Done {
 pub(crate) async fn play(
     script: Vec<Fault>,
     cluster: Option<Arc<Mutex<Cluster>>>,
-    turns: Arc<Turns>,
+    turns: Arc<LoadDriver>,
 ) -> Vec<Done> {
     let mut done: Vec<Done> = Vec::new();
     let Some(cluster) = cluster else {
@@ -82,7 +82,7 @@ pub(crate) async fn play(
 }
 
 /// Gives the last act the longest time without a success since.
-fn mark(done: &mut [Done], turns: &Turns) {
+fn mark(done: &mut [Done], turns: &LoadDriver) {
     let gap = turns.recorder().mark(Instant::now());
     if let Some(last) = done.last_mut() {
         last.gap = gap;

@@ -12,14 +12,14 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
+use super::driver::LoadDriver;
 use super::figures::per;
-use super::turns::Turns;
 
 /// How often it changes.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Shows a line until the end of `turns`; hidden unless standard error is a terminal.
-pub(crate) async fn show(what: &str, turns: &Turns) {
+pub(crate) async fn show(what: &str, turns: &LoadDriver) {
     let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if line.is_hidden() {
         return;
@@ -37,7 +37,7 @@ pub(crate) async fn show(what: &str, turns: &Turns) {
     line.finish_and_clear();
 }
 
-fn now_showing(turns: &Turns, since: Duration) -> String {
+fn now_showing(turns: &LoadDriver, since: Duration) -> String {
     let in_flight = turns.in_flight();
     let (gone, all) = (
         turns.begin().elapsed().as_secs(),

@@ -22,6 +22,7 @@
 
 mod bulk;
 mod cost;
+mod driver;
 mod faults;
 mod figures;
 pub(crate) mod folder;
@@ -37,7 +38,6 @@ mod stage;
 mod steps;
 #[cfg(test)]
 pub(crate) mod testing;
-mod turns;
 mod verdict;
 
 use std::sync::{Arc, Mutex};
@@ -47,11 +47,11 @@ use anyhow::Context as _;
 use tokio::time::Instant;
 
 use self::cost::Cost;
+use self::driver::{LoadDriver, Pace};
 use self::faults::Done;
 use self::recorder::Recorder;
 use self::schedule::Schedule;
 use self::stage::Stage;
-use self::turns::{Pace, Turns};
 use crate::args::RunArgs;
 use crate::args::values::Ramp;
 use crate::cluster::{Cluster, Options};
@@ -82,7 +82,7 @@ struct Session<'a> {
 
 /// What measuring gave.
 struct Measured {
-    turns: Arc<Turns>,
+    turns: Arc<LoadDriver>,
     cost: Cost,
     done: Vec<Done>,
     /// The client's doings in each phase, and in all of the time.
@@ -204,7 +204,7 @@ impl<'a> Session<'a> {
     }
 
     /// A load that begins now.
-    fn turns(&self, rate: f64, time: Duration, slice: Duration) -> anyhow::Result<Arc<Turns>> {
+    fn turns(&self, rate: f64, time: Duration, slice: Duration) -> anyhow::Result<Arc<LoadDriver>> {
         let pace = &self.args.pace;
         let (kind, most) = if pace.closed {
             (Pace::Closed, pace.in_flight)
@@ -224,7 +224,7 @@ impl<'a> Session<'a> {
         let script = self.args.faults().map_err(anyhow::Error::msg)?;
         let recorder = Recorder::new(Instant::now() + HEAD_START, time, slice)?
             .with_phases(phases::stretches(&script, time));
-        Turns::new(
+        LoadDriver::new(
             Arc::clone(&self.stage),
             kind,
             usize::try_from(most).unwrap_or(usize::MAX),
@@ -244,7 +244,7 @@ impl<'a> Session<'a> {
 }
 
 /// Runs a load to its end, with a line on the terminal.
-async fn load(what: &str, turns: &Arc<Turns>) -> anyhow::Result<()> {
+async fn load(what: &str, turns: &Arc<LoadDriver>) -> anyhow::Result<()> {
     let (ran, ()) = tokio::join!(Arc::clone(turns).run(), live::show(what, turns));
     ran
 }

@@ -12,8 +12,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::cost::Cost;
+use super::driver::LoadDriver;
 use super::figures::Latencies;
-use super::turns::Turns;
 use super::verdict::Facts;
 use super::{Measured, Session, Shared, faults, settings, verdict};
 use crate::cluster::Cluster;
@@ -85,7 +85,7 @@ impl Session<'_> {
         })
     }
 
-    fn facts(&self, turns: &Turns, cost: &Cost) -> Facts {
+    fn facts(&self, turns: &LoadDriver, cost: &Cost) -> Facts {
         let pace = &self.args.pace;
         let recorder = turns.recorder();
         let (done, failed) = recorder.counts();

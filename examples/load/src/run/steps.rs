@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
+use super::driver::LoadDriver;
 use super::figures::per;
 use super::search::Search;
-use super::turns::Turns;
 use super::{SLICE, Session, load};
 
 impl Session<'_> {
@@ -42,7 +42,7 @@ impl Session<'_> {
 }
 
 /// Whether a rate kept the limit, and how it went in words.
-fn judge_step(turns: &Turns, rate: f64, limit: Duration) -> (bool, String) {
+fn judge_step(turns: &LoadDriver, rate: f64, limit: Duration) -> (bool, String) {
     let recorder = turns.recorder();
     let (done, failed) = recorder.counts();
     let due = done + failed + turns.lateness().never;

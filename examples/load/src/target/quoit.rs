@@ -116,7 +116,7 @@ impl Quoit {
 fn write_error(error: &WriteError) -> OpError {
     let kind = match error {
         WriteError::NotStored { attempts, .. } => because("not stored", attempts),
-        WriteError::TooThin { attempts, .. } => because("stored too thinly", attempts),
+        WriteError::UnderReplicated { attempts, .. } => because("stored too thinly", attempts),
         WriteError::Unknown { attempts, .. } => because("outcome unknown", attempts),
         other => other.to_string(),
     };
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn failures_of_one_kind_count_as_one() {
-        let attempts = vec![attempt(Outcome::Done), attempt(Outcome::Silent)];
+        let attempts = vec![attempt(Outcome::Done), attempt(Outcome::TimedOut)];
         let error = WriteError::Unknown {
             acked: 1,
             needed: 2,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   [every event, a line each]
-//!   seed, size, trace | each fault and whether it was felt | sights | violations | the verdict
+//!   seed, size, trace | each fault and whether it was felt | coverage | violations | the verdict
 //! ```
 
 use std::cell::RefCell;
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 use quoit_integration_tests::sim::campaign::{Judged, SAME_TRACE};
+use quoit_integration_tests::sim::coverage::CoverageEvent;
 use quoit_integration_tests::sim::faults::Planned;
 use quoit_integration_tests::sim::plan::Plan;
-use quoit_integration_tests::sim::sights::Sight;
 use quoit_integration_tests::sim::{Kept, Options};
 use serde::Serialize;
 
@@ -113,7 +113,7 @@ impl One {
     }
 
     fn show(&self, out: Output) -> String {
-        let mut parts = vec![self.figures(), self.faults(out), self.sights(out)];
+        let mut parts = vec![self.figures(), self.faults(out), self.coverage(out)];
         if !self.run().found.is_empty() {
             parts.push(self.failure.show(out));
         }
@@ -184,15 +184,18 @@ impl One {
         }
     }
 
-    fn sights(&self, out: Output) -> String {
-        let sights = &self.run().sights;
-        let seen = |sight: &Sight| sights.count(*sight) > 0;
-        let row = |sight: Sight| {
-            let felt = format!("{}x", count(sights.count(sight)));
-            format!("     {felt:<8}  {}", sight.name())
+    fn coverage(&self, out: Output) -> String {
+        let coverage = &self.run().coverage;
+        let seen = |event: &CoverageEvent| coverage.count(*event) > 0;
+        let row = |event: CoverageEvent| {
+            let felt = format!("{}x", count(coverage.count(event)));
+            format!("     {felt:<8}  {}", event.name())
         };
-        let header = out.paint(Tone::Strong, &format!("     {:<8}  {}", "seen", "sight"));
-        let rows = Sight::ALL.into_iter().filter(seen).map(row);
+        let header = out.paint(
+            Tone::Strong,
+            &format!("     {:<8}  {}", "seen", "coverage event"),
+        );
+        let rows = CoverageEvent::ALL.into_iter().filter(seen).map(row);
         std::iter::once(header)
             .chain(rows)
             .collect::<Vec<_>>()
@@ -244,8 +247,8 @@ impl One {
             events: run.events,
             simulated_seconds: Figure(Duration::from_micros(run.simulated.0).as_secs_f64()),
             faults: run.faults.iter().enumerate().map(fault).collect(),
-            sights: Sight::ALL
-                .map(|sight| (sight.name(), run.sights.count(sight)))
+            coverage: CoverageEvent::ALL
+                .map(|event| (event.name(), run.coverage.count(event)))
                 .into_iter()
                 .collect(),
             does_not_count: self.falls_short().into_iter().collect(),
@@ -267,7 +270,7 @@ struct OneJson<'a> {
     events: u64,
     simulated_seconds: Figure,
     faults: Vec<FaultJson>,
-    sights: Named<u64>,
+    coverage: Named<u64>,
     /// Why the run does not count; empty if it does.
     does_not_count: Vec<&'a String>,
     /// The run's failure, if it failed.

@@ -1,7 +1,7 @@
 //! What came of a set of runs.
 //!
 //! ```text
-//!   size and speed | faults by kind | sights | violations with their replay lines | the verdict
+//!   size and speed | faults by kind | coverage | violations with their replay lines | the verdict
 //! ```
 
 use std::num::NonZeroUsize;
@@ -45,7 +45,7 @@ impl Summary {
 
     /// For people.
     pub(crate) fn show(&self, out: Output) -> String {
-        let mut parts = vec![self.figures(), self.faults(out), self.sights(out)];
+        let mut parts = vec![self.figures(), self.faults(out), self.coverage(out)];
         parts.extend(self.failures.iter().map(|failure| failure.show(out)));
         parts.extend(self.further());
         parts.push(self.verdict(out));
@@ -134,10 +134,13 @@ impl Summary {
             .join("\n")
     }
 
-    fn sights(&self, out: Output) -> String {
-        let header = format!("{:<28} {:>10} {:>10} {:>14}", "sight", "seeds", "", "times");
-        let rows = self.tally.sights().map(|(sight, times, seeds)| {
-            let (name, seeds, counted) = (sight.name(), count(seeds), count(times));
+    fn coverage(&self, out: Output) -> String {
+        let header = format!(
+            "{:<28} {:>10} {:>10} {:>14}",
+            "coverage event", "seeds", "", "times"
+        );
+        let rows = self.tally.coverage().map(|(event, times, seeds)| {
+            let (name, seeds, counted) = (event.name(), count(seeds), count(times));
             let row = format!("{name:<28} {seeds:>10} {:>10} {counted:>14}", "");
             self.marked(out, times == 0, row)
         });
@@ -199,7 +202,7 @@ impl Summary {
         match self.tally.is_set() {
             true => bound,
             false => format!(
-                "{bound}\n       faults and sights are held against sets of {SET} seeds and more"
+                "{bound}\n       faults and coverage are held against sets of {SET} seeds and more"
             ),
         }
     }
@@ -211,9 +214,9 @@ impl Summary {
         let faults = tally
             .faults()
             .map(|(kind, count)| (kind, FaultJson::of(count)));
-        let sights = tally
-            .sights()
-            .map(|(sight, times, seeds)| (sight.name(), SightJson { seeds, times }));
+        let coverage = tally
+            .coverage()
+            .map(|(event, times, seeds)| (event.name(), CoverageJson { seeds, times }));
         SummaryJson {
             verdict: self.exit().name(),
             seeds: tally.seeds,
@@ -230,7 +233,7 @@ impl Summary {
             operations_per_cpu_ms: Figure(speed),
             failure_rate_below: (tally.failed == 0).then(|| Figure(tally.bound())),
             faults: faults.collect(),
-            sights: sights.collect(),
+            coverage: coverage.collect(),
             does_not_count: tally.shortfalls(),
             failures: self.failures.iter().map(Failure::json).collect(),
             failed_too: self.further.iter().map(|(_, seed)| *seed).collect(),
@@ -257,7 +260,7 @@ struct SummaryJson<'a> {
     /// Of all seeds, with 95 % confidence; null if any failed.
     failure_rate_below: Option<Figure>,
     faults: Named<FaultJson>,
-    sights: Named<SightJson>,
+    coverage: Named<CoverageJson>,
     /// Why the set does not count; empty if it does.
     does_not_count: Vec<String>,
     failures: Vec<FailureJson<'a>>,
@@ -283,7 +286,7 @@ impl FaultJson {
 }
 
 #[derive(Serialize)]
-struct SightJson {
+struct CoverageJson {
     seeds: u64,
     times: u64,
 }

@@ -8,10 +8,10 @@
 //! A dot that two clones minted is two events, and who has seen one has seen the other. Left out: what an
 //! event had seen.
 
-use quoit_ring::{Actor, Dot, Interval, Seen, Time};
+use quoit_ring::{Actor, Dot, Interval, Moment, Seen, Time};
 
 use super::Set;
-use crate::history::{History, KeyId, Micros, Minted, OpId};
+use crate::history::{History, KeyId, Minted, OpId};
 
 /// What happened to one key, in the order it happened.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ pub struct Event {
     /// For which write.
     pub op: OpId,
     /// When its first frame was sent.
-    pub at: Micros,
+    pub at: Moment,
 }
 
 /// One key's events, numbered in the order of their dots.

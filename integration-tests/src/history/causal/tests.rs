@@ -1,11 +1,11 @@
 //! Causal histories of hand-made runs.
 
-use quoit_ring::{Actor, Dot, Seen, Time};
+use quoit_ring::{Actor, Dot, Moment, Seen, Time};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::*;
-use crate::history::{Micros, Minted};
+use crate::history::Minted;
 use crate::invariants::testing::world::{Script, run};
 use crate::invariants::testing::{Hand, over};
 
@@ -32,7 +32,7 @@ fn the_events_of_a_region_are_those_whose_dots_it_contains() {
                 time: Time(rng.random_range(1..40)),
                 actor: Actor(rng.random_range(0..4)),
             },
-            at: Micros(u64::from(op)),
+            at: Moment(u64::from(op)),
         };
         let events = Events::of(&(0..count).map(minted).collect::<Vec<_>>());
         let mut seen = Seen::up_to(Time(rng.random_range(0..20)));

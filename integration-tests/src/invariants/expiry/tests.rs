@@ -42,7 +42,7 @@ impl Run {
             ttl_ms,
         };
         let op = self.begin(ms, call);
-        self.recorder.mint(op, dot, Micros(ms * 1_000));
+        self.recorder.mint(op, dot, Moment(ms * 1_000));
         let seen = Delta::blind(dot, None).record().seen().clone();
         self.seen.union(&seen);
         let acked = 2;
@@ -76,13 +76,13 @@ impl Run {
             call,
             mode: Mode::Quorum,
             healed: false,
-            invoked: Micros(ms * 1_000),
+            invoked: Moment(ms * 1_000),
             returned: None,
         })
     }
 
     fn end(&mut self, op: OpId, ms: u64, outcome: Outcome) {
-        self.recorder.end(op, Micros(ms * 1_000), outcome);
+        self.recorder.end(op, Moment(ms * 1_000), outcome);
     }
 
     fn finish(self) -> History {
@@ -101,8 +101,8 @@ fn dot(ms: u64, actor: u64) -> Dot {
 fn off(side: Side, by_ms: i64) -> ClockOff {
     ClockOff {
         side,
-        from: Micros(2_000_000),
-        until: Micros(20_000_000),
+        from: Moment(2_000_000),
+        until: Moment(20_000_000),
         by_ms,
     }
 }
@@ -221,7 +221,7 @@ fn a_side_that_is_far_ahead_ends_nothing_earlier_than_the_drift() {
         history.base = Millis(BASE + 1);
         history.clocks_off.push(ClockOff {
             by_ms: -10,
-            from: Micros(0),
+            from: Moment(0),
             ..off(Side::Client, 0)
         });
         assert_holds(&INVARIANT, &history);

@@ -87,7 +87,7 @@ fn a_clone_may_claim_what_the_other_was_refused() {
         time: Time(30),
         ..dot
     };
-    hand.recorder.mint(other, later, crate::history::Micros(60)); // the same actor elsewhere
+    hand.recorder.mint(other, later, quoit_ring::Moment(60)); // the same actor elsewhere
     hand.read(3, &[kept], &[kept, no]);
     let mut history = hand.finish();
     assert_holds(&INVARIANT, &history);

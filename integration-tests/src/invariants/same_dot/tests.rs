@@ -166,7 +166,7 @@ fn read_long_before(mode: Mode) -> History {
     }
     hand.last_read(&ops, &ops);
     let mut history = finish(hand, [0, 0]);
-    let minute = |at: &mut Micros| *at = at.after(60_000_000);
+    let minute = |at: &mut Moment| *at = at.after(60_000_000);
     history.minted.iter_mut().for_each(|m| minute(&mut m.at));
     let later = (0_u32..).zip(&mut history.ops);
     for (_, op) in later.filter(|(id, _)| *id != read.0) {

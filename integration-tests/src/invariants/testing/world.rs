@@ -13,13 +13,13 @@
 mod writes;
 
 use bytes::Bytes;
-use quoit_ring::{Actor, Dot, Record, Seen};
+use quoit_ring::{Actor, Dot, Moment, Record, Seen};
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::history::{
-    Call, ClientId, Family, Final, Found, History, KeyId, Micros, Mode, Op, OpId, Outcome, Recorder,
+    Call, ClientId, Family, Final, Found, History, KeyId, Mode, Op, OpId, Outcome, Recorder,
 };
 
 /// What a store may do wrong.
@@ -103,7 +103,7 @@ struct World {
     places: Vec<Place>,
     writers: Vec<Writer>,
     actors: u64,
-    now: Micros,
+    now: Moment,
     values: u64,
 }
 
@@ -134,7 +134,7 @@ impl World {
             places,
             writers,
             actors,
-            now: Micros(0),
+            now: Moment(0),
             values: 0,
         }
     }
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    fn tick(&mut self) -> Micros {
+    fn tick(&mut self) -> Moment {
         self.now = self.now.after(self.rng.random_range(1..50));
         self.now
     }

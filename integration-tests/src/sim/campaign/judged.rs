@@ -1,17 +1,18 @@
 //! One run, judged: what a set of runs needs to know of it, in words where its history would be needed.
 //!
 //! ```text
-//!   seed --run--> Report (with its history) --> Judged: numbers, faults, sights, violations in words
+//!   seed --run--> Report (with its history) --> Judged: numbers, faults, coverage, violations in words
 //!            '--panic---------------------------^
 //! ```
 
+use quoit_ring::Moment;
+
 use super::panics::caught;
-use crate::history::Micros;
+use crate::sim::coverage::Coverage;
 use crate::sim::faults::Planned;
 use crate::sim::plan::Plan;
 use crate::sim::report::Report;
 use crate::sim::run::{Kept, Options, run};
-use crate::sim::sights::Sights;
 
 /// The name under which a panic is told.
 pub const NO_PANIC: &str = "no-panic";
@@ -45,11 +46,11 @@ pub struct Judged {
     /// Nodes.
     pub nodes: usize,
     /// How long it took in the simulated world.
-    pub simulated: Micros,
+    pub simulated: Moment,
     /// The planned faults, each with how often it was felt.
     pub faults: Vec<(Planned, u64)>,
     /// What was seen.
-    pub sights: Sights,
+    pub coverage: Coverage,
     /// Whether the run did enough to count, or why not. Means something only with all faults kept.
     pub counts: Result<(), String>,
     /// Its violations.
@@ -114,9 +115,9 @@ impl Judged {
             operations: 0,
             clients: 0,
             nodes: 0,
-            simulated: Micros(0),
+            simulated: Moment(0),
             faults: Vec::new(),
-            sights: Sights::default(),
+            coverage: Coverage::default(),
             counts: Ok(()),
             found: Vec::new(),
         }
@@ -139,7 +140,7 @@ impl From<&Report> for Judged {
             nodes: report.nodes,
             simulated: report.simulated,
             faults: report.faults.clone(),
-            sights: report.sights.clone(),
+            coverage: report.coverage.clone(),
             counts: report.counts(),
             found: found.collect(),
         }

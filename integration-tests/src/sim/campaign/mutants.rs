@@ -30,7 +30,7 @@ pub const fn named(mutant: Mutant) -> &'static str {
         Mutant::AnswerCountedTwice | Mutant::LateAnswerCounts => "acked-by-enough",
         Mutant::FailedReplicaIsNotReplaced => "one-may-fail",
         Mutant::RepairIsNotSynced => "synced-before-told",
-        Mutant::CoveredCountsAsAck => "later-wins",
+        Mutant::SupersededCountsAsAck => "later-wins",
         Mutant::MergeKeepsOneSibling
         | Mutant::RetryMintsNewDot
         | Mutant::ContextCoversTooMuch

@@ -1,12 +1,12 @@
 //! The sum of a set of runs, and whether the set counts.
 //!
 //! ```text
-//!   runs --add--> seeds, operations, events, each kind of fault, each sight
-//!                     '--> a run was too small, a fault never fired, a sight was never seen:
+//!   runs --add--> seeds, operations, events, each kind of fault, each coverage event
+//!                     '--> a run was too small, a fault never fired, a coverage event was never seen:
 //!                          the set proves nothing, however green
 //! ```
 //!
-//! A kind of fault and a sight may well be missing in a single run; in [`SET`] of them they may not.
+//! A kind of fault and a coverage event may well be missing in a single run; in [`SET`] of them they may not.
 //!
 //! Source: the *sometimes* assertions of Antithesis; Hanley and Lippman-Hand, *If Nothing Goes Wrong, Is
 //! Everything All Right?* (1983), for the rule of three.
@@ -14,8 +14,8 @@
 use std::collections::BTreeMap;
 
 use super::judged::Judged;
+use crate::sim::coverage::{Coverage, CoverageEvent};
 use crate::sim::faults::Fault;
-use crate::sim::sights::{Sight, Sights};
 
 /// How many runs must have seen everything together.
 pub const SET: u64 = 100;
@@ -51,9 +51,9 @@ pub struct Tally {
     /// The fewest and the most nodes that a run had.
     pub nodes: Option<(usize, usize)>,
     /// How often each thing was seen.
-    pub sights: Sights,
+    pub coverage: Coverage,
     /// In how many runs.
-    seeds_with: Sights,
+    seeds_with: Coverage,
     faults: BTreeMap<&'static str, FaultCount>,
     /// Runs that were too small: how many, and the first of them with the reason.
     small: u64,
@@ -72,10 +72,10 @@ impl Tally {
             self.clients = Some(widened(self.clients, run.clients));
             self.nodes = Some(widened(self.nodes, run.nodes));
         }
-        self.sights.add(&run.sights);
-        for sight in Sight::ALL {
+        self.coverage.add(&run.coverage);
+        for event in CoverageEvent::ALL {
             self.seeds_with
-                .saw_times(sight, run.sights.count(sight).min(1));
+                .saw_times(event, run.coverage.count(event).min(1));
         }
         for (planned, felt) in &run.faults {
             let count = self.faults.entry(planned.fault.kind()).or_default();
@@ -99,16 +99,16 @@ impl Tally {
             .map(move |kind| (kind, count(kind)))
     }
 
-    /// Each sight: how often it was seen, and in how many runs.
-    pub fn sights(&self) -> impl Iterator<Item = (Sight, u64, u64)> {
-        let counts = |sight| {
+    /// Each event: how often it was seen, and in how many runs.
+    pub fn coverage(&self) -> impl Iterator<Item = (CoverageEvent, u64, u64)> {
+        let counts = |event| {
             (
-                sight,
-                self.sights.count(sight),
-                self.seeds_with.count(sight),
+                event,
+                self.coverage.count(event),
+                self.seeds_with.count(event),
             )
         };
-        Sight::ALL.into_iter().map(counts)
+        CoverageEvent::ALL.into_iter().map(counts)
     }
 
     /// Faults that were felt.
@@ -148,8 +148,8 @@ impl Tally {
                 .unfired()
                 .map(|kind| format!("no fault fired of the kind: {kind}"));
             why.extend(unfired);
-            let unseen = self.sights.missing();
-            why.extend(unseen.map(|sight| format!("never seen: {}", sight.name())));
+            let unseen = self.coverage.missing();
+            why.extend(unseen.map(|event| format!("never seen: {}", event.name())));
         }
         why
     }
@@ -169,8 +169,9 @@ fn widened(range: Option<(usize, usize)>, by: usize) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
+    use quoit_ring::Moment;
+
     use super::*;
-    use crate::history::Micros;
     use crate::sim::campaign::Found;
     use crate::sim::faults::Planned;
 
@@ -187,9 +188,11 @@ mod tests {
     /// A run that saw everything and in which one stop was felt twice and one not at all.
     fn rich(seed: u64) -> Judged {
         let mut rich = run(seed);
-        Sight::ALL.iter().for_each(|&sight| rich.sights.saw(sight));
+        CoverageEvent::ALL
+            .iter()
+            .for_each(|&event| rich.coverage.saw(event));
         let stop = |node| Planned {
-            at: Micros(5),
+            at: Moment(5),
             lasts: 1,
             fault: Fault::Stop { node },
         };
@@ -222,7 +225,7 @@ mod tests {
         assert!(tally.faults().any(|count| count == ("stop", expected)));
         assert!(
             tally
-                .sights()
+                .coverage()
                 .all(|(_, times, seeds)| (times, seeds) == (2, 2))
         );
     }
@@ -231,7 +234,7 @@ mod tests {
     fn a_set_in_which_something_never_happened_does_not_count() {
         let runs = || (1..=SET).map(run);
         let all = tally(runs()).shortfalls();
-        assert_eq!(all.len(), Fault::KINDS.len() + Sight::ALL.len());
+        assert_eq!(all.len(), Fault::KINDS.len() + CoverageEvent::ALL.len());
         let one_rich = tally(runs().chain([rich(SET + 1)])).shortfalls();
         assert_eq!(one_rich.len(), Fault::KINDS.len() - 1);
         assert!(!one_rich.iter().any(|why| why.ends_with(": stop")));

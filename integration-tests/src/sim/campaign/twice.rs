@@ -11,8 +11,9 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
+use quoit_ring::Moment;
+
 use super::judged::{Found, Judged, SAME_TRACE};
-use crate::history::Micros;
 use crate::sim::run::{Kept, Options};
 use crate::sim::trace::Lines;
 
@@ -31,7 +32,7 @@ impl Judged {
         first
     }
 
-    fn fingerprint(&self) -> (u64, u64, u64, Micros, &[Found]) {
+    fn fingerprint(&self) -> (u64, u64, u64, Moment, &[Found]) {
         let Self {
             trace,
             events,
@@ -150,7 +151,7 @@ mod tests {
                 ..run()
             },
             Judged {
-                simulated: Micros(1),
+                simulated: Moment(1),
                 ..run()
             },
             Judged {

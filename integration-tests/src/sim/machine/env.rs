@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quoit_node::commit::{Queue, Write};
-use quoit_node::env::{Env, Now, Rank, Rejected, Reply};
+use quoit_node::env::{Env, Now, Priority, Rejected, Reply};
 use quoit_ring::Millis;
 use quoit_ring::wire::{Refusal, Response, ResponseFrame};
 
+use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::PEERS;
-use crate::sim::sights::Sight;
 
 /// One connection, as a node sees it: of a client, or of another node, whose number comes after all clients'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +55,7 @@ pub struct Answered {
     /// The frame, without its length field.
     pub frame: Bytes,
     /// What is remarkable about it.
-    pub sight: Option<Sight>,
+    pub coverage_event: Option<CoverageEvent>,
 }
 
 /// Answers that have not left yet.
@@ -92,31 +92,33 @@ impl Reply for Answers {
         self.out.locked().push(Answered {
             peer: self.peer,
             frame: frame.split_off(4).freeze(),
-            sight: sight_of(&answer.response),
+            coverage_event: coverage_event_of(&answer.response),
         });
     }
 
     fn flush(&self) {}
 
-    fn rank(&self) -> Rank {
-        self.peer.node().map_or(Rank::Client, |_node| Rank::Peer)
+    fn priority(&self) -> Priority {
+        self.peer
+            .node()
+            .map_or(Priority::Client, |_node| Priority::Peer)
     }
 }
 
 /// What an answer shows.
-const fn sight_of(response: &Response) -> Option<Sight> {
+const fn coverage_event_of(response: &Response) -> Option<CoverageEvent> {
     match response {
-        Response::Covered { named: true, .. } => Some(Sight::CoveredNamed),
-        Response::Covered { named: false, .. } => Some(Sight::Covered),
+        Response::Superseded { named: true, .. } => Some(CoverageEvent::SupersededNamed),
+        Response::Superseded { named: false, .. } => Some(CoverageEvent::Superseded),
         Response::Refused(refusal) => match refusal {
-            Refusal::ClockAhead { .. } => Some(Sight::ClockAhead),
-            Refusal::TooOld { .. } => Some(Sight::TooOld),
-            Refusal::Expired => Some(Sight::Expired),
-            Refusal::Overloaded { .. } => Some(Sight::Overloaded),
-            Refusal::Draining => Some(Sight::Draining),
-            Refusal::TooManySiblings { .. } => Some(Sight::TooManySiblings),
-            Refusal::Storage(_) => Some(Sight::StorageFault),
-            Refusal::HintsFull { .. } => Some(Sight::HintsFull),
+            Refusal::ClockAhead { .. } => Some(CoverageEvent::ClockAhead),
+            Refusal::TooOld { .. } => Some(CoverageEvent::TooOld),
+            Refusal::Expired => Some(CoverageEvent::Expired),
+            Refusal::Overloaded { .. } => Some(CoverageEvent::Overloaded),
+            Refusal::Draining => Some(CoverageEvent::Draining),
+            Refusal::TooManySiblings { .. } => Some(CoverageEvent::TooManySiblings),
+            Refusal::Storage(_) => Some(CoverageEvent::StorageFault),
+            Refusal::HintsFull { .. } => Some(CoverageEvent::HintsFull),
             _ => None,
         },
         _ => None,

@@ -15,20 +15,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_node::StartError;
 use quoit_node::commit::{
-    Committer, MAX_BATCH, Queue, Rebuild, Recount, Shared, Sums, Taken, Write,
+    Committer, HintScan, MAX_BATCH, Queue, Rebuild, Shared, Sums, Taken, Write,
 };
 use quoit_node::engine::{Engine as _, EngineError, RowCache};
 use quoit_node::env::{Now, Reply as _};
 use quoit_node::handlers::{Replica, Session};
-use quoit_node::hints::{Courier, Delivered, load};
-use quoit_node::known::{Home, Known};
+use quoit_node::hints::{Delivered, HintDispatcher, load};
+use quoit_node::store_meta::{StoreLocation, StoreMeta};
 use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Kept, Refusal, Response, ResponseFrame};
-use quoit_ring::{Millis, NodeId};
+use quoit_ring::{Millis, Moment, NodeId};
 
 use super::Machine;
 use super::env::{Answered, Answers, NodeClock, NodeEnv, Outbox, Peer};
-use crate::history::Micros;
 use crate::sim::disk::DiskEngine;
 
 /// Records that a rebuild of the sums looks at in one step.
@@ -57,18 +56,18 @@ pub(super) struct Process {
     /// `None` once the sums are back, or given up.
     rebuild: Option<Rebuild<Stored>>,
     /// `None` once the hints are counted.
-    recount: Option<Recount<Stored>>,
-    courier: Courier,
+    recount: Option<HintScan<Stored>>,
+    dispatcher: HintDispatcher,
     engine: Arc<Stored>,
     clock: Arc<NodeClock>,
     out: Outbox,
-    born: Micros,
+    born: Moment,
     failed: bool,
 }
 
 impl Process {
     /// A process, and how long it waits before it serves.
-    pub(super) fn start(machine: &Machine, now: Micros) -> Result<(Self, Duration), StartError> {
+    pub(super) fn start(machine: &Machine, now: Moment) -> Result<(Self, Duration), StartError> {
         let engine = Arc::new(RowCache::new(machine.disk.open(), ROWS, [0; 16]));
         let failed = |source| StartError::Engine {
             path: "store".into(),
@@ -90,8 +89,8 @@ impl Process {
         let replica = Replica::new(env, Arc::clone(&engine), Arc::clone(&shared));
         let mut process = Self {
             rebuild: Some(Rebuild::new(&*engine)),
-            recount: Some(Recount::new(&*engine)),
-            courier: Courier::new(Arc::clone(&shared), HINTS_PER_SECOND),
+            recount: Some(HintScan::new(&*engine)),
+            dispatcher: HintDispatcher::new(Arc::clone(&shared), HINTS_PER_SECOND),
             committer: Committer::new(Arc::clone(&engine), Arc::clone(&shared), mark),
             engine,
             shared,
@@ -110,7 +109,7 @@ impl Process {
     }
 
     /// Sets its clocks; its monotonic one began when it did.
-    pub(super) fn read_clocks(&self, wall: Millis, now: Micros) -> Now {
+    pub(super) fn read_clocks(&self, wall: Millis, now: Moment) -> Now {
         self.clock.set(wall, now.since(self.born))
     }
 
@@ -207,20 +206,20 @@ impl Process {
     }
 
     /// What delivers its hints.
-    pub(super) const fn courier(&mut self) -> &mut Courier {
-        &mut self.courier
+    pub(super) const fn dispatcher(&mut self) -> &mut HintDispatcher {
+        &mut self.dispatcher
     }
 
-    /// Lets the courier look at what is kept.
+    /// Lets the dispatcher look at what is kept.
     pub(super) fn look_after_hints(&mut self, read: Now) {
         let kept = self.kept().unwrap_or_default();
-        self.courier.handle_time(&kept, read.mono);
+        self.dispatcher.handle_time(&kept, read.mono);
     }
 
-    /// Reads a page of hints for the courier.
+    /// Reads a page of hints for the dispatcher.
     pub(super) fn read_hints(&mut self, target: NodeId, after: Option<&[u8]>, read: Now) {
         let page = load(&self.engine.snapshot(), target, after);
-        self.courier.handle_page(target, page.ok(), read.mono);
+        self.dispatcher.handle_page(target, page.ok(), read.mono);
     }
 
     /// Asks the committer to remove a hint; if it has no room, the hint stays.
@@ -296,13 +295,13 @@ impl Process {
 }
 
 /// What a start finds and checks.
-fn load_known(machine: &Machine, engine: &Stored, now: Micros) -> Result<Known, StartError> {
-    let home = Home {
+fn load_known(machine: &Machine, engine: &Stored, now: Moment) -> Result<StoreMeta, StartError> {
+    let home = StoreLocation {
         path: "store".into(),
         disk: u128::from(machine.id.0),
         has_run: machine.has_run,
     };
     let limits = &machine.settings.limits;
-    let known = Known::load(engine, Some(&machine.first), &home)?;
+    let known = StoreMeta::load(engine, Some(&machine.first), &home)?;
     known.check(machine.id, limits, machine.wall(now))
 }

@@ -9,10 +9,9 @@ use quoit_ring::role::Role;
 use quoit_ring::wire::{
     Durability, Request, RequestFrame, Response, ResponseFrame, decode_record, encode_record,
 };
-use quoit_ring::{Actor, Delta, Dot, Epoch, Millis, Record, Time};
+use quoit_ring::{Actor, Delta, Dot, Epoch, Millis, Moment, Record, Time};
 
 use super::{Machine, Peer, Settings};
-use crate::history::Micros;
 use crate::sim::plan::Cluster;
 
 /// Wall time of a test's beginning.
@@ -50,7 +49,7 @@ pub(crate) fn running() -> Machine {
 
 /// Starts the node, brings its sums back, and connects the client.
 pub(crate) fn start(machine: &mut Machine) {
-    machine.start(Micros(0)).unwrap();
+    machine.start(Moment(0)).unwrap();
     while machine.rebuild() {}
     machine.connect(PEER, Role::Client);
 }
@@ -78,15 +77,15 @@ pub(crate) fn put(machine: &mut Machine, key: &'static str, expiry: Option<u64>)
     }
     .encode(&mut frame);
     let frame = frame.split_off(4).freeze();
-    machine.receive(PEER, frame, Micros(0)).unwrap();
-    machine.submit(PEER, Micros(0));
+    machine.receive(PEER, frame, Moment(0)).unwrap();
+    machine.submit(PEER, Moment(0));
     dot
 }
 
 /// A put that is committed; what was answered.
 pub(crate) fn put_through(machine: &mut Machine, key: &'static str) -> Vec<Response> {
     put(machine, key, None);
-    assert!(machine.begin_commit(Micros(0)));
+    assert!(machine.begin_commit(Moment(0)));
     machine.end_commit().unwrap();
     answers(machine)
 }

@@ -1,12 +1,12 @@
 //! What a machine keeps, and what its node tells, when it dies at a bad moment.
 
 use quoit_node::StartError;
+use quoit_ring::Moment;
 use quoit_ring::wire::{Refusal, Response};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 use super::testing::{answers, put, put_through, running, start, stored};
-use crate::history::Micros;
 
 fn random(seed: u64) -> SmallRng {
     SmallRng::seed_from_u64(seed)
@@ -16,10 +16,10 @@ fn random(seed: u64) -> SmallRng {
 fn a_write_is_answered_once_its_commit_has_ended_and_not_before() {
     let mut machine = running();
     put(&mut machine, "a", None);
-    assert!(machine.begin_commit(Micros(0)));
+    assert!(machine.begin_commit(Moment(0)));
     assert!(answers(&mut machine).is_empty());
     assert!(
-        !machine.begin_commit(Micros(0)),
+        !machine.begin_commit(Moment(0)),
         "one commit is under way at a time"
     );
     machine.end_commit().unwrap();
@@ -32,7 +32,7 @@ fn a_batch_whose_commit_was_cut_short_is_stored_or_not_and_never_acknowledged() 
     for seed in 0..64 {
         let mut machine = running();
         let dot = put(&mut machine, "a", None);
-        assert!(machine.begin_commit(Micros(0)));
+        assert!(machine.begin_commit(Moment(0)));
         machine.kill(&mut random(seed));
         assert!(answers(&mut machine).is_empty(), "nobody is there to tell");
         start(&mut machine);
@@ -67,7 +67,7 @@ fn a_node_does_not_start_without_its_disk_and_has_all_of_it_when_that_is_back() 
     let mut machine = running();
     assert_eq!(put_through(&mut machine, "a"), [Response::Joined]);
     machine.unmount(&mut random(1));
-    let refused = machine.start(Micros(0));
+    let refused = machine.start(Moment(0));
     assert!(matches!(refused, Err(StartError::StoreGone { .. })));
     assert!(!machine.is_up());
     assert!(stored(&machine, "a").is_some(), "its own disk is elsewhere");
@@ -88,7 +88,7 @@ fn a_stop_in_order_commits_and_answers_what_waits_and_refuses_what_comes() {
         [Response::Refused(Refusal::Draining)],
         "the second put"
     );
-    machine.stop(Micros(0), &mut Vec::new()).unwrap();
+    machine.stop(Moment(0), &mut Vec::new()).unwrap();
     assert!(!machine.is_up());
     assert!(stored(&machine, "a").is_some());
     assert_eq!(stored(&machine, "b"), None);
@@ -99,14 +99,14 @@ fn after_a_failed_commit_nothing_is_acknowledged_until_the_next_start() {
     let mut machine = running();
     put(&mut machine, "a", None);
     machine.disk().fail_next_commit(false);
-    assert!(machine.begin_commit(Micros(0)));
+    assert!(machine.begin_commit(Moment(0)));
     put(&mut machine, "b", None);
     assert!(machine.end_commit().is_err());
     let told = answers(&mut machine);
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|told| matches!(told, Response::Refused(_))));
     put(&mut machine, "c", None);
-    assert!(!machine.begin_commit(Micros(0)), "it serves nothing");
+    assert!(!machine.begin_commit(Moment(0)), "it serves nothing");
     machine.kill(&mut random(1));
     start(&mut machine);
     assert_eq!(put_through(&mut machine, "a"), [Response::Joined]);

@@ -114,6 +114,8 @@ fn compare_sums(machine: &Machine, tree: &MerkleTree) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use quoit_ring::Moment;
+
     use bytes::BytesMut;
     use quoit_node::engine::layout::record_key;
     use quoit_node::engine::{Batch, Durability, Engine as _};
@@ -121,7 +123,6 @@ mod tests {
     use quoit_ring::{Actor, Delta, Dot, Leaf, Time};
 
     use super::*;
-    use crate::history::Micros;
     use crate::sim::machine::testing::{put, running, stored};
     use crate::sim::plan::Cluster;
 
@@ -129,7 +130,7 @@ mod tests {
     fn machine() -> Machine {
         let mut machine = running();
         put(&mut machine, "key", Some(5_000));
-        assert!(machine.begin_commit(Micros(0)));
+        assert!(machine.begin_commit(Moment(0)));
         machine.end_commit().unwrap();
         assert_eq!(audited(&machine), [""; 0]);
         machine

@@ -13,12 +13,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use quoit_ring::wire::decode_record;
-use quoit_ring::{Dot, NodeId};
+use quoit_ring::{Dot, Moment, NodeId};
 
 use super::Name;
-use crate::history::{ClientId, KeptHint, KeyId, Micros, Op, OpId, Outcome, Recorder};
+use crate::history::{ClientId, KeptHint, KeyId, Op, OpId, Outcome, Recorder};
+use crate::sim::coverage::{Coverage, CoverageEvent};
 use crate::sim::plan::OPERATIONS;
-use crate::sim::sights::{Sight, Sights};
 use crate::sim::tasks::Timeline;
 
 /// How long the operations of a run should take, in microseconds of virtual time: as long as faults happen.
@@ -28,11 +28,11 @@ const LOAD_LASTS: u64 = 3_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Faults happen; operations may fail.
-    Storm,
-    /// Faults have ended and connections come back; tasks of the storm end.
+    FaultPhase,
+    /// Faults have ended and connections come back; tasks of the fault phase end.
     Mending,
     /// The world is healed; operations must succeed.
-    Calm,
+    RecoveryPhase,
     /// Tasks end with what they are doing.
     Over,
 }
@@ -58,7 +58,7 @@ type HintOf = (NodeId, Bytes, Dot);
 pub struct Site {
     timeline: Rc<Timeline>,
     recorder: RefCell<Recorder>,
-    sights: RefCell<Sights>,
+    coverage: RefCell<Coverage>,
     phase: Cell<Phase>,
     succeeded: Cell<u64>,
     /// Writes whose callers were just told that they are stored.
@@ -77,8 +77,8 @@ impl Site {
         Self {
             timeline: Rc::default(),
             recorder: RefCell::default(),
-            sights: RefCell::default(),
-            phase: Cell::new(Phase::Storm),
+            coverage: RefCell::default(),
+            phase: Cell::new(Phase::FaultPhase),
             succeeded: Cell::new(0),
             acked: RefCell::default(),
             values: Cell::new(0),
@@ -95,7 +95,7 @@ impl Site {
 
     /// The present.
     #[must_use]
-    pub fn now(&self) -> Micros {
+    pub fn now(&self) -> Moment {
         self.timeline.now()
     }
 
@@ -153,14 +153,14 @@ impl Site {
     }
 
     /// Something remarkable was seen.
-    pub fn saw(&self, sight: Sight) {
-        self.sights.borrow_mut().saw(sight);
+    pub fn saw(&self, event: CoverageEvent) {
+        self.coverage.borrow_mut().saw(event);
     }
 
     /// What was seen so far.
     #[must_use]
-    pub const fn sights(&self) -> &RefCell<Sights> {
-        &self.sights
+    pub const fn coverage(&self) -> &RefCell<Coverage> {
+        &self.coverage
     }
 
     /// An operation is asked.

@@ -13,7 +13,7 @@ use quoit_ring::Seen;
 use quoit_ring::wire::decode_record;
 
 use crate::history::{Family, Found, Outcome};
-use crate::sim::sights::Sight;
+use crate::sim::coverage::CoverageEvent;
 
 /// What a read returned.
 pub(super) fn read(entry: &Entry) -> Outcome {
@@ -29,26 +29,29 @@ pub(super) fn read(entry: &Entry) -> Outcome {
 }
 
 /// What is remarkable about a read of a key of this family.
-pub(super) fn read_sights(family: Family, entry: &Entry) -> impl Iterator<Item = Sight> {
+pub(super) fn read_sights(family: Family, entry: &Entry) -> impl Iterator<Item = CoverageEvent> {
     let siblings = entry.siblings().len() > 1;
     let gone = entry.is_absent() && *entry.context() != Context::default();
     let absent = match family {
-        Family::Expiring => Sight::ExpiredValue, // nobody deletes there
-        _ => Sight::Tombstone,
+        Family::Expiring => CoverageEvent::ExpiredValue, // nobody deletes there
+        _ => CoverageEvent::Tombstone,
     };
-    let seen = [siblings.then_some(Sight::Siblings), gone.then_some(absent)];
+    let seen = [
+        siblings.then_some(CoverageEvent::Siblings),
+        gone.then_some(absent),
+    ];
     seen.into_iter().flatten()
 }
 
 /// Why a read failed.
-pub(super) const fn read_error(error: &ReadError) -> (Outcome, Option<Sight>) {
-    let (why, sight) = match error {
-        ReadError::Unavailable { .. } => ("unavailable", Some(Sight::Unavailable)),
-        ReadError::Unstable { .. } => ("unstable", Some(Sight::Unstable)),
+pub(super) const fn read_error(error: &ReadError) -> (Outcome, Option<CoverageEvent>) {
+    let (why, event) = match error {
+        ReadError::Unavailable { .. } => ("unavailable", Some(CoverageEvent::Unavailable)),
+        ReadError::Unstable { .. } => ("unstable", Some(CoverageEvent::Unstable)),
         ReadError::Invalid(_) => ("invalid", None),
         _ => ("closed", None),
     };
-    (Outcome::ReadFailed(why), sight)
+    (Outcome::ReadFailed(why), event)
 }
 
 /// That a write was acknowledged.
@@ -61,20 +64,22 @@ pub(super) fn written(written: &Written) -> Outcome {
 }
 
 /// Why a write failed, and whether it could exist.
-pub(super) fn write_error(error: &WriteError) -> (Outcome, Option<Sight>) {
-    let (why, sight) = match error {
+pub(super) fn write_error(error: &WriteError) -> (Outcome, Option<CoverageEvent>) {
+    let (why, event) = match error {
         WriteError::Invalid(_) => ("invalid", None),
-        WriteError::NotStored { .. } => ("not stored", Some(Sight::NotStored)),
-        WriteError::TooThin { .. } => ("too thin", Some(Sight::TooThin)),
-        WriteError::Unknown { .. } => ("unknown", Some(Sight::Unknown)),
+        WriteError::NotStored { .. } => ("not stored", Some(CoverageEvent::NotStored)),
+        WriteError::UnderReplicated { .. } => {
+            ("under-replicated", Some(CoverageEvent::UnderReplicated))
+        }
+        WriteError::Unknown { .. } => ("unknown", Some(CoverageEvent::Unknown)),
         WriteError::Closed => ("closed", None),
         _ => ("abandoned", None),
     };
     let outcome = match error.stored() {
         Stored::No => Outcome::Refused(why),
-        Stored::Maybe | Stored::TooThin => Outcome::Unknown(why),
+        Stored::Maybe | Stored::UnderReplicated => Outcome::Unknown(why),
     };
-    (outcome, sight)
+    (outcome, event)
 }
 
 /// The region of a context.

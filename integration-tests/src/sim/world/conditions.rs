@@ -7,18 +7,19 @@
 //!
 //! Nothing is stored when a fault begins and undone when it ends, so faults that overlap need no care.
 
+use quoit_ring::Moment;
+
 use super::World;
-use crate::history::Micros;
 use crate::sim::faults::Fault;
 
 impl World {
     /// Until when a node stands still, if it does.
-    pub(super) fn paused_node(&self, node: usize) -> Option<Micros> {
+    pub(super) fn paused_node(&self, node: usize) -> Option<Moment> {
         self.until(|fault| matches!(fault, Fault::PauseNode { node: which } if *which == node))
     }
 
     /// Until when a client stands still, if it does.
-    pub(super) fn paused_client(&self, slot: usize) -> Option<Micros> {
+    pub(super) fn paused_client(&self, slot: usize) -> Option<Moment> {
         self.until(|fault| matches!(fault, Fault::PauseClient { client } if *client == slot))
     }
 
@@ -71,7 +72,7 @@ impl World {
     }
 
     /// The last end of the active faults that `which` picks.
-    fn until(&self, which: impl Fn(&Fault) -> bool) -> Option<Micros> {
+    fn until(&self, which: impl Fn(&Fault) -> bool) -> Option<Moment> {
         let planned = self.active.iter().map(|&number| &self.plan.faults[number]);
         let picked = planned.filter(|planned| which(&planned.fault));
         let ends = picked

@@ -1,7 +1,7 @@
-//! Hinted hand-off between machines: when couriers look, what they read and send, and how it gets there.
+//! Hinted hand-off between machines: when dispatchers look, what they read and send, and how it gets there.
 //!
 //! ```text
-//!   look, ten times a second while hints are kept --> courier --> page read, a little later
+//!   look, ten times a second while hints are kept --> dispatcher --> page read, a little later
 //!                                                        |----> frame --> another machine --> answer
 //!                                                        '----> removal, into the commit queue
 //! ```
@@ -23,11 +23,11 @@ use super::World;
 use super::event::Event;
 use super::wires::TO_CLIENT;
 use crate::history::{ClientId, KeptHint};
+use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::{PEERS, Way};
 use crate::sim::machine::Peer;
-use crate::sim::sights::Sight;
 
-/// How often a courier looks while hints are kept, in microseconds.
+/// How often a dispatcher looks while hints are kept, in microseconds.
 const LOOK: u64 = 100_000;
 /// How often it looks while none are.
 const IDLE: u64 = 1_000_000;
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    /// Does all that a node's courier wants done.
+    /// Does all that a node's dispatcher wants done.
     fn do_errands(&mut self, node: usize) {
         let (now, life) = (self.now(), self.machines[node].life());
         while let Some(act) = self.machines[node].poll_courier() {
@@ -81,7 +81,7 @@ impl World {
                 }
                 Act::Send { to, frame } => self.send_to_peer(node, to, &frame),
                 Act::Remove(delivered) => {
-                    self.site.saw(Sight::HintDelivered);
+                    self.site.saw(CoverageEvent::HintDelivered);
                     self.machines[node].remove_hint(delivered, now);
                 }
             }
@@ -178,7 +178,7 @@ impl World {
                 .site
                 .hint_kept(client, self.machines[holder].id(), answer.id)
         {
-            self.site.saw(Sight::HintKept);
+            self.site.saw(CoverageEvent::HintKept);
         }
     }
 

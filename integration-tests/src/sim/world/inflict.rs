@@ -12,10 +12,10 @@ use rand::rngs::SmallRng;
 use super::event::Event;
 use super::{RETRY, World};
 use crate::history::{ClockOff, Side};
+use crate::sim::coverage::CoverageEvent;
 use crate::sim::disk::BadSectors;
 use crate::sim::faults::{Fault, Links, Planned, has};
 use crate::sim::machine::Machine;
-use crate::sim::sights::Sight;
 
 impl World {
     pub(super) fn begin_fault(&mut self, number: usize) {
@@ -123,7 +123,7 @@ impl World {
         for node in 0..self.machines.len() {
             self.machines[node].disk().heal();
             self.machines[node].set_clock(self.plan.node_clocks[node]);
-            // Operations of the calm must succeed, so a queue that was short to be overrun is no longer.
+            // Operations of the recovery phase must succeed, so a queue that was short to be overrun is no longer.
             if self.machines[node].gave_up_a_walk() || self.machines[node].lengthen_queue() {
                 let life = self.machines[node].life();
                 self.stop_node(node, life);
@@ -168,7 +168,7 @@ impl World {
             let mut rng = self.crash_rng(number, node);
             let machine = &mut self.machines[node];
             if machine.is_committing() {
-                self.site.saw(Sight::CommitCut);
+                self.site.saw(CoverageEvent::CommitCut);
             }
             if power {
                 machine.lose_power(&mut rng);
@@ -213,7 +213,7 @@ impl World {
         };
         self.felt[number] += 1;
         if !caller.is_idle() {
-            self.site.saw(Sight::ClientDied);
+            self.site.saw(CoverageEvent::ClientDied);
         }
         self.tasks.cancel(caller.id());
     }

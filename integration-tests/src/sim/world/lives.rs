@@ -3,7 +3,7 @@
 //! ```text
 //!   node     start --refused by what it finds--> again, later          stop: all that waits is committed
 //!            its storage failed --> stop --> start
-//!   client   start --> driver, dials --> crew: the tasks of its workloads, and in the calm those that must succeed
+//!   client   start --> driver, dials --> crew: the tasks of its workloads, and in the recovery phase those that must succeed
 //!   twins    two clients that draw the same random numbers: they take the same actor, and mint the same dots
 //! ```
 //!
@@ -21,8 +21,8 @@ use super::{RETRY, World};
 use crate::history::ClientId;
 use crate::sim::caller::Caller;
 use crate::sim::chance::happens;
+use crate::sim::coverage::CoverageEvent;
 use crate::sim::session::{Crew, Phase};
-use crate::sim::sights::Sight;
 use crate::workloads::{TwinPut, Workload as _};
 
 impl World {
@@ -48,8 +48,8 @@ impl World {
             }
             Err(error) => {
                 match error {
-                    StartError::ClockBehind { .. } => self.site.saw(Sight::ClockBehind),
-                    StartError::StoreGone { .. } => self.site.saw(Sight::StoreGone),
+                    StartError::ClockBehind { .. } => self.site.saw(CoverageEvent::ClockBehind),
+                    StartError::StoreGone { .. } => self.site.saw(CoverageEvent::StoreGone),
                     _ => {}
                 }
                 self.schedule
@@ -88,7 +88,7 @@ impl World {
 
     /// A node whose storage failed refuses everything; somebody restarts it after a while.
     pub(super) fn storage_failed(&mut self, node: usize) {
-        self.site.saw(Sight::CommitFailed);
+        self.site.saw(CoverageEvent::CommitFailed);
         let life = self.machines[node].life();
         let at = self.now().after(RETRY);
         self.schedule.at(at, Event::StopNode { node, life });
@@ -165,8 +165,8 @@ impl World {
         let id = caller.id();
         let index = (slot as u64) << 16 | u64::from(id.life);
         let part = match self.site.phase() {
-            Phase::Storm => "tasks",
-            Phase::Mending | Phase::Calm | Phase::Over => "calm tasks",
+            Phase::FaultPhase => "tasks",
+            Phase::Mending | Phase::RecoveryPhase | Phase::Over => "recovery_phase tasks",
         };
         let rng = self.plan.seed.stream(part, index);
         let mut crew = Crew::new(Rc::clone(&self.site), caller.client().clone(), id, rng);

@@ -18,7 +18,7 @@ const AT: u64 = 500_000;
 
 /// A world in which nothing goes wrong but this.
 fn world(seed: u64, lasts: u64, fault: Fault) -> World {
-    let at = Micros(AT);
+    let at = Moment(AT);
     let plan = Plan {
         faults: vec![Planned { at, lasts, fault }],
         twins: Vec::new(),
@@ -28,7 +28,7 @@ fn world(seed: u64, lasts: u64, fault: Fault) -> World {
 }
 
 fn pass(world: &mut World, until: u64) {
-    world.run_until(Micros(until), |_| false);
+    world.run_until(Moment(until), |_| false);
 }
 
 fn link(world: &World, slot: usize, node: usize) -> Link {
@@ -39,7 +39,7 @@ fn link(world: &World, slot: usize, node: usize) -> Link {
 fn returned(world: &World, slot: u16, times: Range<u64>) -> usize {
     let recorder = world.site().recorder().borrow();
     let ops = recorder.history().ops.iter();
-    let in_time = |at: &Micros| times.contains(&at.0);
+    let in_time = |at: &Moment| times.contains(&at.0);
     ops.filter(|op| {
         op.client.slot == slot && op.returned.as_ref().is_some_and(|(at, _)| in_time(at))
     })
@@ -59,7 +59,7 @@ fn without_faults_and_with_queues_that_hold_all_nothing_fails_but_by_a_refusal()
             let expected = match returned {
                 Some(Outcome::Read { .. } | Outcome::Written { .. }) => true,
                 // Refused by all replicas, or by too many of them.
-                Some(Outcome::Refused(_) | Outcome::Unknown("too thin")) => true,
+                Some(Outcome::Refused(_) | Outcome::Unknown("under-replicated")) => true,
                 _ => false,
             };
             assert!(expected, "seed {seed}, #{}: {op:?}", id.0);

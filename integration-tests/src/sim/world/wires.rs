@@ -19,9 +19,9 @@ use super::World;
 use super::event::Event;
 use crate::history::ClientId;
 use crate::sim::caller::Sent;
+use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::Way;
 use crate::sim::machine::Peer;
-use crate::sim::sights::Sight;
 
 /// How long silence is borne before a connection is given up, in microseconds.
 const SILENCE: std::ops::Range<u64> = 900_000..1_400_000;
@@ -116,8 +116,8 @@ impl World {
         let mut answers = std::mem::take(&mut self.answers);
         self.machines[node].take_answers(&mut answers);
         for answer in answers.drain(..) {
-            if let Some(sight) = answer.sight {
-                self.site.saw(sight);
+            if let Some(event) = answer.coverage_event {
+                self.site.saw(event);
             }
             self.dispatch(answer.peer, node, Way::ToClient, &answer.frame);
         }
@@ -243,7 +243,7 @@ impl World {
         }
         wire.link = Link::Down;
         if !caller.is_idle() {
-            self.site.saw(Sight::ConnectionLost);
+            self.site.saw(CoverageEvent::ConnectionLost);
         }
         self.machines[node].disconnect(peer);
         self.trace

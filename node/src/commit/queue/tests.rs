@@ -85,30 +85,30 @@ fn a_write_larger_than_the_queue_gets_in_alone() {
     );
 }
 
-/// A caller of whom only the rank counts.
+/// A caller of whom only the priority counts.
 #[derive(Debug, Clone, Copy)]
-struct Caller(Rank);
+struct Caller(Priority);
 
 impl Reply for Caller {
     fn send(&self, _answer: &ResponseFrame) {}
 
     fn flush(&self) {}
 
-    fn rank(&self) -> Rank {
+    fn priority(&self) -> Priority {
         self.0
     }
 }
 
-/// So many writes of so many bytes each by a caller of this rank, to be done within `left` of `now`.
+/// So many writes of so many bytes each by a caller of this priority, to be done within `left` of `now`.
 fn by(
-    rank: Rank,
+    priority: Priority,
     count: usize,
     bytes: usize,
     (now, left): (Duration, Duration),
 ) -> Vec<Write<Caller>> {
     let one = |id| Write {
         id,
-        reply: Some(Caller(rank)),
+        reply: Some(Caller(priority)),
         place: Place::Record,
         key: bytes::Bytes::from_static(b"k"),
         leaf: quoit_ring::Leaf(0),
@@ -129,8 +129,8 @@ fn neither_clients_nor_peers_take_the_others_room() {
         bytes: 8_000,
     };
     for (greedy, modest, (most, rest)) in [
-        (Rank::Client, Rank::Peer, (70, 10)),
-        (Rank::Peer, Rank::Client, (10, 70)),
+        (Priority::Client, Priority::Peer, (70, 10)),
+        (Priority::Peer, Priority::Client, (10, 70)),
     ] {
         for bytes in [1, 100, 300] {
             let queue = Queue::new(bounds.clone());
@@ -149,10 +149,10 @@ fn a_peers_large_repair_gets_in_whatever_clients_have_waiting() {
     let queue = Queue::new(BOUNDS);
     assert!(
         queue
-            .push(&mut by(Rank::Client, 50, 10, LONG), || LONG.0)
+            .push(&mut by(Priority::Client, 50, 10, LONG), || LONG.0)
             .is_err()
     );
-    let mut repair = by(Rank::Peer, 2, 5_000, LONG);
+    let mut repair = by(Priority::Peer, 2, 5_000, LONG);
     assert!(queue.push(&mut repair, || LONG.0).is_err());
     assert_eq!(repair.len(), 1, "one");
 }
@@ -162,7 +162,7 @@ fn what_is_refused_keeps_its_order_and_what_fits_behind_it_is_taken() {
     let queue = Queue::new(BOUNDS);
     let mut writes = Vec::new();
     for (id, bytes) in (0..).zip([40, 60, 20, 60, 20]) {
-        let write = by(Rank::Client, 1, bytes, LONG).remove(0);
+        let write = by(Priority::Client, 1, bytes, LONG).remove(0);
         writes.push(Write { id, ..write });
     }
     assert!(queue.push(&mut writes, || LONG.0).is_err());
@@ -178,16 +178,16 @@ fn a_write_whose_turn_comes_too_late_is_refused_with_the_wait_and_others_are_tak
     let queue = Queue::new(WriteQueue::default());
     let (begin, now) = (Duration::ZERO, Duration::from_millis(100));
     assert_eq!(
-        queue.push(&mut by(Rank::Client, 2_000, 1, LONG), || begin),
+        queue.push(&mut by(Priority::Client, 2_000, 1, LONG), || begin),
         Ok(())
     );
     queue.take(&mut Vec::new(), 1_000, Duration::ZERO);
     // 1,000 went in 100 ms: as many are left.
     let hasty = (now, Duration::from_millis(99));
-    for rank in [Rank::Client, Rank::Peer] {
-        let refused = queue.push(&mut by(rank, 1, 1, hasty), || now);
+    for priority in [Priority::Client, Priority::Peer] {
+        let refused = queue.push(&mut by(priority, 1, 1, hasty), || now);
         assert_eq!(refused, Err(Rejected::Overloaded { queue_ms: 100 }));
         let patient = (now, Duration::from_millis(200));
-        assert_eq!(queue.push(&mut by(rank, 1, 1, patient), || now), Ok(()));
+        assert_eq!(queue.push(&mut by(priority, 1, 1, patient), || now), Ok(()));
     }
 }

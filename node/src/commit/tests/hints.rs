@@ -27,19 +27,19 @@ impl World<MemoryEngine> {
         Some(decode_record(&bytes).unwrap())
     }
 
-    /// Holds the tally against what is stored.
-    fn tally(&self) -> Vec<Kept> {
-        let (counted, tally) = (Tally::default(), &self.shared.hints);
-        assert_eq!(Recount::new(&*self.engine).step(&counted, 1_000), Ok(true));
-        assert_eq!(tally.kept(), counted.kept());
-        tally.kept().unwrap()
+    /// Holds the `hint_usage` against what is stored.
+    fn hint_usage(&self) -> Vec<Kept> {
+        let (counted, hint_usage) = (HintUsage::default(), &self.shared.hints);
+        assert_eq!(HintScan::new(&*self.engine).step(&counted, 1_000), Ok(true));
+        assert_eq!(hint_usage.kept(), counted.kept());
+        hint_usage.kept().unwrap()
     }
 }
 
 /// A world that has counted its hints.
 fn world() -> World<MemoryEngine> {
     let world = super::world();
-    let counted = Recount::new(&*world.engine).step(&world.shared.hints, 1);
+    let counted = HintScan::new(&*world.engine).step(&world.shared.hints, 1);
     assert_eq!(counted, Ok(true));
     world
 }
@@ -55,7 +55,7 @@ fn what_is_kept_for_one_node_is_neither_data_nor_kept_for_another() {
     assert_eq!(world.kept(OTHER, "k"), None);
     assert_eq!(world.stored("k"), None);
     assert_eq!(world.keys(Keyspace::Leaves), [] as [Bytes; 0]);
-    assert_eq!(world.tally().len(), 1);
+    assert_eq!(world.hint_usage().len(), 1);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_thousand_writes_of_a_key_are_one_hint_and_siblings_stay() {
         world.hint(AWAY, "k", blind(dot(1, WALL - 1_000 + round), "v"));
     }
     world.hint(AWAY, "k", unseeing(dot(2, WALL), "beside"));
-    assert_eq!(world.tally()[0].count, 1);
+    assert_eq!(world.hint_usage()[0].count, 1);
     assert_eq!(world.kept(AWAY, "k").unwrap().live().len(), 2);
 }
 
@@ -74,7 +74,7 @@ fn a_hint_that_a_later_write_covers_is_told_so() {
     let mut world = world();
     world.hint(AWAY, "k", blind(dot(1, WALL), "later"));
     let covered = world.hint(AWAY, "k", blind(dot(2, WALL - 5), "earlier"));
-    assert!(matches!(covered, Response::Covered { named: false, .. }));
+    assert!(matches!(covered, Response::Superseded { named: false, .. }));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_delivered_hint_is_removed_unless_more_was_added_to_it() {
     assert_eq!(grown.live().len(), 2);
     world.keep(AWAY, "k", Change::Delivered(grown));
     assert_eq!(world.kept(AWAY, "k"), None);
-    assert_eq!(world.tally(), []);
+    assert_eq!(world.hint_usage(), []);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn removing_and_keeping_in_one_batch_see_each_other() {
     }
     world.commit();
     assert_eq!(values(&world.kept(AWAY, "k").unwrap()), [b"w"]);
-    assert_eq!(world.tally()[0].count, 1);
+    assert_eq!(world.hint_usage()[0].count, 1);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn what_goes_beyond_a_bound_is_refused_and_what_does_not_grow_passes() {
     let of_all = fill(&mut world, NodeId(4));
     let max = LIMITS.max_hint_bytes;
     assert!(matches!(of_all, Response::Refused(Refusal::HintsFull { max: of, .. }) if of == max));
-    let bytes: u64 = world.tally().iter().map(|kept| kept.bytes).sum();
+    let bytes: u64 = world.hint_usage().iter().map(|kept| kept.bytes).sum();
     assert!(bytes <= max);
 }
 

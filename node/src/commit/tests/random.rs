@@ -74,7 +74,7 @@ proptest! {
             for ((key, record), answer) in asked.into_iter().zip(world.commit()) {
                 match answer {
                     Response::Joined => model.entry(key).or_default().join(&record),
-                    Response::Covered { .. } => {
+                    Response::Superseded { .. } => {
                         let before = model[&key].clone();
                         let mut joined = before.clone();
                         joined.join(&record);

@@ -62,7 +62,7 @@ fn a_dead_dot_is_covered_and_named_if_an_interval_holds_it() {
     let covered = world.only("k", old);
     assert_eq!(
         covered,
-        Response::Covered {
+        Response::Superseded {
             named: false,
             above
         },
@@ -71,7 +71,7 @@ fn a_dead_dot_is_covered_and_named_if_an_interval_holds_it() {
 
     let gone = delete(dot(2, WALL + 5));
     assert_eq!(world.only("k", gone.clone()), Response::Joined);
-    let Response::Covered { named: true, above } = world.only("k", gone) else {
+    let Response::Superseded { named: true, above } = world.only("k", gone) else {
         panic!("a delete's own dot is named, and never live");
     };
     assert!(above >= Time::at(Millis(WALL + 5)));
@@ -104,7 +104,7 @@ fn what_a_covered_put_names_is_above_the_clock_too() {
     world.put("k", blind(dot(2, WALL - 5), "over"));
     world.commit();
     world.put("k", blind(dot(1, WALL - 10), "old"));
-    let [Response::Covered { above, .. }] = world.commit_at(at(WALL + 1000))[..] else {
+    let [Response::Superseded { above, .. }] = world.commit_at(at(WALL + 1000))[..] else {
         panic!("it is dead");
     };
     assert_eq!(above, Time::at(Millis(WALL + 1000)));

@@ -1,7 +1,7 @@
 //! What is taken to be kept for another node, and what is told of it.
 
 use super::*;
-use crate::commit::{Place, Recount};
+use crate::commit::{HintScan, Place};
 
 /// A key that `node` owns in a ring of three with one copy each, and a put of it to be kept for that node.
 fn hint_for(shared: &Shared, node: NodeId) -> Request {
@@ -73,7 +73,7 @@ fn what_is_kept_is_told_once_it_is_counted() {
     let mut world = world_of_three();
     let not_ready = Response::Refused(Refusal::NotReady);
     assert_eq!(world.ask(Request::Hints), Some(not_ready));
-    let counted = Recount::new(&*world.engine).step(&world.shared.hints, 1);
+    let counted = HintScan::new(&*world.engine).step(&world.shared.hints, 1);
     assert_eq!(counted, Ok(true));
     assert_eq!(world.ask(Request::Hints), Some(Response::Hints(vec![])));
 }

@@ -20,7 +20,7 @@ pub(super) fn story(story: &Story) -> Map<String, Value> {
         ("leaf", json!(leaf)),
         ("leaves", json!(leaves)),
         ("epoch", json!(story.map.epoch.0)),
-        ("needs", needs(story)),
+        ("needs", quorum_sizes(story)),
         ("replicas", replicas(story)),
         ("read", read(story)),
         ("repaired", json!(story.repaired(Repair::Done))),
@@ -32,7 +32,7 @@ pub(super) fn story(story: &Story) -> Map<String, Value> {
     object
 }
 
-fn needs(story: &Story) -> Value {
+fn quorum_sizes(story: &Story) -> Value {
     let needs = &story.needs;
     let consistency = match needs.consistency {
         Consistency::One => "one",

@@ -146,7 +146,7 @@ fn reads(history: &History) -> impl Iterator<Item = OpId> {
     history.iter().filter_map(read)
 }
 
-fn read(op: &Op) -> Option<(Micros, &[Found], &Seen)> {
+fn read(op: &Op) -> Option<(Moment, &[Found], &Seen)> {
     match &op.returned {
         Some((at, Outcome::Read { siblings, seen })) => Some((*at, siblings, seen)),
         _ => None,

@@ -6,13 +6,13 @@
 
 use bytes::Bytes;
 use quoit_client::{Merge as _, Value};
-use quoit_ring::{Actor, Delta, Dot, Record, Time};
+use quoit_ring::{Actor, Delta, Dot, Moment, Record, Time};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::history::{
-    Basis, Call, ClientId, Family, Final, Found, History, KeyId, MergeTallies, Micros, Mode, Op,
-    OpId, Outcome, Recorder, Tally,
+    Basis, Call, ClientId, Family, Final, Found, History, KeyId, MergeTallies, Mode, Op, OpId,
+    Outcome, Recorder, Tally,
 };
 
 /// What the store does wrong.
@@ -46,7 +46,7 @@ struct Store {
     key: KeyId,
     replicas: Vec<Record>,
     late: Vec<(usize, Record)>,
-    now: Micros,
+    now: Moment,
     /// Each actor's last dot.
     last: [Time; WRITERS as usize / 2],
     time: u64,
@@ -63,7 +63,7 @@ pub(super) fn run(seed: u64, flaw: Flaw) -> History {
         key,
         replicas: vec![Record::default(); 3],
         late: Vec::new(),
-        now: Micros(0),
+        now: Moment(0),
         last: [Time::ZERO; WRITERS as usize / 2],
         time: 0,
     };

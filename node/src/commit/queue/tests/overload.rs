@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::commit::MAX_BATCH;
-use crate::commit::queue::shed::{BURST, TARGET};
+use crate::commit::queue::load_shedding::{BURST, TARGET};
 
 /// Time goes on by so much at a time.
 const STEP: Duration = Duration::from_micros(500);
@@ -35,10 +35,10 @@ impl Disk {
     }
 }
 
-/// Callers of one rank and what became of their writes since the last look.
+/// Callers of one priority and what became of their writes since the last look.
 #[derive(Debug)]
 struct Callers {
-    rank: Rank,
+    priority: Priority,
     /// Writes a second.
     rate: f64,
     owed: f64,
@@ -53,9 +53,9 @@ struct Callers {
 }
 
 impl Callers {
-    fn new(rank: Rank, rate: f64) -> Self {
+    fn new(priority: Priority, rate: f64) -> Self {
         Self {
-            rank,
+            priority,
             rate,
             owed: 0.0,
             next: 0,
@@ -72,7 +72,7 @@ impl Callers {
         let fresh = Self {
             owed: self.owed,
             next: self.next,
-            ..Self::new(self.rank, self.rate)
+            ..Self::new(self.priority, self.rate)
         };
         std::mem::replace(self, fresh)
     }
@@ -86,7 +86,7 @@ impl Callers {
             clippy::cast_sign_loss,
             reason = "small"
         )]
-        let mut writes = by(self.rank, whole as usize, 100, (now, DEADLINE));
+        let mut writes = by(self.priority, whole as usize, 100, (now, DEADLINE));
         for write in &mut writes {
             write.id += self.next;
             write.change = Change::Put(Delta::blind(dot(1, write.id), None));
@@ -138,7 +138,7 @@ impl World {
     fn commit(&mut self) {
         if self.busy.is_none_or(|until| until <= self.now) {
             for write in self.batch.drain(..) {
-                let callers = of_rank(&mut self.callers, write.rank());
+                let callers = of_priority(&mut self.callers, write.priority());
                 callers.done += 1;
                 self.ids.iter_mut().for_each(|ids| ids.push(write.id));
                 callers.longest = callers.longest.max(self.now - write.arrived);
@@ -148,7 +148,7 @@ impl World {
                 .map_or(self.now, |until| until.max(self.now - STEP));
             self.queue.take(&mut self.batch, MAX_BATCH, Duration::ZERO);
             for expired in self.batch.extract_if(.., |write| write.deadline < self.now) {
-                of_rank(&mut self.callers, expired.rank()).expired += 1;
+                of_priority(&mut self.callers, expired.priority()).expired += 1;
             }
             self.busy = (!self.batch.is_empty()).then(|| began + self.disk.takes(self.batch.len()));
         }
@@ -160,8 +160,10 @@ impl World {
     }
 }
 
-fn of_rank(callers: &mut [Callers], rank: Rank) -> &mut Callers {
-    let mut those = callers.iter_mut().filter(|callers| callers.rank == rank);
+fn of_priority(callers: &mut [Callers], priority: Priority) -> &mut Callers {
+    let mut those = callers
+        .iter_mut()
+        .filter(|callers| callers.priority == priority);
     those.next().unwrap()
 }
 
@@ -193,7 +195,7 @@ proptest! {
     fn under_any_overload_the_disk_is_busy_and_what_is_taken_in_waits_a_short_time(
         disk in disks(), times in 1.2..10.0_f64,
     ) {
-        let clients = Callers::new(Rank::Client, disk.capacity() * times);
+        let clients = Callers::new(Priority::Client, disk.capacity() * times);
         let mut world = World::new(disk, vec![clients]);
         // The burst, and getting out of it: a fifth more than the disk can do leaves little to gain on it.
         world.run(BURST + 3 * full(disk) + SECOND);
@@ -210,7 +212,7 @@ proptest! {
 
     #[test]
     fn once_the_load_is_gone_so_is_the_wait(disk in disks(), times in 1.2..10.0_f64, load_ms in 100..3_000_u64) {
-        let clients = Callers::new(Rank::Client, disk.capacity() * times);
+        let clients = Callers::new(Priority::Client, disk.capacity() * times);
         let mut world = World::new(disk, vec![clients]);
         world.run(Duration::from_millis(load_ms));
         world.callers[0].rate = disk.capacity() / 4.0;
@@ -227,7 +229,7 @@ proptest! {
         commit in 0..5_000_u64, write in 40..100_u64, share in 0.1..0.7_f64, pause_ms in 0..250_u64,
     ) {
         let disk = Disk { commit: Duration::from_micros(commit), write: Duration::from_micros(write) };
-        let mut world = World::new(disk, vec![Callers::new(Rank::Client, disk.capacity() * share)]);
+        let mut world = World::new(disk, vec![Callers::new(Priority::Client, disk.capacity() * share)]);
         for _ in 0..4 {
             world.run(BURST + SECOND / 5);
             world.pause(Duration::from_millis(pause_ms));
@@ -240,7 +242,7 @@ proptest! {
     fn a_disk_that_stood_still_for_long_is_soon_as_busy_as_before(
         disk in disks(), times in 1.2..10.0_f64, still_ms in 1_000..20_000_u64,
     ) {
-        let clients = Callers::new(Rank::Client, disk.capacity() * times);
+        let clients = Callers::new(Priority::Client, disk.capacity() * times);
         let mut world = World::new(disk, vec![clients]);
         world.run(SECOND / 2);
         world.pause(Duration::from_millis(still_ms));
@@ -255,8 +257,8 @@ proptest! {
     #[test]
     fn peers_get_through_to_a_node_that_clients_ask_too_much_of(disk in disks(), times in 2.0..10.0_f64) {
         let capacity = disk.capacity();
-        let clients = Callers::new(Rank::Client, capacity * times);
-        let peers = Callers::new(Rank::Peer, capacity * 0.05);
+        let clients = Callers::new(Priority::Client, capacity * times);
+        let peers = Callers::new(Priority::Peer, capacity * 0.05);
         let mut world = World::new(disk, vec![clients, peers]);
         world.run(BURST + full(disk) + SECOND);
         let peers = &world.callers[1];
@@ -266,8 +268,8 @@ proptest! {
     #[test]
     fn clients_get_through_to_a_node_whose_peers_have_much_to_tell(disk in disks(), times in 2.0..10.0_f64) {
         let capacity = disk.capacity();
-        let clients = Callers::new(Rank::Client, capacity * 0.3);
-        let peers = Callers::new(Rank::Peer, capacity * times);
+        let clients = Callers::new(Priority::Client, capacity * 0.3);
+        let peers = Callers::new(Priority::Peer, capacity * times);
         let mut world = World::new(disk, vec![clients, peers]);
         world.run(4 * SECOND);
         prop_assert_eq!(world.callers[0].refused, 0);
@@ -281,7 +283,7 @@ proptest! {
         disk in disks(), times in 3.0..10.0_f64, slower in [1.0..1.1_f64, 1.0..1.1_f64],
         late_ms in [0..40_u64, 0..40_u64, 0..40_u64],
     ) {
-        // Independent lots would leave two of three a quarter of it at four times the load, and less beyond.
+        // Independent shed keys would leave two of three a quarter of it at four times the load, and less beyond.
         let done = done_by_two_of_three(disk, times, slower, late_ms);
         prop_assert!(done > 0.5, "{done} of what the disks can do");
     }
@@ -312,7 +314,8 @@ fn done_by_two_of_three(disk: Disk, times: f64, slower: [f64; 2], late_ms: [u64;
         ..disk
     };
     let disks = [disk, slow(slower[0]), slow(slower[1])];
-    let mut replicas = disks.map(|disk| World::new(disk, vec![Callers::new(Rank::Client, rate)]));
+    let mut replicas =
+        disks.map(|disk| World::new(disk, vec![Callers::new(Priority::Client, rate)]));
     for (replica, late_ms) in replicas.iter_mut().zip(late_ms) {
         replica.pause(Duration::from_millis(late_ms));
     }

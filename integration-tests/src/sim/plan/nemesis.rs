@@ -1,4 +1,4 @@
-//! The gremlin: who draws what goes wrong, when and for how long.
+//! The nemesis: who draws what goes wrong, when and for how long.
 //!
 //! ```text
 //!   0 s   0.1 ............... 2.5        2.55   2.7    2.85        3.0
@@ -10,12 +10,12 @@
 //! a run whose faults all missed shows nothing. Only nodes or only clients have clocks that are far off in one
 //! run, see [`plan`](super).
 
+use quoit_ring::Moment;
 use quoit_ring::wire::Durability;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
 use super::{NODES, STORM, pick};
-use crate::history::Micros;
 use crate::sim::chance::{Seed, happens};
 use crate::sim::faults::{Fault, Links, Planned, Way, has};
 
@@ -33,7 +33,7 @@ enum Liars {
 }
 
 /// Who draws the faults.
-pub(super) struct Gremlin {
+pub(super) struct Nemesis {
     rng: SmallRng,
     clients: usize,
     durability: Durability,
@@ -41,7 +41,7 @@ pub(super) struct Gremlin {
     victim: Option<usize>,
 }
 
-impl Gremlin {
+impl Nemesis {
     pub(super) fn new(seed: Seed, clients: usize, durability: Durability) -> Self {
         let mut rng = seed.stream("faults", 0);
         let liars = if happens(&mut rng, 500) {
@@ -86,7 +86,7 @@ impl Gremlin {
         let nodes = 1 << self.node();
         let links = Links::of_nodes(u64::MAX);
         let planned = |(after, lasts, fault)| Planned {
-            at: Micros(STORM.end + after),
+            at: Moment(STORM.end + after),
             lasts,
             fault,
         };
@@ -106,7 +106,7 @@ impl Gremlin {
         let clock = Fault::NodeClock { node, ms };
         let kill = Fault::Kill { nodes: 1 << node };
         let planned = |(after, lasts, fault)| Planned {
-            at: Micros(at + after),
+            at: Moment(at + after),
             lasts,
             fault,
         };
@@ -115,7 +115,7 @@ impl Gremlin {
 
     /// Anything that can happen to one node and the links to it.
     fn planned_for(&mut self, node: usize) -> Planned {
-        let at = Micros(self.rng.random_range(STORM));
+        let at = Moment(self.rng.random_range(STORM));
         let mut lasts = self.rng.random_range(5_000..1_500_000);
         let links = Links::of_nodes(1 << node);
         let nodes = 1 << node;
@@ -154,7 +154,7 @@ impl Gremlin {
     }
 
     fn planned(&mut self) -> Planned {
-        let at = Micros(self.rng.random_range(STORM));
+        let at = Moment(self.rng.random_range(STORM));
         // Short ones are over before anybody has given up, long ones are noticed by all.
         let longest = *pick(&mut self.rng, &[50_000, 400_000, 2_000_000]);
         let mut lasts = self.rng.random_range(5_000..longest);
@@ -287,12 +287,12 @@ impl Gremlin {
     }
 }
 
-/// As [`Gremlin::last_ones`], for the one node that everything happens to, once the rest is over for certain.
+/// As [`Nemesis::last_ones`], for the one node that everything happens to, once the rest is over for certain.
 fn last_ones_for(node: usize) -> [Planned; 5] {
     let nodes = 1 << node;
     let links = Links::of_nodes(nodes);
     let planned = |(after, lasts, fault)| Planned {
-        at: Micros(STORM.end + 3_000_000 + after),
+        at: Moment(STORM.end + 3_000_000 + after),
         lasts,
         fault,
     };

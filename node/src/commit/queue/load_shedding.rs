@@ -16,10 +16,10 @@
 //!
 //! **The same ones everywhere.** A write that one replica takes in and two refuse is work for nothing, and that is
 //! what most would come to if each replica let in whoever comes just then: of a tenth each, in three places, two
-//! meet in one case of 36. So each write draws a lot from its dot, the same at every replica, and a replica lets in
-//! the lots below a share that it moves until its queue is as long as it should be. Replicas under like load have
+//! meet in one case of 36. So each write draws a shed key from its dot, the same at every replica, and a replica lets in
+//! the shed keys below a share that it moves until its queue is as long as it should be. Replicas under like load have
 //! like shares, and let in the same writes. For the same reason the last quarter of the room, which a burst may
-//! fill before anything is measured, is for ever lower lots.
+//! fill before anything is measured, is for ever lower shed keys.
 //!
 //! Invariants: a queue that is about to run dry refuses nobody for its length, so the committer always finds
 //! full batches; once a take has emptied the queue, nothing that was measured before counts, so one bad
@@ -43,9 +43,9 @@ pub(super) const TARGET: Duration = Duration::from_millis(50);
 pub(super) const BURST: Duration = Duration::from_secs(1);
 /// Up to so many waiting writes a queue is no longer than it should be, however slow the disk.
 pub(super) const ALWAYS: usize = 2 * MAX_BATCH;
-/// A queue that is shorter runs dry, and lets in every lot.
+/// A queue that is shorter runs dry, and lets in every `shed_key`.
 const DRY: usize = MAX_BATCH / 2;
-/// The share of all lots.
+/// The share of all shed keys.
 const ALL: u32 = u32::MAX;
 /// How long the pace is measured for before it is believed.
 const MEASURE: Duration = Duration::from_millis(50);
@@ -54,7 +54,7 @@ const SLOWER: u32 = 4;
 
 /// Measures how a queue goes, and tells how long a write would wait.
 #[derive(Debug)]
-pub(super) struct Shed {
+pub(super) struct LoadShedding {
     /// Since the last look: writes taken, those of clients among them, and whether a take left none.
     taken: u32,
     taken_of_clients: u32,
@@ -70,11 +70,11 @@ pub(super) struct Shed {
     pace: Option<Duration>,
     /// Clients' writes that came to be let in, in the same time.
     offered: u32,
-    /// Clients' lots below are let in while the queue stands.
+    /// Clients' shed keys below are let in while the queue stands.
     share: u32,
 }
 
-impl Shed {
+impl LoadShedding {
     /// For an empty queue.
     pub(super) const fn new() -> Self {
         Self {
@@ -164,39 +164,45 @@ impl Shed {
         !wait.is_zero() && now + wait > deadline
     }
 
-    /// Whether a client's write that drew this lot is refused: the queue does not absorb a burst but stands, and not
+    /// Whether a client's write that drew this `shed_key` is refused: the queue does not absorb a burst but stands, and not
     /// only with what peers have waiting (`own` of the `waiting` are clients').
-    pub(super) fn turns_away(&self, lot: u32, own: usize, waiting: usize, now: Duration) -> bool {
+    pub(super) fn turns_away(
+        &self,
+        shed_key: u32,
+        own: usize,
+        waiting: usize,
+        now: Duration,
+    ) -> bool {
         if own < DRY || now.saturating_sub(self.standing) < BURST {
             return false;
         }
         let far_too_long = own >= ALWAYS && self.wait(waiting, now) > 2 * TARGET;
-        lot > self.share || far_too_long
+        shed_key > self.share || far_too_long
     }
 }
 
-/// Whether a client's write that drew this lot is refused because the room for clients' writes, of which so much is
+/// Whether a client's write that drew this `shed_key` is refused because the room for clients' writes, of which so much is
 /// taken, is about to be full.
-pub(super) fn is_crowded_out(lot: u32, own: usize, room: usize) -> bool {
+pub(super) fn is_crowded_out(shed_key: u32, own: usize, room: usize) -> bool {
     let (free, last) = (room.saturating_sub(own), room / 4);
     if own < DRY || free >= last {
         return false;
     }
     let part = u128::from(ALL) * free as u128 / last as u128;
-    u128::from(lot) > part
+    u128::from(shed_key) > part
 }
 
 fn add(sum: &mut u32, count: usize) {
     *sum = sum.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
-/// The lot of a write, the same wherever it comes; every lot is as likely as any other.
-pub(super) fn lot(change: &Change) -> u32 {
+/// The `shed_key` of a write, the same wherever it comes; every `shed_key` is as likely as any other.
+pub(super) fn shed_key(change: &Change) -> u32 {
     let name = match change {
         Change::Put(delta) => delta.dot().time.0 ^ delta.dot().actor.0.rotate_left(32),
         Change::Repair(record) | Change::Delivered(record) => record.max_time().0,
     };
-    // the finalizer of SplitMix64: names that are near each other have lots that are not
+    // the finalizer of SplitMix64: names that are near each other have shed keys that are not
     let mixed = (name ^ name >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     let [.., a, b, c, d] = mixed.to_le_bytes();
@@ -213,10 +219,10 @@ mod tests {
 
     /// A queue that has been standing for more than a second, at a length that is right, with `pace` microseconds
     /// spent on each write and `times` as many offered.
-    fn standing(pace: u64, times: usize) -> (Shed, Duration) {
-        let mut shed = Shed::new();
+    fn standing(pace: u64, times: usize) -> (LoadShedding, Duration) {
+        let mut shedding = LoadShedding::new();
         let right = usize::try_from(50_000 / pace).unwrap().max(ALWAYS) - MAX_BATCH;
-        shed.look(0, 0, ms(0));
+        shedding.look(0, 0, ms(0));
         let each = Duration::from_micros(pace);
         let (mut now, mut left) = (ms(0), 2_000_000 / pace);
         while left > 0 {
@@ -224,32 +230,32 @@ mod tests {
             now += each * u32::try_from(batch).unwrap();
             left -= batch;
             let batch = usize::try_from(batch).unwrap();
-            shed.took(batch, batch, 9_999);
-            shed.look(right, batch * times, now);
+            shedding.took(batch, batch, 9_999);
+            shedding.look(right, batch * times, now);
         }
-        (shed, now)
+        (shedding, now)
     }
 
     #[test]
     fn a_queue_that_is_emptied_refuses_nobody() {
-        let mut shed = Shed::new();
+        let mut shedding = LoadShedding::new();
         for step in 0..2_000 {
-            shed.look(0, 9_999, ms(step));
-            assert!(!shed.turns_away(ALL, 1 << 20, 1 << 20, ms(step)));
-            assert!(!shed.is_too_late(1 << 20, ms(step + 1), ms(step)));
-            shed.took(512, 512, 0);
+            shedding.look(0, 9_999, ms(step));
+            assert!(!shedding.turns_away(ALL, 1 << 20, 1 << 20, ms(step)));
+            assert!(!shedding.is_too_late(1 << 20, ms(step + 1), ms(step)));
+            shedding.took(512, 512, 0);
         }
     }
 
     #[test]
     fn a_standing_queue_lets_in_the_lots_that_it_has_room_for() {
-        let (shed, now) = standing(20, 10);
-        assert_eq!(shed.wait(1_000, now), ms(20));
-        let part = f64::from(shed.share) / f64::from(ALL);
+        let (shedding, now) = standing(20, 10);
+        assert_eq!(shedding.wait(1_000, now), ms(20));
+        let part = f64::from(shedding.share) / f64::from(ALL);
         assert!((0.05..0.2).contains(&part), "{part} of ten times too many");
-        assert!(!shed.turns_away(shed.share, 2_500, 2_500, now));
-        assert!(shed.turns_away(shed.share + 1, 2_500, 2_500, now));
-        assert!(shed.turns_away(0, 5_001, 5_001, now), "far too long");
+        assert!(!shedding.turns_away(shedding.share, 2_500, 2_500, now));
+        assert!(shedding.turns_away(shedding.share + 1, 2_500, 2_500, now));
+        assert!(shedding.turns_away(0, 5_001, 5_001, now), "far too long");
     }
 
     #[test]
@@ -264,66 +270,72 @@ mod tests {
 
     #[test]
     fn a_queue_that_runs_dry_lets_every_lot_in_whatever_else_waits() {
-        let (shed, now) = standing(1_000, 10);
-        assert!(shed.wait(DRY - 1, now) > TARGET);
-        assert!(!shed.turns_away(ALL, DRY - 1, 9_999, now));
-        assert!(shed.turns_away(ALL, DRY, DRY, now));
+        let (shedding, now) = standing(1_000, 10);
+        assert!(shedding.wait(DRY - 1, now) > TARGET);
+        assert!(!shedding.turns_away(ALL, DRY - 1, 9_999, now));
+        assert!(shedding.turns_away(ALL, DRY, DRY, now));
     }
 
     #[test]
     fn a_burst_is_absorbed() {
-        let mut shed = Shed::new();
-        shed.look(0, 1, ms(5));
+        let mut shedding = LoadShedding::new();
+        shedding.look(0, 1, ms(5));
         for step in 5..1_005 {
-            shed.look(8_000, 9, ms(step));
+            shedding.look(8_000, 9, ms(step));
             assert!(
-                !shed.turns_away(ALL, 8_000, 8_000, ms(step)),
+                !shedding.turns_away(ALL, 8_000, 8_000, ms(step)),
                 "at {step} ms"
             );
         }
-        let over = shed.turns_away(0, 8_000, 8_000, ms(1_005));
+        let over = shedding.turns_away(0, 8_000, 8_000, ms(1_005));
         assert!(over, "nothing has gone since");
     }
 
     #[test]
     fn lots_are_spread_evenly_and_drawn_by_name() {
         let write = |n: u64| Change::Put(crate::testing::blind(crate::testing::dot(7, n), "v"));
-        let low = (0..10_000).filter(|&n| lot(&write(n)) < ALL / 10).count();
+        let low = (0..10_000)
+            .filter(|&n| shed_key(&write(n)) < ALL / 10)
+            .count();
         assert!((900..1_100).contains(&low), "{low} of a tenth");
-        assert_eq!(lot(&write(3)), lot(&write(3)));
+        assert_eq!(shed_key(&write(3)), shed_key(&write(3)));
     }
 
     #[test]
     fn a_write_whose_turn_would_come_too_late_is_told_at_once() {
-        let (shed, now) = standing(20, 1);
-        assert!(!shed.is_too_late(500, now + ms(10), now));
-        assert!(shed.is_too_late(501, now + ms(10), now));
-        assert!(!shed.is_too_late(0, now, now), "its turn is next");
+        let (shedding, now) = standing(20, 1);
+        assert!(!shedding.is_too_late(500, now + ms(10), now));
+        assert!(shedding.is_too_late(501, now + ms(10), now));
+        assert!(!shedding.is_too_late(0, now, now), "its turn is next");
     }
 
     #[test]
     fn while_nothing_goes_the_wait_is_as_long_as_that_has_lasted() {
-        let mut shed = Shed::new();
-        shed.look(0, 0, ms(100));
-        assert_eq!(shed.wait(3, ms(400)), ms(300));
-        assert!(shed.is_too_late(3, ms(600), ms(400)));
-        shed.took(1, 1, 2);
-        shed.look(0, 0, ms(400));
-        assert_eq!(shed.wait(3, ms(400)), ms(900), "one in 300 ms is the pace");
-        shed.took(2, 2, 0);
-        shed.look(0, 0, ms(401));
-        assert_eq!(shed.wait(3, ms(401)), ms(0), "all that is forgotten");
+        let mut shedding = LoadShedding::new();
+        shedding.look(0, 0, ms(100));
+        assert_eq!(shedding.wait(3, ms(400)), ms(300));
+        assert!(shedding.is_too_late(3, ms(600), ms(400)));
+        shedding.took(1, 1, 2);
+        shedding.look(0, 0, ms(400));
+        assert_eq!(
+            shedding.wait(3, ms(400)),
+            ms(900),
+            "one in 300 ms is the pace"
+        );
+        shedding.took(2, 2, 0);
+        shedding.look(0, 0, ms(401));
+        assert_eq!(shedding.wait(3, ms(401)), ms(0), "all that is forgotten");
     }
 
     #[test]
     fn a_quicker_pace_is_believed_at_once_and_a_slower_one_by_and_by() {
-        let mut shed = Shed::new();
-        shed.look(0, 0, ms(0));
+        let mut shedding = LoadShedding::new();
+        shedding.look(0, 0, ms(0));
         let mut paces = Vec::new();
         for at in [100, 160, 260, 360] {
-            shed.took(if at == 160 { 3_000 } else { 1_000 }, 0, 5_000);
-            shed.look(0, 0, ms(at));
-            paces.push(shed.wait(1_000, ms(at)).as_millis());
+            shedding.took(if at == 160 { 3_000 } else { 1_000 }, 0, 5_000);
+            shedding.look(0, 0, ms(at));
+            paces.push(shedding.wait(1_000, ms(at)).as_millis());
         }
         assert_eq!(paces, [100, 20, 40, 55]);
     }

@@ -42,7 +42,7 @@ pub(crate) enum Pace {
 
 /// A load that lasts for some time.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct LoadDriver {
     stage: Arc<Stage>,
     begin: Instant,
     end: Instant,
@@ -65,7 +65,7 @@ struct Start {
     intended: Instant,
 }
 
-impl Turns {
+impl LoadDriver {
     /// A load of `time` from now on, with `most` operations in flight at most.
     ///
     /// # Errors

@@ -9,13 +9,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quoit_ring::wire::RequestFrame;
-use quoit_ring::{ClusterMap, Millis, NodeId};
+use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
 use super::io::Hub;
-use crate::env::{Env, Moment, Now};
+use crate::env::{Env, Now};
 use crate::transport::{Bounds, Dialer, LinkHandle};
 
 /// The tasks of all links; one that ends by itself has panicked.

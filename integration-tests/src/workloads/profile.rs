@@ -1,4 +1,4 @@
-//! Habits: how the operations of one run are asked, and how large its values are; drawn once from its seed.
+//! The workload profile: how the operations of one run are asked, and how large its values are; drawn once from its seed.
 //!
 //! ```text
 //!   run 1   all by majorities, small values            a run with a habit is tried harder in one corner than
@@ -19,7 +19,7 @@ use crate::sim::session::{Ask, Session};
 
 /// How all workloads of one run ask. Shares are in 1,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Habits {
+pub(super) struct WorkloadProfile {
     /// Replicas of a key.
     pub(super) replication: u8,
     /// Reads that ask one replica.
@@ -36,8 +36,8 @@ pub(super) struct Habits {
     pub(super) large: u32,
 }
 
-impl Habits {
-    /// The habits of one run.
+impl WorkloadProfile {
+    /// The profile of one run.
     pub(super) fn draw(rng: &mut SmallRng, replication: u8) -> Self {
         Self {
             replication,
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::history::Mode;
 
-    const HABITS: Habits = Habits {
+    const PROFILE: WorkloadProfile = WorkloadProfile {
         replication: 5,
         one_reads: 300,
         one_writes: 0,
@@ -145,16 +145,16 @@ mod tests {
     #[test]
     fn reads_ask_one_replica_as_often_as_the_habit_says() {
         let mut rng = SmallRng::seed_from_u64(1);
-        let reads = (0..10_000).filter(|_| HABITS.read(&mut rng).mode == Mode::One);
+        let reads = (0..10_000).filter(|_| PROFILE.read(&mut rng).mode == Mode::One);
         assert!((2_800..3_200).contains(&reads.count()));
-        assert!((0..1_000).all(|_| HABITS.write(&mut rng).mode == Mode::Quorum));
+        assert!((0..1_000).all(|_| PROFILE.write(&mut rng).mode == Mode::Quorum));
     }
 
     #[test]
     fn a_number_of_replicas_is_a_majority_or_more_and_all_of_them_occur() {
         let mut rng = SmallRng::seed_from_u64(2);
         let mut counts: Vec<_> = (0..1_000)
-            .filter_map(|_| HABITS.quorum(&mut rng).count)
+            .filter_map(|_| PROFILE.quorum(&mut rng).count)
             .collect();
         counts.sort_unstable();
         counts.dedup();
@@ -164,18 +164,18 @@ mod tests {
     #[test]
     fn a_single_replica_can_be_asked_in_every_way() {
         let mut rng = SmallRng::seed_from_u64(3);
-        let habits = Habits {
+        let profile = WorkloadProfile {
             replication: 1,
             counted: 1_000,
-            ..HABITS
+            ..PROFILE
         };
-        assert_eq!(habits.quorum(&mut rng).count, Some(1));
+        assert_eq!(profile.quorum(&mut rng).count, Some(1));
     }
 
     #[test]
     fn values_are_small_middling_and_large_as_often_as_the_habit_says() {
         let mut rng = SmallRng::seed_from_u64(4);
-        let sizes: Vec<_> = (0..10_000).map(|_| 8 + HABITS.filler(&mut rng)).collect();
+        let sizes: Vec<_> = (0..10_000).map(|_| 8 + PROFILE.filler(&mut rng)).collect();
         let within = |from, to| {
             sizes
                 .iter()

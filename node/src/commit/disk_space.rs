@@ -20,13 +20,13 @@ const BYTES: usize = 4 << 20;
 
 /// What was last seen of the room on the disk.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct DiskSpace {
     looked: Option<Duration>,
     since: usize,
     enough: bool,
 }
 
-impl Room {
+impl DiskSpace {
     pub(super) const fn new() -> Self {
         Self {
             looked: None,

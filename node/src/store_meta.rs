@@ -26,7 +26,7 @@ use crate::error::StartError;
 
 /// Where an engine lives, as far as it must be known to trust what the engine says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
+pub struct StoreLocation {
     /// The engine's folder; for messages only.
     pub path: PathBuf,
     /// The id of the disk, as its [identity](crate::identity::Identity::disk) has it.
@@ -39,7 +39,7 @@ pub struct Home {
 ///
 /// ```
 /// # use quoit_node::engine::MemoryEngine;
-/// # use quoit_node::known::{Home, Known};
+/// # use quoit_node::store_meta::{StoreLocation, StoreMeta};
 /// # use quoit_node::StartError;
 /// # use quoit_ring::placement::{Newcomer, grow};
 /// # use quoit_ring::wire::FirstMap;
@@ -53,18 +53,18 @@ pub struct Home {
 /// # };
 /// # let first = FirstMap { map: grow(empty, [newcomer], 1)?, merkle_key: MerkleKey([7; 16]) };
 /// let engine = MemoryEngine::new();
-/// let mut home = Home { path: "data/store".into(), disk: 42, has_run: false };
-/// let known = Known::load(&engine, Some(&first), &home)?;
+/// let mut home = StoreLocation { path: "data/store".into(), disk: 42, has_run: false };
+/// let known = StoreMeta::load(&engine, Some(&first), &home)?;
 /// assert_eq!((known.merkle_key, known.mark), (first.merkle_key, Time::ZERO));
 ///
 /// home.has_run = true; // from now on the store is the truth, and needs no map
-/// assert_eq!(Known::load(&engine, None, &home)?.ring.map(), &first.map);
-/// let emptied = Known::load(&MemoryEngine::new(), Some(&first), &home);
+/// assert_eq!(StoreMeta::load(&engine, None, &home)?.ring.map(), &first.map);
+/// let emptied = StoreMeta::load(&MemoryEngine::new(), Some(&first), &home);
 /// assert!(matches!(emptied, Err(StartError::StoreGone { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Known {
+pub struct StoreMeta {
     /// Who owns what.
     pub ring: Ring,
     /// The key of the Merkle sums.
@@ -73,7 +73,7 @@ pub struct Known {
     pub mark: Time,
 }
 
-impl Known {
+impl StoreMeta {
     /// Reads what `engine`, the one at `home`, knows; takes `first` in if no node has run there yet.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Known {
     pub fn load<G: Engine>(
         engine: &G,
         first: Option<&FirstMap>,
-        home: &Home,
+        home: &StoreLocation,
     ) -> Result<Self, StartError> {
         let path = home.path.clone();
         let failed = |source| StartError::Engine {
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_node_waits_until_its_clock_cannot_fall_behind_what_it_has_told() {
-        let known = |mark_ms| Known {
+        let known = |mark_ms| StoreMeta {
             ring: ring(1),
             merkle_key: MerkleKey([7; 16]),
             mark: Time::at(Millis(mark_ms)),

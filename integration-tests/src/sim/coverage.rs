@@ -1,4 +1,4 @@
-//! Sights: paths that a set of runs must have gone, or its verdict is worth nothing.
+//! Coverage: paths that a set of runs must have gone, or its verdict is worth nothing.
 //!
 //! ```text
 //!   run 1   covered x 3, repair x 40, ...          \
@@ -12,7 +12,7 @@
 
 /// Something worth having happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sight {
+pub enum CoverageEvent {
     /// A read sent a repair.
     Repair,
     /// A read returned siblings.
@@ -20,9 +20,9 @@ pub enum Sight {
     /// A read found a key absent that had been written.
     Tombstone,
     /// A put was answered as covered.
-    Covered,
+    Superseded,
     /// A put was answered as covered by a record that names its dot.
-    CoveredNamed,
+    SupersededNamed,
     /// A write was minted anew.
     Reminted,
     /// A node found one dot with two contents.
@@ -30,7 +30,7 @@ pub enum Sight {
     /// A write ended as surely not stored.
     NotStored,
     /// A write ended as stored too thinly.
-    TooThin,
+    UnderReplicated,
     /// A write ended unknown.
     Unknown,
     /// A read failed for want of replicas.
@@ -77,18 +77,18 @@ pub enum Sight {
     Sloppy,
 }
 
-impl Sight {
-    /// Every sight.
+impl CoverageEvent {
+    /// Every coverage event.
     pub const ALL: [Self; 31] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
-        Self::Covered,
-        Self::CoveredNamed,
+        Self::Superseded,
+        Self::SupersededNamed,
         Self::Reminted,
         Self::Collision,
         Self::NotStored,
-        Self::TooThin,
+        Self::UnderReplicated,
         Self::Unknown,
         Self::Unavailable,
         Self::Unstable,
@@ -120,12 +120,12 @@ impl Sight {
             Self::Repair => "repair sent",
             Self::Siblings => "siblings read",
             Self::Tombstone => "deleted key read",
-            Self::Covered => "put covered",
-            Self::CoveredNamed => "put covered, dot named",
+            Self::Superseded => "put superseded",
+            Self::SupersededNamed => "put superseded, dot named",
             Self::Reminted => "write minted anew",
             Self::Collision => "dot collision found",
             Self::NotStored => "write surely not stored",
-            Self::TooThin => "write stored too thinly",
+            Self::UnderReplicated => "write under-replicated",
             Self::Unknown => "write unknown",
             Self::Unavailable => "read unavailable",
             Self::Unstable => "read unstable",
@@ -154,40 +154,40 @@ impl Sight {
 
 /// How often each was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sights {
-    counts: std::collections::BTreeMap<Sight, u64>,
+pub struct Coverage {
+    counts: std::collections::BTreeMap<CoverageEvent, u64>,
 }
 
-impl Sights {
+impl Coverage {
     /// It was seen.
-    pub fn saw(&mut self, sight: Sight) {
-        self.saw_times(sight, 1);
+    pub fn saw(&mut self, event: CoverageEvent) {
+        self.saw_times(event, 1);
     }
 
     /// It was seen so often.
-    pub fn saw_times(&mut self, sight: Sight, times: u64) {
+    pub fn saw_times(&mut self, event: CoverageEvent, times: u64) {
         if times > 0 {
-            *self.counts.entry(sight).or_default() += times;
+            *self.counts.entry(event).or_default() += times;
         }
     }
 
     /// How often it was seen.
     #[must_use]
-    pub fn count(&self, sight: Sight) -> u64 {
-        self.counts.get(&sight).copied().unwrap_or_default()
+    pub fn count(&self, event: CoverageEvent) -> u64 {
+        self.counts.get(&event).copied().unwrap_or_default()
     }
 
     /// Adds those of another run.
     pub fn add(&mut self, other: &Self) {
-        for (&sight, &times) in &other.counts {
-            self.saw_times(sight, times);
+        for (&event, &times) in &other.counts {
+            self.saw_times(event, times);
         }
     }
 
     /// Those never seen.
-    pub fn missing(&self) -> impl Iterator<Item = Sight> {
-        Sight::ALL
+    pub fn missing(&self) -> impl Iterator<Item = CoverageEvent> {
+        CoverageEvent::ALL
             .into_iter()
-            .filter(|&sight| self.count(sight) == 0)
+            .filter(|&event| self.count(event) == 0)
     }
 }

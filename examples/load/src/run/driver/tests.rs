@@ -38,14 +38,14 @@ fn open(rate: f64) -> Pace {
     )
 }
 
-async fn run(fake: &Arc<Fake>, mix: &str, pace: Pace, most: usize) -> Arc<Turns> {
+async fn run(fake: &Arc<Fake>, mix: &str, pace: Pace, most: usize) -> Arc<LoadDriver> {
     let recorder = Recorder::new(Instant::now(), TIME, Duration::from_secs(1)).unwrap();
-    let turns = Turns::new(stage(fake, mix), pace, most, recorder).unwrap();
+    let turns = LoadDriver::new(stage(fake, mix), pace, most, recorder).unwrap();
     Arc::clone(&turns).run().await.unwrap();
     turns
 }
 
-fn latencies_of(turns: &Turns) -> (Percentiles, Percentiles) {
+fn latencies_of(turns: &LoadDriver) -> (Percentiles, Percentiles) {
     let get = &turns.recorder().operations().unwrap()["get"];
     (get.intended, get.service)
 }

@@ -22,7 +22,7 @@ use crate::engine::{Engine, Keyspace, Snapshot};
 
 /// By how much what is kept for one node changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Growth {
+pub struct HintDelta {
     pub(super) target: NodeId,
     pub(super) count: i64,
     pub(super) bytes: i64,
@@ -30,7 +30,7 @@ pub struct Growth {
 
 /// What is kept for other nodes, by node. The lock is held for a batch of additions at most.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct HintUsage {
     state: Mutex<State>,
 }
 
@@ -40,7 +40,7 @@ struct State {
     kept: BTreeMap<NodeId, (u64, u64)>,
 }
 
-impl Tally {
+impl HintUsage {
     /// What is kept, one entry for each node for which anything is, by their ids; `None` while it is counted.
     #[must_use]
     pub fn kept(&self) -> Option<Vec<Kept>> {
@@ -54,7 +54,7 @@ impl Tally {
     }
 
     /// Adds changes that were committed, or counted.
-    pub(super) fn add(&self, growths: &[Growth]) {
+    pub(super) fn add(&self, growths: &[HintDelta]) {
         if growths.is_empty() {
             return;
         }
@@ -81,11 +81,11 @@ pub(super) fn row_bytes(key: usize, value: usize) -> i64 {
 
 /// The walk that counts the hints after a start, a piece at a time.
 #[derive(Debug)]
-pub struct Recount<G: Engine> {
+pub struct HintScan<G: Engine> {
     walk: <G::Snapshot as Snapshot>::Range,
 }
 
-impl<G: Engine> Recount<G> {
+impl<G: Engine> HintScan<G> {
     /// Begins with what `engine` holds now; call it before the run's first commit.
     #[must_use]
     pub fn new(engine: &G) -> Self {
@@ -94,17 +94,17 @@ impl<G: Engine> Recount<G> {
         }
     }
 
-    /// Counts up to `hints` of them into `tally`; true once it was the last of them.
+    /// Counts up to `hints` of them into `hint_usage`; true once it was the last of them.
     ///
     /// # Errors
     /// What is wrong with the storage; the count will not be there in this run.
-    pub fn step(&mut self, tally: &Tally, hints: usize) -> Result<bool, Fault> {
+    pub fn step(&mut self, hint_usage: &HintUsage, hints: usize) -> Result<bool, Fault> {
         let mut counted = 0;
         for entry in self.walk.by_ref().take(hints) {
             let (stored_key, value) = entry.map_err(|error| fault_of(&error))?;
             let (target, ..) = parse_hint_key(&stored_key).map_err(|_short| Fault::Corrupt)?;
             let bytes = row_bytes(stored_key.len(), value.len());
-            tally.add(&[Growth {
+            hint_usage.add(&[HintDelta {
                 target,
                 count: 1,
                 bytes,
@@ -113,7 +113,7 @@ impl<G: Engine> Recount<G> {
         }
         let over = counted < hints;
         if over {
-            tally.state().ready = true;
+            hint_usage.state().ready = true;
         }
         Ok(over)
     }
@@ -134,30 +134,30 @@ mod tests {
             batch.insert(Keyspace::Hints, key, &b"four"[..]);
         }
         engine.commit(batch, Durability::Fsync).unwrap();
-        let (tally, mut recount) = (Tally::default(), Recount::new(&engine));
-        assert_eq!(recount.step(&tally, 2), Ok(false));
-        assert_eq!(tally.kept(), None);
-        assert_eq!(recount.step(&tally, 2), Ok(true));
+        let (hint_usage, mut recount) = (HintUsage::default(), HintScan::new(&engine));
+        assert_eq!(recount.step(&hint_usage, 2), Ok(false));
+        assert_eq!(hint_usage.kept(), None);
+        assert_eq!(recount.step(&hint_usage, 2), Ok(true));
         let kept = |target, count| Kept {
             target: NodeId(target),
             count,
             bytes: 15 * count,
         };
-        assert_eq!(tally.kept(), Some(vec![kept(7, 2), kept(9, 1)]));
+        assert_eq!(hint_usage.kept(), Some(vec![kept(7, 2), kept(9, 1)]));
     }
 
     #[test]
     fn a_node_for_which_nothing_is_kept_any_more_is_not_listed() {
-        let (tally, engine) = (Tally::default(), MemoryEngine::new());
-        assert_eq!(Recount::new(&engine).step(&tally, 8), Ok(true));
-        let growth = |count, bytes| Growth {
+        let (hint_usage, engine) = (HintUsage::default(), MemoryEngine::new());
+        assert_eq!(HintScan::new(&engine).step(&hint_usage, 8), Ok(true));
+        let growth = |count, bytes| HintDelta {
             target: NodeId(7),
             count,
             bytes,
         };
-        tally.add(&[growth(1, 20), growth(0, 5)]);
-        assert_eq!(tally.kept().unwrap()[0].bytes, 25);
-        tally.add(&[growth(-1, -25)]);
-        assert_eq!(tally.kept(), Some(vec![]));
+        hint_usage.add(&[growth(1, 20), growth(0, 5)]);
+        assert_eq!(hint_usage.kept().unwrap()[0].bytes, 25);
+        hint_usage.add(&[growth(-1, -25)]);
+        assert_eq!(hint_usage.kept(), Some(vec![]));
     }
 }

@@ -1,9 +1,9 @@
-//! The courier: what of the hints is read, sent and removed, and when. Pure.
+//! The dispatcher: what of the hints is read, sent and removed, and when. Pure.
 //!
 //! ```text
 //!   handle_time(what is kept)   handle_page   handle_answer   handle_lost
 //!             \                      |              |             /
-//!              +--------------->  Courier: a queue per target, what is under way
+//!              +--------------->  HintDispatcher: a queue per target, what is under way
 //!                                    |
 //!                                poll: Load | Send | Remove
 //! ```
@@ -34,7 +34,7 @@ const BUDGET: Duration = Duration::from_secs(5);
 /// Something to be done.
 #[derive(Debug)]
 pub enum Act {
-    /// Read the page of the target's hints that comes behind a key, and call [`Courier::handle_page`].
+    /// Read the page of the target's hints that comes behind a key, and call [`HintDispatcher::handle_page`].
     Load {
         /// Whose hints.
         target: NodeId,
@@ -93,7 +93,7 @@ struct Job {
 }
 
 /// Delivers what one node keeps for others; [`hints`](crate::hints) tells how that goes.
-pub struct Courier {
+pub struct HintDispatcher {
     shared: Arc<Shared>,
     /// The time that the rate gives one hint.
     pace: Duration,
@@ -103,17 +103,17 @@ pub struct Courier {
     acts: VecDeque<Act>,
 }
 
-impl fmt::Debug for Courier {
+impl fmt::Debug for HintDispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Courier")
+        f.debug_struct("HintDispatcher")
             .field("queues", &self.queues.len())
             .field("jobs", &self.jobs.len())
             .finish_non_exhaustive()
     }
 }
 
-impl Courier {
-    /// A courier for the node of `shared` that sends at most so many hints a second to each target.
+impl HintDispatcher {
+    /// A dispatcher for the node of `shared` that sends at most so many hints a second to each target.
     #[must_use]
     pub fn new(shared: Arc<Shared>, hints_per_second: u32) -> Self {
         Self {

@@ -29,7 +29,7 @@ const BELIEVED: Duration = Duration::from_secs(300);
 
 /// The wall clock, held to the monotonic one.
 #[derive(Debug)]
-pub(super) struct Steady {
+pub(super) struct ClockGuard {
     /// What was last believed, and when.
     last: Option<(Millis, Duration)>,
     doubted_since: Option<Duration>,
@@ -37,7 +37,7 @@ pub(super) struct Steady {
     mark: Time,
 }
 
-impl Steady {
+impl ClockGuard {
     pub(super) const fn new(mark: Time) -> Self {
         Self {
             last: None,
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_keeps_pace_is_believed() {
-        let mut steady = Steady::new(Time::ZERO);
+        let mut steady = ClockGuard::new(Time::ZERO);
         for (wall, mono) in [(5_000, 1), (6_000, 2), (9_000, 3), (8_000, 4)] {
             assert_eq!(steady.believe(at(wall, mono)), Millis(wall));
         }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_short_jump_ahead_leaves_no_trace() {
-        let mut steady = Steady::new(Time::ZERO);
+        let mut steady = ClockGuard::new(Time::ZERO);
         steady.believe(at(5_000, 1));
         assert_eq!(steady.believe(at(YEAR, 2)), Millis(6_000));
         assert_eq!(steady.believe(at(YEAR + 60_000, 62)), Millis(66_000));
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_jump_that_lasts_becomes_the_time() {
-        let mut steady = Steady::new(Time::ZERO);
+        let mut steady = ClockGuard::new(Time::ZERO);
         steady.believe(at(5_000, 1));
         for second in 2..302 {
             assert!(steady.believe(at(YEAR + second * 1_000, second)) < Millis(400_000));
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_at_the_start_is_held_to_the_earlier_run() {
-        let mut steady = Steady::new(Time::at(Millis(50_000)));
+        let mut steady = ClockGuard::new(Time::at(Millis(50_000)));
         assert_eq!(steady.believe(at(YEAR, 1)), Millis(50_000));
         assert_eq!(steady.believe(at(51_000, 2)), Millis(51_000));
     }

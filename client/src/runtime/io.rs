@@ -17,9 +17,9 @@ use core::task::{Poll, ready};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use quoit_ring::NodeId;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{DecodeError, Frames};
+use quoit_ring::{Moment, NodeId};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout};
@@ -28,7 +28,7 @@ use super::env::{LinkTasks, Opener, RealEnv, instant_now};
 use crate::bridge::DriverEnd;
 use crate::coordinator::Settings;
 use crate::driver::Driver;
-use crate::env::{Link, Moment};
+use crate::env::Link;
 use crate::transport::{Bounds, Dialer, Ears};
 
 /// How long all links together may take to close; each bounds its own flush more tightly.
