@@ -25,15 +25,15 @@ use crate::messages::{REFUSALS, REQUESTS, RESPONSES, encoded};
 const KEY: Bytes = Bytes::from_static(b"k");
 const BODY: Bytes = Bytes::from_static(&[0xaa, 0xbb]);
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn plain(golden: &str) -> String {
+pub(crate) fn plain(golden: &str) -> String {
     golden.chars().filter(char::is_ascii_hexdigit).collect()
 }
 
-fn requests() -> [(Request, &'static str); 8] {
+pub(crate) fn requests() -> [(Request, &'static str); 8] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -122,7 +122,7 @@ fn status() -> NodeStatus {
     }
 }
 
-fn responses() -> [(Response, &'static str); 10] {
+pub(crate) fn responses() -> [(Response, &'static str); 10] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -204,7 +204,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-fn refusals() -> [(Refusal, &'static str); 19] {
+pub(crate) fn refusals() -> [(Refusal, &'static str); 19] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -331,7 +331,7 @@ fn the_bytes_of_a_record_are_golden() {
     assert_eq!(hex(&encoded(&Record::default())), "01000000", "absence");
 }
 
-fn map() -> ClusterMap {
+pub(crate) fn map() -> ClusterMap {
     let member = Member {
         id: NodeId(0xff),
         name: "n1".into(),

@@ -5,6 +5,7 @@
 //! | `messages` | random requests, responses, records and maps |
 //! | `round_trip` | every message comes back as it was sent |
 //! | `golden` | the bytes of every message, in a table: the wire never changes silently |
+//! | `document` | `docs/format.md` shows the bytes that the encoder writes |
 //! | `junk` | damaged and made-up bytes: an error, never a panic, never much memory |
 //! | `memory` | what decoding may allocate, at its worst |
 //! | `frames` | a stream cut anywhere gives the same frames |
@@ -12,6 +13,8 @@
 //! Memory is counted by an allocator, thread by thread: decoding may take 4 times the bytes it is given,
 //! and 64 KiB.
 
+#[cfg(test)]
+mod document;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
