@@ -10,7 +10,7 @@
 //! A client mints every dot above all times it has seen, so a write made after another was seen is
 //! stamped later, whatever the wall clocks say. The counter starts at a random 15-bit value in each
 //! millisecond and then advances by small random steps: two clients rarely mint one time. A counter that
-//! runs over carries into the milliseconds; the wall catches up.
+//! runs over carries into the milliseconds; wall time catches up.
 //!
 //! Invariants: minted times only rise, and none lies below the wall's millisecond. A stamp that is too
 //! far ahead never moves a clock: one broken clock cannot drag the others along. Wall time and randomness
@@ -29,7 +29,7 @@ const COUNTER_START: u64 = 1 << 15;
 /// Within a millisecond the counter advances by 1 to this value.
 const COUNTER_STEP: u64 = 32;
 
-/// Wall time: milliseconds since 1970-01-01 UTC. A stamp has room for 48 bits of it, until the year 10889.
+/// Wall time: milliseconds since 1970-01-01 UTC. A stamp holds 48 bits of it, until the year 10889.
 #[derive(
     Debug,
     Clone,
@@ -175,7 +175,13 @@ impl Clock {
         let previous = self
             .last
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(next(last)));
-        Time(next(previous.unwrap_or_else(|unchanged| unchanged)))
+        let previous = previous.unwrap_or_else(|unchanged| unchanged);
+        let minted = next(previous);
+        debug_assert!(
+            minted > previous || previous == u64::MAX,
+            "minted times only rise"
+        );
+        Time(minted)
     }
 
     /// Moves the clock up to `time`, so that later mints lie above it. It never moves back.
@@ -193,6 +199,7 @@ impl Clock {
     /// # Errors
     /// [`Drift`] if `time` is more than `max_ms` milliseconds ahead of `wall`; the clock is not moved.
     pub fn observe(&self, time: Time, wall: Millis, max_ms: u64) -> Result<(), Drift> {
+        // Refuse first: one broken clock must not drag the others along.
         check_drift(time, wall, max_ms)?;
         self.last.fetch_max(time.0, Ordering::AcqRel);
         Ok(())

@@ -1,18 +1,18 @@
-//! Who is in the cluster: the map that every member and client holds.
+//! The cluster map: members and settings that every node and client holds.
 //!
 //! ```text
 //!   ClusterMap  cluster id, epoch, token key, leaf bits, N
 //!     Member    id, name, address, zone, weight, vnodes [leaf, leaf, ...]
 //!     Member    ...                                         |
 //!                                                           v
-//!                        Ring: who owns which leaf, the same for everyone who holds this map
+//!                        Ring: the owners of each leaf, a pure function of the map
 //! ```
 //!
 //! A map is one link of a chain of ring epochs. Ownership is a pure function of it. Liveness is not in
-//! here; it steers routing and never ownership.
+//! it: that steers routing, never ownership.
 //!
 //! These are plain values: [`Ring::new`](crate::Ring::new) checks a map as a whole. Left out: how one
-//! epoch follows another, for a cluster has one static map for now; and a map's bytes
+//! epoch follows another, since a cluster has one static map for now; and a map's bytes
 //! ([`wire::map`](crate::wire::map)).
 //!
 //! Source: Dynamo (2007), sections 4.8.1 and 4.9, whose membership is explicit too; the chain of epochs
@@ -105,17 +105,17 @@ pub struct ParseIdError {
 )]
 pub struct Epoch(pub u64);
 
-/// One node of the cluster, as every other node and client knows it.
+/// One node of the cluster, as every node and client sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its identity, the one in its certificate.
     pub id: NodeId,
-    /// Its name for people, unique in the cluster, 1 to [`MAX_NAME`] bytes.
+    /// Its readable name, unique in the cluster, 1 to [`MAX_NAME`] bytes.
     pub name: String,
     /// `host:port` at which it serves QUIC, at most [`MAX_ADDRESS`] bytes.
     pub address: String,
     /// Its failure domain, at most [`MAX_NAME`] bytes; copies of a key go to distinct zones while there
-    /// are enough. Empty is the one zone of all that name none.
+    /// are enough. All members without a zone share the empty one.
     pub zone: String,
     /// Its share relative to others, 1 to [`MAX_WEIGHT`]; [`DEFAULT_WEIGHT`] is ordinary.
     pub weight: u32,

@@ -3,7 +3,7 @@
 //! | module | what it decides |
 //! | --- | --- |
 //! | [`token`] | where a key falls on the circle, and how the circle is cut into leaves |
-//! | [`cluster`] | who is in the cluster: identities, members, the map with its epoch |
+//! | [`cluster`] | identities, members, the map with its epoch |
 //! | [`placement`] | who owns a key: the ring, preference lists, where virtual nodes sit |
 //! | [`clock`] | the hybrid logical clock |
 //! | [`version`] | dots, what has seen what, records and their join |
@@ -26,7 +26,7 @@
 //! let (first, second) = (write(1, "red"), write(2, "blue"));
 //! let (mut here, mut there) = (Record::default(), Record::default());
 //! for write in [&first, &second, &first] {
-//!     here.join(write.record()); // one came twice
+//!     here.join(write.record()); // a retry
 //! }
 //! for write in [&second, &first] {
 //!     there.join(write.record());
@@ -36,8 +36,8 @@
 //! ```
 //!
 //! Invariant: everything here is pure: no clock, randomness, input or output, and no order that depends
-//! on a hash seed. Time and randomness are arguments; `clippy.toml` bans the rest by name. Left out: who
-//! sends what to whom and when, which is what client and node are for.
+//! on a hash seed. Time and randomness are arguments; `clippy.toml` bans the rest by name. Left out:
+//! sending and receiving, which is the job of client and node.
 //!
 //! Source: `DeCandia` et al., *Dynamo: Amazon's Highly Available Key-value Store* (2007), cited as Dynamo
 //! below; each module names its own.

@@ -12,7 +12,7 @@
 //!
 //! Invariant: an inner sum is the sum of its children, so every level adds up to the root.
 //!
-//! Left out: the exchange, that is who compares what with whom.
+//! Left out: the exchange of sums between nodes.
 //!
 //! Source: Dynamo (2007), section 4.7; Merkle, *A Digital Signature Based on a Conventional Encryption
 //! Function* (1987); sums in place of hashes of hashes after Bellare and Micciancio, *A New Paradigm for
@@ -81,7 +81,7 @@ impl fmt::Debug for Sum {
 
 impl MerkleKey {
     /// What `record` under `key` adds to its leaf: the hashes of its live siblings, expired ones included.
-    /// Values are not needed, their content hashes stand for them.
+    /// Values are not read: their content hashes represent them.
     ///
     /// ```
     /// # use quoit_ring::{Actor, Delta, Dot, MerkleKey, Record, Sum, Time};
@@ -141,15 +141,18 @@ impl MerkleTree {
     /// The tree of no data, over 2^`bits` leaves. Allocates all of it.
     #[must_use]
     pub fn new(bits: LeafBits) -> Self {
+        // Bits of each level, from the leaves up.
         let mut widths = vec![bits.bits()];
         while let Some(above) = widths.last().filter(|&&w| w > 0) {
             widths.push(above.saturating_sub(FAN_OUT_BITS));
         }
-        let levels = widths
+
+        let levels: Vec<Vec<Sum>> = widths
             .iter()
             .rev()
             .map(|&width| vec![Sum::default(); 1 << width])
             .collect();
+        debug_assert_eq!(levels[0].len(), 1, "the topmost level is the root");
         Self { bits, levels }
     }
 
@@ -159,6 +162,7 @@ impl MerkleTree {
         if leaf.0 >= self.bits.count() || change == Sum::default() {
             return;
         }
+
         let mut index = leaf.0 as usize;
         for sums in self.levels.iter_mut().rev() {
             sums[index] = sums[index].plus(change);

@@ -1,4 +1,4 @@
-//! Who is calling: the role in a certificate, and what it may ask for.
+//! Roles: what a certificate says about its holder, and what that role may request.
 //!
 //! ```text
 //! certificate of        URI name                      DNS names
@@ -16,7 +16,7 @@
 //! bytes. Left out: reading certificates, which is for the crates that hold a TLS library.
 //!
 //! Source: names in a certificate are those of RFC 5280, section 4.2.1.6; a URI as a workload's identity
-//! is the idea of SPIFFE.
+//! follows SPIFFE.
 
 use core::fmt;
 use core::str::FromStr;
@@ -64,8 +64,8 @@ pub enum Role {
     Admin,
 }
 
-/// What a request needs its caller to be; [`Request::privilege`](crate::wire::Request::privilege) tells
-/// which, [`Role::may`] decides.
+/// What a request requires of its caller. [`Request::privilege`](crate::wire::Request::privilege) names
+/// it, [`Role::may`] decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Privilege {
     /// Reading and writing keys, asking for the map: anyone with a certificate of the cluster.
@@ -89,7 +89,7 @@ impl Role {
         self.to_string()
     }
 
-    /// Whether a holder of this role may make a request that needs `privilege`.
+    /// Whether this role may send a request that requires `privilege`.
     ///
     /// Nodes do not administer and operators are not peers: stealing one key must not give the
     /// powers of the other. Everyone may read and write keys.
@@ -122,7 +122,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// A URI that is not a role of quoit; its holder is let in nowhere.
+/// A URI that is not a role of quoit; no node accepts its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseRoleError {

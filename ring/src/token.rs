@@ -1,4 +1,4 @@
-//! The circle: where a key falls.
+//! The circle: tokens, leaves, and the hash that places a key.
 //!
 //! ```text
 //!        token 0
@@ -12,7 +12,7 @@
 //! Everything above tokens works with whole leaves. A key that holds a `{tag}` is placed by its tag
 //! alone, so that related keys share replicas.
 //!
-//! Left out: who owns a leaf ([`placement`](crate::placement)).
+//! Left out: ownership of a leaf ([`placement`](crate::placement)).
 //!
 //! Source: Dynamo (2007), section 4.2; Aumasson and Bernstein, *SipHash: a fast short-input PRF* (2012),
 //! of which this is the 1-3 variant; tags are those of Redis Cluster.

@@ -4,12 +4,12 @@
 //!   map + newcomer --> levels (who loses which leaves) --> search --> positions, kept in the map
 //! ```
 //!
-//! The positions become part of the newcomer's entry, so everyone else just reads them: two versions of
+//! The positions become part of the newcomer's entry, so all others just read them: two versions of
 //! this search may differ without harm. Vnodes of members never move. A member of weight 100 has 150
 //! vnodes, others in proportion between 16 and 600; fewer on a circle of few leaves. More vnodes would
 //! not even out the load further (tried with up to four times as many), and fewer leave it less even.
 //!
-//! Left out: who may join, and how the data gets there.
+//! Left out: admission of members, and the transfer of data.
 //!
 //! Source: Dynamo (2007), sections 4.2 and 6.2, for vnodes by capacity; where they go is our own.
 
@@ -21,7 +21,7 @@ use super::walk;
 use crate::cluster::{ClusterMap, DEFAULT_WEIGHT, MAX_MEMBERS, Member, NodeId, VNODES};
 use crate::token::{Leaf, LeafBits};
 
-/// Fewest vnodes of a member, however light it is, while the circle has room.
+/// Fewest vnodes of a member, however light it is, while there are free leaves.
 pub const MIN_VNODES: u32 = 16;
 
 /// Most vnodes of a member, as a multiple of those of weight 100: 1,024 such members fit on 2^20 leaves.
@@ -31,7 +31,7 @@ const MOST_TIMES: u32 = 4;
 const LEAVES_PER_VNODE: u32 = 64;
 
 /// A member that is about to join and has no vnodes yet. The fields, and their bounds, are those of
-/// [`Member`]; whoever makes a first map gives a list of these to [`grow`].
+/// [`Member`]; [`grow`] takes a list of these for a first map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newcomer {
     /// Its identity, never used before in the cluster.
@@ -126,8 +126,10 @@ pub fn allocate(
     validate::check(map).map_err(AllocateError::Map)?;
     let circle = walk::circle(map);
     validate::check_circle(&circle, &map.members).map_err(AllocateError::Map)?;
+
     let newcomer = newcomer.clone().into_member(Vec::new());
     check_newcomer(map, &newcomer).map_err(AllocateError::Newcomer)?;
+
     let vnodes = vnode_count(map.leaf_bits, newcomer.weight, circle.len())?;
     let levels = cover::levels(map, &circle, &newcomer);
     let taken = circle.iter().map(|vnode| vnode.leaf).collect();
@@ -167,8 +169,8 @@ pub fn join(map: &mut ClusterMap, newcomer: Newcomer, seed: u64) -> Result<(), A
     Ok(())
 }
 
-/// Lets `newcomers` [`join`] one after the other, in any order of their ids. A first map that nobody
-/// serves from yet comes out better if it is [`settle`](fn@super::settle)d after that.
+/// Lets `newcomers` [`join`] one after the other, in any order of their ids. A first map that is not in use
+/// yet comes out better if it is [`settle`](fn@super::settle)d after that.
 ///
 /// ```
 /// # use quoit_ring::placement::{grow, AllocateError, Newcomer, RingError};
@@ -226,7 +228,7 @@ fn check_newcomer(map: &ClusterMap, newcomer: &Member) -> Result<(), RingError> 
 
 /// How many vnodes a member of `weight` gets on a circle with `taken` of its leaves taken.
 ///
-/// Never more than half of the free leaves, so that there is room for others, but at least one.
+/// Never more than half of the free leaves, so that others fit, but at least one.
 fn vnode_count(bits: LeafBits, weight: u32, taken: usize) -> Result<u32, AllocateError> {
     let leaves = bits.count();
     let taken = u32::try_from(taken).unwrap_or(leaves);
@@ -234,6 +236,7 @@ fn vnode_count(bits: LeafBits, weight: u32, taken: usize) -> Result<u32, Allocat
     if free == 0 {
         return Err(AllocateError::Full { leaves });
     }
+
     let ordinary = VNODES.min(leaves / LEAVES_PER_VNODE);
     let most = (MOST_TIMES * ordinary).max(MIN_VNODES);
     let scaled = (ordinary * weight / DEFAULT_WEIGHT).clamp(MIN_VNODES, most);

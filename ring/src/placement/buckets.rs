@@ -22,9 +22,12 @@ pub(super) struct Buckets {
 impl Buckets {
     /// The index over `positions`, ascending leaves of a circle cut by `bits`.
     pub(super) fn new(positions: &[Leaf], bits: LeafBits) -> Self {
+        debug_assert!(positions.is_sorted(), "positions ascend");
         let bits = u32::from(bits.bits());
         let wanted = positions.len().next_power_of_two().ilog2().min(bits);
         let shift = bits - wanted;
+
+        // Count each bucket's positions one place ahead, then sum up.
         let mut before = vec![0_u32; (1 << wanted) + 1];
         for position in positions {
             before[(position.0 >> shift) as usize + 1] += 1;
@@ -42,6 +45,7 @@ impl Buckets {
             self.before[bucket] as usize,
             self.before[bucket + 1] as usize,
         );
+        debug_assert!(end <= positions.len(), "the positions of the index");
         start + positions[start..end].partition_point(|&position| position < leaf)
     }
 }

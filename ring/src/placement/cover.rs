@@ -1,4 +1,4 @@
-//! Which load a newcomer's vnode takes from whom.
+//! The load that a newcomer's vnode takes, and from which owner.
 //!
 //! ```text
 //!   ring without the newcomer, N = 2:   --- a --- b --- a --- c --- b ---
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Everything about a join follows from one observation. For each leaf, a newcomer that the walk meets
-//! early enough drives out one certain owner, the *victim*, and where its vnode sits before that end
+//! early enough replaces one certain owner, the *victim*, and where its vnode sits before that end
 //! point makes no difference; beyond it, the newcomer changes nothing. So each vnode *covers* one
 //! stretch of leaves that ends at the vnode, the newcomer holds the union of its stretches, and each
 //! leaf of the union moves one copy from the leaf's victim to the newcomer. With zones the victim is:
@@ -52,12 +52,14 @@ pub(super) fn levels(map: &ClusterMap, circle: &[Vnode], newcomer: &Member) -> V
     let mut walk = Walk::new(ring);
     let same = ring.iter().position(|member| member.zone == newcomer.zone);
     let zone = same.map(|member| walk.zone(index(member)));
+
     let mut drafts: Vec<Draft> = (1..=usize::from(map.replication).min(ring.len()))
         .rev()
         .filter(|&copies| zone.is_some() || walk.zone_count() >= copies)
         .take(MOST_LEVELS)
         .map(|copies| Draft::new(copies, ring.len() + 1, circle.len()))
         .collect();
+
     let mask = map.leaf_bits.count() - 1;
     walk.sweep(circle, |walk, at| {
         let len = gap(circle, at, mask);
@@ -70,6 +72,7 @@ pub(super) fn levels(map: &ClusterMap, circle: &[Vnode], newcomer: &Member) -> V
             draft.before[at] = walk.met_at(victim);
         }
     });
+
     let members = ring.iter().chain([newcomer]);
     let finish = |(weight, draft): (f64, Draft)| {
         let fair = shares(members.clone(), draft.copies);
@@ -82,7 +85,7 @@ pub(super) fn levels(map: &ClusterMap, circle: &[Vnode], newcomer: &Member) -> V
         .collect()
 }
 
-/// Who loses the leaves at the walk's start to a newcomer in `zone`; `None` is a new zone.
+/// The owner that loses the leaves at the walk's start to a newcomer in `zone`; `None` is a new zone.
 fn victim(walk: &Walk, copies: usize, zone: Option<Index>) -> Index {
     if walk.zone_count() >= copies {
         let mut victim = 0;
@@ -94,6 +97,7 @@ fn victim(walk: &Walk, copies: usize, zone: Option<Index>) -> Index {
         }
         return victim;
     }
+
     let skipped = walk.skipped().take(copies - walk.zone_count()).last();
     let head = zone.map(|zone| walk.head(zone));
     head.into_iter()
@@ -147,6 +151,7 @@ impl Draft {
             }
         };
         let leaf = |i: usize| circle[i % count].leaf.0;
+
         let mut start = 1;
         let mut reach = Vec::with_capacity(count);
         for at in count..2 * count {

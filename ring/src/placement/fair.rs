@@ -57,6 +57,7 @@ pub(super) fn shares<'a>(
 ) -> Vec<f64> {
     let (zone_of, zone_count) = zones(members.clone());
     let copies = copies.min(zone_of.len());
+
     let mut weights: Vec<Vec<f64>> = vec![Vec::new(); usize::from(zone_count)];
     for (member, &zone) in members.clone().zip(&zone_of) {
         weights[usize::from(zone)].push(f64::from(member.weight));
@@ -65,6 +66,8 @@ pub(super) fn shares<'a>(
         .iter()
         .map(|zone| limits(zone.len(), weights.len(), copies))
         .collect();
+
+    // First what each zone holds, then what each node of it holds.
     let filled = |level: f64| -> Vec<f64> {
         let zones = weights.iter().zip(&limits);
         zones
@@ -75,10 +78,16 @@ pub(super) fn shares<'a>(
     let levels: Vec<f64> = (filled(level).into_iter().zip(&weights))
         .map(|(total, zone)| water_level(total, |level| fill(zone, level)))
         .collect();
+
     let share = |(member, &zone): (&Member, &Index)| {
         (levels[usize::from(zone)] * f64::from(member.weight)).min(1.0)
     };
-    members.zip(&zone_of).map(share).collect()
+    let shares: Vec<f64> = members.zip(&zone_of).map(share).collect();
+    debug_assert!(
+        (shares.iter().sum::<f64>() - float(copies)).abs() < 1e-6,
+        "the shares sum up to the copies"
+    );
+    shares
 }
 
 /// The fewest and the most copies of a key that a zone of `nodes` nodes holds.

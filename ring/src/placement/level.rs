@@ -1,4 +1,4 @@
-//! Who holds how much with a certain number of copies, while a newcomer takes leaves and gives them back.
+//! The load of every member at one number of copies, while a newcomer takes leaves and gives them back.
 //!
 //! ```text
 //!   runs:      ---- a ----|-- c --|------ b ------|-- a --|      leaves with one victim each
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Loads are whole leaves, so giving back undoes a taking exactly. A change costs a binary search and a
-//! step per run touched. What is left out: why the victims are who they are, and which stretches overlap.
+//! step per run touched. Left out: the choice of victims, and which stretches overlap.
 
 use super::walk::{Index, Vnode};
 
@@ -29,7 +29,7 @@ pub(super) struct Loads {
     pub(super) weight: f64,
 }
 
-/// The loads, and who loses what to the newcomer.
+/// The loads, and the victim of each leaf.
 #[derive(Debug)]
 pub(super) struct Level {
     /// The circle cut into runs, clockwise; the first one reaches back over leaf 0.
@@ -70,7 +70,10 @@ impl Loads {
         let before = self.cost(node);
         match change {
             Change::More => self.held[node] += leaves,
-            Change::Less => self.held[node] -= leaves,
+            Change::Less => {
+                debug_assert!(self.held[node] >= leaves, "only held leaves are taken");
+                self.held[node] -= leaves;
+            }
         }
         self.cost(node) - before
     }
@@ -85,6 +88,8 @@ impl Level {
         loads: Loads,
         mask: u32,
     ) -> Self {
+        debug_assert_eq!(circle.len(), victims.len(), "one victim per range");
+        debug_assert_eq!(circle.len(), reach.len(), "one reach per range");
         let mut runs: Vec<Run> = Vec::new();
         for (vnode, &victim) in circle.iter().zip(victims) {
             let last = vnode.leaf.0;
@@ -135,11 +140,12 @@ impl Level {
         self.shift(stretch, Change::More, Change::Less)
     }
 
-    /// Changes who holds the leaves of `stretch`, run by run from its end.
+    /// Changes the holder of the leaves of `stretch`, run by run from its end.
     fn shift(&mut self, stretch: Stretch, victims: Change, newcomer: Change) -> f64 {
         let (mut last, mut left) = (stretch.last, stretch.len);
         let mut run = self.runs.partition_point(|run| run.last < last) % self.runs.len();
         let mut cost = 0.0;
+
         while left > 0 {
             let victim = usize::from(self.runs[run].victim);
             run = self.before(run);
@@ -149,6 +155,7 @@ impl Level {
             left -= len;
             last = before;
         }
+
         let newcomer_at = self.loads.held.len() - 1;
         cost + self.loads.change(newcomer_at, stretch.len, newcomer)
     }

@@ -1,12 +1,12 @@
-//! What each node does hold: its replica load, counted leaf by leaf.
+//! The replica load of each node, counted leaf by leaf.
 //!
 //! ```text
 //!   range of 3 leaves, owners a b   ->   a + 3, b + 3        load = leaves held / leaves of the circle
 //!   range of 5 leaves, owners b c   ->   b + 5, c + 5        loads of all nodes sum up to N
 //! ```
 //!
-//! This is load by the circle, as even hashing would fill it: how many keys there are, how large they
-//! are and how often they are asked for is left out.
+//! This is load by the circle, as even hashing would fill it: number, size and
+//! popularity of keys are left out.
 
 use super::fair::fair_shares;
 use super::ring::Ring;

@@ -1,4 +1,4 @@
-//! Who owns a key: the ring, its preference lists, and where a newcomer's virtual nodes go.
+//! Ownership of keys: the ring, its preference lists, and the positions of a new member's vnodes.
 //!
 //! ```text
 //!            a            A virtual node (vnode) owns the leaves behind it, from its predecessor
@@ -11,9 +11,9 @@
 //!
 //! [`Ring`] is a pure function of the cluster map: everyone with the same map finds the same owners.
 //! [`allocate`](fn@allocate) chooses the vnodes of a joining member such that the *replica* load (all N copies, one
-//! per zone) comes out even; [`grow`] builds a whole map that way, [`settle`](fn@settle) improves one that nobody
-//! serves from yet, and [`fair_shares`] and [`replica_loads`] measure the result. What is left out:
-//! liveness, and the stages of a change of owners.
+//! per zone) comes out even; [`grow`] builds a whole map that way, [`settle`](fn@settle) improves one that is not
+//! in use yet, and [`fair_shares`] and [`replica_loads`] measure the result. What is left out:
+//! liveness, and changes of owners.
 //!
 //! Invariant: a list's owners are distinct members, in distinct zones while there are enough.
 //!

@@ -1,4 +1,4 @@
-//! A key's preference list: who owns it, and who stands in, in order.
+//! A key's preference list: its owners and fallbacks, in order.
 //!
 //! ```text
 //!   walk:    a1 a2 b1 a1 c1 b2 ...      (letter = zone)            N = 3
@@ -8,8 +8,8 @@
 //!
 //! A list is a view into its ring's table: making and reading one allocates nothing.
 //!
-//! Invariants: nobody is on a list twice; a list has min(N, members) owners and at most 3 fallbacks.
-//! Left out: who of them is alive.
+//! Invariants: no node is on a list twice; a list has min(N, members) owners and at most 3 fallbacks.
+//! Left out: liveness.
 //!
 //! Source: Dynamo (2007), sections 4.3 and 4.6.
 
@@ -25,8 +25,8 @@ pub const FALLBACKS: usize = 3;
 pub enum Kind {
     /// It is one of the N owners.
     Primary,
-    /// It stands in next: it keeps a write for an owner that does not answer, until that is back. It never
-    /// answers for the key.
+    /// It keeps a write for an owner that does not answer, until that owner is back. It never answers
+    /// reads of the key.
     Fallback,
 }
 
@@ -35,7 +35,7 @@ pub enum Kind {
 pub struct Placement<'a> {
     /// The node.
     pub node: NodeId,
-    /// What the cluster map says about it.
+    /// Its entry in the cluster map.
     pub member: &'a Member,
     /// Owner or fallback.
     pub kind: Kind,

@@ -6,12 +6,12 @@
 //!                          bucket's few)
 //! ```
 //!
-//! There are about as many buckets as vnodes, so a bucket holds one vnode on average, and however they
-//! crowd, the search in it is binary. Rows are written once, when the ring is built, in one sweep.
+//! There are about as many buckets as vnodes, so a bucket holds one vnode on average, and the search in a
+//! crowded one is binary. Rows are written once, when the ring is built, in one sweep.
 //!
 //! Invariants: positions are sorted and distinct; every row has the same length; a ring never changes.
 //!
-//! Left out: how a map comes to be (`allocate`), and how its successor is agreed on.
+//! Left out: making a map (`allocate`), and agreement on its successor.
 //!
 //! Source: Dynamo (2007), sections 4.2 and 4.3.
 
@@ -42,7 +42,7 @@ use crate::token::{Leaf, LeafBits, Token, token_of};
 ///     weight: 100,
 /// });
 /// let mut map = grow(empty, newcomers, 42)?;
-/// settle(&mut map, 43)?; // nobody serves from it yet, so members may still move
+/// settle(&mut map, 43)?; // not in use yet, so members may still move
 ///
 /// let ring = Ring::new(&map)?;
 /// let owners = ring.preference_list(ring.token_of(b"cart:42")).owners();
@@ -90,7 +90,7 @@ pub struct Range<'a> {
     pub after: Leaf,
     /// The last leaf: the vnode's position. Below `after` if the range wraps around.
     pub last: Leaf,
-    /// Who owns these leaves.
+    /// Their preference list.
     pub list: PreferenceList<'a>,
 }
 
@@ -119,10 +119,16 @@ impl Ring {
         validate::check(map)?;
         let circle = walk::circle(map);
         validate::check_circle(&circle, &map.members)?;
+
         let members = map.members.len();
         let copies = usize::from(map.replication).min(members);
         let row_len = (copies + FALLBACKS).min(members);
         let positions: Vec<Leaf> = circle.iter().map(|vnode| vnode.leaf).collect();
+        debug_assert!(
+            positions.is_sorted_by(|a, b| a < b),
+            "positions are sorted and distinct"
+        );
+
         Ok(Self {
             ids: map.members.iter().map(|member| member.id).collect(),
             buckets: Buckets::new(&positions, map.leaf_bits),
@@ -134,13 +140,13 @@ impl Ring {
         })
     }
 
-    /// Who owns `token`, and who stands in. Allocates nothing; [`Ring`] has an example.
+    /// The preference list of `token`. Allocates nothing; [`Ring`] has an example.
     #[must_use]
     pub fn preference_list(&self, token: Token) -> PreferenceList<'_> {
         self.list_of_leaf(self.map.leaf_bits.leaf_of(token))
     }
 
-    /// Who owns the keys of `leaf`, and who stands in. A leaf outside the circle is the last one's.
+    /// The preference list of the keys of `leaf`. A leaf outside the circle is the last one's.
     #[must_use]
     pub fn list_of_leaf(&self, leaf: Leaf) -> PreferenceList<'_> {
         let leaf = leaf.min(Leaf(self.map.leaf_bits.count() - 1));
@@ -262,6 +268,10 @@ fn rows(members: &[Member], circle: &[Vnode], copies: usize, row_len: usize) -> 
         fill(
             fallbacks,
             walk.nodes().filter(|node| !owners.contains(node)),
+        );
+        debug_assert!(
+            (1..row.len()).all(|at| !row[..at].contains(&row[at])),
+            "no node is on a list twice"
         );
     });
     rows

@@ -1,4 +1,4 @@
-//! The search for a newcomer's places: one vnode at a time moves to the best of some places tried.
+//! The search for a newcomer's positions: one vnode at a time moves to the best of some candidates.
 //!
 //! ```text
 //!   scatter:   one vnode at random in each of k equal parts of the circle
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The cost is the sum of the squares of how far each member is off its fair share, for N copies, plus
-//! the same for fewer copies with less weight. The latter is for what is still to come: who is last on
-//! a preference list is who the next newcomer can relieve, and a new zone cuts the lists short. It is
+//! the same for fewer copies with less weight. The latter is for what is still to come: the last on
+//! a preference list is the one that the next newcomer can relieve, and a new zone cuts the lists short. It is
 //! also what places the first members, while there are no more of them than copies.
 //!
 //! Bound: 8 moves per vnode, 33 places per move, a few runs per place: 10 to 50 ms for 150 vnodes.
@@ -44,7 +44,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// A search among the leaves that are not `taken`; the first of `levels` tells who is overfull.
+    /// A search among the leaves that are not `taken`; the first of `levels` shows which members are overfull.
     pub(super) fn new(taken: Vec<Leaf>, bits: LeafBits, levels: Vec<Level>, seed: u64) -> Self {
         let (random, leaves) = (SplitMix::new(seed), bits.count());
         Self {
@@ -67,6 +67,7 @@ impl Search {
     }
 
     fn scatter(&mut self, vnodes: u32) {
+        debug_assert!(vnodes > 0, "a member has a vnode");
         let part = self.leaves / vnodes;
         for i in 0..vnodes {
             let mut leaf = i * part + self.random.below(part);
@@ -84,6 +85,7 @@ impl Search {
     fn relocate(&mut self) {
         let old = self.spots.remove(self.random.index(self.spots.len()));
         self.each_gain(old, Level::give_back);
+
         let mut best = (self.price(old), old);
         for attempt in 0..ANYWHERE + OVERFULL + NEAR {
             let leaf = self.candidate(attempt, old.leaf);
@@ -94,6 +96,7 @@ impl Search {
                 }
             }
         }
+
         self.insert(best.1);
     }
 
@@ -118,6 +121,7 @@ impl Search {
                 best = (fullness, run);
             }
         }
+
         let run = level.run(best.1);
         let first = run.last.wrapping_sub(run.len).wrapping_add(1);
         Leaf(first.wrapping_add(self.random.below(2 * run.len)) & (self.leaves - 1))

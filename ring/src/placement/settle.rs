@@ -1,4 +1,4 @@
-//! A first map, before anybody serves from it: members may still move, so they do.
+//! A first map that is not in use yet: members may still move, so they do.
 //!
 //! ```text
 //!   a b c d  -->  b c d, a searches again  -->  the more even of the two  -->  then b, c, d, a ...
@@ -6,7 +6,7 @@
 //!
 //! Growth places each member without knowing the next ones. Where zones or weights are very uneven,
 //! that can leave a member several percent too full until the next joins. A map that holds no data yet
-//! has a way out: take one member off the circle, let it search again among all the others, keep the
+//! can do better: take one member off the circle, let it search again among all the others, keep the
 //! better of its two sets of places, and go on to the next, for a few rounds.
 //!
 //! Invariant: no step leaves the load less even. Left out: moving members that hold data.

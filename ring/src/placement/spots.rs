@@ -1,4 +1,4 @@
-//! A newcomer's vnodes while their places are sought.
+//! A newcomer's vnodes during the search for their positions.
 //!
 //! ```text
 //!   ring:          |p0        |p1     |p2            |p3       taken leaves
@@ -64,10 +64,12 @@ impl Spots {
         {
             return None;
         }
+
         let behind = self.buckets.first_from(leaf, &self.taken);
         if self.taken.get(behind) == Some(&leaf) {
             return None;
         }
+
         let gap = if behind == self.taken.len() {
             0
         } else {
@@ -82,6 +84,7 @@ impl Spots {
     }
 
     pub(super) fn insert(&mut self, spot: Spot) {
+        debug_assert!(self.at(spot.leaf).is_some(), "a free leaf");
         let at = self.place_of(spot.leaf);
         self.sorted.insert(at, spot);
     }
@@ -93,18 +96,20 @@ impl Spots {
     /// The leaves that a vnode at `spot`, which is not one of these, adds to what these cover.
     pub(super) fn gain(&self, spot: Spot, level: &Level) -> Option<Stretch> {
         let covered = level.covered(spot.gap, spot.into);
+
+        // Only the two neighbours can overlap: stretches start in the order in which they end.
         let at = self.place_of(spot.leaf);
         let next = self.sorted.get(at).or_else(|| self.sorted.first());
         let before = self
             .sorted
             .get(at.wrapping_sub(1))
             .or_else(|| self.sorted.last());
-        let room = before.map_or(covered, |before| self.distance(before.leaf, spot.leaf));
+        let free = before.map_or(covered, |before| self.distance(before.leaf, spot.leaf));
         let overlap = next.map_or(0, |next| {
             let ahead = self.distance(spot.leaf, next.leaf);
             level.covered(next.gap, next.into).saturating_sub(ahead)
         });
-        let len = covered.min(room).saturating_sub(overlap);
+        let len = covered.min(free).saturating_sub(overlap);
         let last = spot.leaf.0.wrapping_sub(overlap) & self.mask;
         (len > 0).then_some(Stretch { last, len })
     }

@@ -1,4 +1,4 @@
-//! Whether a cluster map is one: every rule that the rest of the code relies on.
+//! The rules of a cluster map that the rest of the code relies on.
 //!
 //! A map arrives from a file or from another node, so it is checked as a whole before a ring is built
 //! on it: members sorted and within bounds, vnodes sorted, inside the circle, and no two on one leaf.
@@ -22,7 +22,7 @@ use crate::token::{Leaf, LeafBits};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RingError {
-    /// A ring needs somebody to own it.
+    /// A ring needs at least one member.
     #[error("the map has no members")]
     NoMembers,
     /// More than [`MAX_MEMBERS`].
@@ -141,7 +141,7 @@ pub(super) fn check(map: &ClusterMap) -> Result<(), RingError> {
     check_names(&map.members)
 }
 
-/// Checks what a member says about itself, vnodes aside.
+/// Checks a member's entry, vnodes aside.
 pub(super) fn check_member(member: &Member) -> Result<(), RingError> {
     let node = member.id;
     let (name, address, zone) = (member.name.len(), member.address.len(), member.zone.len());

@@ -18,7 +18,7 @@ use crate::token::Leaf;
 /// A member's place in the map's list; small, because a ring stores many.
 pub(super) type Index = u16;
 
-/// A vnode of the circle: where it sits and whose it is.
+/// A vnode of the circle: its leaf and its member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Vnode {
     pub(super) leaf: Leaf,
@@ -48,6 +48,7 @@ pub(super) fn zones<'a>(members: impl Iterator<Item = &'a Member> + Clone) -> (V
 /// `position` as an [`Index`]; lists of members and zones are at most `MAX_MEMBERS` long.
 #[expect(clippy::cast_possible_truncation, reason = "at most 1024 members")]
 pub(super) const fn index(position: usize) -> Index {
+    debug_assert!(position <= Index::MAX as usize, "at most 1024 members");
     position as Index
 }
 
@@ -74,9 +75,13 @@ impl Recency {
 
     fn move_to_front(&mut self, item: Index) {
         let (end, at) = (self.end(), usize::from(item));
+
+        // Unlink it,
         let (before, behind) = (self.prev[at], self.next[at]);
         self.next[usize::from(before)] = behind;
         self.prev[usize::from(behind)] = before;
+
+        // then link it before the first.
         let first = self.next[end];
         self.prev[usize::from(first)] = item;
         self.next[at] = first;

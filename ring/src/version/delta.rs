@@ -6,12 +6,12 @@
 //! ```
 //!
 //! `prev` is the actor's previous dot on this key. Nothing of that actor lies between, so a writer's
-//! intervals melt into one, and a stale or blind writer stays concurrent with itself, as it should.
+//! intervals merge into one, and a stale or blind writer stays concurrent with itself, as it should.
 //!
 //! Invariants: a delta holds at most one value, under its own dot; it has seen itself, and nothing above
-//! its own dot, for nothing can have been seen that was not yet written.
+//! its own dot: a write cannot have seen a later one.
 //!
-//! Left out: who mints dots, and how old or early a node lets them be.
+//! Left out: minting, and the age and drift that a node accepts.
 //!
 //! Source: Almeida, Shoker and Baquero, *Delta State Replicated Data Types* (2018).
 
@@ -110,6 +110,7 @@ impl Delta {
                 value: Some(value),
             }
         });
+
         let live = sibling.map_or_else(|| smallvec![], |sibling| smallvec![sibling]);
         let record = Record::from_parts(live, seen).unwrap_or_default(); // empty only at time zero
         Self { dot, record }
@@ -138,6 +139,7 @@ impl Delta {
             }
             _ => return Err(BadDelta::ForeignSibling),
         }
+
         if dot.time == Time::ZERO || !record.seen().contains(dot) {
             return Err(BadDelta::UnseenDot);
         }

@@ -7,7 +7,7 @@
 //!
 //! A dot is minted by the client, once for each write; a retry, a hedge or a hint of that write carries
 //! the same dot and is therefore the same write. Two writes never share one, unless a client's memory was
-//! cloned; the content hash of a [`Sibling`](crate::Sibling) tells those apart.
+//! cloned; the content hash of a [`Sibling`](crate::Sibling) distinguishes those.
 //!
 //! Source: Preguiça et al., *Dotted Version Vectors* (2012), with a client's incarnation as the actor and
 //! a hybrid time in place of a counter.
@@ -20,7 +20,7 @@ use crate::clock::Time;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct Actor(pub u64);
 
-/// Names one write: who made it, and when. Dots order by time first, so the greatest is the last
+/// Names one write: its actor and its time. Dots order by time first, so the greatest is the last
 /// writer's; actors break ties.
 ///
 /// ```

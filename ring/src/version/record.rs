@@ -41,8 +41,8 @@ pub struct Sibling {
     pub value: Option<Bytes>,
 }
 
-/// The hash that tells two contents of one dot apart, and wrong bytes from right ones: SipHash-1-3 without
-/// a key. It finds accidents; against a forger it is no defence.
+/// The hash that distinguishes two contents of one dot, and detects damaged bytes: SipHash-1-3 without a
+/// key. It finds accidents; it does not stop a forger.
 ///
 /// ```
 /// # use quoit_ring::{content_hash, Millis};
@@ -76,13 +76,7 @@ impl Record {
     /// ```
     #[must_use]
     pub fn from_parts(live: SmallVec<[Sibling; 1]>, seen: Seen) -> Option<Self> {
-        let ascending = live.windows(2).all(|w| rank(&w[0]) < rank(&w[1]));
-        let covered = live.iter().all(|s| seen.contains(s.dot));
-        // Time zero lies in every region, the empty one too: what was minted then could never live.
-        let minted = live.iter().all(|s| s.dot.time > Time::ZERO);
-        // Bytes and hashes say "never" by an expiry of 0.
-        let expiries = live.iter().all(|s| s.expiry != Some(Millis(0)));
-        (ascending && covered && minted && expiries).then_some(Self { live, seen })
+        is_canonical(&live, &seen).then_some(Self { live, seen })
     }
 
     /// The live siblings, ascending by dot; expired ones included until they are killed.
@@ -103,7 +97,7 @@ impl Record {
         self.live.is_empty() && self.seen.is_empty()
     }
 
-    /// Whether a value was here and is no more.
+    /// Whether the key had a value and has none now.
     #[must_use]
     pub fn is_tombstone(&self) -> bool {
         self.live.is_empty() && !self.seen.is_empty()
@@ -115,7 +109,7 @@ impl Record {
         self.live[first..].iter().take_while(move |s| s.dot == dot)
     }
 
-    /// The latest time in the record, [`Time::ZERO`] if there is none: what a clock must accept to hold it.
+    /// The latest time in the record, [`Time::ZERO`] if there is none: the time that a clock must accept before the record is stored.
     #[must_use]
     pub fn max_time(&self) -> Time {
         self.live
@@ -153,19 +147,27 @@ impl Record {
     pub fn join(&mut self, other: &Self) {
         let (mut ours, mut theirs) = (self.live.as_slice(), other.live.as_slice());
         let mut joined = SmallVec::with_capacity(ours.len().max(theirs.len()));
+
         while let Some(dot) = first_dot(ours, theirs) {
             match (take_dot(&mut ours, dot), take_dot(&mut theirs, dot)) {
+                // Live on one side: it stays unless the other side has seen it die.
                 (a, []) if !other.seen.contains(dot) => joined.extend(a.iter().cloned()),
                 ([], b) if !self.seen.contains(dot) => joined.extend(b.iter().cloned()),
                 (_, []) | ([], _) => {}
+                // Live on both: one variant, unless the dot was minted twice.
                 (a, b) => unite(a, b, &mut joined),
             }
         }
+
         if mutant(Mutant::MergeKeepsOneSibling) {
             joined.drain(..joined.len().saturating_sub(1));
         }
         self.live = joined;
         self.seen.union(&other.seen);
+        debug_assert!(
+            is_canonical(&self.live, &self.seen),
+            "a join keeps the order, and has seen what lives"
+        );
     }
 
     /// The record as it reads at `now`: expired siblings are dead, exactly as if deleted.
@@ -217,6 +219,17 @@ impl Record {
     }
 }
 
+/// Whether these parts keep a record's invariants.
+fn is_canonical(live: &[Sibling], seen: &Seen) -> bool {
+    let ascending = live.windows(2).all(|w| rank(&w[0]) < rank(&w[1]));
+    let covered = live.iter().all(|s| seen.contains(s.dot));
+    // Time zero lies in every region, the empty one too: a write minted then could never live.
+    let minted = live.iter().all(|s| s.dot.time > Time::ZERO);
+    // Bytes and hashes say "never" by an expiry of 0.
+    let expiries = live.iter().all(|s| s.expiry != Some(Millis(0)));
+    ascending && covered && minted && expiries
+}
+
 /// The least dot of two ascending lists.
 fn first_dot(a: &[Sibling], b: &[Sibling]) -> Option<Dot> {
     let heads = [a.first(), b.first()];
@@ -256,7 +269,7 @@ fn unite(mut a: &[Sibling], mut b: &[Sibling], joined: &mut SmallVec<[Sibling; 1
     }
 }
 
-/// What tells the contents of one dot apart.
+/// Distinguishes the contents of one dot.
 fn variant(sibling: &Sibling) -> u64 {
     if mutant(Mutant::DigestIgnoresValue) {
         return 0;
@@ -264,7 +277,7 @@ fn variant(sibling: &Sibling) -> u64 {
     sibling.hash
 }
 
-/// What two replicas that hold the same agree on.
+/// The part of a sibling that two equal replicas share.
 fn version(sibling: &Sibling) -> (Dot, u64) {
     (sibling.dot, variant(sibling))
 }

@@ -42,7 +42,7 @@ pub struct Interval {
 /// assert!(seen.contains(dot(10, 7)) && seen.contains(dot(13, 1)));
 /// assert!(!seen.contains(dot(12, 1)) && !seen.contains(dot(13, 7)));
 /// seen.add(Actor(1), Time(10), Time(12));
-/// assert_eq!(seen.intervals().len(), 1, "10 to 15: neighbours melt together");
+/// assert_eq!(seen.intervals().len(), 1, "10 to 15: neighbours merge");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Seen {
@@ -63,10 +63,14 @@ impl Seen {
     /// A region from its parts, or `None` if they are not in canonical form. [`Seen::add`] takes any parts.
     #[must_use]
     pub fn from_parts(floor: Time, intervals: SmallVec<[Interval; 1]>) -> Option<Self> {
-        let proper = |i: &Interval| floor <= i.lo && i.lo < i.hi;
+        let region = Self { floor, intervals };
+        region.is_canonical().then_some(region)
+    }
+
+    fn is_canonical(&self) -> bool {
+        let proper = |i: &Interval| self.floor <= i.lo && i.lo < i.hi;
         let apart = |w: &[Interval]| (w[0].actor, w[0].hi) < (w[1].actor, w[1].lo);
-        let canonical = intervals.iter().all(proper) && intervals.windows(2).all(apart);
-        canonical.then_some(Self { floor, intervals })
+        self.intervals.iter().all(proper) && self.intervals.windows(2).all(apart)
     }
 
     /// Every dot of every actor up to this time lies in the region.
@@ -93,9 +97,9 @@ impl Seen {
         dot.time <= self.floor || self.names(dot)
     }
 
-    /// Whether an interval of the dot's own actor holds it. Lying under the floor does not name a dot: a
-    /// floor says that such a write can do no more here, an interval that it was joined, or that its own
-    /// writer built on it.
+    /// Whether an interval of the dot's own actor holds it. The floor does not name a dot: it only
+    /// says that such a write has no effect here any more. An interval says that the write was joined, or
+    /// that its own writer built on it.
     ///
     /// ```
     /// # use quoit_ring::{Actor, Dot, Seen, Time};
@@ -124,7 +128,7 @@ impl Seen {
     }
 
     /// Adds the times `(lo, hi]` of `actor`; an empty interval adds nothing. Parts below the floor are cut
-    /// off, and what touches melts together.
+    /// off, and neighbours merge.
     pub fn add(&mut self, actor: Actor, lo: Time, hi: Time) {
         let lo = lo.max(self.floor);
         if lo < hi {
@@ -150,6 +154,7 @@ impl Seen {
             i.lo = i.lo.max(floor);
             i.lo < i.hi
         });
+        debug_assert!(self.is_canonical(), "cutting at the floor keeps the order");
     }
 
     /// Adds the whole region `other`, in one pass over both.
@@ -163,13 +168,14 @@ impl Seen {
     /// ```
     pub fn union(&mut self, other: &Self) {
         self.raise_floor(other.floor);
+        // Replicas of one key mostly hold the same intervals: skip the merge.
         if self.intervals == other.intervals {
             return;
         }
         self.absorb(&other.intervals);
     }
 
-    /// Merges ascending intervals into the own ones: cut off at the floor, melted where they meet.
+    /// Merges ascending intervals into the own ones: cut at the floor, merged where they meet.
     fn absorb(&mut self, others: &[Interval]) {
         let ours = core::mem::take(&mut self.intervals);
         let (mut left, mut right) = (ours.iter().peekable(), others.iter().peekable());
@@ -179,13 +185,14 @@ impl Seen {
                 (_, Some(_)) => right.next(),
                 (_, None) => left.next(),
             };
-            let Some(&interval) = next else { return };
-            self.push_melted(interval);
+            let Some(&interval) = next else { break };
+            self.push_merged(interval);
         }
+        debug_assert!(self.is_canonical(), "merged intervals ascend and are apart");
     }
 
     /// Appends an interval whose (actor, lo) is not below the last one's.
-    fn push_melted(&mut self, mut next: Interval) {
+    fn push_merged(&mut self, mut next: Interval) {
         next.lo = next.lo.max(self.floor);
         if next.hi <= next.lo {
             return;
@@ -222,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writers_intervals_melt_into_one() {
+    fn a_writers_intervals_merge_into_one() {
         let seen = seen(0, &[(A, 0, 5), (A, 9, 12), (A, 5, 9)]);
         assert_eq!(seen.intervals().len(), 1);
         assert!(seen.contains(dot(A, 12)) && !seen.contains(dot(A, 13)));

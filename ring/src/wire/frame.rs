@@ -9,7 +9,7 @@
 //! stream per connection and travel in batches; a larger one goes on a stream of its own.
 //!
 //! Fixed numbers are little-endian. The length counts everything behind itself. Invariant: what is kept
-//! of a stream is at most what was pushed and not yet cut off. Left out: what heads and bodies mean.
+//! of a stream is at most what was pushed and not yet cut off. Left out: the meaning of heads and bodies.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
@@ -25,7 +25,7 @@ pub const LANE_FRAME: usize = 64 << 10;
 
 /// Bytes of the length field.
 const LENGTH: usize = 4;
-/// Bytes from behind the length field to the head.
+/// Bytes between the length field and the head.
 const FIXED: usize = 14;
 
 /// Which way a frame goes.
@@ -57,12 +57,16 @@ pub(crate) fn build(
     out.put_u8(VERSION);
     out.put_u64_le(id);
     out.put_u32_le(0);
+
     let head_start = out.len();
     head(out);
     let head_len = out.len() - head_start;
+    debug_assert!(head_len <= HEAD_LIMIT, "a reader would refuse this head");
     for part in body {
         out.put_slice(part);
     }
+
+    // Both lengths are known only now.
     let length = out.len() - start - LENGTH;
     patch(out, start, length);
     patch(out, start + FIXED, head_len);
@@ -70,6 +74,7 @@ pub(crate) fn build(
 
 /// Writes a length into its place. Lengths are bounded far below `u32::MAX` by what may be sent.
 fn patch(out: &mut BytesMut, at: usize, length: usize) {
+    debug_assert!(u32::try_from(length).is_ok(), "frames stay below MAX_FRAME");
     let length = u32::try_from(length).unwrap_or(u32::MAX);
     out[at..at + LENGTH].copy_from_slice(&length.to_le_bytes());
 }
@@ -81,6 +86,8 @@ pub(crate) fn open(kind: Kind, mut frame: Bytes) -> Result<Parts, DecodeError> {
             "a frame shorter than its fixed fields",
         ));
     }
+
+    // The version comes first: of another one, nothing else is known.
     let (found, version) = (frame.get_u8(), frame.get_u8());
     if version != VERSION {
         return Err(DecodeError::Version {
@@ -91,6 +98,7 @@ pub(crate) fn open(kind: Kind, mut frame: Bytes) -> Result<Parts, DecodeError> {
     if found != kind as u8 {
         return Err(DecodeError::Malformed("a frame of the wrong kind"));
     }
+
     let id = frame.get_u64_le();
     let head_len = frame.get_u32_le() as usize;
     if head_len > HEAD_LIMIT {
@@ -103,6 +111,7 @@ pub(crate) fn open(kind: Kind, mut frame: Bytes) -> Result<Parts, DecodeError> {
     if head_len > frame.len() {
         return Err(DecodeError::Malformed("a head longer than its frame"));
     }
+
     let head = frame.split_to(head_len);
     Ok(Parts {
         id,
@@ -172,6 +181,7 @@ impl Frames {
             return Ok(None);
         };
         let length = u32::from_le_bytes(*length) as usize;
+        // Refuse before buffering: a length alone must not cost memory.
         if length > self.max {
             return Err(DecodeError::TooLarge {
                 what: "a frame",
@@ -182,6 +192,7 @@ impl Frames {
         if self.buffer.len() < LENGTH + length {
             return Ok(None);
         }
+
         self.buffer.advance(LENGTH);
         Ok(Some(self.buffer.split_to(length).freeze()))
     }

@@ -11,8 +11,8 @@
 //! are left before anything is allocated for its list.
 //!
 //! Clients fetch the map; only nodes get the first map, since it holds the Merkle key. Its checksum, a
-//! SipHash-1-3 without a key over all that is before it, finds damage and no forger. Left out: whether a
-//! map makes a ring, which is the ring's to check.
+//! SipHash-1-3 without a key over all that is before it, detects damage, not forgery. Left out: whether a
+//! map makes a ring, which `Ring::new` checks.
 
 use core::hash::Hasher as _;
 
@@ -79,6 +79,7 @@ pub fn encode_map(map: &ClusterMap) -> Vec<u8> {
         replication: map.replication,
     };
     codec::put(&head, &mut out);
+
     codec::put(&map.members.len(), &mut out);
     for member in &map.members {
         encode_member(member, &mut out);
@@ -114,6 +115,7 @@ pub fn decode_map(bytes: &[u8]) -> Result<ClusterMap, DecodeError> {
         }
         None => return Err(DecodeError::Malformed("an empty map")),
     };
+
     let head = codec::take::<MapHead, HEAD>(&mut rest)?;
     let leaf_bits = LeafBits::new(head.leaf_bits);
     let map = ClusterMap {
@@ -124,6 +126,7 @@ pub fn decode_map(bytes: &[u8]) -> Result<ClusterMap, DecodeError> {
         replication: head.replication,
         members: decode_members(&mut rest)?,
     };
+
     if rest.is_empty() {
         Ok(map)
     } else {
@@ -162,9 +165,9 @@ fn decode_vnodes(rest: &mut &[u8]) -> Result<Vec<Leaf>, DecodeError> {
     Ok(vnodes)
 }
 
-/// What `quoit cluster init` writes and each node takes once: the first map, and what only nodes know.
+/// What `quoit cluster init` writes and each node takes once: the first map, and the secret of the nodes.
 ///
-/// Whoever has the file can make two data sets with equal sums: it is for nodes, not for clients.
+/// Its holder can craft two data sets with equal sums: give it to nodes, never to clients.
 ///
 /// ```
 /// # use quoit_ring::wire::{DecodeError, FirstMap};
@@ -217,12 +220,15 @@ impl FirstMap {
             }
             None => return Err(short),
         }
+
+        // The whole file first: nothing of a damaged one is parsed.
         let (content, sum) = bytes
             .split_last_chunk::<CHECKSUM>()
             .ok_or_else(|| short.clone())?;
         if checksum(content) != *sum {
             return Err(DecodeError::Checksum);
         }
+
         let rest = content
             .get(MAGIC.len() + 1..)
             .ok_or_else(|| short.clone())?;

@@ -4,14 +4,14 @@
 //!   frame    length u32 | kind u8 | version u8 | id u64 | head length u32 | head | body
 //!                         `---------------------- length counts these ----------------'
 //!   head     bincode: small fixed fields and the message
-//!   body     raw: key, record, map; read as slices of the frame, never looked into by the codec
+//!   body     raw: key, record, map; read as slices of the frame, opaque to the codec
 //! ```
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`codec`] | the one place that calls bincode, with its limits |
 //! | [`frame`] | cutting a byte stream into frames, building frames |
-//! | [`request`], [`response`] | what a client or peer asks, what a node answers |
+//! | [`request`], [`response`] | what a client or peer sends, what a node sends back |
 //! | [`record`] | a record's bytes, on the wire and on disk alike |
 //! | [`map`] | a cluster map's bytes, and the file that starts a cluster |
 //!

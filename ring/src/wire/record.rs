@@ -7,11 +7,11 @@
 //!                                 value length + 1 (0 = left out), value
 //! ```
 //!
-//! Numbers are of variable length but for those that are random: actors and hashes. A blind write's record
+//! Numbers are of variable length except random ones: actors and hashes. A blind write's record
 //! is about 50 bytes and its value. Equal records have equal bytes: fields are in canonical order, numbers
-//! as short as they can be, and a decoder refuses all else. Values are slices of the bytes that came in.
+//! as short as they can be, and a decoder refuses anything else. Values are slices of the bytes that came in.
 //!
-//! Left out: whether a value fits its content hash, which is for those to check who take it in.
+//! Left out: whether a value fits its content hash, which the receiver checks.
 
 use bincode::{Decode, Encode};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -63,7 +63,9 @@ struct SiblingHead {
 /// ```
 pub fn encode_record(record: &Record, out: &mut BytesMut) {
     let seen = record.seen();
-    out.reserve(encoded_len(record));
+    let (start, length) = (out.len(), encoded_len(record));
+    out.reserve(length);
+
     out.put_u8(VERSION);
     codec::put(&(seen.floor(), seen.intervals().len()), out);
     for interval in seen.intervals() {
@@ -76,11 +78,17 @@ pub fn encode_record(record: &Record, out: &mut BytesMut) {
             out,
         );
     }
+
     codec::put(&record.live().len(), out);
     for sibling in record.live() {
         codec::put(&head_of(sibling), out);
         out.put_slice(sibling.value.as_deref().unwrap_or_default());
     }
+    debug_assert_eq!(
+        out.len() - start,
+        length,
+        "a decoder holds a record to this length"
+    );
 }
 
 fn head_of(sibling: &Sibling) -> SiblingHead {
@@ -127,11 +135,13 @@ pub fn decode_record(bytes: &Bytes) -> Result<Record, DecodeError> {
             known: VERSION,
         });
     }
+
     let seen = decode_seen(&mut rest)?;
     let live = decode_live(&mut rest, bytes)?;
     if !rest.is_empty() {
         return Err(DecodeError::Malformed("bytes behind the last value"));
     }
+
     let record = Record::from_parts(live, seen)
         .ok_or(DecodeError::Malformed("siblings out of order or unseen"))?;
     // The bytes say nothing but the record, so only a number in too many bytes can make them longer.

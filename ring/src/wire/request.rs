@@ -1,4 +1,4 @@
-//! What a client or a peer asks of a node.
+//! Requests: what a client or a peer sends to a node.
 //!
 //! ```text
 //!   head   epoch, budget in ms, variant        body
@@ -13,11 +13,11 @@
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
 //! are one operation, join; they differ in what is checked: a put's dot must be fresh and its record one
-//! write within the bounds, a repair's dots may be old and its record as large as it is. Neither may be
+//! write within the bounds, a repair's dots may be old and its record of any size. Neither may be
 //! stamped far ahead of the node's clock. A `Hint` is a put that the node keeps for another one, the target, and
 //! delivers to it as a repair.
 //!
-//! Invariant: variants keep their number; new ones go last. Left out: what a node does with them.
+//! Invariant: variants keep their number; new ones go last. Left out: how a node carries them out.
 
 use bincode::{Decode, Encode};
 use bytes::{Bytes, BytesMut};
@@ -31,13 +31,13 @@ use crate::wire::frame::{self, Kind};
 /// Most bytes of a key: 32 KiB, half of what the engine can hold, since it stores keys behind prefixes.
 pub const MAX_KEY: usize = 32 << 10;
 
-/// One question to one node.
+/// One request to one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request {
     /// The cluster map.
     Map,
-    /// How the node is.
+    /// The state of the node.
     Status,
     /// The record under a key.
     Get {
@@ -62,16 +62,16 @@ pub enum Request {
         /// The encoded record.
         record: Bytes,
     },
-    /// The Merkle sums below one node of the tree. Peers only: they tell who holds what.
+    /// The Merkle sums below one node of the tree. Peers only: they reveal what a node holds.
     Sums {
         /// Level of the parent; 0 is the root.
         level: u8,
         /// Index of the parent on its level.
         index: u32,
     },
-    /// Join one write into what is kept for a node that missed it.
+    /// Join one write into the hints for a node that missed it.
     Hint {
-        /// Who missed it: an owner of the key, and not the node that is asked.
+        /// The node that missed it: an owner of the key, other than the receiver.
         target: NodeId,
         /// The key.
         key: Bytes,
@@ -80,12 +80,12 @@ pub enum Request {
         /// Its encoded record.
         record: Bytes,
     },
-    /// How many hints are kept, and for whom.
+    /// How many hints are kept, by target.
     Hints,
 }
 
 impl Request {
-    /// What a sender must be allowed to do to ask this.
+    /// The privilege that the sender needs.
     ///
     /// ```
     /// # use quoit_ring::role::Role;
@@ -108,7 +108,7 @@ impl Request {
         }
     }
 
-    /// Bytes of key and record: what of its frame has no bound of its own.
+    /// Bytes of key and record: the part of its frame without a fixed bound.
     ///
     /// ```
     /// # use quoit_ring::wire::Request;
@@ -152,7 +152,7 @@ pub struct RequestFrame {
     pub epoch: Epoch,
     /// Milliseconds left until the sender stops waiting; at 0 a node does not begin.
     pub budget_ms: u32,
-    /// The question.
+    /// The request.
     pub request: Request,
 }
 
@@ -177,8 +177,8 @@ enum Ask {
 }
 
 impl RequestFrame {
-    /// Appends the whole frame, its length field included, to `out`. Key and record are copied; that the
-    /// frame stays below [`MAX_FRAME`](crate::wire::MAX_FRAME) is the caller's to see to.
+    /// Appends the whole frame, its length field included, to `out`. Key and record are copied; the caller
+    /// keeps the frame below [`MAX_FRAME`](crate::wire::MAX_FRAME).
     pub fn encode(&self, out: &mut BytesMut) {
         let length = |key: &Bytes| u32::try_from(key.len()).unwrap_or(u32::MAX);
         let (ask, body): (Ask, [&[u8]; 2]) = match &self.request {
@@ -209,6 +209,7 @@ impl RequestFrame {
             ),
             Request::Hints => (Ask::Hints, [&[], &[]]),
         };
+
         let head = Head {
             epoch: self.epoch,
             budget_ms: self.budget_ms,
@@ -232,6 +233,7 @@ impl RequestFrame {
         let parts = frame::open(Kind::Request, frame)?;
         let head: Head = frame::head(&parts.head)?;
         let body = parts.body;
+
         let request = match head.ask {
             Ask::Map => empty(&body, Request::Map)?,
             Ask::Status => empty(&body, Request::Status)?,

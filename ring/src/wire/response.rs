@@ -1,4 +1,4 @@
-//! What a node answers.
+//! Responses: what a node sends back.
 //!
 //! ```text
 //!   head   epoch, clock, variant                            body
@@ -10,10 +10,10 @@
 //! ```
 //!
 //! Every response carries the node's ring epoch and its clock, so a stale ring or clock is noticed at
-//! once. A refusal is evidence: it says what the node found and whether the write that was asked for
+//! once. A refusal is evidence: it says what the node found, and whether the refused write
 //! could be stored there.
 //!
-//! Invariant: variants keep their number; new ones go last. Left out: when a node says which.
+//! Invariant: variants keep their number; new ones go last. Left out: when a node sends which.
 
 use bincode::{Decode, Encode};
 use bytes::{Bytes, BytesMut};
@@ -28,7 +28,7 @@ use crate::wire::frame::{self, Kind};
 /// Most bytes of the free text in a status; more is refused.
 const MAX_TEXT: usize = 64;
 
-/// One answer of one node: `Map`, `Status` and `Sums` to the request of that name, `Record` or `Absent` to
+/// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record` or `Absent` to
 /// a get, `Joined` to a put, repair or hint, `Superseded` to a put or hint, `Hints` to the request of that name,
 /// `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ const MAX_TEXT: usize = 64;
 pub enum Response {
     /// The encoded cluster map.
     Map(Bytes),
-    /// How the node is.
+    /// The state of the node.
     Status(Box<NodeStatus>),
     /// The encoded record, possibly without its values; expired siblings are in it until they are killed.
     Record(Bytes),
@@ -44,25 +44,25 @@ pub enum Response {
     Absent,
     /// The record was joined, as durably as the node is configured to.
     Joined,
-    /// The write's dot was covered already; nothing was changed.
+    /// A later write superseded this one: its dot was seen already. Nothing was changed.
     Superseded {
-        /// The replica can name this very dot: it, or what was made of it, was joined earlier.
+        /// The replica can name this very dot: it, or a write that built on it, was joined earlier.
         named: bool,
-        /// A dot minted above this is not covered here.
+        /// A dot minted above this is not superseded here.
         above: Time,
     },
     /// The Merkle sums asked for, at most 16.
     Sums(Vec<Sum>),
     /// The request was not carried out.
     Refused(Refusal),
-    /// What is kept for whom, at most one entry per target, nothing for those for whom nothing is kept.
+    /// The hints kept, at most one entry per target; targets without hints are left out.
     Hints(Vec<Kept>),
 }
 
 /// The hints that one node keeps for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kept {
-    /// For whom.
+    /// The node that missed the writes.
     pub target: NodeId,
     /// How many: one for each key, however often it was written.
     pub count: u64,
@@ -140,10 +140,10 @@ pub enum Refusal {
     /// The deadline passed before the node began.
     #[error("the deadline had passed before the node began")]
     Expired,
-    /// The node has too much to do.
+    /// The node is overloaded.
     #[error("the node is overloaded: its queue is {queue_ms} ms long")]
     Overloaded {
-        /// How long a write would wait there, or the first one has waited if that is longer, in milliseconds.
+        /// How long a write would wait there, or how long the first one has waited, if that is longer, in milliseconds.
         queue_ms: u32,
     },
     /// The node is stopping.
@@ -155,12 +155,12 @@ pub enum Refusal {
     /// The storage engine failed.
     #[error("the node's storage: {0}")]
     Storage(Fault),
-    /// So much is kept for others already.
+    /// The store of hints is full.
     #[error(
         "the node keeps {bytes} bytes of hints already, {max} are allowed: bring the target back or replace it"
     )]
     HintsFull {
-        /// Bytes kept: for the target, or for all, whichever is at its bound.
+        /// Bytes kept: for the target, or for all targets, whichever is at its bound.
         bytes: u64,
         /// That bound: the node's `max_hint_bytes_per_node`, or `max_hint_bytes`.
         max: u64,
@@ -171,7 +171,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The disk has no room for a write; none was begun.
+    /// The disk has no space for a write; none was begun.
     #[error("the disk is full: free space")]
     NoSpace,
     /// What is stored cannot be read.
@@ -216,10 +216,10 @@ pub enum Durability {
     Buffered,
 }
 
-/// How a node is. Counts begin anew when it starts, but for what is on its disk.
+/// The state of a node. Counts start at 0 with the process, except those of data on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct NodeStatus {
-    /// Who it is.
+    /// Its identity.
     pub node: NodeId,
     /// The version of its build, at most 64 bytes.
     pub version: String,
@@ -314,6 +314,7 @@ impl ResponseFrame {
                 (Answer::Hints, &list)
             }
         };
+
         let head = Head {
             epoch: self.epoch,
             clock: self.clock,
@@ -340,6 +341,7 @@ impl ResponseFrame {
         if !has_body && !body.is_empty() {
             return Err(DecodeError::Malformed("an unexpected body"));
         }
+
         let response = match head.answer {
             Answer::Map => Response::Map(body),
             Answer::Status(status) if status.version.len() > MAX_TEXT => {

@@ -8,10 +8,10 @@
 use bytes::Bytes;
 use quoit_ring::{Actor, Delta, Dot, Seen, Time};
 
+use crate::cluster::Cluster;
 use crate::joined;
 use crate::oracle::State;
 use crate::support::property;
-use crate::world::World;
 
 #[test]
 fn siblings_are_exactly_the_writes_that_no_other_has_in_its_history() {
@@ -20,16 +20,16 @@ fn siblings_are_exactly_the_writes_that_no_other_has_in_its_history() {
         ("a stale context", 60),
         ("a delete", 60),
         ("a blind write", 60),
-        ("a write minted anew", 40),
+        ("a re-minted write", 40),
         ("a tie of two actors", 25),
     ];
     property("oracle", reaches, |rng| {
-        let mut world = World::new(rng, false);
+        let mut cluster = Cluster::new(rng, false);
         for _ in 0..=rng.below(60) {
-            world.step(rng);
-            world.check();
+            cluster.step(rng);
+            cluster.check();
         }
-        let r = world.reached;
+        let r = cluster.reached;
         [r.siblings, r.stale, r.delete, r.blind, r.minted_anew, r.tie]
     });
 }
@@ -57,36 +57,38 @@ fn a_dot_minted_twice_keeps_both_contents_in_every_order_until_it_is_overwritten
         ("an overwrite of both contents", 30),
     ];
     property("collision", reaches, |rng| {
-        let mut world = World::new(rng, true);
+        let mut cluster = Cluster::new(rng, true);
         for _ in 0..rng.below(4) {
-            world.step(rng);
+            cluster.step(rng);
         }
-        let first = world.deltas.len();
-        world.write_causal(rng, 0);
+        let first = cluster.deltas.len();
+        cluster.write_causal(rng, 0);
         for _ in 0..1 + rng.below(6) / 5 {
-            world.mint_twice(rng, 0);
+            cluster.mint_twice(rng, 0);
         }
-        while world.deltas.len() < first + 3 || rng.percent(50) && world.deltas.len() < first + 4 {
-            world.write_over(rng);
+        while cluster.deltas.len() < first + 3
+            || rng.percent(50) && cluster.deltas.len() < first + 4
+        {
+            cluster.write_over(rng);
         }
-        let deltas = world.deltas.split_off(first);
-        let twice = world.dot_of(&deltas[0]);
+        let deltas = cluster.deltas.split_off(first);
+        let twice = cluster.dot_of(&deltas[0]);
         let mut overwritten = false;
         let mut order: Vec<usize> = (0..deltas.len()).collect();
         permute(&mut order, 0, &mut |order| {
             let mut state = State::default();
             for &i in order {
                 state.join(&deltas[i]);
-                world.check_state(&state);
+                cluster.check_state(&state);
             }
             overwritten |= state.record.variants(twice).next().is_none();
         });
-        let r = world.reached;
+        let r = cluster.reached;
         [r.siblings, r.stale, r.delete, r.collision, overwritten]
     });
 }
 
-/// One actor's write under way when another of its writes goes out: the first is then minted anew.
+/// One actor's write under way when another of its writes goes out: the first is then re-minted.
 #[test]
 fn a_write_minted_anew_spares_a_later_one_of_its_actor_only_if_it_builds_on_its_first_attempt() {
     let write = |time, prev, context: &Seen| {
@@ -100,8 +102,8 @@ fn a_write_minted_anew_spares_a_later_one_of_its_actor_only_if_it_builds_on_its_
     let nothing = Seen::default();
     let first = write(10, 0, &nothing);
     let meanwhile = write(20, 10, &nothing);
-    let anew = write(30, 20, first.record().seen());
-    let all = joined(&[first.record(), meanwhile.record(), anew.record()]);
+    let reminted = write(30, 20, first.record().seen());
+    let all = joined(&[first.record(), meanwhile.record(), reminted.record()]);
     assert_eq!(all.live().len(), 2, "neither saw the other");
     assert!(all.variants(first.dot()).next().is_none());
     // The original `prev` is enough only while the actor wrote nothing since: its interval covers all.

@@ -13,9 +13,9 @@ use bytes::BytesMut;
 use quoit_ring::wire::{decode_record, encode_record};
 use quoit_ring::{Actor, Dot, Record, Seen, Time};
 
+use crate::cluster::{Cluster, REPLICAS};
 use crate::grid::{dots, region};
 use crate::support::{Rng, arbitrary, property};
-use crate::world::{REPLICAS, World};
 use crate::{has_collision, joined, kills};
 
 /// The laws of a semilattice, and that what a join makes is in the one canonical form.
@@ -36,7 +36,7 @@ fn check_canonical(record: &Record) {
     assert_eq!(
         seen.as_ref(),
         Some(record.seen()),
-        "intervals are cut off and melted"
+        "intervals are cut off and merged"
     );
     let again = Record::from_parts(record.live().into(), record.seen().clone());
     assert_eq!(again.as_ref(), Some(record), "siblings ascend and are seen");
@@ -60,22 +60,22 @@ fn join_obeys_its_laws_on_records_of_random_histories() {
         ("a join that kills", 50),
     ];
     property("laws, histories", reaches, |rng| {
-        let mut world = World::new(rng, true);
+        let mut cluster = Cluster::new(rng, true);
         for _ in 0..6 + rng.below(25) {
-            world.step(rng);
+            cluster.step(rng);
         }
-        world.check();
+        cluster.check();
         let mut pick = || match rng.below(3) {
-            0 if !world.deltas.is_empty() => rng.pick(&world.deltas).record.clone(),
-            _ => world.replicas[rng.index(REPLICAS)].record.clone(),
+            0 if !cluster.deltas.is_empty() => rng.pick(&cluster.deltas).record.clone(),
+            _ => cluster.replicas[rng.index(REPLICAS)].record.clone(),
         };
         let (a, b, c) = (pick(), pick(), pick());
         check_laws(&a, &b, &c);
         let all = joined(&[&a, &b, &c]);
         [
             all.live().len() > 1,
-            world.reached.stale,
-            world.reached.delete,
+            cluster.reached.stale,
+            cluster.reached.delete,
             has_collision(&all),
             kills(&a, &b) || kills(&b, &c) || kills(&a, &c),
         ]
@@ -155,22 +155,25 @@ fn equal_records_have_equal_bytes_whatever_made_them() {
         ("a delete", 50),
     ];
     property("bytes", reaches, |rng| {
-        let mut world = World::new(rng, true);
+        let mut cluster = Cluster::new(rng, true);
         for _ in 0..6 + rng.below(25) {
-            world.step(rng);
+            cluster.step(rng);
         }
         let bytes = |order: [usize; REPLICAS]| {
             let mut out = BytesMut::new();
-            encode_record(&joined(&order.map(|i| &world.replicas[i].record)), &mut out);
+            encode_record(
+                &joined(&order.map(|i| &cluster.replicas[i].record)),
+                &mut out,
+            );
             out.freeze()
         };
         let forth = bytes([0, 1, 2]);
         assert_eq!(forth, bytes([2, 1, 0]));
         assert_eq!(forth, bytes([1, 2, 0]));
         [
-            world.reached.siblings,
-            world.reached.stale,
-            world.reached.delete,
+            cluster.reached.siblings,
+            cluster.reached.stale,
+            cluster.reached.delete,
         ]
     });
 }

@@ -16,6 +16,8 @@
 //! (2014), for the histories that the oracle keeps.
 
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod expiry;
 #[cfg(test)]
 mod grid;
@@ -30,8 +32,6 @@ mod seen;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
-#[cfg(test)]
-mod world;
 
 use quoit_ring::{Dot, Record};
 

@@ -77,7 +77,7 @@ impl State {
         self.got
     }
 
-    /// Everything that whoever reads this has seen.
+    /// Everything that a reader of this has seen.
     pub(crate) fn known(&self) -> History {
         self.past.and(History::of(self.got))
     }

@@ -1,6 +1,6 @@
 //! `Seen` against a naive set of points, after every operation.
 //!
-//! Times and actors come from a small grid, so that intervals meet, melt and are cut off often.
+//! Times and actors come from a small grid, so that intervals often meet, merge and are cut off.
 
 use quoit_ring::{Actor, Seen, Time};
 
@@ -11,7 +11,7 @@ use crate::support::{arbitrary, property};
 fn seen_is_a_set_of_dots() {
     let reaches = [
         ("three or more intervals", 50),
-        ("an interval that melts into another", 30),
+        ("an interval that merges into another", 30),
         ("a floor that cuts an interval", 20),
         ("a union", 70),
     ];

@@ -1,6 +1,6 @@
 //! A stream of frames, cut into pieces by a network that knows nothing of frames.
 //!
-//! A stream that ends inside a frame is told from one that ends behind it: a dropped stream looks like a
+//! A stream that ends inside a frame is distinguished from one that ends behind it: a dropped stream looks like a
 //! finished one otherwise.
 
 use bytes::{Bytes, BytesMut};

@@ -54,9 +54,9 @@ fn differs(case: &Case, bounds: &[Bound]) -> Option<String> {
         return Some(format!("{counted}; it has no row\n"));
     };
     let holds = row.each == each && besides <= row.besides && bytes <= row.bytes;
-    let told = || {
+    let message = || {
         let (each, besides, bytes, what_for) = (row.each, row.besides, row.bytes, row.what_for);
         format!("{counted}; its row says {each} and {besides}, {bytes} bytes: {what_for}\n")
     };
-    (!holds).then(told)
+    (!holds).then(message)
 }

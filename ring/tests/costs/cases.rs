@@ -164,7 +164,7 @@ fn encoded(record: &Record) -> Bytes {
     out.freeze()
 }
 
-/// Appends to a buffer with room, as the lane of a connection has it.
+/// Appends to a buffer with spare capacity, as the lane of a connection has it.
 fn append(encode: impl Fn(&mut BytesMut) + 'static) -> Run {
     let mut out = BytesMut::with_capacity(64 << 10);
     repeated(move || {

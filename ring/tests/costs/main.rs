@@ -39,7 +39,7 @@ mod tests {
         free("sum a record", "as is what goes into a Merkle sum"),
         free(
             "join, last writer wins",
-            "one sibling and one interval have room in the record itself",
+            "one sibling and one interval fit into the record itself",
         ),
         free(
             "join, causal overwrite",

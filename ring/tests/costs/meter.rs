@@ -18,7 +18,7 @@ const WARM_UP: usize = 4;
 pub(crate) struct Case {
     /// Its name in tables; unique.
     pub(crate) name: &'static str,
-    /// How many operations one run does: costs are told for each.
+    /// How many operations one run does: costs are reported for each.
     pub(crate) operations: u64,
     /// Makes all that a run needs.
     pub(crate) prepare: fn() -> Run,

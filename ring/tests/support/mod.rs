@@ -8,7 +8,7 @@
 //! A generator that never reaches the hard cases proves nothing, so that is a failed test too.
 //!
 //! `QUOIT_CASES` sets the number of cases (100,000 by default), `QUOIT_SEED` runs one case alone and lets
-//! it tell its steps. Nothing is shrunk: scripts are short, and short ones come up first or soon.
+//! it print its steps. Nothing is shrunk: scripts are short, and short ones come up first or soon.
 //!
 //! Source: Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators* (2014).
 

@@ -1,7 +1,7 @@
-//! A world of writers and replicas of one key, and random scripts over it, step by step.
+//! Writers and replicas of one key, and random scripts over it, step by step.
 //!
 //! Scripts read subsets of the replicas and keep the contexts, write over any of them (fresh, stale, empty),
-//! write blindly, delete, lose, delay and duplicate deltas, sync, mint anew with the original `prev`, restart
+//! write blindly, delete, lose, delay and duplicate deltas, sync, re-mint with the original `prev`, restart
 //! as another actor, and let clones mint one dot twice. Clocks are skewed and tie across actors, or agree.
 //!
 //! What it leaves out: clones that go on apart after minting one dot. Their intervals then cover each
@@ -81,7 +81,7 @@ pub(crate) struct Reached {
 
 /// Writers, replicas, messages under way, and every write so far.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Cluster {
     pub(crate) replicas: [State; REPLICAS],
     /// Each write's own delta.
     pub(crate) deltas: Vec<State>,
@@ -97,8 +97,8 @@ pub(crate) struct World {
     clones: bool,
 }
 
-impl World {
-    /// A world with nothing written; with `clones`, dots are minted twice.
+impl Cluster {
+    /// Nothing written yet; with `clones`, dots are minted twice.
     pub(crate) fn new(rng: &mut Rng, clones: bool) -> Self {
         let distinct = rng.percent(40);
         let writer = |actor: u64, rng: &mut Rng| Writer {
@@ -168,7 +168,7 @@ impl World {
             known: merged.known(),
         });
         let repairs = rng.percent(25);
-        tell(rng, || format!("read {asked:#b}, repairing: {repairs}"));
+        trace(rng, || format!("read {asked:#b}, repairing: {repairs}"));
         if repairs {
             for i in (0..REPLICAS).filter(|i| asked >> i & 1 == 1) {
                 self.replicas[i].join(&merged);
@@ -252,7 +252,7 @@ impl World {
     fn restart(&mut self, rng: &Rng, writer: usize) {
         self.actors += 1;
         let actor = self.actors;
-        tell(rng, || format!("writer {writer} becomes actor {actor}"));
+        trace(rng, || format!("writer {writer} becomes actor {actor}"));
         self.writers[writer] = Writer {
             actor,
             skew: self.writers[writer].skew,
@@ -271,7 +271,7 @@ impl World {
         } else {
             self.flight.swap_remove(at)
         };
-        tell(rng, || format!("{:#b} comes late to {to}", state.got()));
+        trace(rng, || format!("{:#b} comes late to {to}", state.got()));
         self.replicas[to].join(&state);
     }
 
@@ -280,7 +280,7 @@ impl World {
         let from = rng.index(REPLICAS);
         let to = (from + 1 + rng.index(REPLICAS - 1)) % REPLICAS;
         let state = self.replicas[from].clone();
-        tell(rng, || format!("sync {from} -> {to}"));
+        trace(rng, || format!("sync {from} -> {to}"));
         if rng.percent(20) && self.flight.len() < MAX_FLIGHT {
             self.flight.push((to, state));
             return;
@@ -355,7 +355,7 @@ impl World {
             Delta::check(dot, delta.record().clone()).as_ref(),
             Ok(&delta)
         );
-        tell(rng, || format!("write {id}: {delta:?}"));
+        trace(rng, || format!("write {id}: {delta:?}"));
         self.note(dot, attempt.deletes);
         let past = past.and(History::of(attempt.before));
         let state = State::of_write(id, delta.into_record(), past);
@@ -389,7 +389,7 @@ impl World {
     }
 }
 
-fn tell(rng: &Rng, what: impl FnOnce() -> String) {
+fn trace(rng: &Rng, what: impl FnOnce() -> String) {
     if rng.traced {
         println!("  {}", what());
     }
