@@ -11,6 +11,7 @@
 //! | [`workloads`] | what clients do in it, in small pieces |
 //! | [`history`] | what happened |
 //! | [`invariants`] | what must hold of it, and checkers that can say no |
+//! | [`mutants`] | deliberate defects, as patches, to see whether the checkers say no |
 //! | [`cluster`] | [`Cluster`](cluster::Cluster): real nodes, laid out, started, broken and mended one by one |
 //! | [`process`] | one child process that never outlives its owner |
 //! | [`ports`] | ports that nobody else takes while a node is down |
@@ -24,6 +25,7 @@
 pub mod cluster;
 pub mod history;
 pub mod invariants;
+pub mod mutants;
 pub mod ports;
 pub mod process;
 pub mod sim;

@@ -79,3 +79,9 @@ pub const ALL: &[Invariant] = &[
     synced_before_told::INVARIANT,
     hints_arrive::INVARIANT,
 ];
+
+/// The invariant of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Invariant> {
+    ALL.iter().find(|invariant| invariant.name == name)
+}

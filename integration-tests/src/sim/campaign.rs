@@ -12,7 +12,6 @@
 //! Held back at most: what the other threads finish while the slowest run goes on, without their histories.
 
 mod judged;
-pub mod mutants;
 mod panics;
 mod tally;
 mod twice;

@@ -4,12 +4,13 @@
 //!   quoit-sim [--seeds N] [--from S] [--threads T] [--keep-going] [--twice]      many
 //!   quoit-sim --seed S [--trace] [--faults 3,7|none] [--twice]                   one
 //!   quoit-sim mutants [--seeds N] [--only NAME] [--write]                        deliberate defects
+//!   quoit-sim hunt INVARIANT [--seeds N]                                         until it is violated
 //! ```
 
 use std::num::NonZeroUsize;
 
+use quoit_integration_tests::invariants;
 use quoit_integration_tests::sim::Kept;
-use quoit_ring::mutant::Mutant;
 
 use crate::exit;
 
@@ -77,24 +78,26 @@ pub(crate) enum Format {
     Json,
 }
 
-/// What else there is.
+/// Other commands.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Hunts deliberate defects: each must be noticed by its named invariant
+    /// Applies deliberate defects one by one to a copy of the source, and checks that each is caught
     Mutants(Mutants),
+    /// Runs seeds from 1 until this invariant is violated; exit code 1 if it never is
+    Hunt(Hunt),
 }
 
 /// Which defects are hunted, and how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mutants {
-    /// Within how many seeds each must be noticed, from 1
+    /// Within how many seeds each must be caught, from 1
     #[arg(long, value_name = "N", default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub(crate) seeds: u64,
 
     /// Hunt only this one; may be given several times
-    #[arg(long, value_name = "NAME", value_parser = mutant)]
-    pub(crate) only: Vec<Mutant>,
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
 
     /// Threads, each with a run of its own; the result does not depend on it [default: all cores]
     #[arg(long, value_name = "T")]
@@ -103,11 +106,40 @@ pub(crate) struct Mutants {
     /// Write the result to integration-tests/MUTANTS.md
     #[arg(long, conflicts_with = "only")]
     pub(crate) write: bool,
+
+    /// For people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Format,
+}
+
+/// What is hunted, and how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Hunt {
+    /// The invariant that must be violated
+    #[arg(value_name = "INVARIANT", value_parser = invariant)]
+    pub(crate) invariant: &'static str,
+
+    /// Within how many seeds, from 1
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(crate) seeds: u64,
+
+    /// Threads, each with a run of its own; the result does not depend on it [default: all cores]
+    #[arg(long, value_name = "T")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// For people or for programs
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Format,
 }
 
 impl Args {
     pub(crate) const fn format(&self) -> Format {
-        self.sim.output
+        match &self.command {
+            Some(Command::Mutants(args)) => args.output,
+            Some(Command::Hunt(args)) => args.output,
+            None => self.sim.output,
+        }
     }
 }
 
@@ -125,10 +157,12 @@ fn kept(text: &str) -> Result<Kept, String> {
     }
 }
 
-fn mutant(name: &str) -> Result<Mutant, String> {
+fn invariant(name: &str) -> Result<&'static str, String> {
     let unknown = || {
-        let names: Vec<&str> = Mutant::ALL.iter().map(|mutant| mutant.name()).collect();
-        format!("there are: {}", names.join(", "))
+        let names: Vec<&str> = invariants::ALL.iter().map(|one| one.name).collect();
+        format!("the invariants are: {}", names.join(", "))
     };
-    Mutant::from_name(name).ok_or_else(unknown)
+    invariants::find(name)
+        .map(|one| one.name)
+        .ok_or_else(unknown)
 }

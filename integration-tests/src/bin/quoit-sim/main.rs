@@ -3,13 +3,14 @@
 //! ```text
 //!   cargo sim --seeds 10000          many seeds on all cores: what happened, what must not have
 //!        '--> seed 123 fails --shrink--> cargo sim --seed 123 --faults 3,7 --trace
-//!   cargo sim-mutants                deliberate defects: is each of them noticed?
+//!   cargo sim-mutants                deliberate defects: is each of them caught?
 //! ```
 //!
 //! Results go to standard output, progress to standard error. Exit codes: see [`exit`].
 
 mod args;
 mod exit;
+mod hunt;
 mod json;
 mod many;
 mod mutants;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let out = Output::new(args.format());
     let exit = match args.command {
         Some(Command::Mutants(args)) => mutants::run(&args, out),
+        Some(Command::Hunt(args)) => hunt::run(&args, out),
         None => match args.sim.seed {
             Some(seed) => one::run(seed, &args.sim, out),
             None => many::run(&args.sim, out),

@@ -65,6 +65,13 @@ impl Output {
         self.line(&text)
     }
 
+    /// What happens now, on standard error.
+    pub(crate) fn step(self, text: &str) {
+        let text = self.paint_error(Tone::Faint, text);
+        // A closed standard error is no reason to stop.
+        writeln!(io::stderr(), "{text}").ok();
+    }
+
     /// What went wrong, on standard error.
     pub(crate) fn problem(self, text: &str) {
         let label = self.paint_error(Tone::Bad, "error:");

@@ -107,7 +107,7 @@ impl Judged {
     }
 
     /// A run in which nothing happened.
-    pub(super) fn empty(seed: u64) -> Self {
+    pub(crate) fn empty(seed: u64) -> Self {
         Self {
             seed,
             trace: 0,

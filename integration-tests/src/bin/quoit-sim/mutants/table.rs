@@ -1,78 +1,84 @@
-//! The table of the hunt, on a terminal and as a page.
+//! The table of hunts, on a terminal and as a page.
 
 use std::fmt::Write as _;
 
-use quoit_integration_tests::sim::campaign::mutants::{Hunt, named};
+use quoit_integration_tests::mutants::Hunt;
 
+use super::Hunted;
 use crate::output::{Output, Tone};
 use crate::units::plural;
 
 /// The head of the table on a terminal.
 pub(crate) fn header() -> String {
     format!(
-        "{:<30} {:<18} {:>6}   {}",
-        "mutant", "to be caught by", "seeds", "violated on the way"
+        "{:<30} {:<20} {:>6} {:>7} {:>7}   {}",
+        "mutant", "must be caught by", "seeds", "build", "hunt", "violated on the way"
     )
 }
 
 /// A hunt on a terminal.
-pub(crate) fn row(hunt: &Hunt, out: Output) -> String {
-    let (name, invariant) = (hunt.mutant.name(), named(hunt.mutant));
-    let seeds = match hunt.caught {
+pub(crate) fn row(one: &Hunted, out: Output) -> String {
+    let seeds = match one.hunt.caught {
         Some(seed) => out.paint(Tone::Good, &format!("{seed:>6}")),
         None => out.paint(Tone::Bad, &format!("{:>6}", "never")),
     };
-    let row = format!("{name:<30} {invariant:<18} {seeds}   {}", others(hunt));
+    let (name, invariant) = (&one.mutant.name, one.mutant.invariant);
+    let (build, hunt) = (one.build_seconds, one.hunt_seconds);
+    let others = others(&one.hunt);
+    let row = format!("{name:<30} {invariant:<20} {seeds} {build:>5.1} s {hunt:>5.1} s   {others}");
     row.trim_end().to_owned()
 }
 
 /// The page.
-pub(crate) fn markdown(hunts: &[Hunt], within: u64, control: u64) -> String {
+pub(crate) fn markdown(hunted: &[Hunted], within: u64, control: u64) -> String {
     let mut text = String::from(HEAD);
-    for hunt in hunts {
-        let (name, does) = (hunt.mutant.name(), hunt.mutant.description());
-        let seeds = hunt
+    for one in hunted {
+        let seeds = one
+            .hunt
             .caught
             .map_or_else(|| "**never**".to_owned(), |seed| seed.to_string());
-        let invariant = named(hunt.mutant);
+        let (name, does) = (&one.mutant.name, &one.mutant.description);
+        let (invariant, others) = (one.mutant.invariant, others(&one.hunt));
         // Writing to a string cannot fail.
         writeln!(
             text,
-            "| `{name}` | {does} | {invariant} | {seeds} | {} |",
-            others(hunt)
+            "| [`{name}`](mutants/{name}.patch) | {does} | {invariant} | {seeds} | {others} |"
         )
         .ok();
     }
+
     let control = plural(control, "seed", "seeds");
     let within = plural(within, "seed", "seeds");
-    let limit = format!("A mutant that takes more than {within} fails the command.");
     writeln!(
         text,
-        "\n{limit} Without any mutant the same build runs {control} clean."
+        "\nA mutant that takes more than {within} fails the command. Without any mutant the same build runs {control} clean."
     )
     .ok();
     text
 }
 
-/// Written by hand, so that the page says what it is.
-const HEAD: &str = "\
-# Mutants
-
-A checker that has never failed proves little. Each mutant is a deliberate defect in the shipped client, node or ring, in the line where an engineer
-could have made it. One of them at a time is switched on, and seeds are run from 1 until the invariant that was named for it beforehand is violated;
-a violation of another does not count. They exist only in builds with `--cfg quoit_mutants` ([mutant.rs](../ring/src/mutant.rs)).
-
-This page is written by `cargo sim-mutants --write`.
-
-| mutant | what it does | caught by | seeds needed | others that noticed, with their first seed |
-| --- | --- | --- | --- | --- |
-";
-
-fn others(hunt: &Hunt) -> String {
+/// The other invariants that were violated, each with its first seed.
+pub(crate) fn others(hunt: &Hunt) -> String {
     let others: Vec<String> = hunt
         .others
         .iter()
-        .map(|(name, seed)| format!("{name} {seed}"))
+        .map(|other| format!("{} {}", other.invariant, other.seed))
         .collect();
     others.join(", ")
 }
+
+/// What the page is.
+const HEAD: &str = "\
+# Mutants
+
+A checker that has never failed proves little. Each mutant is a deliberate defect in the shipped client,
+node or ring, in the line where an engineer could have made it. It is a patch in [mutants/](mutants) and
+in no build of this workspace: `cargo sim-mutants` applies one at a time to a copy of the source, builds
+it, and runs seeds from 1 until the invariant that its patch names is violated. A violation of another
+invariant does not count.
+
+This page is written by `cargo sim-mutants --write`. The test suite checks that each patch still applies.
+
+| mutant | what it does | caught by | seeds needed | others that were violated, with their first seed |
+| --- | --- | --- | --- | --- |
+";
