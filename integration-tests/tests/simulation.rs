@@ -22,8 +22,8 @@ use std::ops::{ControlFlow, Range};
 use std::process::Command;
 
 use quoit_integration_tests::mutants::Mutant;
-use quoit_integration_tests::sim::campaign::{Judged, Tally, all_cores, in_order};
-use quoit_integration_tests::sim::{Kept, Options, run};
+use quoit_integration_tests::sim::campaign::{Judged, Totals, all_cores, in_order};
+use quoit_integration_tests::sim::{FaultFilter, Options, run};
 
 /// How many seeds are run, unless `QUOIT_SEEDS` says otherwise.
 const SEEDS: u64 = 200;
@@ -56,20 +56,20 @@ const REGRESSIONS: &[(u64, &str)] = &[
 
 #[test]
 fn a_fixed_set_of_seeds_is_clean_and_whole() {
-    let mut tally = Tally::default();
+    let mut totals = Totals::default();
     all_clean(
         1..seeds() + 1,
-        |seed| Judged::of(seed, Kept::All),
-        |run| tally.add(run),
+        |seed| Judged::of(seed, FaultFilter::All),
+        |run| totals.add(run),
     );
     eprintln!(
         "{} seeds, {} operations, {} faults fired, {} events",
-        tally.seeds,
-        tally.operations,
-        tally.fired(),
-        tally.events
+        totals.seeds,
+        totals.operations,
+        totals.fired(),
+        totals.events
     );
-    let why = tally.shortfalls();
+    let why = totals.shortfalls();
     assert!(
         why.is_empty(),
         "the set does not count:\n{}",
@@ -87,7 +87,10 @@ fn a_seed_names_one_run() {
 
 #[test]
 fn fewer_faults_are_the_same_run_until_the_first_of_them() {
-    let (all, none) = (Judged::of(3, Kept::All), Judged::of(3, Kept::None));
+    let (all, none) = (
+        Judged::of(3, FaultFilter::All),
+        Judged::of(3, FaultFilter::None),
+    );
     assert_eq!(all.clients, none.clients);
     let plans = [&all, &none].map(|run| {
         run.faults
@@ -104,7 +107,7 @@ fn fewer_faults_are_the_same_run_until_the_first_of_them() {
 #[test]
 fn what_once_failed_is_clean() {
     for &(seed, found) in REGRESSIONS {
-        let run = Judged::of(seed, Kept::All);
+        let run = Judged::of(seed, FaultFilter::All);
         assert!(
             run.found.is_empty(),
             "{}\nit had found: {found}",

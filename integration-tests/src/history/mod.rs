@@ -16,7 +16,7 @@
 
 mod build;
 pub mod causal;
-mod tally;
+mod gcounter;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,7 +25,7 @@ use bytes::Bytes;
 use quoit_ring::{Dot, Millis, Moment, NodeId, Seen};
 
 pub use self::build::Recorder;
-pub use self::tally::{MergeTallies, Tally};
+pub use self::gcounter::{GCounter, MergeCounters};
 
 /// Names an operation: its place in [`History::ops`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -335,7 +335,7 @@ pub struct History {
     /// Every time in which a wall clock was off: besides these, all are right.
     pub clocks_off: Vec<ClockOff>,
     /// When a node that syncs before it answers was about to answer with something unsynced on its disk.
-    pub told_early: Vec<(NodeId, Moment)>,
+    pub acked_early: Vec<(NodeId, Moment)>,
     /// The keys, by [`KeyId`].
     pub keys: Vec<Key>,
     /// The one node that faults happened to, if there was only one.

@@ -15,7 +15,7 @@
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.5: W is the least number of nodes that must take part
 //! in a successful write.
 
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::{Held, History, Outcome};
 
 /// See the [module](self).
@@ -44,8 +44,8 @@ fn enough(history: &History, held: Held) -> Result<(), Violation> {
     }
     let what = format!(
         "key {}: {} was acknowledged by {told} replicas, and {} had it",
-        tell::key(history, op.key),
-        tell::op(history, held.op),
+        describe::key(history, op.key),
+        describe::op(history, held.op),
         held.owners + held.others,
     );
     Err(Violation {

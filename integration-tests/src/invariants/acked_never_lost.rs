@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use quoit_ring::Moment;
 
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::causal::{Causal, Keyed, Set, is_exact};
 use crate::history::{Found, History, KeyId, Mode, Op, OpId, Outcome};
 
@@ -131,13 +131,13 @@ impl Judge<'_> {
         };
         let seen = self.causal.events().seen(seen);
         if let Some(event) = must.beyond(&seen) {
-            let what = format!("had not seen {}", self.tell(event));
+            let what = format!("had not seen {}", self.describe(event));
             return Err(self.lost(id, event, &what));
         }
         let Some(event) = self.dropped(siblings, &seen, must) else {
             return Ok(());
         };
-        let told = self.tell(event);
+        let told = self.describe(event);
         let what = format!("returned neither the value of {told} nor anything that replaced it");
         Err(self.lost(id, event, &what))
     }
@@ -156,9 +156,9 @@ impl Judge<'_> {
         self.violation(id, vec![write, id], what)
     }
 
-    fn tell(&self, event: usize) -> String {
+    fn describe(&self, event: usize) -> String {
         let event = &self.causal.events().list()[event];
-        let told = tell::event(self.history, event);
+        let told = describe::event(self.history, event);
         match self.history.op(event.op).returned {
             Some((at, Outcome::Written { acked, .. })) => {
                 format!("{told} (acknowledged at {at}, by {acked} replicas)")
@@ -168,12 +168,12 @@ impl Judge<'_> {
     }
 
     fn violation(&self, id: OpId, ops: Vec<OpId>, what: &str) -> Violation {
-        let key = tell::key(self.history, self.key);
+        let key = describe::key(self.history, self.key);
         Violation {
             invariant: INVARIANT.name,
             key: Some(self.key),
             ops,
-            what: format!("{key}: {} {what}", tell::op(self.history, id)),
+            what: format!("{key}: {} {what}", describe::op(self.history, id)),
         }
     }
 }

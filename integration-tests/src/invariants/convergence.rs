@@ -23,7 +23,7 @@ use quoit_ring::wire::decode_record;
 use quoit_ring::{Millis, NodeId, Record};
 
 use super::clocks::latest_taken;
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::{Final, Found, History, Outcome};
 
 /// See the [module](self).
@@ -98,7 +98,7 @@ impl Judge<'_> {
     /// The read of all replicas returned what is stored.
     fn read(&self, stored: &Record) -> Result<(), String> {
         let id = self.end.read;
-        let reader = tell::op(self.history, id);
+        let reader = describe::op(self.history, id);
         let Some((_, Outcome::Read { siblings, seen })) = &self.history.op(id).returned else {
             return Err(format!("all is healed, but {reader} did not succeed"));
         };
@@ -131,7 +131,7 @@ impl Judge<'_> {
     }
 
     fn violation(&self, what: &str) -> Violation {
-        let key = tell::key(self.history, self.end.key);
+        let key = describe::key(self.history, self.end.key);
         Violation {
             invariant: INVARIANT.name,
             key: Some(self.end.key),
@@ -182,7 +182,7 @@ fn found_told(found: &[Found]) -> String {
 
 fn values_told(values: &[(quoit_ring::Dot, Option<&Bytes>)]) -> String {
     let one = |(dot, value): &(_, Option<&Bytes>)| {
-        let value = value.map_or_else(|| "a value left out".to_owned(), tell::value);
+        let value = value.map_or_else(|| "a value left out".to_owned(), describe::value);
         format!("{value} as {dot}")
     };
     let values: Vec<_> = values.iter().map(one).collect();

@@ -19,7 +19,7 @@
 
 use quoit_ring::{Moment, Seen};
 
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::causal::{Causal, Event, Keyed, Set, is_exact};
 use crate::history::{Found, History, KeyId, OpId, Outcome};
 
@@ -82,7 +82,7 @@ impl Judge<'_> {
         }
         let what = format!(
             "returned {}, which was sent only at {}",
-            self.tell(event),
+            self.describe(event),
             event.at
         );
         self.found(id, &[event], &what)
@@ -91,16 +91,16 @@ impl Judge<'_> {
     fn invented(&self, id: OpId, found: &Found) -> Violation {
         let Found { dot, value, .. } = found;
         let mut minted = self.history.minted.iter().filter(|m| m.dot == *dot);
-        let value = tell::value(value);
+        let value = describe::value(value);
         let (mut ops, what) = match minted.next() {
             None => (vec![], "which nobody wrote".to_owned()),
             Some(minted) => {
                 let op = self.history.op(minted.op);
                 let did = match op.key == self.key {
                     true => "did not put that".to_owned(),
-                    false => format!("was to {}", tell::key(self.history, op.key)),
+                    false => format!("was to {}", describe::key(self.history, op.key)),
                 };
-                let write = tell::op(self.history, minted.op);
+                let write = describe::op(self.history, minted.op);
                 (vec![minted.op], format!("but {write} {did}"))
             }
         };
@@ -125,7 +125,7 @@ impl Judge<'_> {
             let event = self.event(event);
             let what = format!(
                 "had seen {}, and returned neither its value nor anything that replaced it",
-                self.tell(event)
+                self.describe(event)
             );
             return self.found(id, &[event], &what);
         }
@@ -140,14 +140,14 @@ impl Judge<'_> {
         };
         let what = format!(
             "returned a context that covers {}, which was sent only at {}",
-            self.tell(event),
+            self.describe(event),
             event.at
         );
         self.found(id, &[event], &what)
     }
 
     fn false_sibling(&self, id: OpId, event: usize, seen: &Set) -> Result<(), Violation> {
-        let told = self.tell(self.event(event));
+        let told = self.describe(self.event(event));
         if !seen.has(event) {
             let what = format!("returned {told} with a context that does not hold it");
             return self.found(id, &[self.event(event)], &what);
@@ -157,7 +157,7 @@ impl Judge<'_> {
         };
         let what = format!(
             "returned {told}, though it had seen {}, which replaced that",
-            self.tell(over)
+            self.describe(over)
         );
         self.found(id, &[self.event(event), over], &what)
     }
@@ -172,8 +172,8 @@ impl Judge<'_> {
         let event = self.event(event);
         let what = format!(
             "had seen {}, which replaced {}, but its context does not hold that",
-            self.tell(over),
-            self.tell(event)
+            self.describe(over),
+            self.describe(event)
         );
         self.found(id, &[event, over], &what)
     }
@@ -188,7 +188,7 @@ impl Judge<'_> {
             (None, None) => return Ok(()),
         };
         let event = self.event(event);
-        let what = format!("returned a context that {what}: {}", self.tell(event));
+        let what = format!("returned a context that {what}: {}", self.describe(event));
         self.found(id, &[event], &what)
     }
 
@@ -196,7 +196,7 @@ impl Judge<'_> {
         let Some((one, other)) = self.causal.events().twins() else {
             return Ok(());
         };
-        let what = format!("has the dot of {}", self.tell(one));
+        let what = format!("has the dot of {}", self.describe(one));
         self.found(other.op, &[one], &what)
     }
 
@@ -210,8 +210,8 @@ impl Judge<'_> {
         &self.causal.events().list()[number]
     }
 
-    fn tell(&self, event: &Event) -> String {
-        tell::event(self.history, event)
+    fn describe(&self, event: &Event) -> String {
+        describe::event(self.history, event)
     }
 
     fn found(&self, id: OpId, shown_by: &[&Event], what: &str) -> Result<(), Violation> {
@@ -220,12 +220,12 @@ impl Judge<'_> {
     }
 
     fn violation(&self, id: OpId, ops: Vec<OpId>, what: &str) -> Violation {
-        let key = tell::key(self.history, self.key);
+        let key = describe::key(self.history, self.key);
         Violation {
             invariant: INVARIANT.name,
             key: Some(self.key),
             ops,
-            what: format!("{key}: {} {what}", tell::op(self.history, id)),
+            what: format!("{key}: {} {what}", describe::op(self.history, id)),
         }
     }
 }

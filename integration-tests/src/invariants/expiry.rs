@@ -33,7 +33,7 @@ use quoit_ring::{Dot, Millis, Moment, Seen};
 
 use super::clocks::{self, Window};
 use super::replacing::replaced_from;
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::causal::Keyed;
 use crate::history::{Call, Family, Found, History, KeyId, Mode, Op, OpId, Outcome, Side};
 
@@ -143,10 +143,10 @@ impl<'a> Judge<'a> {
         }
         let what = format!(
             "found {} with the expiry {}, but it was put to live {} by {}",
-            tell::value(&found.value),
+            describe::value(&found.value),
             told(found.expiry),
             ttl_ms.map_or_else(|| "for ever".to_owned(), |ttl| format!("{ttl} ms")),
-            tell::op(self.history, put)
+            describe::op(self.history, put)
         );
         Err(self.violation(&[put, read.id], &what))
     }
@@ -160,7 +160,7 @@ impl<'a> Judge<'a> {
         let late = self.history.wall(read.invoked).0.saturating_sub(expiry.0);
         let what = format!(
             "found {} as {}, {late} ms after its expiry at {}, though no clock can have shown less than {} ms",
-            tell::value(&found.value),
+            describe::value(&found.value),
             found.dot,
             told(Some(expiry)),
             taken.0
@@ -190,10 +190,10 @@ impl<'a> Judge<'a> {
         };
         let what = format!(
             "found {} as {}, expiry {}, which {} had seen dead",
-            tell::value(&found.value),
+            describe::value(&found.value),
             found.dot,
             told(Some(expiry)),
-            tell::op(self.history, dead.id)
+            describe::op(self.history, dead.id)
         );
         Err(self.violation(&[dead.id, read.id], &what))
     }
@@ -222,7 +222,7 @@ impl<'a> Judge<'a> {
         };
         let what = format!(
             "did not find {} as {dot}, acknowledged at {acked}, put to expire at {} at the earliest, and replaced by nothing",
-            tell::value(value),
+            describe::value(value),
             told(Some(Millis(expiry)))
         );
         Err(self.violation(&[id, lost.id], &what))
@@ -230,8 +230,8 @@ impl<'a> Judge<'a> {
 
     fn violation(&self, ops: &[OpId], what: &str) -> Violation {
         let key: KeyId = self.keyed.key;
-        let name = tell::key(self.history, key);
-        let reader = ops.last().map(|&id| tell::op(self.history, id));
+        let name = describe::key(self.history, key);
+        let reader = ops.last().map(|&id| describe::op(self.history, id));
         Violation {
             invariant: INVARIANT.name,
             key: Some(key),

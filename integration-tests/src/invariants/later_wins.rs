@@ -17,7 +17,7 @@
 
 use quoit_ring::{Dot, Moment, Time};
 
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::{History, KeyId, Mode, Op, OpId};
 
 /// See the [module](self).
@@ -83,10 +83,10 @@ fn acked((id, op): (OpId, &Op)) -> Option<Acked> {
 }
 
 fn violation(history: &History, earlier: Acked, write: Acked) -> Violation {
-    let op = |id| tell::op(history, id);
+    let op = |id| describe::op(history, id);
     let what = format!(
         "key {}: {} was acknowledged as {:?}, which {} has replaced, although that was acknowledged at {}, before it began",
-        tell::key(history, write.key),
+        describe::key(history, write.key),
         op(write.id),
         write.dot,
         op(earlier.id),

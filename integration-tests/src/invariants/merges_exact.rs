@@ -8,7 +8,7 @@
 //!   w's slot in a read          <=  steps of w asked for before it returned, less the refused ones
 //! ```
 //!
-//! A *step* is a put whose tally is the merge of what it builds on, with one count raised by one: the writer
+//! A *step* is a put whose counter is the merge of what it builds on, with one count raised by one: the writer
 //! is told by the values, and every write of a counter has to be one. A slot is the length of the longest
 //! chain of its writer's steps each of which had seen the one before. So it is exact by dots: it equals the
 //! greatest step of that writer in the read's past. As a number of increments it is exact but for unknown
@@ -29,9 +29,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use quoit_ring::{Dot, Moment, Seen};
 
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::causal::Keyed;
-use crate::history::{Basis, Call, Family, Found, History, Mode, Op, OpId, Outcome, Tally};
+use crate::history::{Basis, Call, Family, Found, GCounter, History, Mode, Op, OpId, Outcome};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -61,7 +61,7 @@ fn check(history: &History) -> Result<(), Violation> {
 /// One increment.
 struct Step {
     op: OpId,
-    tally: Tally,
+    counter: GCounter,
     dots: Vec<Dot>,
     invoked: Moment,
     refused: bool,
@@ -129,20 +129,20 @@ impl<'a> Judge<'a> {
             }
         };
         let base = self.base(id, builds_on)?;
-        let tally = Tally::parse(value).unwrap_or_default();
-        let Some(writer) = tally.step_from(&base) else {
+        let counter = GCounter::parse(value).unwrap_or_default();
+        let Some(writer) = counter.step_from(&base) else {
             let what = format!(
                 "put {}, which is not one step from the merge of what it builds on, {}",
-                tell::value(value),
+                describe::value(value),
                 told(&base)
             );
             return Err(self.violation(&[&builds_on[..], &[id]].concat(), &what));
         };
-        self.count(id, (writer, tally.count(writer)), builds_on);
+        self.count(id, (writer, counter.count(writer)), builds_on);
         self.by_value.insert(value, self.steps.len());
         self.steps.push(Step {
             op: id,
-            tally,
+            counter,
             dots: self.dots_of(id, op),
             invoked: op.invoked,
             refused: is_refused(op),
@@ -151,8 +151,8 @@ impl<'a> Judge<'a> {
     }
 
     /// The merge of all that a put builds on.
-    fn base(&self, id: OpId, builds_on: &[OpId]) -> Result<Tally, Violation> {
-        let mut base = Tally::default();
+    fn base(&self, id: OpId, builds_on: &[OpId]) -> Result<GCounter, Violation> {
+        let mut base = GCounter::default();
         for &before in builds_on {
             let op = self.history.op(before);
             match (&op.call, &op.returned) {
@@ -161,7 +161,7 @@ impl<'a> Judge<'a> {
                 }
                 (Call::Put { value, .. }, Some((_, Outcome::Written { .. }))) => {
                     let step = self.by_value.get(value).map(|&place| &self.steps[place]);
-                    step.into_iter().for_each(|step| base.merge(&step.tally));
+                    step.into_iter().for_each(|step| base.merge(&step.counter));
                 }
                 _ => {
                     let what = "builds on an operation that gave out no context";
@@ -211,7 +211,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What a read's siblings are together, each a step that was put before it returned.
-    fn merged(&self, id: OpId, siblings: &[Found]) -> Result<Cow<'_, Tally>, Violation> {
+    fn merged(&self, id: OpId, siblings: &[Found]) -> Result<Cow<'_, GCounter>, Violation> {
         let [first, others @ ..] = siblings else {
             return Ok(Cow::default());
         };
@@ -222,22 +222,22 @@ impl<'a> Judge<'a> {
         Ok(merged)
     }
 
-    /// The tally that a read found, if it was put and not refused.
-    fn step_of(&self, id: OpId, found: &Found) -> Result<&Tally, Violation> {
+    /// The counter that a read found, if it was put and not refused.
+    fn step_of(&self, id: OpId, found: &Found) -> Result<&GCounter, Violation> {
         let by = self.history.op(id).succeeded().unwrap_or_default();
         let step = self.by_value.get(&found.value).map(|&p| &self.steps[p]);
         let Some(step) = step.filter(|step| step.invoked < by) else {
-            let told = tell::value(&found.value);
+            let told = describe::value(&found.value);
             let what = format!("found {told} as {}, which nobody had put yet", found.dot);
             return Err(self.violation(&[id], &what));
         };
         if !step.refused {
-            return Ok(&step.tally);
+            return Ok(&step.counter);
         }
         let what = format!(
             "found {}, which {} was told is stored nowhere",
-            tell::value(&found.value),
-            tell::op(self.history, step.op)
+            describe::value(&found.value),
+            describe::op(self.history, step.op)
         );
         Err(self.violation(&[step.op, id], &what))
     }
@@ -276,7 +276,7 @@ impl<'a> Judge<'a> {
         }
         let what = format!(
             "counts {count} increments of writer {name}, but {acked} were acknowledged before it was asked, the last by {}",
-            tell::op(self.history, last)
+            describe::op(self.history, last)
         );
         let before = writer.acked[..acked].iter().map(|&(_, op)| op);
         Err(self.violation(&before.chain([id]).collect::<Vec<_>>(), &what))
@@ -301,8 +301,8 @@ impl<'a> Judge<'a> {
         let what = format!(
             "counts {count} increments of writer {name}, but its context holds {:?}, by which {} made it {}",
             step.dots,
-            tell::op(self.history, step.op),
-            step.tally.count(name)
+            describe::op(self.history, step.op),
+            step.counter.count(name)
         );
         Err(self.violation(&[step.op, id], &what))
     }
@@ -328,14 +328,14 @@ impl<'a> Judge<'a> {
 
     fn violation(&self, ops: &[OpId], what: &str) -> Violation {
         let (history, key) = (self.history, self.keyed.key);
-        let who = ops.last().map(|&id| tell::op(history, id));
+        let who = ops.last().map(|&id| describe::op(history, id));
         Violation {
             invariant: INVARIANT.name,
             key: Some(key),
             ops: ops.to_vec(),
             what: format!(
                 "{}: {} {what}",
-                tell::key(history, key),
+                describe::key(history, key),
                 who.unwrap_or_default()
             ),
         }
@@ -350,8 +350,8 @@ fn number(of: usize) -> u64 {
     u64::try_from(of).unwrap_or(u64::MAX)
 }
 
-fn told(tally: &Tally) -> String {
-    let slots = tally
+fn told(counter: &GCounter) -> String {
+    let slots = counter
         .iter()
         .map(|(writer, count)| format!("{writer}: {count}"));
     format!("{{{}}}", slots.collect::<Vec<_>>().join(", "))

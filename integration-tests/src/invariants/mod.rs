@@ -9,6 +9,7 @@ pub mod acked_by_enough;
 pub mod acked_never_lost;
 mod clocks;
 pub mod convergence;
+mod describe;
 pub mod exact_siblings;
 pub mod expiry;
 pub mod hints_arrive;
@@ -18,11 +19,10 @@ pub mod merges_exact;
 pub mod never_backwards;
 pub mod no_means_no;
 pub mod one_may_fail;
+pub mod persisted_before_ack;
 mod replacing;
 pub mod same_dot;
 pub mod serves_when_healed;
-pub mod synced_before_told;
-mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -76,7 +76,7 @@ pub const ALL: &[Invariant] = &[
     expiry::INVARIANT,
     serves_when_healed::INVARIANT,
     one_may_fail::INVARIANT,
-    synced_before_told::INVARIANT,
+    persisted_before_ack::INVARIANT,
     hints_arrive::INVARIANT,
 ];
 

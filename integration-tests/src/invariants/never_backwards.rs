@@ -17,7 +17,7 @@
 
 use quoit_ring::Moment;
 
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::causal::{Event, Events, Keyed, Set};
 use crate::history::{History, Mode, OpId, Outcome};
 
@@ -85,12 +85,12 @@ fn gone_back<'a>(reads: &'a [Read], events: &Events) -> Option<(&'a Read, usize)
 
 fn violation(history: &History, earlier: Option<OpId>, later: OpId, event: &Event) -> Violation {
     let key = history.op(later).key;
-    let told = earlier.map_or_else(String::new, |id| tell::op(history, id));
+    let told = earlier.map_or_else(String::new, |id| describe::op(history, id));
     let what = format!(
         "{}: {told} had seen {}, but the later {} had not",
-        tell::key(history, key),
-        tell::event(history, event),
-        tell::op(history, later)
+        describe::key(history, key),
+        describe::event(history, event),
+        describe::op(history, later)
     );
     Violation {
         invariant: INVARIANT.name,

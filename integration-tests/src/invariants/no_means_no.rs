@@ -27,7 +27,7 @@ use bytes::Bytes;
 use quoit_ring::wire::decode_record;
 use quoit_ring::{Actor, Dot, Interval, Seen, Time};
 
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::causal::Keyed;
 use crate::history::{Call, ClientId, Final, History, KeyId, Minted, Op, OpId, Outcome};
 
@@ -129,11 +129,11 @@ impl<'a> Refused<'a> {
         };
         let mut values = siblings.iter().map(|found| &found.value);
         if let Some(&write) = values.find_map(|value| self.values.get(value)) {
-            let what = format!("but {} found its value", tell::op(self.history, id));
+            let what = format!("but {} found its value", describe::op(self.history, id));
             return Err(violation(self.history, write, Some(id), &what));
         }
         if let Some((dot, write)) = self.named(seen) {
-            let reader = tell::op(self.history, id);
+            let reader = describe::op(self.history, id);
             let what = format!("but {reader} names its dot {dot}, so somebody joined it");
             return Err(violation(self.history, write, Some(id), &what));
         }
@@ -188,7 +188,7 @@ fn violation(history: &History, write: OpId, seen_by: Option<OpId>, what: &str) 
         Some((_, Outcome::Refused(why))) => why,
         _ => "",
     };
-    let (name, told) = (tell::key(history, key), tell::op(history, write));
+    let (name, told) = (describe::key(history, key), describe::op(history, write));
     Violation {
         invariant: INVARIANT.name,
         key: Some(key),

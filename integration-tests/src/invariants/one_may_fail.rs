@@ -13,7 +13,7 @@
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), sections 2.3 and 4.6.
 
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::{Family, History, Op, OpId, Outcome};
 
 /// See the [module](self).
@@ -37,8 +37,8 @@ fn check(history: &History) -> Result<(), Violation> {
             ops: vec![id],
             what: format!(
                 "key {}: {} failed, although nothing was wrong but with n{}",
-                tell::key(history, op.key),
-                tell::op(history, id),
+                describe::key(history, op.key),
+                describe::op(history, id),
                 victim.0,
             ),
         }),

@@ -23,7 +23,7 @@
 use quoit_ring::{Dot, Moment};
 
 use super::replacing::replaced_from;
-use super::{Invariant, Violation, tell};
+use super::{Invariant, Violation, describe};
 use crate::history::causal::Keyed;
 use crate::history::{Call, Family, Found, History, KeyId, Minted, Mode, Op, OpId, Outcome};
 
@@ -129,15 +129,15 @@ impl Twins<'_> {
             return Ok(());
         }
         let found: Vec<_> = siblings.iter().filter(here).collect();
-        let found: Vec<_> = found.iter().map(|f| tell::value(&f.value)).collect();
+        let found: Vec<_> = found.iter().map(|f| describe::value(&f.value)).collect();
         let what = format!(
             "{} found [{}] under the dot {}, which {} writes bear, but not {} of {}, acknowledged at {acked}",
-            tell::op(self.history, read),
+            describe::op(self.history, read),
             found.join(", "),
             self.dot,
             self.ops.len(),
-            tell::value(value),
-            tell::op(self.history, variant)
+            describe::value(value),
+            describe::op(self.history, variant)
         );
         Err(self.violation([variant, read], &what))
     }
@@ -174,7 +174,7 @@ impl Twins<'_> {
     }
 
     fn violation(&self, ops: [OpId; 2], what: &str) -> Violation {
-        let key = tell::key(self.history, self.key);
+        let key = describe::key(self.history, self.key);
         Violation {
             invariant: INVARIANT.name,
             key: Some(self.key),

@@ -72,10 +72,10 @@ impl Hunt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::campaign::Found;
+    use crate::sim::campaign::Finding;
 
     fn run(seed: u64, invariants: &[&'static str]) -> Judged {
-        let found = |&invariant: &&'static str| Found {
+        let found = |&invariant: &&'static str| Finding {
             invariant,
             what: format!("in seed {seed}"),
             timeline: String::new(),

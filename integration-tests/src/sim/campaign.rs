@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   seeds 1 2 3 4 5 ...   --next free one-->   thread: run, judge      --+
-//!                                              thread: run, judge      --+--> in order --> tally
+//!                                              thread: run, judge      --+--> in order --> totals
 //! ```
 //!
 //! A run is one thread's work and shares nothing, so the number of threads changes how long a set of runs
@@ -13,7 +13,7 @@
 
 mod judged;
 mod panics;
-mod tally;
+mod totals;
 mod twice;
 
 use std::collections::BTreeMap;
@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-pub use self::judged::{Found, Judged, NO_PANIC, SAME_TRACE};
-pub use self::tally::{FaultCount, SET, Tally};
+pub use self::judged::{Finding, Judged, NO_PANIC, SAME_TRACE};
+pub use self::totals::{FaultCount, SET, Totals};
 
 /// Does `work` for each of `seeds`, on so many threads, and tells the results in the order of the seeds until
 /// that breaks it off.

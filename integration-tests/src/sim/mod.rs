@@ -45,4 +45,4 @@ pub mod trace;
 pub mod world;
 
 pub use report::Report;
-pub use run::{Kept, Options, run};
+pub use run::{FaultFilter, Options, run};

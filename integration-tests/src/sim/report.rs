@@ -103,7 +103,7 @@ impl Report {
             .minted
             .iter()
             .filter(|minted| minted.op == id)
-            .map(|minted| tell(minted.dot))
+            .map(|minted| describe(minted.dot))
             .collect();
         let dots = if dots.is_empty() {
             String::new()
@@ -116,7 +116,7 @@ impl Report {
     }
 }
 
-fn tell(dot: quoit_ring::Dot) -> String {
+fn describe(dot: quoit_ring::Dot) -> String {
     format!("{dot:?}")
 }
 
@@ -171,11 +171,11 @@ fn short(value: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::{Kept, Options, run};
+    use crate::sim::{FaultFilter, Options, run};
 
     #[test]
     fn a_timeline_has_a_line_for_each_operation_in_the_order_they_were_asked() {
-        let faults = Kept::None;
+        let faults = FaultFilter::None;
         let report = run(
             1,
             Options {

@@ -34,7 +34,7 @@ const SPARE: u64 = 100;
 
 /// Which of the planned faults happen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Kept {
+pub enum FaultFilter {
     /// All.
     #[default]
     All,
@@ -44,7 +44,7 @@ pub enum Kept {
     None,
 }
 
-impl Kept {
+impl FaultFilter {
     fn keeps(&self, fault: usize) -> bool {
         match self {
             Self::All => true,
@@ -58,7 +58,7 @@ impl Kept {
 #[derive(Default)]
 pub struct Options {
     /// Which of the planned faults happen; default all.
-    pub faults: Kept,
+    pub faults: FaultFilter,
     /// Where the lines of the trace go; default nowhere.
     pub lines: Option<Lines>,
 }
@@ -100,7 +100,7 @@ struct Run {
 }
 
 impl Run {
-    fn fault_phase(&mut self, kept: &Kept) {
+    fn fault_phase(&mut self, kept: &FaultFilter) {
         let plan = self.world.plan();
         let faults = plan.faults.iter().enumerate();
         let ends = faults.filter(|(number, _)| kept.keeps(*number));

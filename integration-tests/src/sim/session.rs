@@ -10,8 +10,8 @@
 
 mod ask;
 mod crew;
+mod outcome;
 mod site;
-mod told;
 
 use std::rc::Rc;
 
@@ -121,13 +121,13 @@ impl Session {
         }
         match get.await {
             Ok(entry) => {
-                self.saw(told::read_sights(name.family, &entry));
-                self.site.end(op, told::read(&entry));
+                self.saw(outcome::read_coverage(name.family, &entry));
+                self.site.end(op, outcome::read(&entry));
                 let known = Known::of(op, entry.context().clone());
                 Some((entry, known))
             }
             Err(error) => {
-                let (outcome, event) = told::read_error(&error);
+                let (outcome, event) = outcome::read_error(&error);
                 self.saw(event);
                 self.site.end(op, outcome);
                 None
@@ -221,13 +221,13 @@ impl Session {
         match result {
             Ok(written) => {
                 self.saw((written.hints > 0).then_some(CoverageEvent::Sloppy));
-                self.site.end(op, told::written(&written));
+                self.site.end(op, outcome::written(&written));
                 let (key, dot) = (name.bytes.clone(), written.dot);
                 self.site.was_acked(Acked { op, key, dot });
                 Ok(Known::of(op, written.context))
             }
             Err(error) => {
-                let (outcome, event) = told::write_error(&error);
+                let (outcome, event) = outcome::write_error(&error);
                 self.saw(event);
                 self.site.end(op, outcome);
                 Err(error.stored())

@@ -21,7 +21,7 @@ use rand::Rng as _;
 
 use super::profile::WorkloadProfile;
 use super::{SERVED, Workload, calm_key, in_calm};
-use crate::history::{Family, MergeTallies, Tally};
+use crate::history::{Family, GCounter, MergeCounters};
 use crate::sim::chance::happens;
 use crate::sim::session::{Ask, Crew, Name, Session};
 
@@ -61,7 +61,7 @@ impl Counters {
             let name = Name::of(Family::Counter, key);
             let ask = self.profile.quorum(session.rng());
             if happens(session.rng(), 150) {
-                session.get_merged(&name, ask, MergeTallies).await;
+                session.get_merged(&name, ask, MergeCounters).await;
             } else {
                 self.increment(&mut session, &name, ask).await;
             }
@@ -81,23 +81,23 @@ impl Counters {
 
     /// Adds one on top of a read asked for with `read`, if that succeeds.
     async fn increment(&self, session: &mut Session, name: &Name, read: Ask) {
-        let Some((entry, known)) = session.get_merged(name, read, MergeTallies).await else {
+        let Some((entry, known)) = session.get_merged(name, read, MergeCounters).await else {
             return;
         };
-        let Some(mut tally) = tally_of(&entry) else {
+        let Some(mut counter) = tally_of(&entry) else {
             return; // bytes that nobody put, which the invariants say of the read
         };
-        tally.increment(session.writer());
-        let value = tally.to_value(session.fresh_number());
+        counter.increment(session.writer());
+        let value = counter.to_value(session.fresh_number());
         let ask = self.profile.quorum(session.rng());
         session.put(name, value, Some(&known), ask).await.ok(); // the next read tells
     }
 }
 
-/// What a merged read has counted; `None` if it is no tally.
-fn tally_of(entry: &Entry) -> Option<Tally> {
+/// What a merged read has counted; `None` if it is no counter.
+fn tally_of(entry: &Entry) -> Option<GCounter> {
     if entry.is_absent() {
-        return Some(Tally::default());
+        return Some(GCounter::default());
     }
-    Tally::parse(entry.value()?)
+    GCounter::parse(entry.value()?)
 }

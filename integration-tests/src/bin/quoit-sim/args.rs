@@ -10,7 +10,7 @@
 use std::num::NonZeroUsize;
 
 use quoit_integration_tests::invariants;
-use quoit_integration_tests::sim::Kept;
+use quoit_integration_tests::sim::FaultFilter;
 
 use crate::exit;
 
@@ -58,7 +58,7 @@ pub(crate) struct Sim {
 
     /// Keep only these of its faults, by number, such as 3,7; `none` keeps none
     #[arg(long, value_name = "LIST", requires = "seed", value_parser = kept)]
-    pub(crate) faults: Option<Kept>,
+    pub(crate) faults: Option<FaultFilter>,
 
     /// Run every seed twice: the traces must be equal
     #[arg(long, visible_alias = "check-determinism", conflicts_with_all = ["trace", "faults"])]
@@ -144,15 +144,15 @@ impl Args {
 }
 
 /// `none`, `all`, or numbers with commas between them.
-fn kept(text: &str) -> Result<Kept, String> {
+fn kept(text: &str) -> Result<FaultFilter, String> {
     match text {
-        "none" => Ok(Kept::None),
-        "all" => Ok(Kept::All),
+        "none" => Ok(FaultFilter::None),
+        "all" => Ok(FaultFilter::All),
         _ => {
             let numbers = text.split(',').map(|number| number.trim().parse());
             let numbers: Result<Vec<usize>, _> = numbers.collect();
             let usage = |_not_a_number| "not `none`, `all` or numbers such as 3,7".to_owned();
-            numbers.map(Kept::Only).map_err(usage)
+            numbers.map(FaultFilter::Only).map_err(usage)
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::ops::ControlFlow;
 
 use quoit_integration_tests::mutants;
-use quoit_integration_tests::sim::Kept;
+use quoit_integration_tests::sim::FaultFilter;
 use quoit_integration_tests::sim::campaign::{Judged, all_cores};
 
 use crate::args::Hunt;
@@ -38,7 +38,7 @@ fn hunt(args: &Hunt, out: Output) -> mutants::Hunt {
 
     let seeds = 1..args.seeds.saturating_add(1);
     let threads = args.threads.unwrap_or_else(all_cores);
-    let judge = |seed| Judged::of(seed, Kept::All);
+    let judge = |seed| Judged::of(seed, FaultFilter::All);
     watched::judge(seeds, threads, &notes, judge, |_seed, run| {
         hunt.add(&run);
         progress.step(|| format!("not violated in {}", plural(hunt.seeds, "seed", "seeds")));

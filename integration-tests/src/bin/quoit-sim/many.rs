@@ -1,7 +1,7 @@
 //! Many seeds.
 //!
 //! ```text
-//!   seeds on all cores --> tally                      the verdict: clean, violation, or does not count
+//!   seeds on all cores --> totals                      the verdict: clean, violation, or does not count
 //!              '--> the first failures, shrunk    --> with their replay lines
 //! ```
 //!
@@ -11,8 +11,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use quoit_integration_tests::sim::Kept;
-use quoit_integration_tests::sim::campaign::{Judged, Tally, all_cores};
+use quoit_integration_tests::sim::FaultFilter;
+use quoit_integration_tests::sim::campaign::{Judged, Totals, all_cores};
 use quoit_integration_tests::usage;
 
 use crate::args::Sim;
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Sim, out: Output) -> anyhow::Result<Exit> {
         failure.shrink(out);
     }
     let summary = Summary {
-        tally: set.tally,
+        totals: set.totals,
         from: args.from,
         twice: args.twice,
         threads: args.threads.unwrap_or_else(all_cores),
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Sim, out: Output) -> anyhow::Result<Exit> {
 /// What has been run so far.
 #[derive(Debug, Default)]
 struct Set {
-    tally: Tally,
+    totals: Totals,
     shown: Vec<Failure>,
     /// Failures of which only this much is kept: the first invariant, and the seed.
     further: Vec<(&'static str, u64)>,
@@ -91,14 +91,14 @@ impl Set {
     fn run(&mut self, args: &Sim, watch: &Stopwatch, out: Output) {
         let judge = |seed| match args.twice {
             true => Judged::twice(seed),
-            false => Judged::of(seed, Kept::All),
+            false => Judged::of(seed, FaultFilter::All),
         };
         let mut progress = Progress::new("simulate", args.seeds, out);
         let seeds = args.from..args.from.saturating_add(args.seeds);
         let threads = args.threads.unwrap_or_else(all_cores);
         let notes = progress.notes();
         watched::judge(seeds, threads, &notes, judge, |_seed, run| {
-            self.tally.add(&run);
+            self.totals.add(&run);
             let failed = !run.found.is_empty();
             progress.step(|| self.how_far(args, watch));
             if failed {
@@ -127,11 +127,11 @@ impl Set {
 
     fn how_far(&self, args: &Sim, watch: &Stopwatch) -> String {
         let (elapsed, cpu) = watch.read();
-        let (done, all) = (count(self.tally.seeds), count(args.seeds));
-        let rate = per(self.tally.seeds, elapsed.as_secs_f64());
+        let (done, all) = (count(self.totals.seeds), count(args.seeds));
+        let rate = per(self.totals.seeds, elapsed.as_secs_f64());
         let runs = 1 + u64::from(args.twice);
-        let speed = per(self.tally.operations * runs, cpu.as_secs_f64() * 1_000.0);
-        let failed = match self.tally.failed {
+        let speed = per(self.totals.operations * runs, cpu.as_secs_f64() * 1_000.0);
+        let failed = match self.totals.failed {
             0 => String::new(),
             failed => format!("  {} failed", count(failed)),
         };

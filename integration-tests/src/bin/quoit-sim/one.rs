@@ -14,7 +14,7 @@ use quoit_integration_tests::sim::campaign::{Judged, SAME_TRACE};
 use quoit_integration_tests::sim::coverage::CoverageEvent;
 use quoit_integration_tests::sim::faults::Planned;
 use quoit_integration_tests::sim::plan::Plan;
-use quoit_integration_tests::sim::{Kept, Options};
+use quoit_integration_tests::sim::{FaultFilter, Options};
 use serde::Serialize;
 
 use crate::args::Sim;
@@ -35,7 +35,7 @@ pub(crate) fn run(seed: u64, args: &Sim, out: Output) -> anyhow::Result<Exit> {
         false => once(seed, kept.clone(), args.trace)?,
     };
     let mut failure = Failure::new(run);
-    if kept == Kept::All {
+    if kept == FaultFilter::All {
         failure.shrink(out);
     }
     let one = One {
@@ -51,8 +51,8 @@ pub(crate) fn run(seed: u64, args: &Sim, out: Output) -> anyhow::Result<Exit> {
 }
 
 /// Whether there are faults with these numbers.
-fn exist(seed: u64, kept: &Kept) -> anyhow::Result<()> {
-    let Kept::Only(numbers) = kept else {
+fn exist(seed: u64, kept: &FaultFilter) -> anyhow::Result<()> {
+    let FaultFilter::Only(numbers) = kept else {
         return Ok(());
     };
     let planned = Plan::of(seed).faults.len();
@@ -65,7 +65,7 @@ fn exist(seed: u64, kept: &Kept) -> anyhow::Result<()> {
 }
 
 /// Runs the seed, its lines going to standard output if they are wanted.
-fn once(seed: u64, faults: Kept, trace: bool) -> anyhow::Result<Judged> {
+fn once(seed: u64, faults: FaultFilter, trace: bool) -> anyhow::Result<Judged> {
     if !trace {
         return Ok(Judged::of(seed, faults));
     }
@@ -87,7 +87,7 @@ fn once(seed: u64, faults: Kept, trace: bool) -> anyhow::Result<Judged> {
 /// A run and what it was asked to be.
 struct One {
     failure: Failure,
-    kept: Kept,
+    kept: FaultFilter,
     twice: bool,
 }
 
@@ -99,8 +99,8 @@ impl One {
     /// With faults left out a run need not be as hard as it should.
     fn falls_short(&self) -> Option<&String> {
         match self.kept {
-            Kept::All => self.run().counts.as_ref().err(),
-            Kept::Only(_) | Kept::None => None,
+            FaultFilter::All => self.run().counts.as_ref().err(),
+            FaultFilter::Only(_) | FaultFilter::None => None,
         }
     }
 
@@ -170,9 +170,9 @@ impl One {
 
     fn keeps(&self, number: usize) -> bool {
         match &self.kept {
-            Kept::All => true,
-            Kept::Only(numbers) => numbers.contains(&number),
-            Kept::None => false,
+            FaultFilter::All => true,
+            FaultFilter::Only(numbers) => numbers.contains(&number),
+            FaultFilter::None => false,
         }
     }
 

@@ -8,8 +8,8 @@
 //!     shrunk   cargo sim --seed 123 --faults 3,7 --trace     2 of 9 faults, 31 runs
 //! ```
 
-use quoit_integration_tests::sim::Kept;
-use quoit_integration_tests::sim::campaign::{Found, Judged, SAME_TRACE};
+use quoit_integration_tests::sim::FaultFilter;
+use quoit_integration_tests::sim::campaign::{Finding, Judged, SAME_TRACE};
 use quoit_integration_tests::sim::shrink::{Shrunk, shrink};
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ impl Failure {
         let mut progress = Progress::new(&format!("shrink {seed}"), LIMIT as u64, out);
         let mut least = all.len();
         let shrunk = shrink(&all, LIMIT, |kept| {
-            let fails = Judged::of(seed, Kept::Only(kept.to_vec())).violates(first);
+            let fails = Judged::of(seed, FaultFilter::Only(kept.to_vec())).violates(first);
             least = if fails { kept.len() } else { least };
             progress.step(|| format!("{least} of {}", plural(all.len() as u64, "fault", "faults")));
             fails
@@ -90,7 +90,7 @@ impl Failure {
     pub(crate) fn json(&self) -> FailureJson<'_> {
         FailureJson {
             seed: self.run.seed,
-            found: self.run.found.iter().map(FoundJson::of).collect(),
+            found: self.run.found.iter().map(FindingJson::of).collect(),
             replay: self.replay(),
             shrunk: self.shrunk.as_ref().map(|shrunk| ShrunkJson {
                 faults: &shrunk.kept,
@@ -136,14 +136,14 @@ impl Failure {
 #[derive(Debug, Serialize)]
 pub(crate) struct FailureJson<'a> {
     seed: u64,
-    found: Vec<FoundJson<'a>>,
+    found: Vec<FindingJson<'a>>,
     replay: String,
     #[serde(flatten)]
     shrunk: Option<ShrunkJson<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct FoundJson<'a> {
+struct FindingJson<'a> {
     invariant: &'static str,
     what: &'a str,
     timeline: Vec<&'a str>,
@@ -156,8 +156,8 @@ struct ShrunkJson<'a> {
     replay_shrunk: String,
 }
 
-impl<'a> FoundJson<'a> {
-    fn of(found: &'a Found) -> Self {
+impl<'a> FindingJson<'a> {
+    fn of(found: &'a Finding) -> Self {
         Self {
             invariant: found.invariant,
             what: &found.what,

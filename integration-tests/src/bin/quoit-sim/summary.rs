@@ -7,7 +7,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use quoit_integration_tests::sim::campaign::{FaultCount, SET, Tally};
+use quoit_integration_tests::sim::campaign::{FaultCount, SET, Totals};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ const NAMED: usize = 20;
 /// A set of runs and what it took.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    pub(crate) tally: Tally,
+    pub(crate) totals: Totals,
     pub(crate) from: u64,
     /// Whether each seed was run twice.
     pub(crate) twice: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Summary {
 
 impl Summary {
     pub(crate) fn exit(&self) -> Exit {
-        match (self.tally.failed, self.tally.shortfalls().is_empty()) {
+        match (self.totals.failed, self.totals.shortfalls().is_empty()) {
             (1.., _) => Exit::Violation,
             (0, true) => Exit::Clean,
             (0, false) => Exit::DoesNotCount,
@@ -53,41 +53,41 @@ impl Summary {
     }
 
     fn figures(&self) -> String {
-        let tally = &self.tally;
-        let last = self.from + tally.seeds.saturating_sub(1);
+        let totals = &self.totals;
+        let last = self.from + totals.seeds.saturating_sub(1);
         let clients = format!(
             "{} clients, {} nodes",
-            range(tally.clients),
-            range(tally.nodes)
+            range(totals.clients),
+            range(totals.nodes)
         );
-        let fired = plural(tally.fired(), "fault", "faults");
-        let each_seed = |sum| format!("{} a seed", count(each(sum, tally.seeds)));
+        let fired = plural(totals.fired(), "fault", "faults");
+        let each_seed = |sum| format!("{} a seed", count(each(sum, totals.seeds)));
         let (rate, speed) = self.speed();
         let twice = if self.twice { ", each run twice" } else { "" };
         let rows = [
             (
                 "seeds",
-                count(tally.seeds),
+                count(totals.seeds),
                 format!("{} to {last}{twice}; {clients}", self.from),
             ),
             (
                 "operations",
-                count(tally.operations),
-                each_seed(tally.operations),
+                count(totals.operations),
+                each_seed(totals.operations),
             ),
-            ("events", count(tally.events), each_seed(tally.events)),
+            ("events", count(totals.events), each_seed(totals.events)),
             (
                 "fired",
                 fired,
                 format!(
                     "of {} planned, {}",
-                    count(tally.planned()),
-                    each_seed(tally.fired())
+                    count(totals.planned()),
+                    each_seed(totals.fired())
                 ),
             ),
             (
                 "simulated",
-                duration(Duration::from_micros(tally.simulated)),
+                duration(Duration::from_micros(totals.simulated)),
                 self.took(),
             ),
             (
@@ -111,8 +111,8 @@ impl Summary {
         let runs = 1 + u64::from(self.twice);
         let millis = self.cpu.as_secs_f64() * 1_000.0;
         (
-            per(self.tally.seeds, self.elapsed.as_secs_f64()),
-            per(self.tally.operations * runs, millis),
+            per(self.totals.seeds, self.elapsed.as_secs_f64()),
+            per(self.totals.operations * runs, millis),
         )
     }
 
@@ -126,7 +126,7 @@ impl Summary {
             let row = format!("{kind:<28} {planned:>10} {fired:>10} {felt:>14}");
             self.marked(out, faults.fired == 0, row)
         };
-        let rows = self.tally.faults().map(row);
+        let rows = self.totals.faults().map(row);
         let header = out.paint(Tone::Strong, &header);
         std::iter::once(header)
             .chain(rows)
@@ -139,7 +139,7 @@ impl Summary {
             "{:<28} {:>10} {:>10} {:>14}",
             "coverage event", "seeds", "", "times"
         );
-        let rows = self.tally.coverage().map(|(event, times, seeds)| {
+        let rows = self.totals.coverage().map(|(event, times, seeds)| {
             let (name, seeds, counted) = (event.name(), count(seeds), count(times));
             let row = format!("{name:<28} {seeds:>10} {:>10} {counted:>14}", "");
             self.marked(out, times == 0, row)
@@ -153,7 +153,7 @@ impl Summary {
 
     /// A row of something that never happened: bad in a set that must have seen everything.
     fn marked(&self, out: Output, never: bool, row: String) -> String {
-        match (never, self.tally.is_set()) {
+        match (never, self.totals.is_set()) {
             (false, _) => row,
             (true, true) => out.paint(Tone::Bad, &format!("{row}   never")),
             (true, false) => out.paint(Tone::Faint, &row),
@@ -173,10 +173,10 @@ impl Summary {
     }
 
     fn verdict(&self, out: Output) -> String {
-        let seeds = plural(self.tally.seeds, "seed", "seeds");
+        let seeds = plural(self.totals.seeds, "seed", "seeds");
         match self.exit() {
             Exit::Violation => {
-                let what = match self.tally.failed {
+                let what = match self.totals.failed {
                     1 => format!("1 of {seeds} violates an invariant"),
                     failed => format!("{} of {seeds} violate invariants", count(failed)),
                 };
@@ -184,7 +184,7 @@ impl Summary {
             }
             Exit::DoesNotCount => {
                 let label = out.paint(Tone::Warning, "does not count:");
-                let why = self.tally.shortfalls();
+                let why = self.totals.shortfalls();
                 let why: Vec<String> = why.iter().map(|why| format!("  {why}")).collect();
                 format!("{label} no violation in {seeds}, but\n{}", why.join("\n"))
             }
@@ -197,9 +197,9 @@ impl Summary {
 
     /// What a clean set says, and what it does not.
     fn meaning(&self) -> String {
-        let bound = self.tally.bound() * 100.0;
+        let bound = self.totals.bound() * 100.0;
         let bound = format!("fewer than {bound:.3} % of all seeds fail (95 % confidence)");
-        match self.tally.is_set() {
+        match self.totals.is_set() {
             true => bound,
             false => format!(
                 "{bound}\n       faults and coverage are held against sets of {SET} seeds and more"
@@ -209,32 +209,32 @@ impl Summary {
 
     /// For programs.
     pub(crate) fn json(&self) -> impl Serialize {
-        let tally = &self.tally;
+        let totals = &self.totals;
         let (rate, speed) = self.speed();
-        let faults = tally
+        let faults = totals
             .faults()
             .map(|(kind, count)| (kind, FaultJson::of(count)));
-        let coverage = tally
+        let coverage = totals
             .coverage()
             .map(|(event, times, seeds)| (event.name(), CoverageJson { seeds, times }));
         SummaryJson {
             verdict: self.exit().name(),
-            seeds: tally.seeds,
+            seeds: totals.seeds,
             from: self.from,
             twice: self.twice,
             threads: self.threads,
-            failed: tally.failed,
-            operations: tally.operations,
-            events: tally.events,
-            simulated_seconds: Figure(Duration::from_micros(tally.simulated).as_secs_f64()),
+            failed: totals.failed,
+            operations: totals.operations,
+            events: totals.events,
+            simulated_seconds: Figure(Duration::from_micros(totals.simulated).as_secs_f64()),
             elapsed_seconds: Figure(self.elapsed.as_secs_f64()),
             cpu_seconds: Figure(self.cpu.as_secs_f64()),
             seeds_per_second: Figure(rate),
             operations_per_cpu_ms: Figure(speed),
-            failure_rate_below: (tally.failed == 0).then(|| Figure(tally.bound())),
+            failure_rate_below: (totals.failed == 0).then(|| Figure(totals.bound())),
             faults: faults.collect(),
             coverage: coverage.collect(),
-            does_not_count: tally.shortfalls(),
+            does_not_count: totals.shortfalls(),
             failures: self.failures.iter().map(Failure::json).collect(),
             failed_too: self.further.iter().map(|(_, seed)| *seed).collect(),
         }

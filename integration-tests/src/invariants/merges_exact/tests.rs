@@ -27,8 +27,8 @@ impl Counter {
 
     fn put_over(&mut self, writer: u16, basis: Basis, counts: &[(u64, u64)]) -> OpId {
         self.time += 10;
-        let tally = tally(counts).to_value(self.time);
-        let text = std::str::from_utf8(&tally).unwrap();
+        let counter = counter(counts).to_value(self.time);
+        let text = std::str::from_utf8(&counter).unwrap();
         self.hand.put(writer, self.time, basis, text)
     }
 
@@ -38,14 +38,14 @@ impl Counter {
     }
 }
 
-fn tally(counts: &[(u64, u64)]) -> Tally {
-    let mut tally = Tally::default();
+fn counter(counts: &[(u64, u64)]) -> GCounter {
+    let mut counter = GCounter::default();
     for &(writer, count) in counts {
         for _ in 0..count {
-            tally.increment(writer);
+            counter.increment(writer);
         }
     }
-    tally
+    counter
 }
 
 /// Two writers who did not see each other.

@@ -12,7 +12,7 @@ use crate::sim::coverage::Coverage;
 use crate::sim::faults::Planned;
 use crate::sim::plan::Plan;
 use crate::sim::report::Report;
-use crate::sim::run::{Kept, Options, run};
+use crate::sim::run::{FaultFilter, Options, run};
 
 /// The name under which a panic is told.
 pub const NO_PANIC: &str = "no-panic";
@@ -21,7 +21,7 @@ pub const SAME_TRACE: &str = "same-trace";
 
 /// A violation in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct Finding {
     /// The invariant's name.
     pub invariant: &'static str,
     /// What is wrong, in a sentence.
@@ -54,13 +54,13 @@ pub struct Judged {
     /// Whether the run did enough to count, or why not. Means something only with all faults kept.
     pub counts: Result<(), String>,
     /// Its violations.
-    pub found: Vec<Found>,
+    pub found: Vec<Finding>,
 }
 
 impl Judged {
     /// Runs `seed` with these of its faults.
     #[must_use]
-    pub fn of(seed: u64, faults: Kept) -> Self {
+    pub fn of(seed: u64, faults: FaultFilter) -> Self {
         Self::with(
             seed,
             Options {
@@ -92,7 +92,7 @@ impl Judged {
     }
 
     fn panicked(seed: u64, what: String) -> Self {
-        let found = Found {
+        let found = Finding {
             invariant: NO_PANIC,
             what,
             timeline: String::new(),
@@ -126,7 +126,7 @@ impl Judged {
 
 impl From<&Report> for Judged {
     fn from(report: &Report) -> Self {
-        let found = report.violations.iter().map(|violation| Found {
+        let found = report.violations.iter().map(|violation| Finding {
             invariant: violation.invariant,
             what: violation.what.clone(),
             timeline: report.timeline(violation),

@@ -13,17 +13,20 @@ use std::rc::Rc;
 
 use quoit_ring::Moment;
 
-use super::judged::{Found, Judged, SAME_TRACE};
-use crate::sim::run::{Kept, Options};
+use super::judged::{Finding, Judged, SAME_TRACE};
+use crate::sim::run::{FaultFilter, Options};
 use crate::sim::trace::Lines;
 
 impl Judged {
     /// Runs `seed` twice, with all faults; a difference is a finding.
     #[must_use]
     pub fn twice(seed: u64) -> Self {
-        let (mut first, second) = (Self::of(seed, Kept::All), Self::of(seed, Kept::All));
+        let (mut first, second) = (
+            Self::of(seed, FaultFilter::All),
+            Self::of(seed, FaultFilter::All),
+        );
         if first.fingerprint() != second.fingerprint() {
-            first.found.push(Found {
+            first.found.push(Finding {
                 invariant: SAME_TRACE,
                 what: told(&first, &second),
                 timeline: differing(seed),
@@ -32,7 +35,7 @@ impl Judged {
         first
     }
 
-    fn fingerprint(&self) -> (u64, u64, u64, Moment, &[Found]) {
+    fn fingerprint(&self) -> (u64, u64, u64, Moment, &[Finding]) {
         let Self {
             trace,
             events,
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn runs_are_the_same_only_if_all_their_numbers_and_findings_are() {
         let run = || Judged::empty(1);
-        let found = Found {
+        let found = Finding {
             invariant: "convergence",
             what: String::new(),
             timeline: String::new(),

@@ -91,7 +91,7 @@ pub struct Fired {
 pub(super) enum CommitFault {
     NoSpace,
     Lost,
-    Kept,
+    FaultFilter,
 }
 
 /// The faults in force.
@@ -108,7 +108,7 @@ impl Faults {
     /// How a commit would fail now.
     pub(super) const fn of_commit(&self) -> Option<CommitFault> {
         match self.next_commit_kept {
-            Some(true) => Some(CommitFault::Kept),
+            Some(true) => Some(CommitFault::FaultFilter),
             Some(false) => Some(CommitFault::Lost),
             None if self.brim => Some(CommitFault::NoSpace),
             None => None,
@@ -127,7 +127,7 @@ impl Faults {
                 };
             }
             CommitFault::Lost => &mut fired.commits_lost,
-            CommitFault::Kept => &mut fired.commits_kept,
+            CommitFault::FaultFilter => &mut fired.commits_kept,
         };
         *count += 1;
         self.next_commit_kept = None;

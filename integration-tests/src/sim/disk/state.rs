@@ -146,7 +146,7 @@ impl State {
     /// The end of the use of this opening, unless the batch itself is at fault.
     fn fail(&mut self, fault: CommitFault, batch: Batch) -> EngineError {
         let taken = match fault {
-            CommitFault::Kept => self.image.commit(batch, Durability::Buffered),
+            CommitFault::FaultFilter => self.image.commit(batch, Durability::Buffered),
             // Into thin air, only to hear whether an engine would have taken it.
             CommitFault::NoSpace | CommitFault::Lost => {
                 MemoryEngine::new().commit(batch, Durability::Buffered)

@@ -49,7 +49,7 @@ impl World {
         if machine.is_up() && machine.has_answers() && machine.exposed() > 0 {
             let told = (machine.id(), self.now());
             let mut recorder = self.site.recorder().borrow_mut();
-            recorder.history_mut().told_early.push(told);
+            recorder.history_mut().acked_early.push(told);
         }
     }
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::history::Outcome;
 use crate::sim::faults::{Fault, Links};
 use crate::sim::session::Phase;
-use crate::sim::{Kept, Options, run};
+use crate::sim::{FaultFilter, Options, run};
 
 /// When the one fault begins, and how long it lasts.
 const AT: u64 = 500_000;
@@ -51,7 +51,7 @@ fn without_faults_and_with_queues_that_hold_all_nothing_fails_but_by_a_refusal()
     let roomy = |seed: &u64| Plan::of(*seed).settings.queue.requests > 3;
     for seed in (1..=12).filter(roomy) {
         let options = Options {
-            faults: Kept::None,
+            faults: FaultFilter::None,
             ..Options::default()
         };
         for (id, op) in run(seed, options).history.iter() {

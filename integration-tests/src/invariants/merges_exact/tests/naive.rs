@@ -11,8 +11,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::history::{
-    Basis, Call, ClientId, Family, Final, Found, History, KeyId, MergeTallies, Mode, Op, OpId,
-    Outcome, Recorder, Tally,
+    Basis, Call, ClientId, Family, Final, Found, GCounter, History, KeyId, MergeCounters, Mode, Op,
+    OpId, Outcome, Recorder,
 };
 
 /// What the store does wrong.
@@ -109,11 +109,11 @@ impl Store {
         if self.flaw == Flaw::KeepsOneSibling {
             siblings.truncate(1);
         }
-        let merged = MergeTallies.merge(&siblings).unwrap();
-        let mut tally = Tally::parse(&merged).unwrap();
-        tally.increment(u64::from(client));
+        let merged = MergeCounters.merge(&siblings).unwrap();
+        let mut counter = GCounter::parse(&merged).unwrap();
+        counter.increment(u64::from(client));
         self.time += 1;
-        let value = tally.to_value(self.time);
+        let value = counter.to_value(self.time);
         let dot = Dot {
             time: Time(self.time),
             actor: Actor(u64::from(client / 2)),

@@ -14,14 +14,14 @@ use crate::history::History;
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
-    name: "synced-before-told",
+    name: "persisted-before-ack",
     says: "a node that syncs before it answers has nothing unsynced when it answers",
     source: "write-ahead logging",
     check,
 };
 
 fn check(history: &History) -> Result<(), Violation> {
-    match history.told_early.first() {
+    match history.acked_early.first() {
         None => Ok(()),
         Some((node, at)) => Err(Violation {
             invariant: INVARIANT.name,
@@ -45,7 +45,7 @@ mod tests {
     fn an_answer_before_the_sync_is_a_violation() {
         let mut history = History::default();
         assert_eq!(check(&history), Ok(()));
-        history.told_early.push((NodeId(2), Moment(1_500_000)));
+        history.acked_early.push((NodeId(2), Moment(1_500_000)));
         let violation = check(&history).unwrap_err();
         assert!(violation.what.contains("n2 answered at 1.5"), "{violation}");
     }

@@ -20,7 +20,7 @@ use crate::sim::faults::Fault;
 /// How many runs must have seen everything together.
 pub const SET: u64 = 100;
 /// How many reasons of one sort are told.
-const TOLD: usize = 5;
+const MAX_REASONS: usize = 5;
 
 /// One kind of fault over a set of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +35,7 @@ pub struct FaultCount {
 
 /// A set of runs.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct Totals {
     /// How many runs.
     pub seeds: u64,
     /// How many of them violated something.
@@ -57,10 +57,10 @@ pub struct Tally {
     faults: BTreeMap<&'static str, FaultCount>,
     /// Runs that were too small: how many, and the first of them with the reason.
     small: u64,
-    small_told: Vec<String>,
+    small_reasons: Vec<String>,
 }
 
-impl Tally {
+impl Totals {
     /// Adds a run. Of one that panicked only the failure is counted.
     pub fn add(&mut self, run: &Judged) {
         self.seeds += 1;
@@ -85,8 +85,8 @@ impl Tally {
         }
         if let Err(why) = &run.counts {
             self.small += 1;
-            if self.small_told.len() < TOLD {
-                self.small_told.push(format!("seed {}: {why}", run.seed));
+            if self.small_reasons.len() < MAX_REASONS {
+                self.small_reasons.push(format!("seed {}: {why}", run.seed));
             }
         }
     }
@@ -139,7 +139,7 @@ impl Tally {
     /// Why the set does not count, a reason each; none if it counts.
     #[must_use]
     pub fn shortfalls(&self) -> Vec<String> {
-        let mut why = self.small_told.clone();
+        let mut why = self.small_reasons.clone();
         if self.small > why.len() as u64 {
             why.push(format!("{} runs in all that were too small", self.small));
         }
@@ -172,7 +172,7 @@ mod tests {
     use quoit_ring::Moment;
 
     use super::*;
-    use crate::sim::campaign::Found;
+    use crate::sim::campaign::Finding;
     use crate::sim::faults::Planned;
 
     fn run(seed: u64) -> Judged {
@@ -200,31 +200,31 @@ mod tests {
         rich
     }
 
-    fn tally(runs: impl IntoIterator<Item = Judged>) -> Tally {
-        let mut tally = Tally::default();
-        runs.into_iter().for_each(|run| tally.add(&run));
-        tally
+    fn totals(runs: impl IntoIterator<Item = Judged>) -> Totals {
+        let mut totals = Totals::default();
+        runs.into_iter().for_each(|run| totals.add(&run));
+        totals
     }
 
     #[test]
     fn sums_are_those_of_the_runs() {
         let mut more_clients = rich(2);
         more_clients.clients = 6;
-        let tally = tally([rich(1), more_clients]);
+        let totals = totals([rich(1), more_clients]);
         assert_eq!(
-            (tally.seeds, tally.operations, tally.events),
+            (totals.seeds, totals.operations, totals.events),
             (2, 4_000, 20)
         );
-        assert_eq!(tally.clients, Some((3, 6)));
-        assert_eq!((tally.planned(), tally.fired()), (4, 2));
+        assert_eq!(totals.clients, Some((3, 6)));
+        assert_eq!((totals.planned(), totals.fired()), (4, 2));
         let expected = FaultCount {
             planned: 4,
             fired: 2,
             felt: 4,
         };
-        assert!(tally.faults().any(|count| count == ("stop", expected)));
+        assert!(totals.faults().any(|count| count == ("stop", expected)));
         assert!(
-            tally
+            totals
                 .coverage()
                 .all(|(_, times, seeds)| (times, seeds) == (2, 2))
         );
@@ -233,30 +233,30 @@ mod tests {
     #[test]
     fn a_set_in_which_something_never_happened_does_not_count() {
         let runs = || (1..=SET).map(run);
-        let all = tally(runs()).shortfalls();
+        let all = totals(runs()).shortfalls();
         assert_eq!(all.len(), Fault::KINDS.len() + CoverageEvent::ALL.len());
-        let one_rich = tally(runs().chain([rich(SET + 1)])).shortfalls();
+        let one_rich = totals(runs().chain([rich(SET + 1)])).shortfalls();
         assert_eq!(one_rich.len(), Fault::KINDS.len() - 1);
         assert!(!one_rich.iter().any(|why| why.ends_with(": stop")));
     }
 
     #[test]
     fn few_runs_need_not_have_seen_everything_but_must_each_be_large_enough() {
-        assert!(tally((1..SET).map(run)).shortfalls().is_empty());
+        assert!(totals((1..SET).map(run)).shortfalls().is_empty());
         let small = |seed| Judged {
             counts: Err("only 7 operations".to_owned()),
             ..run(seed)
         };
-        let why = tally([run(1), small(2)]).shortfalls();
+        let why = totals([run(1), small(2)]).shortfalls();
         assert_eq!(why, ["seed 2: only 7 operations"]);
-        let why = tally((1..10).map(small)).shortfalls();
-        assert_eq!(why.len(), TOLD + 1);
-        assert!(why[TOLD].starts_with("9 runs in all"));
+        let why = totals((1..10).map(small)).shortfalls();
+        assert_eq!(why.len(), MAX_REASONS + 1);
+        assert!(why[MAX_REASONS].starts_with("9 runs in all"));
     }
 
     #[test]
     fn a_panic_counts_as_failed_and_changes_no_range() {
-        let found = Found {
+        let found = Finding {
             invariant: "no-panic",
             what: String::new(),
             timeline: String::new(),
@@ -268,18 +268,18 @@ mod tests {
             found: vec![found],
             ..run(1)
         };
-        let tally = tally([panicked, run(2)]);
+        let totals = totals([panicked, run(2)]);
         assert_eq!(
-            (tally.failed, tally.clients, tally.nodes),
+            (totals.failed, totals.clients, totals.nodes),
             (1, Some((3, 3)), Some((5, 5)))
         );
     }
 
     #[test]
     fn the_rule_of_three_bounds_what_was_never_seen() {
-        assert!((tally((1..=300).map(run)).bound() - 0.01).abs() < 1e-12);
+        assert!((totals((1..=300).map(run)).bound() - 0.01).abs() < 1e-12);
         assert!(
-            (Tally::default().bound() - 1.0).abs() < 1e-12,
+            (Totals::default().bound() - 1.0).abs() < 1e-12,
             "nothing is known of nothing"
         );
     }

@@ -1,14 +1,14 @@
-//! Tallies: counters as values, each writer counting in a slot of its own.
+//! Counters: counters as values, each writer counting in a slot of its own.
 //!
 //! ```text
-//!   #41          the id of the put, so that no two puts have the same bytes; a merged tally has none
+//!   #41          the id of the put, so that no two puts have the same bytes; a merged counter has none
 //!   3 5          writer 3 has counted to 5
 //!   9 1          writer 9 to 1            total: 6
 //!
 //!   merge: of every writer the larger count
 //! ```
 //!
-//! Only its own writer raises a slot, by one from what it has read. So of two tallies the larger count of a
+//! Only its own writer raises a slot, by one from what it has read. So of two counters the larger count of a
 //! writer is the later one, and the merge of siblings loses no step that either had seen. A writer whose put
 //! came to an unknown end goes on from its next read; if that missed the put, the writer makes the same step
 //! again, and the two count once.
@@ -23,12 +23,12 @@ use quoit_client::{Merge, Value};
 
 /// A counter: what each writer has counted to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Ascending by writer; no count is 0. A list, since histories hold thousands of tallies and merge them.
+pub struct GCounter {
+    /// Ascending by writer; no count is 0. A list, since histories hold thousands of counters and merge them.
     counts: Vec<(u64, u64)>,
 }
 
-impl Tally {
+impl GCounter {
     /// Adds one to the slot of `writer`.
     pub fn increment(&mut self, writer: u64) {
         match self.counts.binary_search_by_key(&writer, |slot| slot.0) {
@@ -97,7 +97,7 @@ impl Tally {
         self.lines(format!("#{id}\n"))
     }
 
-    /// Reads a tally, with the id of a put or without. Its writers ascend.
+    /// Reads a counter, with the id of a put or without. Its writers ascend.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
@@ -130,15 +130,15 @@ impl Tally {
     }
 }
 
-/// Merges tallies. A sibling that is none makes the whole have no value, which shows at once.
+/// Merges counters. A sibling that is none makes the whole have no value, which shows at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MergeTallies;
+pub struct MergeCounters;
 
-impl Merge for MergeTallies {
+impl Merge for MergeCounters {
     fn merge(&self, siblings: &[Value]) -> Option<Bytes> {
-        let mut merged = Tally::default();
+        let mut merged = GCounter::default();
         for sibling in siblings {
-            merged.merge(&Tally::parse(&sibling.bytes)?);
+            merged.merge(&GCounter::parse(&sibling.bytes)?);
         }
         Some(merged.lines(String::new()))
     }
@@ -151,8 +151,8 @@ mod tests {
 
     use super::*;
 
-    fn tally(counts: &[(u64, u64)]) -> Tally {
-        Tally {
+    fn counter(counts: &[(u64, u64)]) -> GCounter {
+        GCounter {
             counts: counts.to_vec(),
         }
     }
@@ -164,9 +164,9 @@ mod tests {
         Value { bytes, dot, expiry }
     }
 
-    fn tallies() -> impl Strategy<Value = Vec<Tally>> {
+    fn counters() -> impl Strategy<Value = Vec<GCounter>> {
         let one = proptest::collection::btree_map(0_u64..5, 1_u64..9, 0..5);
-        let one = one.prop_map(|counts| Tally {
+        let one = one.prop_map(|counts| GCounter {
             counts: counts.into_iter().collect(),
         });
         proptest::collection::vec(one, 1..5)
@@ -174,25 +174,25 @@ mod tests {
 
     #[test]
     fn an_increment_raises_the_slot_of_its_writer_alone() {
-        let before = tally(&[(3, 5)]);
+        let before = counter(&[(3, 5)]);
         let mut after = before.clone();
         after.increment(9);
         after.increment(9);
-        assert_eq!(after, tally(&[(3, 5), (9, 2)]));
+        assert_eq!(after, counter(&[(3, 5), (9, 2)]));
         assert_eq!((after.total(), after.count(9), after.count(4)), (7, 2, 0));
     }
 
     #[test]
     fn a_step_is_told_from_anything_else() {
-        let base = tally(&[(3, 5), (9, 1)]);
-        assert_eq!(tally(&[(3, 6), (9, 1)]).step_from(&base), Some(3));
-        assert_eq!(tally(&[(1, 1), (3, 5), (9, 1)]).step_from(&base), Some(1));
+        let base = counter(&[(3, 5), (9, 1)]);
+        assert_eq!(counter(&[(3, 6), (9, 1)]).step_from(&base), Some(3));
+        assert_eq!(counter(&[(1, 1), (3, 5), (9, 1)]).step_from(&base), Some(1));
         for other in [
             base.clone(),
-            tally(&[(3, 7), (9, 1)]),
-            tally(&[(3, 6), (9, 2)]),
-            tally(&[(3, 4), (9, 1)]),
-            tally(&[(3, 6)]),
+            counter(&[(3, 7), (9, 1)]),
+            counter(&[(3, 6), (9, 2)]),
+            counter(&[(3, 4), (9, 1)]),
+            counter(&[(3, 6)]),
         ] {
             assert_eq!(other.step_from(&base), None, "{other:?}");
         }
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn two_puts_of_one_tally_have_different_bytes() {
-        let one = tally(&[(3, 5)]);
+        let one = counter(&[(3, 5)]);
         assert_eq!(one.to_value(41), "#41\n3 5\n");
         assert_ne!(one.to_value(41), one.to_value(42));
     }
@@ -219,32 +219,32 @@ mod tests {
             b"\xff",
         ];
         for junk in junk {
-            assert_eq!(Tally::parse(junk), None, "{junk:?}");
+            assert_eq!(GCounter::parse(junk), None, "{junk:?}");
         }
         let values = [value("3 5\n".into()), value("junk".into())];
-        assert_eq!(MergeTallies.merge(&values), None);
+        assert_eq!(MergeCounters.merge(&values), None);
     }
 
     proptest! {
         #[test]
-        fn bytes_say_what_was_counted(tallies in tallies(), id: u64) {
-            for tally in tallies {
-                prop_assert_eq!(Tally::parse(&tally.to_value(id)), Some(tally));
+        fn bytes_say_what_was_counted(counters in counters(), id: u64) {
+            for counter in counters {
+                prop_assert_eq!(GCounter::parse(&counter.to_value(id)), Some(counter));
             }
         }
 
         #[test]
-        fn the_order_of_siblings_does_not_matter_and_their_merge_adds_nothing(tallies in tallies()) {
-            let mut values: Vec<_> = tallies.iter().map(|t| value(t.to_value(7))).collect();
-            let merged = MergeTallies.merge(&values).unwrap();
+        fn the_order_of_siblings_does_not_matter_and_their_merge_adds_nothing(counters in counters()) {
+            let mut values: Vec<_> = counters.iter().map(|t| value(t.to_value(7))).collect();
+            let merged = MergeCounters.merge(&values).unwrap();
             values.reverse();
-            prop_assert_eq!(MergeTallies.merge(&values), Some(merged.clone()));
+            prop_assert_eq!(MergeCounters.merge(&values), Some(merged.clone()));
             values.push(value(merged.clone()));
-            prop_assert_eq!(MergeTallies.merge(&values), Some(merged.clone()));
+            prop_assert_eq!(MergeCounters.merge(&values), Some(merged.clone()));
 
-            let merged = Tally::parse(&merged).unwrap();
+            let merged = GCounter::parse(&merged).unwrap();
             for writer in 0..5 {
-                let most = tallies.iter().map(|t| t.count(writer)).max().unwrap();
+                let most = counters.iter().map(|t| t.count(writer)).max().unwrap();
                 prop_assert_eq!(merged.count(writer), most);
             }
         }

@@ -29,7 +29,7 @@ pub(super) fn read(entry: &Entry) -> Outcome {
 }
 
 /// What is remarkable about a read of a key of this family.
-pub(super) fn read_sights(family: Family, entry: &Entry) -> impl Iterator<Item = CoverageEvent> {
+pub(super) fn read_coverage(family: Family, entry: &Entry) -> impl Iterator<Item = CoverageEvent> {
     let siblings = entry.siblings().len() > 1;
     let gone = entry.is_absent() && *entry.context() != Context::default();
     let absent = match family {
