@@ -7,14 +7,14 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`sim`] | the simulated world: network, disks, clocks, faults, and the shipped client and node in it |
+//! | [`sim`] | the simulation: network, disks, clocks, faults, and the shipped client and node in it |
 //! | [`workloads`] | what clients do in it, in small pieces |
 //! | [`history`] | what happened |
 //! | [`invariants`] | what must hold of it, and checkers that can say no |
 //! | [`mutants`] | deliberate defects, as patches, to see whether the checkers say no |
 //! | [`cluster`] | [`Cluster`](cluster::Cluster): real nodes, laid out, started, broken and mended one by one |
 //! | [`process`] | one child process that never outlives its owner |
-//! | [`ports`] | ports that nobody else takes while a node is down |
+//! | [`ports`] | ports that stay reserved while a node is down |
 //! | [`usage`] | processor time and memory of a process, from `/proc` |
 //!
 //! A real node is started as the program `quoit-test-node` of this package, which does nothing but call the
@@ -33,7 +33,7 @@ pub mod usage;
 pub mod workloads;
 
 /// The path of the program that runs one node. Works in tests and benchmarks of this package only: cargo
-/// tells no one else.
+/// sets the variable nowhere else.
 #[macro_export]
 macro_rules! node_binary {
     () => {

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! What must hold on a machine of any speed: refusals come and are known to have stored nothing; every operation
-//! ends by its deadline; what a writer was told is what is read back; queues and memory keep their bounds; and
-//! nothing of all that is left once the load is gone. How much gets done is for the load generator to measure.
+//! ends by its deadline; what was acknowledged is read back; queues and memory keep their bounds; and
+//! none of it remains once the load has ended. Throughput is for the load generator to measure.
 
 #[cfg(test)]
 mod tests {
@@ -31,7 +31,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(2);
     /// How much later an operation may be seen to end where the machine is busy with other things.
     const BUSY: Duration = Duration::from_secs(4);
-    /// A writer that was refused rests for so long: what it asks for stays far beyond what there is room for.
+    /// A writer that was refused rests for so long: the load stays far beyond the capacity.
     const REST: Duration = Duration::from_millis(2);
     /// Bytes by which a node's memory may grow: its share of the engine's, windows of two connections, and little
     /// else. What writers would have waiting without a bound is more.

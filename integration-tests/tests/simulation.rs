@@ -9,12 +9,12 @@
 //! `QUOIT_SEEDS` sets how many seeds, default 200. A failure prints the command that runs its seed again;
 //! `cargo sim --seeds 10000` is the long form of the same, and shrinks what it finds.
 //!
-//! Left out: that the checkers would notice. `cargo sim-mutants` shows that, and `MUTANTS.md` what it found.
+//! Left out: that the checkers catch defects. `cargo sim-mutants` shows that, and `MUTANTS.md` has the result.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a test stops at the first surprise, and tells how far it came"
+    reason = "a test stops at the first failure, and says where"
 )]
 
 use std::env;
@@ -34,11 +34,11 @@ const TWICE: u64 = 20;
 const REGRESSIONS: &[(u64, &str)] = &[
     (
         25,
-        "an answer to a write's first attempt was counted for the one minted anew",
+        "an answer to a write's first attempt was counted for the re-minted one",
     ),
     (
         1308,
-        "a put on a key that all clients write was given up after it was covered nine times in a few milliseconds",
+        "a put on a key that all clients write was given up after it was superseded nine times in a few milliseconds",
     ),
     (
         8301,
@@ -50,7 +50,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     ),
     (
         1945,
-        "a put covered at one of three owners waited for a silent one to its deadline before it was minted anew",
+        "a put superseded at one of three owners waited for an unresponsive one to its deadline before it was re-minted",
     ),
 ];
 
@@ -111,7 +111,7 @@ fn what_once_failed_is_clean() {
         assert!(
             run.found.is_empty(),
             "{}\nit had found: {found}",
-            told(&run)
+            describe(&run)
         );
     }
 }
@@ -149,7 +149,7 @@ fn the_page_of_mutants_names_each_with_its_invariant() {
 }
 
 #[test]
-fn the_command_line_tells_its_verdict_by_its_exit_code() {
+fn the_exit_code_is_the_verdict() {
     let sim = |args: &[&str]| {
         let done = Command::new(env!("CARGO_BIN_EXE_quoit-sim"))
             .args(args)
@@ -210,12 +210,12 @@ fn all_clean(
         ControlFlow::Break(())
     });
     if let Some(run) = failed {
-        panic!("{}", told(&run));
+        panic!("{}", describe(&run));
     }
 }
 
 /// What is wrong with a run, and how to see it again.
-fn told(run: &Judged) -> String {
+fn describe(run: &Judged) -> String {
     let mut text = String::new();
     for found in &run.found {
         text += &format!("{}: {}\n{}", found.invariant, found.what, found.timeline);

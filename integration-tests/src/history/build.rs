@@ -1,13 +1,13 @@
-//! Writing a history down while it happens.
+//! Records a history while it happens.
 //!
 //! ```text
-//!   begin ----> which op a dot stands for is told by the wire: ----> end
+//!   begin ----> the wire shows which op a dot stands for: ----> end
 //!               the first frame of a request that was not seen before belongs to the write of its value
 //!               that this client began and that has no request yet; of deletes, to the oldest
 //! ```
 //!
-//! A request keeps its number through all its frames, so a write that is minted anew gets its further dots
-//! put down, too.
+//! A request keeps its number through all its frames, so the further dots of a re-minted write
+//! are recorded too.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -22,7 +22,7 @@ use super::{Call, ClientId, Family, History, Key, KeyId, Minted, Op, OpId, Outco
 pub struct Recorder {
     history: History,
     keys: BTreeMap<Bytes, KeyId>,
-    /// Writes that were begun and of which no frame was seen, oldest first.
+    /// Writes that began and of which no frame was seen, oldest first.
     unsent: BTreeMap<(ClientId, KeyId), VecDeque<OpId>>,
     /// Which write a client's request is, with its dots.
     requests: BTreeMap<(ClientId, u64), Request>,
@@ -109,7 +109,7 @@ impl Recorder {
     }
 
     /// A frame of a put arrives twice. One copy may be refused and the other joined, so being refused is no
-    /// proof for this write: if that is what its caller is told, it counts as unknown.
+    /// proof for this write: if that is what the client returns, the write counts as unknown.
     pub fn came_twice(&mut self, client: ClientId, request: u64) {
         if let Some((op, _)) = self.requests.get(&(client, request)) {
             self.twice.insert(*op);

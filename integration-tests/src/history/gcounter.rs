@@ -1,4 +1,4 @@
-//! Counters: counters as values, each writer counting in a slot of its own.
+//! G-Counters as values: each writer counts in a slot of its own.
 //!
 //! ```text
 //!   #41          the id of the put, so that no two puts have the same bytes; a merged counter has none
@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use quoit_client::{Merge, Value};
 
-/// A counter: what each writer has counted to.
+/// A grow-only counter: what each writer has counted to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GCounter {
     /// Ascending by writer; no count is 0. A list, since histories hold thousands of counters and merge them.
@@ -130,7 +130,7 @@ impl GCounter {
     }
 }
 
-/// Merges counters. A sibling that is none makes the whole have no value, which shows at once.
+/// Merges counters. If a sibling is no counter, the result has no value, which shows at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MergeCounters;
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_told_from_anything_else() {
+    fn a_step_is_distinguished_from_anything_else() {
         let base = counter(&[(3, 5), (9, 1)]);
         assert_eq!(counter(&[(3, 6), (9, 1)]).step_from(&base), Some(3));
         assert_eq!(counter(&[(1, 1), (3, 5), (9, 1)]).step_from(&base), Some(1));
@@ -199,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn two_puts_of_one_tally_have_different_bytes() {
+    fn two_puts_of_one_counter_have_different_bytes() {
         let one = counter(&[(3, 5)]);
         assert_eq!(one.to_value(41), "#41\n3 5\n");
         assert_ne!(one.to_value(41), one.to_value(42));
     }
 
     #[test]
-    fn what_is_no_tally_is_refused() {
+    fn what_is_no_counter_is_refused() {
         let junk: [&[u8]; 9] = [
             b"junk",
             b"#x\n",

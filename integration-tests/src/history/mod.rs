@@ -2,13 +2,13 @@
 //! replicas hold in the end.
 //!
 //! ```text
-//!   a session  --invoked, returned-->  ops      what was asked, when, and what came of it
+//!   a session  --invoked, returned-->  ops      what was asked, when, and the outcome
 //!   the wire   --first frame of--->    minted   which dots stand for which write
-//!   the disks  --at each ack------>    held     how many owners really have it
+//!   the disks  --at each ack------>    held     how many owners really store it
 //!   the end    --after healing---->    finals   each owner's bytes, each node's sums
 //! ```
 //!
-//! Invariants are judged from this alone, so each can be shown a history made by hand. A write has three
+//! Invariants are judged from this alone, so each can be tested with a history made by hand. A write has three
 //! outcomes: done, surely not stored, or unknown; an unknown one may take effect at any time after it was
 //! invoked, or never. Nothing in here is sampled or left out.
 //!
@@ -166,7 +166,7 @@ pub struct Found {
     pub expiry: Option<Millis>,
 }
 
-/// What came of an operation.
+/// The outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The read found these siblings, none if the key is absent, and has seen this.
@@ -187,9 +187,9 @@ pub enum Outcome {
         /// What the writer has seen now: its context.
         seen: Seen,
     },
-    /// The write is stored nowhere and never will be: its caller was told so.
+    /// The write is stored nowhere and never will be, says the error.
     Refused(&'static str),
-    /// The write may be stored or not: its caller was told so.
+    /// The write may be stored or not, says the error.
     Unknown(&'static str),
 }
 
@@ -247,7 +247,7 @@ impl Op {
     }
 }
 
-/// A dot that was sent out for a write. A write has several if it was minted anew; two writes have the same
+/// A dot that was sent out for a write. A re-minted write has several; two writes have the same
 /// one if their clients are clones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Minted {
@@ -259,7 +259,7 @@ pub struct Minted {
     pub at: Moment,
 }
 
-/// Who had an acknowledged write at the moment in which its caller was told.
+/// Which nodes had an acknowledged write when it was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     /// The write.
@@ -275,11 +275,11 @@ pub struct Held {
 pub struct KeptHint {
     /// Of which key.
     pub key: Bytes,
-    /// For whom.
+    /// Its owner.
     pub target: NodeId,
     /// Which write.
     pub dot: Dot,
-    /// Whether it was there once nobody kept hints any more.
+    /// Whether it was there once no node kept hints.
     pub reached: bool,
 }
 
@@ -299,7 +299,7 @@ pub struct Final {
 pub struct NodeFinal {
     /// Which node.
     pub node: NodeId,
-    /// Where its tree differs from one summed up anew from what it stores: a description each.
+    /// Where its tree differs from one recomputed from what it stores: a description each.
     pub differences: Vec<String>,
     /// Dots that it found with two contents, over all its lives.
     pub collisions: u64,

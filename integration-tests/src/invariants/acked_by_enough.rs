@@ -1,4 +1,4 @@
-//! Who is told that a write is on so many replicas can find it on as many disks, at that moment.
+//! A write that is acknowledged as being on so many replicas is on as many disks, at that moment.
 //!
 //! ```text
 //!   n1 |--joined-->|          |
@@ -6,10 +6,10 @@
 //!   n3 |           |          |
 //! ```
 //!
-//! A node that keeps it for an owner counts, as it does for a sloppy write; a strict one is kept for nobody before its
-//! caller is told.
+//! A node that keeps a hint counts, as it does for a sloppy write; a strict one makes no hints before it is
+//! acknowledged.
 //!
-//! What reads find later depends on whom they ask and what was repaired in between, so a write that was
+//! What reads find later depends on which replicas they ask and what was repaired in between, so a write that was
 //! acknowledged a replica short is seldom missed. Looking at the disks misses none.
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.5: W is the least number of nodes that must take part
@@ -21,7 +21,7 @@ use crate::history::{Held, History, Outcome};
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
     name: "acked-by-enough",
-    says: "an acknowledged write is on as many disks as its caller was told",
+    says: "an acknowledged write is on as many disks as its acknowledgement says",
     source: "Dynamo 4.5",
     check,
 };
@@ -35,15 +35,15 @@ fn check(history: &History) -> Result<(), Violation> {
 
 fn enough(history: &History, held: Held) -> Result<(), Violation> {
     let op = history.op(held.op);
-    let told = match &op.returned {
+    let acked = match &op.returned {
         Some((_, Outcome::Written { acked, .. })) => *acked,
         _ => 0,
     };
-    if held.owners + held.others >= told {
+    if held.owners + held.others >= acked {
         return Ok(());
     }
     let what = format!(
-        "key {}: {} was acknowledged by {told} replicas, and {} had it",
+        "key {}: {} was acknowledged by {acked} replicas, and {} had it",
         describe::key(history, op.key),
         describe::op(history, held.op),
         held.owners + held.others,
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::history::{Basis, Call, ClientId, Family, Mode, Op, Recorder};
 
-    fn acked_by(told: usize, owners: usize) -> History {
+    fn acked_by(acked: usize, owners: usize) -> History {
         let mut recorder = Recorder::new();
         let key = recorder.key(&"k".into(), Family::Register);
         let op = recorder.begin(Op {
@@ -83,7 +83,7 @@ mod tests {
         };
         let written = Outcome::Written {
             dot,
-            acked: told,
+            acked,
             seen: Seen::up_to(dot.time),
         };
         recorder.end(op, Moment(2), written);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_on_fewer_disks_than_its_caller_was_told_is_a_violation() {
+    fn a_write_on_fewer_disks_than_were_acknowledged_is_a_violation() {
         let violation = check(&acked_by(2, 1)).unwrap_err();
         assert!(
             violation.what.contains("2 replicas, and 1 had it"),

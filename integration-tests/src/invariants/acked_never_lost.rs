@@ -7,7 +7,7 @@
 //!   R = W = 1: nothing is promised until the end, when all replicas are read together
 //! ```
 //!
-//! Durability is that of synced nodes: crashes and power losses of all of them together take nothing away.
+//! Nodes run with `durability = "fsync"`: even if all of them crash or lose power together, nothing is lost.
 //! The promise is R + W > N for quorums, and for writes to one replica that nothing stored is forgotten. A
 //! read that is invoked in the instant in which a write returns comes after it.
 //!
@@ -137,8 +137,8 @@ impl Judge<'_> {
         let Some(event) = self.dropped(siblings, &seen, must) else {
             return Ok(());
         };
-        let told = self.describe(event);
-        let what = format!("returned neither the value of {told} nor anything that replaced it");
+        let write = self.describe(event);
+        let what = format!("returned neither the value of {write} nor anything that replaced it");
         Err(self.lost(id, event, &what))
     }
 
@@ -158,12 +158,12 @@ impl Judge<'_> {
 
     fn describe(&self, event: usize) -> String {
         let event = &self.causal.events().list()[event];
-        let told = describe::event(self.history, event);
+        let text = describe::event(self.history, event);
         match self.history.op(event.op).returned {
             Some((at, Outcome::Written { acked, .. })) => {
-                format!("{told} (acknowledged at {at}, by {acked} replicas)")
+                format!("{text} (acknowledged at {at}, by {acked} replicas)")
             }
-            _ => told,
+            _ => text,
         }
     }
 

@@ -1,12 +1,12 @@
-//! What may be taken for the time: bounds on the clocks of a run that lies about them.
+//! Bounds on what nodes and readers may take as the time, in a run with wrong clocks.
 //!
 //! ```text
-//!   a node tells      at least its wall clock, at most what any wall clock led it to, and that no more than
+//!   a node reports    at least its wall clock, at most what any wall clock led it to, and that no more than
 //!                     the drift ahead of its own
-//!   a reader takes    the latest that the nodes told it, but no more than the drift ahead of its own clock
+//!   a reader takes    the latest that the nodes reported, but no more than the drift ahead of its own clock
 //! ```
 //!
-//! So a node that is behind makes values live longer only while it is, and one that is ahead ends nobody's
+//! So a node that is behind makes values live longer only while it is, and one that is ahead ends no
 //! values early: of clients and nodes both would have to be ahead. Left out: which of them was asked.
 //!
 //! Source: Kulkarni et al., *Logical Physical Clocks* (2014), for a clock that follows others within a bound.
@@ -41,7 +41,7 @@ pub(super) fn earliest_taken(history: &History, window: Window) -> Millis {
     Millis(history.wall(window.0).0.saturating_sub(nodes.max(reader)))
 }
 
-/// What a reader under way in `window` believes at least, if a node tells it.
+/// What a reader under way in `window` believes at least, if a node reports it.
 pub(super) fn believed(history: &History, window: Window) -> Millis {
     let reader = earliest_shown(history, Side::Client, window).0;
     Millis(reader.saturating_add(DRIFT_MS))
@@ -59,7 +59,7 @@ pub(super) fn latest_shown(history: &History, side: Side, window: Window) -> Mil
     Millis(history.wall(window.1).0.saturating_add(ahead))
 }
 
-/// Whether the clock that a node tells may have gone back in `window`: it was set by more than a node holds back.
+/// Whether the clock that a node reports may have gone back in `window`: it was set by more than a node holds back.
 pub(super) fn may_have_gone_back(history: &History, window: Window) -> bool {
     let far = |off: &&ClockOff| off.by_ms.unsigned_abs() > DRIFT_MS - USUAL_MS;
     let nodes = history.clocks_off.iter().filter(|o| o.side == Side::Node);

@@ -4,15 +4,15 @@
 //!   n1  [bytes]--.
 //!   n2  [bytes]--+-- equal? --decode--> siblings, seen  == what the read of all replicas returned
 //!   n3  [bytes]--'
-//!   each node    sums, leaves and expiries == those made anew by reading all that it stores
+//!   each node    sums, leaves and expiries == those recomputed from all that it stores
 //! ```
 //!
-//! Bytes are compared, not sums: that a tree finds equality is shown apart. A record has one encoding, so equal
+//! Bytes are compared, not sums: that trees compare equal is checked separately. A record has one encoding, so equal
 //! records have equal bytes; an owner without a record is equal only to others without one.
 //!
 //! A value whose expiry has passed is dead whether a replica has dropped it or not, so owners may differ in
-//! that alone: such values are left out, once the expiry lies before all that a reader may have taken for the
-//! time. What a key has seen is compared all the same.
+//! that alone: such values are left out, once the expiry is before any time that a reader may have
+//! assumed. What a key has seen is compared all the same.
 //!
 //! Left out: how long it takes to get there.
 //!
@@ -90,8 +90,8 @@ impl Judge<'_> {
             "nodes {} and {} have not converged: {} and {}",
             first.0,
             other.0.0,
-            told(ours),
-            told(&theirs)
+            record_text(ours),
+            record_text(&theirs)
         ))
     }
 
@@ -105,8 +105,8 @@ impl Judge<'_> {
         if seen != stored.seen() {
             return Err(format!(
                 "the owners have seen {}, but {reader} has seen {}",
-                seen_told(stored.seen()),
-                seen_told(seen)
+                seen_text(stored.seen()),
+                seen_text(seen)
             ));
         }
         let over = self.over_by();
@@ -118,12 +118,12 @@ impl Judge<'_> {
         }
         Err(format!(
             "the owners hold {}, but {reader} found {}",
-            told(stored),
-            found_told(siblings)
+            record_text(stored),
+            found_text(siblings)
         ))
     }
 
-    /// What expires by then may have been taken for dead.
+    /// What expires by then may have been treated as dead.
     fn over_by(&self) -> Millis {
         let op = self.history.op(self.end.read);
         let at = op.succeeded().unwrap_or(op.invoked);
@@ -165,22 +165,22 @@ fn is_over(expiry: Option<Millis>, over: Millis) -> bool {
     expiry.is_some_and(|expiry| expiry <= over)
 }
 
-fn told(record: &Record) -> String {
+fn record_text(record: &Record) -> String {
     if record.is_absent() {
         return "no record".to_owned();
     }
     let live = record.live().iter();
     let live: Vec<_> = live.map(|s| (s.dot, s.value.as_ref())).collect();
-    let seen = seen_told(record.seen());
-    format!("[{}] having seen {seen}", values_told(&live))
+    let seen = seen_text(record.seen());
+    format!("[{}] having seen {seen}", values_text(&live))
 }
 
-fn found_told(found: &[Found]) -> String {
+fn found_text(found: &[Found]) -> String {
     let found: Vec<_> = found.iter().map(|f| (f.dot, Some(&f.value))).collect();
-    format!("[{}]", values_told(&found))
+    format!("[{}]", values_text(&found))
 }
 
-fn values_told(values: &[(quoit_ring::Dot, Option<&Bytes>)]) -> String {
+fn values_text(values: &[(quoit_ring::Dot, Option<&Bytes>)]) -> String {
     let one = |(dot, value): &(_, Option<&Bytes>)| {
         let value = value.map_or_else(|| "a value left out".to_owned(), describe::value);
         format!("{value} as {dot}")
@@ -189,13 +189,13 @@ fn values_told(values: &[(quoit_ring::Dot, Option<&Bytes>)]) -> String {
     values.join(", ")
 }
 
-fn seen_told(seen: &quoit_ring::Seen) -> String {
-    let mut told = format!("all to {:?}", seen.floor());
+fn seen_text(seen: &quoit_ring::Seen) -> String {
+    let mut text = format!("all to {:?}", seen.floor());
     for interval in seen.intervals() {
         let quoit_ring::Interval { actor, lo, hi } = interval;
-        told += &format!(", {actor:?}@({lo:?}, {hi:?}]");
+        text += &format!(", {actor:?}@({lo:?}, {hi:?}]");
     }
-    told
+    text
 }
 
 #[cfg(test)]

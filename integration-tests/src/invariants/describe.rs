@@ -1,17 +1,17 @@
-//! Operations, events and values in words, for the sentences of violations.
+//! Operations, events and values in words, for the messages of violations.
 //!
 //! ```text
 //!   put #12 by c3.0 (1.000000 to 1.000400)       put #12 by c3.0 as 00000000000000a3@1000.7
 //! ```
 //!
-//! Left out: outcomes and order; who prints a violation lists its operations beside it.
+//! Left out: outcomes and order; a report lists the operations beside the violation.
 
 use bytes::Bytes;
 
 use crate::history::causal::Event;
 use crate::history::{Call, History, KeyId, OpId};
 
-/// Most bytes of a value that are told.
+/// Most bytes of a value that are printed.
 const MAX_VALUE: usize = 24;
 
 /// A key's name.

@@ -7,11 +7,11 @@
 //! ```
 //!
 //! Together: the returned siblings and the deletes in E, with all that they had seen, are E, and nothing
-//! else is; a context that covers a write which nobody told the reader of shows as a sibling dropped. A
+//! else is; a context that contains a write which the reader was not given shows as a sibling dropped. A
 //! write's context is its own history and its dot. All reads are judged, each replica's state being a join of
 //! whole writes; of keys with clones or expiry only whether a value was ever put.
 //!
-//! What cannot be told apart: a read that claims to have seen one more delete which replaced nothing that it
+//! What cannot be distinguished: a read that claims to have seen one more delete which replaced nothing that it
 //! returned, from a read that did see it. Left out: whether a read should have seen more.
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4; Almeida et al., *Scalable and Accurate Causality
@@ -147,16 +147,16 @@ impl Judge<'_> {
     }
 
     fn false_sibling(&self, id: OpId, event: usize, seen: &Set) -> Result<(), Violation> {
-        let told = self.describe(self.event(event));
+        let value = self.describe(self.event(event));
         if !seen.has(event) {
-            let what = format!("returned {told} with a context that does not hold it");
+            let what = format!("returned {value} with a context that does not hold it");
             return self.found(id, &[self.event(event)], &what);
         }
         let Some(over) = self.replacing(event, seen) else {
             return Ok(());
         };
         let what = format!(
-            "returned {told}, though it had seen {}, which replaced that",
+            "returned {value}, though it had seen {}, which replaced that",
             self.describe(over)
         );
         self.found(id, &[self.event(event), over], &what)
@@ -183,7 +183,7 @@ impl Judge<'_> {
         let known = self.causal.known(self.history.op(id));
         let seen = self.causal.events().seen(seen);
         let (event, what) = match (seen.beyond(&known), known.beyond(&seen)) {
-            (Some(event), _) => (event, "covers what it was not told of"),
+            (Some(event), _) => (event, "contains what the reader was not given"),
             (None, Some(event)) => (event, "does not cover what it built on"),
             (None, None) => return Ok(()),
         };

@@ -12,7 +12,7 @@
 //!
 //! - invoked after the expiry does not return the value: every node that answers is past it;
 //! - invoked after another quorum read had seen the value dead does not either. Two things may hide that from
-//!   it, and are let pass: a reader believes nobody beyond its own clock and the drift; and a node follows its
+//!   it, and are let pass: a reader believes no clock beyond its own and the drift; and a node follows its
 //!   own clock when that is set back by more than it holds back for;
 //! - returned before the expiry finds what a quorum acknowledged, if nothing can have replaced it.
 //!
@@ -124,7 +124,7 @@ impl<'a> Judge<'a> {
     /// The value has the expiry that it was put with.
     fn as_put(&self, read: &Read<'_>, found: &Found) -> Result<(), Violation> {
         let Some(&put) = self.puts.get(&found.value) else {
-            return Ok(()); // a value that nobody put is not about expiry
+            return Ok(()); // a value that no client put is not about expiry
         };
         let op = self.history.op(put);
         let Call::Put { ttl_ms, .. } = op.call else {
@@ -144,7 +144,7 @@ impl<'a> Judge<'a> {
         let what = format!(
             "found {} with the expiry {}, but it was put to live {} by {}",
             describe::value(&found.value),
-            told(found.expiry),
+            expiry_text(found.expiry),
             ttl_ms.map_or_else(|| "for ever".to_owned(), |ttl| format!("{ttl} ms")),
             describe::op(self.history, put)
         );
@@ -162,7 +162,7 @@ impl<'a> Judge<'a> {
             "found {} as {}, {late} ms after its expiry at {}, though no clock can have shown less than {} ms",
             describe::value(&found.value),
             found.dot,
-            told(Some(expiry)),
+            expiry_text(Some(expiry)),
             taken.0
         );
         Err(self.violation(&[read.id], &what))
@@ -177,7 +177,7 @@ impl<'a> Judge<'a> {
         earlier: &[Read<'_>],
     ) -> Result<(), Violation> {
         if clocks::believed(self.history, read.window()) < expiry {
-            return Ok(()); // this reader need not believe whoever is past the expiry
+            return Ok(()); // this reader need not believe a node that is past the expiry
         }
         let dead = earlier.iter().find(|earlier| {
             earlier.returned <= read.invoked
@@ -192,7 +192,7 @@ impl<'a> Judge<'a> {
             "found {} as {}, expiry {}, which {} had seen dead",
             describe::value(&found.value),
             found.dot,
-            told(Some(expiry)),
+            expiry_text(Some(expiry)),
             describe::op(self.history, dead.id)
         );
         Err(self.violation(&[dead.id, read.id], &what))
@@ -223,7 +223,7 @@ impl<'a> Judge<'a> {
         let what = format!(
             "did not find {} as {dot}, acknowledged at {acked}, put to expire at {} at the earliest, and replaced by nothing",
             describe::value(value),
-            told(Some(Millis(expiry)))
+            expiry_text(Some(Millis(expiry)))
         );
         Err(self.violation(&[id, lost.id], &what))
     }
@@ -241,7 +241,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn told(expiry: Option<Millis>) -> String {
+fn expiry_text(expiry: Option<Millis>) -> String {
     expiry.map_or_else(|| "never".to_owned(), |at| format!("{} ms", at.0))
 }
 

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!   put x, stamp 900   |-----ack|
-//!   put y, stamp 400                 |--covered, minted anew: 901--ack|      y stands, and x does not
+//!   put y, stamp 400                 |--superseded, re-mint: 901--ack|      y stands, and x does not
 //! ```
 //!
-//! Last-writer-wins by timestamps loses `y`: its writer is told that it is stored, and no reader ever sees it. Here
+//! Last-writer-wins by timestamps loses `y`: its writer learns that it is stored, and no reader ever sees it. Here
 //! the replica that has `x` says so, and `y` is minted above it before it is acknowledged. So no write that was
 //! acknowledged before another began may have seen the dot under which that other was acknowledged.
 //!
 //! Both in quorum mode: the W replicas that joined `y` as a new write then include one that had joined `x`.
-//! Left out: writes whose outcome is unknown. They may arrive later, and rightly cover what is older.
+//! Left out: writes whose outcome is unknown. They may arrive later, and rightly replace what is older.
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4, for reconciliation by timestamps; Kingsbury, *Jepsen:
 //! Cassandra* (2013), for what it loses.

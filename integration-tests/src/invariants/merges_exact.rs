@@ -9,11 +9,11 @@
 //! ```
 //!
 //! A *step* is a put whose counter is the merge of what it builds on, with one count raised by one: the writer
-//! is told by the values, and every write of a counter has to be one. A slot is the length of the longest
+//! follows from the values, and every write of a counter has to be one. A slot is the length of the longest
 //! chain of its writer's steps each of which had seen the one before. So it is exact by dots: it equals the
 //! greatest step of that writer in the read's past. As a number of increments it is exact but for unknown
 //! ones: a writer that goes on without having seen such a put makes the same step once more, and both count
-//! once. At the end the slot therefore lies between the acknowledged and those that were not refused.
+//! once. At the end the slot is therefore between the acknowledged and those that were not refused.
 //!
 //! The lower bound counts steps that were read and put by quorums, one after the other, and holds for reads by
 //! quorums and for the read of all replicas at the end. The other bounds hold for every read.
@@ -84,7 +84,7 @@ struct Writer {
     steps: Vec<Made>,
     /// When those that were not refused were asked, ascending.
     attempted: Vec<Moment>,
-    /// The acknowledged, each begun after the one before had returned: when, and which.
+    /// The acknowledged, each invoked after the one before had returned: when, and which.
     acked: Vec<(Moment, OpId)>,
 }
 
@@ -134,7 +134,7 @@ impl<'a> Judge<'a> {
             let what = format!(
                 "put {}, which is not one step from the merge of what it builds on, {}",
                 describe::value(value),
-                told(&base)
+                counter_text(&base)
             );
             return Err(self.violation(&[&builds_on[..], &[id]].concat(), &what));
         };
@@ -202,7 +202,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The dots that surely are the write's own: an acknowledged one tells its own.
+    /// The dots that surely are the write's own: an acknowledged one returned it.
     fn dots_of(&self, id: OpId, op: &Op) -> Vec<Dot> {
         match op.dot() {
             Some(dot) => vec![dot],
@@ -227,15 +227,18 @@ impl<'a> Judge<'a> {
         let by = self.history.op(id).succeeded().unwrap_or_default();
         let step = self.by_value.get(&found.value).map(|&p| &self.steps[p]);
         let Some(step) = step.filter(|step| step.invoked < by) else {
-            let told = describe::value(&found.value);
-            let what = format!("found {told} as {}, which nobody had put yet", found.dot);
+            let value = describe::value(&found.value);
+            let what = format!(
+                "found {value} as {}, which no client had put yet",
+                found.dot
+            );
             return Err(self.violation(&[id], &what));
         };
         if !step.refused {
             return Ok(&step.counter);
         }
         let what = format!(
-            "found {}, which {} was told is stored nowhere",
+            "found {}, which {} reported as stored nowhere",
             describe::value(&found.value),
             describe::op(self.history, step.op)
         );
@@ -350,7 +353,7 @@ fn number(of: usize) -> u64 {
     u64::try_from(of).unwrap_or(u64::MAX)
 }
 
-fn told(counter: &GCounter) -> String {
+fn counter_text(counter: &GCounter) -> String {
     let slots = counter
         .iter()
         .map(|(writer, count)| format!("{writer}: {count}"));

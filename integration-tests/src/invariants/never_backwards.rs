@@ -85,9 +85,9 @@ fn gone_back<'a>(reads: &'a [Read], events: &Events) -> Option<(&'a Read, usize)
 
 fn violation(history: &History, earlier: Option<OpId>, later: OpId, event: &Event) -> Violation {
     let key = history.op(later).key;
-    let told = earlier.map_or_else(String::new, |id| describe::op(history, id));
+    let before = earlier.map_or_else(String::new, |id| describe::op(history, id));
     let what = format!(
-        "{}: {told} had seen {}, but the later {} had not",
+        "{}: {before} had seen {}, but the later {} had not",
         describe::key(history, key),
         describe::event(history, event),
         describe::op(history, later)

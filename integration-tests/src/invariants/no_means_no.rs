@@ -1,4 +1,4 @@
-//! A write that was refused, so its caller was told that it is stored nowhere, never shows.
+//! A write that failed as surely not stored never shows.
 //!
 //! ```text
 //!   put "x" --> refused: surely not stored          no read returns "x"
@@ -7,13 +7,13 @@
 //! ```
 //!
 //! A context *names* a dot if an interval of the dot's own actor holds it. That is evidence of storing: a writer
-//! claims the times `(prev, time]` of its own, where `prev` is its dot before on this key whatever came of
-//! that, so a refused dot lies in no interval of a later write. Lying under the floor of a blind write is no
-//! evidence, for a floor covers what was never stored.
+//! claims the times `(prev, time]` of its own, where `prev` is its dot before on this key whatever the outcome of
+//! that, so a refused dot is in no interval of a later write. Being under the floor of a blind write is no
+//! evidence, for a floor also contains what was never stored.
 //!
 //! Dots are judged only where they surely are the write's own: not of a clone, who knows nothing of the dots
 //! that the other one minted, and not of writes that overlap with one of the same client on the same key, since
-//! which of the two a frame belonged to is told by their order. Values always are.
+//! which of the two a frame belonged to shows in their order. Values always are.
 //!
 //! Left out: writes of unknown outcome, which may show or not.
 //!
@@ -188,12 +188,12 @@ fn violation(history: &History, write: OpId, seen_by: Option<OpId>, what: &str) 
         Some((_, Outcome::Refused(why))) => why,
         _ => "",
     };
-    let (name, told) = (describe::key(history, key), describe::op(history, write));
+    let (name, refused) = (describe::key(history, key), describe::op(history, write));
     Violation {
         invariant: INVARIANT.name,
         key: Some(key),
         ops: [write].into_iter().chain(seen_by).collect(),
-        what: format!("{name}: {told} was told that it is stored nowhere ({why}), {what}"),
+        what: format!("{name}: {refused} was reported as stored nowhere ({why}), {what}"),
     }
 }
 

@@ -1,11 +1,11 @@
-//! A node with `durability = "fsync"` answers nothing that a loss of power could take back.
+//! A node with `durability = "fsync"` acknowledges nothing that a loss of power could take back.
 //!
 //! ```text
-//!   commit --> on the disk, unsynced --sync--> answers leave        nothing is unsynced when they do
+//!   commit --> on the disk, unsynced --fsync--> acknowledgements    nothing is unsynced by then
 //! ```
 //!
-//! Holds for puts and repairs alike: a read returns on the strength of a repair that was answered. What a loss of
-//! power takes is seldom missed, since the next put syncs what came before; looking at the disk misses nothing.
+//! Holds for puts and repairs alike: a read returns because of a repair that was acknowledged. Reads seldom
+//! notice what a loss of power takes, since the next put syncs what came before; looking at the disk misses nothing.
 //!
 //! Source: Gray and Reuter, *Transaction Processing* (1993): force the log before you answer.
 
@@ -15,7 +15,7 @@ use crate::history::History;
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
     name: "persisted-before-ack",
-    says: "a node that syncs before it answers has nothing unsynced when it answers",
+    says: "a node with `durability = \"fsync\"` has nothing unsynced when it acknowledges",
     source: "write-ahead logging",
     check,
 };
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_before_the_sync_is_a_violation() {
+    fn an_acknowledgement_before_the_sync_is_a_violation() {
         let mut history = History::default();
         assert_eq!(check(&history), Ok(()));
         history.acked_early.push((NodeId(2), Moment(1_500_000)));

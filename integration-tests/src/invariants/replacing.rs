@@ -1,4 +1,4 @@
-//! From when on a write may have been replaced, told from what the others say that they build on.
+//! When a write may first have been replaced, derived from what the other writes build on.
 //!
 //! ```text
 //!   blind put        replaces every dot of an earlier time

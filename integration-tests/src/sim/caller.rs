@@ -28,16 +28,16 @@ use super::coverage::CoverageEvent;
 use super::session::Site;
 use crate::history::ClientId;
 
-/// How often a crowded client has no room for a repair, in 1,000.
+/// How often a loaded client has no permit for a repair, in 1,000.
 const CROWDED: u32 = 500;
 
-/// The part of a request's id that names its operation; the rest tells replica, purpose and attempt.
+/// The part of a request's id that names its operation; the rest is replica, purpose and attempt.
 const OPERATION: u64 = 0xffff_ffff_0fff_ff00;
 
 /// A frame on its way out.
 #[derive(Debug)]
 pub struct Sent {
-    /// To whom.
+    /// The node.
     pub to: NodeId,
     /// The frame, without its length field.
     pub frame: Bytes,
@@ -120,7 +120,7 @@ impl Env for CallerEnv {
 }
 
 impl CallerEnv {
-    /// Whether it has no room for a frame that others can do without.
+    /// Whether it has no permit for an optional frame.
     fn turns_away(&mut self) -> bool {
         let away = self.desk.crowded.get() && happens(&mut self.rng, CROWDED);
         self.desk
@@ -232,7 +232,7 @@ impl Caller {
         self.driver.has_submissions()
     }
 
-    /// Sets whether there is room to send repairs.
+    /// Sets whether there are permits for repairs.
     pub fn set_crowded(&self, crowded: bool) {
         self.desk.crowded.set(crowded);
     }

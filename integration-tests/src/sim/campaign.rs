@@ -1,4 +1,4 @@
-//! Many runs: seeds over threads, told in the order of the seeds.
+//! Many runs: seeds over threads, reported in the order of the seeds.
 //!
 //! ```text
 //!   seeds 1 2 3 4 5 ...   --next free one-->   thread: run, judge      --+
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A run is one thread's work and shares nothing, so the number of threads changes how long a set of runs
-//! takes and nothing else: what is told, and where a set ends that stops at its first failure, is the same
+//! takes and nothing else: what is reported, and where a set ends that stops at its first failure, is the same
 //! with one thread as with many.
 //!
 //! Held back at most: what the other threads finish while the slowest run goes on, without their histories.
@@ -26,10 +26,10 @@ use std::thread;
 pub use self::judged::{Finding, Judged, NO_PANIC, SAME_TRACE};
 pub use self::totals::{FaultCount, SET, Totals};
 
-/// Does `work` for each of `seeds`, on so many threads, and tells the results in the order of the seeds until
-/// that breaks it off.
+/// Does `work` for each of `seeds`, on so many threads, and reports the results in the order of the seeds until
+/// `report` breaks it off.
 ///
-/// Runs that are under way when it is broken off still end, and are not told.
+/// Runs that are under way when it is broken off still end, and are not reported.
 ///
 /// # Panics
 /// If `work` does.
@@ -37,7 +37,7 @@ pub fn in_order<T: Send>(
     seeds: Range<u64>,
     threads: NonZeroUsize,
     work: impl Fn(u64) -> T + Sync,
-    mut tell: impl FnMut(u64, T) -> ControlFlow<()>,
+    mut report: impl FnMut(u64, T) -> ControlFlow<()>,
 ) {
     let next = AtomicU64::new(seeds.start);
     let claim = || {
@@ -62,7 +62,7 @@ pub fn in_order<T: Send>(
         for (seed, result) in arriving {
             early.insert(seed, result);
             while let Some(result) = early.remove(&expected) {
-                if tell(expected, result).is_break() {
+                if report(expected, result).is_break() {
                     return;
                 }
                 expected += 1;
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_told_in_the_order_of_the_seeds_however_long_each_takes() {
+    fn results_are_reported_in_the_order_of_the_seeds_however_long_each_takes() {
         let slow_first = |seed: u64| {
             thread::sleep(Duration::from_millis(if seed == 10 {
                 50
@@ -98,50 +98,50 @@ mod tests {
             seed * 2
         };
         for count in [1, 2, 7] {
-            let mut told = Vec::new();
+            let mut reported = Vec::new();
             in_order(10..40, threads(count), slow_first, |seed, result| {
                 assert_eq!(result, seed * 2);
-                told.push(seed);
+                reported.push(seed);
                 ControlFlow::Continue(())
             });
-            assert!(told.iter().copied().eq(10..40), "{told:?}");
+            assert!(reported.iter().copied().eq(10..40), "{reported:?}");
         }
     }
 
     #[test]
     fn breaking_off_ends_the_set_there_and_starts_no_further_run() {
         let started = AtomicU64::new(0);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let work = |seed| {
             started.fetch_add(1, Ordering::Relaxed);
             thread::sleep(Duration::from_micros(100));
             seed
         };
         in_order(0..1_000_000, threads(4), work, |seed, _result| {
-            told.push(seed);
+            reported.push(seed);
             match seed {
                 5 => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }
         });
-        assert_eq!(told, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(reported, [0, 1, 2, 3, 4, 5]);
         assert!(started.into_inner() < 100_000, "the rest was left");
     }
 
     #[test]
     fn the_largest_seeds_end_and_no_seed_is_no_run() {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let seeds = u64::MAX - 2..u64::MAX;
         in_order(
             seeds,
             threads(3),
             |seed| seed,
             |seed, _same| {
-                told.push(seed);
+                reported.push(seed);
                 ControlFlow::Continue(())
             },
         );
-        assert_eq!(told, [u64::MAX - 2, u64::MAX - 1]);
+        assert_eq!(reported, [u64::MAX - 2, u64::MAX - 1]);
         in_order(
             5..5,
             threads(2),

@@ -38,7 +38,7 @@ pub fn happens(rng: &mut SmallRng, permille: u32) -> bool {
     permille > 0 && rng.random_range(0..1_000) < permille
 }
 
-/// A delay around `typical` microseconds: most lie near it, one in about a hundred far above.
+/// A delay around `typical` microseconds: most are near it, one in about a hundred far above.
 pub fn delay(rng: &mut SmallRng, typical: u64) -> u64 {
     let usual = rng.random_range(typical / 2..=typical + typical / 2);
     if happens(rng, 10) {

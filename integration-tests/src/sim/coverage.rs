@@ -1,16 +1,16 @@
-//! Coverage: paths that a set of runs must have gone, or its verdict is worth nothing.
+//! Coverage: events that a set of runs must have seen, or its verdict is worth nothing.
 //!
 //! ```text
-//!   run 1   covered x 3, repair x 40, ...          \
+//!   run 1   superseded x 3, repair x 40, ...       \
 //!   run 2   clock ahead x 12, repair x 31, ...      +--> sum: each at least once, or the set does not count
 //!   ...                                            /
 //! ```
 //!
-//! Seen from outside, on the wire and in what callers are told: the shipped code knows nothing of being watched.
+//! Seen from outside, on the wire and in the results that callers get: the shipped code does not know that it is watched.
 //!
 //! Source: the `sometimes` assertions of Antithesis, and `TEST` macros of `FoundationDB`.
 
-/// Something worth having happened.
+/// Something that a set of runs must have seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CoverageEvent {
     /// A read sent a repair.
@@ -19,11 +19,11 @@ pub enum CoverageEvent {
     Siblings,
     /// A read found a key absent that had been written.
     Tombstone,
-    /// A put was answered as covered.
+    /// A put was answered as superseded.
     Superseded,
-    /// A put was answered as covered by a record that names its dot.
+    /// A put was answered as superseded by a record that names its dot.
     SupersededNamed,
-    /// A write was minted anew.
+    /// A write was re-minted.
     Reminted,
     /// A node found one dot with two contents.
     Collision,
@@ -59,7 +59,7 @@ pub enum CoverageEvent {
     CommitCut,
     /// A node refused to start with its clock so far behind.
     ClockBehind,
-    /// A node refused to start since its store was gone.
+    /// A node refused to start since its store was missing.
     StoreGone,
     /// A connection broke with requests under way.
     ConnectionLost,
@@ -67,11 +67,11 @@ pub enum CoverageEvent {
     ClientDied,
     /// A value was read expired.
     ExpiredValue,
-    /// A client was told that a hint is kept.
+    /// A hint was acknowledged to a client.
     HintKept,
     /// A hint was delivered.
     HintDelivered,
-    /// A node had no room for a hint.
+    /// A node's hint store was full.
     HintsFull,
     /// A sloppy write was acknowledged by nodes with hints.
     Sloppy,
@@ -122,7 +122,7 @@ impl CoverageEvent {
             Self::Tombstone => "deleted key read",
             Self::Superseded => "put superseded",
             Self::SupersededNamed => "put superseded, dot named",
-            Self::Reminted => "write minted anew",
+            Self::Reminted => "write re-minted",
             Self::Collision => "dot collision found",
             Self::NotStored => "write surely not stored",
             Self::UnderReplicated => "write under-replicated",
@@ -136,7 +136,7 @@ impl CoverageEvent {
             Self::Overloaded => "queue full",
             Self::Draining => "stopping node refused",
             Self::TooManySiblings => "one sibling too many",
-            Self::StorageFault => "storage fault told",
+            Self::StorageFault => "storage fault reported",
             Self::CommitFailed => "commit failed",
             Self::CommitCut => "commit cut short",
             Self::ClockBehind => "start refused, clock behind",
@@ -146,7 +146,7 @@ impl CoverageEvent {
             Self::ExpiredValue => "expired value judged",
             Self::HintKept => "hint kept",
             Self::HintDelivered => "hint delivered",
-            Self::HintsFull => "no room for a hint",
+            Self::HintsFull => "hint store full",
             Self::Sloppy => "sloppy write acknowledged",
         }
     }

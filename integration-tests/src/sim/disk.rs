@@ -18,7 +18,7 @@
 //! the handle answers [`EngineError::Poisoned`] until the disk is opened again; an unreadable key is an error
 //! and never an absence; nothing is random but what the caller's random source decides.
 //!
-//! Left out: torn batches (the real engine's journal tells them by checksum and drops them, which is the loss
+//! Left out: torn batches (the real engine's journal detects them by checksum and drops them, which is the loss
 //! of a whole batch), bytes that rot unnoticed, slowness, and reordering within the unsynced part: the
 //! journal is one file, and recovery stops at its first gap.
 

@@ -70,7 +70,7 @@ pub enum Way {
 pub enum Fault {
     /// No message passes, in one direction or (`None`) in both.
     Cut {
-        /// Between whom.
+        /// The client and the node.
         links: Links,
         /// In which direction only.
         only: Option<Way>,
@@ -91,19 +91,19 @@ pub enum Fault {
     },
     /// Messages wait at a clogged link and come all at once in the end.
     Clog {
-        /// Between whom.
+        /// The client and the node.
         links: Links,
     },
     /// Messages take longer by so many microseconds.
     Slow {
-        /// Between whom.
+        /// The client and the node.
         links: Links,
         /// By how much.
         micros: u64,
     },
     /// Connections break and may be made again at once.
     Break {
-        /// Between whom.
+        /// The client and the node.
         links: Links,
     },
     /// The processes of these nodes die; the system keeps what they wrote.
@@ -126,7 +126,7 @@ pub enum Fault {
         /// Which.
         node: usize,
     },
-    /// A node's disk has no room for writes, which the node notices in time or (`brim`) in the middle of one.
+    /// A node's disk is full, which the node notices in time or (`brim`) in the middle of one.
     DiskFull {
         /// Which.
         node: usize,
@@ -183,7 +183,7 @@ pub enum Fault {
         /// Which.
         client: usize,
     },
-    /// A client has no room to send repairs.
+    /// A client has no permits for repairs.
     Crowded {
         /// Which.
         client: usize,

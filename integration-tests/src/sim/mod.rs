@@ -15,9 +15,9 @@
 //! | [`plan`], [`faults`] | what is decided before a run: cluster, pace, faults |
 //! | [`world`] | the loop that moves time; connections; how faults are inflicted |
 //! | [`machine`], [`disk`] | the shipped node without threads; a disk that loses what was not synced |
-//! | [`caller`], [`session`] | the shipped client; how workloads use it, put down in a history |
+//! | [`caller`], [`session`] | the shipped client; how workloads use it, recorded in a history |
 //! | [`network`], [`schedule`], [`tasks`], [`chance`] | delay and loss; virtual time; futures; randomness |
-//! | [`trace`], [`coverage`] | every event in one number; paths that must have been gone |
+//! | [`trace`], [`coverage`] | every event in one number; events that a set of runs must have seen |
 //! | [`run`](mod@run), [`report`] | one run from seed to verdict |
 //! | [`campaign`], [`shrink`](mod@shrink) | many seeds and what they add up to; fewer faults for the same failure |
 //!

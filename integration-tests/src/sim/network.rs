@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Frames are simulated and not datagrams: QUIC is tested against real sockets. Frames of one connection may be lost
-//! and reordered here though its streams never would: whoever survives this survives more than there is.
+//! and reordered here though its streams never would: code that survives this survives more than can happen.
 //! Conditions are those of the faults in force; without any, messages take their usual delay.
 
 use rand::Rng as _;
@@ -37,7 +37,7 @@ pub struct Network {
 pub type Arrivals = [Option<Moment>; 2];
 
 impl Network {
-    /// A network in fair weather, for a plan of so many faults.
+    /// A network without faults yet, for a plan of so many faults.
     #[must_use]
     pub fn new(rng: SmallRng, typical: u64, faults: usize) -> Self {
         Self {

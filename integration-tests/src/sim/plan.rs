@@ -44,7 +44,7 @@ pub struct Plan {
     pub seed: Seed,
     /// The ring and the map that every node starts with.
     pub cluster: Cluster,
-    /// What nodes go by.
+    /// The settings of the nodes.
     pub settings: Settings,
     /// How many clients.
     pub clients: usize,
@@ -174,9 +174,9 @@ mod tests {
 
     #[test]
     fn a_seed_makes_one_plan_and_another_seed_another() {
-        let told = |seed| format!("{:?}", Plan::of(seed).faults);
-        assert_eq!(told(3), told(3));
-        assert_ne!(told(3), told(4));
+        let text = |seed| format!("{:?}", Plan::of(seed).faults);
+        assert_eq!(text(3), text(3));
+        assert_ne!(text(3), text(4));
     }
 
     #[test]

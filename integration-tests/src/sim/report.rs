@@ -1,11 +1,11 @@
-//! What came of a run: numbers, what was felt and seen, and what must not be.
+//! The result of a run: figures, faults felt, coverage, violations.
 //!
 //! ```text
 //!     1204556 -    1207310  c0.0  #17    registers/1    quorum put v9 (having seen #12) = written, 2 acks  sent as ...
-//!     asked        returned who   number key            what, and knowing what            what came of it   each dot
+//!     asked        returned who   number key            what, and knowing what            outcome           each dot
 //! ```
 //!
-//! A violation names the operations that show it; [`Report::timeline`] tells them in lines like the one above.
+//! A violation names the operations that show it; [`Report::timeline`] prints them in lines like the one above.
 
 use std::fmt::Write as _;
 
@@ -37,7 +37,7 @@ pub struct Report {
     pub nodes: usize,
     /// Each planned fault with how often it was felt.
     pub faults: Vec<(Planned, u64)>,
-    /// Paths that were gone.
+    /// Coverage events.
     pub coverage: Coverage,
     /// What must not be; empty is good.
     pub violations: Vec<Violation>,
@@ -190,9 +190,9 @@ mod tests {
             ops: [9, 3, 9, 5].map(OpId).into_iter().chain([beyond]).collect(),
             what: String::new(),
         };
-        let told = report.timeline(&violation);
-        let lines: Vec<&str> = told.lines().collect();
-        assert_eq!(lines.len(), 3, "{told}");
+        let text = report.timeline(&violation);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
         for (line, number) in lines.iter().zip([3, 5, 9]) {
             let op = &report.history.ops[number];
             let key = String::from_utf8_lossy(&report.history.key(op.key).name);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_told_by_its_number_or_its_first_bytes() {
+    fn a_value_is_shown_by_its_number_or_its_first_bytes() {
         assert_eq!(short(&7_u64.to_be_bytes()), "v7");
         assert_eq!(short(b"\x01"), "\\u{1}");
         assert_eq!(short(&[b'x'; 100]), "x".repeat(24));

@@ -3,8 +3,8 @@
 //! ```text
 //!   fault phase     faults, tasks            until enough operations have succeeded and the last fault is over
 //!   mending   all healed               until the fault phase's tasks have ended and connections are back
-//!   recovery phase      tasks that must succeed  until they have ended, and nobody keeps hints any more
-//!   end       each key read from all   then nothing is under way, and what lies on the disks is looked at
+//!   recovery phase      tasks that must succeed  until they have ended, and no node keeps hints
+//!   end       each key read from all   then nothing is under way, and the disks are examined
 //! ```
 
 use quoit_node::engine::layout::{NAMESPACE, record_key};
@@ -140,7 +140,7 @@ impl Run {
                 };
                 for name in names {
                     session.get(&name, all).await;
-                    // Repair goes on behind the answer, and a small queue must have room for it.
+                    // Repair goes on behind the answer, and a small queue must hold it.
                     session.sleep(SETTLING).await;
                 }
             });
@@ -151,7 +151,7 @@ impl Run {
         self.world.site().set_phase(Phase::Over);
     }
 
-    /// Waits until nobody keeps hints any more, and looks whether they got where they were meant for.
+    /// Waits until no node keeps hints, and checks that they reached their owners.
     fn hand_off(&mut self) {
         let limit = self.world.site().now().after(LONGEST_CALM);
         let ended =
@@ -280,7 +280,7 @@ impl Run {
     }
 }
 
-/// A number for what lies on the disks in the end.
+/// A hash of the contents of the disks in the end.
 fn end_of(finals: &[Final]) -> u64 {
     let replicas = finals.iter().flat_map(|last| &last.replicas);
     replicas.fold(0, |hash: u64, (_, bytes)| {

@@ -1,4 +1,4 @@
-//! A session: how a workload's task uses its client, with everything put down in the history.
+//! A session: how a workload's task uses its client, with everything recorded in the history.
 //!
 //! ```text
 //!   task --> Session --begin--> history
@@ -90,7 +90,7 @@ impl Session {
         bytes.freeze()
     }
 
-    /// A number that nobody in the run has drawn before.
+    /// A number that was not drawn before in this run.
     #[must_use]
     pub fn fresh_number(&self) -> u64 {
         self.site.fresh_number()

@@ -233,7 +233,7 @@ mod tests {
         }
     }
 
-    /// A number for a set that tells nothing of those for other sets.
+    /// A number for a set, independent of the numbers for other sets.
     fn random(kept: &[usize], salt: u64) -> u64 {
         kept.iter().fold(salt, |hash, &one| {
             let mixed = (hash ^ one as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -215,12 +215,12 @@ mod tests {
     #[test]
     fn tasks_are_polled_in_the_order_they_were_woken_and_sleep_in_virtual_time() {
         let (mut tasks, timeline) = (Tasks::default(), Rc::new(Timeline::default()));
-        let told = Rc::new(RefCell::new(Vec::new()));
+        let woken = Rc::new(RefCell::new(Vec::new()));
         for (name, pause) in [(1, 30), (2, 10), (3, 10)] {
-            let (timeline, told) = (Rc::clone(&timeline), Rc::clone(&told));
+            let (timeline, woken) = (Rc::clone(&timeline), Rc::clone(&woken));
             tasks.spawn(name, async move {
                 timeline.sleep(pause).await;
-                told.borrow_mut().push((name, timeline.now().0));
+                woken.borrow_mut().push((name, timeline.now().0));
             });
         }
         while tasks.alive() > 0 {
@@ -229,7 +229,7 @@ mod tests {
                 timeline.advance(at);
             }
         }
-        assert_eq!(*told.borrow(), [(2, 10), (3, 10), (1, 30)]);
+        assert_eq!(*woken.borrow(), [(2, 10), (3, 10), (1, 30)]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The trace: every event of a run in one number, and as lines for people who ask.
+//! The trace: every event of a run in one number, and as lines on request.
 //!
 //! ```text
 //!   event --> (what, who, how much) --> hash            always, cheap
@@ -42,7 +42,7 @@ impl Trace {
         }
     }
 
-    /// Notes an event by numbers that tell it from others, and in words.
+    /// Notes an event by numbers that identify it, and in words.
     pub fn note(&mut self, at: Moment, numbers: [u64; 3], words: impl FnOnce() -> String) {
         self.events += 1;
         for number in [at.0, numbers[0], numbers[1], numbers[2]] {

@@ -46,7 +46,7 @@ use super::trace::{Lines, Trace, digest};
 use crate::history::{ClientId, ClockOff, Held, Side};
 use crate::workloads::{Workload, mix};
 
-/// How long somebody who cannot start waits before the next try, in microseconds.
+/// How long a node or client that cannot start waits before the next try, in microseconds.
 const RETRY: u64 = 300_000;
 
 /// One simulated world.
@@ -135,7 +135,7 @@ impl World {
         world
     }
 
-    /// Tells the history whose clock is off from the beginning.
+    /// Records in the history which clocks are wrong from the beginning.
     fn note_clocks(&self) {
         let until = Moment(u64::MAX);
         let nodes = self
@@ -216,7 +216,7 @@ impl World {
         }
     }
 
-    /// Polls all that is awake and sends what comes of it, until nothing is awake.
+    /// Polls all that is awake and sends what they submit, until nothing is awake.
     fn settle(&mut self) {
         while let Some(owner) = self.tasks.poll_next() {
             let slot = usize::from(owner.slot);
@@ -230,7 +230,7 @@ impl World {
         }
     }
 
-    /// Looks who really has what a caller was just told is stored.
+    /// Records which nodes store the writes that were just acknowledged.
     fn note_holders(&self, acked: &Acked) {
         let ring = &self.plan.cluster.ring;
         let list = ring.preference_list(ring.token_of(&acked.key));

@@ -7,11 +7,11 @@
 //! ```
 //!
 //! Provokes: an increment lost or counted twice. A sibling dropped by a merge of records, a retry under a
-//! new dot, a put that covers more than its reader merged: all show as a count that is too low or that
+//! new dot, a put that replaces more than its reader merged: all show as a count that is too low or that
 //! falls.
 //!
-//! Reads are by quorums, since a writer that misses its own last step makes it again, and counts less than it
-//! was told. After an unknown outcome it reads again before it goes on, as it does after every other.
+//! Reads are by quorums, since a writer that misses its own last step makes it again, and counts less than was
+//! acknowledged. After an unknown outcome it reads again before it goes on, as it does after every other.
 //!
 //! Source: Shapiro et al., *Convergent and Commutative Replicated Data Types* (2011); `DeCandia` et al.,
 //! *Dynamo* (2007), section 4.4.
@@ -84,18 +84,18 @@ impl Counters {
         let Some((entry, known)) = session.get_merged(name, read, MergeCounters).await else {
             return;
         };
-        let Some(mut counter) = tally_of(&entry) else {
-            return; // bytes that nobody put, which the invariants say of the read
+        let Some(mut counter) = counter_of(&entry) else {
+            return; // bytes that no client put: the invariants report the read
         };
         counter.increment(session.writer());
         let value = counter.to_value(session.fresh_number());
         let ask = self.profile.quorum(session.rng());
-        session.put(name, value, Some(&known), ask).await.ok(); // the next read tells
+        session.put(name, value, Some(&known), ask).await.ok(); // the next read shows the outcome
     }
 }
 
 /// What a merged read has counted; `None` if it is no counter.
-fn tally_of(entry: &Entry) -> Option<GCounter> {
+fn counter_of(entry: &Entry) -> Option<GCounter> {
     if entry.is_absent() {
         return Some(GCounter::default());
     }

@@ -1,13 +1,13 @@
 //! Expiring values: puts that live 50 ms to 3 s, read before and after their end, overwritten in between.
 //!
 //! ```text
-//!   put, 400 ms ------------------------| gone
-//!     get: there     put again, 2 s ----+------------------------| gone
-//!                                   get: there, whatever became of the first      get: absent, for good
+//!   put, 400 ms ------------------------| dead
+//!     get: there     put again, 2 s ----+------------------------| dead
+//!                                   get: there, whatever the outcome of the first      get: absent, for good
 //! ```
 //!
-//! Provokes: a value that is read after its end, or again after a read has found it gone; an end that takes
-//! a later value along; a node whose clock is off, which judges alone (one replica) or with others
+//! Provokes: a value that is read after its end, or again after a read has found it dead; an end that takes
+//! a later value along; a node whose clock is wrong, which judges alone (one replica) or with others
 //! (quorums).
 //!
 //! Reads after a wait aim at the end: half of them come within 10 ms of it, where clocks disagree. Nothing is

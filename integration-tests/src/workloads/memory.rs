@@ -1,4 +1,4 @@
-//! What a task remembers of keys: the last few things it was told of each, the newest last.
+//! What a task remembers of keys: the last few results for each, the newest last.
 //!
 //! ```text
 //!   key 3   read ago | receipt | read        newest: what a fresh write builds on

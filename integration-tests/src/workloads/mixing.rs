@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Three to six tasks of each client, the readers' included. Few workloads at a time and few keys of each,
-//! so that tasks meet: a run of 2,200 operations evenly over all kinds would meet hardly once in each.
+//! so that tasks meet: a run of 2,200 operations evenly over all kinds would hardly ever meet.
 //!
 //! Source: Groce et al., *Swarm Testing* (2012).
 
@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn one_seed_is_one_mix_and_another_seed_another() {
-        let told = |seed| format!("{:?}", of_seed(seed));
-        assert_eq!(told(7), told(7));
-        assert_ne!(told(7), told(8));
+        let text = |seed| format!("{:?}", of_seed(seed));
+        assert_eq!(text(7), text(7));
+        assert_ne!(text(7), text(8));
     }
 
     #[test]

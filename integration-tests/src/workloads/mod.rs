@@ -1,4 +1,4 @@
-//! Workloads: what the clients of a simulated world do, in small pieces that any run can combine.
+//! Workloads: what the clients of a simulated cluster do, in small pieces that any run can combine.
 //!
 //! ```text
 //!   seed --mix--> registers, siblings, ...          each with keys of its own family
@@ -8,7 +8,7 @@
 //!   after   the invariants judge the history        a workload checks nothing itself
 //! ```
 //!
-//! A workload is there to provoke one kind of anomaly, which its file's header names. Tasks know nothing of
+//! A workload provokes one kind of anomaly, which its file's header names. Tasks know nothing of
 //! each other: what they share is the keys, of which there are so few that they meet. All randomness is the
 //! task's own, so that one seed is one run.
 //!
@@ -58,7 +58,7 @@ pub trait Workload: std::fmt::Debug {
     fn serve(&self, crew: &mut Crew);
 }
 
-/// Waits between two operations of the recovery phase, so long that tasks seldom meet: a node with room for three
+/// Waits between two operations of the recovery phase, so long that tasks seldom meet: a node with capacity for three
 /// requests may refuse the fourth, healed or not. False once the run is over.
 async fn in_calm(session: &mut Session) -> bool {
     let micros = session.rng().random_range(0..=CALM_PAUSE);

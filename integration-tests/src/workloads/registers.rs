@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   put a ----|                 many writers, no contexts: the greatest dot is the value
-//!       put b -----|            a clock behind has its put covered, and must mint it anew
+//!       put b -----|            a slow clock has its put superseded, and must re-mint it
 //!            get --- get ---    of majorities, of all, of one
 //! ```
 //!
-//! Provokes: an acknowledged put that is lost to one by a skewed clock, a read that goes back behind an
+//! Provokes: an acknowledged put that is lost to one by a skewed clock, a read that returns older state than an
 //! earlier one, a put of unknown outcome that appears, vanishes and appears, a digest that hides a
 //! difference.
 //!

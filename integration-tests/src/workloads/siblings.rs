@@ -9,8 +9,8 @@
 //!   no context --------------- put                  over everything older
 //! ```
 //!
-//! Provokes: a sibling lost or kept that should not be, a write that covers an own one which it had not seen
-//! (two tasks of one client write the same key in parallel), a context that covers more than was read, a
+//! Provokes: a sibling lost or kept that should not be, a write that replaces an own one which it had not seen
+//! (two tasks of one client write the same key in parallel), a context that contains more than was read, a
 //! value that comes back. A task that sees more than eight siblings settles them; in a run of free growth
 //! none does before a node refuses one more, so that the limit is reached.
 //!
@@ -35,7 +35,7 @@ pub(super) struct Siblings {
     pub(super) keys: u64,
     /// Tasks of one client.
     pub(super) tasks: u16,
-    /// Whether nobody settles siblings before a node has refused one more.
+    /// Whether siblings are settled only after a node has refused one more.
     pub(super) free: bool,
     /// How often a write is blind, against about 100 that are not.
     pub(super) blind: u32,
@@ -182,7 +182,7 @@ impl Siblings {
         memory.keep(session.rng(), key, written.ok());
     }
 
-    /// After a refusal in a run of free growth: now and then somebody makes room.
+    /// After a refusal in a run of free growth: now and then a task merges siblings.
     async fn settle_free(&self, session: &mut Session, name: &Name) {
         if !happens(session.rng(), 30) {
             return;

@@ -6,11 +6,11 @@
 //!   others    get    --> x, y
 //! ```
 //!
-//! Provokes: a value lost because its dot is there already, with other bytes; replicas that keep one each
+//! Provokes: a value lost because its dot is already stored with other bytes; replicas that keep one each
 //! and never differ by their dots. A virtual machine that was copied while it ran does this.
 //!
-//! The clones draw nothing before their put, so that nothing but the value's bytes tells them apart. They are
-//! made by the world; everybody else reads only.
+//! The clones draw nothing before their put, so they differ in nothing but the value's bytes. They are
+//! made by the simulation; all other clients only read.
 //!
 //! Source: Basho's reports on duplicate actors in `riak_kv` ("actor epochs", kv679).
 

@@ -1,7 +1,7 @@
 //! Unique keys: every put makes a key that was never there, as a set gets its elements.
 //!
 //! ```text
-//!   put unique/0    put unique/1    put unique/2 ...      each once, whatever comes of it
+//!   put unique/0    put unique/1    put unique/2 ...      each once, whatever the outcome
 //!   get own, get others', get one that was never acknowledged
 //!   at the end: every acknowledged key is there
 //! ```
@@ -30,11 +30,11 @@ pub(super) struct UniqueKeys {
     pub(super) tasks: u16,
     /// Puts among the operations, in 1,000.
     pub(super) puts: u32,
-    /// Keys after which the fault phase makes no more, and reads less.
+    /// After so many keys the fault phase puts no more, and reads less.
     pub(super) most: u64,
     /// How the run asks.
     pub(super) profile: WorkloadProfile,
-    /// Keys that were begun, by all clients.
+    /// Keys begun so far, by all clients.
     pub(super) begun: Rc<Cell<u64>>,
 }
 
@@ -59,10 +59,10 @@ impl Workload for UniqueKeys {
 impl UniqueKeys {
     async fn fault_phase(self, mut session: Session) {
         while session.pause().await {
-            let room = self.begun.get() < self.most;
-            if room && happens(session.rng(), self.puts) {
+            let below_limit = self.begun.get() < self.most;
+            if below_limit && happens(session.rng(), self.puts) {
                 self.put(&mut session).await;
-            } else if room || happens(session.rng(), 300) {
+            } else if below_limit || happens(session.rng(), 300) {
                 self.read_any(&mut session).await;
             }
         }
@@ -96,7 +96,7 @@ impl UniqueKeys {
 
     async fn read_any(&self, session: &mut Session) {
         let begun = self.begun.get();
-        // One more: a key that nobody has begun is absent for everyone.
+        // One more: a key that no client has begun is absent.
         let index = session.rng().random_range(0..=begun);
         self.read(session, index).await;
     }

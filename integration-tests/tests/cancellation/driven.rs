@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   seed --> order of events       for each order, kind and trouble:
-//!   kind     put, delete, get that repairs, put that waits for room
+//!   kind     put, delete, get that repairs, put that waits for a permit
 //!   trouble  none, a way that breaks after 1, 2, 4, 7 events, a node that hears last
 //!                                     poll, event, poll, event ... drop, for 0, 1, 2 ... polls until it ends by itself
 //! ```
 //!
 //! What is checked is stronger than "all or nothing" where it can be: nothing is sent before the first poll, and what was
-//! handed over is carried out, whoever still waits. The same for closing a client and for dropping its driver: both
+//! handed over is carried out, whether or not a caller still waits. The same for closing a client and for dropping its driver: both
 //! happen after every number of events.
 
 use core::future::IntoFuture;
@@ -34,7 +34,7 @@ enum Kind {
     Delete,
     /// Of a key that one replica has missed, so that reading repairs.
     Get,
-    /// A put that has to wait for room.
+    /// A put that has to wait for a permit.
     PutWithoutRoom,
 }
 
@@ -121,7 +121,7 @@ fn drop_after(polls: usize, kind: Kind, trouble: Trouble, seed: u64) -> bool {
     ended.is_some()
 }
 
-/// What was handed over is carried out, whoever waits for it.
+/// What was handed over is carried out, whether or not a caller waits.
 fn check_outcome(world: &World, kind: Kind, polls: usize, ended: Option<&Ended>) {
     let held = world.held(KEY);
     let of = |wanted: usize| held.iter().filter(|values| values.len() == wanted).count();
@@ -225,7 +225,7 @@ fn close_after(steps: usize, trouble: Trouble, seed: u64) -> bool {
         for running in left.iter_mut() {
             match running.as_mut().map(poll) {
                 Some(Some(Ok(()))) => *running = None,
-                // The last one waited for room, which a closed client has none of.
+                // The last one waited for a permit, and a closed client has none.
                 Some(Some(Err(Some(WriteError::Closed)))) => {
                     refused += 1;
                     *running = None;

@@ -7,7 +7,7 @@
 //!   real      three processes; callers that go away at any moment, values that take many packets
 //! ```
 //!
-//! Afterwards, each time: room for as many operations as ever, no request counted as under way, and a write that is
+//! Afterwards, each time: permits for as many operations as before, no request counted as under way, and a write that is
 //! on a quorum of its replicas or nowhere. No node ever saw half a frame.
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   values    100 bytes, which share packets with others, and 300 KiB, which take a stream of their own
-//!   moments   drawn anew each time, from before anything was sent to after everything was answered
+//!   moments   drawn again each time, from before anything was sent to after everything was answered
 //!   nodes     write down why each connection ended: one that saw half a frame says `malformed`
 //! ```
 //!
-//! What a caller was told may differ from run to run, and what is true afterwards may not.
+//! Results may differ from run to run; what holds afterwards may not.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const LARGE: usize = 300 << 10;
 /// Latest moment at which a caller goes away: a put takes less.
 const LATEST: Duration = Duration::from_millis(6);
 
-/// Three processes that tell why connections end.
+/// Three processes that log why connections end.
 async fn cluster() -> Cluster {
     let mut options = Options::of(3);
     options.local.durability = Durability::Buffered;
@@ -96,7 +96,7 @@ async fn settled(client: &Client, keys: &[String]) -> Vec<usize> {
 }
 
 async fn nothing_is_left(client: &Client) {
-    // It takes all the room there is.
+    // It takes all permits.
     let whole = client.put("whole", vec![7; (ROOM - 1) << 14]);
     timeout(SOON, whole).await.expect("room was lost").unwrap();
     let begin = Instant::now();

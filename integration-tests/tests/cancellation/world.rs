@@ -159,7 +159,7 @@ impl World {
         while self.step() {}
     }
 
-    /// Drops the driver, as whoever drives a client does at its end.
+    /// Drops the driver, as an application does at its end.
     pub(crate) fn drop_driver(&mut self) {
         self.driver = None;
     }
@@ -293,7 +293,7 @@ fn serve(records: &mut BTreeMap<Bytes, Record>, request: &Request) -> Response {
             encode_record(record, &mut bytes);
             Response::Record(bytes.freeze())
         }),
-        Request::Hint { .. } => Response::Joined, // whom it is kept for gets it from nobody here
+        Request::Hint { .. } => Response::Joined, // hints are not delivered here
         other => panic!("nobody asked for {other:?}"),
     }
 }

@@ -74,7 +74,7 @@ fn one_stale_read_in_a_long_history_is_found() {
     }
 }
 
-/// Twenty writes at once, then a read of the first: whoever tries orders one by one has 20! of them, whoever
+/// Twenty writes at once, then a read of the first: a search that tries orders one by one has 20! of them, one that
 /// remembers 2^19 sets, a hundred times over.
 #[test]
 fn overlapping_writes_seen_in_the_opposite_order_take_few_steps() {

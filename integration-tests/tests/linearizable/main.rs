@@ -13,7 +13,7 @@
 //!
 //! | file | what it shows |
 //! | --- | --- |
-//! | `main` | both checkers agree on small histories, whether the model tells effects or not |
+//! | `main` | both checkers agree on small histories, whether the model declares effects or not |
 //! | `long` | long histories with much overlap are decided in few steps, right and wrong ones |
 //! | `turns` | what really happened in some order is always accepted |
 //! | `world` | random histories that are linearizable by the way they are made |
@@ -178,7 +178,7 @@ fn replay(history: &History, order: &[OpId]) {
     }
 }
 
-/// A register of which nothing can be told beforehand.
+/// A register of which nothing is known in advance.
 struct Silent(Register<u16>);
 
 impl Model for Silent {

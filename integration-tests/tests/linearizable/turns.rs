@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   call |-------*------------| return      the instant is ten after the one before, call and return
-//!             |--*---|                      lie up to a hundred around it
+//!             |--*---|                      up to a hundred overlap it
 //!          |-------*-------- ..             unheard: it happened; lost: it did not
 //! ```
 

@@ -29,7 +29,7 @@ pub(crate) struct Shape {
     pub(crate) unknown: f64,
 }
 
-/// Clients and one register: whatever comes of it is linearizable.
+/// Clients and one register: every history of it is linearizable.
 pub(crate) struct World {
     rng: SmallRng,
     shape: Shape,

@@ -14,7 +14,7 @@ use quoit_integration_tests::sim::FaultFilter;
 
 use crate::exit;
 
-/// Runs the shipped client and node in a simulated world: one seed, one run.
+/// Runs the shipped client and node in a simulated cluster: one seed, one run.
 #[derive(Debug, clap::Parser)]
 #[command(name = "quoit-sim", bin_name = "cargo sim", after_help = exit::HELP)]
 #[command(args_conflicts_with_subcommands = true, max_term_width = 100)]
@@ -47,7 +47,7 @@ pub(crate) struct Sim {
     #[arg(long)]
     pub(crate) keep_going: bool,
 
-    /// Run only this seed, and show what came of each of its faults
+    /// Run only this seed, and show which of its faults were felt
     #[arg(long, value_name = "S")]
     #[arg(conflicts_with_all = ["seeds", "from", "threads", "keep_going"])]
     pub(crate) seed: Option<u64>,

@@ -1,4 +1,4 @@
-//! Exit codes: what a script can tell apart without reading.
+//! Exit codes: what a script can distinguish without reading.
 //!
 //! ```text
 //! 0 clean   1 violation   2 usage   3 does not count

@@ -4,8 +4,8 @@
 //!   {"verdict":"clean","seeds":200,...,"faults":{"cut":{"planned":71,"fired":70,"felt":48210},...},...}
 //! ```
 //!
-//! What a result holds is told by the structs that are written, each next to what it is made of; members keep
-//! the order of their fields. Here is only what `serde` has no word for.
+//! The structs that are written stand next to the data they are made of; members keep the order of their fields.
+//! This file has only what `serde` lacks.
 
 use serde::{Serialize, Serializer};
 

@@ -5,7 +5,7 @@
 //!              '--> the first failures, shrunk    --> with their replay lines
 //! ```
 //!
-//! Of each invariant at most [`SHOWN`] failures are shown in full: the fifth that looks like the others tells
+//! Of each invariant at most [`SHOWN`] failures are shown in full: a fifth that looks like the others shows
 //! nothing more, and shrinking it takes as long.
 
 use std::ops::ControlFlow;
@@ -48,7 +48,7 @@ impl Stopwatch {
     }
 }
 
-/// Processor time of this process; zero where the system does not tell.
+/// Processor time of this process; zero where the system does not report it.
 fn cpu() -> Duration {
     usage::own().map(|usage| usage.cpu).unwrap_or_default()
 }

@@ -5,7 +5,7 @@
 //! standard error    progress, problems
 //! ```
 //!
-//! Whoever stops reading (`| head`) is not an error: what they do not want is not written. Colours only on a
+//! A reader that stops reading (`| head`) is not an error: the rest is not written. Colours only on a
 //! terminal, and only unless `NO_COLOR` is set.
 
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
@@ -75,7 +75,7 @@ impl Output {
     /// What went wrong, on standard error.
     pub(crate) fn problem(self, text: &str) {
         let label = self.paint_error(Tone::Bad, "error:");
-        // Whoever closed standard error does not want to hear.
+        // A closed standard error is no reason to stop.
         writeln!(io::stderr(), "{label} {text}").ok();
     }
 

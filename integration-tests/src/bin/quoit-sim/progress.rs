@@ -1,4 +1,4 @@
-//! How far it is, on standard error.
+//! Progress, on standard error.
 //!
 //! ```text
 //!   a terminal     simulate ====>          3,101 of 10,000  34.6 seeds/s  57.4 ops/CPU-ms  eta 3m
@@ -14,7 +14,7 @@ use crate::output::Output;
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
-/// How often a bar is drawn anew while nothing happens.
+/// How often a bar is redrawn while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 
 /// A bar on a terminal, lines elsewhere.
@@ -23,7 +23,7 @@ pub(crate) struct Progress {
     what: String,
     /// `None` where there is no terminal.
     bar: Option<ProgressBar>,
-    told: Instant,
+    reported: Instant,
 }
 
 impl Progress {
@@ -32,18 +32,18 @@ impl Progress {
         Self {
             what: what.to_owned(),
             bar: io::stderr().is_terminal().then(|| bar(what, all, out)),
-            told: Instant::now(),
+            reported: Instant::now(),
         }
     }
 
-    /// One step more; `message` tells what came of them.
+    /// One step more; `message` says how far it is.
     pub(crate) fn step(&mut self, message: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_message(message());
             bar.inc(1);
-        } else if self.told.elapsed() >= EVERY {
-            self.told = Instant::now();
-            // Whoever closed standard error does not want to hear.
+        } else if self.reported.elapsed() >= EVERY {
+            self.reported = Instant::now();
+            // A closed standard error is no reason to stop.
             writeln!(io::stderr(), "{}: {}", self.what, message()).ok();
         }
     }

@@ -1,4 +1,4 @@
-//! A violation, as somebody needs it who will look for its cause.
+//! A violation, with what is needed to find its cause.
 //!
 //! ```text
 //!   violation acked-never-lost, seed 123

@@ -1,4 +1,4 @@
-//! What came of a set of runs.
+//! The result of a set of runs.
 //!
 //! ```text
 //!   size and speed | faults by kind | coverage | violations with their replay lines | the verdict

@@ -1,4 +1,4 @@
-//! Runs that are watched: one that does not end is named.
+//! A watchdog: names a run that does not end.
 //!
 //! ```text
 //!   in_order: seed 17 begins ............................ ends
@@ -35,7 +35,7 @@ pub(crate) fn judge(
     threads: NonZeroUsize,
     notes: &Notes,
     judge: impl Fn(u64) -> Judged + Sync,
-    tell: impl FnMut(u64, Judged) -> ControlFlow<()>,
+    report: impl FnMut(u64, Judged) -> ControlFlow<()>,
 ) {
     let running = Running::default();
     let watched = |seed| {
@@ -50,7 +50,7 @@ pub(crate) fn judge(
         let (end, ended) = mpsc::channel();
         let running = &running;
         scope.spawn(move || watch(running, &ended, notes));
-        in_order(seeds, threads, watched, tell);
+        in_order(seeds, threads, watched, report);
         drop(end);
     });
 }

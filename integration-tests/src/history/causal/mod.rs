@@ -9,14 +9,14 @@
 //!   a write had seen           its acknowledged dot, and all that had seen
 //! ```
 //!
-//! An *event* is a dot that was sent out: a write that was minted anew makes several, one of unknown outcome
+//! An *event* is a dot that was sent out: a re-minted write makes several, one of unknown outcome
 //! makes some too, and a delete makes events without a value. Histories are sets of events, made from what
 //! the sessions did and never from a `Seen`; only which events a region names is asked of the region itself.
-//! That relation is transitive, and an event lies in the histories of later dots only.
+//! That relation is transitive, and an event is in the histories of later dots only.
 //!
 //! A causal write also claims the times `(prev, time]` of its own actor, where `prev` is the actor's dot
-//! before it on the key: that one is *out* of the interval, so nothing but the write itself lies in it, and
-//! a write is concurrent with its own writer's earlier ones unless it builds on them. A write minted anew
+//! before it on the key: that one is *out* of the interval, so it contains nothing but the write itself, and
+//! a write is concurrent with its own writer's earlier ones unless it builds on them. A re-minted write
 //! builds on its first attempt (not on what its actor wrote in between), a blind one on whatever is older.
 //!
 //! Left out: keys whose dots are minted twice by clones, and values that expire ([`is_exact`]).
@@ -94,7 +94,7 @@ impl<'a> Causal<'a> {
     #[must_use]
     pub fn replaced(&self, seen: &Set) -> Set {
         let mut replaced = self.events.none();
-        // An event that was met already adds nothing: its history lies in that of the later one.
+        // An event that was met already adds nothing: its history is part of the later one's.
         seen.for_each_down(&mut replaced, |event, replaced| {
             replaced.unite(&self.before[event]);
         });
@@ -117,7 +117,7 @@ impl<'a> Causal<'a> {
         self.events.with_dot(found.dot).find(made)
     }
 
-    /// The events that these siblings are; those that nobody made are left out.
+    /// The events that these siblings are; those without an event are left out.
     #[must_use]
     pub fn returned(&self, siblings: &[Found]) -> Set {
         let mut returned = self.events.none();

@@ -69,7 +69,7 @@ impl Set {
         self.by_word(other, |ours, theirs| ours & !theirs)
     }
 
-    /// The earliest event that is in this set and not in `other`, `None` if it lies within.
+    /// The earliest event that is in this set and not in `other`, `None` if this is a subset.
     #[must_use]
     pub fn beyond(&self, other: &Self) -> Option<usize> {
         let mut words = self.words.iter().zip(&other.words).zip(0_usize..);

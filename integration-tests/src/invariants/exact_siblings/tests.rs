@@ -183,14 +183,14 @@ fn a_read_whose_context_covers_too_much_drops_what_others_write() {
 }
 
 #[test]
-fn a_write_whose_context_covers_too_much_is_told_at_once() {
+fn a_write_whose_context_contains_too_much_is_reported_at_once() {
     let mut hand = siblings();
     let a = hand.acked_put(1, 10, over(&[]), "a");
     let b = hand.put(2, 20, over(&[]), "b");
     let (dot, seen) = (hand.sibling(b).dot, Seen::up_to(Time(20)));
     let acked = 2;
     hand.end(b, Outcome::Written { dot, acked, seen });
-    let what = "covers what it was not told of: put #0 by c1.0";
+    let what = "contains what the reader was not given: put #0 by c1.0";
     assert_eq!(fails(hand, what), [a.0, b.0]);
 }
 
@@ -232,7 +232,7 @@ fn a_sibling_is_returned_once() {
 }
 
 #[test]
-fn two_writes_of_one_dot_are_told_where_nobody_was_cloned() {
+fn two_writes_of_one_dot_are_reported_where_no_client_was_cloned() {
     let dot_twice = |family| {
         let mut hand = Hand::new(family);
         hand.acked_put(1, 10, over(&[]), "a");

@@ -9,8 +9,8 @@
 //! call and a return carry the same time the two operations count as overlapping, so a coarse clock can hide
 //! a violation but never make one up; numbers that are all different hide nothing.
 //!
-//! Left out: operations that surely had no effect. Given as if they had returned they would be held against
-//! the model, given as unknown they would excuse what nobody wrote.
+//! Left out: operations that surely had no effect. Given as if they had returned they would contradict
+//! the model; given as unknown they would excuse what no client wrote.
 
 use thiserror::Error;
 
@@ -21,7 +21,7 @@ use crate::history::OpId;
 /// Far beyond what a search decides when much overlaps; histories of this length belong to mostly idle keys.
 pub const MAX_OPERATIONS: usize = 10_000;
 
-/// One operation of a client: what it asked, when, and what came of it.
+/// One operation of a client: what it asked, when, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation<O, R> {
     /// Unique within the history.
@@ -32,7 +32,7 @@ pub struct Operation<O, R> {
     pub called: u64,
     /// What was asked for.
     pub op: O,
-    /// What came of it.
+    /// Its outcome.
     pub end: End<R>,
 }
 
@@ -46,7 +46,7 @@ pub enum End<R> {
         /// With what.
         ret: R,
     },
-    /// No answer, or one that tells nothing: it may take effect at any time after its call, or never.
+    /// No answer, or one that says nothing: it may take effect at any time after its call, or never.
     Unknown,
 }
 
@@ -61,7 +61,7 @@ impl<O, R> Operation<O, R> {
     }
 }
 
-/// A history that cannot be judged. Each is a fault of whoever recorded it.
+/// A history that cannot be judged. Each is a fault of the recorder.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HistoryError {

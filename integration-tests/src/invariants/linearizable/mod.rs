@@ -18,10 +18,10 @@
 //! | `model`, `register` | [`Model`]: the object without concurrency; [`Register`]: one key |
 //! | `plan`, `needed` | a history laid out, and what of it matters |
 //! | `search`, `frame`, `list`, `seen`, `bits` | the search and what it remembers |
-//! | `verdict`, `report` | [`Verdict`], and a failure told to a person |
+//! | `verdict`, `report` | [`Verdict`], and a failure in words |
 //!
 //! - An operation with an unknown outcome may take effect at any time after its call, or never; it has no
-//!   return to meet. One that surely failed is not part of the history: whoever records leaves it out.
+//!   return to meet. One that surely failed is not part of the history: the recorder leaves it out.
 //! - Linearizability is local: a history is linearizable if each key's part is, so [`check_by_key`] judges
 //!   keys one by one. Operations over several keys have no place here.
 //! - The problem is NP-complete. A search that runs out of steps is [`Verdict::Undecided`]: never a pass.

@@ -1,4 +1,4 @@
-//! What an object does when nobody else is there: the only thing the checker knows of it.
+//! The sequential specification of an object: all that the checker knows of it.
 //!
 //! ```text
 //!   state --step(op, ret)--> next state     the operation may return `ret` here
@@ -44,10 +44,10 @@ pub trait Model {
     }
 }
 
-/// What an operation does, as far as that can be told without the state that it meets.
+/// What an operation does, as far as that is known without the state that it meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<S> {
-    /// Nothing can be told.
+    /// Nothing is known.
     Unsaid,
     /// It changes no state.
     Nothing,

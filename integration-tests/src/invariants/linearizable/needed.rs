@@ -1,13 +1,13 @@
-//! Which states matter: those that somebody looks at.
+//! Which states matter: those that some operation observes.
 //!
 //! ```text
 //!   known     read: 4           so 4 matters
 //!   unknown   cas 3 -> 4        leaves 4, which matters, and so does 3
 //!             write 3           leaves 3, which matters
-//!             write 5           nobody ever saw 5: whatever becomes of it, it explains nothing
+//!             write 5           no operation saw 5: whatever its outcome, it explains nothing
 //! ```
 //!
-//! From a state that nobody looks at, only what is blind can follow and overwrite it. So an unknown operation
+//! From a state that is never observed, only what is blind can follow and overwrite it. So an unknown operation
 //! that leaves one is left out: the history is as well explained without. All such states are as good as
 //! one. And a known operation that leaves one is placed without delay where there is one already.
 //! Where values are unique most states do not matter, and the search has little left to try.

@@ -1,4 +1,4 @@
-//! A violation told to a person: the operations around the place where every order ends.
+//! A violation in words: the operations around the place where every order ends.
 //!
 //! ```text
 //!   not linearizable: 2 of 3 operations have a place, then the state is Some(2) and #3 has none

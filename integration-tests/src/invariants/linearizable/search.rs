@@ -10,10 +10,10 @@
 //! ```
 //!
 //! - What changes nothing that matters is placed as soon as it fits, with nothing else tried in its stead:
-//!   whoever places it later could as well have placed it now. That is a read, or a write that nobody saw
+//!   an order that places it later could as well place it now. That is a read, or a write that was never seen
 //!   after another such.
 //! - An unknown operation is only ever placed right before a known one that needs it. Those at the very
-//!   end of an order serve nobody and are left out.
+//!   end of an order serve no purpose and are left out.
 //! - The stack is a vector, one frame for each placed operation: no recursion, no depth to run out of.
 //! - A step is one question to the model. When the allowed ones are used up the search gives up; it never
 //!   says what it does not know.
@@ -225,7 +225,7 @@ impl<'p, M: Model> Search<'p, M> {
         self.plan.needed.contains(&self.here.detour().state)
     }
 
-    /// A state to be remembered: all that nobody looks at are one.
+    /// A state to be remembered: all that are never observed are one.
     fn key(&self, state: &M::State) -> Option<M::State> {
         self.plan.needed.contains(state).then(|| state.clone())
     }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! However the search came to a configuration, what is possible from there is the same (Lowe 2017, 4). And
-//! more: whoever has spent fewer unknown operations on the same can do all that the other can, for nobody has
+//! more: a search that has spent fewer unknown operations on the same can do all that the other can, for none has
 //! to spend one. So a configuration is new only if none with the same operations and state, and a part of
 //! its unknown ones, came before. That keeps a history with a hundred unknown outcomes from meaning 2^100 sets.
 

@@ -78,7 +78,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Why no order exists, as far as one place can tell it. Printed, it is a table of the operations around.
+/// Why no order exists, as far as one place can show it. Printed, it is a table of the operations around.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The longest order found, the first of them if there are several. What it leaves out is not to blame.

@@ -8,7 +8,7 @@ use crate::invariants::testing::{Hand, assert_fails, assert_holds, over};
 const LOST: Outcome = Outcome::Unknown("no answer");
 const FULL: Outcome = Outcome::Refused("no space");
 
-/// Writer `w` is client `w`; puts are told apart by their time.
+/// Writer `w` is client `w`; puts differ in their time.
 struct Counter {
     hand: Hand,
     time: u64,
@@ -216,13 +216,13 @@ fn a_count_beyond_all_attempts_is_found() {
     counter.hand.end(two, FULL);
     let mut history = counter.hand.finish();
     assert_holds(&INVARIANT, &history);
-    // A read found one value, and the next builds on one that nobody had put.
+    // A read found one value, and the next builds on one that no client had put.
     let Some((_, Outcome::Read { siblings, .. })) = &mut history.ops[read.0 as usize].returned
     else {
         panic!("it is the read");
     };
     siblings[0].value = "#7\n1 1\n".into();
-    assert_fails(&INVARIANT, &history, "which nobody had put yet");
+    assert_fails(&INVARIANT, &history, "which no client had put yet");
 }
 
 #[test]

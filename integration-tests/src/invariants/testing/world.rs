@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Writes are blind or build on any operations of the key that returned: fresh, stale, several, none. Clocks
-//! are skewed and tie. A write that is covered is minted anew or stays unknown. Records and deltas are the
-//! real ones; what the sessions did is put down in a [`Recorder`].
+//! are skewed and tie. A superseded write is re-minted or stays unknown. Records and deltas are the
+//! real ones; what the sessions did is recorded in a [`Recorder`].
 
 mod writes;
 
@@ -29,7 +29,7 @@ pub(crate) enum Bug {
     NoWriteBack,
     /// A quorum write is acknowledged when one replica has joined it.
     OneIsEnough,
-    /// A write minted anew does not build on its first attempt.
+    /// A re-minted write does not build on its first attempt.
     ForgetsAttempt,
     /// A causal write claims all times of its actor.
     ForgetsPrevious,
@@ -37,7 +37,7 @@ pub(crate) enum Bug {
     CoversTooMuch,
     /// Of two siblings a read returns one.
     OneSibling,
-    /// A delete is not remembered by whoever joins it.
+    /// A delete is not remembered by a replica that joins it.
     ForgetsDeletes,
 }
 

@@ -14,9 +14,9 @@ use crate::sim::plan::Plan;
 use crate::sim::report::Report;
 use crate::sim::run::{FaultFilter, Options, run};
 
-/// The name under which a panic is told.
+/// The name under which a panic is reported.
 pub const NO_PANIC: &str = "no-panic";
-/// The name under which two runs of one seed are told that differ.
+/// The name under which two different runs of one seed are reported.
 pub const SAME_TRACE: &str = "same-trace";
 
 /// A violation in words.

@@ -1,4 +1,4 @@
-//! A panic in a run is a finding like any other: it ends that run, and is told with its place.
+//! A panic in a run is a finding like any other: it ends that run, and is reported with its place.
 //!
 //! ```text
 //!   caught(run) --ok--> what it returned
@@ -16,7 +16,7 @@ use std::sync::Once;
 thread_local! {
     /// Whether this thread is in a run.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
-    /// Where the first panic of the run was, with its message: later ones come of it.
+    /// Where the first panic of the run was, with its message: later ones follow from it.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_with_its_place_and_the_next_run_is_not_blamed() {
+    fn a_panic_is_reported_with_its_place_and_the_next_run_is_not_blamed() {
         let told = caught(|| panic!("number {}", 7)).unwrap_err();
         assert!(told.contains("panics.rs:"), "{told}");
         assert!(told.ends_with(": number 7"), "{told}");
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_panics_the_first_is_told() {
+    fn of_several_panics_the_first_is_reported() {
         let told = caught(|| {
             panic::catch_unwind(|| panic!("cause")).unwrap_err();
             panic!("consequence");

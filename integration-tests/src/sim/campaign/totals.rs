@@ -19,7 +19,7 @@ use crate::sim::faults::Fault;
 
 /// How many runs must have seen everything together.
 pub const SET: u64 = 100;
-/// How many reasons of one sort are told.
+/// Most reasons of one sort that are listed.
 const MAX_REASONS: usize = 5;
 
 /// One kind of fault over a set of runs.
@@ -40,11 +40,11 @@ pub struct Totals {
     pub seeds: u64,
     /// How many of them violated something.
     pub failed: u64,
-    /// Operations that returned before the world was healed.
+    /// Operations that returned before the recovery phase.
     pub operations: u64,
     /// Events.
     pub events: u64,
-    /// Microseconds in the simulated worlds.
+    /// Microseconds of simulated time.
     pub simulated: u64,
     /// The fewest and the most clients that a run had.
     pub clients: Option<(usize, usize)>,

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Both runs are in one thread, one after the other, so that anything a run leaves behind in it shows as well.
-//! The usual leaks are the order of a hash map, a real clock, and an address or thread taken for a number.
+//! The usual leaks are the order of a hash map, a real clock, and an address or thread used as a number.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -28,7 +28,7 @@ impl Judged {
         if first.fingerprint() != second.fingerprint() {
             first.found.push(Finding {
                 invariant: SAME_TRACE,
-                what: told(&first, &second),
+                what: difference(&first, &second),
                 timeline: differing(seed),
             });
         }
@@ -47,7 +47,7 @@ impl Judged {
     }
 }
 
-fn told(first: &Judged, second: &Judged) -> String {
+fn difference(first: &Judged, second: &Judged) -> String {
     let numbers = |run: &Judged| format!("trace {:016x} of {} events", run.trace, run.events);
     let (first, second) = (numbers(first), numbers(second));
     format!("two runs of one seed: {first}, then {second}")
@@ -127,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_that_differs_is_told_with_the_one_before() {
-        let told = differ(&["a", "b", "c"], &["a", "x", "c"]).unwrap();
-        let words: Vec<Vec<&str>> = told
+    fn the_first_line_that_differs_is_shown_with_the_one_before() {
+        let shown = differ(&["a", "b", "c"], &["a", "x", "c"]).unwrap();
+        let words: Vec<Vec<&str>> = shown
             .lines()
             .map(|l| l.split_whitespace().collect())
             .collect();
@@ -166,7 +166,7 @@ mod tests {
         for other in &others {
             assert_ne!(run().fingerprint(), other.fingerprint(), "{other:?}");
         }
-        assert!(told(&run(), &others[0]).contains("trace 0000000000000001"));
+        assert!(difference(&run(), &others[0]).contains("trace 0000000000000001"));
     }
 
     #[test]

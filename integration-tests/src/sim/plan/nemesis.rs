@@ -1,4 +1,4 @@
-//! The nemesis: who draws what goes wrong, when and for how long.
+//! The nemesis: draws which faults happen, when, and for how long.
 //!
 //! ```text
 //!   0 s   0.1 ............... 2.5        2.55   2.7    2.85        3.0
@@ -6,7 +6,7 @@
 //!   start '-- any kind, any --'          all    a node a node      all
 //! ```
 //!
-//! The last four come when most of the others are over, so that hardly anything can keep them from being felt:
+//! The last four come when most of the others are over, so that they are almost surely felt:
 //! a run whose faults all missed shows nothing. Only nodes or only clients have clocks that are far off in one
 //! run, see [`plan`](super).
 
@@ -162,7 +162,7 @@ impl Nemesis {
         if let Fault::Kill { nodes } | Fault::PowerLoss { nodes } = &fault
             && nodes.count_ones() > 2
         {
-            lasts = lasts.min(MOST_DOWN); // nothing can be felt where nobody is
+            lasts = lasts.min(MOST_DOWN); // nothing can be felt where every node is down
         }
         Planned { at, lasts, fault }
     }
@@ -277,7 +277,7 @@ impl Nemesis {
         Fault::Swizzle { nodes }
     }
 
-    /// Off by up to nearly the drift that is allowed, or, for those who lie in this run, by up to an hour.
+    /// Off by up to nearly the drift that is allowed, or, for those with a wrong clock in this run, by up to an hour.
     fn clock_error(&mut self, whose: Liars) -> i64 {
         if self.liars == whose && happens(&mut self.rng, 400) {
             let most = *pick(&mut self.rng, &[2_000, 60_000, 3_600_000]);

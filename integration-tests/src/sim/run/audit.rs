@@ -1,7 +1,7 @@
-//! What lies on a node's disk, held against what the node says of it.
+//! A node's disk, compared with the node's own indices and sums.
 //!
 //! ```text
-//!   records on disk --summed up anew--> leaf by leaf equal to the node's Merkle tree
+//!   records on disk --recomputed------> leaf by leaf equal to the node's Merkle tree
 //!                   '--derived-------> the leaves and expiry indices, entry by entry
 //! ```
 
@@ -88,7 +88,7 @@ fn keys_of(store: &MemorySnapshot, keyspace: Keyspace) -> BTreeSet<Bytes> {
         .collect()
 }
 
-/// Holds the node's tree against one summed up anew, level by level.
+/// Compares the node's tree with one recomputed, level by level.
 fn compare_sums(machine: &Machine, tree: &MerkleTree) -> Option<String> {
     let Some(sums) = machine.sums() else {
         return Some("the node is down".to_owned());
@@ -108,7 +108,7 @@ fn compare_sums(machine: &Machine, tree: &MerkleTree) -> Option<String> {
     let lowest = tree.depth().saturating_sub(1);
     let places: Vec<usize> = differing(lowest).take(8).collect();
     Some(format!(
-        "the Merkle root differs from one summed up anew; below nodes {places:?}"
+        "the Merkle root differs from one recomputed; below nodes {places:?}"
     ))
 }
 
@@ -156,18 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_entry_of_an_index_is_told() {
+    fn a_missing_entry_of_an_index_is_reported() {
         for keyspace in [Keyspace::Leaves, Keyspace::Expiry] {
             let machine = machine();
             let entry = only_key(&machine, keyspace);
             write(&machine, |batch| batch.remove(keyspace, entry));
-            let told = format!("{}: 1 entries missing, 0 too many", keyspace.name());
-            assert_eq!(audited(&machine), [told]);
+            let found = format!("{}: 1 entries missing, 0 too many", keyspace.name());
+            assert_eq!(audited(&machine), [found]);
         }
     }
 
     #[test]
-    fn an_entry_too_many_is_told() {
+    fn an_entry_too_many_is_reported() {
         let machine = machine();
         let (leaf, nothing) = (Leaf(3), Bytes::new());
         write(&machine, |batch| {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_that_is_not_that_of_the_records_is_told() {
+    fn a_sum_that_is_not_that_of_the_records_is_reported() {
         let machine = machine();
         let mut record = stored(&machine, "key").unwrap();
         let due = record.live()[0].expiry;
@@ -195,19 +195,19 @@ mod tests {
         write(&machine, |batch| {
             batch.insert(Keyspace::Records, record_key(NAMESPACE, b"key"), bytes);
         });
-        let told = audited(&machine);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with("the Merkle root differs"), "{told:?}");
+        let found = audited(&machine);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("the Merkle root differs"), "{found:?}");
     }
 
     #[test]
-    fn a_record_that_cannot_be_read_is_told() {
+    fn a_record_that_cannot_be_read_is_reported() {
         let machine = machine();
         let key = record_key(NAMESPACE, b"junk");
         write(&machine, |batch| {
             batch.insert(Keyspace::Records, key, &b"junk"[..]);
         });
-        let told = audited(&machine);
-        assert!(told[0].ends_with("cannot be read"), "{told:?}");
+        let found = audited(&machine);
+        assert!(found[0].ends_with("cannot be read"), "{found:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! What a task says to its session, and what it remembers between two operations.
 //!
 //! ```text
-//!   Name    which key, and of which family: its invariants go by that
-//!   Ask     under what promise, from how many, for how long
+//!   Name    which key, and of which family, which decides its invariants
+//!   Ask     the quorum, and for how long
 //!   Known   what was read or written before: a context, and the operations it stands for
 //! ```
 

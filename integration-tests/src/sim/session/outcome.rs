@@ -1,4 +1,4 @@
-//! What a caller is told, in the words of a history.
+//! A client's results, as outcomes of a history.
 //!
 //! ```text
 //!   Entry        --> Read: siblings, region seen          Written      --> acknowledged: dot, acks, region
@@ -33,7 +33,7 @@ pub(super) fn read_coverage(family: Family, entry: &Entry) -> impl Iterator<Item
     let siblings = entry.siblings().len() > 1;
     let gone = entry.is_absent() && *entry.context() != Context::default();
     let absent = match family {
-        Family::Expiring => CoverageEvent::ExpiredValue, // nobody deletes there
+        Family::Expiring => CoverageEvent::ExpiredValue, // no workload deletes there
         _ => CoverageEvent::Tombstone,
     };
     let seen = [

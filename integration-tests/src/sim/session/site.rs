@@ -1,4 +1,4 @@
-//! The site: what all tasks of a world share.
+//! The site: what all tasks of a run share.
 //!
 //! ```text
 //!   task, task, task ...   --saw, begin, end, fresh number-->   Site   <--time, phase, acknowledged writes--   world
@@ -50,7 +50,7 @@ pub struct Acked {
 
 /// Which client asked which node, under which id, to keep something.
 type HintSent = (ClientId, NodeId, u64);
-/// For whom, under which key, which write.
+/// The owner, the key and the write of a hint.
 type HintOf = (NodeId, Bytes, Dot);
 
 /// What all tasks of a world share.
@@ -61,10 +61,10 @@ pub struct Site {
     coverage: RefCell<Coverage>,
     phase: Cell<Phase>,
     succeeded: Cell<u64>,
-    /// Writes whose callers were just told that they are stored.
+    /// Writes that were just acknowledged.
     acked: RefCell<Vec<Acked>>,
     values: Cell<u64>,
-    /// Hints that were sent, by who sent them to whom under which id.
+    /// Hints that were sent, by sender, receiver and request id.
     hints: RefCell<BTreeMap<HintSent, HintOf>>,
     /// How long a task waits between two operations, in microseconds, about.
     pause: u64,
@@ -110,7 +110,7 @@ impl Site {
         self.pause
     }
 
-    /// A number that nobody in the run has drawn before.
+    /// A number that was not drawn before in this run.
     pub(super) fn fresh_number(&self) -> u64 {
         let number = self.values.get() + 1;
         self.values.set(number);
@@ -128,7 +128,7 @@ impl Site {
         self.succeeded.get()
     }
 
-    /// A caller was just told that its write is stored.
+    /// A write was just acknowledged.
     pub(super) fn was_acked(&self, write: Acked) {
         self.acked.borrow_mut().push(write);
     }

@@ -6,7 +6,7 @@
 //!                            '-- while one is under way, what arrives gathers
 //! ```
 //!
-//! A node that stands still commits when it goes on. One whose commit fails serves nothing until it is started
+//! A paused node commits when it resumes. One whose commit fails serves nothing until it is started
 //! again.
 
 use super::World;
@@ -47,9 +47,9 @@ impl World {
     fn note_exposure(&self, node: usize) {
         let machine = &self.machines[node];
         if machine.is_up() && machine.has_answers() && machine.exposed() > 0 {
-            let told = (machine.id(), self.now());
+            let early = (machine.id(), self.now());
             let mut recorder = self.site.recorder().borrow_mut();
-            recorder.history_mut().acked_early.push(told);
+            recorder.history_mut().acked_early.push(early);
         }
     }
 

@@ -1,7 +1,7 @@
-//! What the faults in force mean for one node or client, looked up where it matters.
+//! What the active faults mean for one node or client, looked up where it matters.
 //!
 //! ```text
-//!   stands still, until?    the last end of those that say so        a clock, off by?   the last to begin decides
+//!   paused, until?          the last end of those that say so        clock offset?      the last to begin decides
 //!   commits slower, by?     their sum
 //! ```
 //!

@@ -142,7 +142,7 @@ impl World {
         self.do_errands(to);
     }
 
-    /// The process of a node is gone, and with it its connections: who had one to it notices in its own time.
+    /// The process of a node ended, and its connections with it: each peer notices in its own time.
     pub(super) fn lose_peers(&mut self, gone: usize) {
         let ended = self
             .peers
@@ -170,7 +170,7 @@ impl World {
         self.do_errands(node);
     }
 
-    /// Notes that a client was told that its hint is kept.
+    /// Notes that a hint was acknowledged to a client.
     pub(super) fn note_kept(&self, client: ClientId, holder: usize, frame: &Bytes) {
         if let Ok(answer) = ResponseFrame::decode(frame.clone())
             && answer.response == Response::Joined

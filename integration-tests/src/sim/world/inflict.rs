@@ -1,9 +1,9 @@
 //! Faults: how they begin, what is different while they last, how they end.
 //!
 //! ```text
-//!   at once     kill, power loss, break, client crash      the end brings back who went
+//!   at once     kill, power loss, break, client crash      the end restarts what was killed
 //!   a while     cut, noise, clock, pause, disk ...         `conditions` looks them up where they matter
-//!   healing     all end, everybody is brought back
+//!   healing     all end, every node and client is restarted
 //! ```
 
 use quoit_client::Driver;

@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// A node serves: a client whose connection was to an earlier process of it is told so by the next
+    /// A node serves: a client whose connection was to an earlier process of it learns so from the next
     /// packet that it sends, since the node has kept its reset key.
     pub(super) fn serves(&mut self, node: usize, life: u32) {
         if self.machines[node].life() != life || !self.machines[node].is_up() {
@@ -86,7 +86,7 @@ impl World {
         self.lose_connections(node);
     }
 
-    /// A node whose storage failed refuses everything; somebody restarts it after a while.
+    /// A node whose storage failed refuses everything, and is restarted after a while.
     pub(super) fn storage_failed(&mut self, node: usize) {
         self.site.saw(CoverageEvent::CommitFailed);
         let life = self.machines[node].life();

@@ -1,4 +1,4 @@
-//! What the world does to those who live in it, one fault at a time.
+//! What each fault does to nodes and clients, one at a time.
 
 use std::ops::Range;
 

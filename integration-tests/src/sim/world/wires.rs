@@ -56,8 +56,8 @@ impl World {
         }
     }
 
-    /// Sends a request. A put that comes twice may be refused once and joined once: its caller is told of the
-    /// first, so the history is told that a refusal proves nothing. (QUIC itself never delivers a frame twice.)
+    /// Sends a request. A put that comes twice may be refused once and joined once: the caller gets the
+    /// first answer, so the history records that a refusal proves nothing. (QUIC itself never delivers a frame twice.)
     fn dispatch_request(&mut self, peer: Peer, node: usize, sent: &Sent) {
         let copies = self.dispatch(peer, node, Way::ToNode, &sent.frame);
         if copies > 1
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// Nobody answered: the first time this is told to the driver, and it is tried again later.
+    /// No node answered: the first time, the driver is notified; it is tried again later.
     fn dial_failed(&mut self, client: ClientId, node: usize) {
         let slot = usize::from(client.slot);
         let Some(Some(caller)) = self.callers.get_mut(slot) else {
@@ -256,7 +256,7 @@ impl World {
         self.schedule.at(at, Event::Dial { client, node });
     }
 
-    /// The process of a node is gone: each client notices in its own time.
+    /// The process of a node ended: each client notices in its own time.
     pub(super) fn lose_connections(&mut self, node: usize) {
         for slot in 0..self.callers.len() {
             let soon = self.rng.random_range(1_000..SILENCE.end);
@@ -283,9 +283,9 @@ impl World {
         let now = self.now();
         for slot in 0..self.callers.len() {
             for node in 0..self.machines.len() {
-                let patience = self.rng.random_range(SILENCE);
-                if patience < lasts && self.network.is_cut((slot, node), now) {
-                    self.break_in(slot, node, patience);
+                let silence = self.rng.random_range(SILENCE);
+                if silence < lasts && self.network.is_cut((slot, node), now) {
+                    self.break_in(slot, node, silence);
                 }
             }
         }

@@ -9,7 +9,7 @@
 //!                             and all that it replaced was replaced by something else, too
 //! ```
 //!
-//! So only changes about deletes have equivalents, just as told there; they pass and are not counted.
+//! So only changes about deletes have equivalents, as described there; they pass and are not counted.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ fn script(seed: u64) -> Script {
 
 #[test]
 fn random_histories_of_a_correct_store_pass() {
-    let (mut siblings, mut anew, mut deletes) = (0, 0, 0);
+    let (mut siblings, mut reminted, mut deletes) = (0, 0, 0);
     for seed in 0..SCRIPTS {
         let history = run(script(seed));
         for invariant in [
@@ -76,11 +76,11 @@ fn random_histories_of_a_correct_store_pass() {
         let count = |of: fn(&Op) -> bool| history.ops.iter().filter(|op| of(op)).count();
         siblings += count(|op| read(op).is_some_and(|(_, siblings, _)| siblings.len() > 1));
         deletes += count(|op| matches!(op.call, Call::Delete { .. }));
-        anew += history.minted.len() - count(Op::is_write);
+        reminted += history.minted.len() - count(Op::is_write);
     }
-    let reached = (siblings, anew, deletes);
+    let reached = (siblings, reminted, deletes);
     assert!(
-        siblings > 2_000 && anew > 500 && deletes > 2_000,
+        siblings > 2_000 && reminted > 500 && deletes > 2_000,
         "{reached:?}"
     );
 }

@@ -36,7 +36,7 @@ impl Flaw {
     ];
 }
 
-/// Of whom each two are one actor, as tasks of one client are.
+/// Each two of them are one actor, as tasks of one client are.
 const WRITERS: u16 = 4;
 
 struct Store {

@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    /// Enough replicas join a write, or it is covered somewhere and cannot be acknowledged like this.
+    /// Enough replicas join a write, or it is superseded somewhere and cannot be acknowledged like this.
     fn acknowledge(&mut self, key: usize, open: Open) {
         let targets = self.targets(key, open.mode);
         let place = &mut self.places[key];

@@ -73,15 +73,15 @@ fn an_engine_is_poisoned_by_a_failed_commit_until_it_is_opened_again() {
 }
 
 #[test]
-fn a_dead_process_is_not_told_of_its_successors_failure() {
+fn a_dead_process_does_not_see_its_successors_failure() {
     let disk = Disk::new();
     let (dead, next) = (disk.open(), disk.open());
     disk.fail_next_commit(false);
     assert!(next.commit(one("k", "1"), Durability::Fsync).is_err());
-    let told = dead.check();
+    let seen = dead.check();
     assert!(
-        matches!(told, Err(EngineError::Poisoned { cause: None })),
-        "{told:?}"
+        matches!(seen, Err(EngineError::Poisoned { cause: None })),
+        "{seen:?}"
     );
 }
 
