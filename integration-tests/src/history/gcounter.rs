@@ -61,6 +61,7 @@ impl GCounter {
                 _ => missing = true,
             }
         }
+
         if missing {
             self.add_missing(other);
         }
@@ -110,6 +111,7 @@ impl GCounter {
             None => text,
         };
         let mut counts: Vec<(u64, u64)> = Vec::new();
+
         for line in lines.lines() {
             let (writer, count) = line.split_once(' ')?;
             let (writer, count) = (writer.parse().ok()?, count.parse().ok()?);
@@ -118,6 +120,7 @@ impl GCounter {
             }
             counts.push((writer, count));
         }
+
         Some(Self { counts })
     }
 
@@ -221,6 +224,7 @@ mod tests {
         for junk in junk {
             assert_eq!(GCounter::parse(junk), None, "{junk:?}");
         }
+
         let values = [value("3 5\n".into()), value("junk".into())];
         assert_eq!(MergeCounters.merge(&values), None);
     }

@@ -42,6 +42,7 @@ fn enough(history: &History, held: Held) -> Result<(), Violation> {
     if held.owners + held.others >= acked {
         return Ok(());
     }
+
     let what = format!(
         "key {}: {} was acknowledged by {acked} replicas, and {} had it",
         describe::key(history, op.key),

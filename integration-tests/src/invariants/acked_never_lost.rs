@@ -55,6 +55,7 @@ fn check(history: &History) -> Result<(), Violation> {
             judge.last(last, &acked)?;
         }
     }
+
     Ok(())
 }
 
@@ -86,6 +87,7 @@ impl Judge<'_> {
                 mode,
             });
         }
+
         acked.sort_by_key(|acked| acked.at);
         Ok(acked)
     }
@@ -107,6 +109,7 @@ impl Judge<'_> {
             }
             self.read(id, op, &must)?;
         }
+
         Ok(())
     }
 
@@ -134,6 +137,7 @@ impl Judge<'_> {
             let what = format!("had not seen {}", self.describe(event));
             return Err(self.lost(id, event, &what));
         }
+
         let Some(event) = self.dropped(siblings, &seen, must) else {
             return Ok(());
         };

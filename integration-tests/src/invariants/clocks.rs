@@ -117,6 +117,7 @@ mod tests {
             assert_eq!(latest_taken(&ahead, AFTER.1), Millis(13_100 + DRIFT_MS));
             assert_eq!(latest_taken(&ahead, Moment(500_000)), Millis(10_500));
         }
+
         let little = history(&[(Side::Node, 80)]);
         assert_eq!(latest_taken(&little, AFTER.1), Millis(13_180));
         let both = history(&[(Side::Node, 2_000), (Side::Client, 900)]);

@@ -58,6 +58,7 @@ fn trees(history: &History) -> Result<(), Violation> {
             });
         }
     }
+
     Ok(())
 }
 
@@ -86,6 +87,7 @@ impl Judge<'_> {
         if same_versions(ours, &theirs, over) && (expired(ours) || expired(&theirs)) {
             return Ok(());
         }
+
         Err(format!(
             "nodes {} and {} have not converged: {} and {}",
             first.0,
@@ -109,6 +111,7 @@ impl Judge<'_> {
                 seen_text(seen)
             ));
         }
+
         let over = self.over_by();
         let alive = stored.live().iter().filter(|s| !is_over(s.expiry, over));
         let found = siblings.iter().filter(|s| !is_over(s.expiry, over));
@@ -116,6 +119,7 @@ impl Judge<'_> {
         if alive.eq(found.map(|s| (s.dot, s.expiry, Some(&s.value)))) {
             return Ok(());
         }
+
         Err(format!(
             "the owners hold {}, but {reader} found {}",
             record_text(stored),

@@ -46,6 +46,7 @@ fn check(history: &History) -> Result<(), Violation> {
             judge.op(id, exact)?;
         }
     }
+
     Ok(())
 }
 
@@ -80,6 +81,7 @@ impl Judge<'_> {
         if event.at <= at {
             return Ok(());
         }
+
         let what = format!(
             "returned {}, which was sent only at {}",
             self.describe(event),
@@ -113,6 +115,7 @@ impl Judge<'_> {
             let what = "returned a sibling twice, or not the oldest first";
             return self.found(id, &[], what);
         }
+
         let seen = self.causal.events().seen(seen);
         let replaced = self.causal.replaced(&seen);
         self.in_time(id, &seen.without(&replaced), at)?;
@@ -129,6 +132,7 @@ impl Judge<'_> {
             );
             return self.found(id, &[event], &what);
         }
+
         self.whole(id, &seen, &replaced)
     }
 
@@ -152,6 +156,7 @@ impl Judge<'_> {
             let what = format!("returned {value} with a context that does not hold it");
             return self.found(id, &[self.event(event)], &what);
         }
+
         let Some(over) = self.replacing(event, seen) else {
             return Ok(());
         };

@@ -141,6 +141,7 @@ impl<'a> Judge<'a> {
         if right {
             return Ok(());
         }
+
         let what = format!(
             "found {} with the expiry {}, but it was put to live {} by {}",
             describe::value(&found.value),
@@ -157,6 +158,7 @@ impl<'a> Judge<'a> {
         if taken < expiry {
             return Ok(());
         }
+
         let late = self.history.wall(read.invoked).0.saturating_sub(expiry.0);
         let what = format!(
             "found {} as {}, {late} ms after its expiry at {}, though no clock can have shown less than {} ms",
@@ -179,6 +181,7 @@ impl<'a> Judge<'a> {
         if clocks::believed(self.history, read.window()) < expiry {
             return Ok(()); // this reader need not believe a node that is past the expiry
         }
+
         let dead = earlier.iter().find(|earlier| {
             earlier.returned <= read.invoked
                 && !earlier.found(found.dot)

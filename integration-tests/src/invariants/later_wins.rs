@@ -65,6 +65,7 @@ fn check(history: &History) -> Result<(), Violation> {
             return Err(violation(history, earlier, write));
         }
     }
+
     Ok(())
 }
 
@@ -146,6 +147,7 @@ mod tests {
                 },
             );
         }
+
         recorder.finish()
     }
 

@@ -55,6 +55,7 @@ fn check(history: &History) -> Result<(), Violation> {
             judge.read(id, last.is_some_and(|end| end.read == id))?;
         }
     }
+
     Ok(())
 }
 
@@ -103,6 +104,7 @@ impl<'a> Judge<'a> {
         for minted in &keyed.minted {
             dots.entry(minted.op).or_default().push(minted.dot);
         }
+
         Self {
             history,
             keyed,
@@ -169,6 +171,7 @@ impl<'a> Judge<'a> {
                 }
             }
         }
+
         Ok(base)
     }
 
@@ -190,6 +193,7 @@ impl<'a> Judge<'a> {
         if is_refused(op) {
             return;
         }
+
         writer.attempted.push(op.invoked);
         let done = writer.acked.last().map_or(Moment(0), |last| last.0);
         let read_after = |&before: &OpId| {
@@ -237,6 +241,7 @@ impl<'a> Judge<'a> {
         if !step.refused {
             return Ok(&step.counter);
         }
+
         let what = format!(
             "found {}, which {} reported as stored nowhere",
             describe::value(&found.value),
@@ -252,6 +257,7 @@ impl<'a> Judge<'a> {
             return Ok(());
         };
         let merged = self.merged(id, siblings)?;
+
         for (&name, writer) in &self.writers {
             let slot = (name, merged.count(name));
             if last || op.mode == Mode::Quorum {
@@ -260,6 +266,7 @@ impl<'a> Judge<'a> {
             self.nothing_seen_lost((id, *returned), seen, slot, writer)?;
             self.nothing_twice(id, *returned, slot, writer)?;
         }
+
         Ok(())
     }
 
@@ -277,6 +284,7 @@ impl<'a> Judge<'a> {
         if number(acked) <= count {
             return Ok(());
         }
+
         let what = format!(
             "counts {count} increments of writer {name}, but {acked} were acknowledged before it was asked, the last by {}",
             describe::op(self.history, last)

@@ -43,6 +43,7 @@ fn check(history: &History) -> Result<(), Violation> {
     let actors = owners(&history.minted, history);
     let finals = history.finals.iter().map(|end| (end.key, end));
     let finals: BTreeMap<KeyId, &Final> = finals.collect();
+
     for keyed in Keyed::all(history) {
         let refused = Refused::of(history, &keyed, &actors);
         if refused.ops.is_empty() {
@@ -53,6 +54,7 @@ fn check(history: &History) -> Result<(), Violation> {
         let mut last = finals.get(&keyed.key).into_iter();
         last.try_for_each(|end| refused.stored(end))?;
     }
+
     Ok(())
 }
 
@@ -100,6 +102,7 @@ impl<'a> Refused<'a> {
         if !refused.ops.is_empty() {
             refused.dots = refused.own_dots(keyed, actors);
         }
+
         refused
     }
 
@@ -112,6 +115,7 @@ impl<'a> Refused<'a> {
                 writes.entry(op.client).or_default().push(id);
             }
         }
+
         let own = |minted: &&Minted| {
             let op = self.history.op(minted.op);
             self.ops.binary_search(&minted.op).is_ok()
@@ -132,11 +136,13 @@ impl<'a> Refused<'a> {
             let what = format!("but {} found its value", describe::op(self.history, id));
             return Err(violation(self.history, write, Some(id), &what));
         }
+
         if let Some((dot, write)) = self.named(seen) {
             let reader = describe::op(self.history, id);
             let what = format!("but {reader} names its dot {dot}, so somebody joined it");
             return Err(violation(self.history, write, Some(id), &what));
         }
+
         Ok(())
     }
 
@@ -168,6 +174,7 @@ impl<'a> Refused<'a> {
                 return Err(violation(self.history, write, None, &what));
             }
         }
+
         Ok(())
     }
 }

@@ -88,6 +88,7 @@ fn twins<'a>(history: &'a History, keyed: &Keyed) -> Vec<Twins<'a>> {
             });
         }
     }
+
     all
 }
 
@@ -111,6 +112,7 @@ impl Twins<'_> {
                 }
             }
         }
+
         Ok(())
     }
 
@@ -128,6 +130,7 @@ impl Twins<'_> {
         if siblings.iter().filter(here).any(|f| f.value == *value) {
             return Ok(());
         }
+
         let found: Vec<_> = siblings.iter().filter(here).collect();
         let found: Vec<_> = found.iter().map(|f| describe::value(&f.value)).collect();
         let what = format!(
@@ -194,6 +197,7 @@ fn counted(history: &History, due: &[Twins<'_>]) -> Result<(), Violation> {
     if u64::try_from(due.len()).is_ok_and(|due| due <= counted) {
         return Ok(());
     }
+
     let what = format!(
         "{} dots had two variants acknowledged by quorums, but all nodes together counted {counted} collisions; the first is {}",
         due.len(),

@@ -74,6 +74,7 @@ mod tests {
         if let Some(outcome) = outcome {
             recorder.end(op, Moment(2), outcome);
         }
+
         recorder.finish()
     }
 

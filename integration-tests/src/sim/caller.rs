@@ -109,6 +109,7 @@ impl Env for CallerEnv {
             Request::Get { digest: true, .. } => site.saw(CoverageEvent::Digest),
             _ => {}
         }
+
         let mut bytes = BytesMut::with_capacity(256);
         frame.encode(&mut bytes);
         let frame = bytes.split_off(4).freeze();

@@ -71,6 +71,7 @@ impl Network {
         let Self {
             rng, active, felt, ..
         } = self;
+
         for (number, planned) in active.iter() {
             let mut feels = true;
             match &planned.fault {
@@ -103,6 +104,7 @@ impl Network {
             }
             felt[*number] += u64::from(feels);
         }
+
         [Some(arrives), again]
     }
 

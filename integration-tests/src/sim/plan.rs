@@ -115,6 +115,7 @@ impl Plan {
         if victim.is_some() {
             plan.be_fair();
         }
+
         plan
     }
 

@@ -86,6 +86,7 @@ impl Report {
                 writeln!(out, "{line}").unwrap_or_default();
             }
         }
+
         out
     }
 

@@ -208,11 +208,13 @@ impl Run {
             history.nodes = nodes;
             finished.finish()
         };
+
         for invariant in invariants::ALL {
             if let Err(violation) = (invariant.check)(&history) {
                 self.violations.push(violation);
             }
         }
+
         let collisions: u64 = history.nodes.iter().map(|node| node.collisions).sum();
         let mut coverage = site.coverage().borrow_mut();
         coverage.saw_times(super::coverage::CoverageEvent::Collision, collisions);
@@ -243,9 +245,11 @@ impl Run {
             .collect();
         let ring = &self.world.plan().cluster.ring;
         let mut reads = vec![None; history.keys.len()];
+
         for (id, op) in history.iter().filter(|(_, op)| !op.is_write()) {
             reads[op.key.0 as usize] = Some(id);
         }
+
         let held = |owner: NodeId, name: &[u8]| {
             let store = stores.iter().find(|(id, _)| *id == owner)?;
             store

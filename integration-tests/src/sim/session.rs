@@ -119,6 +119,7 @@ impl Session {
         if let Some(count) = ask.count {
             get = get.r(count);
         }
+
         match get.await {
             Ok(entry) => {
                 self.saw(outcome::read_coverage(name.family, &entry));
@@ -168,6 +169,7 @@ impl Session {
         if let Some(ttl) = ask.ttl {
             put = put.ttl(ttl);
         }
+
         let result = put.await;
         self.written(name, op, result)
     }
@@ -195,6 +197,7 @@ impl Session {
         if let Some(count) = ask.count {
             delete = delete.w(count);
         }
+
         let result = delete.await;
         self.written(name, op, result)
     }

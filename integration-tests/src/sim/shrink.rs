@@ -51,6 +51,7 @@ pub fn shrink(all: &[usize], limit: usize, fails: impl FnMut(&[usize]) -> bool) 
     if !all.is_empty() && search.fails(&[]) {
         return search.end(Vec::new());
     }
+
     let mut kept = all.to_vec();
     let mut parts = 2;
     while kept.len() >= 2 {
@@ -64,6 +65,7 @@ pub fn shrink(all: &[usize], limit: usize, fails: impl FnMut(&[usize]) -> bool) 
             break;
         }
     }
+
     search.end(kept)
 }
 

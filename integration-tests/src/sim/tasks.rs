@@ -204,6 +204,7 @@ impl Future for Sleep {
             drop(sleepers);
             self.asleep = true;
         }
+
         Poll::Pending
     }
 }
@@ -223,12 +224,14 @@ mod tests {
                 woken.borrow_mut().push((name, timeline.now().0));
             });
         }
+
         while tasks.alive() > 0 {
             while tasks.poll_next().is_some() {}
             if let Some(at) = timeline.next_at() {
                 timeline.advance(at);
             }
         }
+
         assert_eq!(*woken.borrow(), [(2, 10), (3, 10), (1, 30)]);
     }
 

@@ -119,19 +119,23 @@ impl World {
         for node in 0..world.machines.len() {
             world.schedule.at(Moment(0), Event::StartNode { node });
         }
+
         for slot in 0..world.plan.clients {
             world
                 .schedule
                 .at(Moment(1_000), Event::StartClient { slot });
         }
+
         for (number, &at) in world.plan.twins.iter().enumerate() {
             world.schedule.at(at, Event::Twins { number });
         }
+
         for (fault, planned) in world.plan.faults.iter().enumerate() {
             if kept(fault) {
                 world.schedule.at(planned.at, Event::Begins { fault });
             }
         }
+
         world
     }
 
@@ -246,6 +250,7 @@ impl World {
             owners.any(|owner| has(machine, Keyspace::Hints, &hint(owner)).is_some())
         };
         let (mut owners, mut others) = (0, 0);
+
         for machine in &self.machines {
             if list.is_owner(machine.id()) {
                 owners += usize::from(has(machine, Keyspace::Records, &key).is_some());
@@ -253,6 +258,7 @@ impl World {
                 others += usize::from(keeps(machine));
             }
         }
+
         let held = Held {
             op: acked.op,
             owners,
@@ -275,6 +281,7 @@ impl World {
             timeline.advance(limit);
             return false;
         }
+
         timeline.advance(next);
         if event == Some(next)
             && let Some((_, event)) = self.schedule.pop()
@@ -337,6 +344,7 @@ impl World {
         if let Some(tick) = tick {
             self.schedule.at(Moment(tick.0), Event::Tick { client });
         }
+
         for sent in frames {
             self.send_to_node(client, sent);
         }

@@ -51,12 +51,14 @@ fn shares(rng: &mut SmallRng) -> Vec<(Family, u16)> {
     if families == [Family::Unique] {
         families.push(Family::Register); // of unique keys alone there would be too many
     }
+
     let mut shares: Vec<_> = families.into_iter().map(|family| (family, 1)).collect();
     let tasks = rng.random_range(2..=5_usize);
     for extra in 0..tasks.saturating_sub(shares.len()) {
         let turn = extra % shares.len();
         shares[turn].1 += 1;
     }
+
     shares
 }
 
@@ -172,6 +174,7 @@ mod tests {
             );
             seen[tasks] = true;
         }
+
         assert_eq!(seen, [false, false, false, true, true, true, true]);
     }
 

@@ -137,6 +137,7 @@ impl Siblings {
             let bases = [(1, Base::Newest), (1, Base::Stale), (28, Base::Nothing)];
             return weighed(rng, bases);
         }
+
         let bases = [
             (35, Base::Fresh),
             (20, Base::Newest),
@@ -179,6 +180,7 @@ impl Siblings {
         if self.free && written.as_ref().is_err_and(|stored| *stored == Stored::No) {
             self.settle_free(session, &name).await;
         }
+
         memory.keep(session.rng(), key, written.ok());
     }
 

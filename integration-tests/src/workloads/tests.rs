@@ -27,6 +27,7 @@ fn every_family_is_read_and_written_in_the_storm_and_in_the_calm() {
             *done.entry(kind).or_insert(0) += 1;
         }
     }
+
     for family in Family::ALL {
         for kind in [(true, false), (true, true), (false, false), (false, true)] {
             let count = done
@@ -94,6 +95,7 @@ fn writes_of_siblings_build_on_anything_and_some_overtake_others_of_their_client
             seen.insert("parallel");
         }
     }
+
     let all = ["blind", "joined", "nothing", "parallel", "read", "receipt"];
     assert_eq!(seen, BTreeSet::from(all));
 }
@@ -113,6 +115,7 @@ fn values_expire_under_readers_and_counters_are_read_by_quorums_alone() {
         }
         assert!(of(history, Family::Counter).all(|(_, op)| op.mode == Mode::Quorum));
     }
+
     assert!(there > 100 && gone > 100, "{there} there, {gone} gone");
 }
 

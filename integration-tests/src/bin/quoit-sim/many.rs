@@ -61,6 +61,7 @@ pub(crate) fn run(args: &Sim, out: Output) -> anyhow::Result<Exit> {
     for failure in &mut set.shown {
         failure.shrink(out);
     }
+
     let summary = Summary {
         totals: set.totals,
         from: args.from,
@@ -75,6 +76,7 @@ pub(crate) fn run(args: &Sim, out: Output) -> anyhow::Result<Exit> {
         true => out.json(&summary.json())?,
         false => out.line(&summary.show(out))?,
     }
+
     Ok(summary.exit())
 }
 

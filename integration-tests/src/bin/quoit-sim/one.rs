@@ -28,6 +28,7 @@ pub(crate) fn run(seed: u64, args: &Sim, out: Output) -> anyhow::Result<Exit> {
     if args.trace && out.is_json() {
         bail!("a trace is lines for people: leave out --output json");
     }
+
     let kept = args.faults.clone().unwrap_or_default();
     exist(seed, &kept)?;
     let run = match args.twice {
@@ -38,6 +39,7 @@ pub(crate) fn run(seed: u64, args: &Sim, out: Output) -> anyhow::Result<Exit> {
     if kept == FaultFilter::All {
         failure.shrink(out);
     }
+
     let one = One {
         failure,
         kept,
@@ -47,6 +49,7 @@ pub(crate) fn run(seed: u64, args: &Sim, out: Output) -> anyhow::Result<Exit> {
         true => out.json(&one.json())?,
         false => out.line(&one.show(out))?,
     }
+
     Ok(one.exit())
 }
 
@@ -69,6 +72,7 @@ fn once(seed: u64, faults: FaultFilter, trace: bool) -> anyhow::Result<Judged> {
     if !trace {
         return Ok(Judged::of(seed, faults));
     }
+
     let lines = Rc::new(RefCell::new(Lines::new()));
     let to = Rc::clone(&lines);
     let options = Options {

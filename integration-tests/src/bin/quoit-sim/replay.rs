@@ -42,6 +42,7 @@ impl Failure {
         if first == SAME_TRACE || self.run.faults.is_empty() {
             return;
         }
+
         let seed = self.run.seed;
         let all: Vec<usize> = (0..self.run.faults.len()).collect();
         let mut progress = Progress::new(&format!("shrink {seed}"), LIMIT as u64, out);
@@ -68,6 +69,7 @@ impl Failure {
                 lines.extend(found.timeline.lines().map(|line| format!("    {line}")));
             }
         }
+
         lines.push(format!(
             "  replay   {}",
             out.paint(Tone::Strong, &self.replay())
@@ -83,6 +85,7 @@ impl Failure {
                 ));
             }
         }
+
         lines.join("\n")
     }
 

@@ -37,10 +37,12 @@ impl Keyed {
         for (id, op) in history.iter() {
             keys[op.key.0 as usize].ops.push(id);
         }
+
         for &minted in &history.minted {
             let key = history.op(minted.op).key;
             keys[key.0 as usize].minted.push(minted);
         }
+
         keys
     }
 }
@@ -77,9 +79,11 @@ impl Events {
         };
         let list: Vec<Event> = order.iter().map(event).collect();
         let mut by_minting = vec![0; order.len()];
+
         for (number, &i) in order.iter().enumerate() {
             by_minting[i] = number;
         }
+
         let numbered = list.iter().enumerate();
         let place = |(number, event): (usize, &Event)| (event.dot.actor, event.dot.time, number);
         let mut by_actor: Vec<_> = numbered.map(place).collect();
@@ -121,6 +125,7 @@ impl Events {
         let floor = seen.floor();
         let end = self.list.partition_point(|event| event.dot.time <= floor);
         let mut set = Set::below(end, self.list.len());
+
         for interval in seen.intervals() {
             let Interval { actor, lo, hi } = *interval;
             let first = self.by_actor.partition_point(|e| (e.0, e.1) <= (actor, lo));
@@ -129,6 +134,7 @@ impl Events {
                 set.insert(number);
             }
         }
+
         set
     }
 

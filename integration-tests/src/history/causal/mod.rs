@@ -61,6 +61,7 @@ impl<'a> Causal<'a> {
                 valued.insert(number);
             }
         }
+
         let before = vec![events.none(); events.list().len()];
         let mut causal = Self {
             history,
@@ -150,6 +151,7 @@ impl<'a> Causal<'a> {
             }
             _ => {}
         }
+
         known
     }
 

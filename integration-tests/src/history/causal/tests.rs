@@ -77,6 +77,7 @@ fn what_an_operation_had_seen_is_what_its_context_holds() {
             }
         }
     }
+
     assert!(compared > 2_000, "{compared}");
 }
 

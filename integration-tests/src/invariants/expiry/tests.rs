@@ -281,6 +281,7 @@ fn a_value_that_lost_its_expiry_or_got_another_is_found_out() {
         run.read(2_000, vec![value]);
         assert_fails(&INVARIANT, &run.finish(), told);
     }
+
     let mut run = Run::new();
     run.write(3_000, over(&[]), "w", None);
     let (v, mut w) = (run.value(10), run.value(0));

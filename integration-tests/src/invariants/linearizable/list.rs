@@ -63,10 +63,12 @@ mod tests {
         let mut list = List::new(5);
         let lifted = [2, 0, 3, 4, 1];
         let mut before = vec![entries(&list)];
+
         for entry in lifted {
             list.lift(entry);
             before.push(entries(&list));
         }
+
         assert_eq!(before.pop(), Some(Vec::new()));
         for entry in lifted.into_iter().rev() {
             list.put_back(entry);

@@ -42,6 +42,7 @@ impl<S: Clone + Eq + Hash> Needed<S> {
                 }
             }
         }
+
         let mut open: Vec<S> = needed.iter().cloned().collect();
         while let Some(to) = open.pop() {
             for from in sources.remove(&to).unwrap_or_default() {
@@ -50,6 +51,7 @@ impl<S: Clone + Eq + Hash> Needed<S> {
                 }
             }
         }
+
         Self(Some(needed))
     }
 

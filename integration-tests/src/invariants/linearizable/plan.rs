@@ -86,6 +86,7 @@ impl<'h, M: Model> Plan<'h, M> {
                 plan.open(model, &history[index]);
             }
         }
+
         Ok(plan)
     }
 
@@ -106,6 +107,7 @@ impl<'h, M: Model> Plan<'h, M> {
             self.entries.push(Entry::Call(self.known.len() - 1));
             return;
         }
+
         let effect = model.effect(op, None);
         if self.needed.can_use(&effect) {
             self.unknown.push(Unknown {
@@ -142,6 +144,7 @@ fn validate<O, R>(history: &[Operation<O, R>]) -> Result<(), HistoryError> {
         1..=MAX_OPERATIONS => {}
         _ => return Err(HistoryError::TooLong { count }),
     }
+
     let mut ids = HashSet::with_capacity(count);
     for operation in history {
         let Operation { id, called, .. } = *operation;
@@ -156,5 +159,6 @@ fn validate<O, R>(history: &[Operation<O, R>]) -> Result<(), HistoryError> {
             });
         }
     }
+
     Ok(())
 }

@@ -91,6 +91,7 @@ fn rows<O: Debug, R: Debug>(history: &[Operation<O, R>], order: &[OpId], stuck: 
             rows.push(Row::new(operation, place));
         }
     }
+
     rows
 }
 
@@ -175,6 +176,7 @@ impl fmt::Display for Violation {
             )?;
             write!(f, "  {bar:timeline$}  {}", row.text)?;
         }
+
         Ok(())
     }
 }

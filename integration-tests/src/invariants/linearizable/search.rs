@@ -107,6 +107,7 @@ impl<'p, M: Model> Search<'p, M> {
                 Err(OutOfSteps) => return Found::OutOfSteps,
             }
         }
+
         Found::Order(self.order())
     }
 
@@ -160,6 +161,7 @@ impl<'p, M: Model> Search<'p, M> {
             self.placed.remove(number);
             return None;
         }
+
         let known = &self.plan.known[number];
         let spent = spent.clone();
         self.list.lift(known.called);
@@ -193,6 +195,7 @@ impl<'p, M: Model> Search<'p, M> {
         if self.here.detours[from].settled {
             return Ok(());
         }
+
         let due = self.first_return();
         let open = plan.unknown.partition_point(|unknown| unknown.opens <= due);
         for (number, unknown) in plan.unknown[..open].iter().enumerate() {
@@ -217,6 +220,7 @@ impl<'p, M: Model> Search<'p, M> {
                 });
             }
         }
+
         Ok(())
     }
 

@@ -231,9 +231,11 @@ fn steps_are_counted_as_attempts_only_from_their_beginning() {
     let mut history = counter.hand.finish();
     let keyed = &Keyed::all(&history)[0];
     let mut judge = Judge::new(&history, keyed);
+
     for &id in &keyed.ops {
         judge.add_step(id).unwrap();
     }
+
     let writer = &judge.writers[&2];
     let begun = writer.attempted[0];
     let judged = |at, count| judge.nothing_twice(OpId(0), at, (2, count), writer);

@@ -164,6 +164,7 @@ fn read_long_before(mode: Mode) -> History {
     for op in ops {
         hand.ack(op);
     }
+
     hand.last_read(&ops, &ops);
     let mut history = finish(hand, [0, 0]);
     let minute = |at: &mut Moment| *at = at.after(60_000_000);
@@ -173,6 +174,7 @@ fn read_long_before(mode: Mode) -> History {
         minute(&mut op.invoked);
         op.returned.as_mut().map(|(at, _)| minute(at)).unwrap();
     }
+
     history
 }
 

@@ -185,6 +185,7 @@ impl World {
         let op = self.begin(key, client, Call::Get, mode);
         let place = &mut self.places[key];
         let mut newest = Record::default();
+
         for &from in targets {
             newest.join(&place.replicas[from]);
         }
@@ -193,6 +194,7 @@ impl World {
                 place.replicas[to].join(&newest);
             }
         }
+
         let found = |sibling: &quoit_ring::Sibling| Found {
             dot: sibling.dot,
             value: sibling.value.clone().unwrap(),
@@ -202,6 +204,7 @@ impl World {
         if self.bug == Some(Bug::OneSibling) {
             siblings.truncate(1);
         }
+
         let seen = newest.seen().clone();
         place.contexts.push((op, seen.clone()));
         self.end(op, Outcome::Read { siblings, seen });

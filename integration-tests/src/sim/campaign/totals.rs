@@ -72,17 +72,20 @@ impl Totals {
             self.clients = Some(widened(self.clients, run.clients));
             self.nodes = Some(widened(self.nodes, run.nodes));
         }
+
         self.coverage.add(&run.coverage);
         for event in CoverageEvent::ALL {
             self.seeds_with
                 .saw_times(event, run.coverage.count(event).min(1));
         }
+
         for (planned, felt) in &run.faults {
             let count = self.faults.entry(planned.fault.kind()).or_default();
             count.planned += 1;
             count.fired += u64::from(*felt > 0);
             count.felt += felt;
         }
+
         if let Err(why) = &run.counts {
             self.small += 1;
             if self.small_reasons.len() < MAX_REASONS {
@@ -151,6 +154,7 @@ impl Totals {
             let unseen = self.coverage.missing();
             why.extend(unseen.map(|event| format!("never seen: {}", event.name())));
         }
+
         why
     }
 

@@ -32,6 +32,7 @@ impl Judged {
                 timeline: differing(seed),
             });
         }
+
         first
     }
 
@@ -102,6 +103,7 @@ impl fmt::Display for Difference<'_> {
         if let Some(before) = self.before {
             writeln!(f, "line {:>7}  both    {before}", self.line)?;
         }
+
         writeln!(
             f,
             "line {:>7}  first   {}",
@@ -166,6 +168,7 @@ mod tests {
         for other in &others {
             assert_ne!(run().fingerprint(), other.fingerprint(), "{other:?}");
         }
+
         assert!(difference(&run(), &others[0]).contains("trace 0000000000000001"));
     }
 

@@ -35,10 +35,12 @@ impl BadSectors {
         if keyspace == Keyspace::Meta {
             return None;
         }
+
         let hash = self.hash(keyspace, key);
         if hash % 1000 >= u64::from(self.permille) {
             return None;
         }
+
         Some(if hash >> 63 == 0 {
             EngineError::Io {
                 doing: DOING,

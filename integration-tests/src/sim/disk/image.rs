@@ -69,6 +69,7 @@ impl Image {
                 tail.push(batch);
             }
         }
+
         Ok(())
     }
 
@@ -106,6 +107,7 @@ impl Tail {
                 all.insert(keyspace, key, value);
             }
         }
+
         let durable = MemoryEngine::new();
         apply(&durable, all);
         Self {

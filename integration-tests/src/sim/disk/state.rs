@@ -155,6 +155,7 @@ impl State {
         if let Err(refused) = taken {
             return refused;
         }
+
         let error = self.faults.spend(fault, &mut self.fired);
         self.failure = Some(error.clone());
         error

@@ -52,6 +52,7 @@ fn a_power_loss_takes_any_suffix_of_the_unsynced_batches() {
         assert_eq!(counted(&disk.open()), 5 - lost);
         lengths[lost] += 1;
     }
+
     // 100 expected of each; 60 is four standard deviations off.
     assert!(lengths.iter().all(|&times| times > 60), "{lengths:?}");
 }
@@ -131,6 +132,7 @@ fn a_batch_is_never_half_there() {
     };
     let mut rng = StdRng::seed_from_u64(2);
     let mut lost = 0;
+
     for _ in 0..100 {
         let disk = Disk::new();
         let engine = disk.open();
@@ -148,6 +150,7 @@ fn a_batch_is_never_half_there() {
             .collect();
         assert_eq!(leaves, Vec::from_iter(number));
     }
+
     assert!(lost > 0);
 }
 
@@ -186,6 +189,7 @@ fn a_dead_process_neither_reads_nor_writes() {
         poisoned(&walk.next().unwrap());
         assert!(walk.next().is_none());
     }
+
     assert_eq!((disk.fired().kills, disk.fired().power_losses), (1, 1));
 }
 
@@ -220,6 +224,7 @@ fn all_work_is_counted() {
     for key in ["k", "l", "absent"] {
         engine.get(RECORDS, key.as_bytes()).unwrap();
     }
+
     let counters = disk.counters();
     assert_eq!((counters.commits, counters.writes), (2, 3));
     assert_eq!((counters.syncs, counters.gets), (2, 3));

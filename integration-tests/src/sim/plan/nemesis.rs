@@ -72,10 +72,12 @@ impl Nemesis {
             faults.sort_by_key(|planned| planned.at);
             return faults;
         }
+
         let mut faults: Vec<Planned> = (0..count).map(|_| self.planned()).collect();
         if self.liars == Liars::Nodes && happens(&mut self.rng, 100) {
             faults.extend(self.dead_battery());
         }
+
         faults.extend(self.last_ones());
         faults.sort_by_key(|planned| planned.at);
         faults
@@ -150,6 +152,7 @@ impl Nemesis {
         if let Fault::Cut { .. } = fault {
             lasts = self.rng.random_range(SILENT..SILENT + 500_000);
         }
+
         Planned { at, lasts, fault }
     }
 

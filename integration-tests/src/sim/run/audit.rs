@@ -40,6 +40,7 @@ pub(super) fn differences(machine: &Machine, ring: &Ring, key: MerkleKey) -> Vec
             ));
         }
     }
+
     found.extend(compare_sums(machine, &tree));
     found
 }
@@ -77,6 +78,7 @@ fn derive(store: &MemorySnapshot, ring: &Ring, key: MerkleKey) -> Expected {
             .expiry
             .extend(dues.map(|due| expiry_key(due.0, NAMESPACE, user_key)));
     }
+
     expected
 }
 
@@ -99,6 +101,7 @@ fn compare_sums(machine: &Machine, tree: &MerkleTree) -> Option<String> {
     if root == tree.root() {
         return None;
     }
+
     let differing = |level: usize| {
         let nodes = (0..).take_while(move |&index| !tree.children(level, index).is_empty());
         nodes.filter(move |&index| {

@@ -26,6 +26,7 @@ impl World {
         if let Some(resumes) = self.paused_node(node) {
             return self.schedule.at(resumes, Event::Committed { node, life });
         }
+
         let done = self.machines[node].end_commit();
         let failed = u64::from(done.is_err());
         let numbers = [1 << 8 | node as u64, failed, 0];
@@ -36,6 +37,7 @@ impl World {
         if done.is_ok() {
             self.note_exposure(node);
         }
+
         self.deliver_answers(node);
         match done {
             Ok(()) => self.begin_commit(node),

@@ -37,6 +37,7 @@ impl World {
                 self.felt[number] += 1;
             }
         }
+
         more
     }
 

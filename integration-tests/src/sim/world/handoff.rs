@@ -86,6 +86,7 @@ impl World {
                 }
             }
         }
+
         self.begin_commit(node);
     }
 
@@ -111,12 +112,14 @@ impl World {
         if let Some(&peer) = self.peers.get(&(node, to)) {
             return Some(peer);
         }
+
         let reachable = self.machines[to].is_serving()
             && self.paused_node(to).is_none()
             && !self.network.is_cut((PEERS + node, to), self.now());
         if !reachable {
             return None;
         }
+
         let connection = self.rng.random();
         let peer = Peer::of_node(node, self.machines[node].life(), connection);
         let role = Role::Node(self.machines[node].id());
@@ -132,9 +135,11 @@ impl World {
             let event = Event::ToClient { peer, node, frame };
             return self.schedule.at(resumes, event);
         }
+
         if self.peers.get(&(to, from)) != Some(&peer) {
             return;
         }
+
         self.note_frame(TO_CLIENT, (peer, from), &frame);
         let (sender, now) = (self.machines[from].id(), self.now());
         let answered = self.machines[to].answered(sender, frame, now);
@@ -190,6 +195,7 @@ impl World {
         if self.plan.settings.durability == Durability::Buffered {
             return hints.clear();
         }
+
         for machine in &self.machines {
             let store = machine.disk().contents();
             let seen = |hint: &KeptHint| {

@@ -119,6 +119,7 @@ impl World {
         for number in self.active.clone() {
             self.end_fault(number);
         }
+
         let now = self.now();
         for node in 0..self.machines.len() {
             self.machines[node].disk().heal();
@@ -130,6 +131,7 @@ impl World {
             }
             self.schedule.at(now, Event::StartNode { node });
         }
+
         for slot in 0..self.plan.clients {
             self.schedule.at(now, Event::StartClient { slot });
         }
@@ -230,6 +232,7 @@ impl World {
             })),
             _ => {}
         }
+
         self.disk_fired[number] = hits(&self.machines[node], fault);
     }
 

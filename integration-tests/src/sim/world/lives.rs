@@ -31,6 +31,7 @@ impl World {
         if self.machines[node].is_up() {
             return;
         }
+
         let offset = self.node_offset(node);
         self.machines[node].set_clock(offset);
         let started = self.machines[node].start(now);
@@ -75,6 +76,7 @@ impl World {
         if self.machines[node].life() != life || !self.machines[node].is_up() {
             return;
         }
+
         let now = self.now();
         let mut answers = std::mem::take(&mut self.answers);
         let stopped = self.machines[node].stop(now, &mut answers);
@@ -135,9 +137,11 @@ impl World {
             self.callers.push(None);
             self.lives.push(0);
         }
+
         if self.callers[slot].is_some() {
             return None;
         }
+
         let id = ClientId {
             slot: u16::try_from(slot).ok()?,
             life: self.lives[slot],
@@ -154,6 +158,7 @@ impl World {
         for node in 0..self.machines.len() {
             self.schedule.at(now, Event::Dial { client: id, node });
         }
+
         Some(())
     }
 

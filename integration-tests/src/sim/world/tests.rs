@@ -80,6 +80,7 @@ fn what_a_killed_node_has_acknowledged_is_there_when_it_is_back() {
     let recorder = world.site().recorder().borrow();
     let history = recorder.history();
     let mut survived = 0;
+
     for minted in &history.minted {
         let name = &history.key(history.op(minted.op).key).name;
         let key = record_key(NAMESPACE, name);
@@ -92,6 +93,7 @@ fn what_a_killed_node_has_acknowledged_is_there_when_it_is_back() {
             survived += 1;
         }
     }
+
     assert!(survived > 10, "{survived} dots");
     assert_eq!(world.faults()[0].1, 1);
 }

@@ -73,6 +73,7 @@ impl World {
         let now = self.now();
         let link = (usize::from(peer.slot), node);
         let arrivals = self.network.send(link, way, now);
+
         for arrives in arrivals.into_iter().flatten() {
             let frame = frame.clone();
             let event = match way {
@@ -81,6 +82,7 @@ impl World {
             };
             self.schedule.at(arrives, event);
         }
+
         arrivals.iter().flatten().count()
     }
 
@@ -90,6 +92,7 @@ impl World {
                 .schedule
                 .at(resumes, Event::ToNode { peer, node, frame });
         }
+
         self.note_frame(TO_NODE, (peer, node), &frame);
         let now = self.now();
         let received = self.machines[node].receive(peer, frame, now);
@@ -128,12 +131,14 @@ impl World {
         if let Some(from) = peer.node() {
             return self.arrive_at_peer(peer, (from, node), frame);
         }
+
         let slot = usize::from(peer.slot);
         if let Some(resumes) = self.paused_client(slot) {
             return self
                 .schedule
                 .at(resumes, Event::ToClient { peer, node, frame });
         }
+
         let Some(caller) = self.caller_at(slot) else {
             return;
         };
@@ -142,6 +147,7 @@ impl World {
         if !current || wire.link != Link::Up {
             return;
         }
+
         self.note_frame(TO_CLIENT, (peer, node), &frame);
         self.note_kept(client_of(peer), node, &frame);
         let from = self.machines[node].id();
@@ -158,6 +164,7 @@ impl World {
         if !self.lives_on(client) {
             return;
         }
+
         let reachable = self.machines[node].is_serving() && !self.network.is_cut((slot, node), now);
         if reachable && self.paused_node(node).is_none() {
             let life = self.machines[node].life();
@@ -188,6 +195,7 @@ impl World {
             wire.link = Link::Down;
             wire.waiting.clear();
         }
+
         let pause = DIAL + self.rng.random_range(0..longest);
         let at = self.now().after(pause);
         self.schedule.at(at, Event::Dial { client, node });
@@ -202,10 +210,12 @@ impl World {
         if !self.lives_on(client) {
             return;
         }
+
         let slot = usize::from(peer.slot);
         if !self.machines[node].is_serving() || self.machines[node].life() != life {
             return self.dial_failed(client, node);
         }
+
         self.machines[node].connect(peer, Role::Client);
         let id = self.machines[node].id();
         let mut waiting = Vec::new();
@@ -215,6 +225,7 @@ impl World {
             wire.tries = 0;
             waiting = std::mem::take(&mut wire.waiting);
         }
+
         self.trace
             .note(self.site.now(), [5 << 8, slot as u64, node as u64], || {
                 format!("{client} connected to n{}", node + 1)
@@ -222,6 +233,7 @@ impl World {
         for sent in &waiting {
             self.dispatch_request(peer, node, sent);
         }
+
         self.drive(slot, |driver| driver.link(id, Link::Up));
     }
 
@@ -234,6 +246,7 @@ impl World {
         if !self.lives_on(client) {
             return;
         }
+
         let Some(Some(caller)) = self.callers.get_mut(slot) else {
             return;
         };
@@ -241,10 +254,12 @@ impl World {
         if wire.connection != peer.connection || wire.link != Link::Up {
             return;
         }
+
         wire.link = Link::Down;
         if !caller.is_idle() {
             self.site.saw(CoverageEvent::ConnectionLost);
         }
+
         self.machines[node].disconnect(peer);
         self.trace
             .note(self.site.now(), [6 << 8, slot as u64, node as u64], || {

@@ -78,6 +78,7 @@ fn random_histories_of_a_correct_store_pass() {
         deletes += count(|op| matches!(op.call, Call::Delete { .. }));
         reminted += history.minted.len() - count(Op::is_write);
     }
+
     let reached = (siblings, reminted, deletes);
     assert!(
         siblings > 2_000 && reminted > 500 && deletes > 2_000,
@@ -130,6 +131,7 @@ fn a_read_that_was_changed_is_caught_unless_another_delete_explains_it() {
             }
         }
     }
+
     for change in CHANGES {
         let (caught, equivalent) = counts[&change];
         assert!(
@@ -215,6 +217,7 @@ fn changed(
             equivalent = !replaced.has(delete) && alive == causal.returned(&siblings);
         }
     }
+
     let mut history = history.clone();
     let seen = region;
     history.ops[id.0 as usize].returned = Some((at, Outcome::Read { siblings, seen }));

@@ -28,6 +28,7 @@ fn a_search_that_runs_out_of_steps_is_undecided() {
         assert_eq!(verdict, Verdict::Undecided { steps });
         assert!(!verdict.is_linearizable());
     }
+
     let limits = Limits { steps: needed };
     assert!(
         check(&Register::default(), &history, limits)
@@ -116,6 +117,7 @@ fn a_violation_in_a_long_history_prints_only_what_is_near() {
         }
         long.push(operation);
     }
+
     let Verdict::NotLinearizable(found) = judge(&long) else {
         panic!("a read that is done");
     };

@@ -67,6 +67,7 @@ pub(super) fn run(seed: u64, flaw: Flaw) -> History {
         last: [Time::ZERO; WRITERS as usize / 2],
         time: 0,
     };
+
     for _ in 0..40 {
         let client = store.rng.random_range(0..WRITERS);
         let (read, record) = store.read(client);
@@ -77,6 +78,7 @@ pub(super) fn run(seed: u64, flaw: Flaw) -> History {
         }
         store.increment(client, read, &record);
     }
+
     store.end()
 }
 
@@ -109,6 +111,7 @@ impl Store {
         if self.flaw == Flaw::KeepsOneSibling {
             siblings.truncate(1);
         }
+
         let merged = MergeCounters.merge(&siblings).unwrap();
         let mut counter = GCounter::parse(&merged).unwrap();
         counter.increment(u64::from(client));
@@ -152,6 +155,7 @@ impl Store {
                 _ => {}
             }
         }
+
         let needed = if self.flaw == Flaw::AcknowledgesOne {
             1
         } else {
@@ -180,6 +184,7 @@ impl Store {
         for (replica, record) in core::mem::take(&mut self.late) {
             self.replicas[replica].join(&record);
         }
+
         let mut all = Record::default();
         self.replicas.iter().for_each(|record| all.join(record));
         let read = self.begin(WRITERS, Call::Get);

@@ -44,14 +44,17 @@ impl World {
         if self.rng.random_bool(0.2) {
             return (Basis::Blind, None);
         }
+
         let contexts = &self.places[key].contexts;
         let count = self.rng.random_range(0..4_usize).min(contexts.len());
         let recent = contexts.len().saturating_sub(self.rng.random_range(1..20));
         let (mut ops, mut joined) = (Vec::new(), Seen::default());
+
         for (op, seen) in contexts[recent..].choose_multiple(&mut self.rng, count) {
             ops.push(*op);
             joined.union(seen);
         }
+
         (Basis::Seen(ops), Some(joined))
     }
 
@@ -69,6 +72,7 @@ impl World {
                 place.late.push((to, open.record.clone()));
             }
         }
+
         place.open.push(open);
     }
 
@@ -97,6 +101,7 @@ impl World {
         if targets.iter().any(covered) {
             return self.mint_anew(key, open);
         }
+
         let joining = if self.bug == Some(Bug::OneIsEnough) {
             1
         } else {
@@ -105,6 +110,7 @@ impl World {
         for &to in &targets[..joining] {
             place.replicas[to].join(&open.record);
         }
+
         let seen = open.record.seen().clone();
         place.contexts.push((open.op, seen.clone()));
         let (dot, acked) = (open.dot, 1);
@@ -115,6 +121,7 @@ impl World {
         if self.rng.random_bool(0.2) {
             return self.end(open.op, Outcome::Unknown("covered"));
         }
+
         let place = &self.places[key];
         let above = place.replicas.iter().map(Record::max_time).max();
         let (dot, prev) = mint(place, open.dot.actor, above.unwrap_or(open.dot.time), 0);
@@ -145,6 +152,7 @@ impl World {
         if value.is_none() && self.bug == Some(Bug::ForgetsDeletes) {
             return Record::default();
         }
+
         let prev = if self.bug == Some(Bug::ForgetsPrevious) {
             Time::ZERO
         } else {

@@ -121,6 +121,7 @@ fn a_commit_on_a_disk_full_to_the_brim_leaves_nothing() {
         assert_eq!(disk.fired().no_space, times);
         assert_eq!(counted(&disk.open()), 3);
     }
+
     disk.set_brim(false);
     count_up(&disk.open(), 5, Durability::Fsync);
 }

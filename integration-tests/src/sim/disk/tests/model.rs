@@ -97,6 +97,7 @@ impl Pair {
         if rng.random_bool(0.05) {
             return self.fail(writes, durability, rng.random());
         }
+
         self.engine.commit(batch, durability).unwrap();
         self.model.batches.push(writes);
         if synced {
