@@ -154,10 +154,10 @@ impl<'a> Parser<'a> {
 
         let old = self
             .take("--- a/")
-            .ok_or(self.wrong("expected `--- a/PATH`"))?;
+            .ok_or_else(|| self.wrong("expected `--- a/PATH`"))?;
         let new = self
             .take("+++ b/")
-            .ok_or(self.wrong("expected `+++ b/PATH`"))?;
+            .ok_or_else(|| self.wrong("expected `+++ b/PATH`"))?;
         if old != new {
             return Err(self.wrong("a file keeps its name"));
         }
@@ -177,7 +177,7 @@ impl<'a> Parser<'a> {
 
     /// The body of a hunk whose range line goes on with `range` after its first minus.
     fn hunk(&mut self, range: &str) -> Result<Hunk, ParseError> {
-        let counts = counts(range).ok_or(self.wrong("the range above cannot be read"))?;
+        let counts = counts(range).ok_or_else(|| self.wrong("the range above cannot be read"))?;
         let (mut old, mut new) = counts;
         let mut hunk = Hunk::default();
 
