@@ -97,7 +97,7 @@ impl Recorder {
             }
             None => {
                 let Some(op) = self.take_unsent(client, key, value().as_ref()) else {
-                    debug_assert!(false, "a put that nobody asked for");
+                    debug_assert!(false, "a put without an operation");
                     return false;
                 };
                 self.requests

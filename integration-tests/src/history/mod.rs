@@ -196,7 +196,7 @@ pub enum Outcome {
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Op {
-    /// Who asked.
+    /// The task that asked.
     pub client: ClientId,
     /// Of which key.
     pub key: KeyId,
@@ -305,7 +305,7 @@ pub struct NodeFinal {
     pub collisions: u64,
 }
 
-/// Who reads a wall clock.
+/// A reader of a wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// A client.

@@ -70,7 +70,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn check(&self) -> Result<(), String> {
         let Some((first, others)) = self.end.replicas.split_first() else {
-            return Err("nobody looked at its owners".to_owned());
+            return Err("its owners were not examined".to_owned());
         };
         let record = record_of(first)?;
         for other in others.iter().filter(|other| other.1 != first.1) {

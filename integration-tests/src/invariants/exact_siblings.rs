@@ -95,7 +95,7 @@ impl Judge<'_> {
         let mut minted = self.history.minted.iter().filter(|m| m.dot == *dot);
         let value = describe::value(value);
         let (mut ops, what) = match minted.next() {
-            None => (vec![], "which nobody wrote".to_owned()),
+            None => (vec![], "which no client wrote".to_owned()),
             Some(minted) => {
                 let op = self.history.op(minted.op);
                 let did = match op.key == self.key {
@@ -143,7 +143,7 @@ impl Judge<'_> {
             return Ok(());
         };
         let what = format!(
-            "returned a context that covers {}, which was sent only at {}",
+            "returned a context that contains {}, which was sent only at {}",
             self.describe(event),
             event.at
         );

@@ -18,7 +18,7 @@ use crate::history::{History, KeyId};
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
     name: "hints-arrive",
-    says: "a write that a node keeps for another one is at that one, once nobody keeps hints any more",
+    says: "a write that a node keeps for an owner is at that owner once no node keeps hints",
     source: "Dynamo 4.6",
     check,
 };

@@ -23,7 +23,7 @@ use crate::history::{History, KeyId, Mode, Op, OpId};
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
     name: "later-wins",
-    says: "an acknowledged write is not covered by one that was acknowledged before it began",
+    says: "an acknowledged write is not superseded by one that was acknowledged before it began",
     source: "Dynamo 4.4",
     check,
 };

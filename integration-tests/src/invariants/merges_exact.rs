@@ -339,7 +339,7 @@ impl<'a> Judge<'a> {
 
     fn violation(&self, ops: &[OpId], what: &str) -> Violation {
         let (history, key) = (self.history, self.keyed.key);
-        let who = ops.last().map(|&id| describe::op(history, id));
+        let writer = ops.last().map(|&id| describe::op(history, id));
         Violation {
             invariant: INVARIANT.name,
             key: Some(key),
@@ -347,7 +347,7 @@ impl<'a> Judge<'a> {
             what: format!(
                 "{}: {} {what}",
                 describe::key(history, key),
-                who.unwrap_or_default()
+                writer.unwrap_or_default()
             ),
         }
     }

@@ -11,7 +11,7 @@
 //! that, so a refused dot is in no interval of a later write. Being under the floor of a blind write is no
 //! evidence, for a floor also contains what was never stored.
 //!
-//! Dots are judged only where they surely are the write's own: not of a clone, who knows nothing of the dots
+//! Dots are judged only where they surely are the write's own: not of a clone, which knows nothing of the dots
 //! that the other one minted, and not of writes that overlap with one of the same client on the same key, since
 //! which of the two a frame belonged to shows in their order. Values always are.
 //!
@@ -139,7 +139,7 @@ impl<'a> Refused<'a> {
 
         if let Some((dot, write)) = self.named(seen) {
             let reader = describe::op(self.history, id);
-            let what = format!("but {reader} names its dot {dot}, so somebody joined it");
+            let what = format!("but {reader} names its dot {dot}, so a replica joined it");
             return Err(violation(self.history, write, Some(id), &what));
         }
 

@@ -55,7 +55,7 @@ impl Hand {
         self.key = self.recorder.key(&Bytes::from(name), family);
     }
 
-    /// A client, who is an actor of the same number, sends a put at a time of its clock.
+    /// A client, which is an actor of the same number, sends a put at a time of its clock.
     pub(crate) fn put(&mut self, client: u16, time: u64, basis: Basis, value: &str) -> OpId {
         let call = Call::Put {
             value: Bytes::copy_from_slice(value.as_bytes()),

@@ -209,7 +209,7 @@ impl Caller {
         })
     }
 
-    /// Who it is.
+    /// Its identity.
     #[must_use]
     pub const fn id(&self) -> ClientId {
         self.id

@@ -8,7 +8,7 @@
 //!
 //! A run is held to what the store promises, so a plan must not break more than its promises allow: no power loss
 //! where durability is `buffered`, and no clock that is far ahead on nodes and clients at once (a stamp that
-//! both believe stays ahead of everybody until its time has come, and cannot be spread until then).
+//! both believe stays ahead of all others until its time has come, and cannot be spread until then).
 
 mod cluster;
 mod nemesis;

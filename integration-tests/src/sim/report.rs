@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     1204556 -    1207310  c0.0  #17    registers/1    quorum put v9 (having seen #12) = written, 2 acks  sent as ...
-//!     asked        returned who   number key            what, and knowing what            outcome           each dot
+//!     asked        returned task  number key            what, and knowing what            outcome           each dot
 //! ```
 //!
 //! A violation names the operations that show it; [`Report::timeline`] prints them in lines like the one above.

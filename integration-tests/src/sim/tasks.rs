@@ -127,7 +127,7 @@ impl<O: Copy + PartialEq> Tasks<O> {
     }
 }
 
-/// The time that tasks see, and who sleeps.
+/// The time that tasks see, and the sleeping tasks.
 #[derive(Debug, Default)]
 pub struct Timeline {
     now: Cell<Moment>,
@@ -155,7 +155,7 @@ impl Timeline {
         sleepers.heap.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Moves the time forward and wakes who has slept long enough.
+    /// Moves the time forward and wakes the tasks whose time has come.
     pub fn advance(&self, to: Moment) {
         self.now.set(to);
         let mut sleepers = self.sleepers.borrow_mut();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_owner_has_no_tasks_left_and_late_wakes_reach_nobody() {
+    fn a_cancelled_owner_has_no_tasks_left_and_late_wakes_have_no_effect() {
         let (mut tasks, timeline) = (Tasks::default(), Rc::new(Timeline::default()));
         tasks.spawn(1, timeline.sleep(5));
         assert_eq!(tasks.poll_next(), Some(1));

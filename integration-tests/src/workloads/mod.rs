@@ -15,7 +15,7 @@
 //! In the recovery phase one task of each client and workload writes, and causally only on top of a read of all
 //! replicas. So no key keeps more siblings than there are clients, which the nodes' limit must allow.
 //!
-//! Left out: who crashes when (`sim`), and what must hold (`invariants`).
+//! Left out: what crashes when (`sim`), and what must hold (`invariants`).
 //!
 //! Source: Zhou et al., *`FoundationDB`: A Distributed Unbundled Transactional Key Value Store* (2021),
 //! section 4.

@@ -17,7 +17,7 @@ use core::task::{Context, Poll, Waker};
 
 use quoit_client::{Stored, WriteError};
 
-use crate::world::{NODES, ROOM, Trouble, World};
+use crate::world::{NODES, PERMITS, Trouble, World};
 
 /// Orders of events that are tried for each number of polls.
 const SEEDS: u64 = 40;
@@ -91,7 +91,7 @@ fn scene(kind: Kind, seed: u64) -> (World, Vec<Running>) {
     }
     let mut others = Vec::new();
     if kind == Kind::PutWithoutRoom {
-        others.extend((0..ROOM).map(|number| put(&world, format!("other-{number}"))));
+        others.extend((0..PERMITS).map(|number| put(&world, format!("other-{number}"))));
         assert!(others.iter_mut().all(|other| poll(other).is_none()));
     }
     (world, others)
@@ -115,7 +115,7 @@ fn drop_after(polls: usize, kind: Kind, trouble: Trouble, seed: u64) -> bool {
     while world.step() {
         others.retain_mut(|other| poll(other).is_none());
     }
-    assert!(others.is_empty(), "somebody waits for ever");
+    assert!(others.is_empty(), "a caller waits for ever");
     check_outcome(&world, kind, polls, ended.as_ref());
     check_nothing_is_left(&mut world);
     ended.is_some()
@@ -161,14 +161,14 @@ fn check_nothing_is_left(world: &mut World) {
 
 /// As many operations as ever are taken at once, and not one more.
 fn check_room(world: &mut World) {
-    let puts = (0..=ROOM).map(|number| put(world, format!("room-{number}")));
+    let puts = (0..=PERMITS).map(|number| put(world, format!("permit-{number}")));
     let mut puts: Vec<_> = puts.collect();
     assert!(puts.iter_mut().all(|put| poll(put).is_none()));
     world.take_in();
     assert_eq!(
         world.requests(),
-        ROOM * NODES.len(),
-        "room was lost, or made"
+        PERMITS * NODES.len(),
+        "a permit was lost, or made"
     );
     for put in &mut puts {
         assert_eq!(finish(world, put), Ok(()));
@@ -218,7 +218,7 @@ fn close_after(steps: usize, trouble: Trouble, seed: u64) -> bool {
     let (mut world, _) = scene(Kind::Get, seed);
     world.begin(trouble);
     let mut running = vec![start(&world, Kind::Get)];
-    running.extend((0..ROOM).map(|number| put(&world, format!("put-{number}"))));
+    running.extend((0..PERMITS).map(|number| put(&world, format!("put-{number}"))));
     let mut left: Vec<_> = running.into_iter().map(Some).collect();
     let mut refused = 0;
     let mut poll_all = |left: &mut Vec<Option<Running>>| {
@@ -249,12 +249,12 @@ fn close_after(steps: usize, trouble: Trouble, seed: u64) -> bool {
         poll_all(&mut left);
     }
     poll_all(&mut left);
-    assert!(left.iter().all(Option::is_none), "somebody waits for ever");
+    assert!(left.iter().all(Option::is_none), "a caller waits for ever");
     assert!(world.is_finished());
     world.drop_driver();
     assert_eq!(poll(&mut close), Some(()));
-    let stored = (0..ROOM).filter(|number| is_on_a_quorum(&world, &format!("put-{number}")));
-    assert_eq!(stored.count() + refused, ROOM);
+    let stored = (0..PERMITS).filter(|number| is_on_a_quorum(&world, &format!("put-{number}")));
+    assert_eq!(stored.count() + refused, PERMITS);
     ended
 }
 

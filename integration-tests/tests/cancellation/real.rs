@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long anything may take that should happen soon, on a busy machine.
 const SOON: Duration = Duration::from_secs(25);
 /// Room for this many operations of less than 16 KiB, so that some of each round wait for it.
-const ROOM: usize = 64;
+const PERMITS: usize = 64;
 const LARGE: usize = 300 << 10;
 /// Latest moment at which a caller goes away: a put takes less.
 const LATEST: Duration = Duration::from_millis(6);
@@ -39,7 +39,7 @@ async fn cluster() -> Cluster {
 }
 
 async fn client(cluster: &Cluster) -> Client {
-    let builder = cluster.client_builder().max_in_flight(ROOM);
+    let builder = cluster.client_builder().max_in_flight(PERMITS);
     builder.connect().await.unwrap()
 }
 
@@ -97,8 +97,11 @@ async fn settled(client: &Client, keys: &[String]) -> Vec<usize> {
 
 async fn nothing_is_left(client: &Client) {
     // It takes all permits.
-    let whole = client.put("whole", vec![7; (ROOM - 1) << 14]);
-    timeout(SOON, whole).await.expect("room was lost").unwrap();
+    let whole = client.put("whole", vec![7; (PERMITS - 1) << 14]);
+    timeout(SOON, whole)
+        .await
+        .expect("a permit was lost")
+        .unwrap();
     let begin = Instant::now();
     loop {
         let report = client.health().await.unwrap();
@@ -115,7 +118,7 @@ async fn end(mut cluster: Cluster) {
     for node in 0..cluster.size() {
         cluster.stop(node).await.unwrap();
         let log = cluster.log(node);
-        assert!(log.contains("disconnected"), "the log tells nothing: {log}");
+        assert!(log.contains("disconnected"), "the log has no reason: {log}");
         assert!(!log.contains("malformed"), "{log}");
     }
     cluster.shut_down().await.unwrap();
@@ -126,7 +129,7 @@ async fn callers_that_go_away_at_any_moment_leave_nothing_behind() {
     let cluster = cluster().await;
     let client = client(&cluster).await;
     let mut rng = SmallRng::from_os_rng();
-    let mut told = [0; 2];
+    let mut ended = [0; 2];
     for round in 0..25 {
         let keys = keys(round, 64);
         let puts = begin(&client, &keys);
@@ -139,9 +142,9 @@ async fn callers_that_go_away_at_any_moment_leave_nothing_behind() {
             .collect();
         let mut callers = JoinSet::new();
         for put in puts {
-            let patience = LATEST.mul_f64(rng.random());
+            let wait = LATEST.mul_f64(rng.random());
             callers.spawn(async move {
-                sleep(patience).await;
+                sleep(wait).await;
                 put.abort();
                 put.await.ok()
             });
@@ -154,13 +157,13 @@ async fn callers_that_go_away_at_any_moment_leave_nothing_behind() {
             }
         }
         for answer in callers.join_all().await {
-            told[usize::from(answer.is_some())] += 1;
+            ended[usize::from(answer.is_some())] += 1;
             assert!(answer.is_none_or(|ended| ended.is_ok()));
         }
         settled(&client, &keys).await;
     }
-    println!("{} went away, {} had their answer", told[0], told[1]);
-    assert!(told.iter().all(|&count| count > 10), "{told:?}");
+    println!("{} were dropped, {} had their answer", ended[0], ended[1]);
+    assert!(ended.iter().all(|&count| count > 10), "{ended:?}");
     nothing_is_left(&client).await;
     client.close().await;
     end(cluster).await;

@@ -28,7 +28,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 /// Operations that the client takes at once.
-pub(crate) const ROOM: usize = 4;
+pub(crate) const PERMITS: usize = 4;
 pub(crate) const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 /// More can only be a loop.
 const MOST_STEPS: usize = 10_000;
@@ -99,7 +99,7 @@ impl World {
         let wires = Rc::clone(&hand.0);
         wires.borrow_mut().random = seed;
         let ring = Ring::new(&map()).unwrap();
-        let builder = Client::builder().max_in_flight(ROOM);
+        let builder = Client::builder().max_in_flight(PERMITS);
         let (client, mut driver) = builder.drive(ring, hand).unwrap();
         for node in NODES {
             driver.link(node, Link::Up);
@@ -294,7 +294,7 @@ fn serve(records: &mut BTreeMap<Bytes, Record>, request: &Request) -> Response {
             Response::Record(bytes.freeze())
         }),
         Request::Hint { .. } => Response::Joined, // hints are not delivered here
-        other => panic!("nobody asked for {other:?}"),
+        other => panic!("unexpected {other:?}"),
     }
 }
 

@@ -5,7 +5,7 @@
 //!   History::ops     --by key-->                                         floor, and the dots it names above
 //! ```
 //!
-//! A dot that two clones minted is two events, and who has seen one has seen the other. Left out: what an
+//! A dot that two clones minted is two events, and an operation that has seen one has seen the other. Left out: what an
 //! event had seen.
 
 use quoit_ring::{Actor, Dot, Interval, Moment, Seen, Time};

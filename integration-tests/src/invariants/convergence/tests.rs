@@ -28,7 +28,7 @@ fn bytes(record: &Record) -> Option<Bytes> {
     Some(out.freeze())
 }
 
-/// A read at the end that returned `read`, of owners who hold these.
+/// A read at the end that returned `read`, of owners that hold these.
 fn end(read: &Record, owners: Vec<Option<Bytes>>) -> History {
     let mut hand = Hand::new(Family::Register);
     hand.put(1, 10, Basis::Blind, "a");
@@ -70,10 +70,10 @@ fn an_owner_with_another_record_has_not() {
     let history = end(&a, vec![bytes(&a), bytes(&a), bytes(&b)]);
     let violation = assert_fails(&INVARIANT, &history, "nodes 1 and 3 have not converged");
     assert_eq!(violation.ops, [OpId(1)]);
-    let told = violation.to_string();
+    let text = violation.to_string();
     assert!(
-        told.contains("\"a\" as") && told.contains("\"b\" as"),
-        "{told}"
+        text.contains("\"a\" as") && text.contains("\"b\" as"),
+        "{text}"
     );
 }
 
@@ -115,9 +115,9 @@ fn a_read_that_fails_after_healing_is_found() {
 }
 
 #[test]
-fn a_key_whose_owners_nobody_looked_at_does_not_pass() {
+fn a_key_whose_owners_were_not_examined_does_not_pass() {
     let history = end(&Record::default(), vec![]);
-    assert_fails(&INVARIANT, &history, "nobody looked");
+    assert_fails(&INVARIANT, &history, "its owners were not examined");
 }
 
 #[test]

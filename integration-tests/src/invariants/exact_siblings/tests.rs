@@ -111,7 +111,7 @@ fn a_deleted_value_must_not_come_back() {
 }
 
 #[test]
-fn a_value_that_nobody_wrote_is_invented() {
+fn a_value_that_no_client_wrote_is_invented() {
     let mut hand = siblings();
     let a = hand.acked_put(1, 10, over(&[]), "a");
     let read = hand.read(2, &[a], &[a]);
@@ -127,7 +127,7 @@ fn a_value_that_nobody_wrote_is_invented() {
     assert_fails(
         &INVARIANT,
         &unknown,
-        "\"b\" as 0000000000000001@0.10, which nobody wrote",
+        "\"b\" as 0000000000000001@0.10, which no client wrote",
     );
 }
 
@@ -178,7 +178,7 @@ fn a_read_whose_context_covers_too_much_drops_what_others_write() {
     let read = hand.get(2);
     hand.found_in(read, &[a], Seen::up_to(Time(12)));
     let gone = hand.acked_delete(3, 11, over(&[]));
-    let what = "covers delete #2 by c3.0 as 0000000000000003@0.11, which was sent only at";
+    let what = "contains delete #2 by c3.0 as 0000000000000003@0.11, which was sent only at";
     assert_eq!(fails(hand, what), [gone.0, read.0]);
 }
 

@@ -269,7 +269,7 @@ fn a_write_that_came_later_replaces_nothing_before() {
 
 #[test]
 fn a_value_that_lost_its_expiry_or_got_another_is_found_out() {
-    for (expiry, told) in [
+    for (expiry, expected) in [
         (None, "expiry never"),
         (Some(Millis(BASE + 11_011)), "put to live 10000 ms"),
     ] {
@@ -279,7 +279,7 @@ fn a_value_that_lost_its_expiry_or_got_another_is_found_out() {
             ..run.value(0)
         };
         run.read(2_000, vec![value]);
-        assert_fails(&INVARIANT, &run.finish(), told);
+        assert_fails(&INVARIANT, &run.finish(), expected);
     }
 
     let mut run = Run::new();

@@ -26,7 +26,7 @@ pub const MAX_OPERATIONS: usize = 10_000;
 pub struct Operation<O, R> {
     /// Unique within the history.
     pub id: OpId,
-    /// Who called; shown to people, of no weight for the verdict. A client may have several calls open.
+    /// The client; shown in reports, without effect on the verdict. A client may have several calls open.
     pub client: u64,
     /// When the call was made.
     pub called: u64,

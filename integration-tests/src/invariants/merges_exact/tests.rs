@@ -48,7 +48,7 @@ fn counter(counts: &[(u64, u64)]) -> GCounter {
     counter
 }
 
-/// Two writers who did not see each other.
+/// Two writers that did not see each other.
 fn siblings() -> (Counter, OpId, OpId) {
     let mut counter = Counter::new();
     let empty = counter.hand.read(9, &[], &[]);
@@ -118,8 +118,8 @@ fn a_step_that_was_made_twice_because_a_read_was_stale_is_found() {
     let stale = counter.hand.read(1, &[], &[]);
     let again = counter.acked(1, stale, &[(1, 1)]);
     counter.hand.last_read(&[one, again], &[one, again]);
-    let told = "counts 0 increments of writer 1, but 1 were acknowledged";
-    let violation = assert_fails(&INVARIANT, &counter.hand.finish(), told);
+    let expected = "counts 0 increments of writer 1, but 1 were acknowledged";
+    let violation = assert_fails(&INVARIANT, &counter.hand.finish(), expected);
     assert_eq!(violation.ops, [one, stale]);
 }
 

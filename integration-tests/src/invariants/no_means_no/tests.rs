@@ -20,7 +20,7 @@ fn refused() -> (Hand, OpId, OpId) {
 }
 
 #[test]
-fn a_refused_write_that_nobody_sees_is_as_it_should_be() {
+fn a_refused_write_that_is_never_seen_passes() {
     let (mut hand, kept, _) = refused();
     hand.read(3, &[kept], &[kept]);
     assert_holds(&INVARIANT, &hand.finish());

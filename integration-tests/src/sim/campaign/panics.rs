@@ -46,11 +46,11 @@ pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 
 fn note(info: &PanicHookInfo<'_>) {
     let message = message(info.payload());
-    let told = match info.location() {
+    let text = match info.location() {
         Some(place) => format!("{place}: {message}"),
         None => message.to_owned(),
     };
-    PLACE.with_borrow_mut(|place| place.get_or_insert(told).len());
+    PLACE.with_borrow_mut(|place| place.get_or_insert(text).len());
 }
 
 fn message(payload: &(dyn Any + Send)) -> &str {
@@ -65,20 +65,20 @@ mod tests {
 
     #[test]
     fn a_panic_is_reported_with_its_place_and_the_next_run_is_not_blamed() {
-        let told = caught(|| panic!("number {}", 7)).unwrap_err();
-        assert!(told.contains("panics.rs:"), "{told}");
-        assert!(told.ends_with(": number 7"), "{told}");
+        let text = caught(|| panic!("number {}", 7)).unwrap_err();
+        assert!(text.contains("panics.rs:"), "{text}");
+        assert!(text.ends_with(": number 7"), "{text}");
         assert_eq!(caught(|| 3), Ok(3));
-        let told = caught(|| panic!("constant")).unwrap_err();
-        assert!(told.ends_with(": constant"), "{told}");
+        let text = caught(|| panic!("constant")).unwrap_err();
+        assert!(text.ends_with(": constant"), "{text}");
     }
 
     #[test]
     fn of_several_panics_the_first_is_reported() {
-        let told = caught(|| {
+        let text = caught(|| {
             panic::catch_unwind(|| panic!("cause")).unwrap_err();
             panic!("consequence");
         });
-        assert!(told.unwrap_err().ends_with(": cause"));
+        assert!(text.unwrap_err().ends_with(": cause"));
     }
 }

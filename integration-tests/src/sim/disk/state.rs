@@ -1,4 +1,4 @@
-//! All of a disk behind its lock: what is stored, who may use it, what is broken.
+//! All of a disk behind its lock: what is stored, which process may use it, what is broken.
 //!
 //! ```text
 //!            open            commit fails           kill, power loss

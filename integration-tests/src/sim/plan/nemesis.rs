@@ -32,7 +32,7 @@ enum Liars {
     Clients,
 }
 
-/// Who draws the faults.
+/// Draws the faults.
 pub(super) struct Nemesis {
     rng: SmallRng,
     clients: usize,

@@ -87,7 +87,7 @@ impl Site {
         }
     }
 
-    /// The time, and who sleeps.
+    /// The time, and the sleeping tasks.
     #[must_use]
     pub const fn timeline(&self) -> &Rc<Timeline> {
         &self.timeline

@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// Ends all faults and brings everybody back.
+    /// Ends all faults and restarts every node and client.
     pub fn heal(&mut self) {
         for number in self.active.clone() {
             self.end_fault(number);

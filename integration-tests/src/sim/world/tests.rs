@@ -106,7 +106,7 @@ fn a_cut_link_breaks_after_silence_and_comes_back_after_the_cut() {
     };
     let mut world = world(2, 3_000_000, Fault::Cut { links, only: None });
     pass(&mut world, AT + 800_000);
-    assert_eq!(link(&world, 0, 0), Link::Up, "nobody has noticed yet");
+    assert_eq!(link(&world, 0, 0), Link::Up, "not noticed yet");
     pass(&mut world, AT + 1_500_000);
     assert_eq!(link(&world, 0, 0), Link::Down);
     assert_eq!(link(&world, 0, 1), Link::Up, "the others are not cut");
@@ -134,7 +134,7 @@ fn a_paused_client_takes_in_what_its_tasks_asked_for_when_it_resumes() {
 }
 
 #[test]
-fn healing_ends_every_fault_and_brings_everybody_back() {
+fn healing_ends_every_fault_and_restarts_every_node_and_client() {
     for seed in 1..=5 {
         let mut world = World::new(Plan::of(seed), |_all| true, None);
         pass(&mut world, 2_700_000);

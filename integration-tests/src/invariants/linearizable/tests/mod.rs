@@ -1,4 +1,4 @@
-//! Classic histories, each with the verdict that everybody agrees on, and what a person gets to see.
+//! Classic histories, each with its known verdict, and the report.
 //!
 //! | file | what it holds |
 //! | --- | --- |

@@ -94,11 +94,11 @@ impl World {
     fn acknowledge(&mut self, key: usize, open: Open) {
         let targets = self.targets(key, open.mode);
         let place = &mut self.places[key];
-        let covered = |&to: &usize| {
+        let superseded = |&to: &usize| {
             let record: &Record = &place.replicas[to];
             record.seen().contains(open.dot) && !record.seen().names(open.dot)
         };
-        if targets.iter().any(covered) {
+        if targets.iter().any(superseded) {
             return self.mint_anew(key, open);
         }
 
@@ -119,7 +119,7 @@ impl World {
 
     fn mint_anew(&mut self, key: usize, open: Open) {
         if self.rng.random_bool(0.2) {
-            return self.end(open.op, Outcome::Unknown("covered"));
+            return self.end(open.op, Outcome::Unknown("superseded"));
         }
 
         let place = &self.places[key];
