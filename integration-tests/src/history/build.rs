@@ -70,6 +70,8 @@ impl Recorder {
             outcome => outcome,
         };
         let op = &mut self.history.ops[id.0 as usize];
+        debug_assert!(op.returned.is_none(), "an operation returns once");
+        debug_assert!(op.invoked <= at, "an operation returns after it is invoked");
         op.returned = Some((at, outcome));
         let place = (op.client, op.key);
         if let Some(queue) = self.unsent.get_mut(&place) {

@@ -65,6 +65,11 @@ impl GCounter {
         if missing {
             self.add_missing(other);
         }
+
+        debug_assert!(
+            self.counts.is_sorted_by(|a, b| a.0 < b.0),
+            "one slot for each writer, in order"
+        );
     }
 
     fn add_missing(&mut self, other: &Self) {

@@ -49,6 +49,8 @@ impl Hunt {
     /// Adds the run of the next seed.
     pub fn add(&mut self, run: &Judged) {
         self.seeds += 1;
+        debug_assert_eq!(run.seed, self.seeds, "seeds come in order, from 1");
+
         for found in &run.found {
             if found.invariant == self.invariant {
                 if self.caught.is_none() {

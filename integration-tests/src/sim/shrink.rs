@@ -97,6 +97,9 @@ impl<F: FnMut(&[usize]) -> bool> Search<F> {
     }
 
     fn end(self, kept: Vec<usize>) -> Shrunk {
+        debug_assert!(self.runs <= self.limit);
+        debug_assert!(!self.passed.contains(&kept), "the result fails");
+
         let minimal = complements(&kept, kept.len()).all(|rest| self.passed.contains(&rest));
         Shrunk {
             kept,

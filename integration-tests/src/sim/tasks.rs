@@ -157,7 +157,9 @@ impl Timeline {
 
     /// Moves the time forward and wakes the tasks whose time has come.
     pub fn advance(&self, to: Moment) {
+        debug_assert!(self.now.get() <= to, "time never goes back");
         self.now.set(to);
+
         let mut sleepers = self.sleepers.borrow_mut();
         while let Some(&Reverse((at, number))) = sleepers.heap.peek() {
             if at > to {

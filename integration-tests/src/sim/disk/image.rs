@@ -123,6 +123,7 @@ impl Tail {
         {
             apply(&self.durable, oldest);
         }
+        debug_assert!(self.batches.len() <= MOST_UNSYNCED, "the tail is bounded");
     }
 
     fn sync(&mut self) {
