@@ -24,9 +24,9 @@ use super::chance::happens;
 use super::coverage::CoverageEvent;
 use crate::history::{Call, ClientId, Op, OpId};
 
-pub use self::ask::{Ask, Known, Name};
+pub use self::ask::{Ask, KnownContext, Name};
 pub use self::crew::{Crew, Work};
-pub use self::site::{Acked, Phase, Site};
+pub use self::site::{AckedWrite, Phase, Site};
 
 /// One task's use of its client.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// Reads a key. `None` if that failed.
-    pub async fn get(&mut self, name: &Name, ask: Ask) -> Option<(Entry, Known)> {
+    pub async fn get(&mut self, name: &Name, ask: Ask) -> Option<(Entry, KnownContext)> {
         let get = self.client.get(name.bytes.clone());
         self.read(name, ask, get).await
     }
@@ -108,12 +108,12 @@ impl Session {
         name: &Name,
         ask: Ask,
         merge: impl Merge + 'static,
-    ) -> Option<(Entry, Known)> {
+    ) -> Option<(Entry, KnownContext)> {
         let get = self.client.get(name.bytes.clone()).merge(merge);
         self.read(name, ask, get).await
     }
 
-    async fn read(&self, name: &Name, ask: Ask, mut get: Get) -> Option<(Entry, Known)> {
+    async fn read(&self, name: &Name, ask: Ask, mut get: Get) -> Option<(Entry, KnownContext)> {
         let op = self.begin(name, Call::Get, ask);
         get = get.consistency(ask.consistency());
         if let Some(count) = ask.count {
@@ -124,7 +124,7 @@ impl Session {
             Ok(entry) => {
                 self.saw(outcome::read_coverage(name.family, &entry));
                 self.site.end(op, outcome::read(&entry));
-                let known = Known::of(op, entry.context().clone());
+                let known = KnownContext::of(op, entry.context().clone());
                 Some((entry, known))
             }
             Err(error) => {
@@ -144,12 +144,12 @@ impl Session {
         &mut self,
         name: &Name,
         value: Bytes,
-        known: Option<&Known>,
+        known: Option<&KnownContext>,
         ask: Ask,
-    ) -> Result<Known, Stored> {
+    ) -> Result<KnownContext, Stored> {
         let call = Call::Put {
             value: value.clone(),
-            basis: Known::basis(known),
+            basis: KnownContext::basis(known),
             ttl_ms: ask
                 .ttl
                 .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
@@ -181,10 +181,10 @@ impl Session {
     pub async fn delete(
         &mut self,
         name: &Name,
-        known: Option<&Known>,
+        known: Option<&KnownContext>,
         ask: Ask,
-    ) -> Result<Known, Stored> {
-        let basis = Known::basis(known);
+    ) -> Result<KnownContext, Stored> {
+        let basis = KnownContext::basis(known);
         let op = self.begin(name, Call::Delete { basis }, ask);
         let mut delete = self
             .client
@@ -220,14 +220,14 @@ impl Session {
         name: &Name,
         op: OpId,
         result: Result<Written, WriteError>,
-    ) -> Result<Known, Stored> {
+    ) -> Result<KnownContext, Stored> {
         match result {
             Ok(written) => {
                 self.saw((written.hints > 0).then_some(CoverageEvent::Sloppy));
                 self.site.end(op, outcome::written(&written));
                 let (key, dot) = (name.bytes.clone(), written.dot);
-                self.site.was_acked(Acked { op, key, dot });
-                Ok(Known::of(op, written.context))
+                self.site.was_acked(AckedWrite { op, key, dot });
+                Ok(KnownContext::of(op, written.context))
             }
             Err(error) => {
                 let (outcome, event) = outcome::write_error(&error);

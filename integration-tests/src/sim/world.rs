@@ -40,7 +40,7 @@ use super::machine::{Answered, Machine, Peer};
 use super::network::Network;
 use super::plan::Plan;
 use super::schedule::Schedule;
-use super::session::{Acked, Site};
+use super::session::{AckedWrite, Site};
 use super::tasks::Tasks;
 use super::trace::{Lines, Trace, digest};
 use crate::history::{ClientId, ClockOff, Held, Side};
@@ -235,7 +235,7 @@ impl World {
     }
 
     /// Records which nodes store the writes that were just acknowledged.
-    fn note_holders(&self, acked: &Acked) {
+    fn note_holders(&self, acked: &AckedWrite) {
         let ring = &self.plan.cluster.ring;
         let list = ring.preference_list(ring.token_of(&acked.key));
         let key = record_key(NAMESPACE, &acked.key);

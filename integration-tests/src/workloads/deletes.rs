@@ -17,7 +17,7 @@ use super::memory::Memory;
 use super::profile::{WorkloadProfile, weighed};
 use super::{SERVED, Workload, calm_key, in_calm};
 use crate::history::Family;
-use crate::sim::session::{Crew, Known, Name, Session};
+use crate::sim::session::{Crew, KnownContext, Name, Session};
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Deletes {
                 self.delete(session, memory, at, Some(&stale)).await
             }
             Step::DeleteNothing => {
-                let nothing = Known::default();
+                let nothing = KnownContext::default();
                 self.delete(session, memory, at, Some(&nothing)).await
             }
             Step::DeleteThenPut => match self.delete(session, memory, at, None).await {
@@ -145,7 +145,12 @@ impl Deletes {
         };
     }
 
-    async fn get(&self, session: &mut Session, memory: &mut Memory, at: &At) -> Option<Known> {
+    async fn get(
+        &self,
+        session: &mut Session,
+        memory: &mut Memory,
+        at: &At,
+    ) -> Option<KnownContext> {
         let ask = self.profile.read(session.rng());
         let known = session.get(&at.name, ask).await.map(|(_, known)| known);
         memory.keep(session.rng(), at.key, known.clone());
@@ -157,8 +162,8 @@ impl Deletes {
         session: &mut Session,
         memory: &mut Memory,
         at: &At,
-        known: Option<&Known>,
-    ) -> Option<Known> {
+        known: Option<&KnownContext>,
+    ) -> Option<KnownContext> {
         let ask = self.profile.write(session.rng());
         let value = self.profile.value(session);
         let receipt = session.put(&at.name, value, known, ask).await.ok();
@@ -171,8 +176,8 @@ impl Deletes {
         session: &mut Session,
         memory: &mut Memory,
         at: &At,
-        known: Option<&Known>,
-    ) -> Option<Known> {
+        known: Option<&KnownContext>,
+    ) -> Option<KnownContext> {
         let ask = self.profile.write(session.rng());
         let receipt = session.delete(&at.name, known, ask).await.ok();
         memory.keep(session.rng(), at.key, receipt.clone());

@@ -25,7 +25,7 @@ use super::profile::{WorkloadProfile, weighed};
 use super::{SERVED, Workload, calm_key, in_calm};
 use crate::history::Family;
 use crate::sim::chance::happens;
-use crate::sim::session::{Ask, Crew, Known, Name, Phase, Session};
+use crate::sim::session::{Ask, Crew, KnownContext, Name, Phase, Session};
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Expiring {
         memory.keep(session.rng(), key, known);
     }
 
-    async fn get(&self, session: &mut Session, name: &Name) -> Option<Known> {
+    async fn get(&self, session: &mut Session, name: &Name) -> Option<KnownContext> {
         let ask = self.profile.read(session.rng());
         session.get(name, ask).await.map(|(_, known)| known)
     }
@@ -151,9 +151,9 @@ impl Expiring {
         &self,
         session: &mut Session,
         name: &Name,
-        known: Option<&Known>,
+        known: Option<&KnownContext>,
         ask: Ask,
-    ) -> Option<Known> {
+    ) -> Option<KnownContext> {
         let value = self.profile.value(session);
         session.put(name, value, known, ask).await.ok()
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
-use crate::sim::session::Known;
+use crate::sim::session::KnownContext;
 
 /// Things remembered of one key.
 const KEPT: usize = 4;
@@ -20,12 +20,12 @@ const KEPT: usize = 4;
 /// What one task remembers.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    keys: BTreeMap<u64, Vec<Known>>,
+    keys: BTreeMap<u64, Vec<KnownContext>>,
 }
 
 impl Memory {
     /// Remembers what an operation on `key` gave out, if it did.
-    pub(super) fn keep(&mut self, rng: &mut SmallRng, key: u64, known: Option<Known>) {
+    pub(super) fn keep(&mut self, rng: &mut SmallRng, key: u64, known: Option<KnownContext>) {
         let Some(known) = known else { return };
         let kept = self.keys.entry(key).or_default();
         if kept.len() == KEPT {
@@ -35,18 +35,18 @@ impl Memory {
     }
 
     /// The newest thing known of `key`.
-    pub(super) fn newest(&self, key: u64) -> Option<Known> {
+    pub(super) fn newest(&self, key: u64) -> Option<KnownContext> {
         self.keys.get(&key)?.last().cloned()
     }
 
     /// Anything known of `key`.
-    pub(super) fn any(&self, rng: &mut SmallRng, key: u64) -> Option<Known> {
+    pub(super) fn any(&self, rng: &mut SmallRng, key: u64) -> Option<KnownContext> {
         let kept = self.keys.get(&key)?;
         kept.get(rng.random_range(0..kept.len())).cloned()
     }
 
     /// Two things known of `key`, joined; they may be the same.
-    pub(super) fn joined(&self, rng: &mut SmallRng, key: u64) -> Option<Known> {
+    pub(super) fn joined(&self, rng: &mut SmallRng, key: u64) -> Option<KnownContext> {
         let mut both = self.any(rng, key)?;
         both.join(&self.any(rng, key)?);
         Some(both)
@@ -63,7 +63,7 @@ mod tests {
     fn a_few_things_are_kept_of_each_key_and_nothing_of_others() {
         let (mut memory, mut rng) = (Memory::default(), SmallRng::seed_from_u64(1));
         for _ in 0..9 {
-            memory.keep(&mut rng, 3, Some(Known::default()));
+            memory.keep(&mut rng, 3, Some(KnownContext::default()));
         }
         memory.keep(&mut rng, 4, None);
         assert_eq!(memory.keys[&3].len(), KEPT);

@@ -26,7 +26,7 @@ use super::profile::{WorkloadProfile, weighed};
 use super::{SERVED, Workload, calm_key, in_calm};
 use crate::history::Family;
 use crate::sim::chance::happens;
-use crate::sim::session::{Ask, Crew, Known, Name, Session};
+use crate::sim::session::{Ask, Crew, KnownContext, Name, Session};
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Siblings {
         memory: &mut Memory,
         key: u64,
         base: Base,
-    ) -> Option<Option<Known>> {
+    ) -> Option<Option<KnownContext>> {
         let known = match base {
             Base::Fresh => Some(self.read(session, memory, key).await?),
             Base::Newest => memory.newest(key),
@@ -150,7 +150,12 @@ impl Siblings {
     }
 
     /// Reads a key and remembers what it saw; settles the siblings if they are many.
-    async fn read(&self, session: &mut Session, memory: &mut Memory, key: u64) -> Option<Known> {
+    async fn read(
+        &self,
+        session: &mut Session,
+        memory: &mut Memory,
+        key: u64,
+    ) -> Option<KnownContext> {
         let name = Name::of(Family::Siblings, key);
         let ask = self.profile.read(session.rng());
         let (entry, known) = session.get(&name, ask).await?;
@@ -167,7 +172,7 @@ impl Siblings {
         session: &mut Session,
         memory: &mut Memory,
         key: u64,
-        known: Option<&Known>,
+        known: Option<&KnownContext>,
     ) {
         let name = Name::of(Family::Siblings, key);
         let ask = self.profile.write(session.rng());

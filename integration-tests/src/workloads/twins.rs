@@ -18,7 +18,7 @@ use rand::Rng as _;
 
 use super::{SERVED, Workload, in_calm};
 use crate::history::Family;
-use crate::sim::session::{Ask, Crew, Known, Name, Session};
+use crate::sim::session::{Ask, Crew, KnownContext, Name, Session};
 
 /// Keys that readers of twins look at; clones write no other.
 pub const TWIN_KEYS: u64 = 3;
@@ -55,7 +55,7 @@ impl TwinPut {
     async fn put(self, mut session: Session) {
         let name = Name::of(Family::Twins, self.key);
         let value = session.fresh_value(if self.large { LARGE } else { 8 });
-        let nothing = (!self.blind).then(Known::default);
+        let nothing = (!self.blind).then(KnownContext::default);
         session
             .put(&name, value, nothing.as_ref(), Ask::QUORUM)
             .await

@@ -21,7 +21,7 @@ use super::profile::WorkloadProfile;
 use super::{SERVED, Workload, in_calm};
 use crate::history::Family;
 use crate::sim::chance::happens;
-use crate::sim::session::{Crew, Known, Name, Session};
+use crate::sim::session::{Crew, KnownContext, Name, Session};
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ impl UniqueKeys {
         self.begun.set(index + 1);
         let name = Name::of(Family::Unique, index);
         let ask = self.profile.write(session.rng());
-        let nothing = happens(session.rng(), 300).then(Known::default);
+        let nothing = happens(session.rng(), 300).then(KnownContext::default);
         let value = self.profile.value(session);
         let stored = session.put(&name, value, nothing.as_ref(), ask).await;
         if stored.is_ok() && happens(session.rng(), 150) {

@@ -82,14 +82,14 @@ pub(crate) enum Format {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Applies deliberate defects one by one to a copy of the source, and checks that each is caught
-    Mutants(Mutants),
+    Mutants(MutantsArgs),
     /// Runs seeds from 1 until this invariant is violated; exit code 1 if it never is
-    Hunt(Hunt),
+    Hunt(HuntArgs),
 }
 
 /// Which defects are hunted, and how long.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Mutants {
+pub(crate) struct MutantsArgs {
     /// Within how many seeds each must be caught, from 1
     #[arg(long, value_name = "N", default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
@@ -114,7 +114,7 @@ pub(crate) struct Mutants {
 
 /// What is hunted, and how long.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Hunt {
+pub(crate) struct HuntArgs {
     /// The invariant that must be violated
     #[arg(value_name = "INVARIANT", value_parser = invariant)]
     pub(crate) invariant: &'static str,

@@ -12,14 +12,14 @@ use quoit_integration_tests::mutants;
 use quoit_integration_tests::sim::FaultFilter;
 use quoit_integration_tests::sim::campaign::{Judged, all_cores};
 
-use crate::args::Hunt;
+use crate::args::HuntArgs;
 use crate::exit::Exit;
 use crate::output::{Output, Tone};
 use crate::progress::Progress;
 use crate::units::plural;
 use crate::watched;
 
-pub(crate) fn run(args: &Hunt, out: Output) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &HuntArgs, out: Output) -> anyhow::Result<Exit> {
     let hunt = hunt(args, out);
     match out.is_json() {
         true => out.json(&hunt)?,
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Hunt, out: Output) -> anyhow::Result<Exit> {
     })
 }
 
-fn hunt(args: &Hunt, out: Output) -> mutants::Hunt {
+fn hunt(args: &HuntArgs, out: Output) -> mutants::Hunt {
     let mut hunt = mutants::Hunt::new(args.invariant);
     let mut progress = Progress::new(args.invariant, args.seeds, out);
     let notes = progress.notes();

@@ -21,9 +21,9 @@ use anyhow::{Context as _, bail};
 use quoit_integration_tests::mutants::{Hunt, Mutant};
 
 use self::build::{Builder, Control};
-use self::report::Report;
+use self::report::HuntReport;
 pub(crate) use self::table::others;
-use crate::args::Mutants;
+use crate::args::MutantsArgs;
 use crate::exit::Exit;
 use crate::output::{Output, Tone};
 
@@ -39,7 +39,7 @@ pub(crate) struct Hunted {
     pub(crate) hunt_seconds: f64,
 }
 
-pub(crate) fn run(args: &Mutants, out: Output) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &MutantsArgs, out: Output) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let mutants = chosen(&args.only)?;
     let builder = Builder::new(args.seeds, args.threads);
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Mutants, out: Output) -> anyhow::Result<Exit> {
     out.step("running without a mutant");
     let control = clean.control(seeds)?;
 
-    let report = Report {
+    let report = HuntReport {
         hunted,
         control,
         seconds: started.elapsed().as_secs_f64(),
@@ -117,7 +117,7 @@ fn hunt(builder: &Builder, mutant: &Mutant) -> anyhow::Result<Hunted> {
     })
 }
 
-fn write_page(report: &Report, within: u64) -> anyhow::Result<()> {
+fn write_page(report: &HuntReport, within: u64) -> anyhow::Result<()> {
     let Control { seeds, .. } = report.control;
     let text = table::markdown(&report.hunted, within, seeds);
     std::fs::write(Path::new(PAGE), text).with_context(|| format!("cannot write {PAGE}"))

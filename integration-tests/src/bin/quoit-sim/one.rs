@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::args::Sim;
 use crate::exit::Exit;
 use crate::json::{Figure, Named};
-use crate::output::{Lines, Output, Tone};
+use crate::output::{LinePrinter, Output, Tone};
 use crate::replay::{Failure, FailureJson};
 use crate::units::{count, duration, plural};
 
@@ -73,7 +73,7 @@ fn once(seed: u64, faults: FaultFilter, trace: bool) -> anyhow::Result<Judged> {
         return Ok(Judged::of(seed, faults));
     }
 
-    let lines = Rc::new(RefCell::new(Lines::new()));
+    let lines = Rc::new(RefCell::new(LinePrinter::new()));
     let to = Rc::clone(&lines);
     let options = Options {
         faults,

@@ -92,12 +92,12 @@ impl Output {
 
 /// Many lines on standard output, written in large pieces.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct LinePrinter {
     out: BufWriter<io::Stdout>,
     result: io::Result<()>,
 }
 
-impl Lines {
+impl LinePrinter {
     pub(crate) fn new() -> Self {
         Self {
             out: BufWriter::with_capacity(1 << 16, io::stdout()),

@@ -213,7 +213,7 @@ impl Summary {
         let (rate, speed) = self.speed();
         let faults = totals
             .faults()
-            .map(|(kind, count)| (kind, FaultJson::of(count)));
+            .map(|(kind, count)| (kind, FaultCountJson::of(count)));
         let coverage = totals
             .coverage()
             .map(|(event, times, seeds)| (event.name(), CoverageJson { seeds, times }));
@@ -259,7 +259,7 @@ struct SummaryJson<'a> {
     operations_per_cpu_ms: Figure,
     /// Of all seeds, with 95 % confidence; null if any failed.
     failure_rate_below: Option<Figure>,
-    faults: Named<FaultJson>,
+    faults: Named<FaultCountJson>,
     coverage: Named<CoverageJson>,
     /// Why the set does not count; empty if it does.
     does_not_count: Vec<String>,
@@ -269,13 +269,13 @@ struct SummaryJson<'a> {
 }
 
 #[derive(Serialize)]
-struct FaultJson {
+struct FaultCountJson {
     planned: u64,
     fired: u64,
     felt: u64,
 }
 
-impl FaultJson {
+impl FaultCountJson {
     const fn of(count: FaultCount) -> Self {
         Self {
             planned: count.planned,

@@ -52,8 +52,8 @@ pub use self::model::{Effect, Model};
 pub use self::register::{Register, RegisterOp, RegisterRet};
 pub use self::verdict::{Limits, Verdict, Violation};
 
-use self::plan::Plan;
-use self::search::{Found, Search};
+use self::plan::CallPlan;
+use self::search::{Search, SearchResult};
 
 /// Judges the history of one object.
 ///
@@ -92,14 +92,14 @@ pub fn check<M: Model>(
     history: &[Operation<M::Op, M::Ret>],
     limits: Limits,
 ) -> Result<Verdict, HistoryError> {
-    let plan = Plan::of(model, history)?;
+    let plan = CallPlan::of(model, history)?;
     let mut search = Search::new(model, &plan, limits);
     let found = search.run();
     let steps = search.steps();
     Ok(match found {
-        Found::Order(order) => Verdict::Linearizable { order, steps },
-        Found::OutOfSteps => Verdict::Undecided { steps },
-        Found::DeadEnd(end) => {
+        SearchResult::Order(order) => Verdict::Linearizable { order, steps },
+        SearchResult::OutOfSteps => Verdict::Undecided { steps },
+        SearchResult::DeadEnd(end) => {
             Verdict::NotLinearizable(Box::new(report::violation(history, &end, steps)))
         }
     })

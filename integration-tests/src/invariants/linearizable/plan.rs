@@ -16,9 +16,9 @@ use super::needed::Needed;
 use crate::history::OpId;
 
 /// All that the search reads.
-pub(super) struct Plan<'h, M: Model> {
+pub(super) struct CallPlan<'h, M: Model> {
     /// Operations that returned, in the order of their calls.
-    pub(super) known: Vec<Known<'h, M>>,
+    pub(super) known: Vec<KnownOp<'h, M>>,
     /// Operations with an unknown outcome, in the order of their calls.
     pub(super) unknown: Vec<Unknown<'h, M>>,
     /// Calls and returns of the known ones in the order of time, calls first where times are equal.
@@ -27,7 +27,7 @@ pub(super) struct Plan<'h, M: Model> {
     pub(super) needed: Needed<M::State>,
 }
 
-pub(super) struct Known<'h, M: Model> {
+pub(super) struct KnownOp<'h, M: Model> {
     pub(super) id: OpId,
     pub(super) op: &'h M::Op,
     pub(super) ret: &'h M::Ret,
@@ -64,7 +64,7 @@ pub(super) enum Entry {
     Return(usize),
 }
 
-impl<'h, M: Model> Plan<'h, M> {
+impl<'h, M: Model> CallPlan<'h, M> {
     /// Lays `history` out, or says why it cannot be judged.
     pub(super) fn of(
         model: &M,
@@ -94,7 +94,7 @@ impl<'h, M: Model> Plan<'h, M> {
         let Operation { id, op, .. } = operation;
         if let End::Returned { ret, .. } = &operation.end {
             let effect = model.effect(op, Some(ret));
-            self.known.push(Known {
+            self.known.push(KnownOp {
                 id: *id,
                 op,
                 ret,

@@ -31,7 +31,7 @@ const TEXT: usize = 80;
 /// One operation in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    place: Place,
+    place: Position,
     id: OpId,
     client: u64,
     called: u64,
@@ -41,7 +41,7 @@ pub(super) struct Row {
 
 /// Where the longest order has an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Counted from one.
     At(usize),
     /// It has to be there and cannot.
@@ -77,16 +77,16 @@ fn rows<O: Debug, R: Debug>(history: &[Operation<O, R>], order: &[OpId], stuck: 
     let mut rows = Vec::new();
     for operation in calls {
         let place = match places.get(&operation.id) {
-            Some(place) => Place::At(*place),
-            None if operation.id == stuck => Place::Stuck,
-            None => Place::Open,
+            Some(place) => Position::At(*place),
+            None if operation.id == stuck => Position::Stuck,
+            None => Position::Open,
         };
         let shown = match place {
-            Place::At(place) => place + BEFORE > order.len(),
-            Place::Stuck => true,
-            Place::Open => due.is_none_or(|due| operation.called <= due) && others < OTHERS,
+            Position::At(place) => place + BEFORE > order.len(),
+            Position::Stuck => true,
+            Position::Open => due.is_none_or(|due| operation.called <= due) && others < OTHERS,
         };
-        others += usize::from(shown && place == Place::Open);
+        others += usize::from(shown && place == Position::Open);
         if shown {
             rows.push(Row::new(operation, place));
         }
@@ -96,7 +96,7 @@ fn rows<O: Debug, R: Debug>(history: &[Operation<O, R>], order: &[OpId], stuck: 
 }
 
 impl Row {
-    fn new<O: Debug, R: Debug>(operation: &Operation<O, R>, place: Place) -> Self {
+    fn new<O: Debug, R: Debug>(operation: &Operation<O, R>, place: Position) -> Self {
         let text = match &operation.end {
             End::Returned { ret, .. } => format!("{:?} -> {ret:?}", operation.op),
             End::Unknown => format!("{:?} -> unknown", operation.op),
@@ -131,7 +131,7 @@ impl Row {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::At(place) => f.pad(&place.to_string()),

@@ -24,13 +24,13 @@ use super::bits::Bits;
 use super::frame::{Detour, Frame, Pass};
 use super::list::List;
 use super::model::Model;
-use super::plan::{Entry, Plan};
+use super::plan::{CallPlan, Entry};
 use super::seen::Seen;
 use super::verdict::Limits;
 use crate::history::OpId;
 
 /// How a search ended.
-pub(super) enum Found<S> {
+pub(super) enum SearchResult<S> {
     /// This order explains the history.
     Order(Vec<OpId>),
     /// No order does; this is as far as one goes.
@@ -54,7 +54,7 @@ struct OutOfSteps;
 /// The state of a search between two steps.
 pub(super) struct Search<'p, M: Model> {
     model: &'p M,
-    plan: &'p Plan<'p, M>,
+    plan: &'p CallPlan<'p, M>,
     list: List,
     /// Known operations placed.
     placed: Bits,
@@ -67,7 +67,7 @@ pub(super) struct Search<'p, M: Model> {
 }
 
 impl<'p, M: Model> Search<'p, M> {
-    pub(super) fn new(model: &'p M, plan: &'p Plan<'p, M>, limits: Limits) -> Self {
+    pub(super) fn new(model: &'p M, plan: &'p CallPlan<'p, M>, limits: Limits) -> Self {
         let list = List::new(plan.entries.len());
         let spent = Bits::new(plan.unknown.len());
         let here = Frame::new(model.init(), spent, list.first());
@@ -90,7 +90,7 @@ impl<'p, M: Model> Search<'p, M> {
         self.steps
     }
 
-    pub(super) fn run(&mut self) -> Found<M::State> {
+    pub(super) fn run(&mut self) -> SearchResult<M::State> {
         while self.above.len() < self.plan.known.len() {
             match self.next_frame() {
                 Ok(Some(frame)) => self.descend(frame),
@@ -101,14 +101,14 @@ impl<'p, M: Model> Search<'p, M> {
                         return self
                             .deepest
                             .take()
-                            .map_or(Found::OutOfSteps, Found::DeadEnd);
+                            .map_or(SearchResult::OutOfSteps, SearchResult::DeadEnd);
                     }
                 }
-                Err(OutOfSteps) => return Found::OutOfSteps,
+                Err(OutOfSteps) => return SearchResult::OutOfSteps,
             }
         }
 
-        Found::Order(self.order())
+        SearchResult::Order(self.order())
     }
 
     /// The next configuration to be reached by placing one known operation, if one is left to try.

@@ -75,7 +75,7 @@ struct Writer {
 
 /// A key at its replicas.
 #[derive(Debug)]
-struct Place {
+struct KeyState {
     key: KeyId,
     replicas: Vec<Record>,
     late: Vec<(usize, Record)>,
@@ -100,7 +100,7 @@ struct World {
     bug: Option<Bug>,
     rng: SmallRng,
     recorder: Recorder,
-    places: Vec<Place>,
+    places: Vec<KeyState>,
     writers: Vec<Writer>,
     actors: u64,
     now: Moment,
@@ -111,7 +111,7 @@ impl World {
     fn new(script: Script) -> Self {
         let mut rng = SmallRng::seed_from_u64(script.seed);
         let mut recorder = Recorder::new();
-        let place = |key: usize| Place {
+        let place = |key: usize| KeyState {
             key: recorder.key(&Bytes::from(format!("key {key}")), Family::Siblings),
             replicas: vec![Record::default(); script.replicas],
             late: Vec::new(),

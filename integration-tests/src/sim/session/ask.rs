@@ -1,9 +1,9 @@
 //! What a task says to its session, and what it remembers between two operations.
 //!
 //! ```text
-//!   Name    which key, and of which family, which decides its invariants
-//!   Ask     the quorum, and for how long
-//!   Known   what was read or written before: a context, and the operations it stands for
+//!   Name          which key, and of which family, which decides its invariants
+//!   Ask           the quorum, and for how long
+//!   KnownContext  what was read or written before: a context, and the operations it stands for
 //! ```
 
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::history::{Basis, Family, Mode, OpId};
 
 /// What a task knows of a key: a context, and the operations it came from.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct KnownContext {
     pub(super) context: Context,
     ops: Vec<OpId>,
 }
 
-impl Known {
+impl KnownContext {
     /// What one operation taught.
     pub(super) fn of(op: OpId, context: Context) -> Self {
         let ops = vec![op];

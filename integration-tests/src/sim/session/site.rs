@@ -39,7 +39,7 @@ pub enum Phase {
 
 /// A write that was just acknowledged.
 #[derive(Debug)]
-pub struct Acked {
+pub struct AckedWrite {
     /// Which.
     pub op: OpId,
     /// Its key.
@@ -62,7 +62,7 @@ pub struct Site {
     phase: Cell<Phase>,
     succeeded: Cell<u64>,
     /// Writes that were just acknowledged.
-    acked: RefCell<Vec<Acked>>,
+    acked: RefCell<Vec<AckedWrite>>,
     values: Cell<u64>,
     /// Hints that were sent, by sender, receiver and request id.
     hints: RefCell<BTreeMap<HintSent, HintOf>>,
@@ -129,13 +129,13 @@ impl Site {
     }
 
     /// A write was just acknowledged.
-    pub(super) fn was_acked(&self, write: Acked) {
+    pub(super) fn was_acked(&self, write: AckedWrite) {
         self.acked.borrow_mut().push(write);
     }
 
     /// Takes the writes that were acknowledged since the last call.
     #[must_use]
-    pub fn take_acked(&self) -> Vec<Acked> {
+    pub fn take_acked(&self) -> Vec<AckedWrite> {
         self.acked.take()
     }
 

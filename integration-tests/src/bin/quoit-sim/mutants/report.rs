@@ -11,13 +11,13 @@ use crate::units::plural;
 
 /// All hunts and the run without a mutant.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct HuntReport {
     pub(crate) hunted: Vec<Hunted>,
     pub(crate) control: Control,
     pub(crate) seconds: f64,
 }
 
-impl Report {
+impl HuntReport {
     pub(crate) fn exit(&self) -> Exit {
         match self.caught() == self.hunted.len() && self.control.violation.is_none() {
             true => Exit::Clean,

@@ -5,7 +5,7 @@ use quoit_ring::{Actor, Delta, Dot, Record, Seen, Time};
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 
-use super::{Bug, Open, Place, World, Writer};
+use super::{Bug, KeyState, Open, World, Writer};
 use crate::history::{Basis, Call, Outcome};
 
 impl World {
@@ -169,7 +169,7 @@ impl World {
 }
 
 /// A dot above all that its writer knows of, and its previous one on the key.
-fn mint(place: &Place, actor: Actor, latest: Time, clock: u64) -> (Dot, Time) {
+fn mint(place: &KeyState, actor: Actor, latest: Time, clock: u64) -> (Dot, Time) {
     let own = place.dots.iter().filter(|dot| dot.actor == actor);
     let prev = own.map(|dot| dot.time).max().unwrap_or(Time::ZERO);
     let time = Time(clock.max(latest.max(prev).0 + 1));
