@@ -142,7 +142,7 @@ fn compare(a: &Path, b: &Path, force: bool, output: Format) -> anyhow::Result<Ex
     let comparison = compare::run(a, b, force)?;
     match output {
         Format::Text => print(&compare::text(&comparison))?,
-        Format::Json => print(&compare::json(&comparison)?)?,
+        Format::Json => print(&serde_json::to_string_pretty(&comparison)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

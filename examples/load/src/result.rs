@@ -79,6 +79,13 @@ pub(crate) struct OpResult {
     pub(crate) service_hlog: String,
 }
 
+impl OpResult {
+    /// Operations that failed, of all kinds.
+    pub(crate) fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+}
+
 /// A distribution of latencies, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Percentiles {

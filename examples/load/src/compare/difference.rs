@@ -2,23 +2,27 @@
 //!
 //! ```text
 //!   interval without 0   B is faster: +12 % (9..15)
-//!   interval with 0      no difference can be told: +1.2 % (-2.1..+4.6)
-//!   no interval          +12 %; one run each gives no interval for it
+//!   interval with 0      no clear difference: +1.2 % (-2.1..+4.6)
+//!   no interval          +12 %; no interval
 //! ```
 //!
-//! More operations a second are better, less latency and less processor time are. Left out: whether a
-//! difference matters, which is for the reader to say.
+//! More operations a second are better, less latency and less processor time are. A single run is cut into
+//! [`PARTS`] whose figures stand for repeats; that is known for rate, p50 and p99 of all verbs together, which
+//! is what a slice of the time line has. Left out: whether a difference matters, which is for the reader to say.
 
 use serde::Serialize;
 
-use super::estimate::{Figure, Ratio, middle};
-use super::measure::{Measured, Verb};
-use crate::result::CpuNote;
+use super::estimate::{Figures, Ratio, geometric_mean};
+use crate::result::{CpuNote, OpResult, RunResult, Slice};
+
+/// Parts of a single run. Neighbouring slices are slow together, and long parts are more independent; with fewer
+/// parts the t distribution is wider.
+const PARTS: usize = 8;
 
 /// How a figure of B differs from A's.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Difference {
-    /// `rate`, `p99`, `cpu client`, ...
+    /// `rate`, `p99`, `client`, ...
     pub(crate) figure: &'static str,
     /// `ops/s` or `us`.
     pub(crate) unit: &'static str,
@@ -34,7 +38,7 @@ pub(crate) struct Difference {
     pub(crate) sentence: String,
 }
 
-/// What can be told.
+/// The conclusion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
@@ -42,7 +46,7 @@ pub(crate) enum Verdict {
     Better,
     /// B is slower, or takes more.
     Worse,
-    /// The interval holds zero.
+    /// The interval includes zero.
     NoDifference,
     /// There is no interval.
     Unknown,
@@ -56,83 +60,128 @@ struct Kind {
     more_is_better: bool,
     better: &'static str,
     worse: &'static str,
-    /// Why there may be no interval.
-    unknown: &'static str,
 }
 
-const RATE: Kind = Kind {
-    name: "rate",
-    unit: "ops/s",
-    more_is_better: true,
-    better: "faster",
-    worse: "slower",
-    unknown: "too short for an interval",
-};
-const LATENCY: Kind = Kind {
-    name: "",
-    unit: "us",
-    more_is_better: false,
-    unknown: "too short or too few for an interval",
-    ..RATE
-};
-const CPU: Kind = Kind {
-    name: "",
-    unit: "us",
-    more_is_better: false,
-    better: "cheaper",
-    worse: "dearer",
-    unknown: "one run each gives no interval",
-};
+const fn rate(name: &'static str) -> Kind {
+    Kind {
+        name,
+        unit: "ops/s",
+        more_is_better: true,
+        better: "faster",
+        worse: "slower",
+    }
+}
+
+const fn latency(name: &'static str) -> Kind {
+    Kind {
+        unit: "us",
+        more_is_better: false,
+        ..rate(name)
+    }
+}
+
+const fn cpu(name: &'static str) -> Kind {
+    Kind {
+        better: "cheaper",
+        worse: "dearer",
+        ..latency(name)
+    }
+}
 
 /// Rate, p50, p99 and p99.9 of a verb, as far as both sides have them.
-pub(super) fn of_verb(verb: &str, sides: [&[Measured]; 2]) -> Vec<Difference> {
-    let figures = |of: fn(&Verb) -> Option<Figure>| {
+pub(super) fn of_verb(verb: &str, sides: [&[RunResult]; 2]) -> Vec<Difference> {
+    let figures = |of: fn(&OpResult) -> f64, part: fn(&[Slice]) -> f64| {
         sides.map(|runs| {
-            let verbs = runs.iter().filter_map(|run| run.verbs.get(verb));
-            verbs.filter_map(of).collect::<Vec<_>>()
+            let ops = runs.iter().filter_map(|run| run.operations.get(verb));
+            let mut figures = of_runs(ops.map(of));
+            if let [run] = runs {
+                figures.repeats = parts(&run.timeline, part);
+            }
+            figures
         })
     };
-    let latency = |name| Kind { name, ..LATENCY };
+    let unknown = |_: &[Slice]| 0.0;
     let all = [
-        difference(RATE, figures(|verb| verb.rate)),
-        difference(latency("p50"), figures(|verb| verb.latencies[0])),
-        difference(latency("p99"), figures(|verb| verb.latencies[1])),
-        difference(latency("p99.9"), figures(|verb| verb.latencies[2])),
+        difference(rate("rate"), figures(|op| op.rate, mean_count)),
+        difference(
+            latency("p50"),
+            figures(
+                |op| op.intended.p50 as f64,
+                |part| weighted(part, |slice| slice.p50),
+            ),
+        ),
+        difference(
+            latency("p99"),
+            figures(
+                |op| op.intended.p99 as f64,
+                |part| weighted(part, |slice| slice.p99),
+            ),
+        ),
+        difference(
+            latency("p99.9"),
+            figures(|op| op.intended.p999 as f64, unknown),
+        ),
     ];
     all.into_iter().flatten().collect()
 }
 
 /// Processor time per operation: client, servers, and both together.
-pub(super) fn of_cpu(sides: [&[Measured]; 2]) -> Vec<Difference> {
+pub(super) fn of_cpu(sides: [&[RunResult]; 2]) -> Vec<Difference> {
     let figures = |of: fn(&CpuNote) -> f64| {
-        sides.map(|runs| {
-            let notes = runs.iter().filter_map(|run| run.cpu.as_ref());
-            notes
-                .filter_map(|cpu| Figure::new(of(cpu), None))
-                .collect::<Vec<_>>()
-        })
+        sides.map(|runs| of_runs(runs.iter().filter_map(|run| run.cpu.as_ref()).map(of)))
     };
-    let kind = |name| Kind { name, ..CPU };
     let all = [
-        difference(kind("client"), figures(|cpu| cpu.client_us_per_op)),
-        difference(kind("servers"), figures(|cpu| cpu.servers_us_per_op)),
+        difference(cpu("client"), figures(|cpu| cpu.client_us_per_op)),
+        difference(cpu("servers"), figures(|cpu| cpu.servers_us_per_op)),
         difference(
-            kind("together"),
+            cpu("together"),
             figures(|cpu| cpu.client_us_per_op + cpu.servers_us_per_op),
         ),
     ];
     all.into_iter().flatten().collect()
 }
 
-fn difference(kind: Kind, [a, b]: [Vec<Figure>; 2]) -> Option<Difference> {
-    let ratio = Ratio::of(&a, &b)?;
-    let (percent, interval) = (ratio.percent(), ratio.interval());
+fn of_runs(runs: impl Iterator<Item = f64>) -> Figures {
+    // What nothing was measured of has no logarithm, and no figure.
+    let runs: Vec<_> = runs.filter(|figure| *figure > 0.0).collect();
+    Figures {
+        repeats: runs.clone(),
+        runs,
+    }
+}
+
+/// A figure of each part of a run's time line; none if one of them has no such figure.
+fn parts(timeline: &[Slice], of: fn(&[Slice]) -> f64) -> Vec<f64> {
+    let length = (timeline.len() / PARTS).max(1);
+    let parts: Vec<_> = timeline.chunks_exact(length).map(of).collect();
+    if parts.len() < PARTS || parts.contains(&0.0) {
+        return Vec::new();
+    }
+    parts
+}
+
+/// Operations in a slice, on average.
+fn mean_count(part: &[Slice]) -> f64 {
+    part.iter().map(|slice| slice.count as f64).sum::<f64>() / part.len() as f64
+}
+
+/// The mean of a percentile over the operations of a part.
+fn weighted(part: &[Slice], of: impl Fn(&Slice) -> u64) -> f64 {
+    let count: f64 = part.iter().map(|slice| slice.count as f64).sum();
+    let sum = part
+        .iter()
+        .map(|slice| of(slice) as f64 * slice.count as f64);
+    sum.sum::<f64>() / count.max(1.0)
+}
+
+fn difference(kind: Kind, [a, b]: [Figures; 2]) -> Option<Difference> {
+    let Ratio { percent, interval } = Ratio::of(&a, &b)?;
     let verdict = verdict(interval, kind.more_is_better);
     Some(Difference {
         figure: kind.name,
         unit: kind.unit,
-        a: middle(&a)?,
-        b: middle(&b)?,
+        a: geometric_mean(&a.runs)?,
+        b: geometric_mean(&b.runs)?,
         percent,
         interval,
         verdict,
@@ -151,27 +200,28 @@ fn verdict(interval: Option<(f64, f64)>, more_is_better: bool) -> Verdict {
 
 fn sentence(kind: Kind, percent: f64, interval: Option<(f64, f64)>, verdict: Verdict) -> String {
     let Some((low, high)) = interval else {
-        return format!("{} %; {}", signed(percent, percent), kind.unknown);
+        return format!("{} %; no interval", signed(percent, percent));
     };
     let widest = low.abs().max(high.abs());
     let [percent, low, high] = [percent, low, high].map(|number| signed(number, widest));
-    // one sign is enough for all that are above zero
+
+    // One sign is enough for an interval that lies above zero.
     let positive = low.starts_with('+');
     let [low, high] = [low, high].map(|end| if positive { end.replace('+', "") } else { end });
     let what = match verdict {
         Verdict::Better => format!("B is {}", kind.better),
         Verdict::Worse => format!("B is {}", kind.worse),
-        Verdict::NoDifference | Verdict::Unknown => "no difference can be told".to_owned(),
+        Verdict::NoDifference | Verdict::Unknown => "no clear difference".to_owned(),
     };
     format!("{what}: {percent} % ({low}..{high})")
 }
 
 /// With its sign, and a decimal if the largest beside it is below ten.
 fn signed(number: f64, beside: f64) -> String {
-    match beside.abs() {
-        small if small < 9.95 => format!("{number:+.1}"),
-        large if large < 1e6 => format!("{number:+.0}"),
-        _ => format!("{number:+.0e}"),
+    if beside.abs() < 9.95 {
+        format!("{number:+.1}")
+    } else {
+        format!("{number:+.0}")
     }
 }
 
@@ -179,53 +229,51 @@ fn signed(number: f64, beside: f64) -> String {
 mod tests {
     use super::*;
 
-    fn told(kind: Kind, percent: f64, interval: Option<(f64, f64)>) -> String {
-        sentence(
-            kind,
-            percent,
-            interval,
-            verdict(interval, kind.more_is_better),
-        )
-    }
-
     #[test]
-    fn differences_are_told_in_plain_sentences() {
+    fn differences_are_stated_in_plain_sentences() {
+        let interval = |low, high| Some((low, high));
         let table = [
-            (RATE, 12.0, Some((9.0, 15.0)), "B is faster: +12 % (9..15)"),
             (
-                RATE,
+                rate(""),
+                12.0,
+                interval(9.0, 15.0),
+                "B is faster: +12 % (9..15)",
+            ),
+            (
+                rate(""),
                 -12.0,
-                Some((-15.4, -9.0)),
+                interval(-15.4, -9.0),
                 "B is slower: -12 % (-15..-9)",
             ),
             (
-                LATENCY,
+                latency(""),
                 -12.0,
-                Some((-15.4, -9.0)),
+                interval(-15.4, -9.0),
                 "B is faster: -12 % (-15..-9)",
             ),
             (
-                LATENCY,
+                latency(""),
                 1.5,
-                Some((1.0, 2.0)),
+                interval(1.0, 2.0),
                 "B is slower: +1.5 % (1.0..2.0)",
             ),
             (
-                CPU,
+                cpu(""),
                 -30.0,
-                Some((-33.0, -27.0)),
+                interval(-33.0, -27.0),
                 "B is cheaper: -30 % (-33..-27)",
             ),
             (
-                RATE,
+                rate(""),
                 1.2,
-                Some((-2.1, 4.6)),
-                "no difference can be told: +1.2 % (-2.1..+4.6)",
+                interval(-2.1, 4.6),
+                "no clear difference: +1.2 % (-2.1..+4.6)",
             ),
-            (CPU, 3.0, None, "+3.0 %; one run each gives no interval"),
+            (cpu(""), 3.0, None, "+3.0 %; no interval"),
         ];
-        for (kind, percent, interval, sentence) in table {
-            assert_eq!(told(kind, percent, interval), sentence);
+        for (kind, percent, interval, expected) in table {
+            let verdict = verdict(interval, kind.more_is_better);
+            assert_eq!(sentence(kind, percent, interval, verdict), expected);
         }
     }
 }

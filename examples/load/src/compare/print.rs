@@ -11,7 +11,7 @@
 
 use super::{Comparison, Difference, Side};
 use crate::report::units::{micros, plural, short, trimmed};
-use crate::report::{plain, wrapped};
+use crate::report::wrapped;
 
 /// Columns of a common terminal.
 const WIDTH: usize = 80;
@@ -28,8 +28,8 @@ pub(crate) fn text(comparison: &Comparison) -> String {
         ));
     }
     for one in &comparison.differing {
-        let told = plain(&format!("{}: {} / {}", one.setting, one.a, one.b));
-        lines.extend(wrapped("  ", &told, WIDTH));
+        let line = format!("{}: {} / {}", one.setting, one.a, one.b);
+        lines.extend(wrapped("  ", &line, WIDTH));
     }
     lines.push(String::new());
     lines.push(columns("", "A", "B") + "B against A, 95 % interval");
@@ -39,7 +39,7 @@ pub(crate) fn text(comparison: &Comparison) -> String {
     lines.extend(rows("processor time per operation", &comparison.cpu));
     lines.push(String::new());
     let notes = comparison.notes.iter();
-    lines.extend(notes.flat_map(|note| wrapped("! ", &plain(note), WIDTH)));
+    lines.extend(notes.flat_map(|note| wrapped("! ", note, WIDTH)));
     let text = lines.join("\n");
     format!("{}\n", text.trim_end())
 }
@@ -53,8 +53,8 @@ fn side(name: &str, side: &Side) -> Vec<String> {
         seconds,
     } = side;
     let (runs, seconds) = (plural(*runs as u64, "run", "runs"), trimmed(*seconds, 1));
-    let told = format!("{target}: {workload}, {runs}, {seconds} s, {from}");
-    wrapped(&format!("{name}  "), &plain(&told), WIDTH)
+    let line = format!("{target}: {workload}, {runs}, {seconds} s, {from}");
+    wrapped(&format!("{name}  "), &line, WIDTH)
 }
 
 /// A heading and a line for each figure.
@@ -73,7 +73,7 @@ fn rows(heading: &str, differences: &[Difference]) -> Vec<String> {
         let before = columns(one.figure, &shown(one.a), &shown(one.b));
         wrapped(&before, &one.sentence, WIDTH)
     });
-    wrapped("", &plain(heading), WIDTH)
+    wrapped("", heading, WIDTH)
         .into_iter()
         .chain(lines)
         .collect()

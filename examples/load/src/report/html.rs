@@ -8,114 +8,84 @@
 //!   faults, verification, settings, and the time line as a table
 //! ```
 //!
-//! The page follows the reader's preference for light or dark, fits a phone, and prints light. Whatever stands
-//! in the result is escaped. A result whose histograms cannot be read has a report without the plots that need
-//! them, and says so. Left out: comparing results, and anything that can be clicked but the time line.
+//! The page follows the reader's preference for light or dark, fits a phone, and prints light; plots are always
+//! light. The percentiles of the tiles are those of all verbs together, from the joined histograms, since
+//! percentiles themselves cannot be joined. Left out: comparing results, and anything that can be clicked but
+//! the time line.
 
 mod figures;
 mod tables;
 
-use super::plot::distribution::Spread;
-use super::plot::{escaped, points};
+use super::points::points;
 use super::units::{moment, rate, trimmed};
-use crate::hlog::{HlogError, curve::Curve, decode};
-use crate::result::{OpResult, RunResult};
+use crate::hlog;
+use crate::report::plot::Spread;
+use crate::result::RunResult;
 
 const STYLE: &str = include_str!("html/page.css");
 
 /// The report of a run, a whole HTML document.
-pub(crate) fn html(result: &RunResult) -> String {
-    let spreads = Spreads::of(result);
-    let points = points::points(result);
+///
+/// # Errors
+/// If a histogram cannot be read.
+pub(crate) fn html(result: &RunResult) -> anyhow::Result<String> {
+    let spreads = spreads(result)?;
+    let points = points(result);
     let title = escaped(&format!("{} on {}", result.workload, result.target));
+
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{title} · quoit-load</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
     );
-    let parts = [
-        heading(result, &title),
-        verdicts(&result.verdicts),
-        figures::tiles(result, &spreads),
-        tables::operations(result),
-        figures::plots(result, &points, &spreads),
-        tables::faults(&result.faults),
-        tables::phases(&result.phases),
-        format!(
-            "<div class=\"columns\">\n{}{}</div>\n",
-            tables::costs(result),
-            tables::settings(result)
-        ),
-        tables::timeline(&points),
-    ];
-    page.extend(parts);
-    page.push_str(FOOTER);
-    page
+    page += &heading(result, &title);
+    page += &verdicts(&result.verdicts);
+    page += &figures::tiles(result, joined(&spreads)?.as_ref());
+    page += &tables::operations(result);
+    page += &figures::plots(result, &points, &spreads)?;
+    page += &tables::faults(&result.faults);
+    page += &tables::phases(&result.phases);
+    page += &format!(
+        "<div class=\"columns\">\n{}{}</div>\n",
+        tables::costs(result),
+        tables::settings(result)
+    );
+    page += &tables::timeline(&points);
+    page += FOOTER;
+    Ok(page)
 }
 
 const FOOTER: &str = "<footer>Intended latency counts from the moment an operation should have begun, service \
     latency from the moment it did. A store that stalls makes later operations begin late: only the intended \
     latency shows that. Failed operations are in no latency.</footer>\n</body>\n</html>\n";
 
-/// The distributions of a run's latencies.
-#[derive(Debug)]
-struct Spreads {
-    verbs: Vec<Spread>,
-    /// All verbs together.
-    all: Option<Spread>,
-    /// Verbs whose histograms cannot be read.
-    unreadable: Vec<String>,
+/// The latencies of each verb that has some.
+fn spreads(result: &RunResult) -> anyhow::Result<Vec<Spread>> {
+    let measured = result.operations.iter().filter(|(_, op)| op.count > 0);
+    let spreads = measured.map(|(verb, op)| {
+        Ok(Spread {
+            verb: verb.clone(),
+            intended: hlog::decode(&op.intended_hlog)?,
+            service: hlog::decode(&op.service_hlog)?,
+        })
+    });
+    spreads.collect()
 }
 
-impl Spreads {
-    fn of(result: &RunResult) -> Self {
-        let mut spreads = Self {
-            verbs: Vec::new(),
-            all: None,
-            unreadable: Vec::new(),
-        };
-        let mut sums = [None, None];
-        for (verb, op) in result.operations.iter().filter(|(_, op)| op.count > 0) {
-            match spread(verb, op, &mut sums) {
-                Ok(Some(spread)) => spreads.verbs.push(spread),
-                Ok(None) => {}
-                Err(_) => spreads.unreadable.push(verb.clone()),
-            }
-        }
-        let [intended, service] = sums.map(|sum| sum.as_ref().and_then(Curve::new));
-        let named = |(intended, service)| Spread {
-            verb: "all".to_owned(),
-            intended,
-            service,
-        };
-        spreads.all = intended.zip(service).map(named);
-        spreads
-    }
-}
-
-type Sum = Option<hdrhistogram::Histogram<u64>>;
-
-/// A verb's distributions, which are added to the sums; `None` if nothing was measured.
-fn spread(verb: &str, op: &OpResult, sums: &mut [Sum; 2]) -> Result<Option<Spread>, HlogError> {
-    let both = [decode(&op.intended_hlog)?, decode(&op.service_hlog)?];
-    let [intended, service] = both.each_ref().map(Curve::new);
-    for (sum, one) in sums.iter_mut().zip(both) {
-        match sum {
-            None => *sum = Some(one),
-            Some(sum) => {
-                sum.auto(true);
-                sum.add(one)
-                    .map_err(|error| HlogError::Unwritable(error.to_string()))?;
-            }
-        }
-    }
-    let named = |(intended, service)| Spread {
-        verb: verb.to_owned(),
-        intended,
-        service,
+/// All verbs together; `None` if there is none.
+fn joined(spreads: &[Spread]) -> anyhow::Result<Option<Spread>> {
+    let Some((first, others)) = spreads.split_first() else {
+        return Ok(None);
     };
-    Ok(intended.zip(service).map(named))
+    let mut all = first.clone();
+    all.intended.auto(true);
+    all.service.auto(true);
+    for other in others {
+        all.intended.add(&other.intended)?;
+        all.service.add(&other.service)?;
+    }
+    Ok(Some(all))
 }
 
 fn heading(result: &RunResult, title: &str) -> String {
@@ -147,10 +117,15 @@ fn verdicts(verdicts: &[String]) -> String {
 
 /// A section with its heading.
 fn section(heading: &str, body: &str) -> String {
-    format!(
-        "<section>\n<h2>{}</h2>\n{body}</section>\n",
-        escaped(heading)
-    )
+    format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n")
+}
+
+/// Text as it may stand between tags and in quotes.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -10,9 +10,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::hlog;
-use crate::result::{
-    CpuNote, FORMAT, FaultNote, OpResult, Percentiles, RunResult, Slice, VerifyNote,
-};
+use crate::result::{CpuNote, FORMAT, FaultNote, OpResult, RunResult, Slice, VerifyNote};
+use crate::run::figures::percentiles;
 
 /// A stored result of two verbs and three seconds.
 pub(crate) fn tiny() -> RunResult {
@@ -41,8 +40,6 @@ pub(crate) struct Made {
     pub(crate) median: f64,
     /// How much a second's rate and latency differ from the next one's, as a part.
     pub(crate) noise: f64,
-    /// How often a second has a pause that 6 % of its operations wait for.
-    pub(crate) pauses: f64,
     /// When a node dies.
     pub(crate) fault: Option<u32>,
 }
@@ -55,7 +52,6 @@ impl Made {
             rate: 5000.0,
             median: 400.0,
             noise: 0.03,
-            pauses: 0.0,
             fault: None,
         }
     }
@@ -74,7 +70,6 @@ impl Made {
         for second in 0..self.seconds {
             let mut all = Histogram::<u64>::new(3).unwrap();
             let broken = self.fault.is_some_and(|at| (at..at + 2).contains(&second));
-            let paused = self.pauses > 0.0 && rng.random_bool(self.pauses);
             let drift = (self.noise * normal(&mut rng)).exp();
             for (_, share, slower, [intended, service]) in &mut verbs {
                 let count = self.rate * *share / drift * if broken { 0.6 } else { 1.0 };
@@ -85,10 +80,10 @@ impl Made {
                     } else {
                         1.0
                     };
-                    let stall = match (broken, paused && rng.random_bool(0.06)) {
-                        (true, _) => rng.random::<f64>() * 150_000.0,
-                        (_, true) => rng.random::<f64>() * 20_000.0,
-                        _ => 0.0,
+                    let stall = if broken {
+                        rng.random::<f64>() * 150_000.0
+                    } else {
+                        0.0
                     };
                     let took = whole(usual * tail);
                     service.record(took).unwrap();
@@ -191,21 +186,6 @@ fn slice(second: u32, all: &Histogram<u64>, errors: u64) -> Slice {
         p50,
         p99,
         max: all.max(),
-    }
-}
-
-/// What a run would say of a histogram.
-pub(crate) fn percentiles(of: &Histogram<u64>) -> Percentiles {
-    let at = |level| of.value_at_quantile(level);
-    Percentiles {
-        min: of.min(),
-        mean: of.mean(),
-        p50: at(0.5),
-        p90: at(0.9),
-        p95: at(0.95),
-        p99: at(0.99),
-        p999: at(0.999),
-        max: of.max(),
     }
 }
 

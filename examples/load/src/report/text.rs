@@ -38,7 +38,7 @@ pub(crate) fn text(result: &RunResult) -> String {
         lines.push(String::new());
     }
     let verdicts = result.verdicts.iter();
-    lines.extend(verdicts.flat_map(|verdict| wrapped("! ", &plain(verdict), WIDTH)));
+    lines.extend(verdicts.flat_map(|verdict| wrapped("! ", verdict, WIDTH)));
     let mut text = lines.join("\n");
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -54,7 +54,7 @@ fn heading(result: &RunResult) -> Vec<String> {
     let began = moment(result.started_unix_ms);
     let mut lines = wrapped(
         "",
-        &plain(&format!("{}: {}", result.target, result.workload)),
+        &format!("{}: {}", result.target, result.workload),
         WIDTH,
     );
     lines.extend(wrapped(
@@ -71,17 +71,14 @@ fn table(result: &RunResult) -> Vec<String> {
         "operation", "count", "ops/s", "failed", "latency", "p50", "p99", "p99.9", "max"
     )];
     for (verb, op) in &result.operations {
-        let what = figures(verb, op.count, op.rate, failures(op));
+        let what = figures(verb, op.count, op.rate, op.failed());
         lines.push(format!("{what} intended {}", latencies(&op.intended)));
         lines.push(format!("{:39} service  {}", "", latencies(&op.service)));
     }
     if result.operations.len() > 1 {
         let ops = || result.operations.values();
-        let (done, failed) = (ops().map(|op| op.count), ops().map(failures));
-        let (done, failed) = (
-            done.fold(0, u64::saturating_add),
-            failed.fold(0, u64::saturating_add),
-        );
+        let done = ops().map(|op| op.count).sum();
+        let failed = ops().map(OpResult::failed).sum();
         lines.push(figures("all", done, ops().map(|op| op.rate).sum(), failed));
     }
     lines
@@ -89,7 +86,7 @@ fn table(result: &RunResult) -> Vec<String> {
 
 /// A verb's name, successes, rate and failures.
 fn figures(verb: &str, done: u64, rate: f64, failed: u64) -> String {
-    let verb = cut(&plain(verb), VERB);
+    let verb = cut(verb, VERB);
     let (done, rate, failed) = (fit(done, 9), short(rate), fit(failed, 6));
     format!("{verb:<VERB$} {done:>9} {rate:>7} {failed:>6}")
 }
@@ -97,12 +94,6 @@ fn figures(verb: &str, done: u64, rate: f64, failed: u64) -> String {
 fn latencies(of: &Percentiles) -> String {
     let columns = [of.p50, of.p99, of.p999, of.max].map(|us| format!("{:>7}", micros(us as f64)));
     columns.join(" ")
-}
-
-fn failures(op: &OpResult) -> u64 {
-    op.errors
-        .values()
-        .fold(0, |sum, errors| sum.saturating_add(*errors))
 }
 
 /// What failed, by verb and kind.
@@ -115,7 +106,7 @@ fn errors(result: &RunResult) -> Vec<String> {
         });
         let kinds = kinds.collect::<Vec<_>>().join(", ");
         if !kinds.is_empty() {
-            lines.extend(named("failed", &plain(&format!("{verb}: {kinds}"))));
+            lines.extend(named("failed", &format!("{verb}: {kinds}")));
         }
     }
     lines
@@ -128,11 +119,11 @@ fn failed_after(of: &Percentiles) -> String {
 }
 
 fn health(note: &HealthNote) -> Vec<String> {
-    named("health", &healthily(note))
+    named("health", &health_summary(note))
 }
 
 /// What a client did about its nodes, in a line.
-pub(super) fn healthily(note: &HealthNote) -> String {
+pub(super) fn health_summary(note: &HealthNote) -> String {
     let HealthNote {
         hedges,
         won,
@@ -153,17 +144,19 @@ pub(super) fn healthily(note: &HealthNote) -> String {
 /// What a phase was like: each verb, then what the client did.
 fn phase(note: &PhaseNote) -> Vec<String> {
     let (from, to) = (trimmed(note.from, 1), trimmed(note.to, 1));
-    let mut lines = named("phase", &plain(&format!("{from} to {to} s, {}", note.what)));
+    let mut lines = named("phase", &format!("{from} to {to} s, {}", note.what));
     for (verb, op) in &note.operations {
         let Percentiles { p50, p99, p999, .. } = op.intended;
         let [p50, p99, p999] = [p50, p99, p999].map(|us| micros(us as f64));
         let (done, failed) = (count(op.count), count(op.failed));
         let figures =
             format!("{verb}: {done}, {failed} failed, p50 {p50}, p99 {p99}, p99.9 {p999}");
-        lines.extend(wrapped(&" ".repeat(NAME + 1), &plain(&figures), WIDTH));
+        lines.extend(wrapped(&" ".repeat(NAME + 1), &figures, WIDTH));
     }
     let health = note.health.iter();
-    lines.extend(health.flat_map(|note| wrapped(&" ".repeat(NAME + 1), &healthily(note), WIDTH)));
+    lines.extend(
+        health.flat_map(|note| wrapped(&" ".repeat(NAME + 1), &health_summary(note), WIDTH)),
+    );
     lines
 }
 
@@ -198,10 +191,7 @@ fn fault(note: &FaultNote) -> Vec<String> {
     );
     named(
         "fault",
-        &plain(&format!(
-            "at {at} s {}: {failed} failed, {recovered}",
-            note.what
-        )),
+        &format!("at {at} s {}: {failed} failed, {recovered}", note.what),
     )
 }
 
@@ -277,12 +267,6 @@ fn fit(number: u64, width: usize) -> String {
     } else {
         short(number as f64)
     }
-}
-
-/// Without control characters, which might be a terminal's commands.
-pub(crate) fn plain(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '?' } else { c };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
 
-use crate::hlog::{self, Interval};
+use crate::hlog;
 use crate::report;
 use crate::result::{FORMAT, RunResult};
 
 /// The file that holds everything.
-const RESULT: &str = "result.json";
+pub(crate) const RESULT: &str = "result.json";
 
 /// Writes `result` into `dir`, which is made if need be.
 ///
@@ -42,33 +42,22 @@ fn histogram(
     (verb, kind): (&str, &str),
     text: &str,
 ) -> anyhow::Result<()> {
-    let histogram = hlog::decode(text)?;
-    let interval = Interval {
-        at: Duration::ZERO,
-        length: Duration::from_secs_f64(result.seconds),
-        tag: verb,
-        histogram: &histogram,
-    };
-    let mut log = Vec::new();
     let comment = format!(
         "{}: {verb}, {kind} latency of {}",
         result.target, result.workload
     );
-    hlog::write_log(
-        &mut log,
-        &comment,
-        SystemTime::UNIX_EPOCH + Duration::from_millis(result.started_unix_ms),
-        [interval],
-    )?;
+    let began = SystemTime::UNIX_EPOCH + Duration::from_millis(result.started_unix_ms);
+    let length = Duration::from_secs_f64(result.seconds);
+    let log = hlog::log(&comment, began, length, verb, &hlog::decode(text)?)?;
     put(&dir.join(format!("{verb}-{kind}.hlog")), &log)
 }
 
 /// Writes the report of `result` into `dir`.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If a histogram cannot be read, or the file cannot be written.
 pub(crate) fn page(dir: &Path, result: &RunResult) -> anyhow::Result<()> {
-    put(&dir.join("report.html"), report::html(result).as_bytes())
+    put(&dir.join("report.html"), report::html(result)?.as_bytes())
 }
 
 fn put(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -24,7 +24,7 @@ mod bulk;
 mod cost;
 mod driver;
 mod faults;
-mod figures;
+pub(crate) mod figures;
 pub(crate) mod folder;
 mod lateness;
 mod live;

@@ -6,51 +6,44 @@
 //!   | 41,152    | | 1.20 ms   |        |  [svg]                   |
 //!   +-----------+ +-----------+        +--------------------------+
 //! ```
-//!
-//! The percentiles of the tiles are those of all verbs together, from the joined histograms, since
-//! percentiles themselves cannot be joined.
 
-use super::{Spreads, section};
-use crate::report::plot::distribution::{self, colour};
-use crate::report::plot::{escaped, points::Point, time};
+use plotters::style::RGBColor;
+
+use super::{escaped, joined, section};
+use crate::report::plot::{self, Spread, colour};
+use crate::report::points::Point;
 use crate::report::units::{count, micros, short, trimmed};
-use crate::result::{CpuNote, RunResult};
+use crate::result::{CpuNote, OpResult, RunResult};
 
-pub(super) fn tiles(result: &RunResult, spreads: &Spreads) -> String {
-    let rate: f64 = result.operations.values().map(|op| op.rate).sum();
-    let done = result
-        .operations
-        .values()
-        .map(|op| op.count)
-        .fold(0, u64::saturating_add);
+/// The headline figures; `all` is the latencies of all verbs together.
+pub(super) fn tiles(result: &RunResult, all: Option<&Spread>) -> String {
+    let operations = || result.operations.values();
     let offered = result
         .offered
         .map(|offered| format!("of {} offered", short(offered)));
     let mut tiles = tile(
         "throughput, ops/s",
-        &short(rate),
+        &short(operations().map(|op| op.rate).sum()),
         &offered.unwrap_or_default(),
     );
-    if let Some(all) = &spreads.all {
+
+    if let Some(all) = all {
         for (name, level) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
-            let service = micros(all.service.value(level));
+            let [intended, service] =
+                [&all.intended, &all.service].map(|of| micros(of.value_at_quantile(level) as f64));
             let more = match result.offered {
                 Some(_) => format!("from intended start; service {service}"),
                 None => "from start to answer".to_owned(),
             };
-            // a unit stays beside its number
+            // A unit stays beside its number.
             let more = more.replace(" µs", "\u{a0}µs").replace(" ms", "\u{a0}ms");
-            let intended = micros(all.intended.value(level));
             tiles += &tile(&format!("latency, {name}"), &intended, &more);
         }
     }
-    let errors = result.operations.values().flat_map(|op| op.errors.values());
-    let failed = errors.fold(0, |sum: u64, errors| sum.saturating_add(*errors));
-    tiles += &tile(
-        "failed",
-        &count(failed),
-        &format!("{} succeeded", count(done)),
-    );
+
+    let failed = operations().map(OpResult::failed).sum();
+    let done = count(operations().map(|op| op.count).sum());
+    tiles += &tile("failed", &count(failed), &format!("{done} succeeded"));
     tiles += &result.cpu.as_ref().map(cpu).unwrap_or_default();
     format!("<dl class=\"tiles\">\n{tiles}</dl>\n")
 }
@@ -73,77 +66,61 @@ fn tile(name: &str, figure: &str, more: &str) -> String {
     )
 }
 
-pub(super) fn plots(result: &RunResult, points: &[Point], spreads: &Spreads) -> String {
+/// What a plot's legend shows: a colour, and what it stands for.
+type Entry<'a> = (RGBColor, &'a str);
+
+/// The four plots, as far as there is something to draw.
+pub(super) fn plots(
+    result: &RunResult,
+    points: &[Point],
+    spreads: &[Spread],
+) -> anyhow::Result<String> {
     let mut plots = String::new();
     if !points.is_empty() {
-        let most = points.iter().map(|point| point.length).fold(0.0, f64::max);
-        let each = format!(
+        let each = points.iter().map(|point| point.length).fold(0.0, f64::max);
+        let caption = format!(
             "Latency over time, from intended start, each {} s",
-            trimmed(most, 1)
+            trimmed(each, 1)
         );
-        let legend = legend(&[
-            ("line p50", "p50"),
-            ("line p99", "p99"),
-            ("line max", "max"),
-        ]);
-        plots += &figure(&each, &legend, &time::latency(result, points));
-        let mut lines = vec![("line p50", "succeeded")];
-        lines.extend(result.offered.map(|_| ("line offered", "offered")));
-        lines.push(("bar", "failed"));
-        let picture = time::throughput(result, points);
-        plots += &figure(
-            "Throughput and failures over time",
-            &self::legend(&lines),
-            &picture,
-        );
+        let entries = [(plot::P50, "p50"), (plot::P99, "p99"), (plot::MAX, "max")];
+        plots += &figure(&caption, &entries, &plot::latency(result, points)?);
+
+        let mut entries = vec![(plot::P50, "succeeded"), (plot::FAULT, "failed")];
+        entries.extend(result.offered.map(|_| (plot::OFFERED, "offered (dashed)")));
+        let picture = plot::throughput(result, points)?;
+        plots += &figure("Throughput and failures over time", &entries, &picture);
     }
-    if !spreads.verbs.is_empty() {
-        let picture = distribution::percentiles(&spreads.verbs);
-        plots += &figure("Latency by percentile", &verbs(spreads), &picture);
-    }
-    if let Some(all) = &spreads.all {
+
+    if let Some(all) = joined(spreads)? {
+        let verbs = spreads.iter().enumerate();
+        let mut entries: Vec<Entry<'_>> = verbs
+            .map(|(index, spread)| (colour(index), spread.verb.as_str()))
+            .collect();
+        entries.push((plot::OFFERED, "dashed: service"));
+        let picture = plot::percentiles(spreads)?;
+        plots += &figure("Latency by percentile", &entries, &picture);
+
         let entries = [
-            ("bin", "from intended start"),
-            ("line service c2", "service"),
+            (plot::P50, "from intended start"),
+            (plot::P99, "service (dashed)"),
         ];
-        let picture = distribution::histogram(all);
-        plots += &figure("Histogram, all operations", &legend(&entries), &picture);
+        let picture = plot::histogram(&all)?;
+        plots += &figure("Histogram, all operations", &entries, &picture);
     }
-    let mut body = format!("<div class=\"plots\">\n{plots}</div>\n");
-    if !spreads.unreadable.is_empty() {
-        let verbs = escaped(&spreads.unreadable.join(", "));
-        body +=
-            &format!("<p class=\"soft\">Histograms that cannot be read, left out: {verbs}.</p>\n");
-    }
-    section("Plots", &body)
+    let plots = format!("<div class=\"plots\">\n{plots}</div>\n");
+    Ok(section("Plots", &plots))
 }
 
-fn verbs(spreads: &Spreads) -> String {
-    let classes = (0..spreads.verbs.len()).map(|index| format!("line {}", colour(index)));
-    let classes: Vec<_> = classes.collect();
-    let verbs = spreads.verbs.iter().map(|spread| spread.verb.as_str());
-    let mut entries: Vec<_> = classes.iter().map(String::as_str).zip(verbs).collect();
-    entries.push(("line service axis", "dashed: service"));
-    legend(&entries)
-}
-
-/// Samples of lines and areas with what they are.
-fn legend(entries: &[(&str, &str)]) -> String {
-    let sample = |class: &str| match class {
-        "bar" | "bin" => format!("<rect class=\"{class}\" x=\"2\" width=\"22\" height=\"10\"/>"),
-        _ => format!("<path class=\"{class}\" d=\"M1 5H25\"/>"),
+/// A picture with its caption, which a screen reader says too, and its legend.
+fn figure(caption: &str, legend: &[Entry<'_>], svg: &str) -> String {
+    let entry = |(colour, what): &Entry<'_>| {
+        let RGBColor(red, green, blue) = colour;
+        let what = escaped(what);
+        format!("<li><i style=\"background:rgb({red},{green},{blue})\"></i>{what}</li>\n")
     };
-    let items = entries.iter().map(|(class, what)| {
-        let (sample, what) = (sample(class), escaped(what));
-        format!("<li><svg viewBox=\"0 0 26 10\" aria-hidden=\"true\">{sample}</svg>{what}</li>\n")
-    });
+    let legend = legend.iter().map(entry).collect::<String>();
     format!(
-        "<ul class=\"legend\">\n{}</ul>\n",
-        items.collect::<String>()
+        "<figure>\n<figcaption>{caption}</figcaption>\n<ul class=\"legend\">\n{legend}</ul>\n\
+         <div role=\"img\" aria-label=\"{caption}\">\n{svg}</div>\n</figure>\n"
     )
-}
-
-fn figure(caption: &str, legend: &str, svg: &str) -> String {
-    let caption = escaped(caption);
-    format!("<figure>\n<figcaption>{caption}</figcaption>\n{legend}{svg}</figure>\n")
 }

@@ -3,9 +3,9 @@
 //! Every cell is escaped by [`row`], so no table can forget to. Columns of numbers are set right, in digits of
 //! one width. A table that would be empty is left out with its heading.
 
-use super::section;
-use crate::report::plot::{escaped, points::Point};
-use crate::report::text::{healthily, verification};
+use super::{escaped, section};
+use crate::report::points::Point;
+use crate::report::text::{health_summary, verification};
 use crate::report::units::{count, micros, short, trimmed};
 use crate::result::{FaultNote, OpResult, Percentiles, PhaseNote, RunResult};
 
@@ -40,11 +40,12 @@ pub(super) fn operations(result: &RunResult) -> String {
     (columns[0], columns[4]) = (Name, Word);
     let mut rows = String::new();
     for (verb, op) in &result.operations {
-        let failed = op
-            .errors
-            .values()
-            .fold(0, |sum: u64, errors| sum.saturating_add(*errors));
-        let first = [verb.clone(), count(op.count), short(op.rate), count(failed)];
+        let first = [
+            verb.clone(),
+            count(op.count),
+            short(op.rate),
+            count(op.failed()),
+        ];
         let [intended, service] = [&op.intended, &op.service].map(latencies);
         let cells = first
             .into_iter()
@@ -144,7 +145,11 @@ pub(super) fn phases(phases: &[PhaseNote]) -> String {
         let (from, to) = (trimmed(phase.from, 1), trimmed(phase.to, 1));
         let mut first = [
             format!("{from} to {to} s, {}", phase.what),
-            phase.health.as_ref().map(healthily).unwrap_or_default(),
+            phase
+                .health
+                .as_ref()
+                .map(health_summary)
+                .unwrap_or_default(),
         ];
         for (verb, op) in &phase.operations {
             let Percentiles { p50, p99, p999, .. } = op.intended;
@@ -175,7 +180,7 @@ pub(super) fn costs(result: &RunResult) -> String {
         }
     }
     if let Some(note) = &result.health {
-        pairs.push(("client, health of nodes".to_owned(), healthily(note)));
+        pairs.push(("client, health of nodes".to_owned(), health_summary(note)));
     }
     if let Some(note) = &result.verify {
         pairs.push(("read back after the run".to_owned(), verification(note)));
