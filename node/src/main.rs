@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 /// Runs one storage node of a quoit cluster until SIGTERM or SIGINT.
 ///
@@ -17,18 +19,19 @@ struct Arguments {
     /// The node's configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// What to log to standard error: a level, or levels per module.
+    /// What to log to standard error: a level, or levels by module, such as `info,quoit_node::hints=debug`.
     #[arg(long, env = "QUOIT_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
+    log: Targets,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&arguments.log))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::registry()
+        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours))
+        .with(arguments.log)
         .init();
+
     match quoit_node::run(&arguments.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

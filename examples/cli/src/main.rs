@@ -31,6 +31,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{Cli, Verb};
 use crate::exit::Exit;
@@ -73,7 +74,7 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
 
 /// Runs a verb that has to wait for others.
 fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    log_to_stderr("off");
+    log_to_stderr(LevelFilter::OFF);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

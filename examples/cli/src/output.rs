@@ -15,7 +15,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, stored_word};
@@ -147,13 +149,15 @@ impl Output {
 
 /// Shows what the libraries have to say on standard error: as much as `QUOIT_LOG` asks for, such as
 /// `debug` or `quoit_client=debug,info`, or as much as `unless_asked`.
-pub(crate) fn log_to_stderr(unless_asked: &str) {
-    let filter =
-        EnvFilter::try_from_env("QUOIT_LOG").unwrap_or_else(|_unset| EnvFilter::new(unless_asked));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colours_wanted() && io::stderr().is_terminal())
+pub(crate) fn log_to_stderr(unless_asked: LevelFilter) {
+    let asked: Option<Targets> = std::env::var("QUOIT_LOG")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(unless_asked));
+    let colours = colours_wanted() && io::stderr().is_terminal();
+    tracing_subscriber::registry()
+        .with(fmt::layer().with_writer(io::stderr).with_ansi(colours))
+        .with(filter)
         .init();
 }
 

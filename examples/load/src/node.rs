@@ -8,12 +8,10 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-
 /// Runs the node that `config` describes until it is told to stop, or its starter is gone.
 pub(crate) fn run(config: &Path, while_stdin_is_open: bool) -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("info"))
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();

@@ -7,18 +7,23 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 /// What the process returns when its owner is gone.
 const ORPHANED: i32 = 3;
 
 fn main() -> ExitCode {
-    let filter = std::env::var("QUOIT_LOG").unwrap_or_else(|_unset| "info".to_owned());
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
+    let asked: Option<Targets> = std::env::var("QUOIT_LOG")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    tracing_subscriber::registry()
+        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(false))
+        .with(filter)
         .init();
+
     std::thread::spawn(end_with_owner);
     let config = PathBuf::from(std::env::args_os().nth(1).unwrap_or_default());
     match quoit_node::run(&config) {

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use quoit_node::RunError;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     if args.while_stdin_is_open {
         std::thread::spawn(end_with_stdin);
     }
-    log_to_stderr("info");
+    log_to_stderr(LevelFilter::INFO);
     match quoit_node::run(&args.config) {
         Ok(()) => Ok(Exit::Ok),
         Err(error) => Err(Failure {
