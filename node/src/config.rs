@@ -12,6 +12,7 @@
 //! The number of network threads is no key: a node runs one.
 
 mod error;
+mod limits;
 mod size;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use self::error::ConfigError;
+pub use self::limits::Limits;
 
 /// Everything a node is told at its start. Field by field the keys of the file.
 ///

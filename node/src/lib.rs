@@ -1,9 +1,9 @@
 //! A quoit storage node: a replica that joins what it is sent, and a library to run one.
 //!
 //! ```text
-//!   clients, peers --QUIC--> server --> handlers --reads----------> engine
-//!                              ^           '------writes--> commit --'
-//!                              '----------- answers --------'
+//!   clients, peers --QUIC--> server --> handlers --reads------------------------> engine
+//!                              ^           '--writes--> admission --> commit --'
+//!                              '----------- answers ---------------------'
 //! ```
 //!
 //! A node coordinates nothing: it answers reads, and joins writes in batches that share one commit. Who
@@ -15,10 +15,15 @@
 //! | [`Node`], [`run()`] | a whole node, started and stopped; the binary's body |
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
 //! | [`identity`], [`tls`] | whose data directory this is; who may connect |
-//! | [`known`] | what a node has stored of its cluster and its clock |
+//! | [`store_meta`] | what a node has stored of its cluster and its clock |
+//! | [`state`], [`cluster`], [`clock`] | what several modules share: handles, ring, clock |
 //! | [`env`](mod@env) | the seam: clock, storage executor and answers, real or simulated |
 //! | [`handlers`] | one request, one file: what a replica answers |
+//! | [`write`](mod@write) | one write on its way to its commit |
+//! | [`admission`] | which writes may wait, which are refused |
 //! | [`commit`] | how writes are joined, in batches, by one thread |
+//! | [`storage`] | records on the engine: rows, Merkle sums, disk space |
+//! | [`hints`] | hinted hand-off |
 //! | [`engine`] | ordered maps of bytes on disk, and their twin in memory |
 //! | `server` | QUIC connections, frames, bounds |
 //!
@@ -34,6 +39,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod admission;
+pub mod clock;
+pub mod cluster;
 pub mod commit;
 pub mod config;
 pub mod engine;
@@ -45,12 +53,16 @@ pub mod identity;
 mod node;
 mod peers;
 pub mod provision;
+mod reply;
 mod run;
 mod server;
+pub mod state;
+pub mod storage;
 pub mod store_meta;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod write;
 
 pub use error::{RunError, StartError, StopError};
 pub use node::Node;

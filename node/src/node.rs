@@ -30,16 +30,19 @@ use quoit_ring::wire::FirstMap;
 
 use self::background::{Background, Walks};
 use self::worker::Worker;
-use crate::commit::{Committer, Limits, Queue, Shared};
-use crate::config::Config;
+use crate::admission::Queue;
+use crate::clock::Clocks;
+use crate::commit::Committer;
+use crate::config::{Config, Limits};
 use crate::engine::{Engine as _, EngineError, EngineOptions, FjallEngine, LEAST_MEMORY, RowCache};
-use crate::env::{Clocks, RealEnv};
+use crate::env::RealEnv;
 use crate::error::{StartError, StopError};
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
 use crate::identity::{DataDir, Expected, IdentityError};
 use crate::provision::{MapError, read_map};
 use crate::server::{Answers, Server, ServerOptions, bind};
+use crate::state::NodeState;
 use crate::store_meta::{StoreLocation, StoreMeta};
 use crate::tls::NodeTls;
 
@@ -47,16 +50,16 @@ use crate::tls::NodeTls;
 const TREE_BYTES: u64 = 18 << 20;
 
 /// What a node stores its data in.
-type Stored = RowCache<FjallEngine>;
+type NodeEngine = RowCache<FjallEngine>;
 
 /// A running node. See the [crate] for how to start one.
 pub struct Node {
     // Dropped in this order: the threads before what they use, the lock on the directory last.
     server: Server,
-    worker: Worker<Stored, Answers>,
+    worker: Worker<NodeEngine, Answers>,
     background: Background,
-    engine: Arc<Stored>,
-    shared: Arc<Shared>,
+    engine: Arc<NodeEngine>,
+    state: NodeState,
     clocks: Clocks,
     data: DataDir,
 }
@@ -83,31 +86,31 @@ impl Node {
         let (mut data, first) = take_directory(config, tls.node())?;
         let (engine, options) = open(&data, config)?;
         let (limits, clocks) = (Limits::from(config), Clocks::start());
-        let known = StoreMeta::load(&engine, first.as_ref(), &home(&data))?;
-        let known = known.check(tls.node(), &limits, clocks.now().wall)?;
-        std::thread::sleep(known.wait(&limits, clocks.now().wall));
+        let meta = StoreMeta::load(&engine, first.as_ref(), &location(&data))?;
+        let meta = meta.check(tls.node(), &limits, clocks.now().wall)?;
+        std::thread::sleep(meta.wait(&limits, clocks.now().wall));
         let StoreMeta {
             ring,
             merkle_key,
             mark,
-        } = known;
+        } = meta;
         // Where rows lie is as secret as what their sums are: the nodes' key serves both.
         let engine = Arc::new(RowCache::new(engine, options.rows(), merkle_key.0));
         let settings = (limits, config.durability.into());
-        let shared = Arc::new(Shared::new(tls.node(), ring, merkle_key, mark, settings));
-        let walks = Walks::begin(&*engine, &shared);
+        let state = NodeState::new(tls.node(), ring, merkle_key, mark, settings);
+        let walks = Walks::begin(&*engine, &state);
         let socket = listen(config.listen)?;
         data.mark_running()?;
 
         let queue = Arc::new(Queue::<Answers>::new(config.write_queue.clone()));
-        let committer = Committer::new(Arc::clone(&engine), Arc::clone(&shared), mark);
+        let committer = Committer::new(Arc::clone(&engine), &state);
         let worker =
             Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
-        let background = Background::start(walks, &engine, &shared, worker.watched(), clocks)
+        let background = Background::start(walks, &engine, worker.watched(), clocks)
             .map_err(StartError::Thread)?;
         let env = RealEnv::new(clocks, queue);
-        let replica = Arc::new(Replica::new(env, Arc::clone(&engine), Arc::clone(&shared)));
-        let dispatcher = HintDispatcher::new(Arc::clone(&shared), config.hints_per_second);
+        let replica = Arc::new(Replica::new(env, Arc::clone(&engine), &state));
+        let dispatcher = HintDispatcher::new(Arc::clone(&state.cluster), config.hints_per_second);
         let options = ServerOptions {
             socket,
             endpoint: data.endpoint_config(),
@@ -117,13 +120,13 @@ impl Node {
             dispatcher,
         };
         let server = Server::start(options, replica).map_err(StartError::Thread)?;
-        tracing::info!(node = %shared.node, address = %server.address(), "serving");
+        tracing::info!(node = %state.cluster.node, address = %server.address(), "serving");
         Ok(Self {
             server,
             worker,
             background,
             engine,
-            shared,
+            state,
             clocks,
             data,
         })
@@ -132,7 +135,7 @@ impl Node {
     /// Who it is.
     #[must_use]
     pub fn id(&self) -> NodeId {
-        self.shared.node
+        self.state.cluster.node
     }
 
     /// Where it serves: `listen`, or the port that was free if that said 0.
@@ -163,13 +166,13 @@ impl Node {
             mut worker,
             background,
             engine,
-            shared,
+            state,
             clocks,
             mut data,
         } = self;
         let deadline = clocks.now().mono + grace;
-        let left = || deadline.saturating_sub(clocks.now().mono);
-        shared.drain();
+        let left = || deadline.saturating_since(clocks.now().mono);
+        state.service.drain();
         let committer = worker.finish(left());
         server.finish(left());
         background.stop();
@@ -177,7 +180,7 @@ impl Node {
         drop((server, worker)); // and with them the last handles to the engine
         close(engine);
         data.mark_clean()?;
-        tracing::info!(node = %shared.node, "stopped in order");
+        tracing::info!(node = %state.cluster.node, "stopped in order");
         Ok(())
     }
 }
@@ -208,7 +211,7 @@ fn is_missing(error: &MapError) -> bool {
     matches!(error, MapError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
-fn home(data: &DataDir) -> StoreLocation {
+fn location(data: &DataDir) -> StoreLocation {
     StoreLocation {
         path: data.store(),
         disk: data.identity().disk,
@@ -251,7 +254,7 @@ fn listen(address: SocketAddr) -> Result<UdpSocket, StartError> {
 }
 
 /// Closes the engine; everything that used it has ended.
-fn close(engine: Arc<Stored>) {
+fn close(engine: Arc<NodeEngine>) {
     if Arc::into_inner(engine).is_none() {
         tracing::error!("the engine is still in use while it should close");
     }

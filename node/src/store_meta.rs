@@ -19,7 +19,8 @@ use quoit_ring::wire::map::{decode_map, encode_map};
 use quoit_ring::wire::{DecodeError, FirstMap};
 use quoit_ring::{ClusterMap, MerkleKey, Millis, NodeId, Time};
 
-use crate::commit::{LEAD_MS, Limits};
+use crate::clock::LEAD_MS;
+use crate::config::Limits;
 use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_DISK, META_MERKLE};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
 use crate::error::StartError;
@@ -53,13 +54,13 @@ pub struct StoreLocation {
 /// # };
 /// # let first = FirstMap { map: grow(empty, [newcomer], 1)?, merkle_key: MerkleKey([7; 16]) };
 /// let engine = MemoryEngine::new();
-/// let mut home = StoreLocation { path: "data/store".into(), disk: 42, has_run: false };
-/// let known = StoreMeta::load(&engine, Some(&first), &home)?;
-/// assert_eq!((known.merkle_key, known.mark), (first.merkle_key, Time::ZERO));
+/// let mut location = StoreLocation { path: "data/store".into(), disk: 42, has_run: false };
+/// let meta = StoreMeta::load(&engine, Some(&first), &location)?;
+/// assert_eq!((meta.merkle_key, meta.mark), (first.merkle_key, Time::ZERO));
 ///
-/// home.has_run = true; // from now on the store is the truth, and needs no map
-/// assert_eq!(StoreMeta::load(&engine, None, &home)?.ring.map(), &first.map);
-/// let emptied = StoreMeta::load(&MemoryEngine::new(), Some(&first), &home);
+/// location.has_run = true; // from now on the store is the truth, and needs no map
+/// assert_eq!(StoreMeta::load(&engine, None, &location)?.ring.map(), &first.map);
+/// let emptied = StoreMeta::load(&MemoryEngine::new(), Some(&first), &location);
 /// assert!(matches!(emptied, Err(StartError::StoreGone { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -74,7 +75,7 @@ pub struct StoreMeta {
 }
 
 impl StoreMeta {
-    /// Reads what `engine`, the one at `home`, knows; takes `first` in if no node has run there yet.
+    /// Reads what `engine`, the one at `location`, knows; takes `first` in if no node has run there yet.
     ///
     /// # Errors
     /// [`StartError`]: the store is another disk's, or gone, or damaged, or there is no map that makes a ring.
@@ -82,16 +83,16 @@ impl StoreMeta {
     pub fn load<G: Engine>(
         engine: &G,
         first: Option<&FirstMap>,
-        home: &StoreLocation,
+        location: &StoreLocation,
     ) -> Result<Self, StartError> {
-        let path = home.path.clone();
+        let path = location.path.clone();
         let failed = |source| StartError::Engine {
             path: path.clone(),
             source,
         };
         let get = |name| engine.get(Keyspace::Meta, name).map_err(failed);
-        let may_begin = !home.has_run || mutant(Mutant::WipedNodeKeepsItsId);
-        let disk = home.disk.to_be_bytes();
+        let may_begin = !location.has_run || mutant(Mutant::WipedNodeKeepsItsId);
+        let disk = location.disk.to_be_bytes();
         let (map, merkle_key) = match (get(META_DISK)?, get(META_CLUSTER)?, get(META_MERKLE)?) {
             (Some(found), ..) if found[..] != disk => return Err(StartError::OtherStore { path }),
             (Some(_), Some(map), Some(key)) => parse(&map, &key).map_err(StartError::StoredMap)?,
@@ -179,12 +180,12 @@ mod tests {
 
     #[test]
     fn a_node_waits_until_its_clock_cannot_fall_behind_what_it_has_told() {
-        let known = |mark_ms| StoreMeta {
+        let meta = |mark_ms| StoreMeta {
             ring: ring(1),
             merkle_key: MerkleKey([7; 16]),
             mark: Time::at(Millis(mark_ms)),
         };
-        let wait_ms = |mark_ms| known(mark_ms).wait(&LIMITS, Millis(10_000)).as_millis();
+        let wait_ms = |mark_ms| meta(mark_ms).wait(&LIMITS, Millis(10_000)).as_millis();
         assert_eq!(wait_ms(0), 0, "it has never run");
         assert_eq!(wait_ms(9_999), 0, "its last run is long over");
         assert_eq!(wait_ms(10_200), 200);

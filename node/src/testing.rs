@@ -8,15 +8,17 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::placement::{Newcomer, Ring, grow};
 use quoit_ring::wire::{Durability, Response, ResponseFrame, encode_record};
 use quoit_ring::{
-    Actor, ClusterId, ClusterMap, Delta, Dot, Epoch, Leaf, LeafBits, MerkleKey, Millis, NodeId,
-    Record, Time, TokenKey,
+    Actor, ClusterId, ClusterMap, Delta, Dot, Epoch, Leaf, LeafBits, MerkleKey, Millis, Moment,
+    NodeId, Record, Time, TokenKey,
 };
 
-use crate::commit::{Change, Limits, Place, Shared, Write};
+use crate::config::Limits;
 use crate::engine::{
     self, Batch, Engine, EngineError, Keyspace, MemoryEngine, MemorySnapshot, Usage,
 };
 use crate::env::{Env, Now, Rejected, Reply};
+use crate::state::NodeState;
+use crate::write::{Change, Destination, Write};
 
 /// The wall time at which most tests play.
 pub(crate) const WALL: u64 = 1_000_000;
@@ -36,7 +38,7 @@ pub(crate) const LIMITS: Limits = Limits {
 pub(crate) fn at(wall: u64) -> Now {
     Now {
         wall: Millis(wall),
-        mono: Duration::from_millis(wall - WALL + 10_000),
+        mono: Moment((wall - WALL + 10_000) * 1_000),
     }
 }
 
@@ -60,15 +62,15 @@ pub(crate) fn ring(members: u64) -> Ring {
     Ring::new(&grow(empty, newcomers, 1).unwrap()).unwrap()
 }
 
-pub(crate) fn shared(members: u64) -> Arc<Shared> {
+pub(crate) fn state(members: u64) -> NodeState {
     let settings = (LIMITS, Durability::Fsync);
-    Arc::new(Shared::new(
+    NodeState::new(
         SELF,
         ring(members),
         MerkleKey([5; 16]),
         Time::ZERO,
         settings,
-    ))
+    )
 }
 
 pub(crate) fn dot(actor: u64, ms: u64) -> Dot {
@@ -133,7 +135,7 @@ pub(crate) fn write(id: u64, reply: &Sink, key: &str, change: Change, now: Now) 
     Write {
         id,
         reply: Some(reply.clone()),
-        place: Place::Record,
+        destination: Destination::Record,
         bytes: key.len(),
         key,
         leaf,

@@ -8,6 +8,8 @@
 //! need is [`Millis`](crate::Millis) and [`Time`](crate::Time).
 
 use core::fmt;
+use core::ops::{Add, AddAssign};
+use core::time::Duration;
 
 /// A monotonic time in microseconds, counted from any start: only differences count.
 ///
@@ -43,5 +45,64 @@ impl fmt::Display for Moment {
     /// Seconds and microseconds since the start.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+impl Moment {
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    #[must_use]
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.since(earlier))
+    }
+
+    /// This moment less `duration`, in whole microseconds; the start, if that is before it.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(duration)))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// `duration` later, in whole microseconds; the last moment there is, if that is too late for a `u64`.
+    fn add(self, duration: Duration) -> Self {
+        self.after(micros(duration))
+    }
+}
+
+impl AddAssign<Duration> for Moment {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+/// Whole microseconds of `duration`: parts of one are dropped.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_count_in_whole_microseconds() {
+        let begun = Moment(1_000_000);
+        assert_eq!(begun + Duration::from_nanos(1_999), Moment(1_000_001));
+        assert_eq!(
+            begun.saturating_sub(Duration::from_millis(1)),
+            Moment(999_000)
+        );
+        let mut later = begun;
+        later += Duration::from_secs(1);
+        assert_eq!(later.saturating_since(begun), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_is_beyond_either_end_stops_there() {
+        assert_eq!(Moment(5).saturating_sub(Duration::from_secs(1)), Moment(0));
+        assert_eq!(Moment(5).saturating_since(Moment(6)), Duration::ZERO);
+        assert_eq!(Moment(5) + Duration::MAX, Moment(u64::MAX));
     }
 }

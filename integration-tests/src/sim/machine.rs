@@ -25,11 +25,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_node::StartError;
-use quoit_node::commit::{Limits, Sums};
-use quoit_node::config::WriteQueue;
+use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::engine::EngineError;
 use quoit_node::env::Now;
 use quoit_node::hints::{Act, Delivered};
+use quoit_node::storage::Sums;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame};
 use quoit_ring::{Millis, Moment, NodeId};

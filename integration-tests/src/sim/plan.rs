@@ -16,8 +16,7 @@ mod nemesis;
 use std::ops::Range;
 use std::time::Duration;
 
-use quoit_node::commit::Limits;
-use quoit_node::config::WriteQueue;
+use quoit_node::config::{Limits, WriteQueue};
 use quoit_ring::wire::Durability;
 use quoit_ring::{Millis, Moment};
 use rand::Rng as _;

@@ -6,11 +6,6 @@
 //!                  '-- fails: every write in it is told so, and it was the last batch
 //! ```
 //!
-//! **The clock's mark.** Ages are held to a clock that never goes back, restarts included, so every batch that
-//! reads it beyond the stored mark carries a new mark, [`LEAD_MS`] ahead, in the same commit; a mark is due
-//! well before that, so most batches carry none. An idle node moves it now and then. It is never lowered, and
-//! a jump of the wall clock moves it only once it has lasted.
-//!
 //! **A disk that is nearly full.** Without room for a batch and what it brings about, its writes are refused and
 //! the engine is left alone, mark and all: a commit that fails would be the last. Reads go on.
 //!
@@ -21,19 +16,16 @@ use std::time::Duration;
 
 use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame};
-use quoit_ring::{Millis, Time};
+use quoit_ring::{Moment, Time};
 
-use super::apply::fault_of;
-use super::clock_guard::ClockGuard;
-use super::disk_space::DiskSpace;
-use super::{Applied, Change, Outcome, Place, Rules, Shared, Write, apply};
+use super::{Applied, Rules, Verdict, apply};
+use crate::clock::{ClockMark, Now};
 use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
-use crate::env::{Now, Reply};
-
-/// How far ahead of use the clock's mark is stored, at most: also how far ahead of wall time ages may be
-/// held to after a crash.
-pub(crate) const LEAD_MS: u64 = 3_000;
+use crate::reply::Reply;
+use crate::state::NodeState;
+use crate::storage::{DiskSpace, fault_of};
+use crate::write::{Change, Destination, Write};
 
 /// How often what the engine holds is measured.
 const MEASURE: Duration = Duration::from_secs(1);
@@ -42,33 +34,29 @@ const MEASURE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Committer<G> {
     engine: Arc<G>,
-    shared: Arc<Shared>,
-    mark: Time,
-    steady: ClockGuard,
-    room: DiskSpace,
-    measured: Option<Duration>,
+    state: NodeState,
+    mark: ClockMark,
+    disk_space: DiskSpace,
+    measured: Option<Moment>,
 }
 
 impl<G: Engine> Committer<G> {
-    /// A committer for `engine`; there must be no other.
-    ///
-    /// `mark` is the clock's stored high-water mark, the same that `shared` was made with.
+    /// A committer for `engine`; there must be no other. The handlers have the same `state`.
     #[must_use]
-    pub const fn new(engine: Arc<G>, shared: Arc<Shared>, mark: Time) -> Self {
+    pub fn new(engine: Arc<G>, state: &NodeState) -> Self {
         Self {
             engine,
-            shared,
-            mark,
-            steady: ClockGuard::new(mark),
-            room: DiskSpace::new(),
+            mark: ClockMark::new(Arc::clone(&state.clock), &state.limits),
+            state: state.clone(),
+            disk_space: DiskSpace::new(),
             measured: None,
         }
     }
 
     /// What it shares with the handlers.
     #[must_use]
-    pub const fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub const fn state(&self) -> &NodeState {
+        &self.state
     }
 
     /// Commits `writes` as one batch and answers each; leaves `writes` empty.
@@ -82,16 +70,16 @@ impl<G: Engine> Committer<G> {
         now: Now,
     ) -> Result<(), EngineError> {
         let bytes = writes.iter().map(|write| write.bytes).sum();
-        if !self.room.is_there(&*self.engine, bytes, now) {
-            let full = Outcome::Refused(Refusal::Storage(Fault::NoSpace));
+        if !self.disk_space.is_enough(&*self.engine, bytes, now.mono) {
+            let full = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
             self.answer(writes, &vec![full; writes.len()], now);
             return Ok(());
         }
         let Applied {
-            mut outcomes,
+            mut verdicts,
             batch,
             sums,
-            kept,
+            hints,
             latest,
             collisions,
             poisoned,
@@ -105,15 +93,15 @@ impl<G: Engine> Committer<G> {
         };
         match &committed {
             Ok(()) => {
-                self.shared.sums.add(&sums);
-                self.shared.hints.add(&kept);
-                self.shared.observe(latest, now);
-                self.shared.collided(collisions);
+                self.state.sums.add(&sums);
+                self.state.hints.add(&hints);
+                self.state.clock.observe(latest, now);
+                self.state.stats.add_collisions(collisions);
             }
             Err(_) if mutant(Mutant::FailedCommitIsAcked) => {}
-            Err(error) => fail(&mut outcomes, error),
+            Err(error) => fail(&mut verdicts, error),
         }
-        self.answer(writes, &outcomes, now);
+        self.answer(writes, &verdicts, now);
         self.measure(now);
         committed
     }
@@ -123,7 +111,7 @@ impl<G: Engine> Committer<G> {
     /// # Errors
     /// The engine's; it takes no more.
     pub fn idle(&mut self, now: Now) -> Result<(), EngineError> {
-        if self.room.is_there(&*self.engine, 0, now) {
+        if self.disk_space.is_enough(&*self.engine, 0, now.mono) {
             self.commit(Batch::new(), Time::ZERO, now)?;
         }
         self.measure(now);
@@ -134,35 +122,31 @@ impl<G: Engine> Committer<G> {
     ///
     /// # Errors
     /// The engine's; what was committed as buffered may be lost.
-    pub fn finish(mut self, now: Now) -> Result<(), EngineError> {
+    pub fn finish(self, now: Now) -> Result<(), EngineError> {
+        let durability = self.durability();
         let mut batch = Batch::new();
-        let clock = self.lasting(Time::ZERO, now);
-        put_mark(&mut batch, self.mark.max(clock));
-        self.engine.commit(batch, self.durability())?;
+        put_mark(&mut batch, self.mark.last(now));
+        self.engine.commit(batch, durability)?;
         self.engine.persist()
     }
 
     fn rules<R>(&self, writes: &[Write<R>], now: Now) -> Rules {
-        let keeps = |write: &Write<R>| write.place != Place::Record;
-        let kept = (writes.iter().any(keeps)).then(|| self.shared.hints.kept());
+        let keeps = |write: &Write<R>| write.destination != Destination::Record;
+        let kept = (writes.iter().any(keeps)).then(|| self.state.hints.kept());
         Rules {
-            limits: self.shared.limits,
-            merkle_key: self.shared.sums.key(),
+            limits: self.state.limits,
+            merkle_key: self.state.sums.key(),
             now,
-            told: self.shared.told(now),
-            ageing: self.shared.ageing(now),
+            reading: self.state.clock.reading(now),
+            age_reference: self.state.clock.age_reference(now),
             kept: kept.flatten(),
         }
     }
 
     /// Commits `batch` and, if it is due, a new mark above all that it reads or joins.
     fn commit(&mut self, mut batch: Batch, latest: Time, now: Now) -> Result<(), EngineError> {
-        let lead = LEAD_MS.min(self.shared.limits.max_write_age_ms / 4);
-        let clock = self.lasting(latest, now);
-        if later(clock, lead / 2) > self.mark {
-            let mark = later(clock, lead);
+        if let Some(mark) = self.mark.advance(latest, now) {
             put_mark(&mut batch, mark);
-            self.mark = mark;
         }
         if batch.is_empty() {
             return Ok(()); // nothing changed: all that was read is committed already
@@ -170,26 +154,18 @@ impl<G: Engine> Committer<G> {
         self.engine.commit(batch, self.durability())
     }
 
-    /// The clock as far as it may be stored: whatever has been read or joined, but no further than wall time
-    /// as it is believed and what a stamp may be ahead of it.
-    fn lasting(&mut self, latest: Time, now: Now) -> Time {
-        let believed = Time::at(self.steady.believe(now));
-        let bound = later(believed, self.shared.limits.max_clock_drift_ms);
-        self.shared.ageing(now).max(latest).min(bound)
-    }
-
     fn durability(&self) -> engine::Durability {
-        match self.shared.durability {
+        match self.state.durability {
             Durability::Fsync if mutant(Mutant::AckBeforePersist) => engine::Durability::Buffered,
             Durability::Fsync => engine::Durability::Fsync,
             Durability::Buffered => engine::Durability::Buffered,
         }
     }
 
-    fn answer<R: Reply>(&self, writes: &mut Vec<Write<R>>, outcomes: &[Outcome], now: Now) {
-        let (epoch, clock) = (self.shared.ring.epoch(), self.shared.told(now));
-        for (write, &outcome) in writes.iter().zip(outcomes) {
-            let response = Response::from(outcome);
+    fn answer<R: Reply>(&self, writes: &mut Vec<Write<R>>, verdicts: &[Verdict], now: Now) {
+        let (epoch, clock) = (self.state.cluster.epoch(), self.state.clock.reading(now));
+        for (write, &verdict) in writes.iter().zip(verdicts) {
+            let response = Response::from(verdict);
             let Some(reply) = &write.reply else { continue };
             reply.send(&ResponseFrame {
                 id: write.id,
@@ -206,22 +182,22 @@ impl<G: Engine> Committer<G> {
     fn measure(&mut self, now: Now) {
         if self.measured.is_none_or(|last| now.mono >= last + MEASURE) {
             self.measured = Some(now.mono);
-            self.shared.measured(self.engine.usage());
+            self.state.stats.set_usage(self.engine.usage());
         }
     }
 }
 
 /// Turns what would have been stored into what callers are told of the failure: a fault that leaves open
 /// whether the write is stored. Refusals stand.
-fn fail(outcomes: &mut [Outcome], error: &EngineError) {
+fn fail(verdicts: &mut [Verdict], error: &EngineError) {
     let fault = match fault_of(error) {
         Fault::Filled => Fault::Filled,
         _ => Fault::Failed,
     };
     let refusal = Refusal::Storage(fault);
-    for outcome in outcomes {
-        if !matches!(outcome, Outcome::Refused(_)) {
-            *outcome = Outcome::Refused(refusal);
+    for verdict in verdicts {
+        if !matches!(verdict, Verdict::Refused(_)) {
+            *verdict = Verdict::Refused(refusal);
         }
     }
 }
@@ -229,10 +205,6 @@ fn fail(outcomes: &mut [Outcome], error: &EngineError) {
 fn only_repairs<R>(writes: &[Write<R>]) -> bool {
     let repair = |write: &Write<R>| matches!(write.change, Change::Repair(_));
     writes.iter().all(repair)
-}
-
-fn later(time: Time, ms: u64) -> Time {
-    Time::at(Millis(time.millis().0.saturating_add(ms)))
 }
 
 fn put_mark(batch: &mut Batch, mark: Time) {

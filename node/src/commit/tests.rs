@@ -1,6 +1,6 @@
 //! What a batch does, seen from outside the committer.
 //!
-//! `rules` holds the outcomes, `stored` what is in the engine after them and what a failing one does, `hints` what is
+//! `rules` holds the verdicts, `stored` what is in the engine after them and what a failing one does, `hints` what is
 //! kept for other nodes, `random` the properties: whatever is written, the sums and the entries are those of the records.
 
 use std::sync::Arc;
@@ -10,10 +10,12 @@ use quoit_ring::wire::{Response, decode_record};
 use quoit_ring::{Delta, Dot, Millis, Record, Seen, Time};
 
 use super::*;
+use crate::clock::Now;
 use crate::engine::layout::{META_CLOCK, NAMESPACE, record_key};
 use crate::engine::{Engine, Keyspace, MemoryEngine, Snapshot as _};
-use crate::env::Now;
-use crate::testing::{Sink, WALL, at, shared, write};
+use crate::state::NodeState;
+use crate::testing::{Sink, WALL, at, state, write};
+use crate::write::{Change, Write};
 
 mod hints;
 mod random;
@@ -23,7 +25,7 @@ mod stored;
 /// A committer over an engine in memory, and what it is asked and answers.
 struct World<G> {
     engine: Arc<G>,
-    shared: Arc<Shared>,
+    state: NodeState,
     committer: Committer<G>,
     sink: Sink,
     waiting: Vec<Write<Sink>>,
@@ -31,11 +33,11 @@ struct World<G> {
 
 impl<G: Engine> World<G> {
     fn over(engine: G) -> Self {
-        let (engine, shared) = (Arc::new(engine), shared(1));
-        let committer = Committer::new(Arc::clone(&engine), Arc::clone(&shared), Time::ZERO);
+        let (engine, state) = (Arc::new(engine), state(1));
+        let committer = Committer::new(Arc::clone(&engine), &state);
         Self {
             engine,
-            shared,
+            state,
             committer,
             sink: Sink::default(),
             waiting: Vec::new(),

@@ -10,9 +10,9 @@ use bytes::BytesMut;
 use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Fault, Refusal, Response, decode_record, encode_record};
 
-use crate::commit::fault_of;
 use crate::engine::layout::{NAMESPACE, record_key};
 use crate::engine::{Engine, Keyspace};
+use crate::storage::fault_of;
 
 /// A record up to this many bytes is answered whole even where a digest would do: it fits one packet anyway.
 const SMALL: usize = 1024;

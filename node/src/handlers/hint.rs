@@ -7,16 +7,15 @@
 use quoit_ring::wire::Refusal;
 use quoit_ring::{Leaf, NodeId};
 
-use crate::commit::Shared;
+use crate::cluster::ClusterView;
 
 /// Where `key` falls, if it is another node's, `target`'s.
 ///
 /// # Errors
-/// [`Refusal::NotReplica`]: the sender goes by another ring.
-pub(super) fn locate(shared: &Shared, target: NodeId, key: &[u8]) -> Result<Leaf, Refusal> {
-    let ring = &shared.ring;
-    let leaf = ring.leaf_bits().leaf_of(ring.token_of(key));
-    if target != shared.node && ring.owns(target, leaf) {
+/// [`Refusal::NotReplica`]: the sender uses another ring.
+pub(super) fn locate(cluster: &ClusterView, target: NodeId, key: &[u8]) -> Result<Leaf, Refusal> {
+    let leaf = cluster.leaf_of(key);
+    if target != cluster.node && cluster.ring.owns(target, leaf) {
         Ok(leaf)
     } else {
         Err(Refusal::NotReplica)

@@ -2,7 +2,7 @@
 
 use quoit_ring::wire::{Refusal, Response};
 
-use crate::commit::HintUsage;
+use crate::hints::HintUsage;
 
 /// Answers with one entry for each node for which anything is kept.
 ///

@@ -40,9 +40,10 @@ use quoit_ring::wire::{
 };
 use quoit_ring::{Epoch, Leaf};
 
-use crate::commit::{Change, Place, Shared, Write};
 use crate::engine::Engine;
 use crate::env::{Env, Now, Rejected, Reply};
+use crate::state::NodeState;
+use crate::write::{Change, Destination, Write};
 
 /// A node's answering half; the other is the [`Committer`](crate::commit::Committer).
 ///
@@ -51,11 +52,13 @@ use crate::env::{Env, Now, Rejected, Reply};
 /// ```
 /// # use std::sync::{Arc, Mutex};
 /// # use bytes::BytesMut;
-/// # use quoit_node::commit::{Committer, Limits, Shared, Write};
-/// # use quoit_node::config::{Config, TlsFiles};
+/// # use quoit_node::commit::Committer;
+/// # use quoit_node::config::{Config, Limits, TlsFiles};
 /// # use quoit_node::engine::MemoryEngine;
 /// # use quoit_node::env::{Env, Now, Rejected, Reply};
 /// # use quoit_node::handlers::{Replica, Session};
+/// # use quoit_node::state::NodeState;
+/// # use quoit_node::write::Write;
 /// # use quoit_ring::placement::{Newcomer, Ring, grow};
 /// # use quoit_ring::role::Role;
 /// # use quoit_ring::wire::*;
@@ -96,11 +99,11 @@ use crate::env::{Env, Now, Rejected, Reply};
 /// # let tls = TlsFiles { ca: "".into(), certificate: "".into(), key: "".into() };
 /// # let config = Config::new("".into(), "127.0.0.1:0".parse()?, tls);
 /// # let settings = (Limits::from(&config), Durability::Fsync);
-/// # let shared = Arc::new(Shared::new(NodeId(1), ring, MerkleKey([0; 16]), Time::ZERO, settings));
+/// # let state = NodeState::new(NodeId(1), ring, MerkleKey([0; 16]), Time::ZERO, settings);
 /// let (engine, world, answers) = (Arc::new(MemoryEngine::new()), World::default(), Answers::default());
-/// let replica = Replica::new(world.clone(), Arc::clone(&engine), Arc::clone(&shared));
+/// let replica = Replica::new(world.clone(), Arc::clone(&engine), &state);
 /// let mut session = Session::new(Arc::new(replica), Role::Client, answers.clone());
-/// let mut committer = Committer::new(engine, shared, Time::ZERO);
+/// let mut committer = Committer::new(engine, &state);
 ///
 /// let now = world.now();
 /// let delta = Delta::blind(Dot { time: Time::at(now.wall), actor: Actor(7) }, Some(("v".into(), None)));
@@ -118,30 +121,30 @@ use crate::env::{Env, Now, Rejected, Reply};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Replica<E, G> {
-    env: E,
+    env: Arc<E>,
     engine: Arc<G>,
-    shared: Arc<Shared>,
+    state: NodeState,
 }
 
 impl<E, G> fmt::Debug for Replica<E, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replica")
-            .field("node", &self.shared.node)
+            .field("node", &self.state.cluster.node)
             .finish_non_exhaustive()
     }
 }
 
 /// What a request comes to.
-enum Step {
+enum Handled {
     /// This answer, now.
     Answer(Response),
     /// A write, to be answered after its commit.
-    Join(Joining),
+    Write(CheckedWrite),
 }
 
 /// A write that was found to be one.
-struct Joining {
-    place: Place,
+struct CheckedWrite {
+    destination: Destination,
     key: Bytes,
     leaf: Leaf,
     change: Change,
@@ -149,19 +152,19 @@ struct Joining {
 }
 
 impl<E: Env, G: Engine> Replica<E, G> {
-    /// A replica over `engine`; `shared` is the same that its committer has.
+    /// A replica over `engine`; its committer has the same `state`.
     #[must_use]
-    pub const fn new(env: E, engine: Arc<G>, shared: Arc<Shared>) -> Self {
+    pub fn new(env: E, engine: Arc<G>, state: &NodeState) -> Self {
         Self {
-            env,
+            env: Arc::new(env),
             engine,
-            shared,
+            state: state.clone(),
         }
     }
 
-    /// The world it lives in.
+    /// Its runtime.
     #[must_use]
-    pub const fn env(&self) -> &E {
+    pub const fn env(&self) -> &Arc<E> {
         &self.env
     }
 
@@ -172,18 +175,18 @@ impl<E: Env, G: Engine> Replica<E, G> {
 
     /// What it shares with its committer.
     #[must_use]
-    pub const fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub const fn state(&self) -> &NodeState {
+        &self.state
     }
 
-    fn step(&self, caller: Role, frame: RequestFrame, now: Now) -> Result<Step, Refusal> {
+    fn step(&self, caller: Role, frame: RequestFrame, now: Now) -> Result<Handled, Refusal> {
         if !caller.may(frame.request.privilege()) {
             return Err(Refusal::Forbidden);
         }
         let epoch = frame.epoch;
         let answer = match frame.request {
-            Request::Map => map::answer(&self.shared),
-            Request::Status => status::answer(&self.shared, self.env.queued_writes(), now),
+            Request::Map => map::answer(&self.state.cluster),
+            Request::Status => status::answer(&self.state, self.env.queued_writes(), now),
             Request::Get { key, digest } => {
                 self.locate(&key, epoch)?;
                 get::answer(&*self.engine, &key, digest)?
@@ -191,9 +194,9 @@ impl<E: Env, G: Engine> Replica<E, G> {
             Request::Put { key, dot, record } => {
                 let leaf = self.locate(&key, epoch)?;
                 let bytes = key.len() + record.len();
-                let change = put::read(dot, &record, &self.shared.limits)?;
-                return Ok(Step::Join(Joining {
-                    place: Place::Record,
+                let change = put::read(dot, &record, &self.state.limits)?;
+                return Ok(Handled::Write(CheckedWrite {
+                    destination: Destination::Record,
                     key,
                     leaf,
                     change,
@@ -204,8 +207,8 @@ impl<E: Env, G: Engine> Replica<E, G> {
                 let leaf = self.locate(&key, epoch)?;
                 let bytes = key.len() + record.len();
                 let change = repair::read(&record)?;
-                return Ok(Step::Join(Joining {
-                    place: Place::Record,
+                return Ok(Handled::Write(CheckedWrite {
+                    destination: Destination::Record,
                     key,
                     leaf,
                     change,
@@ -214,7 +217,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
             }
             Request::Sums { level, index } => {
                 self.current(epoch)?;
-                sums::answer(&self.shared.sums, level, index)?
+                sums::answer(&self.state.sums, level, index)?
             }
             Request::Hint {
                 target,
@@ -223,30 +226,30 @@ impl<E: Env, G: Engine> Replica<E, G> {
                 record,
             } => {
                 self.serves(&key, epoch)?;
-                let leaf = hint::locate(&self.shared, target, &key)?;
+                let leaf = hint::locate(&self.state.cluster, target, &key)?;
                 let bytes = key.len() + record.len();
-                let change = put::read(dot, &record, &self.shared.limits)?;
-                return Ok(Step::Join(Joining {
-                    place: Place::Hint(target),
+                let change = put::read(dot, &record, &self.state.limits)?;
+                return Ok(Handled::Write(CheckedWrite {
+                    destination: Destination::Hint(target),
                     key,
                     leaf,
                     change,
                     bytes,
                 }));
             }
-            Request::Hints => hints::answer(&self.shared.hints)?,
+            Request::Hints => hints::answer(&self.state.hints)?,
             // Asked for by a newer build; this one has nothing to say to it.
             _ => return Err(Refusal::NotReady),
         };
-        Ok(Step::Answer(answer))
+        Ok(Handled::Answer(answer))
     }
 
     /// Where `key` falls, if this node is one of its replicas.
     fn locate(&self, key: &[u8], epoch: Epoch) -> Result<Leaf, Refusal> {
         self.serves(key, epoch)?;
-        let ring = &self.shared.ring;
-        let leaf = ring.leaf_bits().leaf_of(ring.token_of(key));
-        if ring.owns(self.shared.node, leaf) {
+        let cluster = &self.state.cluster;
+        let leaf = cluster.leaf_of(key);
+        if cluster.ring.owns(cluster.node, leaf) {
             Ok(leaf)
         } else {
             Err(Refusal::NotReplica)
@@ -260,7 +263,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
                 bytes: u64::try_from(key.len()).unwrap_or(u64::MAX),
             });
         }
-        if self.shared.is_draining() {
+        if self.state.service.is_draining() {
             return Err(Refusal::Draining);
         }
         self.current(epoch)
@@ -268,7 +271,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
 
     /// Refuses a caller whose ring is older than this node's.
     fn current(&self, epoch: Epoch) -> Result<(), Refusal> {
-        if epoch < self.shared.ring.epoch() {
+        if epoch < self.state.cluster.epoch() {
             Err(Refusal::OldEpoch)
         } else {
             Ok(())
@@ -338,10 +341,10 @@ impl<E: Env, G: Engine> Session<E, G> {
             self.replica.step(self.caller, frame, now)
         };
         let response = match step {
-            Ok(Step::Answer(response)) => response,
+            Ok(Handled::Answer(response)) => response,
             Err(refusal) => Response::Refused(refusal),
-            Ok(Step::Join(Joining {
-                place,
+            Ok(Handled::Write(CheckedWrite {
+                destination,
                 key,
                 leaf,
                 change,
@@ -352,7 +355,7 @@ impl<E: Env, G: Engine> Session<E, G> {
                 self.writes.push(Write {
                     id,
                     reply,
-                    place,
+                    destination,
                     key,
                     leaf,
                     change,
@@ -392,8 +395,8 @@ impl<E: Env, G: Engine> Session<E, G> {
     }
 
     fn send(&self, id: u64, response: Response, now: Now) {
-        let shared = &self.replica.shared;
-        let (epoch, clock) = (shared.ring.epoch(), shared.told(now));
+        let state = &self.replica.state;
+        let (epoch, clock) = (state.cluster.epoch(), state.clock.reading(now));
         self.reply.send(&ResponseFrame {
             id,
             epoch,

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use quoit_ring::wire::{Refusal, decode_record};
 use quoit_ring::{Delta, Dot};
 
-use crate::commit::{Change, Limits};
+use crate::config::Limits;
+use crate::write::Change;
 
 /// Reads the write named `dot`.
 ///

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quoit_ring::wire::{Refusal, decode_record};
 use quoit_ring::{Sibling, content_hash};
 
-use crate::commit::Change;
+use crate::write::Change;
 
 /// Reads a record that another replica holds.
 ///

@@ -3,22 +3,22 @@
 
 use quoit_ring::wire::{NodeStatus, Response};
 
-use crate::commit::Shared;
 use crate::env::Now;
+use crate::state::NodeState;
 
 /// Answers with the node's state.
-pub(super) fn answer(shared: &Shared, queued_writes: u32, now: Now) -> Response {
-    let (records, disk_bytes) = shared.usage();
+pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Response {
+    let (records, disk_bytes) = state.stats.usage();
     Response::Status(Box::new(NodeStatus {
-        node: shared.node,
+        node: state.cluster.node,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        uptime_ms: u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX),
-        durability: shared.durability,
+        uptime_ms: now.mono.0 / 1_000,
+        durability: state.durability,
         records,
         disk_bytes,
-        connections: shared.connections(),
+        connections: state.service.connections(),
         queued_writes,
-        merkle_root: shared.sums.root(),
-        dot_collisions: shared.collisions(),
+        merkle_root: state.sums.root(),
+        dot_collisions: state.stats.collisions(),
     }))
 }

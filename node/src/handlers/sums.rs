@@ -2,7 +2,7 @@
 
 use quoit_ring::wire::{Refusal, Response};
 
-use crate::commit::Sums;
+use crate::storage::Sums;
 
 /// Answers with the sums below one node of the tree: none if there is no such node.
 ///

@@ -9,31 +9,32 @@ use quoit_ring::wire::{Fault, decode_record};
 use quoit_ring::{Delta, Dot, NodeId};
 
 use super::*;
-use crate::commit::{Committer, Rebuild};
+use crate::commit::Committer;
 use crate::engine::layout::{NAMESPACE, record_key};
 use crate::engine::{Batch, Durability, Keyspace, MemoryEngine};
-use crate::testing::{Disk, FakeEnv, SELF, Sink, WALL, at, blind, dot, encoded, shared};
+use crate::storage::Rebuild;
+use crate::testing::{Disk, FakeEnv, SELF, Sink, WALL, at, blind, dot, encoded, state};
 
 const CURRENT: Epoch = Epoch(2);
 
 struct World {
     engine: Arc<MemoryEngine>,
-    shared: Arc<Shared>,
+    state: NodeState,
     session: Session<FakeEnv, MemoryEngine>,
     sink: Sink,
 }
 
 fn world_of(members: u64, caller: Role, env: FakeEnv) -> World {
-    let (engine, shared, sink) = (
+    let (engine, state, sink) = (
         Arc::new(MemoryEngine::new()),
-        shared(members),
+        state(members),
         Sink::default(),
     );
-    let replica = Replica::new(env, Arc::clone(&engine), Arc::clone(&shared));
+    let replica = Replica::new(env, Arc::clone(&engine), &state);
     let session = Session::new(Arc::new(replica), caller, sink.clone());
     World {
         engine,
-        shared,
+        state,
         session,
         sink,
     }
@@ -90,11 +91,7 @@ impl World {
     fn commit(&mut self) -> Vec<(u64, Response)> {
         self.session.submit(at(WALL));
         let mut taken = std::mem::take(&mut *self.session.replica.env.taken.lock().unwrap());
-        let mut committer = Committer::new(
-            Arc::clone(&self.engine),
-            Arc::clone(&self.shared),
-            quoit_ring::Time::ZERO,
-        );
+        let mut committer = Committer::new(Arc::clone(&self.engine), &self.state);
         committer.run(&mut taken, at(WALL)).unwrap();
         self.sink.answers()
     }
@@ -207,7 +204,7 @@ fn an_older_ring_is_refused_for_keys_and_gets_the_map() {
     let Some(Response::Map(map)) = world.ask_as_of(old, Request::Map) else {
         panic!("the map is for those who have an old one");
     };
-    assert_eq!(&decode_map(&map).unwrap(), world.shared.ring.map());
+    assert_eq!(&decode_map(&map).unwrap(), world.state.cluster.ring.map());
 }
 
 #[test]
@@ -220,7 +217,7 @@ fn a_key_of_another_node_is_refused() {
             ..FakeEnv::default()
         },
     );
-    let ring = world.shared.ring.clone();
+    let ring = world.state.cluster.ring.clone();
     let owned = |key: &str| {
         ring.preference_list(ring.token_of(key.as_bytes()))
             .is_owner(SELF)
@@ -379,7 +376,7 @@ fn sums_are_for_peers_and_not_before_they_are_ready() {
     }
     let mut world = world_of(1, Role::Node(NodeId(2)), FakeEnv::default());
     assert_eq!(world.refusal(sums()), Refusal::NotReady);
-    let over = Rebuild::new(&*world.engine).step(&world.shared.sums, &world.shared.ring, 10);
+    let over = Rebuild::new(&*world.engine).step(&world.state.sums, &world.state.cluster.ring, 10);
     assert_eq!(over, Ok(true));
     let Some(Response::Sums(sums)) = world.ask(sums()) else {
         panic!("they are ready")
@@ -395,7 +392,7 @@ fn sums_are_for_peers_and_not_before_they_are_ready() {
 #[test]
 fn a_status_tells_how_the_node_is() {
     let mut world = world();
-    world.shared.connected();
+    world.state.service.connected();
     let Some(Response::Status(status)) = world.ask(Request::Status) else {
         panic!("always told")
     };
@@ -406,7 +403,7 @@ fn a_status_tells_how_the_node_is() {
     assert_eq!(status.uptime_ms, 10_000);
     assert_eq!(status.merkle_root, None);
     Rebuild::new(&*world.engine)
-        .step(&world.shared.sums, &world.shared.ring, 10)
+        .step(&world.state.sums, &world.state.cluster.ring, 10)
         .unwrap();
     let Some(Response::Status(status)) = world.ask(Request::Status) else {
         panic!("always told")
@@ -417,7 +414,7 @@ fn a_status_tells_how_the_node_is() {
 #[test]
 fn a_draining_node_refuses_keys_and_still_tells_the_map() {
     let mut world = world();
-    world.shared.drain();
+    world.state.service.drain();
     let delta = blind(dot(1, WALL), "v");
     assert_eq!(world.refusal(get("k")), Refusal::Draining);
     assert_eq!(

@@ -22,11 +22,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Kept, Refusal, Request, RequestFrame, Response, decode_record};
-use quoit_ring::{Leaf, NodeId, Record};
+use quoit_ring::{Leaf, Moment, NodeId, Record};
 
 use super::page::{Hint, Page};
-use super::queue::{Queue, Step};
-use crate::commit::{Change, Place, Shared, Write};
+use super::queue::{QueueStep, TargetQueue};
+use crate::cluster::ClusterView;
+use crate::write::{Change, Destination, Write};
 
 /// How long a node may take to join a hint; what is later counts as lost.
 const BUDGET: Duration = Duration::from_secs(5);
@@ -66,11 +67,11 @@ impl Delivered {
     /// The write that removes it; nobody waits for its answer. If it gets lost the hint is delivered again, which
     /// changes nothing.
     #[must_use]
-    pub fn removal<R>(self, now: Duration) -> Write<R> {
+    pub fn removal<R>(self, now: Moment) -> Write<R> {
         Write {
             id: 0,
             reply: None,
-            place: Place::Hint(self.target),
+            destination: Destination::Hint(self.target),
             key: self.key,
             leaf: self.leaf,
             change: Change::Delivered(self.record),
@@ -89,15 +90,15 @@ struct Job {
     leaf: Leaf,
     /// Who has not joined it yet.
     left: Vec<NodeId>,
-    deadline: Duration,
+    deadline: Moment,
 }
 
 /// Delivers what one node keeps for others; [`hints`](crate::hints) tells how that goes.
 pub struct HintDispatcher {
-    shared: Arc<Shared>,
+    cluster: Arc<ClusterView>,
     /// The time that the rate gives one hint.
     pace: Duration,
-    queues: BTreeMap<NodeId, Queue>,
+    queues: BTreeMap<NodeId, TargetQueue>,
     jobs: BTreeMap<u64, Job>,
     last_id: u64,
     acts: VecDeque<Act>,
@@ -113,11 +114,11 @@ impl fmt::Debug for HintDispatcher {
 }
 
 impl HintDispatcher {
-    /// A dispatcher for the node of `shared` that sends at most so many hints a second to each target.
+    /// A dispatcher for the node of `cluster` that sends at most so many hints a second to each target.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, hints_per_second: u32) -> Self {
+    pub fn new(cluster: Arc<ClusterView>, hints_per_second: u32) -> Self {
         Self {
-            shared,
+            cluster,
             pace: Duration::from_secs(1) / hints_per_second.max(1),
             queues: BTreeMap::new(),
             jobs: BTreeMap::new(),
@@ -134,9 +135,11 @@ impl HintDispatcher {
 
     /// Looks what is `kept` and what has taken too long; to be called ten times a second, or once a second while it
     /// [is idle](Self::is_idle).
-    pub fn handle_time(&mut self, kept: &[Kept], now: Duration) {
+    pub fn handle_time(&mut self, kept: &[Kept], now: Moment) {
         for kept in kept {
-            self.queues.entry(kept.target).or_insert_with(Queue::new);
+            self.queues
+                .entry(kept.target)
+                .or_insert_with(TargetQueue::new);
         }
         let keeps = |target: NodeId| kept.iter().any(|kept| kept.target == target);
         self.queues
@@ -150,7 +153,7 @@ impl HintDispatcher {
     }
 
     /// Takes a page that was asked for; none if it could not be read.
-    pub fn handle_page(&mut self, target: NodeId, page: Option<Page>, now: Duration) {
+    pub fn handle_page(&mut self, target: NodeId, page: Option<Page>, now: Moment) {
         if let Some(queue) = self.queues.get_mut(&target) {
             match page {
                 Some(page) => queue.loaded(page),
@@ -161,7 +164,7 @@ impl HintDispatcher {
     }
 
     /// Takes a node's answer to the request with this id.
-    pub fn handle_answer(&mut self, from: NodeId, id: u64, response: &Response, now: Duration) {
+    pub fn handle_answer(&mut self, from: NodeId, id: u64, response: &Response, now: Moment) {
         let awaited = |job: &&mut Job| job.left.contains(&from);
         let Some(job) = self.jobs.get_mut(&id).filter(awaited) else {
             return;
@@ -184,7 +187,7 @@ impl HintDispatcher {
     }
 
     /// The connection to a node broke, or could not be made: nothing that was sent to it will be answered.
-    pub fn handle_lost(&mut self, node: NodeId, now: Duration) {
+    pub fn handle_lost(&mut self, node: NodeId, now: Moment) {
         let waits = |(&id, job): (&u64, &Job)| job.left.contains(&node).then_some(id);
         let lost: Vec<u64> = self.jobs.iter().filter_map(waits).collect();
         for id in lost {
@@ -199,7 +202,7 @@ impl HintDispatcher {
     }
 
     /// Lets every queue go as far as it may.
-    fn pump(&mut self, now: Duration) {
+    fn pump(&mut self, now: Moment) {
         let mut steps = Vec::new();
         for (&target, queue) in &mut self.queues {
             while let Some(step) = queue.step(self.pace, now) {
@@ -208,15 +211,15 @@ impl HintDispatcher {
         }
         for (target, step) in steps {
             match step {
-                Step::Load(after) => self.acts.push_back(Act::Load { target, after }),
-                Step::Send(hint) => self.send(target, hint, now),
+                QueueStep::Load(after) => self.acts.push_back(Act::Load { target, after }),
+                QueueStep::Send(hint) => self.send(target, hint, now),
             }
         }
     }
 
-    fn send(&mut self, target: NodeId, hint: Hint, now: Duration) {
-        let ring = &self.shared.ring;
-        let leaf = ring.leaf_bits().leaf_of(ring.token_of(&hint.key));
+    fn send(&mut self, target: NodeId, hint: Hint, now: Moment) {
+        let ring = &self.cluster.ring;
+        let leaf = self.cluster.leaf_of(&hint.key);
         let left: Vec<NodeId> = if ring.owns(target, leaf) {
             vec![target]
         } else {
@@ -268,7 +271,7 @@ impl HintDispatcher {
         }
     }
 
-    fn fail(&mut self, id: u64, rest: Duration, now: Duration) {
+    fn fail(&mut self, id: u64, rest: Duration, now: Moment) {
         if mutant(Mutant::HintLostOnTheWay) {
             return self.deliver(id);
         }
@@ -284,7 +287,7 @@ impl HintDispatcher {
         }
     }
 
-    fn take(&mut self, id: u64) -> Option<(Job, &mut Queue)> {
+    fn take(&mut self, id: u64) -> Option<(Job, &mut TargetQueue)> {
         let job = self.jobs.remove(&id)?;
         let queue = self.queues.get_mut(&job.target)?;
         Some((job, queue))

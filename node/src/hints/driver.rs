@@ -14,41 +14,47 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quoit_ring::NodeId;
+use quoit_ring::{Moment, NodeId};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::dispatcher::{Act, HintDispatcher};
 use super::page::{Page, load};
-use crate::commit::Write;
+use super::usage::HintUsage;
 use crate::engine::Engine;
 use crate::env::Env;
-use crate::handlers::Replica;
 use crate::peers::{Event, Peers};
+use crate::write::Write;
 
 /// How often the dispatcher is called while something is kept.
 const TICK: Duration = Duration::from_millis(100);
 /// How often it is called while nothing is.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// What delivers hints: the node's handles, the dispatcher that decides, and the links to other nodes.
+pub(crate) struct Delivery<E, G> {
+    pub(crate) env: Arc<E>,
+    pub(crate) engine: Arc<G>,
+    pub(crate) usage: Arc<HintUsage>,
+    pub(crate) dispatcher: HintDispatcher,
+    pub(crate) peers: Peers,
+}
+
 /// Delivers hints until the node leaves service.
 pub(crate) async fn deliver<E: Env, G: Engine>(
-    replica: Arc<Replica<E, G>>,
-    dispatcher: HintDispatcher,
-    peers: Peers,
+    delivery: Delivery<E, G>,
     leaving: impl Future<Output = ()>,
 ) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut driver = Driver {
-        replica,
-        dispatcher,
-        peers,
+        delivery,
         pages: JoinSet::new(),
         reading: BTreeMap::new(),
         removals: Vec::new(),
         ticks,
     };
+
     tokio::select! {
         () = driver.run() => {}
         () = leaving => {}
@@ -56,9 +62,7 @@ pub(crate) async fn deliver<E: Env, G: Engine>(
 }
 
 struct Driver<E: Env, G> {
-    replica: Arc<Replica<E, G>>,
-    dispatcher: HintDispatcher,
-    peers: Peers,
+    delivery: Delivery<E, G>,
     pages: JoinSet<Option<Page>>,
     /// Whose hints each of them reads.
     reading: BTreeMap<Id, NodeId>,
@@ -70,7 +74,7 @@ impl<E: Env, G: Engine> Driver<E, G> {
     async fn run(&mut self) {
         loop {
             tokio::select! {
-                event = self.peers.next() => self.take_event(event),
+                event = self.delivery.peers.next() => self.take_event(event),
                 Some(read) = self.pages.join_next_with_id() => self.take_page(read),
                 _instant = self.ticks.tick() => self.tick(),
             }
@@ -79,10 +83,10 @@ impl<E: Env, G: Engine> Driver<E, G> {
     }
 
     fn tick(&mut self) {
-        let kept = self.replica.shared().hints.kept().unwrap_or_default();
+        let kept = self.delivery.usage.kept().unwrap_or_default();
         let now = self.now();
-        self.dispatcher.handle_time(&kept, now);
-        if self.dispatcher.is_idle() {
+        self.delivery.dispatcher.handle_time(&kept, now);
+        if self.delivery.dispatcher.is_idle() {
             self.ticks.reset_after(IDLE);
         }
     }
@@ -95,7 +99,7 @@ impl<E: Env, G: Engine> Driver<E, G> {
         });
         let now = self.now();
         if let Some(target) = self.reading.remove(&id) {
-            self.dispatcher.handle_page(target, page, now);
+            self.delivery.dispatcher.handle_page(target, page, now);
         }
     }
 
@@ -103,42 +107,43 @@ impl<E: Env, G: Engine> Driver<E, G> {
         let now = self.now();
         match event {
             Event::Answer(from, frame) => {
-                self.dispatcher
+                self.delivery
+                    .dispatcher
                     .handle_answer(from, frame.id, &frame.response, now);
             }
-            Event::Lost(node) => self.dispatcher.handle_lost(node, now),
+            Event::Lost(node) => self.delivery.dispatcher.handle_lost(node, now),
         }
     }
 
     /// Does all that the dispatcher wants done.
     fn act(&mut self) {
-        while let Some(act) = self.dispatcher.poll() {
+        while let Some(act) = self.delivery.dispatcher.poll() {
             match act {
                 Act::Load { target, after } => {
-                    let engine = Arc::clone(self.replica.engine());
+                    let engine = Arc::clone(&self.delivery.engine);
                     let task = self.pages.spawn_blocking(move || {
                         let page = load(&engine.snapshot(), target, after.as_deref());
-                        let told = |error: &_| {
+                        let failed = |error: &_| {
                             tracing::error!(
                                 error = error as &dyn std::error::Error,
                                 "reading hints failed"
                             );
                         };
-                        page.inspect_err(told).ok()
+                        page.inspect_err(failed).ok()
                     });
                     self.reading.insert(task.id(), target);
                 }
-                Act::Send { to, frame } => self.peers.send(to, &frame),
+                Act::Send { to, frame } => self.delivery.peers.send(to, &frame),
                 Act::Remove(delivered) => self.removals.push(delivered.removal(self.now())),
             }
         }
-        if let Err(rejected) = self.replica.env().submit(&mut self.removals) {
+        if let Err(rejected) = self.delivery.env.submit(&mut self.removals) {
             tracing::debug!(?rejected, "delivered hints stay for now");
             self.removals.clear();
         }
     }
 
-    fn now(&self) -> Duration {
-        self.replica.env().now().mono
+    fn now(&self) -> Moment {
+        self.delivery.env.now().mono
     }
 }

@@ -19,9 +19,10 @@
 //! | --- | --- |
 //! | [`HintDispatcher`] | the decision: what is read, sent and removed, when, and how fast |
 //! | [`load`] | a page of hints off a snapshot |
+//! | [`HintUsage`], [`HintScan`] | how much is kept, and how that is counted after a start |
 //! | `driver` | the effects: reading on a blocking thread, frames over `peers`, removals through the commit |
 //!
-//! How much is kept is counted at [`HintUsage`](crate::commit::HintUsage), the rows are written by [`commit`](crate::commit).
+//! The rows themselves are written by [`commit`](crate::commit).
 //!
 //! Source: Dynamo (2007), section 4.6.
 
@@ -29,6 +30,11 @@ mod dispatcher;
 pub(crate) mod driver;
 mod page;
 mod queue;
+mod scan;
+mod usage;
 
 pub use self::dispatcher::{Act, Delivered, HintDispatcher};
 pub use self::page::{Hint, Page, load};
+pub use self::scan::HintScan;
+pub(crate) use self::usage::row_bytes;
+pub use self::usage::{HintDelta, HintUsage};

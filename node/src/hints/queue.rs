@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use quoit_ring::Moment;
 
 use super::page::{Hint, Page};
 
@@ -39,7 +40,7 @@ const BETWEEN_WALKS: Duration = Duration::from_millis(200);
 
 /// What a queue wants done.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum QueueStep {
     /// Read the page behind this key.
     Load(Option<Bytes>),
     /// Send this.
@@ -48,7 +49,7 @@ pub(super) enum Step {
 
 /// The hints for one node.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct TargetQueue {
     page: VecDeque<Hint>,
     /// Behind which key the next page begins.
     after: Option<Bytes>,
@@ -64,14 +65,14 @@ pub(super) struct Queue {
     /// Bytes of their records.
     bytes: usize,
     failures: u32,
-    rest_until: Duration,
+    rest_until: Moment,
     /// When the rate allows the next one.
-    free_at: Duration,
+    free_at: Moment,
     /// Whether the rate was used up, and is being gathered.
     is_gathering: bool,
 }
 
-impl Queue {
+impl TargetQueue {
     pub(super) const fn new() -> Self {
         Self {
             page: VecDeque::new(),
@@ -84,8 +85,8 @@ impl Queue {
             in_flight: 0,
             bytes: 0,
             failures: 0,
-            rest_until: Duration::ZERO,
-            free_at: Duration::ZERO,
+            rest_until: Moment(0),
+            free_at: Moment(0),
             is_gathering: false,
         }
     }
@@ -96,7 +97,7 @@ impl Queue {
     }
 
     /// What to do now, if anything. `pace` is the time that the rate gives one hint.
-    pub(super) fn step(&mut self, pace: Duration, now: Duration) -> Option<Step> {
+    pub(super) fn step(&mut self, pace: Duration, now: Moment) -> Option<QueueStep> {
         if now < self.rest_until || self.in_flight >= self.window {
             return None;
         }
@@ -112,11 +113,11 @@ impl Queue {
         self.free_at = self.free_at.max(now.saturating_sub(BURST)) + pace.saturating_mul(portions);
         self.in_flight += 1;
         self.bytes += hint.record.len();
-        Some(Step::Send(hint))
+        Some(QueueStep::Send(hint))
     }
 
     /// Whether the rate allows one more.
-    fn may_send(&mut self, now: Duration) -> bool {
+    fn may_send(&mut self, now: Moment) -> bool {
         let gathered = if self.is_gathering {
             GATHERED
         } else {
@@ -126,13 +127,13 @@ impl Queue {
         !self.is_gathering
     }
 
-    fn next_page(&mut self, now: Duration) -> Option<Step> {
+    fn next_page(&mut self, now: Moment) -> Option<QueueStep> {
         if self.loading {
             return None;
         }
         if !self.is_last {
             self.loading = true;
-            return Some(Step::Load(self.after.clone()));
+            return Some(QueueStep::Load(self.after.clone()));
         }
         if self.in_flight == 0 {
             let idle = self.delivered == 0; // nothing that can be delivered is left: no hurry
@@ -159,7 +160,7 @@ impl Queue {
     }
 
     /// A page could not be read.
-    pub(super) fn not_loaded(&mut self, now: Duration) {
+    pub(super) fn not_loaded(&mut self, now: Moment) {
         self.loading = false;
         self.rest(Duration::ZERO, now);
     }
@@ -182,7 +183,7 @@ impl Queue {
     }
 
     /// A hint did not get through: its target is away, or has too much to do for `at_least` so long.
-    pub(super) fn failed(&mut self, bytes: usize, at_least: Duration, now: Duration) {
+    pub(super) fn failed(&mut self, bytes: usize, at_least: Duration, now: Moment) {
         self.answered(bytes);
         self.rest(at_least, now);
     }
@@ -192,7 +193,7 @@ impl Queue {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    fn rest(&mut self, at_least: Duration, now: Duration) {
+    fn rest(&mut self, at_least: Duration, now: Moment) {
         self.window = 1;
         self.successes = 0;
         if now < self.rest_until {
@@ -228,17 +229,17 @@ mod tests {
     }
 
     /// A queue with a page in hand, long after anything else.
-    fn queue(count: usize, bytes: usize) -> (Queue, Duration) {
-        let (mut queue, now) = (Queue::new(), Duration::from_secs(100));
-        assert_eq!(queue.step(PACE, now), Some(Step::Load(None)));
+    fn queue(count: usize, bytes: usize) -> (TargetQueue, Moment) {
+        let (mut queue, now) = (TargetQueue::new(), Moment(100_000_000));
+        assert_eq!(queue.step(PACE, now), Some(QueueStep::Load(None)));
         assert_eq!(queue.step(PACE, now), None, "one page at a time");
         queue.loaded(page(count, bytes, true));
         (queue, now)
     }
 
-    fn sends(queue: &mut Queue, now: Duration) -> u32 {
+    fn sends(queue: &mut TargetQueue, now: Moment) -> u32 {
         let mut sent = 0;
-        while let Some(Step::Send(_)) = queue.step(PACE, now) {
+        while let Some(QueueStep::Send(_)) = queue.step(PACE, now) {
             sent += 1;
         }
         sent
@@ -286,7 +287,7 @@ mod tests {
             queue.window = MAX_WINDOW;
             let fast = Duration::from_nanos(1);
             let mut sent = 0;
-            while let Some(Step::Send(_)) = queue.step(fast, began) {
+            while let Some(QueueStep::Send(_)) = queue.step(fast, began) {
                 sent += 1;
             }
             assert_eq!(sent, expected);
@@ -318,7 +319,7 @@ mod tests {
             (0..3).for_each(|_| queue.failed(0, Duration::ZERO, now));
             let rest = Duration::from_millis(expected);
             assert_eq!(queue.rest_until, now + rest);
-            assert_eq!(queue.step(PACE, now + rest - PACE), None);
+            assert_eq!(queue.step(PACE, (now + rest).saturating_sub(PACE)), None);
             now += rest;
         }
         queue.delivered(0);
@@ -329,13 +330,13 @@ mod tests {
     #[test]
     fn a_walk_begins_anew_when_the_last_one_is_over() {
         let (mut queue, now) = queue(1, 0);
-        assert!(matches!(queue.step(PACE, now), Some(Step::Send(_))));
+        assert!(matches!(queue.step(PACE, now), Some(QueueStep::Send(_))));
         queue.delivered(0);
         assert_eq!(queue.step(PACE, now), None);
         let later = now + BETWEEN_WALKS;
-        assert_eq!(queue.step(PACE, later), Some(Step::Load(None)));
+        assert_eq!(queue.step(PACE, later), Some(QueueStep::Load(None)));
         queue.loaded(page(1, 0, true));
-        assert!(matches!(queue.step(PACE, later), Some(Step::Send(_))));
+        assert!(matches!(queue.step(PACE, later), Some(QueueStep::Send(_))));
         queue.refused(0);
         assert_eq!(queue.step(PACE, later), None);
         assert_eq!(queue.rest_until, later + LONGEST_REST, "nothing helped");

@@ -1,7 +1,7 @@
 //! The background thread: brings back after a start what is not stored, and watches over the committer.
 //!
 //! ```text
-//!   recount   how many hints are kept, then
+//!   scan      how many hints are kept, then
 //!   rebuild   the Merkle sums: a piece, a pause as long as the piece took, ...     at most half a core
 //!   watch     commit running for long?  ask the engine whether it has failed
 //! ```
@@ -18,9 +18,12 @@ use std::thread::{JoinHandle, park_timeout};
 use std::time::Duration;
 
 use super::worker::Watched;
-use crate::commit::{HintScan, Rebuild, Shared};
+use crate::clock::Clocks;
 use crate::engine::Engine;
-use crate::env::{Clocks, Reply};
+use crate::hints::HintScan;
+use crate::reply::Reply;
+use crate::state::NodeState;
+use crate::storage::Rebuild;
 
 /// Records summed up at a time: about a millisecond.
 const PIECE: usize = 1024;
@@ -40,16 +43,15 @@ impl Background {
     pub(super) fn start<G: Engine, R: Reply>(
         mut walks: Walks<G>,
         engine: &Arc<G>,
-        shared: &Arc<Shared>,
         watched: Watched<R>,
         clocks: Clocks,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, engine, shared) = (Arc::clone(&stop), Arc::clone(engine), Arc::clone(shared));
+        let (stopped, engine) = (Arc::clone(&stop), Arc::clone(engine));
         let work = move || {
             while !stopped.load(Ordering::Acquire) && watched.failure.get().is_none() {
                 watch(&*engine, &watched);
-                let pause = walks.step(&shared, clocks);
+                let pause = walks.step(clocks);
                 park_timeout(pause);
             }
         };
@@ -83,50 +85,52 @@ impl Drop for Background {
 /// What a start has to walk over, with the snapshots that it walks over.
 #[derive(Debug)]
 pub(super) struct Walks<G: Engine> {
-    recount: Option<HintScan<G>>,
+    scan: Option<HintScan<G>>,
     rebuild: Option<Rebuild<G>>,
+    state: NodeState,
 }
 
 impl<G: Engine> Walks<G> {
     /// Begins both, before the run's first commit. Few hints are counted at once: a node that starts has usually none.
-    pub(super) fn begin(engine: &G, shared: &Shared) -> Self {
+    pub(super) fn begin(engine: &G, state: &NodeState) -> Self {
         let mut walks = Self {
-            recount: Some(HintScan::new(engine)),
+            scan: Some(HintScan::new(engine)),
             rebuild: Some(Rebuild::new(engine)),
+            state: state.clone(),
         };
-        walks.count(shared);
+        walks.count();
         walks
     }
 
     /// Goes a piece further, and tells how long to pause.
-    fn step(&mut self, shared: &Shared, clocks: Clocks) -> Duration {
+    fn step(&mut self, clocks: Clocks) -> Duration {
         let began = clocks.now().mono;
-        if !self.count(shared) && !self.sum_up(shared) {
+        if !self.count() && !self.sum_up() {
             return LOOK;
         }
-        clocks.now().mono.saturating_sub(began).min(LOOK)
+        clocks.now().mono.saturating_since(began).min(LOOK)
     }
 
     /// Counts some more hints, if any are left to be counted; gives up if what is stored cannot be read.
-    fn count(&mut self, shared: &Shared) -> bool {
-        let Some(walk) = &mut self.recount else {
+    fn count(&mut self) -> bool {
+        let Some(walk) = &mut self.scan else {
             return false;
         };
-        match walk.step(&shared.hints, PIECE) {
+        match walk.step(&self.state.hints, PIECE) {
             Ok(false) => return true,
             Ok(true) => {}
             Err(fault) => tracing::error!(%fault, "the hints cannot be counted: none are taken"),
         }
-        self.recount = None;
+        self.scan = None;
         true
     }
 
     /// Adds the next piece to the sums, if there is one; gives up if what is stored cannot be read.
-    fn sum_up(&mut self, shared: &Shared) -> bool {
+    fn sum_up(&mut self) -> bool {
         let Some(walk) = &mut self.rebuild else {
             return false;
         };
-        match walk.step(&shared.sums, &shared.ring, PIECE) {
+        match walk.step(&self.state.sums, &self.state.cluster.ring, PIECE) {
             Ok(false) => return true,
             Ok(true) => {}
             Err(fault) => tracing::error!(%fault, "the Merkle sums cannot be rebuilt"),
@@ -150,17 +154,19 @@ mod tests {
     use std::ops::RangeBounds;
 
     use bytes::Bytes;
-    use quoit_ring::Time;
+    use quoit_ring::Moment;
 
     use super::super::worker::Worker;
     use super::*;
-    use crate::commit::{Change, Committer, Queue};
+    use crate::admission::Queue;
+    use crate::commit::Committer;
     use crate::config::WriteQueue;
     use crate::engine::layout::{NAMESPACE, record_key};
     use crate::engine::{Batch, Durability, EngineError, Keyspace, Snapshot, Usage};
-    use crate::testing::{Sink, blind, dot, encoded, shared, write};
+    use crate::testing::{Sink, blind, dot, encoded, state, write};
+    use crate::write::Change;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const LIMIT: Moment = Moment(30_000_000);
 
     /// An engine so full that no walk over it ends, whose commits wait until somebody asks how it is.
     #[derive(Debug, Default)]
@@ -218,13 +224,12 @@ mod tests {
 
     #[test]
     fn a_stuck_commit_is_noticed_while_the_sums_are_still_being_rebuilt() {
-        let (engine, shared, clocks) = (Arc::new(Stuck::default()), shared(1), Clocks::start());
+        let (engine, state, clocks) = (Arc::new(Stuck::default()), state(1), Clocks::start());
         let queue = Arc::new(Queue::new(WriteQueue::default()));
-        let committer = Committer::new(Arc::clone(&engine), Arc::clone(&shared), Time::ZERO);
+        let committer = Committer::new(Arc::clone(&engine), &state);
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
-        let walks = Walks::begin(&*engine, &shared);
-        let background =
-            Background::start(walks, &engine, &shared, worker.watched(), clocks).unwrap();
+        let walks = Walks::begin(&*engine, &state);
+        let background = Background::start(walks, &engine, worker.watched(), clocks).unwrap();
         let now = clocks.now();
         let change = Change::Put(blind(dot(1, now.wall.0), "v"));
         let sink = Sink::default();
@@ -232,10 +237,10 @@ mod tests {
             .push(&mut vec![write(1, &sink, "k", change, now)], || now.mono)
             .unwrap();
         while worker.failure().get().is_none() {
-            assert!(clocks.now().mono < PATIENCE, "nobody noticed");
+            assert!(clocks.now().mono < LIMIT, "nobody noticed");
             park_timeout(Duration::from_millis(50));
         }
-        assert!(shared.sums.root().is_none(), "the walk goes on");
+        assert!(state.sums.root().is_none(), "the walk goes on");
         background.stop();
     }
 }

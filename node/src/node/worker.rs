@@ -16,13 +16,18 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use quoit_ring::Moment;
 use quoit_ring::wire::{Refusal, Response, ResponseFrame};
 use tokio::sync::watch;
 
-use crate::commit::{Committer, MAX_BATCH, Queue, Shared, Taken};
+use crate::admission::{MAX_BATCH, Queue, Taken};
+use crate::clock::Clocks;
+use crate::commit::Committer;
 use crate::engine::{Engine, EngineError};
-use crate::env::{Clocks, Reply};
+
 use crate::error::StopError;
+use crate::reply::Reply;
+use crate::state::NodeState;
 
 /// How often an idle committer looks after the clock's mark.
 const TICK: Duration = Duration::from_secs(1);
@@ -64,10 +69,10 @@ impl Failure {
 /// What a watcher over the committer sees.
 #[derive(Debug)]
 pub(super) struct Watched<R> {
-    /// Since when the running commit has been running, in milliseconds and one more; 0 between commits.
+    /// Since when the running commit has been running, in microseconds and one more; 0 between commits.
     busy_since: Arc<AtomicU64>,
     queue: Arc<Queue<R>>,
-    shared: Arc<Shared>,
+    state: NodeState,
     clocks: Clocks,
     pub(super) failure: Failure,
 }
@@ -77,20 +82,13 @@ impl<R: Reply> Watched<R> {
     pub(super) fn busy_for(&self) -> Duration {
         match self.busy_since.load(Ordering::Acquire) {
             0 => Duration::ZERO,
-            since => self
-                .clocks
-                .now()
-                .mono
-                .saturating_sub(Duration::from_millis(since - 1)),
+            since => self.clocks.now().mono.saturating_since(Moment(since - 1)),
         }
     }
 
     fn busy(&self) {
-        let since = self.clocks.now().mono.as_millis();
-        self.busy_since.store(
-            u64::try_from(since).unwrap_or(u64::MAX - 1) + 1,
-            Ordering::Release,
-        );
+        let since = self.clocks.now().mono.0.saturating_add(1);
+        self.busy_since.store(since, Ordering::Release);
     }
 
     fn pause(&self) {
@@ -105,8 +103,8 @@ impl<R: Reply> Watched<R> {
         );
         let abandoned = self.queue.abandon();
         let (epoch, clock) = (
-            self.shared.ring.epoch(),
-            self.shared.told(self.clocks.now()),
+            self.state.cluster.epoch(),
+            self.state.clock.reading(self.clocks.now()),
         );
         for write in abandoned {
             let response = Response::Refused(Refusal::Draining);
@@ -128,7 +126,7 @@ impl<R> Clone for Watched<R> {
         Self {
             busy_since: Arc::clone(&self.busy_since),
             queue: Arc::clone(&self.queue),
-            shared: Arc::clone(&self.shared),
+            state: self.state.clone(),
             clocks: self.clocks,
             failure: self.failure.clone(),
         }
@@ -152,7 +150,7 @@ impl<G: Engine, R: Reply> Worker<G, R> {
         let watched = Watched {
             busy_since: Arc::default(),
             queue,
-            shared: Arc::clone(committer.shared()),
+            state: committer.state().clone(),
             clocks,
             failure: Failure::new(),
         };
@@ -284,13 +282,14 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::commit::{Change, Write};
+
     use crate::config::WriteQueue;
     use crate::engine::MemoryEngine;
     use crate::env::Rejected;
-    use crate::testing::{Failing, Sink, blind, dot, shared, write};
+    use crate::testing::{Failing, Sink, blind, dot, state, write};
+    use crate::write::{Change, Write};
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const LIMIT: Duration = Duration::from_secs(20);
 
     struct World<G: Engine> {
         worker: Worker<G, Sink>,
@@ -301,7 +300,7 @@ mod tests {
 
     fn world<G: Engine>(engine: G) -> World<G> {
         let (clocks, queue) = (Clocks::start(), Arc::new(Queue::new(WriteQueue::default())));
-        let committer = Committer::new(Arc::new(engine), shared(1), quoit_ring::Time::ZERO);
+        let committer = Committer::new(Arc::new(engine), &state(1));
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
         World {
             worker,
@@ -317,21 +316,19 @@ mod tests {
             let now = self.clocks.now();
             let change = Change::Put(blind(dot(1, now.wall.0), "v"));
             let mut made = write(id, &self.sink, "k", change, now);
-            made.deadline = now.mono + PATIENCE;
+            made.deadline = now.mono + LIMIT;
             made
         }
 
         fn push(&self, id: u64) -> Result<(), Rejected> {
-            self.queue
-                .push(&mut vec![self.fresh(id)], || Duration::ZERO)
+            self.queue.push(&mut vec![self.fresh(id)], || Moment(0))
         }
 
         fn failure(&self) -> EngineError {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build();
-            let failing =
-                async { tokio::time::timeout(PATIENCE, self.worker.failure().wait()).await };
+            let failing = async { tokio::time::timeout(LIMIT, self.worker.failure().wait()).await };
             runtime.unwrap().block_on(failing).unwrap()
         }
     }
@@ -342,7 +339,7 @@ mod tests {
         for id in 0..2000 {
             world.push(id).unwrap();
         }
-        world.worker.finish(PATIENCE).unwrap();
+        world.worker.finish(LIMIT).unwrap();
         let answers = world.sink.answers();
         assert_eq!(answers.len(), 2000);
         assert!(
@@ -363,7 +360,7 @@ mod tests {
         world.push(1).unwrap();
         assert!(matches!(world.failure(), EngineError::NoSpace { .. }));
         assert_eq!(world.push(2), Err(Rejected::Closed));
-        let stopped = world.worker.finish(PATIENCE);
+        let stopped = world.worker.finish(LIMIT);
         assert!(matches!(
             stopped,
             Err(StopError::Storage(EngineError::NoSpace { .. }))

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use self::link::{Dial, Outgoing};
-use crate::commit::Shared;
+use crate::cluster::ClusterView;
 
 /// Something that came of a link.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) enum Event {
 
 /// The links of one node.
 pub(crate) struct Peers {
-    shared: Arc<Shared>,
+    cluster: Arc<ClusterView>,
     endpoint: Endpoint,
     config: ClientConfig,
     links: BTreeMap<NodeId, Link>,
@@ -59,11 +59,15 @@ struct Link {
 
 impl Peers {
     /// No links yet; `config` has this node's certificate.
-    pub(crate) fn new(shared: Arc<Shared>, endpoint: Endpoint, mut config: ClientConfig) -> Self {
+    pub(crate) fn new(
+        cluster: Arc<ClusterView>,
+        endpoint: Endpoint,
+        mut config: ClientConfig,
+    ) -> Self {
         config.transport_config(Arc::new(transport::transport()));
         let (answered, answers) = mpsc::unbounded_channel();
         Self {
-            shared,
+            cluster,
             endpoint,
             config,
             links: BTreeMap::new(),
@@ -82,7 +86,7 @@ impl Peers {
         if let Some(link) = self.links.get(&to) {
             return link.put(bytes);
         }
-        let Some(member) = self.shared.ring.member(to) else {
+        let Some(member) = self.cluster.ring.member(to) else {
             // The receiver lives in `self`.
             let _told = self.answered.send(Event::Lost(to)).is_ok();
             return;

@@ -70,10 +70,10 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
             Answers::new(Arc::clone(&output), priority_of(caller)),
         )
     };
-    let shared = replica.shared();
+    let state = replica.state();
     let max = max_frame(
-        shared.limits.max_record_bytes,
-        shared.ring.map().replication,
+        state.limits.max_record_bytes,
+        state.cluster.ring.map().replication,
     );
     let (lane, lane_opened) = oneshot::channel();
     let mut tasks = JoinSet::new();

@@ -14,10 +14,10 @@
 //! A stream that ends inside a frame is an error: a dropped stream looks like a finished one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, ReadError, RecvStream, SendStream};
+use quoit_ring::Moment;
 use quoit_ring::wire::{DecodeError, Frames, LANE_FRAME};
 use tokio::sync::oneshot;
 
@@ -55,7 +55,7 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
         output,
         frames,
         chunks,
-        read_at: Duration::ZERO,
+        read_at: Moment(0),
         partial_since: None,
     };
     match reader.run().await {
@@ -71,9 +71,9 @@ struct Reader<E: Env<Reply = Answers>, G> {
     frames: Frames,
     chunks: Vec<Bytes>,
     /// When the last bytes of the buffer were read: no frame in it was whole before.
-    read_at: Duration,
+    read_at: Moment,
     /// Since when the first frame of the buffer has been incomplete.
-    partial_since: Option<Duration>,
+    partial_since: Option<Moment>,
 }
 
 impl<E: Env<Reply = Answers>, G: Engine> Reader<E, G> {
@@ -105,7 +105,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Reader<E, G> {
         let read = match self.partial_since {
             None => read.await,
             Some(since) => {
-                let left = FRAME_DEADLINE.saturating_sub(now.mono.saturating_sub(since));
+                let left = FRAME_DEADLINE.saturating_sub(now.mono.saturating_since(since));
                 let slow = || End::Malformed("a frame came too slowly".to_owned());
                 tokio::time::timeout(left, read)
                     .await
@@ -132,7 +132,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Reader<E, G> {
             if handled % BY_ONE_CLOCK == BY_ONE_CLOCK - 1 {
                 now = self.now();
             }
-            let waited = now.mono.saturating_sub(self.read_at);
+            let waited = now.mono.saturating_since(self.read_at);
             self.session.handle_after(waited, frame, now)?;
             handled += 1;
         };

@@ -58,7 +58,7 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
         match incoming {
             Incoming::Frame(frame) => {
                 // Its budget was written with its first bytes.
-                let waited = now.mono.saturating_sub(began);
+                let waited = now.mono.saturating_since(began);
                 if let Err(error) = session.handle_after(waited, frame, now) {
                     return End::Malformed(error.to_string());
                 }

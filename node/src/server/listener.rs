@@ -19,10 +19,10 @@ use tokio::task::JoinSet;
 use super::connection::{close, leaving_service, serve};
 use super::output::Answers;
 use super::{CloseCode, Phase};
-use crate::commit::Shared;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Replica;
+use crate::state::ServiceState;
 
 /// How long a handshake may take.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -106,8 +106,8 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             tracing::debug!(%peer, "the handshake failed");
             return;
         };
-        let shared = Arc::clone(self.replica.shared());
-        let seat = Seat::take(&shared);
+        let service = Arc::clone(&self.replica.state().service);
+        let seat = Seat::take(&service);
         if seat.number > self.max_connections {
             tracing::warn!(%peer, "refused: too many connections");
             close(
@@ -147,21 +147,21 @@ impl Drop for Counted<'_> {
 
 /// One of the connections being served, counted out when dropped.
 struct Seat<'a> {
-    shared: &'a Shared,
+    service: &'a ServiceState,
     number: u32,
 }
 
 impl<'a> Seat<'a> {
-    fn take(shared: &'a Shared) -> Self {
+    fn take(service: &'a ServiceState) -> Self {
         Self {
-            number: shared.connected(),
-            shared,
+            number: service.connected(),
+            service,
         }
     }
 }
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.shared.disconnected();
+        self.service.disconnected();
     }
 }

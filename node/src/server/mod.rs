@@ -43,7 +43,7 @@ use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
-use crate::hints::driver::deliver;
+use crate::hints::driver::{Delivery, deliver};
 use crate::peers::Peers;
 
 pub use self::close::CloseCode;
@@ -106,8 +106,8 @@ impl Server {
             let runtime = Arc::new(TokioRuntime);
             Endpoint::new(endpoint, Some(options.server), socket, runtime)?
         };
-        let shared = Arc::clone(replica.shared());
-        let peers = Peers::new(shared, endpoint.clone(), options.client);
+        let cluster = Arc::clone(&replica.state().cluster);
+        let peers = Peers::new(cluster, endpoint.clone(), options.client);
         let (phase, watched) = watch::channel(Phase::Serving);
         let (ending, ended) = mpsc::channel();
         let max = u32::try_from(options.max_connections).unwrap_or(u32::MAX);
@@ -116,9 +116,15 @@ impl Server {
             .spawn(move || {
                 let mut seen = watched.clone();
                 let leaving = async move { leaving_service(&mut seen).await };
-                let (dispatcher, answering) = (options.dispatcher, Arc::clone(&replica));
-                let listening = listener::listen(endpoint, answering, max, watched);
-                let delivering = deliver(replica, dispatcher, peers, leaving);
+                let delivery = Delivery {
+                    env: Arc::clone(replica.env()),
+                    engine: Arc::clone(replica.engine()),
+                    usage: Arc::clone(&replica.state().hints),
+                    dispatcher: options.dispatcher,
+                    peers,
+                };
+                let listening = listener::listen(endpoint, replica, max, watched);
+                let delivering = deliver(delivery, leaving);
                 run(&runtime, async { tokio::join!(listening, delivering) });
                 drop(ending);
             })?;

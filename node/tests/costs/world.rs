@@ -16,16 +16,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use quoit_node::commit::{Committer, Limits, MAX_BATCH, Queue, Shared, Taken, Write};
-use quoit_node::config::WriteQueue;
+use quoit_node::admission::{MAX_BATCH, Queue, Taken};
+use quoit_node::commit::Committer;
+use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::engine::MemoryEngine;
 use quoit_node::env::{Env, Now, Rejected, Reply};
 use quoit_node::handlers::{Replica, Session};
+use quoit_node::state::NodeState;
+use quoit_node::write::Write;
 use quoit_ring::placement::Ring;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{Durability, Frames, LANE_FRAME, Request, RequestFrame, ResponseFrame};
 use quoit_ring::{
-    ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, MerkleKey, Millis, NodeId, Time, TokenKey,
+    ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, MerkleKey, Millis, Moment, NodeId, Time,
+    TokenKey,
 };
 
 use crate::meter::Meter;
@@ -68,7 +72,7 @@ impl Env for QueueEnv {
     }
 
     fn submit(&self, writes: &mut Vec<Write<Lane>>) -> Result<(), Rejected> {
-        self.0.push(writes, Duration::default)
+        self.0.push(writes, Moment::default)
     }
 
     fn queued_writes(&self) -> u32 {
@@ -92,7 +96,7 @@ pub(crate) struct World {
 fn at(ms: u64) -> Now {
     Now {
         wall: Millis(WALL + ms),
-        mono: Duration::from_millis(10_000 + ms),
+        mono: Moment((10_000 + ms) * 1_000),
     }
 }
 
@@ -120,17 +124,16 @@ impl World {
     pub(crate) fn new() -> Self {
         let engine = Arc::new(MemoryEngine::new());
         let settings = (LIMITS, Durability::Buffered);
-        let shared = Shared::new(NodeId(1), ring(), MerkleKey([5; 16]), Time::ZERO, settings);
-        let shared = Arc::new(shared);
+        let state = NodeState::new(NodeId(1), ring(), MerkleKey([5; 16]), Time::ZERO, settings);
         let queue = Arc::new(Queue::new(WriteQueue::default()));
         let env = QueueEnv(Arc::clone(&queue));
-        let replica = Replica::new(env, Arc::clone(&engine), Arc::clone(&shared));
+        let replica = Replica::new(env, Arc::clone(&engine), &state);
         let lane = Lane(Arc::new(Mutex::new(BytesMut::with_capacity(1 << 20))));
         Self {
             frames: Frames::new(LANE_FRAME),
             session: Session::new(Arc::new(replica), Role::Client, lane.clone()),
             queue,
-            committer: Committer::new(engine, shared, Time::ZERO),
+            committer: Committer::new(engine, &state),
             writes: Vec::with_capacity(MAX_BATCH),
             lane,
             incoming: BytesMut::with_capacity(1 << 20),

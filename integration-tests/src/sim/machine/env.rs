@@ -7,13 +7,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use quoit_node::commit::{Queue, Write};
+use quoit_node::admission::Queue;
 use quoit_node::env::{Env, Now, Priority, Rejected, Reply};
-use quoit_ring::Millis;
+use quoit_node::write::Write;
 use quoit_ring::wire::{Refusal, Response, ResponseFrame};
+use quoit_ring::{Millis, Moment};
 
 use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::PEERS;
@@ -150,7 +150,7 @@ impl NodeClock {
     pub(super) fn now(&self) -> Now {
         Now {
             wall: Millis(self.wall_ms.load(Ordering::Relaxed)),
-            mono: Duration::from_micros(self.mono_us.load(Ordering::Relaxed)),
+            mono: Moment(self.mono_us.load(Ordering::Relaxed)),
         }
     }
 }

@@ -14,14 +14,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_node::StartError;
-use quoit_node::commit::{
-    Committer, HintScan, MAX_BATCH, Queue, Rebuild, Shared, Sums, Taken, Write,
-};
+use quoit_node::admission::{MAX_BATCH, Queue, Taken};
+use quoit_node::commit::Committer;
 use quoit_node::engine::{Engine as _, EngineError, RowCache};
 use quoit_node::env::{Now, Reply as _};
 use quoit_node::handlers::{Replica, Session};
-use quoit_node::hints::{Delivered, HintDispatcher, load};
+use quoit_node::hints::{Delivered, HintDispatcher, HintScan, load};
+use quoit_node::state::NodeState;
+use quoit_node::storage::{Rebuild, Sums};
 use quoit_node::store_meta::{StoreLocation, StoreMeta};
+use quoit_node::write::Write;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Kept, Refusal, Response, ResponseFrame};
 use quoit_ring::{Millis, Moment, NodeId};
@@ -45,7 +47,7 @@ type Stored = RowCache<DiskEngine>;
 
 /// One process of a node.
 pub(super) struct Process {
-    shared: Arc<Shared>,
+    state: NodeState,
     replica: Arc<Replica<NodeEnv, Stored>>,
     queue: Arc<Queue<Answers>>,
     committer: Committer<Stored>,
@@ -74,26 +76,25 @@ impl Process {
             source,
         };
         engine.persist().map_err(failed)?;
-        let known = load_known(machine, &engine, now)?;
-        let wait = known.wait(&machine.settings.limits, machine.wall(now));
-        let mark = known.mark;
+        let meta = load_meta(machine, &engine, now)?;
+        let wait = meta.wait(&machine.settings.limits, machine.wall(now));
+        let mark = meta.mark;
         let settings = (machine.settings.limits, machine.settings.durability);
-        let shared = Shared::new(machine.id, known.ring, known.merkle_key, mark, settings);
-        let shared = Arc::new(shared);
+        let state = NodeState::new(machine.id, meta.ring, meta.merkle_key, mark, settings);
         let queue = Arc::new(Queue::new(machine.settings.queue.clone()));
         let clock = Arc::new(NodeClock::default());
         let env = NodeEnv {
             clock: Arc::clone(&clock),
             queue: Arc::clone(&queue),
         };
-        let replica = Replica::new(env, Arc::clone(&engine), Arc::clone(&shared));
+        let replica = Replica::new(env, Arc::clone(&engine), &state);
         let mut process = Self {
             rebuild: Some(Rebuild::new(&*engine)),
             recount: Some(HintScan::new(&*engine)),
-            dispatcher: HintDispatcher::new(Arc::clone(&shared), HINTS_PER_SECOND),
-            committer: Committer::new(Arc::clone(&engine), Arc::clone(&shared), mark),
+            dispatcher: HintDispatcher::new(Arc::clone(&state.cluster), HINTS_PER_SECOND),
+            committer: Committer::new(Arc::clone(&engine), &state),
             engine,
-            shared,
+            state,
             replica: Arc::new(replica),
             queue,
             committing: None,
@@ -118,15 +119,15 @@ impl Process {
     }
 
     pub(super) fn collisions(&self) -> u64 {
-        self.shared.collisions()
+        self.state.stats.collisions()
     }
 
     pub(super) fn sums(&self) -> &Sums {
-        &self.shared.sums
+        &self.state.sums
     }
 
     pub(super) fn gave_up_a_walk(&self) -> bool {
-        let sums = self.rebuild.is_none() && !self.shared.sums.is_ready();
+        let sums = self.rebuild.is_none() && !self.state.sums.is_ready();
         sums || (self.recount.is_none() && self.kept().is_none())
     }
 
@@ -202,7 +203,7 @@ impl Process {
 
     /// What is kept for others; `None` while it is counted.
     pub(super) fn kept(&self) -> Option<Vec<Kept>> {
-        self.shared.hints.kept()
+        self.state.hints.kept()
     }
 
     /// What delivers its hints.
@@ -234,7 +235,7 @@ impl Process {
         let Some(walk) = &mut self.recount else {
             return false;
         };
-        let more = matches!(walk.step(&self.shared.hints, PIECE), Ok(false));
+        let more = matches!(walk.step(&self.state.hints, PIECE), Ok(false));
         if !more {
             self.recount = None;
         }
@@ -249,7 +250,7 @@ impl Process {
         let Some(walk) = &mut self.rebuild else {
             return false;
         };
-        let step = walk.step(&self.shared.sums, &self.shared.ring, PIECE);
+        let step = walk.step(&self.state.sums, &self.state.cluster.ring, PIECE);
         let more = matches!(step, Ok(false));
         if !more {
             self.rebuild = None;
@@ -258,7 +259,7 @@ impl Process {
     }
 
     pub(super) fn drain(&self) {
-        self.shared.drain();
+        self.state.service.drain();
         self.queue.close();
     }
 
@@ -280,7 +281,7 @@ impl Process {
     fn fail(&mut self) {
         self.failed = true;
         let now = self.clock.now();
-        let (epoch, clock) = (self.shared.ring.epoch(), self.shared.told(now));
+        let (epoch, clock) = (self.state.cluster.epoch(), self.state.clock.reading(now));
         for write in self.queue.abandon() {
             let response = Response::Refused(Refusal::Draining);
             let Some(reply) = write.reply else { continue };
@@ -295,13 +296,13 @@ impl Process {
 }
 
 /// What a start finds and checks.
-fn load_known(machine: &Machine, engine: &Stored, now: Moment) -> Result<StoreMeta, StartError> {
-    let home = StoreLocation {
+fn load_meta(machine: &Machine, engine: &Stored, now: Moment) -> Result<StoreMeta, StartError> {
+    let location = StoreLocation {
         path: "store".into(),
         disk: u128::from(machine.id.0),
         has_run: machine.has_run,
     };
     let limits = &machine.settings.limits;
-    let known = StoreMeta::load(engine, Some(&machine.first), &home)?;
-    known.check(machine.id, limits, machine.wall(now))
+    let meta = StoreMeta::load(engine, Some(&machine.first), &location)?;
+    meta.check(machine.id, limits, machine.wall(now))
 }

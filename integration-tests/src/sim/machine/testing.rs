@@ -1,8 +1,7 @@
 //! One machine in a test's hands: every key is its own, and time is what the test says.
 
 use bytes::{Bytes, BytesMut};
-use quoit_node::commit::Limits;
-use quoit_node::config::WriteQueue;
+use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_ring::role::Role;

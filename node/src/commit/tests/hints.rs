@@ -5,7 +5,9 @@ use quoit_ring::{Delta, NodeId};
 
 use super::*;
 use crate::engine::layout::hint_key;
+use crate::hints::{HintScan, HintUsage};
 use crate::testing::{LIMITS, blind, dot, unseeing};
+use crate::write::Destination;
 
 const AWAY: NodeId = NodeId(2);
 const OTHER: NodeId = NodeId(3);
@@ -13,7 +15,7 @@ const OTHER: NodeId = NodeId(3);
 impl World<MemoryEngine> {
     fn keep(&mut self, target: NodeId, key: &str, change: Change) -> Response {
         self.add(key, change);
-        self.waiting.last_mut().unwrap().place = Place::Hint(target);
+        self.waiting.last_mut().unwrap().destination = Destination::Hint(target);
         self.commit().pop().unwrap()
     }
 
@@ -29,7 +31,7 @@ impl World<MemoryEngine> {
 
     /// Holds the `hint_usage` against what is stored.
     fn hint_usage(&self) -> Vec<Kept> {
-        let (counted, hint_usage) = (HintUsage::default(), &self.shared.hints);
+        let (counted, hint_usage) = (HintUsage::default(), &self.state.hints);
         assert_eq!(HintScan::new(&*self.engine).step(&counted, 1_000), Ok(true));
         assert_eq!(hint_usage.kept(), counted.kept());
         hint_usage.kept().unwrap()
@@ -39,7 +41,7 @@ impl World<MemoryEngine> {
 /// A world that has counted its hints.
 fn world() -> World<MemoryEngine> {
     let world = super::world();
-    let counted = HintScan::new(&*world.engine).step(&world.shared.hints, 1);
+    let counted = HintScan::new(&*world.engine).step(&world.state.hints, 1);
     assert_eq!(counted, Ok(true));
     world
 }
@@ -99,7 +101,7 @@ fn removing_and_keeping_in_one_batch_see_each_other() {
     world.add("k", Change::Delivered(sent));
     world.put("k", blind(dot(1, WALL + 1), "w"));
     for write in &mut world.waiting {
-        write.place = Place::Hint(AWAY);
+        write.destination = Destination::Hint(AWAY);
     }
     world.commit();
     assert_eq!(values(&world.kept(AWAY, "k").unwrap()), [b"w"]);

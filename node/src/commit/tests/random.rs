@@ -9,10 +9,12 @@ use proptest::prelude::*;
 use quoit_ring::wire::{Refusal, Response, decode_record};
 use quoit_ring::{Delta, MerkleTree, Millis, Record, Seen, Time};
 
-use super::{Change, Rebuild, Sums, World, world};
+use super::{World, world};
 use crate::engine::layout::{NAMESPACE, expiry_key, leaf_key, parse_record_key};
 use crate::engine::{Engine as _, Keyspace, MemoryEngine, Snapshot as _};
+use crate::storage::{Rebuild, Sums};
 use crate::testing::{WALL, dot, ring};
+use crate::write::Change;
 
 /// One write of the random runs.
 #[derive(Debug, Clone)]
@@ -98,7 +100,7 @@ proptest! {
             let (_, key) = parse_record_key(&stored_key).unwrap();
             let record = decode_record(&bytes).unwrap();
             let leaf = ring.leaf_bits().leaf_of(ring.token_of(key));
-            tree.add(leaf, world.shared.sums.key().sum_of(key, &record));
+            tree.add(leaf, world.state.sums.key().sum_of(key, &record));
             leaves.push(leaf_key(leaf, NAMESPACE, key));
             dues.extend(record.live().iter().filter_map(|s| s.expiry).map(|due| expiry_key(due.0, NAMESPACE, key)));
             stored.insert(String::from_utf8(key.to_vec()).unwrap(), record);
@@ -111,9 +113,9 @@ proptest! {
         prop_assert_eq!(world.keys(Keyspace::Expiry), dues);
 
         let mut nothing = Rebuild::new(&MemoryEngine::new());
-        prop_assert_eq!(world.shared.sums.root(), None, "not shown before it is ready");
-        prop_assert!(nothing.step(&world.shared.sums, &ring, 10).unwrap());
-        prop_assert_eq!(world.shared.sums.root(), Some(tree.root()));
+        prop_assert_eq!(world.state.sums.root(), None, "not shown before it is ready");
+        prop_assert!(nothing.step(&world.state.sums, &ring, 10).unwrap());
+        prop_assert_eq!(world.state.sums.root(), Some(tree.root()));
     }
 
     #[test]
@@ -137,15 +139,15 @@ proptest! {
                 world.add(&format!("key-{}", step.key), change(step, None));
             }
             world.commit();
-            over = over || rebuild.step(&world.shared.sums, &ring, 1).unwrap();
+            over = over || rebuild.step(&world.state.sums, &ring, 1).unwrap();
         }
         while !over {
-            over = rebuild.step(&world.shared.sums, &ring, 1).unwrap();
+            over = rebuild.step(&world.state.sums, &ring, 1).unwrap();
         }
-        let again = Sums::new(ring.leaf_bits(), world.shared.sums.key());
+        let again = Sums::new(ring.leaf_bits(), world.state.sums.key());
         Rebuild::new(&*world.engine).step(&again, &ring, 1_000).unwrap();
-        prop_assert_eq!(world.shared.sums.root(), again.root());
+        prop_assert_eq!(world.state.sums.root(), again.root());
         let children = |sums: &Sums| (0..4).map(|level| sums.children(level, 0)).collect::<Vec<_>>();
-        prop_assert_eq!(children(&world.shared.sums), children(&again));
+        prop_assert_eq!(children(&world.state.sums), children(&again));
     }
 }

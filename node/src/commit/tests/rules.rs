@@ -1,4 +1,4 @@
-//! Outcomes: what is joined, covered and refused.
+//! Verdicts: what is joined, superseded and refused.
 
 use std::sync::Arc;
 
@@ -6,9 +6,12 @@ use bytes::Bytes;
 use quoit_ring::wire::{Durability, Refusal, Response};
 use quoit_ring::{Delta, MerkleKey, Millis, Time};
 
-use super::{Change, Committer, Shared, delete, values, world};
+use super::{delete, values, world};
+use crate::commit::Committer;
 use crate::engine::MemoryEngine;
+use crate::state::NodeState;
 use crate::testing::{LIMITS, SELF, Sink, WALL, at, blind, dot, ring, unseeing, write};
+use crate::write::Change;
 
 #[test]
 fn writes_of_one_key_in_one_batch_see_each_other_in_their_order() {
@@ -47,7 +50,7 @@ fn a_retry_is_joined_again_and_changes_nothing() {
     let before = world.stored("k");
     assert_eq!(world.only("k", delta), Response::Joined);
     assert_eq!(world.stored("k"), before);
-    assert_eq!(world.shared.collisions(), 0);
+    assert_eq!(world.state.stats.collisions(), 0);
 }
 
 #[test]
@@ -85,13 +88,13 @@ fn a_dot_minted_twice_keeps_both_contents_and_is_counted() {
     world.put("k", blind(dot(1, WALL), "two"));
     assert_eq!(world.commit(), [Response::Joined, Response::Joined]);
     assert_eq!(world.stored("k").unwrap().live().len(), 2);
-    assert_eq!(world.shared.collisions(), 1);
+    assert_eq!(world.state.stats.collisions(), 1);
     assert_eq!(
         world.only("k", blind(dot(1, WALL), "one")),
         Response::Joined
     );
     assert_eq!(
-        world.shared.collisions(),
+        world.state.stats.collisions(),
         1,
         "a retry of a variant is no new collision"
     );
@@ -121,17 +124,20 @@ fn stamps_too_far_ahead_are_refused_and_never_move_the_clock() {
     world.put("k", blind(dot(1, WALL + 501), "ahead"));
     world.repair("k", blind(dot(2, WALL + 501), "ahead").into_record());
     assert_eq!(world.commit(), [Response::Joined, ahead.clone(), ahead]);
-    assert_eq!(world.shared.told(at(WALL)), Time::at(Millis(WALL + 500)));
+    assert_eq!(
+        world.state.clock.reading(at(WALL)),
+        Time::at(Millis(WALL + 500))
+    );
 }
 
 #[test]
 fn a_small_step_back_of_the_wall_clock_is_held_and_a_large_one_followed() {
-    let shared = world().shared;
-    let told = |wall| shared.told(at(wall)).millis().0 - WALL;
-    assert_eq!(told(WALL + 10_000), 10_000);
-    assert_eq!(told(WALL + 9_950), 10_000, "what was over stays over");
-    assert_eq!(told(WALL + 10_001), 10_001);
-    assert_eq!(told(WALL + 2_000), 2_000, "the clock was wrong before");
+    let state = world().state;
+    let reading = |wall| state.clock.reading(at(wall)).millis().0 - WALL;
+    assert_eq!(reading(WALL + 10_000), 10_000);
+    assert_eq!(reading(WALL + 9_950), 10_000, "what was over stays over");
+    assert_eq!(reading(WALL + 10_001), 10_001);
+    assert_eq!(reading(WALL + 2_000), 2_000, "the clock was wrong before");
 }
 
 #[test]
@@ -156,9 +162,8 @@ fn ages_are_held_to_a_clock_that_a_restart_does_not_set_back() {
     let engine = Arc::new(MemoryEngine::new());
     let mark = Time::at(Millis(WALL + 2_000));
     let settings = (LIMITS, Durability::Fsync);
-    let shared = Shared::new(SELF, ring(1), MerkleKey([5; 16]), mark, settings);
-    let shared = Arc::new(shared);
-    let mut committer = Committer::new(engine, Arc::clone(&shared), mark);
+    let state = NodeState::new(SELF, ring(1), MerkleKey([5; 16]), mark, settings);
+    let mut committer = Committer::new(engine, &state);
     let sink = Sink::default();
     let late = Change::Put(blind(dot(1, WALL - 59_000), "v"));
     committer

@@ -8,10 +8,12 @@ use quoit_ring::wire::{Fault, Refusal, Response};
 use quoit_ring::{Actor, Delta, Millis, Record, Seen, Time};
 
 use super::{World, delete, expiring, values, world};
-use crate::commit::{Change, LEAD_MS, fault_of};
+use crate::clock::LEAD_MS;
 use crate::engine::layout::{META_CLOCK, NAMESPACE, expiry_key, leaf_key, record_key};
 use crate::engine::{Batch, Durability, Engine as _, EngineError, Keyspace};
+use crate::storage::fault_of;
 use crate::testing::{Disk, Failing, WALL, at, blind, dot, encoded, ring, write};
+use crate::write::Change;
 
 #[test]
 fn a_put_is_stored_with_its_leaf_entry() {
@@ -207,7 +209,7 @@ fn a_failed_commit_is_told_to_every_write_in_it_and_moves_nothing() {
     ));
     assert_eq!(answers[2].1, lost);
     assert_eq!(
-        world.shared.told(at(WALL)),
+        world.state.clock.reading(at(WALL)),
         Time::at(Millis(WALL)),
         "the clock stays"
     );

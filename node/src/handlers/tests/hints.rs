@@ -1,11 +1,12 @@
 //! What is taken to be kept for another node, and what is told of it.
 
 use super::*;
-use crate::commit::{HintScan, Place};
+use crate::cluster::ClusterView;
+use crate::hints::HintScan;
 
 /// A key that `node` owns in a ring of three with one copy each, and a put of it to be kept for that node.
-fn hint_for(shared: &Shared, node: NodeId) -> Request {
-    let ring = &shared.ring;
+fn hint_for(cluster: &ClusterView, node: NodeId) -> Request {
+    let ring = &cluster.ring;
     let owned = |key: &String| {
         let token = ring.token_of(key.as_bytes());
         ring.preference_list(token).is_owner(node)
@@ -34,12 +35,12 @@ fn world_of_three() -> World {
 #[test]
 fn a_hint_for_another_owner_goes_to_the_committer() {
     let mut world = world_of_three();
-    let hint = hint_for(&world.shared, NodeId(2));
+    let hint = hint_for(&world.state.cluster, NodeId(2));
     assert_eq!(world.ask(hint), None);
     world.session.submit(at(WALL));
     let replica = world.session.replica();
     let taken = replica.env().taken.lock().unwrap();
-    assert_eq!(taken[0].place, Place::Hint(NodeId(2)));
+    assert_eq!(taken[0].destination, Destination::Hint(NodeId(2)));
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn a_hint_for_who_does_not_own_the_key_or_is_asked_itself_is_refused() {
     let mut world = world_of_three();
     let Request::Hint {
         key, dot, record, ..
-    } = hint_for(&world.shared, NodeId(2))
+    } = hint_for(&world.state.cluster, NodeId(2))
     else {
         unreachable!("it is a hint");
     };
@@ -64,7 +65,7 @@ fn a_hint_for_who_does_not_own_the_key_or_is_asked_itself_is_refused() {
             Some(Response::Refused(Refusal::NotReplica))
         );
     }
-    let own = hint_for(&world.shared, SELF);
+    let own = hint_for(&world.state.cluster, SELF);
     assert_eq!(world.ask(own), Some(Response::Refused(Refusal::NotReplica)));
 }
 
@@ -73,7 +74,7 @@ fn what_is_kept_is_told_once_it_is_counted() {
     let mut world = world_of_three();
     let not_ready = Response::Refused(Refusal::NotReady);
     assert_eq!(world.ask(Request::Hints), Some(not_ready));
-    let counted = HintScan::new(&*world.engine).step(&world.shared.hints, 1);
+    let counted = HintScan::new(&*world.engine).step(&world.state.hints, 1);
     assert_eq!(counted, Ok(true));
     assert_eq!(world.ask(Request::Hints), Some(Response::Hints(vec![])));
 }

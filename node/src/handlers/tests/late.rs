@@ -10,7 +10,7 @@ fn a_request_that_waited_too_long_is_refused_before_it_costs_anything() {
         room: 100,
         ..FakeEnv::default()
     };
-    let replica = Arc::new(Replica::new(env, Arc::new(disk), shared(1)));
+    let replica = Arc::new(Replica::new(env, Arc::new(disk), &state(1)));
     let mut session = Session::new(Arc::clone(&replica), Role::Client, sink.clone());
     let (key, record) = (Bytes::from_static(b"k"), Bytes::from_static(b"junk"));
     let requests = [
@@ -52,7 +52,7 @@ fn a_request_that_waited_too_long_is_refused_before_it_costs_anything() {
     assert_eq!(handle(700, &put("k", delta.dot(), &delta)), None);
     session.submit(at(WALL));
     let taken = replica.env.taken.lock().unwrap();
-    let left = taken[0].deadline - at(WALL).mono;
+    let left = taken[0].deadline.saturating_since(at(WALL).mono);
     assert_eq!(
         left,
         Duration::from_millis(300),

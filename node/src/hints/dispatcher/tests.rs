@@ -1,14 +1,14 @@
 //! What a dispatcher delivers, to whom, and what it removes.
 
 use super::*;
-use crate::testing::{blind, dot, encoded, shared};
+use crate::testing::{blind, dot, encoded, state};
 
 const AWAY: NodeId = NodeId(2);
-const NOW: Duration = Duration::from_secs(100);
+const NOW: Moment = Moment(100_000_000);
 
 /// A key that `node` owns in a ring of three with one copy each.
-fn key_of(shared: &Shared, node: NodeId) -> Bytes {
-    let ring = &shared.ring;
+fn key_of(cluster: &ClusterView, node: NodeId) -> Bytes {
+    let ring = &cluster.ring;
     let owns = |key: &String| {
         let token = ring.token_of(key.as_bytes());
         ring.preference_list(token).is_owner(node)
@@ -39,7 +39,7 @@ fn page(key: &Bytes) -> Page {
 
 /// A dispatcher that has sent the hint of `key`, with whom it was sent to, by id.
 fn sent(key: &Bytes) -> (HintDispatcher, u64, Vec<NodeId>) {
-    let mut dispatcher = HintDispatcher::new(shared(3), 1_000);
+    let mut dispatcher = HintDispatcher::new(state(3).cluster, 1_000);
     dispatcher.handle_time(&kept(), NOW);
     assert!(matches!(
         dispatcher.poll(),
@@ -63,7 +63,7 @@ fn sent(key: &Bytes) -> (HintDispatcher, u64, Vec<NodeId>) {
 
 #[test]
 fn a_hint_is_removed_once_its_target_has_joined_it() {
-    let key = key_of(&shared(3), AWAY);
+    let key = key_of(&state(3).cluster, AWAY);
     let (mut dispatcher, id, sent_to) = sent(&key);
     assert_eq!(sent_to, [AWAY]);
     dispatcher.handle_answer(NodeId(3), id, &Response::Joined, NOW);
@@ -76,7 +76,10 @@ fn a_hint_is_removed_once_its_target_has_joined_it() {
         panic!("not removed");
     };
     let removal: Write<crate::testing::Sink> = delivered.removal(NOW);
-    assert_eq!((removal.place, removal.key), (Place::Hint(AWAY), key));
+    assert_eq!(
+        (removal.destination, removal.key),
+        (Destination::Hint(AWAY), key)
+    );
     dispatcher.handle_time(&[], NOW);
     assert!(dispatcher.is_idle());
 }
@@ -84,7 +87,7 @@ fn a_hint_is_removed_once_its_target_has_joined_it() {
 #[test]
 fn a_hint_whose_target_owns_the_key_no_more_goes_to_who_does() {
     let other = NodeId(3);
-    let key = key_of(&shared(3), other);
+    let key = key_of(&state(3).cluster, other);
     let (mut dispatcher, id, sent_to) = sent(&key);
     assert_eq!(sent_to, [other]);
     dispatcher.handle_answer(other, id, &Response::Joined, NOW);
@@ -93,7 +96,7 @@ fn a_hint_whose_target_owns_the_key_no_more_goes_to_who_does() {
 
 #[test]
 fn a_hint_that_did_not_get_through_stays_and_is_tried_again_after_a_rest() {
-    let key = key_of(&shared(3), AWAY);
+    let key = key_of(&state(3).cluster, AWAY);
     let refused = |refusal| Response::Refused(refusal);
     type Fails<'a> = &'a dyn Fn(&mut HintDispatcher, u64);
     let failures: [Fails<'_>; 4] = [
@@ -128,7 +131,7 @@ fn a_hint_that_did_not_get_through_stays_and_is_tried_again_after_a_rest() {
 
 #[test]
 fn a_hint_refused_for_what_it_is_does_not_hold_up_others() {
-    let key = key_of(&shared(3), AWAY);
+    let key = key_of(&state(3).cluster, AWAY);
     let (mut dispatcher, id, _) = sent(&key);
     let refused = Response::Refused(Refusal::BadRecord);
     dispatcher.handle_answer(AWAY, id, &refused, NOW);

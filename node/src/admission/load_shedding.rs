@@ -32,7 +32,10 @@
 
 use std::time::Duration;
 
-use crate::commit::{Change, MAX_BATCH};
+use quoit_ring::Moment;
+
+use super::MAX_BATCH;
+use crate::write::Change;
 
 /// Wait up to which writes are let in while the queue stands: several commits of a quick disk, and little
 /// beside what a client waits for before it asks elsewhere.
@@ -60,11 +63,11 @@ pub(super) struct LoadShedding {
     taken_of_clients: u32,
     emptied: bool,
     /// Since when no take was seen to have emptied the queue.
-    standing: Duration,
+    standing: Moment,
     /// When it was last seen that writes had been taken.
-    moved: Duration,
+    moved: Moment,
     /// Since when, and over how many writes, the pace is being measured.
-    since: Duration,
+    since: Moment,
     measured: u32,
     /// Time that each write takes while the queue stands.
     pace: Option<Duration>,
@@ -81,9 +84,9 @@ impl LoadShedding {
             taken: 0,
             taken_of_clients: 0,
             emptied: true,
-            standing: Duration::ZERO,
-            moved: Duration::ZERO,
-            since: Duration::ZERO,
+            standing: Moment(0),
+            moved: Moment(0),
+            since: Moment(0),
             measured: 0,
             pace: None,
             offered: 0,
@@ -101,7 +104,7 @@ impl LoadShedding {
 
     /// Takes note of what was taken since the last look, while so many of clients' writes wait and `offered` more
     /// come. Comes before every decision.
-    pub(super) fn look(&mut self, waiting: usize, offered: usize, now: Duration) {
+    pub(super) fn look(&mut self, waiting: usize, offered: usize, now: Moment) {
         if core::mem::take(&mut self.emptied) {
             *self = Self {
                 emptied: false,
@@ -119,7 +122,7 @@ impl LoadShedding {
         self.measured = self
             .measured
             .saturating_add(core::mem::take(&mut self.taken));
-        let lasted = now.saturating_sub(self.since);
+        let lasted = now.saturating_since(self.since);
         if lasted < MEASURE {
             return;
         }
@@ -145,7 +148,7 @@ impl LoadShedding {
     }
 
     /// How long a write behind `waiting` others is expected to wait.
-    pub(super) fn wait(&self, waiting: usize, now: Duration) -> Duration {
+    pub(super) fn wait(&self, waiting: usize, now: Moment) -> Duration {
         let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         let work = self
             .pace
@@ -153,15 +156,15 @@ impl LoadShedding {
         let still = if waiting == 0 {
             Duration::ZERO
         } else {
-            now.saturating_sub(self.moved)
+            now.saturating_since(self.moved)
         };
         work.max(still)
     }
 
     /// Whether a write behind `waiting` others would still be waiting when its time is over.
-    pub(super) fn is_too_late(&self, waiting: usize, deadline: Duration, now: Duration) -> bool {
+    pub(super) fn is_too_late(&self, waiting: usize, deadline: Moment, now: Moment) -> bool {
         let wait = self.wait(waiting, now);
-        !wait.is_zero() && now + wait > deadline
+        !wait.is_zero() && wait > deadline.saturating_since(now)
     }
 
     /// Whether a client's write that drew this `shed_key` is refused: the queue does not absorb a burst but stands, and not
@@ -171,9 +174,9 @@ impl LoadShedding {
         shed_key: u32,
         own: usize,
         waiting: usize,
-        now: Duration,
+        now: Moment,
     ) -> bool {
-        if own < DRY || now.saturating_sub(self.standing) < BURST {
+        if own < DRY || now.saturating_since(self.standing) < BURST {
             return false;
         }
         let far_too_long = own >= ALWAYS && self.wait(waiting, now) > 2 * TARGET;
@@ -213,18 +216,23 @@ pub(super) fn shed_key(change: &Change) -> u32 {
 mod tests {
     use super::*;
 
+    /// So many milliseconds after the start.
+    const fn at(ms: u64) -> Moment {
+        Moment(ms * 1_000)
+    }
+
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
     /// A queue that has been standing for more than a second, at a length that is right, with `pace` microseconds
     /// spent on each write and `times` as many offered.
-    fn standing(pace: u64, times: usize) -> (LoadShedding, Duration) {
+    fn standing(pace: u64, times: usize) -> (LoadShedding, Moment) {
         let mut shedding = LoadShedding::new();
         let right = usize::try_from(50_000 / pace).unwrap().max(ALWAYS) - MAX_BATCH;
-        shedding.look(0, 0, ms(0));
+        shedding.look(0, 0, at(0));
         let each = Duration::from_micros(pace);
-        let (mut now, mut left) = (ms(0), 2_000_000 / pace);
+        let (mut now, mut left) = (at(0), 2_000_000 / pace);
         while left > 0 {
             let batch = left.min(512);
             now += each * u32::try_from(batch).unwrap();
@@ -240,9 +248,9 @@ mod tests {
     fn a_queue_that_is_emptied_refuses_nobody() {
         let mut shedding = LoadShedding::new();
         for step in 0..2_000 {
-            shedding.look(0, 9_999, ms(step));
-            assert!(!shedding.turns_away(ALL, 1 << 20, 1 << 20, ms(step)));
-            assert!(!shedding.is_too_late(1 << 20, ms(step + 1), ms(step)));
+            shedding.look(0, 9_999, at(step));
+            assert!(!shedding.turns_away(ALL, 1 << 20, 1 << 20, at(step)));
+            assert!(!shedding.is_too_late(1 << 20, at(step + 1), at(step)));
             shedding.took(512, 512, 0);
         }
     }
@@ -279,15 +287,15 @@ mod tests {
     #[test]
     fn a_burst_is_absorbed() {
         let mut shedding = LoadShedding::new();
-        shedding.look(0, 1, ms(5));
+        shedding.look(0, 1, at(5));
         for step in 5..1_005 {
-            shedding.look(8_000, 9, ms(step));
+            shedding.look(8_000, 9, at(step));
             assert!(
-                !shedding.turns_away(ALL, 8_000, 8_000, ms(step)),
+                !shedding.turns_away(ALL, 8_000, 8_000, at(step)),
                 "at {step} ms"
             );
         }
-        let over = shedding.turns_away(0, 8_000, 8_000, ms(1_005));
+        let over = shedding.turns_away(0, 8_000, 8_000, at(1_005));
         assert!(over, "nothing has gone since");
     }
 
@@ -312,30 +320,30 @@ mod tests {
     #[test]
     fn while_nothing_goes_the_wait_is_as_long_as_that_has_lasted() {
         let mut shedding = LoadShedding::new();
-        shedding.look(0, 0, ms(100));
-        assert_eq!(shedding.wait(3, ms(400)), ms(300));
-        assert!(shedding.is_too_late(3, ms(600), ms(400)));
+        shedding.look(0, 0, at(100));
+        assert_eq!(shedding.wait(3, at(400)), ms(300));
+        assert!(shedding.is_too_late(3, at(600), at(400)));
         shedding.took(1, 1, 2);
-        shedding.look(0, 0, ms(400));
+        shedding.look(0, 0, at(400));
         assert_eq!(
-            shedding.wait(3, ms(400)),
+            shedding.wait(3, at(400)),
             ms(900),
             "one in 300 ms is the pace"
         );
         shedding.took(2, 2, 0);
-        shedding.look(0, 0, ms(401));
-        assert_eq!(shedding.wait(3, ms(401)), ms(0), "all that is forgotten");
+        shedding.look(0, 0, at(401));
+        assert_eq!(shedding.wait(3, at(401)), ms(0), "all that is forgotten");
     }
 
     #[test]
     fn a_quicker_pace_is_believed_at_once_and_a_slower_one_by_and_by() {
         let mut shedding = LoadShedding::new();
-        shedding.look(0, 0, ms(0));
+        shedding.look(0, 0, at(0));
         let mut paces = Vec::new();
-        for at in [100, 160, 260, 360] {
-            shedding.took(if at == 160 { 3_000 } else { 1_000 }, 0, 5_000);
-            shedding.look(0, 0, ms(at));
-            paces.push(shedding.wait(1_000, ms(at)).as_millis());
+        for then in [100, 160, 260, 360] {
+            shedding.took(if then == 160 { 3_000 } else { 1_000 }, 0, 5_000);
+            shedding.look(0, 0, at(then));
+            paces.push(shedding.wait(1_000, at(then)).as_millis());
         }
         assert_eq!(paces, [100, 20, 40, 55]);
     }

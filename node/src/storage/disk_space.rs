@@ -10,8 +10,9 @@
 
 use std::time::Duration;
 
+use quoit_ring::Moment;
+
 use crate::engine::Engine;
-use crate::env::Now;
 
 /// How long a look counts.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,14 +21,14 @@ const BYTES: usize = 4 << 20;
 
 /// What was last seen of the room on the disk.
 #[derive(Debug)]
-pub(super) struct DiskSpace {
-    looked: Option<Duration>,
+pub(crate) struct DiskSpace {
+    looked: Option<Moment>,
     since: usize,
     enough: bool,
 }
 
 impl DiskSpace {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             looked: None,
             since: 0,
@@ -36,9 +37,9 @@ impl DiskSpace {
     }
 
     /// Whether `bytes` more may be committed.
-    pub(super) fn is_there<G: Engine>(&mut self, engine: &G, bytes: usize, now: Now) -> bool {
+    pub(crate) fn is_enough<G: Engine>(&mut self, engine: &G, bytes: usize, now: Moment) -> bool {
         self.since = self.since.saturating_add(bytes);
-        let fresh = self.looked.is_some_and(|last| now.mono < last + LOOK);
+        let fresh = self.looked.is_some_and(|last| now < last + LOOK);
         if fresh && self.since < BYTES {
             return self.enough;
         }
@@ -51,7 +52,7 @@ impl DiskSpace {
             (false, true) => tracing::info!("there is room on the disk again: writes are taken"),
             (true, true) | (false, false) => {}
         }
-        (self.looked, self.since, self.enough) = (Some(now.mono), 0, enough);
+        (self.looked, self.since, self.enough) = (Some(now), 0, enough);
         enough
     }
 }

@@ -9,8 +9,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::commit::MAX_BATCH;
-use crate::commit::queue::load_shedding::{BURST, TARGET};
+use crate::admission::MAX_BATCH;
+use crate::admission::load_shedding::{BURST, TARGET};
 
 /// Time goes on by so much at a time.
 const STEP: Duration = Duration::from_micros(500);
@@ -77,7 +77,7 @@ impl Callers {
         std::mem::replace(self, fresh)
     }
 
-    fn offer(&mut self, queue: &Queue<Caller>, now: Duration) {
+    fn offer(&mut self, queue: &Queue<Caller>, now: Moment) {
         self.owed += self.rate * STEP.as_secs_f64();
         let whole = self.owed.floor();
         self.owed -= whole;
@@ -103,9 +103,9 @@ struct World {
     queue: Queue<Caller>,
     disk: Disk,
     callers: Vec<Callers>,
-    now: Duration,
+    now: Moment,
     /// The running commit: until when, and what is in it.
-    busy: Option<Duration>,
+    busy: Option<Moment>,
     batch: Vec<Write<Caller>>,
     /// What was done, if that is of interest.
     ids: Option<Vec<u64>>,
@@ -117,7 +117,7 @@ impl World {
             queue: Queue::new(WriteQueue::default()),
             disk,
             callers,
-            now: SECOND,
+            now: Moment(1_000_000),
             busy: None,
             batch: Vec::new(),
             ids: None,
@@ -141,11 +141,13 @@ impl World {
                 let callers = of_priority(&mut self.callers, write.priority());
                 callers.done += 1;
                 self.ids.iter_mut().for_each(|ids| ids.push(write.id));
-                callers.longest = callers.longest.max(self.now - write.arrived);
+                callers.longest = callers
+                    .longest
+                    .max(self.now.saturating_since(write.arrived));
             }
             let began = self
                 .busy
-                .map_or(self.now, |until| until.max(self.now - STEP));
+                .map_or(self.now, |until| until.max(self.now.saturating_sub(STEP)));
             self.queue.take(&mut self.batch, MAX_BATCH, Duration::ZERO);
             for expired in self.batch.extract_if(.., |write| write.deadline < self.now) {
                 of_priority(&mut self.callers, expired.priority()).expired += 1;

@@ -20,7 +20,7 @@ use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Fault, decode_record};
 use quoit_ring::{Leaf, LeafBits, MerkleKey, MerkleTree, Sum};
 
-use super::apply::fault_of;
+use super::fault_of;
 use crate::engine::layout::parse_record_key;
 use crate::engine::{Engine, Keyspace, Snapshot};
 

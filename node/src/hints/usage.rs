@@ -14,18 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quoit_ring::NodeId;
-use quoit_ring::wire::{Fault, Kept};
-
-use super::apply::fault_of;
-use crate::engine::layout::parse_hint_key;
-use crate::engine::{Engine, Keyspace, Snapshot};
+use quoit_ring::wire::Kept;
 
 /// By how much what is kept for one node changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HintDelta {
-    pub(super) target: NodeId,
-    pub(super) count: i64,
-    pub(super) bytes: i64,
+    pub(crate) target: NodeId,
+    pub(crate) count: i64,
+    pub(crate) bytes: i64,
 }
 
 /// What is kept for other nodes, by node. The lock is held for a batch of additions at most.
@@ -54,19 +50,24 @@ impl HintUsage {
     }
 
     /// Adds changes that were committed, or counted.
-    pub(super) fn add(&self, growths: &[HintDelta]) {
-        if growths.is_empty() {
+    pub(crate) fn add(&self, deltas: &[HintDelta]) {
+        if deltas.is_empty() {
             return;
         }
         let mut state = self.state();
-        for growth in growths {
-            let entry = state.kept.entry(growth.target).or_default();
-            entry.0 = entry.0.saturating_add_signed(growth.count);
-            entry.1 = entry.1.saturating_add_signed(growth.bytes);
+        for delta in deltas {
+            let entry = state.kept.entry(delta.target).or_default();
+            entry.0 = entry.0.saturating_add_signed(delta.count);
+            entry.1 = entry.1.saturating_add_signed(delta.bytes);
             if *entry == (0, 0) {
-                state.kept.remove(&growth.target);
+                state.kept.remove(&delta.target);
             }
         }
+    }
+
+    /// The count is complete: the scan has ended.
+    pub(super) fn set_ready(&self) {
+        self.state().ready = true;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,58 +76,19 @@ impl HintUsage {
 }
 
 /// What one hint counts for: the bytes of its row.
-pub(super) fn row_bytes(key: usize, value: usize) -> i64 {
+pub(crate) fn row_bytes(key: usize, value: usize) -> i64 {
     i64::try_from(key.saturating_add(value)).unwrap_or(i64::MAX)
-}
-
-/// The walk that counts the hints after a start, a piece at a time.
-#[derive(Debug)]
-pub struct HintScan<G: Engine> {
-    walk: <G::Snapshot as Snapshot>::Range,
-}
-
-impl<G: Engine> HintScan<G> {
-    /// Begins with what `engine` holds now; call it before the run's first commit.
-    #[must_use]
-    pub fn new(engine: &G) -> Self {
-        Self {
-            walk: engine.snapshot().range(Keyspace::Hints, ..),
-        }
-    }
-
-    /// Counts up to `hints` of them into `hint_usage`; true once it was the last of them.
-    ///
-    /// # Errors
-    /// What is wrong with the storage; the count will not be there in this run.
-    pub fn step(&mut self, hint_usage: &HintUsage, hints: usize) -> Result<bool, Fault> {
-        let mut counted = 0;
-        for entry in self.walk.by_ref().take(hints) {
-            let (stored_key, value) = entry.map_err(|error| fault_of(&error))?;
-            let (target, ..) = parse_hint_key(&stored_key).map_err(|_short| Fault::Corrupt)?;
-            let bytes = row_bytes(stored_key.len(), value.len());
-            hint_usage.add(&[HintDelta {
-                target,
-                count: 1,
-                bytes,
-            }]);
-            counted += 1;
-        }
-        let over = counted < hints;
-        if over {
-            hint_usage.state().ready = true;
-        }
-        Ok(over)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::layout::{NAMESPACE, hint_key};
-    use crate::engine::{Batch, Durability, MemoryEngine};
+    use crate::engine::{Batch, Durability, Engine as _, Keyspace, MemoryEngine};
+    use crate::hints::HintScan;
 
     #[test]
-    fn what_is_kept_is_not_told_before_it_is_counted() {
+    fn what_is_kept_is_not_reported_before_it_is_counted() {
         let engine = MemoryEngine::new();
         let mut batch = Batch::new();
         for (target, key) in [(7, "a"), (7, "b"), (9, "a")] {
@@ -134,10 +96,10 @@ mod tests {
             batch.insert(Keyspace::Hints, key, &b"four"[..]);
         }
         engine.commit(batch, Durability::Fsync).unwrap();
-        let (hint_usage, mut recount) = (HintUsage::default(), HintScan::new(&engine));
-        assert_eq!(recount.step(&hint_usage, 2), Ok(false));
+        let (hint_usage, mut scan) = (HintUsage::default(), HintScan::new(&engine));
+        assert_eq!(scan.step(&hint_usage, 2), Ok(false));
         assert_eq!(hint_usage.kept(), None);
-        assert_eq!(recount.step(&hint_usage, 2), Ok(true));
+        assert_eq!(scan.step(&hint_usage, 2), Ok(true));
         let kept = |target, count| Kept {
             target: NodeId(target),
             count,
@@ -150,14 +112,14 @@ mod tests {
     fn a_node_for_which_nothing_is_kept_any_more_is_not_listed() {
         let (hint_usage, engine) = (HintUsage::default(), MemoryEngine::new());
         assert_eq!(HintScan::new(&engine).step(&hint_usage, 8), Ok(true));
-        let growth = |count, bytes| HintDelta {
+        let delta = |count, bytes| HintDelta {
             target: NodeId(7),
             count,
             bytes,
         };
-        hint_usage.add(&[growth(1, 20), growth(0, 5)]);
+        hint_usage.add(&[delta(1, 20), delta(0, 5)]);
         assert_eq!(hint_usage.kept().unwrap()[0].bytes, 25);
-        hint_usage.add(&[growth(-1, -25)]);
+        hint_usage.add(&[delta(-1, -25)]);
         assert_eq!(hint_usage.kept(), Some(vec![]));
     }
 }

@@ -17,9 +17,9 @@
 
 use std::time::Duration;
 
-use quoit_ring::{Millis, Time};
+use quoit_ring::{Millis, Moment, Time};
 
-use crate::env::Now;
+use super::Now;
 
 /// How far ahead of the monotonic clock's measure wall time may be found without doubt, in milliseconds: more
 /// than a step that corrects a clock kept in order.
@@ -31,8 +31,8 @@ const BELIEVED: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct ClockGuard {
     /// What was last believed, and when.
-    last: Option<(Millis, Duration)>,
-    doubted_since: Option<Duration>,
+    last: Option<(Millis, Moment)>,
+    doubted_since: Option<Moment>,
     /// The earlier run's mark; none if there was no run.
     mark: Time,
 }
@@ -49,11 +49,11 @@ impl ClockGuard {
     /// Wall time as far as it is believed.
     pub(super) fn believe(&mut self, now: Now) -> Millis {
         let (last, then) = self.last.unwrap_or_else(|| self.first(now));
-        let passed = u64::try_from(now.mono.saturating_sub(then).as_millis()).unwrap_or(u64::MAX);
+        let passed = now.mono.since(then) / 1_000;
         let measured = last.0.saturating_add(passed);
         let jumped = now.wall.0 > measured.saturating_add(JUMP_MS);
         let since = *self.doubted_since.get_or_insert(now.mono);
-        if jumped && now.mono.saturating_sub(since) < BELIEVED {
+        if jumped && now.mono.saturating_since(since) < BELIEVED {
             self.last = Some((last, then));
             return Millis(measured);
         }
@@ -62,7 +62,7 @@ impl ClockGuard {
         now.wall
     }
 
-    const fn first(&self, now: Now) -> (Millis, Duration) {
+    const fn first(&self, now: Now) -> (Millis, Moment) {
         let mark = self.mark.millis();
         let believed = if mark.0 == 0 { now.wall } else { mark };
         (believed, now.mono)
@@ -78,47 +78,47 @@ mod tests {
     fn at(wall: u64, mono_s: u64) -> Now {
         Now {
             wall: Millis(wall),
-            mono: Duration::from_secs(mono_s),
+            mono: Moment(mono_s * 1_000_000),
         }
     }
 
     #[test]
     fn a_clock_that_keeps_pace_is_believed() {
-        let mut steady = ClockGuard::new(Time::ZERO);
+        let mut guard = ClockGuard::new(Time::ZERO);
         for (wall, mono) in [(5_000, 1), (6_000, 2), (9_000, 3), (8_000, 4)] {
-            assert_eq!(steady.believe(at(wall, mono)), Millis(wall));
+            assert_eq!(guard.believe(at(wall, mono)), Millis(wall));
         }
     }
 
     #[test]
     fn a_short_jump_ahead_leaves_no_trace() {
-        let mut steady = ClockGuard::new(Time::ZERO);
-        steady.believe(at(5_000, 1));
-        assert_eq!(steady.believe(at(YEAR, 2)), Millis(6_000));
-        assert_eq!(steady.believe(at(YEAR + 60_000, 62)), Millis(66_000));
-        assert_eq!(steady.believe(at(67_000, 63)), Millis(67_000));
+        let mut guard = ClockGuard::new(Time::ZERO);
+        guard.believe(at(5_000, 1));
+        assert_eq!(guard.believe(at(YEAR, 2)), Millis(6_000));
+        assert_eq!(guard.believe(at(YEAR + 60_000, 62)), Millis(66_000));
+        assert_eq!(guard.believe(at(67_000, 63)), Millis(67_000));
         assert_eq!(
-            steady.believe(at(YEAR, 300)),
+            guard.believe(at(YEAR, 300)),
             Millis(304_000),
-            "doubted anew"
+            "doubted again"
         );
     }
 
     #[test]
     fn a_jump_that_lasts_becomes_the_time() {
-        let mut steady = ClockGuard::new(Time::ZERO);
-        steady.believe(at(5_000, 1));
+        let mut guard = ClockGuard::new(Time::ZERO);
+        guard.believe(at(5_000, 1));
         for second in 2..302 {
-            assert!(steady.believe(at(YEAR + second * 1_000, second)) < Millis(400_000));
+            assert!(guard.believe(at(YEAR + second * 1_000, second)) < Millis(400_000));
         }
         let lasting = YEAR + 302_000;
-        assert_eq!(steady.believe(at(lasting, 302)), Millis(lasting));
+        assert_eq!(guard.believe(at(lasting, 302)), Millis(lasting));
     }
 
     #[test]
     fn a_wrong_clock_at_the_start_is_held_to_the_earlier_run() {
-        let mut steady = ClockGuard::new(Time::at(Millis(50_000)));
-        assert_eq!(steady.believe(at(YEAR, 1)), Millis(50_000));
-        assert_eq!(steady.believe(at(51_000, 2)), Millis(51_000));
+        let mut guard = ClockGuard::new(Time::at(Millis(50_000)));
+        assert_eq!(guard.believe(at(YEAR, 1)), Millis(50_000));
+        assert_eq!(guard.believe(at(51_000, 2)), Millis(51_000));
     }
 }

@@ -14,7 +14,6 @@
 //! too late (`shedding`). Refusing waits for nothing. The lock is held while pointers move, never while anything
 //! waits, and the thread is woken only if it sleeps.
 
-mod load_shedding;
 #[cfg(test)]
 mod tests;
 
@@ -22,10 +21,12 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::load_shedding::{LoadShedding, is_crowded_out, shed_key};
-use super::Write;
+use quoit_ring::Moment;
+
+use super::load_shedding::{LoadShedding, is_crowded_out, shed_key};
 use crate::config::WriteQueue;
-use crate::env::{Priority, Rejected, Reply};
+use crate::reply::{Priority, Reply};
+use crate::write::Write;
 
 /// One part in so many of the room is the peers'.
 const PEERS: usize = 8;
@@ -59,6 +60,19 @@ struct Held {
 struct Share {
     requests: usize,
     bytes: usize,
+}
+
+/// Why writes were not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// They would wait for too long, or there is no room for them.
+    Overloaded {
+        /// How long a write that came now would wait, as far as that is known, or how long the first one has
+        /// waited if that is longer; in milliseconds.
+        queue_ms: u32,
+    },
+    /// The node is stopping, or its storage has failed.
+    Closed,
 }
 
 /// What [`Queue::take`] came back with.
@@ -107,7 +121,7 @@ impl<R: Reply> Queue<R> {
     pub fn push(
         &self,
         writes: &mut Vec<Write<R>>,
-        now: impl FnOnce() -> Duration,
+        now: impl FnOnce() -> Moment,
     ) -> Result<(), Rejected> {
         if writes.is_empty() {
             return Ok(());
@@ -194,7 +208,7 @@ impl<R: Reply> Queue<R> {
 
 impl<R: Reply> State<R> {
     /// Takes in those of `writes` that may wait.
-    fn admit(&mut self, writes: &mut Vec<Write<R>>, bounds: &WriteQueue, now: Duration) {
+    fn admit(&mut self, writes: &mut Vec<Write<R>>, bounds: &WriteQueue, now: Moment) {
         let Self {
             waiting,
             held,
@@ -222,9 +236,9 @@ impl<R: Reply> State<R> {
     }
 
     /// How long a write that came now would wait, or the first one has waited, if that is longer.
-    fn wait(&self, now: Duration) -> Duration {
+    fn wait(&self, now: Moment) -> Duration {
         let first = self.waiting.front();
-        let waited = first.map_or(Duration::ZERO, |first| now.saturating_sub(first.arrived));
+        let waited = first.map_or(Duration::ZERO, |first| now.saturating_since(first.arrived));
         waited.max(self.shedding.wait(self.waiting.len(), now))
     }
 }
@@ -236,7 +250,7 @@ impl Held {
         write: &Write<R>,
         shedding: &LoadShedding,
         bounds: &WriteQueue,
-        now: Duration,
+        now: Moment,
     ) -> bool {
         let (priority, ahead) = (
             write.priority(),
@@ -261,7 +275,7 @@ impl Held {
         write: &Write<R>,
         shedding: &LoadShedding,
         bounds: &WriteQueue,
-        now: Duration,
+        now: Moment,
     ) -> bool {
         let (own, shed_key) = (self.clients.requests, shed_key(&write.change));
         let room = Share::of(Priority::Client, bounds).requests;

@@ -24,14 +24,14 @@ use crate::engine::{Batch, Keyspace};
 
 /// An engine batch being filled with changed records.
 #[derive(Debug)]
-pub(super) struct BatchBuilder {
+pub(crate) struct BatchBuilder {
     batch: Batch,
     buffer: BytesMut,
 }
 
 impl BatchBuilder {
     /// A stage for about `records` changed records of `bytes` bytes together.
-    pub(super) fn new(records: usize, bytes: usize) -> Self {
+    pub(crate) fn new(records: usize, bytes: usize) -> Self {
         Self {
             batch: Batch::with_capacity(records + 1),
             buffer: BytesMut::with_capacity(bytes),
@@ -39,7 +39,13 @@ impl BatchBuilder {
     }
 
     /// Adds what the change of `key` from `old` to `new` writes.
-    pub(super) fn add(&mut self, key: &[u8], leaf: Leaf, old: Option<&Record>, new: &Record) {
+    pub(crate) fn put_record(
+        &mut self,
+        key: &[u8],
+        leaf: Leaf,
+        old: Option<&Record>,
+        new: &Record,
+    ) {
         encode_record(new, &mut self.buffer);
         let record = self.buffer.split().freeze();
         if new.is_tombstone() && mutant(Mutant::TombstoneDropped) {
@@ -71,7 +77,7 @@ impl BatchBuilder {
     }
 
     /// Adds what is kept of one key for another node, under its stored key; how many bytes that is.
-    pub(super) fn keep(&mut self, key: Bytes, record: &Record) -> usize {
+    pub(crate) fn put_hint(&mut self, key: Bytes, record: &Record) -> usize {
         encode_record(record, &mut self.buffer);
         let record = self.buffer.split().freeze();
         let bytes = record.len();
@@ -80,11 +86,11 @@ impl BatchBuilder {
     }
 
     /// Removes what was kept under a stored key.
-    pub(super) fn forget(&mut self, key: Bytes) {
+    pub(crate) fn remove_hint(&mut self, key: Bytes) {
         self.batch.remove(Keyspace::Hints, key);
     }
 
-    pub(super) fn into_batch(self) -> Batch {
+    pub(crate) fn into_batch(self) -> Batch {
         self.batch
     }
 }

@@ -7,8 +7,8 @@ use quoit_ring::{Delta, Record};
 
 use super::*;
 
-use crate::commit::{Change, Place};
 use crate::testing::{Sink, WALL, at, dot, write};
+use crate::write::{Change, Destination};
 
 #[test]
 fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
@@ -104,12 +104,12 @@ fn by(
     priority: Priority,
     count: usize,
     bytes: usize,
-    (now, left): (Duration, Duration),
+    (now, left): (Moment, Duration),
 ) -> Vec<Write<Caller>> {
     let one = |id| Write {
         id,
         reply: Some(Caller(priority)),
-        place: Place::Record,
+        destination: Destination::Record,
         key: bytes::Bytes::from_static(b"k"),
         leaf: quoit_ring::Leaf(0),
         change: Change::Put(Delta::blind(dot(1, id), None)),
@@ -120,7 +120,7 @@ fn by(
     (0..u64::try_from(count).unwrap()).map(one).collect()
 }
 
-const LONG: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(9));
+const LONG: (Moment, Duration) = (Moment(0), Duration::from_secs(9));
 
 #[test]
 fn neither_clients_nor_peers_take_the_others_room() {
@@ -176,7 +176,7 @@ fn what_is_refused_keeps_its_order_and_what_fits_behind_it_is_taken() {
 #[test]
 fn a_write_whose_turn_comes_too_late_is_refused_with_the_wait_and_others_are_taken() {
     let queue = Queue::new(WriteQueue::default());
-    let (begin, now) = (Duration::ZERO, Duration::from_millis(100));
+    let (begin, now) = (Moment(0), Moment(100_000));
     assert_eq!(
         queue.push(&mut by(Priority::Client, 2_000, 1, LONG), || begin),
         Ok(())

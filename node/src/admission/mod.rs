@@ -1,0 +1,21 @@
+//! Admission: which writes may wait for their commit, and which are refused at once.
+//!
+//! ```text
+//!   push: those that may wait, in order  -->  [ w w w w w w w ]  -->  take: all that wait, at most a batch
+//!   push: the others are refused, with the expected wait
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`Queue`] | the bounded queue in front of the committer, shared by connections |
+//! | `load_shedding` | when a write is refused although the queue is not full (pure) |
+//!
+//! What a write does to the store is the business of [`commit`](crate::commit).
+
+mod load_shedding;
+mod queue;
+
+pub use self::queue::{Queue, Rejected, Taken};
+
+/// Most writes that share one commit; beyond it the gain is small and the last write waits long.
+pub const MAX_BATCH: usize = 512;

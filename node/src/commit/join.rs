@@ -1,0 +1,210 @@
+//! One write joined into one record, unless a rule forbids it. Pure.
+//!
+//! **Superseded.** A put whose dot the stored record has seen is not joined, unless the dot is still live there:
+//! the same content is a retry, which is answered as joined; other content means that the dot was minted
+//! twice, and both variants are kept. Joining a dead dot would change nothing, but answering "joined" would
+//! be a lie: the caller could not read its value back.
+//!
+//! **Hints.** A put that is kept for another node is checked by the same rules, and against the bounds on hints.
+//! A delivered hint is removed if nothing was added to it since.
+
+use bytes::BytesMut;
+use quoit_ring::mutant::{Mutant, mutant};
+use quoit_ring::wire::{Kept, Refusal, encode_record};
+use quoit_ring::{Delta, MerkleKey, NodeId, Record, Time, check_drift};
+
+use super::Verdict;
+use crate::clock::Now;
+use crate::config::Limits;
+use crate::hints::HintDelta;
+use crate::write::{Change, Destination, Write};
+
+/// What writes are checked against, at one moment.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// What is let in.
+    pub limits: Limits,
+    /// The key of the sums.
+    pub merkle_key: MerkleKey,
+    /// The present; drift is checked against its wall time.
+    pub now: Now,
+    /// The clock that answers carry.
+    pub reading: Time,
+    /// The clock that ages are checked against.
+    pub age_reference: Time,
+    /// What is kept for other nodes; `None` while it is being counted, and no hint is accepted.
+    pub kept: Option<Vec<Kept>>,
+}
+
+/// The joins of one batch, and what they sum up to.
+#[derive(Debug)]
+pub(super) struct Joins<'a> {
+    pub(super) rules: &'a Rules,
+    /// By how much hints have changed in this batch.
+    pub(super) hints: Vec<HintDelta>,
+    /// The latest stamp that was joined.
+    pub(super) latest: Time,
+    /// Dots found with two contents.
+    pub(super) collisions: u64,
+}
+
+impl<'a> Joins<'a> {
+    pub(super) const fn new(rules: &'a Rules) -> Self {
+        Self {
+            rules,
+            hints: Vec::new(),
+            latest: Time::ZERO,
+            collisions: 0,
+        }
+    }
+
+    /// Joins one write into `current`, unless a rule forbids it.
+    pub(super) fn join<R>(
+        &mut self,
+        write: &Write<R>,
+        current: &mut Record,
+    ) -> Result<Verdict, Refusal> {
+        let rules = self.rules;
+        if rules.now.mono > write.deadline {
+            return Err(Refusal::Expired);
+        }
+
+        if let Change::Delivered(record) = &write.change {
+            let same = current.same_versions(record) || mutant(Mutant::HintRemovedWithMore);
+            if write.destination != Destination::Record && same {
+                *current = Record::default();
+            }
+            return Ok(Verdict::Joined);
+        }
+
+        let stamp = match &write.change {
+            Change::Put(delta) => delta.dot().time,
+            Change::Repair(record) | Change::Delivered(record) => record.max_time(),
+        };
+        check_drift(stamp, rules.now.wall, rules.limits.max_clock_drift_ms).map_err(|drift| {
+            Refusal::ClockAhead {
+                ahead_ms: drift.ahead_ms,
+                max_ms: drift.max_ms,
+            }
+        })?;
+
+        let verdict = match &write.change {
+            Change::Put(delta) => self.put(write.destination, delta, current)?,
+            Change::Repair(record) | Change::Delivered(record) => {
+                current.join(record);
+                Verdict::Joined
+            }
+        };
+
+        if verdict == Verdict::Joined {
+            self.latest = self.latest.max(stamp);
+        }
+        Ok(verdict)
+    }
+
+    fn put(
+        &mut self,
+        destination: Destination,
+        delta: &Delta,
+        current: &mut Record,
+    ) -> Result<Verdict, Refusal> {
+        let (dot, rules) = (delta.dot(), self.rules);
+        let age_ms = rules
+            .age_reference
+            .millis()
+            .0
+            .saturating_sub(dot.time.millis().0);
+        let max_ms = rules.limits.max_write_age_ms;
+        if age_ms > max_ms {
+            return Err(Refusal::TooOld { age_ms, max_ms });
+        }
+
+        let mut collided = false;
+        if current.seen().contains(dot) {
+            let hash = delta.record().live().first().map(|sibling| sibling.hash);
+            let mut variants = current.variants(dot).peekable();
+            if variants.peek().is_none() {
+                let named = current.seen().names(dot);
+                let above = rules.reading.max(current.max_time());
+                return Ok(Verdict::Superseded { named, above });
+            }
+            collided = variants.all(|variant| Some(variant.hash) != hash);
+        }
+
+        let mut joined = current.clone();
+        joined.join(delta.record());
+        check_bounds(current, &joined, &rules.limits)?;
+        if let Destination::Hint(target) = destination {
+            self.check_hint_space(target, current, &joined)?;
+        }
+
+        *current = joined;
+        self.collisions += u64::from(collided);
+        Ok(Verdict::Joined)
+    }
+
+    /// Refuses a hint that would take what is kept for its target, or for all, beyond its bound. One that leaves it
+    /// no larger may pass: a thousand writes of one key are one hint.
+    fn check_hint_space(
+        &self,
+        target: NodeId,
+        current: &Record,
+        joined: &Record,
+    ) -> Result<(), Refusal> {
+        let Some(kept) = &self.rules.kept else {
+            return Err(Refusal::NotReady);
+        };
+        let grown = |of_interest: &dyn Fn(NodeId) -> bool| {
+            let before = kept.iter().filter(|kept| of_interest(kept.target));
+            let deltas = (self.hints.iter()).filter(|delta| of_interest(delta.target));
+            let before: u64 = before.map(|kept| kept.bytes).sum();
+            before.saturating_add_signed(deltas.map(|delta| delta.bytes).sum())
+        };
+        let limits = &self.rules.limits;
+        let bounds = [
+            (
+                grown(&|node| node == target),
+                limits.max_hint_bytes_per_node,
+            ),
+            (grown(&|_any| true), limits.max_hint_bytes),
+        ];
+        let most = u64::try_from(most_bytes(joined)).unwrap_or(u64::MAX);
+        for (bytes, max) in bounds {
+            if bytes.saturating_add(most) > max && encoded_bytes(joined) > encoded_bytes(current) {
+                return Err(Refusal::HintsFull { bytes, max });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a put that would take the record beyond its bounds; one that leaves it no larger may pass, or
+/// nothing could ever be merged or deleted there.
+fn check_bounds(current: &Record, joined: &Record, limits: &Limits) -> Result<(), Refusal> {
+    let (siblings, before) = (joined.live().len(), current.live().len());
+    if siblings > limits.max_siblings && siblings > before {
+        let max = u32::try_from(limits.max_siblings).unwrap_or(u32::MAX);
+        return Err(Refusal::TooManySiblings { max });
+    }
+    let max = limits.max_record_bytes;
+    if most_bytes(joined) <= max {
+        return Ok(());
+    }
+    let bytes = encoded_bytes(joined);
+    if bytes > max && bytes > encoded_bytes(current) {
+        let [bytes, max] = [bytes, max].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        return Err(Refusal::RecordTooLarge { bytes, max });
+    }
+    Ok(())
+}
+
+/// What a record's encoding has at most: fixed fields, and every number at its longest.
+fn most_bytes(record: &Record) -> usize {
+    32 + 48 * record.live().len() + 32 * record.seen().intervals().len() + record.value_bytes()
+}
+
+fn encoded_bytes(record: &Record) -> usize {
+    let mut out = BytesMut::new();
+    encode_record(record, &mut out);
+    out.len()
+}

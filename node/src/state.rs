@@ -1,0 +1,147 @@
+//! The parts of a node's state that several modules use, each behind a handle of its own.
+//!
+//! ```text
+//!   part          changed by            read by
+//!   cluster       nobody                handlers, committer, peers, hints
+//!   limits        nobody                handlers, committer
+//!   clock         committer             handlers, committer
+//!   sums          committer, rebuild    handlers
+//!   hints         committer, scan       handlers, committer, hints
+//!   stats         committer             handlers
+//!   service       server, node          handlers, server
+//! ```
+//!
+//! [`NodeState`] is for wiring: whoever is made from it keeps the handles that it needs. Nothing here is locked
+//! while something is waited for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::Durability;
+use quoit_ring::{MerkleKey, NodeId, Time};
+
+use crate::clock::SharedClock;
+use crate::cluster::ClusterView;
+use crate::config::Limits;
+use crate::engine::Usage;
+use crate::hints::HintUsage;
+use crate::storage::Sums;
+
+/// Handles to the parts of one node's state.
+#[derive(Debug, Clone)]
+pub struct NodeState {
+    /// Who the node is, and who owns what.
+    pub cluster: Arc<ClusterView>,
+    /// What is accepted.
+    pub limits: Limits,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// The clock that answers carry.
+    pub clock: Arc<SharedClock>,
+    /// The sums over live data.
+    pub sums: Arc<Sums>,
+    /// How many hints are kept.
+    pub hints: Arc<HintUsage>,
+    /// What the committer has counted.
+    pub stats: Arc<CommitStats>,
+    /// Whether the node is stopping, and how many connections it has.
+    pub service: Arc<ServiceState>,
+}
+
+impl NodeState {
+    /// The state of a node that begins to serve. `start_mark` is the clock's mark of its earlier run,
+    /// [`Time::ZERO`] if there was none.
+    #[must_use]
+    pub fn new(
+        node: NodeId,
+        ring: Ring,
+        merkle_key: MerkleKey,
+        start_mark: Time,
+        (limits, durability): (Limits, Durability),
+    ) -> Self {
+        Self {
+            sums: Arc::new(Sums::new(ring.leaf_bits(), merkle_key)),
+            cluster: Arc::new(ClusterView::new(node, ring)),
+            limits,
+            durability,
+            clock: Arc::new(SharedClock::new(start_mark, limits.max_clock_drift_ms)),
+            hints: Arc::default(),
+            stats: Arc::default(),
+            service: Arc::default(),
+        }
+    }
+}
+
+/// What the committer counts and measures, for status answers.
+#[derive(Debug, Default)]
+pub struct CommitStats {
+    collisions: AtomicU64,
+    records: AtomicU64,
+    disk_bytes: AtomicU64,
+}
+
+impl CommitStats {
+    /// Counts dots found with two contents.
+    pub(crate) fn add_collisions(&self, dots: u64) {
+        self.collisions.fetch_add(dots, Ordering::Relaxed);
+    }
+
+    /// Dots found with two contents since the start.
+    #[must_use]
+    pub fn collisions(&self) -> u64 {
+        self.collisions.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what the engine holds.
+    pub(crate) fn set_usage(&self, usage: Usage) {
+        self.records.store(usage.records, Ordering::Relaxed);
+        self.disk_bytes.store(usage.disk_bytes, Ordering::Relaxed);
+    }
+
+    /// About how many records, and bytes on disk, the engine holds; a second old at most under load.
+    #[must_use]
+    pub fn usage(&self) -> (u64, u64) {
+        (
+            self.records.load(Ordering::Relaxed),
+            self.disk_bytes.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Whether a node is stopping, and how many connections it serves.
+#[derive(Debug, Default)]
+pub struct ServiceState {
+    draining: AtomicBool,
+    connections: AtomicU32,
+}
+
+impl ServiceState {
+    /// Refuses reads and writes of keys from now on: the node is stopping.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the node is stopping.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Counts a connection in; returns how many there are now.
+    pub(crate) fn connected(&self) -> u32 {
+        self.connections.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Counts a connection out.
+    pub(crate) fn disconnected(&self) {
+        let before = self.connections.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(before > 0, "a connection is counted out once");
+    }
+
+    /// Connections being served.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,21 @@
+//! Records on top of the engine's bytes: what a row means, what changes with it, and whether there is space.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `index` | the engine batch of changed records: rows, leaf entries, expiry entries |
+//! | [`Sums`], [`Rebuild`] | the Merkle tree over live data, and how it comes back after a start |
+//! | `disk_space` | whether the disk has space for one more batch |
+//! | `fault` | what callers see of an engine's errors |
+//!
+//! The [`engine`](crate::engine) below knows keys and values only; the rules by which records are joined are those
+//! of [`commit`](crate::commit).
+
+mod disk_space;
+mod fault;
+mod index;
+mod sums;
+
+pub(crate) use self::disk_space::DiskSpace;
+pub(crate) use self::fault::fault_of;
+pub(crate) use self::index::BatchBuilder;
+pub use self::sums::{Rebuild, Sums};

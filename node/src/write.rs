@@ -1,0 +1,74 @@
+//! One write on its way from a caller to its commit.
+//!
+//! ```text
+//!   lane --> handler: Write --> admission queue --> committer --> apply --> engine
+//! ```
+//!
+//! A write carries all that later steps need: what to join and where, the reply channel of its caller, and the
+//! moments that bound its wait. Nothing here decides.
+
+use bytes::Bytes;
+use quoit_ring::{Delta, Leaf, Moment, NodeId, Record};
+
+use crate::reply::{Priority, Reply};
+
+/// One write on its way to its commit.
+#[derive(Debug)]
+pub struct Write<R> {
+    /// The request's id, for the answer.
+    pub id: u64,
+    /// Where the answer goes; nowhere if the node asks it of itself.
+    pub reply: Option<R>,
+    /// Which of the key's rows it changes.
+    pub destination: Destination,
+    /// The user key; its length was checked.
+    pub key: Bytes,
+    /// Where the key falls.
+    pub leaf: Leaf,
+    /// What is to be joined.
+    pub change: Change,
+    /// Bytes of key and record as they came in: what it costs to wait here.
+    pub bytes: usize,
+    /// When it came in.
+    pub arrived: Moment,
+    /// When the caller stops waiting; a write that has not begun by then is dropped.
+    pub deadline: Moment,
+}
+
+impl<R: Reply> Write<R> {
+    /// Whose share of the room it takes: what a node asks of itself is work for its peers.
+    pub(crate) fn priority(&self) -> Priority {
+        self.reply.as_ref().map_or(Priority::Peer, Reply::priority)
+    }
+}
+
+/// Which of a key's rows a write changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Destination {
+    /// The replica of this node.
+    Record,
+    /// What is kept for another node, which missed it.
+    Hint(NodeId),
+}
+
+/// What a write joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A client's new write: age, drift and the record's bounds are checked.
+    Put(Delta),
+    /// What other replicas hold already: old by nature, and never refused for its size.
+    Repair(Record),
+    /// A hint's target has joined this: it need not be kept any longer, unless more has been added to it since.
+    Delivered(Record),
+}
+
+impl Change {
+    /// The record to be joined.
+    #[must_use]
+    pub const fn record(&self) -> &Record {
+        match self {
+            Self::Put(delta) => delta.record(),
+            Self::Repair(record) | Self::Delivered(record) => record,
+        }
+    }
+}
