@@ -1,4 +1,4 @@
-//! The seam: everything a replica needs from the world around it.
+//! The seam between a replica and its runtime: clock, executor of writes, and answers.
 //!
 //! ```text
 //!                     real                          simulated
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What decides (handlers, joins, the commit) reads no clock, starts no thread and waits for nothing but
-//! through [`Env`], so a simulation that implements it runs the very code that ships. Randomness is not in
+//! through [`Env`], so a simulation that implements it runs the code that ships. Randomness is not in
 //! it: a replica draws none.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub use crate::admission::Rejected;
 pub use crate::clock::Now;
 pub use crate::reply::{Priority, Reply};
 
-/// What a replica needs from the world. See the [module](self).
+/// The runtime of a replica. See the [module](self).
 pub trait Env: Send + Sync + 'static {
     /// Where answers go.
     type Reply: Reply;
@@ -29,18 +29,18 @@ pub trait Env: Send + Sync + 'static {
     /// The present.
     fn now(&self) -> Now;
 
-    /// Hands writes over to whoever commits them, in order; taken ones are removed from `writes` and
-    /// answered later. Never blocks, and never waits for the disk.
+    /// Hands writes over to the committer, in order; accepted ones are removed from `writes` and answered
+    /// later. Never blocks, and never waits for the disk.
     ///
     /// # Errors
-    /// [`Rejected`] if not all were taken; those left in `writes` are for the caller to answer.
+    /// [`Rejected`] if not all were accepted; those left in `writes` are for the caller to answer.
     fn submit(&self, writes: &mut Vec<Write<Self::Reply>>) -> Result<(), Rejected>;
 
     /// How many writes wait for their commit.
     fn queued_writes(&self) -> u32;
 }
 
-/// The real world: the machine's clocks, and the queue of the committing thread.
+/// The real runtime: the machine's clocks, and the queue of the committing thread.
 #[derive(Debug)]
 pub(crate) struct RealEnv<R> {
     clocks: Clocks,

@@ -11,13 +11,13 @@ pub trait Reply: Clone + Send + 'static {
     /// Lets what was sent go out. Calling it once after many answers is what makes them share packets.
     fn flush(&self);
 
-    /// Who the caller is: decides whose share of the room its writes take while they wait.
+    /// The caller's priority: decides which share of the queue its writes take while they wait.
     fn priority(&self) -> Priority {
         Priority::Client
     }
 }
 
-/// Whom a write is done for.
+/// Which share of the queue a write takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
     /// A client, or an operator.

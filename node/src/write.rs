@@ -17,7 +17,7 @@ use crate::reply::{Priority, Reply};
 pub struct Write<R> {
     /// The request's id, for the answer.
     pub id: u64,
-    /// Where the answer goes; nowhere if the node asks it of itself.
+    /// The reply channel of the caller; none if the node itself asks.
     pub reply: Option<R>,
     /// Which of the key's rows it changes.
     pub destination: Destination,
@@ -36,7 +36,7 @@ pub struct Write<R> {
 }
 
 impl<R: Reply> Write<R> {
-    /// Whose share of the room it takes: what a node asks of itself is work for its peers.
+    /// Which share of the queue it takes: what a node asks of itself is work for its peers.
     pub(crate) fn priority(&self) -> Priority {
         self.reply.as_ref().map_or(Priority::Peer, Reply::priority)
     }
@@ -47,7 +47,7 @@ impl<R: Reply> Write<R> {
 pub enum Destination {
     /// The replica of this node.
     Record,
-    /// What is kept for another node, which missed it.
+    /// The hint kept for another node, which missed the write.
     Hint(NodeId),
 }
 
@@ -58,7 +58,7 @@ pub enum Change {
     Put(Delta),
     /// What other replicas hold already: old by nature, and never refused for its size.
     Repair(Record),
-    /// A hint's target has joined this: it need not be kept any longer, unless more has been added to it since.
+    /// A hint that its target has joined: it is removed, unless more has been added to it since.
     Delivered(Record),
 }
 

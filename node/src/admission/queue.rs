@@ -5,10 +5,10 @@
 //!   push: the others refused, with how long the wait would be
 //! ```
 //!
-//! Bounded by count and by bytes: beyond that, waiting is worse than being told. An eighth of the room is for
-//! peers and the rest for clients, so neither can shut the other out: a repair or a hint must get through to a
-//! node that clients ask too much of, and clients to one whose peers have much to tell it. Either share, while it
-//! is empty, takes any write: a repair may be larger than the bound, and would never get in.
+//! Bounded by count and by bytes: beyond that, a quick refusal is better than a long wait. An eighth of the
+//! capacity is for peers and the rest for clients, so neither can shut the other out: repairs and hints must get
+//! through to a node overloaded by clients, and clients to one overloaded by peers. Either share, while it is
+//! empty, accepts any write: a repair may be larger than the bound, and would never get in.
 //!
 //! Before it is full it refuses clients whenever it has become a standing one, and anybody whose turn would come
 //! too late (`shedding`). Refusing waits for nothing. The lock is held while pointers move, never while anything
@@ -28,7 +28,7 @@ use crate::config::WriteQueue;
 use crate::reply::{Priority, Reply};
 use crate::write::Write;
 
-/// One part in so many of the room is the peers'.
+/// One part in so many of the capacity is the peers'.
 const PEERS: usize = 8;
 
 /// Writes that wait for their commit.
@@ -62,10 +62,10 @@ struct Share {
     bytes: usize,
 }
 
-/// Why writes were not taken.
+/// Why writes were not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// They would wait for too long, or there is no room for them.
+    /// They would wait for too long, or the queue is full.
     Overloaded {
         /// How long a write that came now would wait, as far as that is known, or how long the first one has
         /// waited if that is longer; in milliseconds.
@@ -127,17 +127,21 @@ impl<R: Reply> Queue<R> {
             return Ok(());
         }
         let now = now();
+
         let mut state = self.lock();
         if state.closed {
             return Err(Rejected::Closed);
         }
         state.admit(writes, &self.bounds, now);
+
+        // Waking costs a system call: only if the committer sleeps, and without the lock.
         let sleeping = state.sleeping && !state.waiting.is_empty();
         let wait = if writes.is_empty() {
             Duration::ZERO
         } else {
             state.wait(now)
         };
+
         drop(state);
         if sleeping {
             self.wake.notify_one();
@@ -150,17 +154,18 @@ impl<R: Reply> Queue<R> {
         })
     }
 
-    /// Waits for writes, at most `patience`, and moves up to `most` of them into `into`.
+    /// Waits for writes, at most `timeout`, and moves up to `most` of them into `into`.
     ///
     /// After [`Queue::close`] it hands out what still waits, then says [`Taken::Closed`].
-    pub fn take(&self, into: &mut Vec<Write<R>>, most: usize, patience: Duration) -> Taken {
+    pub fn take(&self, into: &mut Vec<Write<R>>, most: usize, timeout: Duration) -> Taken {
         let mut state = self.lock();
         if state.waiting.is_empty() && !state.closed {
             state.sleeping = true;
-            let waited = self.wake.wait_timeout(state, patience);
+            let waited = self.wake.wait_timeout(state, timeout);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             state.sleeping = false;
         }
+
         if state.waiting.is_empty() {
             return if state.closed {
                 Taken::Closed
@@ -258,7 +263,7 @@ impl Held {
         );
         let may_wait = self
             .of(priority)
-            .has_room(write.bytes, Share::of(priority, bounds))
+            .has_capacity(write.bytes, Share::of(priority, bounds))
             && !shedding.is_too_late(ahead, write.deadline, now)
             && (priority == Priority::Peer || !self.turns_away(write, shedding, bounds, now));
         if may_wait {
@@ -269,7 +274,7 @@ impl Held {
         may_wait
     }
 
-    /// Whether a client's write is refused though there is room.
+    /// Whether a client's write is refused although the queue is not full.
     fn turns_away<R>(
         &self,
         write: &Write<R>,
@@ -278,8 +283,8 @@ impl Held {
         now: Moment,
     ) -> bool {
         let (own, shed_key) = (self.clients.requests, shed_key(&write.change));
-        let room = Share::of(Priority::Client, bounds).requests;
-        is_crowded_out(shed_key, own, room)
+        let capacity = Share::of(Priority::Client, bounds).requests;
+        is_crowded_out(shed_key, own, capacity)
             || shedding.turns_away(shed_key, own, own + self.peers.requests, now)
     }
 
@@ -308,7 +313,7 @@ impl Share {
     }
 
     /// Whether a write of so many bytes fits beside what is held here.
-    const fn has_room(self, bytes: usize, most: Self) -> bool {
+    const fn has_capacity(self, bytes: usize, most: Self) -> bool {
         self.requests == 0
             || (self.requests < most.requests && self.bytes.saturating_add(bytes) <= most.bytes)
     }

@@ -1,19 +1,19 @@
-//! How far the machine's wall clock is believed when something is stored by it for ever.
+//! How far the machine's wall clock is trusted when its time is stored for ever.
 //!
 //! ```text
 //!   wall   ----+     +----      a jump ahead of what the monotonic clock measured
 //!              |.....|          doubted: the stored mark goes on at the monotonic clock's pace
-//!   believed --------'
+//!   trusted  --------'
 //!                                a jump that lasts becomes the time
 //! ```
 //!
 //! A clock that is wrong before it is first set, or for a moment, must not put the clock's mark years ahead:
-//! after the next start ages would be held to it, and every write be too old. Doubt costs little. While
+//! after the next start ages would be checked against it, and every write be too old. Doubt costs little. While
 //! it lasts the mark may lie behind the times that were read, and if the node then crashes and the jump is
-//! undone, ages are held to the clock that is right; if the jump was real, the wall itself is above the mark.
+//! undone, ages are checked against the right clock; if the jump was real, the wall itself is above the mark.
 //!
-//! A node that starts takes the mark of its earlier run for the last time it believed, so that a clock that is
-//! wrong just after the machine's start is doubted, too. Left out: the clock that ages are held to while running.
+//! A node that starts takes the mark of its earlier run for the last trusted time, so that a clock that is
+//! wrong just after the machine's start is doubted, too. Left out: the clock that ages are checked against while running.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const BELIEVED: Duration = Duration::from_secs(300);
 /// The wall clock, held to the monotonic one.
 #[derive(Debug)]
 pub(super) struct ClockGuard {
-    /// What was last believed, and when.
+    /// What was last trusted, and when.
     last: Option<(Millis, Moment)>,
     doubted_since: Option<Moment>,
     /// The earlier run's mark; none if there was no run.
@@ -46,8 +46,8 @@ impl ClockGuard {
         }
     }
 
-    /// Wall time as far as it is believed.
-    pub(super) fn believe(&mut self, now: Now) -> Millis {
+    /// Wall time as far as it is trusted.
+    pub(super) fn trusted(&mut self, now: Now) -> Millis {
         let (last, then) = self.last.unwrap_or_else(|| self.first(now));
         let passed = now.mono.since(then) / 1_000;
         let measured = last.0.saturating_add(passed);
@@ -86,19 +86,19 @@ mod tests {
     fn a_clock_that_keeps_pace_is_believed() {
         let mut guard = ClockGuard::new(Time::ZERO);
         for (wall, mono) in [(5_000, 1), (6_000, 2), (9_000, 3), (8_000, 4)] {
-            assert_eq!(guard.believe(at(wall, mono)), Millis(wall));
+            assert_eq!(guard.trusted(at(wall, mono)), Millis(wall));
         }
     }
 
     #[test]
     fn a_short_jump_ahead_leaves_no_trace() {
         let mut guard = ClockGuard::new(Time::ZERO);
-        guard.believe(at(5_000, 1));
-        assert_eq!(guard.believe(at(YEAR, 2)), Millis(6_000));
-        assert_eq!(guard.believe(at(YEAR + 60_000, 62)), Millis(66_000));
-        assert_eq!(guard.believe(at(67_000, 63)), Millis(67_000));
+        guard.trusted(at(5_000, 1));
+        assert_eq!(guard.trusted(at(YEAR, 2)), Millis(6_000));
+        assert_eq!(guard.trusted(at(YEAR + 60_000, 62)), Millis(66_000));
+        assert_eq!(guard.trusted(at(67_000, 63)), Millis(67_000));
         assert_eq!(
-            guard.believe(at(YEAR, 300)),
+            guard.trusted(at(YEAR, 300)),
             Millis(304_000),
             "doubted again"
         );
@@ -107,18 +107,18 @@ mod tests {
     #[test]
     fn a_jump_that_lasts_becomes_the_time() {
         let mut guard = ClockGuard::new(Time::ZERO);
-        guard.believe(at(5_000, 1));
+        guard.trusted(at(5_000, 1));
         for second in 2..302 {
-            assert!(guard.believe(at(YEAR + second * 1_000, second)) < Millis(400_000));
+            assert!(guard.trusted(at(YEAR + second * 1_000, second)) < Millis(400_000));
         }
         let lasting = YEAR + 302_000;
-        assert_eq!(guard.believe(at(lasting, 302)), Millis(lasting));
+        assert_eq!(guard.trusted(at(lasting, 302)), Millis(lasting));
     }
 
     #[test]
     fn a_wrong_clock_at_the_start_is_held_to_the_earlier_run() {
         let mut guard = ClockGuard::new(Time::at(Millis(50_000)));
-        assert_eq!(guard.believe(at(YEAR, 1)), Millis(50_000));
-        assert_eq!(guard.believe(at(51_000, 2)), Millis(51_000));
+        assert_eq!(guard.trusted(at(YEAR, 1)), Millis(50_000));
+        assert_eq!(guard.trusted(at(51_000, 2)), Millis(51_000));
     }
 }

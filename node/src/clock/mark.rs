@@ -66,7 +66,7 @@ impl ClockMark {
     /// The clock as far as it may be stored: whatever has been read or joined, but no further ahead of trusted wall
     /// time than a stamp may be.
     fn storable(&mut self, latest: Time, now: Now) -> Time {
-        let trusted = Time::at(self.guard.believe(now));
+        let trusted = Time::at(self.guard.trusted(now));
         let bound = later(trusted, self.max_drift_ms);
         self.clock.age_reference(now).max(latest).min(bound)
     }

@@ -26,7 +26,7 @@ use crate::hints::{HintDelta, row_bytes};
 use crate::storage::{BatchBuilder, fault_of};
 use crate::write::{Change, Destination, Write};
 
-/// What a batch of writes comes to.
+/// The effects of a batch, not carried out yet.
 #[derive(Debug)]
 pub struct Applied {
     /// One for each write, in their order.
@@ -35,7 +35,7 @@ pub struct Applied {
     pub batch: Batch,
     /// By how much the sums change once it is.
     pub sums: Vec<(Leaf, Sum)>,
-    /// By how much what is kept for others changes once it is.
+    /// By how much the hints change once it is.
     pub hints: Vec<HintDelta>,
     /// The latest stamp that was joined, [`Time::ZERO`] if none.
     pub latest: Time,
@@ -56,9 +56,11 @@ pub fn apply<G: Engine, R>(engine: &G, rules: &Rules, writes: &[Write<R>]) -> Ap
         sums: Vec::with_capacity(writes.len()),
         poisoned: None,
     };
+
     let mut order: Vec<usize> = (0..writes.len()).collect();
     let row = |place: usize| (writes[place].destination, &writes[place].key);
     order.sort_by(|&a, &b| row(a).cmp(&row(b))); // stable: of one row, as they came
+
     for same_row in order.chunk_by(|&a, &b| row(a) == row(b)) {
         run.apply_row(writes, same_row);
     }
@@ -87,6 +89,7 @@ impl<G: Engine> BatchRun<'_, G> {
         let Some(first) = places.first().map(|&place| &writes[place]) else {
             return;
         };
+
         let old = match self.read(first.destination, &first.key) {
             Ok(old) => old,
             Err(fault) => {
@@ -96,6 +99,7 @@ impl<G: Engine> BatchRun<'_, G> {
                 return;
             }
         };
+
         let before = old.as_ref().map(|old| &old.record);
         let mut new = before.cloned().unwrap_or_default();
         for &place in places {
@@ -111,6 +115,8 @@ impl<G: Engine> BatchRun<'_, G> {
                 .join(write, &mut new)
                 .unwrap_or_else(Verdict::Refused);
         }
+
+        // A write that changes nothing, such as a retry, costs no commit.
         if before.map_or_else(|| !new.is_absent(), |old| !old.same_versions(&new)) {
             match first.destination {
                 Destination::Record => self.change(first, before, &new),

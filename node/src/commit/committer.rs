@@ -30,7 +30,7 @@ use crate::write::{Change, Destination, Write};
 /// How often what the engine holds is measured.
 const MEASURE: Duration = Duration::from_secs(1);
 
-/// The one who commits: no other may while it exists. See the [module](crate::commit).
+/// Commits batches; an engine has one committer at a time. See the [module](crate::commit).
 #[derive(Debug)]
 pub struct Committer<G> {
     engine: Arc<G>,
@@ -75,6 +75,7 @@ impl<G: Engine> Committer<G> {
             self.answer(writes, &vec![full; writes.len()], now);
             return Ok(());
         }
+
         let Applied {
             mut verdicts,
             batch,
@@ -84,6 +85,7 @@ impl<G: Engine> Committer<G> {
             collisions,
             poisoned,
         } = apply(&*self.engine, &self.rules(writes, now), writes);
+
         let committed = match poisoned {
             Some(error) => Err(error),
             None if mutant(Mutant::RepairIsNotSynced) && only_repairs(writes) => {
@@ -91,6 +93,9 @@ impl<G: Engine> Committer<G> {
             }
             None => self.commit(batch, latest, now),
         };
+        debug_assert_eq!(verdicts.len(), writes.len(), "every write has a verdict");
+
+        // Only now: what is not committed must move neither sums nor clock.
         match &committed {
             Ok(()) => {
                 self.state.sums.add(&sums);
@@ -101,6 +106,7 @@ impl<G: Engine> Committer<G> {
             Err(_) if mutant(Mutant::FailedCommitIsAcked) => {}
             Err(error) => fail(&mut verdicts, error),
         }
+
         self.answer(writes, &verdicts, now);
         self.measure(now);
         committed

@@ -22,7 +22,7 @@ use crate::write::{Change, Destination, Write};
 /// What writes are checked against, at one moment.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// What is let in.
+    /// Bounds on writes.
     pub limits: Limits,
     /// The key of the sums.
     pub merkle_key: MerkleKey,
@@ -32,7 +32,7 @@ pub struct Rules {
     pub reading: Time,
     /// The clock that ages are checked against.
     pub age_reference: Time,
-    /// What is kept for other nodes; `None` while it is being counted, and no hint is accepted.
+    /// How many hints are kept; `None` while it is being counted, and no hint is accepted.
     pub kept: Option<Vec<Kept>>,
 }
 

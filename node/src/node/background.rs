@@ -19,11 +19,12 @@ use std::time::Duration;
 
 use super::worker::Watched;
 use crate::clock::Clocks;
+use crate::cluster::ClusterView;
 use crate::engine::Engine;
-use crate::hints::HintScan;
+use crate::hints::{HintScan, HintUsage};
 use crate::reply::Reply;
 use crate::state::NodeState;
-use crate::storage::Rebuild;
+use crate::storage::{Rebuild, Sums};
 
 /// Records summed up at a time: about a millisecond.
 const PIECE: usize = 1024;
@@ -87,7 +88,9 @@ impl Drop for Background {
 pub(super) struct Walks<G: Engine> {
     scan: Option<HintScan<G>>,
     rebuild: Option<Rebuild<G>>,
-    state: NodeState,
+    hints: Arc<HintUsage>,
+    sums: Arc<Sums>,
+    cluster: Arc<ClusterView>,
 }
 
 impl<G: Engine> Walks<G> {
@@ -96,7 +99,9 @@ impl<G: Engine> Walks<G> {
         let mut walks = Self {
             scan: Some(HintScan::new(engine)),
             rebuild: Some(Rebuild::new(engine)),
-            state: state.clone(),
+            hints: Arc::clone(&state.hints),
+            sums: Arc::clone(&state.sums),
+            cluster: Arc::clone(&state.cluster),
         };
         walks.count();
         walks
@@ -116,7 +121,7 @@ impl<G: Engine> Walks<G> {
         let Some(walk) = &mut self.scan else {
             return false;
         };
-        match walk.step(&self.state.hints, PIECE) {
+        match walk.step(&self.hints, PIECE) {
             Ok(false) => return true,
             Ok(true) => {}
             Err(fault) => tracing::error!(%fault, "the hints cannot be counted: none are taken"),
@@ -130,7 +135,7 @@ impl<G: Engine> Walks<G> {
         let Some(walk) = &mut self.rebuild else {
             return false;
         };
-        match walk.step(&self.state.sums, &self.state.cluster.ring, PIECE) {
+        match walk.step(&self.sums, &self.cluster.ring, PIECE) {
             Ok(false) => return true,
             Ok(true) => {}
             Err(fault) => tracing::error!(%fault, "the Merkle sums cannot be rebuilt"),

@@ -21,13 +21,13 @@ use quoit_ring::wire::{Refusal, Response, ResponseFrame};
 use tokio::sync::watch;
 
 use crate::admission::{MAX_BATCH, Queue, Taken};
-use crate::clock::Clocks;
+use crate::clock::{Clocks, SharedClock};
+use crate::cluster::ClusterView;
 use crate::commit::Committer;
 use crate::engine::{Engine, EngineError};
 
 use crate::error::StopError;
 use crate::reply::Reply;
-use crate::state::NodeState;
 
 /// How often an idle committer looks after the clock's mark.
 const TICK: Duration = Duration::from_secs(1);
@@ -72,7 +72,8 @@ pub(super) struct Watched<R> {
     /// Since when the running commit has been running, in microseconds and one more; 0 between commits.
     busy_since: Arc<AtomicU64>,
     queue: Arc<Queue<R>>,
-    state: NodeState,
+    cluster: Arc<ClusterView>,
+    clock: Arc<SharedClock>,
     clocks: Clocks,
     pub(super) failure: Failure,
 }
@@ -102,10 +103,7 @@ impl<R: Reply> Watched<R> {
             "no more writes are taken"
         );
         let abandoned = self.queue.abandon();
-        let (epoch, clock) = (
-            self.state.cluster.epoch(),
-            self.state.clock.reading(self.clocks.now()),
-        );
+        let (epoch, clock) = (self.cluster.epoch(), self.clock.reading(self.clocks.now()));
         for write in abandoned {
             let response = Response::Refused(Refusal::Draining);
             let Some(reply) = write.reply else { continue };
@@ -126,7 +124,8 @@ impl<R> Clone for Watched<R> {
         Self {
             busy_since: Arc::clone(&self.busy_since),
             queue: Arc::clone(&self.queue),
-            state: self.state.clone(),
+            cluster: Arc::clone(&self.cluster),
+            clock: Arc::clone(&self.clock),
             clocks: self.clocks,
             failure: self.failure.clone(),
         }
@@ -150,7 +149,8 @@ impl<G: Engine, R: Reply> Worker<G, R> {
         let watched = Watched {
             busy_since: Arc::default(),
             queue,
-            state: committer.state().clone(),
+            cluster: Arc::clone(&committer.state().cluster),
+            clock: Arc::clone(&committer.state().clock),
             clocks,
             failure: Failure::new(),
         };

@@ -1,4 +1,4 @@
-//! Whether there is room on the disk, looked at now and then.
+//! Whether the disk has space for one more batch, measured now and then.
 //!
 //! ```text
 //!   look   every second, and after every 4 MiB    too little --> refuse all writes
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How many bytes it counts for.
 const BYTES: usize = 4 << 20;
 
-/// What was last seen of the room on the disk.
+/// The last measurement of free space on the disk.
 #[derive(Debug)]
 pub(crate) struct DiskSpace {
     looked: Option<Moment>,
@@ -49,7 +49,7 @@ impl DiskSpace {
                 "no space is left on the disk beyond what is needed to keep it in order: \
                  writes are refused until there is more"
             ),
-            (false, true) => tracing::info!("there is room on the disk again: writes are taken"),
+            (false, true) => tracing::info!("the disk has space again: writes are accepted"),
             (true, true) | (false, false) => {}
         }
         (self.looked, self.since, self.enough) = (Some(now), 0, enough);
