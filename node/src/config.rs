@@ -23,7 +23,7 @@ use serde::Deserialize;
 pub use self::error::ConfigError;
 pub use self::limits::Limits;
 
-/// Everything a node is told at its start. Field by field the keys of the file.
+/// The settings of a node. Field by field the keys of the file.
 ///
 /// ```
 /// # use std::path::Path;
@@ -135,7 +135,7 @@ pub struct Config {
     #[serde(default = "default_hints_per_second")]
     pub hints_per_second: u32,
 
-    /// Milliseconds that requests under way may take to finish once the node is told to stop, 0 to
+    /// Milliseconds that requests under way may take to finish once the node is asked to stop, 0 to
     /// 600,000; default 10,000: twice the clients' default deadline, so nothing still wanted is cut
     /// off. 0 cuts at once.
     #[serde(default = "default_drain_ms")]
@@ -182,7 +182,7 @@ impl From<Durability> for quoit_ring::wire::Durability {
 #[serde(deny_unknown_fields, default)]
 pub struct WriteQueue {
     /// Most waiting writes, 1 to 1,048,576; default 8,192: some tens of milliseconds of work for one
-    /// disk, beyond which waiting is worse than being told.
+    /// disk, beyond which a quick refusal is better than a long wait.
     pub requests: usize,
     /// Most bytes of waiting writes, at least `max_value_bytes` plus 64 KiB and at most 4 GiB; default
     /// 32 MiB.

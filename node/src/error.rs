@@ -59,7 +59,7 @@ pub enum StartError {
     #[error("the stored cluster map is damaged; replace this node by a new one")]
     StoredMap(#[source] DecodeError),
     /// The map makes no ring.
-    #[error("the cluster map makes no ring; make it anew with `quoit cluster init`")]
+    #[error("the cluster map makes no ring; make a new one with `quoit cluster init`")]
     Ring(#[from] RingError),
     /// The node is not a member.
     #[error(
@@ -82,7 +82,7 @@ pub enum StartError {
         allowed: Duration,
     },
     /// The address is taken.
-    #[error("{address} is in use; stop whoever serves there, or change `listen`")]
+    #[error("{address} is in use; stop the program that uses it, or change `listen`")]
     PortInUse {
         /// The address.
         address: SocketAddr,
@@ -131,8 +131,8 @@ pub enum RunError {
     /// The node did not stop in order.
     #[error("the node did not stop in order")]
     Stop(#[from] StopError),
-    /// The system would not tell of signals.
-    #[error("the system tells no signals")]
+    /// Signals cannot be listened for.
+    #[error("signals cannot be listened for")]
     Signals(#[source] io::Error),
 }
 

@@ -60,7 +60,7 @@ pub struct Identity {
     pub cluster: ClusterId,
     /// The node it belongs to.
     pub node: NodeId,
-    /// Drawn when the directory was first used: tells a disk from the one it replaced.
+    /// Drawn when the directory was first used: distinguishes a disk from the one it replaced.
     pub disk: u128,
 }
 

@@ -1,4 +1,4 @@
-//! `quoit-node`: one storage node, until it is told to stop.
+//! `quoit-node`: one storage node, until a signal stops it.
 
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
@@ -49,6 +49,6 @@ fn explain(error: &dyn Error) {
         text.push_str(&format!(": {behind}"));
         cause = behind.source();
     }
-    // If standard error is gone there is nobody to tell.
-    let _told = writeln!(std::io::stderr(), "{text}").is_ok();
+    // If standard error is gone nobody can read it.
+    let _written = writeln!(std::io::stderr(), "{text}").is_ok();
 }

@@ -76,7 +76,7 @@ impl fmt::Debug for Node {
 impl Node {
     /// Starts a node; returns once it serves. Blocks meanwhile, after a crash for as long as the engine
     /// takes to read back its journals, and within seconds of its last run for up to the drift that clocks are
-    /// allowed: what readers were told to be over must stay so.
+    /// allowed: what readers saw expired must stay so.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running. The data directory may have become the node's.

@@ -51,7 +51,7 @@ fn announce(node: &Node) {
     let mut out = io::stdout().lock();
     let line = writeln!(out, "quoit-node {} ready at {}", node.id(), node.address());
     if let Err(error) = line.and_then(|()| out.flush()) {
-        tracing::warn!(%error, "nobody could be told that the node is ready");
+        tracing::warn!(%error, "the line that says the node is ready could not be written");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a node knows of its cluster: the first map, taken in once, and the clock's mark.
+//! What the store holds about the node itself: the cluster's first map, and the clock's mark.
 //!
 //! ```text
 //!   first start   the file `map`  --stored-->  meta: cluster map, Merkle key, disk id
@@ -25,7 +25,7 @@ use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_DISK, META_MERKLE};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
 use crate::error::StartError;
 
-/// Where an engine lives, as far as it must be known to trust what the engine says.
+/// Where the store is, and whether it must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLocation {
     /// The engine's folder; for messages only.
@@ -36,7 +36,7 @@ pub struct StoreLocation {
     pub has_run: bool,
 }
 
-/// What a node knows before it serves.
+/// What a node reads from its store before it serves.
 ///
 /// ```
 /// # use quoit_node::engine::MemoryEngine;
@@ -128,11 +128,11 @@ impl StoreMeta {
         Ok(self)
     }
 
-    /// How long to wait before serving, so that this run tells no earlier time than the last one did.
+    /// How long to wait before serving, so that this run sends out no earlier time than the last one did.
     ///
     /// Others may have led the clock up to the drift ahead of the wall, in memory only, and a value that was read
-    /// as expired by that clock must not be read again. The stored mark lies above all that was told; what is
-    /// above the wall by more than the drift was never told.
+    /// as expired by that clock must not be read again. The stored mark is above all that was sent out; what is
+    /// above the wall by more than the drift was never sent out.
     #[must_use]
     pub fn wait(&self, limits: &Limits, wall: Millis) -> Duration {
         let ahead_ms = self.mark.millis().0.saturating_sub(wall.0);
@@ -179,7 +179,7 @@ mod tests {
     use crate::testing::{LIMITS, ring};
 
     #[test]
-    fn a_node_waits_until_its_clock_cannot_fall_behind_what_it_has_told() {
+    fn a_node_waits_until_its_clock_cannot_fall_behind_what_it_has_sent_out() {
         let meta = |mark_ms| StoreMeta {
             ring: ring(1),
             merkle_key: MerkleKey([7; 16]),

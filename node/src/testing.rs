@@ -1,4 +1,4 @@
-//! What the tests of several modules share: a world in memory, and short ways to make things in it.
+//! What the tests of several modules share: a node in memory, and short ways to make things in it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -145,7 +145,7 @@ pub(crate) fn write(id: u64, reply: &Sink, key: &str, change: Change, now: Now) 
     }
 }
 
-/// A world in which time stands still and a list takes the writes.
+/// A runtime in which time stands still and a list takes the writes.
 #[derive(Debug, Default)]
 pub(crate) struct FakeEnv {
     pub(crate) taken: Mutex<Vec<Write<Sink>>>,

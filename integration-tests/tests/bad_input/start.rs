@@ -85,7 +85,7 @@ async fn a_port_serves_one_node_at_a_time() {
     assert!(matches!(error, StartError::PortInUse { .. }), "{error:?}");
     let parts = [
         address.to_string(),
-        "stop whoever serves there, or change `listen`".to_owned(),
+        "stop the program that uses it, or change `listen`".to_owned(),
     ];
     let parts = parts.each_ref().map(String::as_str);
     assert_says(&sentence(&error), &parts);

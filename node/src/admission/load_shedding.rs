@@ -1,4 +1,4 @@
-//! When a write is refused although there is room for it. Pure.
+//! When a write is refused although the queue is not full. Pure.
 //!
 //! ```text
 //!   writes waiting  ^      ____ room
@@ -12,13 +12,13 @@
 //! wait and takes nothing off the load: then as many writes are let in as leave, and the wait stays short. The wait
 //! is what is waiting times the pace at which it goes, measured while the queue stands (an idle committer's pace
 //! would say how little it was given). While nothing goes at all, it is at least as long as that has lasted. A
-//! write whose own deadline comes before its turn is refused at any time: room given to it is lost twice.
+//! write whose own deadline comes before its turn is refused at any time: its place in the queue would be lost twice.
 //!
 //! **The same ones everywhere.** A write that one replica takes in and two refuse is work for nothing, and that is
-//! what most would come to if each replica let in whoever comes just then: of a tenth each, in three places, two
+//! what most would come to if each replica accepted what comes just then: of a tenth each, in three places, two
 //! meet in one case of 36. So each write draws a shed key from its dot, the same at every replica, and a replica lets in
 //! the shed keys below a share that it moves until its queue is as long as it should be. Replicas under like load have
-//! like shares, and let in the same writes. For the same reason the last quarter of the room, which a burst may
+//! like shares, and let in the same writes. For the same reason the last quarter of the queue, which a burst may
 //! fill before anything is measured, is for ever lower shed keys.
 //!
 //! Invariants: a queue that is about to run dry refuses nobody for its length, so the committer always finds
@@ -42,7 +42,7 @@ use crate::write::Change;
 pub(super) const TARGET: Duration = Duration::from_millis(50);
 /// How long no take may have emptied the queue before it counts as standing: the engine makes pauses to put
 /// itself in order, and a node that is at seven tenths of what it can do has made up for one of 300 ms in this time.
-/// Until then the queue's room is the bound.
+/// Until then the queue's capacity is the bound.
 pub(super) const BURST: Duration = Duration::from_secs(1);
 /// Up to so many waiting writes a queue is no longer than it should be, however slow the disk.
 pub(super) const ALWAYS: usize = 2 * MAX_BATCH;
@@ -55,7 +55,7 @@ const MEASURE: Duration = Duration::from_millis(50);
 /// A slower pace than before counts for one part in this many; a quicker one is believed at once.
 const SLOWER: u32 = 4;
 
-/// Measures how a queue goes, and tells how long a write would wait.
+/// Measures how fast a queue moves, and how long a write would wait.
 #[derive(Debug)]
 pub(super) struct LoadShedding {
     /// Since the last look: writes taken, those of clients among them, and whether a take left none.
@@ -184,10 +184,10 @@ impl LoadShedding {
     }
 }
 
-/// Whether a client's write that drew this `shed_key` is refused because the room for clients' writes, of which so much is
+/// Whether a client's write that drew this `shed_key` is refused because the clients' share of the queue, of which `own` is
 /// taken, is about to be full.
-pub(super) fn is_crowded_out(shed_key: u32, own: usize, room: usize) -> bool {
-    let (free, last) = (room.saturating_sub(own), room / 4);
+pub(super) fn is_crowded_out(shed_key: u32, own: usize, capacity: usize) -> bool {
+    let (free, last) = (capacity.saturating_sub(own), capacity / 4);
     if own < DRY || free >= last {
         return false;
     }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standing_queue_lets_in_the_lots_that_it_has_room_for() {
+    fn a_standing_queue_lets_in_the_shed_keys_that_it_has_capacity_for() {
         let (shedding, now) = standing(20, 10);
         assert_eq!(shedding.wait(1_000, now), ms(20));
         let part = f64::from(shedding.share) / f64::from(ALL);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_quarter_of_the_room_is_for_ever_lower_lots() {
+    fn the_last_quarter_of_the_queue_is_for_ever_lower_shed_keys() {
         assert!(!is_crowded_out(ALL, 6_000, 8_000));
         let half = ALL / 2;
         assert!(is_crowded_out(half + half / 8, 7_000, 8_000));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_runs_dry_lets_every_lot_in_whatever_else_waits() {
+    fn a_queue_that_runs_dry_lets_every_shed_key_in_whatever_else_waits() {
         let (shedding, now) = standing(1_000, 10);
         assert!(shedding.wait(DRY - 1, now) > TARGET);
         assert!(!shedding.turns_away(ALL, DRY - 1, 9_999, now));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn lots_are_spread_evenly_and_drawn_by_name() {
+    fn shed_keys_are_spread_evenly_and_drawn_by_name() {
         let write = |n: u64| Change::Put(crate::testing::blind(crate::testing::dot(7, n), "v"));
         let low = (0..10_000)
             .filter(|&n| shed_key(&write(n)) < ALL / 10)
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_whose_turn_would_come_too_late_is_told_at_once() {
+    fn a_write_whose_turn_would_come_too_late_is_refused_at_once() {
         let (shedding, now) = standing(20, 1);
         assert!(!shedding.is_too_late(500, now + ms(10), now));
         assert!(shedding.is_too_late(501, now + ms(10), now));

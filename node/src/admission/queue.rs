@@ -1,7 +1,7 @@
 //! The bounded queue between connections and the committing thread.
 //!
 //! ```text
-//!   push: whoever may wait, in order  -->  [ w w w w w w w ]  -->  take: all that wait, at most a batch
+//!   push: those that may wait, in order  -->  [ w w w w w w w ]  -->  take: all that wait, at most a batch
 //!   push: the others refused, with how long the wait would be
 //! ```
 //!

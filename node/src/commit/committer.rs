@@ -3,7 +3,7 @@
 //! ```text
 //!   apply --> engine.commit --> sums, clock --> answers
 //!                  |
-//!                  '-- fails: every write in it is told so, and it was the last batch
+//!                  '-- fails: every write in it is answered with the fault, and it was the last batch
 //! ```
 //!
 //! **A disk that is nearly full.** Without room for a batch and what it brings about, its writes are refused and
@@ -193,7 +193,7 @@ impl<G: Engine> Committer<G> {
     }
 }
 
-/// Turns what would have been stored into what callers are told of the failure: a fault that leaves open
+/// Turns verdicts on what would have been stored into the failure: a fault that leaves open
 /// whether the write is stored. Refusals stand.
 fn fail(verdicts: &mut [Verdict], error: &EngineError) {
     let fault = match fault_of(error) {

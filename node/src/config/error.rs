@@ -15,7 +15,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The text is not TOML, or holds an unknown key, lacks one, or one has the wrong type. The source
-    /// tells the line.
+    /// names the line.
     #[error("the configuration {} is malformed", path.display())]
     Malformed {
         /// The file.

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told_from_a_broken_one() {
+    fn a_full_disk_is_distinguished_from_a_broken_one() {
         let sorted = |kind: io::ErrorKind| EngineError::from_io("writing", kind.into());
         assert!(matches!(
             sorted(io::ErrorKind::StorageFull),

@@ -39,7 +39,7 @@ impl FjallEngine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Io`] if that cannot be told, which is never taken for "no". Nothing is changed.
+    /// [`EngineError::Io`] if that cannot be read, which is never taken for "no". Nothing is changed.
     pub fn is_in(directory: &Path) -> Result<bool, EngineError> {
         Store::is_in(directory)
     }
@@ -67,7 +67,7 @@ impl FjallEngine {
     ///
     /// [`EngineError::Memory`], [`EngineError::InUse`], [`EngineError::NewerFormat`] and
     /// [`EngineError::ForeignFormat`] leave what is stored as it was. [`EngineError::Corrupt`] if a part of
-    /// it is missing or damaged. Else what the disk reports; a store half made is made anew next time.
+    /// it is missing or damaged. Else what the disk reports; a store half made is made again next time.
     pub fn open(directory: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         let store = Arc::new(Store::open(directory, options)?);
         Ok(Self { store })

@@ -7,7 +7,7 @@
 //!   leaves  | leaf                     | namespace | user key ...    -> nothing
 //!   expiry  | due, milliseconds                     | namespace | user key ...   -> nothing
 //!   hints   | target node                           | namespace | user key ...   -> record
-//!   meta    | ASCII name, a META_ constant                           -> as told there
+//!   meta    | ASCII name, a META_ constant                           -> as documented there
 //! ```
 //!
 //! The user key comes last and takes the rest, so no length is stored and it may hold any byte. One leaf, one

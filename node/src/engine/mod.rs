@@ -11,8 +11,8 @@
 //!   meta    --+-----------------+
 //! ```
 //!
-//! An engine knows nothing of records, dots or replicas: what the keys mean is told in [`layout`], what the
-//! values mean by whoever writes them. [`FjallEngine`] keeps them in an LSM tree on disk; [`MemoryEngine`] is
+//! An engine knows nothing of records, dots or replicas: what the keys mean is documented in [`layout`], what the
+//! values mean by their writers. [`FjallEngine`] keeps them in an LSM tree on disk; [`MemoryEngine`] is
 //! the same promise in a screenful of code, the model the other one is tested against.
 //!
 //! Invariants: a batch is stored whole or not at all, and [`Durability::Fsync`] returns after the disk has it;
@@ -166,7 +166,7 @@ pub trait Engine: Send + Sync + Debug + 'static {
     ///
     /// [`EngineError::InvalidKey`] and [`EngineError::InvalidValue`] leave the engine as it was. After
     /// any other error the batch may or may not be there once the engine is opened again
-    /// ([`EngineError::surely_not_stored`] tells), and until then every call answers
+    /// (see [`EngineError::surely_not_stored`]), and until then every call answers
     /// [`EngineError::Poisoned`].
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
 
@@ -191,7 +191,7 @@ pub trait Engine: Send + Sync + Debug + 'static {
     fn check(&self) -> Result<(), EngineError>;
 
     /// Whether the disk has room for a batch of so many bytes and for the background work that it brings about. A
-    /// commit without it may fail the engine for good. True where that cannot be told.
+    /// commit without it may fail the engine for good. True where that cannot be read.
     fn has_room(&self, _bytes: u64) -> bool {
         true
     }

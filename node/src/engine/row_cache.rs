@@ -21,7 +21,7 @@
 //! After a failed commit nobody knows what the engine holds, and everything is left to it: it refuses. Rows are
 //! copies with allocations of their own, so that none keeps a block or a batch alive.
 //!
-//! Left out: absence (filters tell that at little cost), snapshots (they look at another time), and rows of
+//! Left out: absence (filters find that at little cost), snapshots (they look at another time), and rows of
 //! more than [`LARGEST`] bytes, each of which would drive out a hundred that are asked for as often.
 
 mod shard;
@@ -64,7 +64,7 @@ pub struct RowCache<G> {
 impl<G> RowCache<G> {
     /// Keeps rows of `engine` in about `bytes` of memory.
     ///
-    /// `hash_key` decides where rows lie: secret, or whoever chooses keys could make them collide.
+    /// `hash_key` decides where rows lie: secret, or a client that chooses keys could make them collide.
     #[must_use]
     pub fn new(engine: G, bytes: u64, hash_key: [u8; 16]) -> Self {
         let keyed = Keyed::new(hash_key);

@@ -30,19 +30,19 @@ pub(super) fn needed(memtables: u64, tables: u64, batch: u64) -> u64 {
         .saturating_add(SLACK)
 }
 
-/// Bytes free for this process on the disk of `path`; `None` where that cannot be told.
+/// Bytes free for this process on the disk of `path`; `None` where that cannot be read.
 #[cfg(unix)]
 pub(super) fn free(path: &Path) -> Option<u64> {
     match rustix::fs::statvfs(path) {
         Ok(disk) => Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
         Err(error) => {
-            tracing::debug!(%error, "the free space of the disk cannot be told");
+            tracing::debug!(%error, "the free space of the disk cannot be read");
             None
         }
     }
 }
 
-/// Bytes free for this process on the disk of `path`; `None` where that cannot be told.
+/// Bytes free for this process on the disk of `path`; `None` where that cannot be read.
 #[cfg(not(unix))]
 pub(super) fn free(_path: &Path) -> Option<u64> {
     None
@@ -62,7 +62,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_free_space_of_a_disk_is_told() {
+    fn the_free_space_of_a_disk_is_read() {
         let folder = tempfile::tempdir().unwrap();
         assert!(free(folder.path()).is_some_and(|free| free > 0));
         assert_eq!(free(&folder.path().join("absent")), None);

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Invariants: a directory has no store or a whole one with all six keyspaces and a format version, so a
-//! missing piece is damage and never "new" (fjall by itself would make the piece anew and empty, and cannot
+//! missing piece is damage and never "new" (fjall by itself would make a new, empty piece, and cannot
 //! open what a crash left of its own creation). The first failed write is kept, and every later call refused
 //! with it.
 

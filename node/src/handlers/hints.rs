@@ -1,4 +1,4 @@
-//! Hints: how much is kept, and for whom. Answered from memory.
+//! Hints: how many are kept, by target. Answered from memory.
 
 use quoit_ring::wire::{Refusal, Response};
 

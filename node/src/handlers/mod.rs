@@ -47,7 +47,7 @@ use crate::write::{Change, Destination, Write};
 
 /// A node's answering half; the other is the [`Committer`](crate::commit::Committer).
 ///
-/// A world of one node, in memory, in which a write is committed when the caller says so:
+/// A node in memory, in which a write is committed when the caller says so:
 ///
 /// ```
 /// # use std::sync::{Arc, Mutex};
@@ -73,8 +73,8 @@ use crate::write::{Change, Destination, Write};
 /// }
 ///
 /// #[derive(Clone, Default)]
-/// struct World(Arc<Mutex<Vec<Write<Answers>>>>);
-/// impl Env for World {
+/// struct Runtime(Arc<Mutex<Vec<Write<Answers>>>>);
+/// impl Env for Runtime {
 ///     type Reply = Answers;
 ///     fn now(&self) -> Now {
 ///         Now { wall: Millis(1_000_000), ..Now::default() }
@@ -100,12 +100,12 @@ use crate::write::{Change, Destination, Write};
 /// # let config = Config::new("".into(), "127.0.0.1:0".parse()?, tls);
 /// # let settings = (Limits::from(&config), Durability::Fsync);
 /// # let state = NodeState::new(NodeId(1), ring, MerkleKey([0; 16]), Time::ZERO, settings);
-/// let (engine, world, answers) = (Arc::new(MemoryEngine::new()), World::default(), Answers::default());
-/// let replica = Replica::new(world.clone(), Arc::clone(&engine), &state);
+/// let (engine, runtime, answers) = (Arc::new(MemoryEngine::new()), Runtime::default(), Answers::default());
+/// let replica = Replica::new(runtime.clone(), Arc::clone(&engine), &state);
 /// let mut session = Session::new(Arc::new(replica), Role::Client, answers.clone());
 /// let mut committer = Committer::new(engine, &state);
 ///
-/// let now = world.now();
+/// let now = runtime.now();
 /// let delta = Delta::blind(Dot { time: Time::at(now.wall), actor: Actor(7) }, Some(("v".into(), None)));
 /// let mut record = BytesMut::new();
 /// encode_record(delta.record(), &mut record);
@@ -116,7 +116,7 @@ use crate::write::{Change, Destination, Write};
 /// session.handle(frame.split_off(4).freeze(), now)?;
 /// session.submit(now);
 /// assert!(answers.0.lock().unwrap().is_empty(), "not before its commit");
-/// committer.run(&mut world.0.lock().unwrap(), now)?;
+/// committer.run(&mut runtime.0.lock().unwrap(), now)?;
 /// assert_eq!(answers.0.lock().unwrap()[0].response, Response::Joined);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -134,7 +134,7 @@ impl<E, G> fmt::Debug for Replica<E, G> {
     }
 }
 
-/// What a request comes to.
+/// The result of handling a request.
 enum Handled {
     /// This answer, now.
     Answer(Response),
@@ -142,7 +142,7 @@ enum Handled {
     Write(CheckedWrite),
 }
 
-/// A write that was found to be one.
+/// A write that passed the checks that need no stored record.
 struct CheckedWrite {
     destination: Destination,
     key: Bytes,

@@ -1,4 +1,4 @@
-//! Sums: one step down another node's Merkle tree. Peers only: the sums tell who holds what.
+//! Sums: one step down another node's Merkle tree. Peers only: the sums reveal who holds what.
 
 use quoit_ring::wire::{Refusal, Response};
 

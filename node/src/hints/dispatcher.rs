@@ -37,16 +37,16 @@ const BUDGET: Duration = Duration::from_secs(5);
 pub enum Act {
     /// Read the page of the target's hints that comes behind a key, and call [`HintDispatcher::handle_page`].
     Load {
-        /// Whose hints.
+        /// The node for which they are kept.
         target: NodeId,
         /// Behind which key.
         after: Option<Bytes>,
     },
     /// Send a frame to a node, over a connection that is made if there is none.
     Send {
-        /// To whom.
+        /// The receiver.
         to: NodeId,
-        /// What.
+        /// The frame.
         frame: RequestFrame,
     },
     /// Have a row removed, unless more was added to it.
@@ -93,7 +93,7 @@ struct Job {
     deadline: Moment,
 }
 
-/// Delivers what one node keeps for others; [`hints`](crate::hints) tells how that goes.
+/// Delivers the hints of one node; see the [module](crate::hints).
 pub struct HintDispatcher {
     cluster: Arc<ClusterView>,
     /// The time that the rate gives one hint.

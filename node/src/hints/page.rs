@@ -30,7 +30,7 @@ pub struct Hint {
 /// Some of the hints for a node, in the order of their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// For whom.
+    /// The node for which they are kept.
     pub target: NodeId,
     /// At least one, unless it is the last page.
     pub hints: Vec<Hint>,

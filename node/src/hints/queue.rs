@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_begins_anew_when_the_last_one_is_over() {
+    fn a_walk_begins_again_when_the_last_one_is_over() {
         let (mut queue, now) = queue(1, 0);
         assert!(matches!(queue.step(PACE, now), Some(QueueStep::Send(_))));
         queue.delivered(0);

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A file is these 154 bytes and nothing else. The version is looked at first, so that a file of a later
-//! version is told apart from a damaged one.
+//! version is distinguished from a damaged one.
 
 use quoit_ring::{ClusterId, NodeId};
 use ring::digest::{SHA256, digest};
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_told_apart_whatever_its_length() {
+    fn a_later_version_is_recognized_whatever_its_length() {
         for length in [9, 10, 400] {
             let mut bytes = encode(&content(7, Left::Clean));
             bytes.resize(length, 0);

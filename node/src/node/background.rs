@@ -107,7 +107,7 @@ impl<G: Engine> Walks<G> {
         walks
     }
 
-    /// Goes a piece further, and tells how long to pause.
+    /// Goes a piece further; returns how long to pause.
     fn step(&mut self, clocks: Clocks) -> Duration {
         let began = clocks.now().mono;
         if !self.count() && !self.sum_up() {

@@ -3,7 +3,7 @@
 //! ```text
 //!   queue closed          the rest is committed, then the thread ends and gives its committer back
 //!   queue abandoned       the running batch is the last
-//!   a commit fails,       the failure is kept for whoever asks; what still waits is refused, and so is
+//!   a commit fails,       the failure is kept; what still waits is refused, and so is
 //!     or a panic            all that comes
 //! ```
 //!
@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a thread whose storage failed may take to end.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// What made the storage fail: set once, told to whoever waits for it.
+/// What made the storage fail: set once, reported to all that wait for it.
 #[derive(Debug, Clone)]
 pub(super) struct Failure(watch::Sender<Option<EngineError>>);
 
@@ -100,7 +100,7 @@ impl<R: Reply> Watched<R> {
     pub(super) fn fail(&self, error: EngineError) {
         tracing::error!(
             error = &error as &dyn std::error::Error,
-            "no more writes are taken"
+            "no more writes are accepted"
         );
         let abandoned = self.queue.abandon();
         let (epoch, clock) = (self.cluster.epoch(), self.clock.reading(self.clocks.now()));
@@ -211,10 +211,10 @@ impl<G: Engine, R: Reply> Worker<G, R> {
 
 impl<G, R: Reply> Worker<G, R> {
     /// Waits for the thread's end; whether it came.
-    fn ends_within(&self, patience: Duration) -> bool {
+    fn ends_within(&self, timeout: Duration) -> bool {
         // The channel only ever disconnects: at the thread's end.
         !matches!(
-            self.ended.recv_timeout(patience),
+            self.ended.recv_timeout(timeout),
             Err(mpsc::RecvTimeoutError::Timeout)
         )
     }
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_commit_ends_the_taking_of_writes_and_is_told() {
+    fn a_failed_commit_is_reported_and_no_more_writes_are_accepted() {
         let full = || EngineError::NoSpace {
             doing: "testing",
             source: Arc::new(io::ErrorKind::StorageFull.into()),
@@ -365,10 +365,10 @@ mod tests {
             stopped,
             Err(StopError::Storage(EngineError::NoSpace { .. }))
         ));
-        let told = world.sink.answers();
+        let answers = world.sink.answers();
         assert!(
-            matches!(told[..], [(1, Response::Refused(Refusal::Storage(_)))]),
-            "{told:?}"
+            matches!(answers[..], [(1, Response::Refused(Refusal::Storage(_)))]),
+            "{answers:?}"
         );
     }
 

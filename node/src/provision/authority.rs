@@ -1,7 +1,7 @@
 //! The cluster's certificate authority: a folder with its key, from which every other certificate comes.
 //!
 //! ```text
-//! DIR/ca.pem   ca.key        10 years; whoever holds ca.key can become anyone
+//! DIR/ca.pem   ca.key        10 years; ca.key can impersonate anyone
 //! DIR/node-1.pem  .key       2 years; role in a URI, server names, may serve and call
 //! DIR/app.pem  app.key       2 years; role in a URI, may call only
 //! ```
@@ -221,7 +221,7 @@ fn today() -> SystemTime {
     SystemTime::now()
 }
 
-/// The certificate of an authority, told from others by `number`.
+/// The certificate of an authority, distinguished from others by `number`.
 fn authority_params(number: u64) -> CertificateParams {
     let mut params = CertificateParams::default();
     let name = format!("quoit authority {number:016x}");

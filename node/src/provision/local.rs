@@ -141,7 +141,7 @@ impl LocalCluster {
         &self.nodes
     }
 
-    /// The file that tells a client where the cluster is and with what certificate to call it.
+    /// A client's settings: the cluster's addresses and the certificate to use.
     #[must_use]
     pub fn client_profile(&self) -> PathBuf {
         profile(&self.dir, CLIENT)

@@ -84,7 +84,7 @@ impl Sums {
     }
 }
 
-/// The walk that brings the sums back after a start, a piece at a time: whoever runs it sets the pace.
+/// The walk that brings the sums back after a start, a piece at a time, at the pace of its caller.
 #[derive(Debug)]
 pub struct Rebuild<G: Engine> {
     walk: <G::Snapshot as Snapshot>::Range,

@@ -28,7 +28,7 @@ key = "../{CERTS}/{name}.key"
     )
 }
 
-/// What a client of the cluster is told: where it is, and with what certificate to call it.
+/// A client's settings: the cluster's addresses and the certificate to use.
 pub(super) fn profile(name: &str, members: &[NewMember]) -> String {
     let seeds: Vec<String> = members
         .iter()
