@@ -3,15 +3,22 @@
 mod hints;
 mod late;
 
-use bytes::BytesMut;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::role::Role;
 use quoit_ring::wire::map::decode_map;
-use quoit_ring::wire::{Fault, decode_record};
-use quoit_ring::{Delta, Dot, NodeId};
+use quoit_ring::wire::{
+    Fault, MAX_KEY, Refusal, Request, RequestFrame, Response, ResponseFrame, decode_record,
+};
+use quoit_ring::{Delta, Dot, Epoch, NodeId};
 
 use super::*;
 use crate::commit::Committer;
 use crate::engine::layout::{NAMESPACE, record_key};
-use crate::engine::{Batch, Durability, Keyspace, MemoryEngine};
+use crate::engine::{Batch, Durability, Engine as _, Keyspace, MemoryEngine};
+use crate::env::Env as _;
+use crate::state::NodeState;
 use crate::storage::Rebuild;
 use crate::testing::{Disk, FakeEnv, SELF, Sink, WALL, at, blind, dot, encoded, state};
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cluster::ClusterView;
 use crate::hints::HintScan;
+use crate::write::Destination;
 
 /// A key that `node` owns in a ring of three with one copy each, and a put of it to be kept for that node.
 fn hint_for(cluster: &ClusterView, node: NodeId) -> Request {

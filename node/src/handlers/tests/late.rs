@@ -1,5 +1,7 @@
 //! Requests that have waited at the node before they are handled.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]
