@@ -8,12 +8,14 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`Queue`] | the bounded queue in front of the committer, shared by connections |
+//! | `share` | how its capacity is divided between clients and peers |
 //! | `load_shedding` | when a write is refused although the queue is not full (pure) |
 //!
 //! What a write does to the store is the business of [`commit`](crate::commit).
 
 mod load_shedding;
 mod queue;
+mod share;
 
 pub use self::queue::{Queue, Rejected, Taken};
 

@@ -23,13 +23,11 @@ use std::time::Duration;
 
 use quoit_ring::Moment;
 
-use super::load_shedding::{LoadShedding, is_crowded_out, shed_key};
+use super::load_shedding::LoadShedding;
+use super::share::Held;
 use crate::config::WriteQueue;
 use crate::reply::{Priority, Reply};
 use crate::write::Write;
-
-/// One part in so many of the capacity is the peers'.
-const PEERS: usize = 8;
 
 /// Writes that wait for their commit.
 #[derive(Debug)]
@@ -46,20 +44,6 @@ struct State<R> {
     shedding: LoadShedding,
     closed: bool,
     sleeping: bool,
-}
-
-/// What waits, by whose it is.
-#[derive(Debug, Clone, Copy, Default)]
-struct Held {
-    clients: Share,
-    peers: Share,
-}
-
-/// Writes and their bytes: what waits, or what may.
-#[derive(Debug, Clone, Copy, Default)]
-struct Share {
-    requests: usize,
-    bytes: usize,
 }
 
 /// Why writes were not accepted.
@@ -90,16 +74,9 @@ impl<R> Queue<R> {
     /// An empty queue.
     #[must_use]
     pub const fn new(bounds: WriteQueue) -> Self {
-        let nothing = Share {
-            requests: 0,
-            bytes: 0,
-        };
         let state = State {
             waiting: VecDeque::new(),
-            held: Held {
-                clients: nothing,
-                peers: nothing,
-            },
+            held: Held::new(),
             shedding: LoadShedding::new(),
             closed: false,
             sleeping: false,
@@ -187,7 +164,7 @@ impl<R: Reply> Queue<R> {
     pub fn abandon(&self) -> Vec<Write<R>> {
         let mut state = self.lock();
         state.closed = true;
-        state.held = Held::default();
+        state.held = Held::new();
         let abandoned = state.waiting.drain(..).collect();
         drop(state);
         self.wake.notify_one();
@@ -222,21 +199,19 @@ impl<R: Reply> State<R> {
         } = self;
         let of_clients = |write: &&Write<R>| write.priority() == Priority::Client;
         let offered = writes.iter().filter(of_clients).count();
-        shedding.look(held.clients.requests, offered, now);
+        shedding.look(held.clients(), offered, now);
         let may_wait = |write: &mut Write<R>| held.admit(write, shedding, bounds, now);
         waiting.extend(writes.extract_if(.., may_wait));
     }
 
     /// Moves up to `most` writes into `into`.
     fn hand_out(&mut self, into: &mut Vec<Write<R>>, most: usize) {
-        let (count, clients) = (most.min(self.waiting.len()), self.held.clients.requests);
+        let (count, clients) = (most.min(self.waiting.len()), self.held.clients());
         for write in self.waiting.drain(..count) {
-            let share = self.held.of(write.priority());
-            share.requests -= 1;
-            share.bytes -= write.bytes;
+            self.held.release(write.priority(), write.bytes);
             into.push(write);
         }
-        let of_clients = clients - self.held.clients.requests;
+        let of_clients = clients - self.held.clients();
         self.shedding.took(count, of_clients, self.waiting.len());
     }
 
@@ -245,76 +220,5 @@ impl<R: Reply> State<R> {
         let first = self.waiting.front();
         let waited = first.map_or(Duration::ZERO, |first| now.saturating_since(first.arrived));
         waited.max(self.shedding.wait(self.waiting.len(), now))
-    }
-}
-
-impl Held {
-    /// Whether `write` may wait behind what is held; then it is held, too.
-    fn admit<R: Reply>(
-        &mut self,
-        write: &Write<R>,
-        shedding: &LoadShedding,
-        bounds: &WriteQueue,
-        now: Moment,
-    ) -> bool {
-        let (priority, ahead) = (
-            write.priority(),
-            self.clients.requests + self.peers.requests,
-        );
-        let may_wait = self
-            .of(priority)
-            .has_capacity(write.bytes, Share::of(priority, bounds))
-            && !shedding.is_too_late(ahead, write.deadline, now)
-            && (priority == Priority::Peer || !self.turns_away(write, shedding, bounds, now));
-        if may_wait {
-            let share = self.of(priority);
-            share.requests += 1;
-            share.bytes += write.bytes;
-        }
-        may_wait
-    }
-
-    /// Whether a client's write is refused although the queue is not full.
-    fn turns_away<R>(
-        &self,
-        write: &Write<R>,
-        shedding: &LoadShedding,
-        bounds: &WriteQueue,
-        now: Moment,
-    ) -> bool {
-        let (own, shed_key) = (self.clients.requests, shed_key(&write.change));
-        let capacity = Share::of(Priority::Client, bounds).requests;
-        is_crowded_out(shed_key, own, capacity)
-            || shedding.turns_away(shed_key, own, own + self.peers.requests, now)
-    }
-
-    const fn of(&mut self, priority: Priority) -> &mut Share {
-        match priority {
-            Priority::Client => &mut self.clients,
-            Priority::Peer => &mut self.peers,
-        }
-    }
-}
-
-impl Share {
-    /// What those of one priority may have waiting.
-    const fn of(priority: Priority, bounds: &WriteQueue) -> Self {
-        let peers = Self {
-            requests: bounds.requests / PEERS,
-            bytes: bounds.bytes / PEERS,
-        };
-        match priority {
-            Priority::Peer => peers,
-            Priority::Client => Self {
-                requests: bounds.requests - peers.requests,
-                bytes: bounds.bytes - peers.bytes,
-            },
-        }
-    }
-
-    /// Whether a write of so many bytes fits beside what is held here.
-    const fn has_capacity(self, bytes: usize, most: Self) -> bool {
-        self.requests == 0
-            || (self.requests < most.requests && self.bytes.saturating_add(bytes) <= most.bytes)
     }
 }
