@@ -11,7 +11,7 @@
 //!   service       server, node          handlers, server
 //! ```
 //!
-//! [`NodeState`] is for wiring: whoever is made from it keeps the handles that it needs. Nothing here is locked
+//! [`NodeState`] is for wiring: each constructor keeps the handles that it needs. Nothing here is locked
 //! while something is waited for.
 
 use std::sync::Arc;

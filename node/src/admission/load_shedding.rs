@@ -8,13 +8,14 @@
 //!                        burst  a second on: the queue stands, it does not absorb
 //! ```
 //!
-//! A queue is there for bursts. One that no take has emptied for a while only adds its length to every write's
-//! wait and takes nothing off the load: then as many writes are let in as leave, and the wait stays short. The wait
+//! A queue absorbs bursts. A standing queue, one that no take has emptied for a while, only adds its length to
+//! every write's wait and takes nothing off the load: then as many writes are admitted as leave, and the wait
+//! stays short. The wait
 //! is what is waiting times the pace at which it goes, measured while the queue stands (an idle committer's pace
 //! would say how little it was given). While nothing goes at all, it is at least as long as that has lasted. A
 //! write whose own deadline comes before its turn is refused at any time: its place in the queue would be lost twice.
 //!
-//! **The same ones everywhere.** A write that one replica takes in and two refuse is work for nothing, and that is
+//! **The same ones everywhere.** A write that one replica admits and two refuse is wasted work, and that is
 //! what most would come to if each replica accepted what comes just then: of a tenth each, in three places, two
 //! meet in one case of 36. So each write draws a shed key from its dot, the same at every replica, and a replica lets in
 //! the shed keys below a share that it moves until its queue is as long as it should be. Replicas under like load have

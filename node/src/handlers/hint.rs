@@ -1,6 +1,6 @@
 //! Hint: a put that this node keeps for one that missed it.
 //!
-//! Whoever sends it has tried the target itself. It is read and checked like any put; only where it is kept differs.
+//! Its sender has tried the target itself. It is read and checked like any put; only where it is kept differs.
 //! It is kept for an owner of the key only, so that nobody makes this node keep what will never be fetched, and never
 //! for the node itself, which could simply join it.
 

@@ -229,7 +229,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
                 ));
             }
             Request::Hints => hints::answer(&self.state.hints)?,
-            // Asked for by a newer build; this one has nothing to say to it.
+            // A request of a newer build, which this one does not know.
             _ => return Err(Refusal::NotReady),
         };
         Ok(Handled::Answer(answer))

@@ -1,4 +1,4 @@
-//! The dispatcher: what of the hints is read, sent and removed, and when. Pure.
+//! The dispatcher: which hints are read, sent and removed, and when. Pure.
 //!
 //! ```text
 //!   handle_time(what is kept)   handle_page   handle_answer   handle_lost
@@ -8,11 +8,11 @@
 //!                                poll: Load | Send | Remove
 //! ```
 //!
-//! A hint goes to its target while that owns the key, and else to all who do; only once each of them has joined it is
-//! it removed. Nothing is known beforehand of who is away: the first hint of a queue is the question, and silence or a
-//! broken connection the answer, after which the queue rests.
+//! A hint goes to its target while that owns the key, otherwise to all owners; it is removed once each of them has
+//! joined it. The dispatcher does not know which nodes are away: the first hint of a queue is the probe, and after a
+//! timeout or a broken connection the queue rests.
 //!
-//! Invariant: what is removed was joined by everyone it was meant for.
+//! Invariant: a removed hint was joined by all its receivers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The dispatcher's hands: pages read, frames sent, rows removed.
+//! The dispatcher's effects: pages read, frames sent, rows removed.
 //!
 //! ```text
 //!   HintDispatcher --Load--> a blocking thread --> page
@@ -7,8 +7,8 @@
 //!           <-- ten times a second, or once while nothing is kept: what is kept
 //! ```
 //!
-//! It lives on the I/O thread. Reading may wait for the disk, so a thread apart does it. A removal that the commit has
-//! no room for is forgotten: its hint is delivered once more, which changes nothing.
+//! It runs on the I/O thread. Reading may wait for the disk, so a blocking thread does it. A removal that the queue
+//! refuses is dropped: its hint is delivered once more, which changes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

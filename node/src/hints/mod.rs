@@ -1,4 +1,4 @@
-//! Hinted hand-off: what this node keeps for others, and how it gets there.
+//! Hinted hand-off: the writes that this node keeps for others, and their delivery.
 //!
 //! ```text
 //!   client --Hint--> commit --> keyspace hints: target | key -> record      joined per key, bounded, as durable as data
@@ -10,10 +10,10 @@
 //!                                             target  --> Delivered --> commit: the row is removed
 //! ```
 //!
-//! Who misses a write is for the client to find out; this node keeps what it is given, and brings it over when the
-//! target is back. A thousand writes of one key are one hint. What is full refuses and drops nothing. A hint is removed
-//! only after its target has joined it, as durably as it is configured to; what was added to it in the meantime stays.
-//! If the target has ceased to own the key, the hint goes to all who own it now.
+//! The client finds out which node missed a write; this node stores the hint, and delivers it when the target is back.
+//! A thousand writes of one key are one hint. At its bounds a node refuses hints and drops none. A hint is removed only
+//! after its target has joined it, as durably as configured; what was added to it in the meantime stays. If the target
+//! no longer owns the key, the hint goes to all its present owners.
 //!
 //! | module | what it holds |
 //! | --- | --- |

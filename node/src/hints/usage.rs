@@ -1,12 +1,12 @@
-//! How much is kept for other nodes.
+//! How many hints are kept, and their bytes, by target.
 //!
 //! ```text
 //!   start:   snapshot of the hints ---- counted in the background ----> ready
 //!   live:    each commit adds what its hints have grown by
 //! ```
 //!
-//! The count is not stored: it is made again after each start. Until it is there the bounds on hints cannot be
-//! kept, so none are taken in and none delivered; where few are kept, as nearly always, it is there at once.
+//! The count is not stored: it is taken again after each start. Until it is there the bounds on hints cannot be
+//! enforced, so no hint is accepted and none delivered; where few are kept, as nearly always, it is there at once.
 //!
 //! Invariant: once ready, count and bytes of each target are those of its committed hints.
 

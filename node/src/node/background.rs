@@ -1,4 +1,4 @@
-//! The background thread: brings back after a start what is not stored, and watches over the committer.
+//! The background thread: after a start it rebuilds what is not stored; it also watches the committer.
 //!
 //! ```text
 //!   scan      how many hints are kept, then
