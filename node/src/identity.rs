@@ -21,8 +21,8 @@
 pub(crate) mod disk;
 mod error;
 mod format;
+mod owner;
 
-use core::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -31,12 +31,14 @@ use std::sync::Arc;
 use quinn_proto::HashedConnectionIdGenerator;
 use quoit_ring::{ClusterId, NodeId};
 use rand::rngs::{OsRng, StdRng};
-use rand::{CryptoRng, Rng as _, SeedableRng as _};
+use rand::{Rng as _, SeedableRng as _};
 use ring::hmac;
 
 use self::format::{Content, Flaw, Left};
+use self::owner::Secrets;
 
 pub use self::error::IdentityError;
+pub use self::owner::Identity;
 
 const LOCK: &str = "lock";
 const IDENTITY: &str = "identity";
@@ -51,41 +53,6 @@ pub struct Expected {
     pub cluster: Option<ClusterId>,
     /// The node in the certificate.
     pub node: NodeId,
-}
-
-/// Whose a data directory is. Never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// The cluster it is part of.
-    pub cluster: ClusterId,
-    /// The node it belongs to.
-    pub node: NodeId,
-    /// Drawn when the directory was first used: distinguishes a disk from the one it replaced.
-    pub disk: u128,
-}
-
-/// The keys of the node's QUIC endpoint, drawn when the directory was first used.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Secrets {
-    reset_key: [u8; 64],
-    connection_id_key: u64,
-}
-
-impl Secrets {
-    fn draw(rng: &mut impl CryptoRng) -> Self {
-        let mut reset_key = [0; 64];
-        rng.fill_bytes(&mut reset_key);
-        Self {
-            reset_key,
-            connection_id_key: rng.next_u64(),
-        }
-    }
-}
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secrets(..)")
-    }
 }
 
 /// A data directory in use: no other node can have it until this is dropped or the process ends.

@@ -18,7 +18,7 @@
 use quoit_ring::{ClusterId, NodeId};
 use ring::digest::{SHA256, digest};
 
-use super::{Identity, Secrets};
+use super::owner::{Identity, Secrets};
 
 const MAGIC: &[u8; 8] = b"quoit-id";
 /// The version that this program writes and the newest it reads.
