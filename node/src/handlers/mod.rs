@@ -11,7 +11,7 @@
 //!
 //! What is checked here needs no look at what is stored; the rest is checked where the write is joined.
 //! Nothing here waits, reads a clock or starts anything: time comes in, effects go through
-//! [`Env`].
+//! [`Env`](crate::env::Env).
 //!
 //! A frame may have waited before it gets here; what is left of its budget then is what counts. One whose time is
 //! over is refused before anything is looked up or checked, reads and writes alike: nobody waits for it.
