@@ -21,7 +21,7 @@ use quoit_ring::placement::Ring;
 use tokio::sync::watch;
 
 use crate::inbox::Inbox;
-use crate::submission::Submission;
+use crate::operation::Submission;
 
 /// Tells callers that the client lives; they hear when the last one is dropped.
 pub(crate) type Alive = watch::Sender<()>;

@@ -19,22 +19,26 @@ use bytes::Bytes;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Kept, MAX_KEY, NodeStatus, Request, Response};
 use quoit_ring::{ClusterMap, Member, NodeId, Token};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::bridge::{CallerEnd, bridge};
+use crate::builders::{Delete, Get, Put};
 use crate::config::{ClientBuilder, Defaults, Limits};
-use crate::coordinator::OTHER_QUESTION;
 use crate::driver::Driver;
 use crate::env::Env;
-use crate::error::{ConnectError, InvalidRequest, NodeError, Outcome};
+use crate::error::{ConnectError, InvalidRequest, NodeError, OTHER_QUESTION, Outcome};
 use crate::health::HealthReport;
-use crate::operation::{Delete, Get, Put};
+use crate::metrics::Kind;
+use crate::operation::Submission;
+use crate::operation::ask::{self, NodeAnswer};
+use crate::operation::plan::Plan;
+use crate::operation::requests::Caller;
+use crate::reply::{self, Answer};
 use crate::runtime;
-use crate::submission::{NodeAnswer, Operation, Plan, Reply, Submission, Told};
-use crate::trace::{self, Trace};
+use crate::trace::Trace;
 
 /// Bytes of a value that count as one more operation under way.
-const ROOM_BYTES: usize = 16 << 10;
+const PERMIT_BYTES: usize = 16 << 10;
 
 /// A connection to a whole cluster: cheap to clone, shared by any number of tasks, on any runtime.
 ///
@@ -63,8 +67,8 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     callers: CallerEnd,
-    room: Arc<Semaphore>,
-    max_room: u32,
+    permits: Arc<Semaphore>,
+    max_permits: u32,
     defaults: Defaults,
     max_value_bytes: usize,
 }
@@ -140,8 +144,8 @@ impl Client {
         let units = limits.max_in_flight;
         let shared = Shared {
             callers,
-            room: Arc::new(Semaphore::new(units)),
-            max_room: u32::try_from(units).unwrap_or(u32::MAX),
+            permits: Arc::new(Semaphore::new(units)),
+            max_permits: u32::try_from(units).unwrap_or(u32::MAX),
             defaults,
             max_value_bytes: limits.max_value_bytes,
         };
@@ -302,14 +306,11 @@ impl Client {
     /// # }
     /// ```
     pub async fn health(&self) -> Option<HealthReport> {
-        let (reply, answer) = oneshot::channel();
-        if !self.submit(Operation::Health, Reply::Ask(reply), 0).await {
+        let (caller, answer) = self.admit(Kind::Ask, 0, None).await?;
+        if !self.submit(Submission::Health(caller)) {
             return None;
         }
-        match answer.await {
-            Ok((_, Ok(Told::Health(report)))) => Some(report),
-            Ok((_, Ok(Told::Node(_)) | Err(_))) | Err(_) => None,
-        }
+        answer.await
     }
 
     /// The cluster map this client holds: a copy, of the newest epoch that it has heard of and fetched.
@@ -386,49 +387,31 @@ impl Client {
         Ok(())
     }
 
-    /// Hands an operation over, once there is room for it; false if the client is closed.
-    pub(crate) fn submit(
+    /// Waits for a permit for an operation with so many bytes of value; `None` if there will be none.
+    pub(crate) async fn admit<T: Send + 'static>(
         &self,
-        operation: Operation,
-        reply: Reply,
+        kind: Kind,
         bytes: usize,
-    ) -> impl Future<Output = bool> {
-        let trace = trace::begin(&operation, || self.copies(), None);
-        let units = u32::try_from(1 + bytes / ROOM_BYTES).unwrap_or(u32::MAX);
-        self.submit_in_room(operation, reply, units, trace)
-    }
-
-    /// The same; `report` waits for what its requests become.
-    pub(crate) fn submit_reported(
-        &self,
-        operation: Operation,
-        reply: Reply,
-        report: Option<oneshot::Sender<trace::Told>>,
-    ) -> impl Future<Output = bool> {
-        let trace = trace::begin(&operation, || self.copies(), report);
-        self.submit_in_room(operation, reply, 1, trace)
-    }
-
-    async fn submit_in_room(
-        &self,
-        operation: Operation,
-        reply: Reply,
-        units: u32,
         trace: Option<Box<Trace>>,
-    ) -> bool {
-        let room = Arc::clone(&self.shared.room);
-        let Ok(room) = room
-            .acquire_many_owned(units.min(self.shared.max_room))
-            .await
-        else {
-            return false;
-        };
-        self.shared.callers.submit(Submission {
-            operation,
+    ) -> Option<(Caller<T>, Answer<T>)> {
+        let units = u32::try_from(1 + bytes / PERMIT_BYTES).unwrap_or(u32::MAX);
+        let units = units.min(self.shared.max_permits);
+        let permits = Arc::clone(&self.shared.permits);
+        let permit = permits.acquire_many_owned(units).await.ok()?;
+
+        let (reply, answer) = reply::channel();
+        let caller = Caller {
+            kind,
             reply,
-            room,
+            permit,
             trace,
-        })
+        };
+        Some((caller, answer))
+    }
+
+    /// Hands an operation over; false if the client is closed.
+    pub(crate) fn submit(&self, submission: Submission) -> bool {
+        self.shared.callers.submit(submission)
     }
 
     /// N.
@@ -438,40 +421,26 @@ impl Client {
         ring.map().replication.min(members)
     }
 
-    pub(crate) async fn ask(
-        &self,
-        node: NodeId,
-        request: Request,
-    ) -> Option<oneshot::Receiver<NodeAnswer>> {
-        let (reply, answer) = oneshot::channel();
-        let deadline = self.shared.defaults.deadline.min(Duration::from_secs(2));
-        let operation = Operation::Ask {
+    pub(crate) async fn ask(&self, node: NodeId, request: Request) -> Option<Answer<NodeAnswer>> {
+        let (caller, answer) = self.admit(Kind::Ask, 0, None).await?;
+        let question = ask::Submitted {
             node,
             request,
-            deadline,
+            deadline: self.shared.defaults.deadline.min(Duration::from_secs(2)),
+            caller,
         };
-        self.submit(operation, Reply::Ask(reply), 0)
-            .await
-            .then_some(answer)
+        self.submit(Submission::Ask(question)).then_some(answer)
     }
 }
 
 /// What a node answered, and how long that took.
 pub(crate) async fn received(
-    answer: Option<oneshot::Receiver<NodeAnswer>>,
+    answer: Option<Answer<NodeAnswer>>,
 ) -> (Duration, Result<Response, NodeError>) {
     let closed = || (Duration::ZERO, Err(NodeError::Closed));
-    let Some(answer) = answer else {
-        return closed();
-    };
-    match answer.await {
-        Err(_gone) => closed(),
-        Ok((elapsed, Err(error))) => (elapsed, Err(error)),
-        Ok((elapsed, Ok(Told::Node(response)))) => (elapsed, Ok(response)),
-        Ok((elapsed, Ok(Told::Health(_)))) => {
-            let odd = NodeError::Failed(Outcome::Damaged(OTHER_QUESTION));
-            (elapsed, Err(odd))
-        }
+    match answer {
+        Some(answer) => answer.await.unwrap_or_else(closed),
+        None => closed(),
     }
 }
 

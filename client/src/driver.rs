@@ -17,21 +17,17 @@
 
 use core::task::{Context, Poll};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{DecodeError, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
-use tokio::sync::OwnedSemaphorePermit;
-use tracing::Span;
 
 use crate::bridge::{Alive, DriverEnd};
-use crate::coordinator::{Coordinator, Done, Settings};
+use crate::coordinator::{Coordinator, Settings};
 use crate::env::{Env, Link, Now};
-use crate::metrics::{End, Kind, Operations, Publisher};
-use crate::submission::{Reply, Submission};
-use crate::trace;
+use crate::metrics::Publisher;
+use crate::operation::Submission;
 
 /// Runs a client without a thread of its own; made by [`ClientBuilder::drive`](crate::ClientBuilder::drive).
 ///
@@ -115,9 +111,8 @@ pub struct Driver<E> {
     callers: DriverEnd,
     /// Submissions that were taken from the inbox and not yet started; keeps its allocation.
     batch: Vec<Submission>,
-    coordinator: Coordinator<Ticket, OwnedSemaphorePermit>,
+    coordinator: Coordinator,
     env: E,
-    operations: Operations,
     publisher: Publisher,
     /// Whether a tick has passed since the last pump.
     ticked: bool,
@@ -127,20 +122,11 @@ pub struct Driver<E> {
     _alive: Alive,
 }
 
-/// What comes back with an operation's end.
-#[derive(Debug)]
-struct Ticket {
-    reply: Reply,
-    kind: Kind,
-    started: Moment,
-    span: Option<Box<Span>>,
-}
-
 impl<E: Env> Driver<E> {
     pub(crate) fn new(callers: DriverEnd, settings: Settings, ring: Ring, mut env: E) -> Self {
         env.members(ring.map());
         let now = env.now();
-        let coordinator = Coordinator::new(settings, ring, now.random);
+        let coordinator = Coordinator::new(settings, ring, now);
         callers.publish(coordinator.ring());
         Self {
             _alive: callers.alive(),
@@ -148,7 +134,6 @@ impl<E: Env> Driver<E> {
             batch: Vec::new(),
             coordinator,
             env,
-            operations: Operations::new(),
             publisher: Publisher::new(now.at),
             ticked: false,
             at: now.at,
@@ -197,17 +182,7 @@ impl<E: Env> Driver<E> {
         let mut batch = core::mem::take(&mut self.batch);
         for submission in batch.drain(..) {
             let now = self.now();
-            let span = submission.trace.as_ref().map(|trace| trace.span());
-            self.coordinator.trace_next(submission.trace);
-            let ticket = Ticket {
-                span,
-                reply: submission.reply,
-                kind: Kind::from(&submission.operation),
-                started: now.at,
-            };
-            let ticket = (ticket, submission.room);
-            self.coordinator
-                .handle_operation(submission.operation, ticket, now);
+            self.coordinator.handle_submission(submission, now);
         }
         self.batch = batch;
     }
@@ -276,14 +251,8 @@ impl<E: Env> Driver<E> {
             self.env.members(ring.map());
             self.callers.publish(&ring);
         }
-        while let Some((ticket, done)) = self.coordinator.poll_done() {
-            let end = End::from(&done);
-            let elapsed = self.at.since(ticket.started);
-            self.operations.ended(ticket.kind, end, elapsed);
-            if let Some(span) = &ticket.span {
-                trace::ended(span, end, elapsed);
-            }
-            answer(ticket.reply, done, elapsed);
+        while let Some(answer) = self.coordinator.poll_answer() {
+            answer.deliver();
         }
         if core::mem::take(&mut self.ticked) && self.publisher.is_due(self.is_idle(), self.at) {
             self.publish();
@@ -301,29 +270,14 @@ impl<E: Env> Driver<E> {
 impl<E> Driver<E> {
     /// Hands the application's recorder what was counted since the last time.
     fn publish(&mut self) {
-        let (sent, health) = self.coordinator.counters();
-        self.publisher
-            .publish(&mut self.operations, sent, health, self.at);
+        let (operations, sent, health) = self.coordinator.counters();
+        self.publisher.publish(operations, sent, health, self.at);
     }
 }
 
 impl<E> Drop for Driver<E> {
     fn drop(&mut self) {
         self.publish();
-    }
-}
-
-/// Answers a caller; one that has gone away no longer cares.
-fn answer(reply: Reply, done: Done, micros: u64) {
-    match (reply, done) {
-        (Reply::Read(to), Done::Read(result)) => drop(to.send(result)),
-        (Reply::Write(to), Done::Write(result)) => drop(to.send(result)),
-        (Reply::Ask(to), Done::Ask(result)) => {
-            drop(to.send((Duration::from_micros(micros), result)));
-        }
-        (Reply::Read(_) | Reply::Write(_) | Reply::Ask(_), _) => {
-            debug_assert!(false, "an operation ends as what it began");
-        }
     }
 }
 

@@ -18,6 +18,10 @@ use std::time::Duration;
 use quoit_ring::NodeId;
 use quoit_ring::wire::{DecodeError, Refusal};
 
+/// What is wrong with a response that does not fit its request.
+pub(crate) const OTHER_QUESTION: DecodeError =
+    DecodeError::Malformed("an answer to another question");
+
 /// What became of the request to one replica. Prints as `name: outcome`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {

@@ -13,16 +13,15 @@
 
 use std::time::Duration;
 
-use quoit_ring::NodeId;
 use tokio::sync::oneshot;
 
+use crate::builders::{Get, read};
 use crate::client::Client;
 use crate::config::{Consistency, ReadRepair};
-use crate::coordinator::{read_rules, write_count};
 use crate::entry::Entry;
-use crate::error::{InvalidRequest, Outcome, ReadError};
-use crate::metrics::RequestKind;
-use crate::operation::{Get, read};
+use crate::error::{InvalidRequest, ReadError};
+use crate::operation::plan::{read_rules, write_count};
+use crate::trace::RequestReport;
 
 /// What a read did; made by [`Get::explain`].
 #[derive(Debug, Clone)]
@@ -34,24 +33,6 @@ pub struct Explained {
     pub answered_after: Option<Duration>,
     /// Its requests, in the order in which they were made. Probes of other nodes are not among them.
     pub requests: Vec<RequestReport>,
-}
-
-/// One request of a read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RequestReport {
-    /// The node.
-    pub node: NodeId,
-    /// Its name for people.
-    pub name: String,
-    /// What it was for.
-    pub kind: RequestKind,
-    /// When it was made, counted from the read's first request.
-    pub after: Duration,
-    /// How long its answer took, or how long it took to fail; `None` if the read ended before.
-    pub elapsed: Option<Duration>,
-    /// What came of it; `None` if the read ended before. Nobody waits for what is repaired after the answer.
-    pub outcome: Option<Outcome>,
 }
 
 /// What this client's operations need, unless they say otherwise; made by [`Client::needs`].
@@ -85,13 +66,13 @@ impl Get {
     /// # }
     /// ```
     pub async fn explain(self) -> Explained {
-        let (report, told) = oneshot::channel();
+        let (report, trace) = oneshot::channel();
         let result = read(self, Some(report)).await;
-        let told = told.await.unwrap_or_default();
+        let trace = trace.await.unwrap_or_default();
         Explained {
             result,
-            answered_after: told.answered_after,
-            requests: told.requests,
+            answered_after: trace.answered_after,
+            requests: trace.requests,
         }
     }
 }

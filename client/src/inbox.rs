@@ -7,12 +7,12 @@
 //!
 //! One lock around a list. Who finds the list empty wakes the reader, the others know it is awake; the
 //! reader takes the whole list at once and gives an empty one back, so nothing is allocated in the long
-//! run. How much can lie here is bounded by the room each submission holds.
+//! run. How much can lie here is bounded by the permit each submission holds.
 
 use core::task::{Context, Poll, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::submission::Submission;
+use crate::operation::Submission;
 
 /// Submissions on their way to the driver.
 #[derive(Debug)]

@@ -78,16 +78,16 @@ impl Client {
 }
 
 /// A replica's record, how long it took to say so, and who it is.
-type Told = (Result<Record, NodeError>, Duration, Member, bool);
+type ReplicaAnswer = (Result<Record, NodeError>, Duration, Member, bool);
 
-fn reports(answers: Vec<Told>) -> Vec<ReplicaReport> {
+fn reports(answers: Vec<ReplicaAnswer>) -> Vec<ReplicaReport> {
     let mut newest = Record::default();
     for (answer, ..) in &answers {
         if let Ok(record) = answer {
             newest.join(record);
         }
     }
-    let report = |(answer, elapsed, member, owner): Told| ReplicaReport {
+    let report = |(answer, elapsed, member, owner): ReplicaAnswer| ReplicaReport {
         member,
         owner,
         stale: answer
@@ -114,7 +114,7 @@ mod tests {
     use quoit_ring::wire::Refusal;
 
     use super::*;
-    use crate::coordinator::OTHER_QUESTION;
+    use crate::error::OTHER_QUESTION;
 
     #[test]
     fn a_nodes_refusal_is_told_as_what_it_is() {

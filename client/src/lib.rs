@@ -50,6 +50,7 @@
 //! Source: `DeCandia` et al., *Dynamo* (2007), sections 4.4, 4.5 and 6.4 (client-driven coordination).
 
 mod bridge;
+mod builders;
 mod client;
 mod config;
 mod coordinator;
@@ -66,12 +67,13 @@ pub mod metrics;
 mod operation;
 mod profile;
 mod quorum;
+mod reply;
 mod runtime;
-mod submission;
 mod tls;
 mod trace;
 mod transport;
 
+pub use builders::{Delete, Get, Put};
 pub use client::{Client, HintsReport, Location, NodeReport};
 pub use config::{ClientBuilder, Consistency, ReadRepair};
 pub use driver::Driver;
@@ -79,11 +81,11 @@ pub use entry::{Context, Entry, Value, Written};
 pub use error::{
     Attempt, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored, WriteError,
 };
-pub use explain::{Explained, QuorumSizes, RequestReport};
+pub use explain::{Explained, QuorumSizes};
 pub use health::{HealthReport, NodeHealth};
 pub use inspect::ReplicaReport;
 pub use merge::{LastWriterWins, Merge, SetUnion};
 pub use metrics::RequestKind;
-pub use operation::{Delete, Get, Put};
 pub use profile::{Profile, ProfileError};
 pub use tls::{PemKind, PemSource, TlsError, TlsFiles};
+pub use trace::RequestReport;

@@ -33,42 +33,48 @@ use tracing::subscriber::NoSubscriber;
 use tracing::{Span, debug_span};
 
 use crate::config::Consistency;
-use crate::coordinator::OTHER_QUESTION;
-use crate::error::Outcome;
-use crate::explain::RequestReport;
-use crate::metrics::{End, RequestKind};
-use crate::submission::{Operation, Plan};
+use crate::error::{OTHER_QUESTION, Outcome};
+use crate::metrics::{End, Kind, RequestKind};
+use crate::operation::plan::Plan;
 
 /// Bytes of a key that a span shows.
 const SHOWN: usize = 48;
 
-/// What an operation that begins is told to, if to anybody; `copies` is N, and `report` waits for what its requests
-/// become.
+/// A get, put or delete that begins, as its span shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) key: &'a [u8],
+    pub(crate) plan: &'a Plan,
+}
+
+/// The trace of an operation that begins, if a collector or the caller wants one. `copies` is N; `report` gets the
+/// read's story once nothing is left of it.
 #[inline]
 pub(crate) fn begin(
-    operation: &Operation,
+    begun: Begun<'_>,
     copies: impl FnOnce() -> u8,
-    report: Option<oneshot::Sender<Told>>,
+    report: Option<oneshot::Sender<ReadTrace>>,
 ) -> Option<Box<Trace>> {
     if report.is_none() && LevelFilter::current() < LevelFilter::DEBUG {
         return None; // nobody wants it: all that an operation usually costs here
     }
-    begin_wanted(operation, copies, report)
+    begin_wanted(begun, copies, report)
 }
 
 #[cold]
 fn begin_wanted(
-    operation: &Operation,
+    begun: Begun<'_>,
     copies: impl FnOnce() -> u8,
-    report: Option<oneshot::Sender<Told>>,
+    report: Option<oneshot::Sender<ReadTrace>>,
 ) -> Option<Box<Trace>> {
-    let span = wanted(operation, copies);
+    let span = wanted(begun, copies);
     if span.is_none() && report.is_none() {
         return None;
     }
     let report = report.map(|to| Report {
         to,
-        told: Told::default(),
+        trace: ReadTrace::default(),
         started: None,
     });
     Some(Box::new(Trace {
@@ -79,48 +85,49 @@ fn begin_wanted(
 }
 
 /// The span of an operation that begins, if anybody collects it.
-fn wanted(operation: &Operation, copies: impl FnOnce() -> u8) -> Option<Span> {
+fn wanted(begun: Begun<'_>, copies: impl FnOnce() -> u8) -> Option<Span> {
     if get_default(|d| d.is::<NoSubscriber>()) {
         return None; // who collects does so in another thread
     }
-    let span = span(operation, copies)?;
+    let span = span(begun, copies)?;
     (!span.is_disabled()).then_some(span)
 }
 
-fn span(operation: &Operation, copies: impl FnOnce() -> u8) -> Option<Span> {
-    let count = |plan: &Plan| {
+fn span(begun: Begun<'_>, copies: impl FnOnce() -> u8) -> Option<Span> {
+    let Begun { kind, key, plan } = begun;
+    let count = || {
         plan.count
             .unwrap_or_else(|| usual(plan.consistency, copies()))
     };
-    Some(match operation {
-        Operation::Read { key, plan } => debug_span!(
+    Some(match kind {
+        Kind::Get => debug_span!(
             target: "quoit_client",
             "get",
             key = %shown(key),
             consistency = ?plan.consistency,
-            r = count(plan),
+            r = count(),
             outcome = Empty,
             elapsed_us = Empty,
         ),
-        Operation::Write { change, plan } if change.value.is_some() => debug_span!(
+        Kind::Put => debug_span!(
             target: "quoit_client",
             "put",
-            key = %shown(&change.key),
+            key = %shown(key),
             consistency = ?plan.consistency,
-            w = count(plan),
+            w = count(),
             outcome = Empty,
             elapsed_us = Empty,
         ),
-        Operation::Write { change, plan } => debug_span!(
+        Kind::Delete => debug_span!(
             target: "quoit_client",
             "delete",
-            key = %shown(&change.key),
+            key = %shown(key),
             consistency = ?plan.consistency,
-            w = count(plan),
+            w = count(),
             outcome = Empty,
             elapsed_us = Empty,
         ),
-        Operation::Ask { .. } | Operation::Health => return None,
+        Kind::Ask => return None,
     })
 }
 
@@ -141,10 +148,22 @@ fn shown(key: &[u8]) -> Cow<'_, str> {
     shown
 }
 
-/// An operation has its answer.
-pub(crate) fn ended(span: &Span, end: End, micros: u64) {
-    span.record("outcome", end.name());
-    span.record("elapsed_us", micros);
+/// One request of a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestReport {
+    /// The node.
+    pub node: NodeId,
+    /// Its name for people.
+    pub name: String,
+    /// What it was for.
+    pub kind: RequestKind,
+    /// When it was made, counted from the read's first request.
+    pub after: Duration,
+    /// How long its answer took, or how long it took to fail; `None` if the read ended before.
+    pub elapsed: Option<Duration>,
+    /// What came of it; `None` if the read ended before. Nobody waits for what is repaired after the answer.
+    pub outcome: Option<Outcome>,
 }
 
 /// The requests of an operation that somebody wants to hear of.
@@ -155,9 +174,9 @@ pub(crate) struct Trace {
     report: Option<Report>,
 }
 
-/// What a caller is told once nothing is left of the operation.
+/// What a read did, for the caller that asked for it ([`Get::explain`](crate::Get::explain)).
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct ReadTrace {
     pub(crate) requests: Vec<RequestReport>,
     /// How long it took to the answer.
     pub(crate) answered_after: Option<Duration>,
@@ -165,8 +184,8 @@ pub(crate) struct Told {
 
 #[derive(Debug)]
 struct Report {
-    to: oneshot::Sender<Told>,
-    told: Told,
+    to: oneshot::Sender<ReadTrace>,
+    trace: ReadTrace,
     /// When the first request was made.
     started: Option<Moment>,
 }
@@ -182,11 +201,6 @@ struct Attempt {
 }
 
 impl Trace {
-    /// The operation's span.
-    pub(crate) fn span(&self) -> Box<Span> {
-        Box::new(self.span.clone())
-    }
-
     /// A request goes to a node.
     pub(crate) fn sent(&mut self, id: u64, kind: RequestKind, node: (NodeId, &Ring), now: Moment) {
         let (id_of_node, ring) = node;
@@ -204,7 +218,7 @@ impl Trace {
         );
         let place = self.report.as_mut().map_or(0, |report| {
             let started = *report.started.get_or_insert(now);
-            report.told.requests.push(RequestReport {
+            report.trace.requests.push(RequestReport {
                 node: id_of_node,
                 name: name.to_owned(),
                 kind,
@@ -212,7 +226,7 @@ impl Trace {
                 elapsed: None,
                 outcome: None,
             });
-            report.told.requests.len() - 1
+            report.trace.requests.len() - 1
         });
         self.open.push(Attempt {
             id,
@@ -256,11 +270,13 @@ impl Trace {
         });
     }
 
-    /// The caller is answered now; repair may go on.
-    pub(crate) fn returned(&mut self, now: Moment) {
+    /// The caller has its answer; repair may go on.
+    pub(crate) fn ended(&mut self, end: End, micros: u64, now: Moment) {
+        self.span.record("outcome", end.name());
+        self.span.record("elapsed_us", micros);
         if let Some(report) = &mut self.report {
-            let started = report.started.unwrap_or(now);
-            report.told.answered_after = Some(Duration::from_micros(now.since(started)));
+            let after = |started| Duration::from_micros(now.since(started));
+            report.trace.answered_after = report.started.map(after);
         }
     }
 }
@@ -268,9 +284,9 @@ impl Trace {
 fn close(attempt: &Attempt, report: Option<&mut Report>, outcome: Outcome, now: Moment) {
     let micros = now.since(attempt.sent);
     attempt.span.record("elapsed_us", micros);
-    if let Some(told) = report.and_then(|report| report.told.requests.get_mut(attempt.place)) {
-        told.elapsed = Some(Duration::from_micros(micros));
-        told.outcome = Some(outcome);
+    if let Some(request) = report.and_then(|report| report.trace.requests.get_mut(attempt.place)) {
+        request.elapsed = Some(Duration::from_micros(micros));
+        request.outcome = Some(outcome);
     }
 }
 
@@ -280,7 +296,7 @@ impl Drop for Trace {
             attempt.span.record("outcome", "unanswered");
         }
         if let Some(report) = self.report.take() {
-            drop(report.to.send(report.told)); // who asked may have gone away
+            drop(report.to.send(report.trace)); // who asked may have gone away
         }
     }
 }

@@ -14,30 +14,30 @@ use crate::coordinator::slab::Key;
 const PROBE_SLOT: u32 = 0xf_ffff;
 
 /// Most places of one operation: its replicas, and those asked to keep a write for them.
-pub(super) const MAX_REPLICAS: usize = 1 << 7;
+pub(crate) const MAX_REPLICAS: usize = 1 << 7;
 
 /// What a request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     Ask,
     Repair,
 }
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RequestId {
+pub(crate) struct RequestId {
     /// Below 2^20 slots: there are no more than operations under way.
-    pub(super) key: Key,
+    pub(crate) key: Key,
     /// Below 16.
-    pub(super) attempt: u8,
+    pub(crate) attempt: u8,
     /// Below 128.
-    pub(super) replica: usize,
-    pub(super) purpose: Purpose,
+    pub(crate) replica: usize,
+    pub(crate) purpose: Purpose,
 }
 
 impl RequestId {
     /// The id of a probe; `count` tells it from others.
-    pub(super) const fn probe(count: u64) -> Self {
+    pub(crate) const fn probe(count: u64) -> Self {
         let [g0, g1, g2, g3, ..] = count.to_le_bytes();
         Self {
             key: Key {
@@ -51,7 +51,7 @@ impl RequestId {
     }
 
     /// Whether it is a request to this replica; with a purpose, one for that.
-    pub(super) fn is_for(&self, replica: usize, purpose: Option<Purpose>) -> bool {
+    pub(crate) fn is_for(&self, replica: usize, purpose: Option<Purpose>) -> bool {
         self.replica == replica && purpose.is_none_or(|purpose| self.purpose == purpose)
     }
 }

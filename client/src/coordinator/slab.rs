@@ -38,8 +38,8 @@ impl<V> Slab<V> {
         self.free.len() == self.slots.len()
     }
 
-    /// Adds an entry. There are never more slots than operations were under way at once.
-    pub(crate) fn insert(&mut self, value: V) -> Key {
+    /// Takes a slot, empty until it is filled. There are never more slots than operations were under way at once.
+    pub(crate) fn reserve(&mut self) -> Key {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -47,12 +47,22 @@ impl<V> Slab<V> {
             });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        let entry = &mut self.slots[slot as usize];
-        entry.value = Some(value);
+        let entry = &self.slots[slot as usize];
+        debug_assert!(entry.value.is_none(), "a free slot is empty");
         Key {
             slot,
             generation: entry.generation,
         }
+    }
+
+    /// Puts an entry into a reserved slot.
+    pub(crate) fn fill(&mut self, key: Key, value: V) {
+        let entry = &mut self.slots[key.slot as usize];
+        debug_assert!(
+            entry.generation == key.generation && entry.value.is_none(),
+            "a slot is filled once, after it was reserved"
+        );
+        entry.value = Some(value);
     }
 
     /// The entry under `key`.
@@ -63,16 +73,17 @@ impl<V> Slab<V> {
             .flatten()
     }
 
-    /// Takes the entry under `key` out.
-    pub(crate) fn remove(&mut self, key: Key) -> Option<V> {
-        let entry = self.slots.get_mut(key.slot as usize)?;
-        if entry.generation != key.generation {
-            return None;
+    /// Drops the entry under `key`, or gives back a slot that was only reserved.
+    pub(crate) fn remove(&mut self, key: Key) {
+        let Some(entry) = self.slots.get_mut(key.slot as usize) else {
+            return;
+        };
+        if entry.generation == key.generation {
+            // Dropped where it is: an entry is large, and moving it out costs more than the rest.
+            entry.value = None;
+            entry.generation = entry.generation.wrapping_add(1);
+            self.free.push(key.slot);
         }
-        let value = entry.value.take()?;
-        entry.generation = entry.generation.wrapping_add(1);
-        self.free.push(key.slot);
-        Some(value)
     }
 
     /// Whether the entry under `key` is there.
@@ -102,24 +113,40 @@ impl<V> Slab<V> {
 mod tests {
     use super::*;
 
+    fn insert<V>(slab: &mut Slab<V>, value: V) -> Key {
+        let key = slab.reserve();
+        slab.fill(key, value);
+        key
+    }
+
     #[test]
     fn a_key_of_a_removed_entry_finds_nothing_in_its_reused_slot() {
         let mut slab = Slab::default();
-        let old = slab.insert("old");
-        assert_eq!(slab.remove(old), Some("old"));
-        let new = slab.insert("new");
+        let old = insert(&mut slab, "old");
+        slab.remove(old);
+        let new = insert(&mut slab, "new");
         assert_eq!(new.slot, old.slot);
         assert_eq!(slab.get_mut(old), None);
-        assert_eq!(slab.remove(old), None);
+        slab.remove(old);
         assert_eq!(slab.get_mut(new), Some(&mut "new"));
         assert!(slab.contains(new) && !slab.contains(old));
         assert_eq!((slab.slots(), slab.get_in(0)), (1, Some((new, &mut "new"))));
     }
 
     #[test]
+    fn a_slot_that_was_only_reserved_is_given_back() {
+        let mut slab = Slab::<u32>::default();
+        let key = slab.reserve();
+        assert!(!slab.contains(key) && slab.get_in(0).is_none());
+        slab.remove(key);
+        assert!(slab.is_empty());
+        assert_eq!(slab.reserve().slot, key.slot);
+    }
+
+    #[test]
     fn a_slab_is_empty_once_everything_is_taken_out() {
         let mut slab = Slab::default();
-        let keys = [slab.insert(1), slab.insert(2)];
+        let keys = [insert(&mut slab, 1), insert(&mut slab, 2)];
         assert!(!slab.is_empty());
         for key in keys {
             slab.remove(key);

@@ -5,21 +5,31 @@ mod hints;
 mod reads;
 mod writes;
 
-use std::rc::Rc;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::cluster::DEFAULT_WEIGHT;
 use quoit_ring::wire::map::encode_map;
-use quoit_ring::wire::{Refusal, Response, decode_record};
+use quoit_ring::wire::{Refusal, Request, Response, decode_record};
 use quoit_ring::{
-    ClusterId, ClusterMap, Delta, Epoch, Leaf, LeafBits, Member, Millis, Time, TokenKey,
+    ClusterId, ClusterMap, Delta, Epoch, Leaf, LeafBits, Member, Millis, Record, Time, TokenKey,
 };
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::config::Consistency;
-use crate::entry::Context;
-use crate::error::{InvalidRequest, Stored};
-use crate::submission::{Change, Plan};
+use crate::entry::{Context, Written};
+use crate::error::{InvalidRequest, ReadError, Stored, WriteError};
+use crate::health::HealthReport;
+use crate::metrics::Kind;
+use crate::operation::plan::Plan;
+use crate::operation::requests::Caller;
+use crate::operation::write::KeyUpdate;
+use crate::operation::{ask, read, write};
+use crate::reply::{self, Reply};
 
 const WALL: Millis = Millis(1_000_000);
 
@@ -46,10 +56,44 @@ fn map_of(members: u32, epoch: u64) -> ClusterMap {
     }
 }
 
+/// How many operations may be under way.
+const PERMITS: usize = 1 << 20;
+
+/// What a test asks for.
+enum Call {
+    Read {
+        key: Bytes,
+        plan: Plan,
+    },
+    Write {
+        update: KeyUpdate,
+        plan: Plan,
+    },
+    Ask {
+        node: NodeId,
+        request: Request,
+        deadline: Duration,
+    },
+    Health,
+}
+
+/// What a caller was answered.
+#[derive(Debug)]
+enum Done {
+    Read(Result<Record, ReadError>),
+    Write(Result<Written, WriteError>),
+    Ask,
+    Health(HealthReport),
+}
+
+/// A caller: its ticket, and how to look for its answer.
+type Waiting = (u32, Box<dyn FnMut() -> Option<Done>>);
+
 /// A coordinator with a clock that the test turns.
 struct Bench {
-    coordinator: Coordinator<u32, Rc<()>>,
-    room: Rc<()>,
+    coordinator: Coordinator,
+    permits: Arc<Semaphore>,
+    waiting: Vec<Waiting>,
     micros: u64,
     random: u64,
 }
@@ -70,10 +114,15 @@ impl Bench {
 
     fn made(members: u32, settings: Settings) -> Self {
         let ring = Ring::new(&map_of(members, 1)).unwrap();
-        let coordinator = Coordinator::new(settings, ring, 7);
+        let now = Now {
+            at: Moment(0),
+            wall: WALL,
+            random: 7,
+        };
         Self {
-            coordinator,
-            room: Rc::new(()),
+            coordinator: Coordinator::new(settings, ring, now),
+            permits: Arc::new(Semaphore::new(PERMITS)),
+            waiting: Vec::new(),
             micros: 0,
             random: 1,
         }
@@ -92,10 +141,66 @@ impl Bench {
         }
     }
 
-    fn start(&mut self, ticket: u32, operation: Operation) {
+    fn start(&mut self, ticket: u32, call: Call) {
+        let submission = match call {
+            Call::Read { key, plan } => Submission::Read(read::Submitted {
+                key,
+                plan,
+                caller: self.caller(ticket, Kind::Get, Done::Read),
+            }),
+            Call::Write { update, plan } => Submission::Write(write::Submitted {
+                update,
+                plan,
+                caller: self.caller(ticket, Kind::Put, Done::Write),
+            }),
+            Call::Ask {
+                node,
+                request,
+                deadline,
+            } => Submission::Ask(ask::Submitted {
+                node,
+                request,
+                deadline,
+                caller: self.caller(ticket, Kind::Ask, |_answer| Done::Ask),
+            }),
+            Call::Health => Submission::Health(self.caller(ticket, Kind::Ask, Done::Health)),
+        };
         let now = self.now();
-        self.coordinator
-            .handle_operation(operation, (ticket, Rc::clone(&self.room)), now);
+        self.coordinator.handle_submission(submission, now);
+    }
+
+    fn caller<T: Send + 'static>(
+        &mut self,
+        ticket: u32,
+        kind: Kind,
+        done: fn(T) -> Done,
+    ) -> Caller<T> {
+        let (reply, mut answer): (Reply<T>, _) = reply::channel();
+        let look = move || {
+            let mut cx = core::task::Context::from_waker(Waker::noop());
+            match Pin::new(&mut answer).poll(&mut cx) {
+                Poll::Ready(answer) => Some(done(answer.expect("nobody lets a caller down"))),
+                Poll::Pending => None,
+            }
+        };
+        self.waiting.push((ticket, Box::new(look)));
+        Caller {
+            kind,
+            reply,
+            permit: Arc::clone(&self.permits).try_acquire_owned().unwrap(),
+            trace: None,
+        }
+    }
+
+    /// The next answer: its caller's ticket, and what it is.
+    fn done(&mut self) -> Option<(u32, Done)> {
+        self.coordinator.poll_answer()?.deliver();
+        for index in 0..self.waiting.len() {
+            if let Some(done) = (self.waiting[index].1)() {
+                return Some((self.waiting.remove(index).0, done));
+            }
+        }
+        panic!("an answer belongs to a caller");
     }
 
     fn sent(&mut self) -> Vec<(NodeId, RequestFrame)> {
@@ -117,9 +222,9 @@ impl Bench {
         self.coordinator.handle_response(to.0, frame, now);
     }
 
-    /// How many operations take room.
+    /// How many operations hold a permit.
     fn occupied(&self) -> usize {
-        Rc::strong_count(&self.room) - 1
+        PERMITS - self.permits.available_permits()
     }
 
     fn link(&mut self, node: u64, link: Link) {
@@ -134,14 +239,14 @@ impl Bench {
     }
 
     fn written(&mut self) -> Result<Written, WriteError> {
-        match self.coordinator.poll_done() {
+        match self.done() {
             Some((_, Done::Write(result))) => result,
             other => panic!("no write ended: {other:?}"),
         }
     }
 
     fn read(&mut self) -> Result<Record, ReadError> {
-        match self.coordinator.poll_done() {
+        match self.done() {
             Some((_, Done::Read(result))) => result,
             other => panic!("no read ended: {other:?}"),
         }
@@ -158,21 +263,21 @@ fn plan() -> Plan {
     }
 }
 
-fn put(value: &'static str, context: Option<Context>) -> Operation {
-    let change = Change {
+fn put(value: &'static str, context: Option<Context>) -> Call {
+    let update = KeyUpdate {
         key: "k".into(),
         value: Some(value.into()),
         ttl: None,
         context,
     };
-    Operation::Write {
-        change,
+    Call::Write {
+        update,
         plan: plan(),
     }
 }
 
-fn get() -> Operation {
-    Operation::Read {
+fn get() -> Call {
+    Call::Read {
         key: "k".into(),
         plan: plan(),
     }
@@ -201,7 +306,7 @@ fn silence_ends_at_the_deadline() {
     bench.start(2, get());
     bench.sent();
     bench.pass(4_900);
-    assert!(bench.coordinator.poll_done().is_none());
+    assert!(bench.done().is_none());
     bench.pass(200);
     assert_eq!(bench.written().unwrap_err().stored(), Stored::Maybe);
     assert!(matches!(
@@ -241,7 +346,7 @@ fn a_request_that_cannot_be_meant_sends_nothing() {
     };
     bench.start(
         1,
-        Operation::Read {
+        Call::Read {
             key: "k".into(),
             plan,
         },

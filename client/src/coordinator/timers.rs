@@ -25,7 +25,7 @@ const OVERSLEPT_MICROS: u64 = 50_000;
 
 /// What is due when.
 #[derive(Debug, Default)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     tick: Option<Moment>,
     hedges: BinaryHeap<Reverse<(Moment, Key)>>,
     /// The earliest of all.
@@ -34,7 +34,7 @@ pub(super) struct Timers {
 
 /// How a tick came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tick {
+pub(crate) enum Tick {
     /// About when it was due.
     InTime,
     /// So late that answers may have come in the meantime that nobody has looked at yet.
@@ -43,12 +43,12 @@ pub(super) enum Tick {
 
 impl Timers {
     /// The earliest of all.
-    pub(super) const fn next(&self) -> Option<Moment> {
+    pub(crate) const fn next(&self) -> Option<Moment> {
         self.next
     }
 
     /// Sets the tick, unless it is set.
-    pub(super) fn wind(&mut self, now: Moment) {
+    pub(crate) fn wind(&mut self, now: Moment) {
         if self.tick.is_none() {
             self.tick = Some(now.after(TICK_MICROS));
             self.settle();
@@ -56,7 +56,7 @@ impl Timers {
     }
 
     /// Takes the tick, if it is due.
-    pub(super) fn take_tick(&mut self, now: Moment) -> Option<Tick> {
+    pub(crate) fn take_tick(&mut self, now: Moment) -> Option<Tick> {
         let due = self.tick.take_if(|tick| *tick <= now)?;
         self.settle();
         Some(if now.since(due) > OVERSLEPT_MICROS {
@@ -67,13 +67,13 @@ impl Timers {
     }
 
     /// Has a read hedge then.
-    pub(super) fn hedge_at(&mut self, due: Moment, key: Key) {
+    pub(crate) fn hedge_at(&mut self, due: Moment, key: Key) {
         self.hedges.push(Reverse((due, key)));
         self.settle();
     }
 
     /// Takes a read whose moment to hedge has come.
-    pub(super) fn take_hedge(&mut self, now: Moment) -> Option<Key> {
+    pub(crate) fn take_hedge(&mut self, now: Moment) -> Option<Key> {
         let Reverse((due, key)) = *self.hedges.peek()?;
         if due > now {
             return None;
@@ -84,7 +84,7 @@ impl Timers {
     }
 
     /// Drops the earliest moments of reads that have ended.
-    pub(super) fn drop_ended(&mut self, lives: impl Fn(Key) -> bool) {
+    pub(crate) fn drop_ended(&mut self, lives: impl Fn(Key) -> bool) {
         while let Some(Reverse((_, key))) = self.hedges.peek()
             && !lives(*key)
         {

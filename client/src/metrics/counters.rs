@@ -7,11 +7,9 @@
 //!
 //! To count is to add, wherever something happens; who looks at the sums, and when, is nobody's business here.
 
-use crate::coordinator::Done;
-use crate::error::{ReadError, WriteError};
+use crate::error::{NodeError, ReadError, WriteError};
 use crate::health::Answer;
 use crate::metrics::latency::Latencies;
-use crate::submission::Operation;
 
 /// What a request to a node is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,17 +110,6 @@ impl Kind {
     }
 }
 
-impl From<&Operation> for Kind {
-    fn from(operation: &Operation) -> Self {
-        match operation {
-            Operation::Read { .. } => Self::Get,
-            Operation::Write { change, .. } if change.value.is_some() => Self::Put,
-            Operation::Write { .. } => Self::Delete,
-            Operation::Ask { .. } | Operation::Health => Self::Ask,
-        }
-    }
-}
-
 /// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -155,24 +142,36 @@ impl End {
     }
 }
 
-impl From<&Done> for End {
-    fn from(done: &Done) -> Self {
-        match done {
-            Done::Read(Ok(_)) | Done::Write(Ok(_)) | Done::Ask(Ok(_)) => Self::Ok,
-            Done::Read(Err(error)) => match error {
-                ReadError::Invalid(_) => Self::Invalid,
-                ReadError::Unavailable { .. } => Self::Unavailable,
-                ReadError::Unstable { .. } => Self::Unstable,
-                ReadError::Closed => Self::Failed,
-            },
-            Done::Write(Err(error)) => match error {
-                WriteError::Invalid(_) => Self::Invalid,
-                WriteError::NotStored { .. } => Self::NotStored,
-                WriteError::UnderReplicated { .. } => Self::UnderReplicated,
-                WriteError::Unknown { .. } => Self::Unknown,
-                WriteError::Closed | WriteError::Abandoned => Self::Failed,
-            },
-            Done::Ask(Err(_)) => Self::Failed,
+impl<T> From<&Result<T, ReadError>> for End {
+    fn from(result: &Result<T, ReadError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(ReadError::Invalid(_)) => Self::Invalid,
+            Err(ReadError::Unavailable { .. }) => Self::Unavailable,
+            Err(ReadError::Unstable { .. }) => Self::Unstable,
+            Err(ReadError::Closed) => Self::Failed,
+        }
+    }
+}
+
+impl<T> From<&Result<T, WriteError>> for End {
+    fn from(result: &Result<T, WriteError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(WriteError::Invalid(_)) => Self::Invalid,
+            Err(WriteError::NotStored { .. }) => Self::NotStored,
+            Err(WriteError::UnderReplicated { .. }) => Self::UnderReplicated,
+            Err(WriteError::Unknown { .. }) => Self::Unknown,
+            Err(WriteError::Closed | WriteError::Abandoned) => Self::Failed,
+        }
+    }
+}
+
+impl<T> From<&Result<T, NodeError>> for End {
+    fn from(result: &Result<T, NodeError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(_) => Self::Failed,
         }
     }
 }

@@ -28,6 +28,7 @@ use quoit_ring::{Millis, Record, Sibling, content_hash};
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::Outcome;
+use crate::quorum::steps::Steps;
 
 /// What a read needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,7 @@ pub(crate) struct ReadQuorum {
     replicas: SmallVec<[State; 3]>,
     repairs: SmallVec<[Repair; 3]>,
     newest: Record,
-    steps: SmallVec<[ReadStep; 4]>,
+    steps: Steps<ReadStep>,
 }
 
 impl ReadQuorum {
@@ -128,7 +129,7 @@ impl ReadQuorum {
             replicas: (0..n).map(|_| State::Idle).collect(),
             repairs: smallvec![Repair::None; n],
             newest: Record::default(),
-            steps: SmallVec::new(),
+            steps: Steps::new(),
         };
         let asked = if rules.ask_all { n } else { rules.r };
         for replica in 0..asked {
@@ -139,7 +140,7 @@ impl ReadQuorum {
 
     /// The next thing to do, or nothing until an input comes.
     pub(crate) fn poll_step(&mut self) -> Option<ReadStep> {
-        (!self.steps.is_empty()).then(|| self.steps.remove(0))
+        self.steps.next()
     }
 
     /// What the answers joined say, expired siblings taken out.

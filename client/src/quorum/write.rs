@@ -27,6 +27,7 @@ use quoit_ring::mutant::{Mutant, mutant};
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::Outcome;
+use crate::quorum::steps::Steps;
 
 /// How often one write may be minted anew: as often as a request's id can tell apart. Each time needs another writer's
 /// later stamp to get in between, which on a key that everybody writes happens every other time.
@@ -120,7 +121,7 @@ pub(crate) struct WriteQuorum {
     phase: Phase,
     owners: SmallVec<[Owner; 3]>,
     hints: SmallVec<[Hint; 1]>,
-    steps: SmallVec<[WriteStep; 3]>,
+    steps: Steps<WriteStep>,
     remints: u8,
     /// Most replicas that acknowledged one earlier dot.
     acked_before: usize,
@@ -144,7 +145,7 @@ impl WriteQuorum {
             phase: Phase::Writing,
             owners: (0..n).map(owner).collect(),
             hints: smallvec![],
-            steps: (0..n).rev().map(WriteStep::Send).collect(),
+            steps: (0..n).map(WriteStep::Send).collect(),
             remints: 0,
             acked_before: 0,
             unknown_before: false,
@@ -154,7 +155,7 @@ impl WriteQuorum {
 
     /// The next thing to do, or nothing until an input comes.
     pub(crate) fn poll_step(&mut self) -> Option<WriteStep> {
-        self.steps.pop()
+        self.steps.next()
     }
 
     /// An owner joined the write, or a holder keeps it: hints are counted on from the owners.
@@ -423,6 +424,8 @@ impl WriteQuorum {
     fn give_back(&mut self, acked: Acked) {
         self.phase = Phase::Returned;
         self.succeeded = true;
+        self.steps.push(WriteStep::Return(Ok(acked)));
+
         for replica in 0..self.owners.len() {
             let owner = &mut self.owners[replica];
             if owner.kept == Kept::Nowhere {
@@ -433,7 +436,6 @@ impl WriteQuorum {
         if self.is_settled() {
             self.finish();
         }
-        self.steps.push(WriteStep::Return(Ok(acked)));
     }
 
     /// Whether nothing more will come of any owner.
@@ -477,15 +479,16 @@ impl WriteQuorum {
             outcomes: owners.chain(hints).collect(),
         };
         if self.phase == Phase::Writing {
-            self.finish();
+            // What it was still to do is of no use to a write that has failed.
+            self.steps.clear();
             self.steps.push(WriteStep::Return(Err(failure)));
+            self.finish();
         }
     }
 
     fn finish(&mut self) {
         if self.phase != Phase::Finished {
             self.phase = Phase::Finished;
-            self.steps.clear();
             self.steps.push(WriteStep::Finish);
         }
     }

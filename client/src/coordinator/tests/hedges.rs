@@ -1,13 +1,15 @@
 //! Slow, silent and dead replicas: who else is asked, when, and what that may cost.
 
 use super::*;
+use crate::health::Budget;
+use crate::metrics::RequestKind;
 
 /// What every node takes to answer while it is well, in microseconds.
 const USUAL: u64 = 5_000;
 
-fn get_from(r: u8) -> Operation {
+fn get_from(r: u8) -> Call {
     let count = Some(r);
-    Operation::Read {
+    Call::Read {
         key: "k".into(),
         plan: Plan { count, ..plan() },
     }
@@ -51,14 +53,14 @@ fn warm() -> Bench {
 }
 
 fn report(bench: &Bench) -> HealthReport {
-    bench.coordinator.health_report()
+    bench.coordinator.context.health_report()
 }
 
 #[test]
 fn a_caller_is_told_of_the_nodes_health_at_once_and_nobody_is_asked() {
     let mut bench = warm();
-    bench.start(9, Operation::Health);
-    let Some((9, Done::Ask(Ok(Told::Health(told))))) = bench.coordinator.poll_done() else {
+    bench.start(9, Call::Health);
+    let Some((9, Done::Health(told))) = bench.done() else {
         panic!("no report");
     };
     assert_eq!(told, report(&bench));
@@ -98,7 +100,7 @@ fn one_replica_is_asked_for_each_hedge_and_nobody_twice() {
     pass_ticking(&mut bench, 100);
     assert!(bench.sent().is_empty(), "all three were asked");
     assert_eq!(report(&bench).hedges, 1);
-    let (sent, _) = bench.coordinator.counters();
+    let (_, sent, _) = bench.coordinator.counters();
     assert_eq!(sent.attempts[RequestKind::Hedge as usize], 1);
     assert_eq!(
         sent.attempts[RequestKind::Read as usize],
@@ -116,7 +118,7 @@ fn a_read_that_was_answered_in_time_hedges_no_more() {
     }
     assert!(bench.read().is_ok());
     assert_eq!(
-        bench.coordinator.timers.next(),
+        bench.coordinator.context.timers.next(),
         Some(Moment(10_000)),
         "an old tick"
     );
@@ -138,7 +140,7 @@ fn a_hedge_that_answers_first_wins_and_the_losers_late_answer_is_harmless() {
     assert_eq!((told.hedges, told.hedges_won), (1, 1));
     bench.micros += 300_000;
     bench.answer(&asked[1], Response::Absent);
-    assert!(bench.coordinator.poll_done().is_none() && bench.sent().is_empty());
+    assert!(bench.done().is_none() && bench.sent().is_empty());
     assert_eq!(bench.occupied(), 0);
     let late = asked[1].0;
     let told = report(&bench);
@@ -170,7 +172,7 @@ fn a_loser_is_repaired_with_the_others_when_the_hedge_has_found_something_newer(
         "the loser is written to as well"
     );
     bench.answer(&asked[1], Response::Absent);
-    assert!(bench.coordinator.poll_done().is_none(), "one holds it");
+    assert!(bench.done().is_none(), "one holds it");
     bench.answer(&repairs[1], Response::Joined);
     assert_eq!(bench.read().unwrap().live().len(), 1);
 }
@@ -193,7 +195,7 @@ fn a_hedge_that_loses_is_not_counted_as_won() {
 #[test]
 fn without_a_token_no_hedge_goes_out_and_the_patience_still_ends() {
     let mut bench = warm();
-    while bench.coordinator.budget.take() {}
+    while bench.coordinator.context.budget.take() {}
     bench.start(1, get());
     assert_eq!(bench.sent().len(), 2);
     pass_ticking(&mut bench, 90);
@@ -208,7 +210,7 @@ fn without_a_token_no_hedge_goes_out_and_the_patience_still_ends() {
 fn a_write_minted_anew_costs_a_token() {
     let mut bench = warm();
     let tokens = |mut budget: Budget| core::iter::from_fn(|| budget.take().then_some(())).count();
-    let before = tokens(bench.coordinator.budget);
+    let before = tokens(bench.coordinator.context.budget);
     bench.start(1, put("v", None));
     let above = Time::at(Millis(WALL.0 + 600));
     for to in &bench.sent() {
@@ -216,7 +218,7 @@ fn a_write_minted_anew_costs_a_token() {
         bench.answer(to, Response::Superseded { named, above });
     }
     assert_eq!(bench.sent().len(), 3);
-    assert_eq!(tokens(bench.coordinator.budget), before - 1);
+    assert_eq!(tokens(bench.coordinator.context.budget), before - 1);
 }
 
 #[test]
@@ -248,7 +250,7 @@ fn silence_one(bench: &mut Bench) -> NodeId {
         assert!(rounds < 30, "a dead node is found out within 600 ms");
     }
     bench.sent();
-    while bench.coordinator.poll_done().is_some() {}
+    while bench.done().is_some() {}
     dead
 }
 
@@ -314,7 +316,7 @@ fn a_quorum_of_ejected_nodes_is_asked_all_the_same() {
         for ticket in 0..3 {
             bench.start(
                 ticket,
-                Operation::Ask {
+                Call::Ask {
                     node: NodeId(node),
                     request: Request::Status,
                     deadline: Duration::from_secs(1),
@@ -325,7 +327,7 @@ fn a_quorum_of_ejected_nodes_is_asked_all_the_same() {
     for to in bench.sent() {
         bench.answer(&to, Response::Refused(Refusal::NotReady));
     }
-    while bench.coordinator.poll_done().is_some() {}
+    while bench.done().is_some() {}
     assert!(report(&bench).nodes.iter().all(|node| node.ejected));
     bench.start(1, get());
     let asked = bench.sent();

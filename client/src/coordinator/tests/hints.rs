@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn sloppy(value: &'static str) -> Operation {
-    let Operation::Write { change, mut plan } = put(value, None) else {
+fn sloppy(value: &'static str) -> Call {
+    let Call::Write { update, mut plan } = put(value, None) else {
         unreachable!("a put is a write");
     };
     plan.sloppy = true;
-    Operation::Write { change, plan }
+    Call::Write { update, plan }
 }
 
 /// For whom a frame asks its node to keep a write.
@@ -57,7 +57,7 @@ fn an_owner_without_a_connection_gets_a_hint_at_the_next_fallback() {
     );
     bench.answer(&next[0], Response::Joined);
     assert!(bench.coordinator.is_idle());
-    let report = bench.coordinator.health_report();
+    let report = bench.coordinator.context.health_report();
     assert_eq!((report.hints, report.hints_forgone), (1, 0));
 }
 
@@ -129,7 +129,7 @@ fn a_node_that_keeps_a_write_for_two_owners_counts_once() {
     for to in sent.iter().filter(|(node, _)| *node == fallbacks[0]) {
         bench.answer(to, Response::Joined);
     }
-    assert!(bench.coordinator.poll_done().is_none());
+    assert!(bench.done().is_none());
     let owner = sent.iter().find(|(node, _)| *node == owners[2]).unwrap();
     bench.answer(owner, Response::Joined);
     assert_eq!(bench.written().unwrap().acked, 2);
@@ -157,7 +157,7 @@ fn an_owner_that_does_not_answer_is_given_a_second_and_then_a_hint() {
         bench.coordinator.is_idle(),
         "nobody is waited for any longer"
     );
-    assert_eq!(bench.coordinator.health_report().hints_forgone, 1);
+    assert_eq!(bench.coordinator.context.health_report().hints_forgone, 1);
 }
 
 #[test]
@@ -187,8 +187,8 @@ fn more_writes_than_there_is_room_for_are_forgotten_and_counted() {
         bench.answer(&sent[0], Response::Joined);
         bench.answer(&sent[1], Response::Joined);
         bench.written().unwrap();
-        waiting =
-            ticket + 1 - u32::try_from(bench.coordinator.health_report().hints_forgone).unwrap();
+        waiting = ticket + 1
+            - u32::try_from(bench.coordinator.context.health_report().hints_forgone).unwrap();
     }
     assert!((many..2 * many).contains(&waiting), "{waiting} wait");
     assert_eq!(bench.occupied(), 0);

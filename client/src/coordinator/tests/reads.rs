@@ -4,8 +4,8 @@ use super::*;
 use crate::config::ReadRepair;
 
 /// A read that repairs in its own way.
-fn get_with(consistency: Consistency, repair: ReadRepair) -> Operation {
-    Operation::Read {
+fn get_with(consistency: Consistency, repair: ReadRepair) -> Call {
+    Call::Read {
         key: "k".into(),
         plan: Plan {
             consistency,
@@ -29,7 +29,7 @@ fn large(bytes: usize) -> Bytes {
 
 impl Bench {
     /// A read of which the first to be asked holds `record` and the others nothing; gives back what is sent then.
-    fn read_stale(&mut self, operation: Operation, record: &Bytes) -> Vec<(NodeId, RequestFrame)> {
+    fn read_stale(&mut self, operation: Call, record: &Bytes) -> Vec<(NodeId, RequestFrame)> {
         self.start(9, operation);
         for (index, asked) in self.sent().iter().enumerate() {
             let record = Response::Record(record.clone());
@@ -60,7 +60,7 @@ fn a_stale_replica_is_repaired_before_the_get_returns() {
     let asked = bench.sent();
     bench.answer(&asked[0], Response::Record(record.clone()));
     bench.answer(&asked[1], Response::Absent);
-    assert!(bench.coordinator.poll_done().is_none());
+    assert!(bench.done().is_none());
     let repairs = bench.sent();
     assert_eq!(record_in(&repairs[0].1), decode_record(&record).unwrap());
     bench.answer(&repairs[0], Response::Joined);
@@ -76,7 +76,7 @@ fn room_is_free_once_nothing_is_left_of_an_operation() {
     };
     bench.start(
         1,
-        Operation::Read {
+        Call::Read {
             key: "k".into(),
             plan,
         },
@@ -96,7 +96,7 @@ fn room_is_free_once_nothing_is_left_of_an_operation() {
 fn a_node_with_a_clock_far_ahead_ends_nobodys_values() {
     let mut bench = Bench::new();
     let ttl = Some(Duration::from_secs(60));
-    let change = Change {
+    let update = KeyUpdate {
         key: "k".into(),
         value: Some("v".into()),
         ttl,
@@ -104,8 +104,8 @@ fn a_node_with_a_clock_far_ahead_ends_nobodys_values() {
     };
     bench.start(
         1,
-        Operation::Write {
-            change,
+        Call::Write {
+            update,
             plan: plan(),
         },
     );
@@ -186,7 +186,7 @@ fn repair_in_the_background_has_a_budget_of_bytes_and_tells_what_it_refused() {
     let record = large(1 << 10);
     assert_eq!(bench.read_stale(get(), &record).len(), 1);
     assert_eq!(bench.read_stale(get(), &record).len(), 0);
-    let report = bench.coordinator.health_report();
+    let report = bench.coordinator.context.health_report();
     assert_eq!((report.repairs, report.repairs_refused), (1, 1));
     bench.pass(2_000);
     assert_eq!(bench.read_stale(get(), &record).len(), 1);
@@ -213,5 +213,5 @@ fn a_write_back_that_an_answer_waits_for_is_charged_and_never_refused() {
     }
     let background = get_with(Consistency::Quorum, ReadRepair::Background);
     assert_eq!(bench.read_stale(background, &record).len(), 0);
-    assert_eq!(bench.coordinator.health_report().repairs_refused, 1);
+    assert_eq!(bench.coordinator.context.health_report().repairs_refused, 1);
 }

@@ -9,7 +9,7 @@ fn a_put_goes_to_all_owners_and_ends_with_the_second_acknowledgement() {
     let sent = bench.sent();
     assert_eq!(sent.len(), 3);
     bench.answer(&sent[0], Response::Joined);
-    assert!(bench.coordinator.poll_done().is_none());
+    assert!(bench.done().is_none());
     bench.answer(&sent[2], Response::Joined);
     assert_eq!(bench.written().unwrap().acked, 2);
     assert_eq!(bench.occupied(), 0, "it gave its room back");
@@ -18,7 +18,7 @@ fn a_put_goes_to_all_owners_and_ends_with_the_second_acknowledgement() {
     assert!(bench.coordinator.is_idle());
     bench.answer(&sent[1], Response::Joined);
     assert!(
-        bench.coordinator.poll_done().is_none(),
+        bench.done().is_none(),
         "an answer that comes twice finds nothing"
     );
 }
@@ -32,7 +32,7 @@ fn an_answer_from_another_node_than_was_asked_counts_for_nobody() {
     sent[0].0 = other;
     bench.answer(&sent[0], Response::Joined);
     bench.answer(&sent[1], Response::Joined);
-    assert!(bench.coordinator.poll_done().is_none());
+    assert!(bench.done().is_none());
 }
 
 #[test]
@@ -97,10 +97,7 @@ fn an_answer_to_an_earlier_attempt_counts_for_none_that_came_later() {
     for to in &sent {
         bench.answer(to, Response::Joined);
     }
-    assert!(
-        bench.coordinator.poll_done().is_none(),
-        "nobody has the second dot yet"
-    );
+    assert!(bench.done().is_none(), "nobody has the second dot yet");
     bench.answer(&again[0], Response::Joined);
     bench.answer(&again[1], Response::Joined);
     assert_eq!(bench.written().unwrap().acked, 2);

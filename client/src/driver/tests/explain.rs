@@ -1,5 +1,7 @@
 //! What a read tells of itself.
 
+use std::time::Duration;
+
 use quoit_ring::wire::{Refusal, Request, encode_record};
 use quoit_ring::{Actor, Delta, Dot};
 

@@ -5,9 +5,8 @@ use quoit_ring::{Delta, Seen, Time};
 
 use super::*;
 use crate::config::Consistency;
-use crate::coordinator::read_rules;
+use crate::operation::plan::{Plan, read_rules};
 use crate::quorum::{WriteQuorum, WriteStep};
-use crate::submission::Plan;
 
 /// Replicas that lose requests and answers as the script says.
 struct World {
@@ -27,6 +26,8 @@ impl World {
         let mut write = WriteQuorum::new(self.replicas.len(), w, false);
         while let Some(step) = write.poll_step() {
             match step {
+                // It is under way when the next operation begins: at worst it is lost.
+                WriteStep::Send(_) if write.has_returned() => {}
                 WriteStep::Send(i) => {
                     let fate = self.fate();
                     if fate > 0 {

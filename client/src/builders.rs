@@ -26,8 +26,11 @@ use crate::config::{Consistency, ReadRepair};
 use crate::entry::{Context, Entry, Written};
 use crate::error::{ReadError, WriteError};
 use crate::merge::Merge;
-use crate::submission::{Change, Operation, Plan, Reply};
-use crate::trace::Told;
+use crate::metrics::Kind;
+use crate::operation::plan::Plan;
+use crate::operation::write::KeyUpdate;
+use crate::operation::{Submission, read, write};
+use crate::trace::{self, Begun, ReadTrace};
 
 /// What an operation becomes when it is awaited.
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -83,7 +86,7 @@ pub struct Get {
 #[must_use = "nothing happens before it is awaited"]
 pub struct Put {
     client: Client,
-    change: Change,
+    update: KeyUpdate,
     plan: Plan,
 }
 
@@ -101,7 +104,7 @@ pub struct Put {
 #[must_use = "nothing happens before it is awaited"]
 pub struct Delete {
     client: Client,
-    change: Change,
+    update: KeyUpdate,
     plan: Plan,
 }
 
@@ -187,7 +190,7 @@ impl Get {
 impl Put {
     pub(crate) fn new(client: Client, key: Bytes, value: Bytes) -> Self {
         let plan = client.write_plan();
-        let change = Change {
+        let update = KeyUpdate {
             key,
             value: Some(value),
             ttl: None,
@@ -195,7 +198,7 @@ impl Put {
         };
         Self {
             client,
-            change,
+            update,
             plan,
         }
     }
@@ -216,7 +219,7 @@ impl Put {
     /// Replaces exactly what `context` has seen; what was written beside it stays, as a sibling. Without a
     /// context it replaces whatever was there: the last writer wins.
     pub fn context(mut self, context: &Context) -> Self {
-        self.change.context = Some(context.clone());
+        self.update.context = Some(context.clone());
         self
     }
 
@@ -224,7 +227,7 @@ impl Put {
     /// begins; default is for ever. Once it is over, by the clocks of the nodes that answer a read, the
     /// value is gone exactly as if it had been deleted.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
-        self.change.ttl = Some(ttl);
+        self.update.ttl = Some(ttl);
         self
     }
 }
@@ -232,7 +235,7 @@ impl Put {
 impl Delete {
     pub(crate) fn new(client: Client, key: Bytes) -> Self {
         let plan = client.write_plan();
-        let change = Change {
+        let update = KeyUpdate {
             key,
             value: None,
             ttl: None,
@@ -240,7 +243,7 @@ impl Delete {
         };
         Self {
             client,
-            change,
+            update,
             plan,
         }
     }
@@ -261,7 +264,7 @@ impl Delete {
     /// Deletes exactly what `context` has seen; what was written beside it stays. Without a context it
     /// deletes whatever was there.
     pub fn context(mut self, context: &Context) -> Self {
-        self.change.context = Some(context.clone());
+        self.update.context = Some(context.clone());
         self
     }
 }
@@ -280,7 +283,7 @@ impl IntoFuture for Put {
     type IntoFuture = Answer<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(write(self.client, self.change, self.plan))
+        Box::pin(write(self.client, self.update, self.plan))
     }
 }
 
@@ -289,32 +292,42 @@ impl IntoFuture for Delete {
     type IntoFuture = Answer<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(write(self.client, self.change, self.plan))
+        Box::pin(write(self.client, self.update, self.plan))
     }
 }
 
-/// Reads; `report` waits for what the requests become. All parts are used where they lie in `get`.
+/// Reads; `report` gets what its requests did. All parts are used where they are in `get`.
 #[expect(
     clippy::manual_async_fn,
     reason = "an async fn has its arguments twice, where they came in and where they are used: the future is allocated"
 )]
 pub(crate) fn read(
     get: Get,
-    report: Option<oneshot::Sender<Told>>,
+    report: Option<oneshot::Sender<ReadTrace>>,
 ) -> impl Future<Output = Result<Entry, ReadError>> + Send {
     async move {
-        get.client.check_key(&get.key)?;
-        let operation = Operation::Read {
+        let client = &get.client;
+        client.check_key(&get.key)?;
+        let begun = Begun {
+            kind: Kind::Get,
+            key: &get.key,
+            plan: &get.plan,
+        };
+        let trace = trace::begin(begun, || client.copies(), report);
+        let Some((caller, answer)) = client.admit(Kind::Get, 0, trace).await else {
+            return Err(ReadError::Closed);
+        };
+
+        let submitted = read::Submitted {
             key: get.key,
             plan: get.plan,
+            caller,
         };
-        let (reply, answer) = oneshot::channel();
-        let reply = Reply::Read(reply);
-        let sent = get.client.submit_reported(operation, reply, report).await;
-        if !sent {
+        if !client.submit(Submission::Read(submitted)) {
             return Err(ReadError::Closed);
         }
         let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
+
         let mut entry = Entry::of(&record);
         if let Some(merge) = get.merge.filter(|_| entry.siblings().len() > 1) {
             let merged = merge.merge(entry.siblings());
@@ -330,16 +343,34 @@ pub(crate) fn read(
 )]
 fn write(
     client: Client,
-    change: Change,
+    update: KeyUpdate,
     plan: Plan,
 ) -> impl Future<Output = Result<Written, WriteError>> + Send {
     async move {
-        client.check_key(&change.key)?;
-        client.check_value(change.value.as_ref())?;
-        let bytes = change.value.as_ref().map_or(0, Bytes::len);
-        let (reply, answer) = oneshot::channel();
-        let operation = Operation::Write { change, plan };
-        if !client.submit(operation, Reply::Write(reply), bytes).await {
+        client.check_key(&update.key)?;
+        client.check_value(update.value.as_ref())?;
+        let bytes = update.value.as_ref().map_or(0, Bytes::len);
+        let kind = if update.value.is_some() {
+            Kind::Put
+        } else {
+            Kind::Delete
+        };
+        let begun = Begun {
+            kind,
+            key: &update.key,
+            plan: &plan,
+        };
+        let trace = trace::begin(begun, || client.copies(), None);
+        let Some((caller, answer)) = client.admit(kind, bytes, trace).await else {
+            return Err(WriteError::Closed);
+        };
+
+        let submitted = write::Submitted {
+            update,
+            plan,
+            caller,
+        };
+        if !client.submit(Submission::Write(submitted)) {
             return Err(WriteError::Closed);
         }
         answer.await.unwrap_or(Err(WriteError::Abandoned))

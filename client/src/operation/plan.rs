@@ -14,16 +14,39 @@
 //! What is out of range is refused here, before a dot is minted or a frame is made: R or W outside 1 to N or
 //! below a majority in quorum mode, deadlines, times to live.
 
-use quoit_ring::Millis;
 use std::time::Duration;
+
+use quoit_ring::Millis;
 
 use crate::config::{Consistency, DEADLINES, ReadRepair};
 use crate::error::InvalidRequest;
 use crate::quorum::ReadRules;
-use crate::submission::Plan;
 
 /// Longest time to live: 100 years.
 const MAX_TTL: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// How many replicas, what promise, how long. Nothing in it has been checked against the ring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) consistency: Consistency,
+    /// R of a read, W of a write; `None` is what the consistency says.
+    pub(crate) count: Option<u8>,
+    /// Of a write: whether nodes that keep it for an owner count.
+    pub(crate) sloppy: bool,
+    pub(crate) deadline: Duration,
+    /// When a read repairs; `None` is what the consistency says.
+    pub(crate) repair: Option<ReadRepair>,
+}
+
+impl Plan {
+    /// When a read repairs.
+    pub(crate) fn read_repair(&self) -> ReadRepair {
+        self.repair.unwrap_or(match self.consistency {
+            Consistency::Quorum => ReadRepair::BeforeAnswer,
+            Consistency::One => ReadRepair::Background,
+        })
+    }
+}
 
 /// How a read over `n` copies goes.
 pub(crate) fn read_rules(plan: &Plan, n: usize) -> Result<ReadRules, InvalidRequest> {

@@ -1,0 +1,178 @@
+//! What an operation works with: everything of the coordinator but the operations themselves.
+//!
+//! ```text
+//!   Coordinator --on_response, on_failure, on_time, on_hedge--> operation
+//!        |                                                         |
+//!        '--------------------- lends the OpContext -----------------'
+//!             in:  ring, settings, now, ejected       out: sends, failures, answers
+//!             both: mint, health, budgets, counters, timers
+//! ```
+//!
+//! Nothing here knows what an operation is. An operation never calls back into the coordinator: what it causes
+//! (a frame, a failed send, an answer) is queued here, and the coordinator takes it once the operation has returned.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::{Request, RequestFrame};
+use quoit_ring::{Millis, NodeId, Time};
+use smallvec::SmallVec;
+
+use crate::coordinator::mint::Mint;
+use crate::coordinator::request_id::{Purpose, RequestId};
+use crate::coordinator::slab::Key;
+use crate::coordinator::timers::Timers;
+use crate::env::Now;
+use crate::error::{Attempt, Outcome};
+use crate::health::{Asked, Budget, ByteBudget, Health, HealthReport};
+use crate::metrics::{Counters, Operations, RequestKind};
+use crate::reply::Delivery;
+
+/// How long an operation goes on in the background once its caller has the answer.
+pub(crate) const BACKGROUND_MICROS: u64 = 1_000_000;
+
+/// Coordinator settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// The longest that a read waits before it asks further replicas: it hedges earlier where it knows that its
+    /// replicas are usually quicker, and has a token for it. Default 100 ms: far beyond a healthy answer in one
+    /// region, and short enough for a person not to notice. Shorter asks more where everything is slow, longer
+    /// leaves reads waiting for a node that has just died.
+    pub(crate) hedge_all_after: Duration,
+    /// Stamps from further ahead than this are not believed.
+    pub(crate) max_clock_drift: Duration,
+    /// What repair in the background may send.
+    pub(crate) repair_bytes_per_second: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hedge_all_after: Duration::from_millis(100),
+            max_clock_drift: Duration::from_millis(500),
+            repair_bytes_per_second: 8 << 20,
+        }
+    }
+}
+
+/// A request that will not be answered, as an event for its operation.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) key: Key,
+    pub(crate) replica: usize,
+    /// Which request; `None` is every request to that replica.
+    pub(crate) purpose: Option<Purpose>,
+    pub(crate) outcome: Outcome,
+}
+
+/// What operations share.
+#[derive(Debug)]
+pub(crate) struct OpContext {
+    pub(crate) settings: Settings,
+    /// The present, the same while one input is handled.
+    pub(crate) now: Now,
+    pub(crate) ring: Arc<Ring>,
+    /// Whether the ring has changed since the driver asked last.
+    pub(crate) ring_is_new: bool,
+    /// Whether a newer ring is being fetched.
+    pub(crate) is_refreshing: bool,
+    pub(crate) mint: Mint,
+    pub(crate) health: Health,
+    /// Nodes out of health at the present tick.
+    pub(crate) ejected: SmallVec<[NodeId; 4]>,
+    pub(crate) budget: Budget,
+    pub(crate) repair_budget: ByteBudget,
+    pub(crate) counters: Counters,
+    pub(crate) operations: Operations,
+    pub(crate) timers: Timers,
+    /// Bytes of writes that have returned and wait for an owner.
+    pub(crate) pending_handoff: usize,
+    /// Frames for the driver, in the order of sending.
+    pub(crate) sends: VecDeque<(NodeId, RequestFrame)>,
+    /// Failed sends, in the order of sending.
+    pub(crate) failures: VecDeque<Failure>,
+    /// Answers for callers, in the order of answering.
+    pub(crate) answers: VecDeque<Delivery>,
+}
+
+impl OpContext {
+    pub(super) fn new(settings: Settings, ring: Ring, now: Now) -> Self {
+        Self {
+            settings,
+            now,
+            ring: Arc::new(ring),
+            ring_is_new: false,
+            is_refreshing: false,
+            mint: Mint::new(now.random, settings.max_clock_drift),
+            health: Health::new(micros(settings.hedge_all_after)),
+            ejected: SmallVec::new(),
+            budget: Budget::default(),
+            repair_budget: ByteBudget::new(settings.repair_bytes_per_second),
+            counters: Counters::default(),
+            operations: Operations::new(),
+            timers: Timers::default(),
+            pending_handoff: 0,
+            sends: VecDeque::new(),
+            failures: VecDeque::new(),
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// Queues a frame.
+    pub(crate) fn send(&mut self, node: NodeId, id: RequestId, left_ms: u64, request: Request) {
+        let frame = RequestFrame {
+            id: id.into(),
+            epoch: self.ring.epoch(),
+            budget_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
+            request,
+        };
+        let asked = Asked::from(&frame.request);
+        self.health.sent(node, frame.id, asked, self.now.at);
+        self.sends.push_back((node, frame));
+    }
+
+    /// A node's clock, as far as it is believed: expiry is judged by it, and one node with a clock far ahead
+    /// must not end everybody's values.
+    pub(crate) fn believed(&self, clock: Time) -> Millis {
+        let latest = (self.now.wall.0).saturating_add(self.mint.max_drift_ms());
+        Millis(clock.millis().0.min(latest))
+    }
+
+    /// What each of the targets did, with their names.
+    pub(crate) fn attempts(&self, targets: &[NodeId], outcomes: Vec<Outcome>) -> Vec<Attempt> {
+        let name = |node: NodeId| {
+            let member = self.ring.member(node);
+            member.map_or_else(|| node.to_string(), |member| member.name.clone())
+        };
+        let attempt = |(&node, outcome): (&NodeId, Outcome)| Attempt {
+            node,
+            name: name(node),
+            outcome,
+        };
+        targets.iter().zip(outcomes).map(attempt).collect()
+    }
+
+    /// What this client knows of the nodes.
+    pub(crate) fn health_report(&self) -> HealthReport {
+        let counters = self.health.counters;
+        HealthReport {
+            hedges: counters.hedges,
+            hedges_won: counters.hedges_won,
+            hedges_refused: counters.hedges_refused,
+            ejections: counters.ejections,
+            probes: counters.probes,
+            repairs: self.counters.attempts[RequestKind::Repair as usize],
+            repairs_refused: self.counters.repairs_refused,
+            hints: counters.hints,
+            hints_forgone: counters.hints_forgone,
+            nodes: self.health.nodes().collect(),
+        }
+    }
+}
+
+/// A time in microseconds, at most the longest there is.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,188 @@
+//! The operations: one type each, in a file of its own.
+//!
+//! ```text
+//!   a builder (Client::get, ..)                      the coordinator
+//!        | permit, then                                   |
+//!        v                                                v
+//!   Submission::Read(read::Submitted) --start--> Operation::Read(Read) --Over--> dropped
+//!                                                  ^
+//!                   on_response, on_failure, on_time, on_hedge
+//! ```
+//!
+//! An operation owns all that is its own: its caller's reply, its permit, deadline, targets, attempt, trace and
+//! quorum machine. What it shares with others it is lent with each event, as a [`OpContext`]. It is written once, as an
+//! implementation of [`Handler`], and registered once, in the list at the end of this file; both enums and their
+//! dispatch follow from that, without a box for each operation.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `read` | a quorum read with hedges and repair |
+//! | `write`, `handoff` | a quorum write; who keeps it for an owner that missed it |
+//! | `ask` | one question to one node |
+//! | `refresh` | fetches a newer ring |
+//! | `health` | what this client knows of the nodes; asks nobody |
+//! | `plan` | what a caller wants, as the quorum machines need it |
+//! | `requests` | what all of them have: caller, targets, deadline, attempt, trace |
+
+pub(crate) mod ask;
+mod handoff;
+pub(crate) mod health;
+pub(crate) mod plan;
+pub(crate) mod read;
+pub(crate) mod refresh;
+pub(crate) mod requests;
+pub(crate) mod write;
+
+use quoit_ring::NodeId;
+use quoit_ring::wire::ResponseFrame;
+
+use crate::coordinator::context::{Failure, OpContext};
+use crate::coordinator::request_id::{Purpose, RequestId};
+use crate::coordinator::slab::Key;
+use crate::error::Outcome;
+
+use requests::Requests;
+
+/// Whether an operation goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Progress {
+    /// It waits for events.
+    Pending,
+    /// Nothing more will come of it: drop it.
+    Over,
+}
+
+/// One kind of operation.
+pub(crate) trait Handler: Sized {
+    /// What a caller hands over.
+    type Submitted;
+
+    /// Starts it under `key`; `None` if it is over already.
+    fn start(submitted: Self::Submitted, key: Key, cx: &mut OpContext) -> Option<Self>;
+
+    /// Its requests, by which events find it.
+    fn requests(&mut self) -> &mut Requests;
+
+    /// A target responded to the present attempt.
+    fn on_response(
+        &mut self,
+        replica: usize,
+        purpose: Purpose,
+        frame: ResponseFrame,
+        cx: &mut OpContext,
+    ) -> Progress;
+
+    /// A target will not answer a request, or with no `purpose` none that it was sent.
+    fn on_failure(
+        &mut self,
+        replica: usize,
+        purpose: Option<Purpose>,
+        outcome: Outcome,
+        cx: &mut OpContext,
+    ) -> Progress;
+
+    /// Time has passed: looks at its deadline. Called at each tick.
+    fn on_time(&mut self, cx: &mut OpContext) -> Progress;
+
+    /// The moment has come that it set with [`Timers::hedge_at`](crate::coordinator::timers::Timers::hedge_at).
+    fn on_hedge(&mut self, _cx: &mut OpContext) -> Progress {
+        Progress::Pending
+    }
+
+    /// Passes a response on that is to the present attempt.
+    fn receive(
+        &mut self,
+        (from, id): (NodeId, RequestId),
+        frame: ResponseFrame,
+        cx: &mut OpContext,
+    ) -> Progress {
+        if self.requests().accept((from, id), &frame, cx) {
+            self.on_response(id.replica, id.purpose, frame, cx)
+        } else {
+            Progress::Pending
+        }
+    }
+
+    /// Passes a failure on.
+    fn fail(&mut self, failure: Failure, cx: &mut OpContext) -> Progress {
+        let Failure {
+            replica,
+            purpose,
+            outcome,
+            ..
+        } = failure;
+        self.requests()
+            .trace_failure(replica, purpose, &outcome, cx);
+        self.on_failure(replica, purpose, outcome, cx)
+    }
+}
+
+/// Registers the operations: what callers hand over, what is under way, and which code handles it.
+macro_rules! operations {
+    ($($name:ident($handler:ty)),+ $(,)?) => {
+        /// What a caller hands to the driver: an operation that has not started.
+        #[derive(Debug)]
+        pub(crate) enum Submission {
+            $($name(<$handler as Handler>::Submitted)),+
+        }
+
+        /// An operation under way.
+        #[derive(Debug)]
+        #[expect(
+            clippy::large_enum_variant,
+            reason = "a slab's slots are used again; a box would be made for each"
+        )]
+        pub(crate) enum Operation {
+            $($name($handler)),+
+        }
+
+        impl Operation {
+            pub(crate) fn start(submission: Submission, key: Key, cx: &mut OpContext) -> Option<Self> {
+                match submission {
+                    $(Submission::$name(it) => <$handler>::start(it, key, cx).map(Self::$name)),+
+                }
+            }
+
+            pub(crate) fn requests(&mut self) -> &mut Requests {
+                match self { $(Self::$name(it) => it.requests()),+ }
+            }
+
+            pub(crate) fn receive(
+                &mut self,
+                of: (NodeId, RequestId),
+                frame: ResponseFrame,
+                cx: &mut OpContext,
+            ) -> Progress {
+                match self { $(Self::$name(it) => it.receive(of, frame, cx)),+ }
+            }
+
+            pub(crate) fn fail(&mut self, failure: Failure, cx: &mut OpContext) -> Progress {
+                match self { $(Self::$name(it) => it.fail(failure, cx)),+ }
+            }
+
+            pub(crate) fn on_time(&mut self, cx: &mut OpContext) -> Progress {
+                match self { $(Self::$name(it) => it.on_time(cx)),+ }
+            }
+
+            pub(crate) fn on_hedge(&mut self, cx: &mut OpContext) -> Progress {
+                match self { $(Self::$name(it) => it.on_hedge(cx)),+ }
+            }
+        }
+    };
+}
+
+operations! {
+    Read(read::Read),
+    Write(write::Write),
+    Ask(ask::Ask),
+    Health(health::Health),
+    Refresh(refresh::Refresh),
+}
+
+impl Submission {
+    /// The coordinator's own question for a newer ring.
+    pub(crate) const fn refresh(from: NodeId) -> Self {
+        Self::Refresh(from)
+    }
+}

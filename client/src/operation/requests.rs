@@ -1,0 +1,203 @@
+//! The requests of one operation: to whom, until when, and as which attempt.
+//!
+//! ```text
+//!   Caller      what a caller hands over with what it wants    reply, permit, trace
+//!   Requests    what an operation under way has               key, targets, deadline, attempt, trace
+//!
+//!   send --reachable----> a frame in the outbox
+//!        \-unreachable--> a Failure in the queue of events
+//! ```
+//!
+//! Every operation owns one of each, and the coordinator finds an operation's nodes by its targets. Left out: what the
+//! requests are for.
+
+use std::time::Duration;
+
+use quoit_ring::mutant::{Mutant, mutant};
+use quoit_ring::wire::{Request, ResponseFrame};
+use quoit_ring::{Moment, NodeId};
+use smallvec::SmallVec;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::coordinator::context::{Failure, OpContext, micros};
+use crate::coordinator::request_id::{MAX_REPLICAS, Purpose, RequestId};
+use crate::coordinator::slab::Key;
+use crate::error::Outcome;
+use crate::metrics::{End, Kind, RequestKind};
+use crate::reply::Reply;
+use crate::trace::Trace;
+
+/// The nodes of an operation, by the index that its machine uses.
+pub(crate) type Targets = SmallVec<[NodeId; 3]>;
+
+/// Who waits for an operation, and what it occupies.
+#[derive(Debug)]
+pub(crate) struct Caller<T: Send + 'static> {
+    pub(crate) kind: Kind,
+    /// Dropping the other end never stops the operation.
+    pub(crate) reply: Reply<T>,
+    /// Its share of [`max_in_flight`](crate::ClientBuilder::max_in_flight).
+    pub(crate) permit: OwnedSemaphorePermit,
+    /// Only if a collector wants spans, or the caller a report.
+    pub(crate) trace: Option<Box<Trace>>,
+}
+
+impl<T: Send + 'static> Caller<T> {
+    /// Answers an operation that makes no request.
+    pub(crate) fn answer_at_once(self, end: End, value: T, cx: &mut OpContext) {
+        if let Some(mut trace) = self.trace {
+            trace.ended(end, 0, cx.now.at);
+        }
+        cx.operations.ended(self.kind, end, 0);
+        cx.answers.push_back(self.reply.set(value));
+    }
+}
+
+/// The requests of one operation.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    key: Key,
+    started: Moment,
+    pub(crate) deadline: Moment,
+    /// How often its requests were minted again: a response counts for the attempt that it answers, no later one.
+    attempt: u8,
+    targets: Targets,
+    trace: Option<Box<Trace>>,
+}
+
+impl Requests {
+    /// None yet; `targets` are the nodes they go to.
+    pub(crate) fn new(
+        key: Key,
+        targets: Targets,
+        deadline: Duration,
+        trace: Option<Box<Trace>>,
+        cx: &OpContext,
+    ) -> Self {
+        debug_assert!(targets.len() <= MAX_REPLICAS, "an id has no more replicas");
+        Self {
+            key,
+            started: cx.now.at,
+            deadline: cx.now.at.after(micros(deadline)),
+            attempt: 0,
+            targets,
+            trace,
+        }
+    }
+
+    pub(crate) const fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(crate) fn targets(&self) -> &[NodeId] {
+        &self.targets
+    }
+
+    /// One more node; gives back its index.
+    pub(crate) fn add_target(&mut self, node: NodeId) -> usize {
+        debug_assert!(self.targets.len() < MAX_REPLICAS, "checked by the caller");
+        self.targets.push(node);
+        self.targets.len() - 1
+    }
+
+    /// Begins a new attempt, to the first `targets` nodes only: earlier responses no longer count.
+    pub(crate) fn begin_attempt(&mut self, targets: usize) {
+        self.attempt += 1;
+        debug_assert!(self.attempt < 16, "an id tells 16 attempts apart");
+        self.targets.truncate(targets);
+    }
+
+    pub(crate) fn is_expired(&self, cx: &OpContext) -> bool {
+        self.deadline <= cx.now.at
+    }
+
+    /// Queues a request to a target. One to a node without a connection fails: a queued event, as the
+    /// operation is in the middle of its work.
+    pub(crate) fn send(
+        &mut self,
+        replica: usize,
+        (purpose, kind): (Purpose, RequestKind),
+        request: Request,
+        cx: &mut OpContext,
+    ) {
+        let Some(&node) = self.targets.get(replica) else {
+            debug_assert!(false, "machines know the targets only");
+            return;
+        };
+        let id = RequestId {
+            key: self.key,
+            attempt: self.attempt,
+            replica,
+            purpose,
+        };
+        if let Some(trace) = &mut self.trace {
+            trace.sent(id.into(), kind, (node, &cx.ring), cx.now.at);
+        }
+
+        if !cx.health.reachable(node) {
+            cx.counters.unreachable += 1;
+            let (key, outcome) = (self.key, Outcome::Unreachable);
+            // The trace learns it now: the operation may be over when the event comes.
+            self.trace_failure(replica, Some(purpose), &outcome, cx);
+            cx.failures.push_back(Failure {
+                key,
+                replica,
+                purpose: Some(purpose),
+                outcome,
+            });
+            return;
+        }
+        cx.counters.attempt(kind);
+        let left_ms = self.deadline.since(cx.now.at) / 1_000;
+        cx.send(node, id, left_ms, request);
+    }
+
+    /// Whether a response is to a request of this attempt, and from the node that was asked.
+    pub(crate) fn accept(
+        &mut self,
+        (from, id): (NodeId, RequestId),
+        frame: &ResponseFrame,
+        cx: &OpContext,
+    ) -> bool {
+        if let Some(trace) = &mut self.trace {
+            trace.answered(frame.id, &frame.response, cx.now.at);
+        }
+        let is_late = self.attempt != id.attempt && !mutant(Mutant::LateAnswerCounts);
+        !is_late && self.targets.get(id.replica) == Some(&from)
+    }
+
+    /// Shows in the trace that a replica will not answer.
+    pub(crate) fn trace_failure(
+        &mut self,
+        replica: usize,
+        purpose: Option<Purpose>,
+        outcome: &Outcome,
+        cx: &OpContext,
+    ) {
+        if let Some(trace) = &mut self.trace {
+            let is_failed = |id| RequestId::from(id).is_for(replica, purpose);
+            trace.failed(is_failed, outcome, cx.now.at);
+        }
+    }
+
+    /// Answers the caller, once the driver pumps, and counts the operation as ended.
+    pub(crate) fn answer<T: Send + 'static>(
+        &mut self,
+        (kind, reply): (Kind, Reply<T>),
+        end: End,
+        value: T,
+        cx: &mut OpContext,
+    ) {
+        let elapsed = cx.now.at.since(self.started);
+        if let Some(trace) = &mut self.trace {
+            trace.ended(end, elapsed, cx.now.at);
+        }
+        cx.operations.ended(kind, end, elapsed);
+        cx.answers.push_back(reply.set(value));
+    }
+
+    /// How long the operation has been under way.
+    pub(crate) fn elapsed(&self, cx: &OpContext) -> Duration {
+        Duration::from_micros(cx.now.at.since(self.started))
+    }
+}

@@ -1,0 +1,341 @@
+//! A write: between the [`WriteQuorum`] and the frames.
+//!
+//! ```text
+//!   Response::Joined, Superseded, Refused --> acked, superseded, failed
+//!   WriteStep::Send   --> Request::Put, one record encoded once for all replicas
+//!   WriteStep::Hint   --> Request::Hint to the next fallback, or to an owner that has the write (`handoff`)
+//!   WriteStep::Remint --> a new dot above what superseded the old one, then Send again
+//! ```
+//!
+//! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
+//! attempt. Left out: when to do what, which is the machine's.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::mutant::{Mutant, mutant};
+use quoit_ring::wire::{Request, Response, ResponseFrame, encode_record};
+use quoit_ring::{Delta, Dot, Millis, Time};
+use smallvec::SmallVec;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::coordinator::context::{BACKGROUND_MICROS, OpContext};
+use crate::coordinator::request_id::Purpose;
+use crate::coordinator::slab::Key;
+use crate::entry::{Context, Written};
+use crate::error::{InvalidRequest, OTHER_QUESTION, Outcome, WriteError};
+use crate::metrics::{End, Kind, RequestKind};
+use crate::operation::plan::{self, Plan};
+use crate::operation::requests::{Caller, Requests, Targets};
+use crate::operation::{Handler, Progress};
+use crate::quorum::{Acked, WriteFailure, WriteQuorum, WriteStep};
+use crate::reply::Reply;
+
+/// What a write returns.
+pub(crate) type WriteResult = Result<Written, WriteError>;
+
+/// What a write does to its key.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyUpdate {
+    pub(crate) key: Bytes,
+    /// The value; `None` deletes.
+    pub(crate) value: Option<Bytes>,
+    pub(crate) ttl: Option<Duration>,
+    /// What it replaces; `None` is whatever was there.
+    pub(crate) context: Option<Context>,
+}
+
+/// What to write, and how.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) update: KeyUpdate,
+    pub(crate) plan: Plan,
+    pub(crate) caller: Caller<WriteResult>,
+}
+
+/// One write under way.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(super) requests: Requests,
+    /// Taken when the caller is answered, and the permit with it.
+    reply: Option<(Kind, Reply<WriteResult>)>,
+    permit: Option<OwnedSemaphorePermit>,
+    pub(super) version: Version,
+    /// How many nodes own the key: the first targets. Behind them are the holders of hints.
+    pub(super) owners: usize,
+    w: usize,
+    pub(super) quorum: WriteQuorum,
+    /// Whether the last second has begun, in which holders are found for owners that missed it.
+    is_closing: bool,
+}
+
+/// What is sent: the update under its present dot.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) update: KeyUpdate,
+    expiry: Option<Millis>,
+    pub(super) dot: Dot,
+    /// The record of the present dot, encoded once for all replicas.
+    pub(super) record: Bytes,
+    /// What its writer has seen then.
+    context: Context,
+}
+
+impl Handler for Write {
+    type Submitted = Submitted;
+
+    fn start(submitted: Submitted, key: Key, cx: &mut OpContext) -> Option<Self> {
+        let Submitted {
+            update,
+            plan,
+            caller,
+        } = submitted;
+        let list = cx.ring.preference_list(cx.ring.token_of(&update.key));
+        let targets: Targets = list.owners().collect();
+        let owners = targets.len();
+        let prepared = plan::write_count(&plan, owners)
+            .and_then(|w| Version::mint(update, cx).map(|version| (w, version)));
+        let (w, version) = match prepared {
+            Ok(prepared) => prepared,
+            Err(invalid) => {
+                caller.answer_at_once(End::Invalid, Err(invalid.into()), cx);
+                return None;
+            }
+        };
+
+        let mut write = Self {
+            requests: Requests::new(key, targets, plan.deadline, caller.trace, cx),
+            reply: Some((caller.kind, caller.reply)),
+            permit: Some(caller.permit),
+            version,
+            owners,
+            w,
+            quorum: WriteQuorum::new(owners, w, plan.sloppy),
+            is_closing: false,
+        };
+        let progress = write.step(cx);
+        debug_assert!(progress == Progress::Pending, "nobody has answered yet");
+        Some(write)
+    }
+
+    fn requests(&mut self) -> &mut Requests {
+        &mut self.requests
+    }
+
+    fn on_response(
+        &mut self,
+        replica: usize,
+        _purpose: Purpose,
+        frame: ResponseFrame,
+        cx: &mut OpContext,
+    ) -> Progress {
+        let is_hint = replica >= self.owners;
+        match frame.response {
+            Response::Joined => {
+                cx.health.counters.hints += u64::from(is_hint);
+                self.quorum.acked(replica);
+            }
+            Response::Superseded { named, above } => self.quorum.superseded(replica, named, above),
+            Response::Refused(refusal) => self.quorum.failed(replica, Outcome::Refused(refusal)),
+            _other => (self.quorum).failed(replica, Outcome::Damaged(OTHER_QUESTION)),
+        }
+        self.step(cx)
+    }
+
+    fn on_failure(
+        &mut self,
+        replica: usize,
+        _purpose: Option<Purpose>,
+        outcome: Outcome,
+        cx: &mut OpContext,
+    ) -> Progress {
+        self.quorum.failed(replica, outcome);
+        self.step(cx)
+    }
+
+    fn on_time(&mut self, cx: &mut OpContext) -> Progress {
+        if self.requests.is_expired(cx) {
+            return self.expire(cx);
+        }
+        if cx.ejected.is_empty() || !self.give_up_on(&cx.ejected) {
+            return Progress::Pending;
+        }
+        self.step(cx)
+    }
+}
+
+impl Write {
+    /// The deadline has passed: of the write, or of its time in the background. In the second case owners that have
+    /// not answered count as having missed it, and those that are to keep it for them get a second of their own.
+    fn expire(&mut self, cx: &mut OpContext) -> Progress {
+        if self.quorum.has_returned() && !self.is_closing {
+            self.is_closing = true;
+            self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
+            let late: SmallVec<[usize; 3]> = self.quorum.awaited().collect();
+            for owner in late {
+                self.quorum.overdue(owner);
+            }
+        } else {
+            self.quorum.expired();
+        }
+        self.step(cx)
+    }
+
+    /// Does everything that the quorum asks for now.
+    fn step(&mut self, cx: &mut OpContext) -> Progress {
+        while let Some(step) = self.quorum.poll_step() {
+            match step {
+                WriteStep::Send(replica) => self.send(replica, cx),
+                WriteStep::Hint(owner) => self.hint(owner, cx),
+                WriteStep::Remint(above) => self.remint(above, cx),
+                WriteStep::Return(verdict) => {
+                    self.answer(verdict, cx);
+                    if !self.begin_handoff(cx) {
+                        return self.forget(cx);
+                    }
+                }
+                WriteStep::Finish => return self.forget(cx),
+            }
+        }
+        Progress::Pending
+    }
+
+    fn send(&mut self, replica: usize, cx: &mut OpContext) {
+        if mutant(Mutant::RetryMintsNewDot) && replica > 0 {
+            let base = self.version.update.context.clone().unwrap_or_default();
+            self.version.mint_over(&base, Time::ZERO, cx);
+        }
+        let request = Request::Put {
+            key: self.version.update.key.clone(),
+            dot: self.version.dot,
+            record: self.version.record.clone(),
+        };
+        let what = (Purpose::Ask, RequestKind::Write);
+        self.requests.send(replica, what, request, cx);
+    }
+
+    /// Mints the write again above what superseded it. The new dot builds on the first attempt, so it replaces that
+    /// wherever it was joined, and on nothing that this client wrote in between.
+    fn remint(&mut self, above: Time, cx: &mut OpContext) {
+        if !cx.mint.observe(above, cx.now.wall) {
+            return self.quorum.cannot_remint();
+        }
+        cx.budget.charge();
+        cx.counters.remints += 1;
+        let first = core::mem::take(&mut self.version.context);
+        self.version.mint_over(&first, above, cx);
+        self.requests.begin_attempt(self.owners);
+        self.quorum.reminted();
+    }
+
+    fn answer(&mut self, verdict: Result<Acked, WriteFailure>, cx: &mut OpContext) {
+        let Some(reply) = self.reply.take() else {
+            debug_assert!(false, "one verdict");
+            return;
+        };
+        let result = match verdict {
+            Ok(Acked { nodes, hints }) => {
+                cx.budget.earn();
+                Ok(Written {
+                    dot: self.version.dot,
+                    acked: nodes,
+                    hints,
+                    // Only minting again would need it, and a write that has returned is not.
+                    context: core::mem::take(&mut self.version.context),
+                })
+            }
+            Err(failure) => Err(self.explained(failure, cx)),
+        };
+        // What goes on from here has a bound of its own.
+        self.permit = None;
+        let end = End::from(&result);
+        self.requests.answer(reply, end, result, cx);
+    }
+
+    fn explained(&self, failure: WriteFailure, cx: &OpContext) -> WriteError {
+        let WriteFailure {
+            acked,
+            acked_before,
+            unknown_before,
+            outcomes,
+        } = failure;
+        // Replicas that hold an earlier dot of this write count as having stored it.
+        let acked = acked.max(acked_before);
+        let is_unknown = |o: &Outcome| *o != Outcome::Done && o.may_be_stored();
+        let is_ambiguous = unknown_before || outcomes.iter().any(is_unknown);
+
+        let (needed, n) = (self.w, self.owners);
+        let attempts = cx.attempts(self.requests.targets(), outcomes);
+        match (acked, is_ambiguous) {
+            (_, true) if !mutant(Mutant::FailedSaysNotStored) => WriteError::Unknown {
+                acked,
+                needed,
+                attempts,
+            },
+            (_, true) | (0, false) => WriteError::NotStored {
+                needed,
+                n,
+                attempts,
+            },
+            (_, false) => WriteError::UnderReplicated {
+                acked,
+                needed,
+                attempts,
+            },
+        }
+    }
+}
+
+impl Version {
+    /// Checks an update and mints its dot above everything its context has seen.
+    fn mint(update: KeyUpdate, cx: &mut OpContext) -> Result<Self, InvalidRequest> {
+        let expiry = plan::expiry(update.ttl, cx.now.wall)?;
+        let latest = update.context.as_ref().map_or(Time::ZERO, Context::latest);
+        if !cx.mint.observe(latest, cx.now.wall) {
+            return Err(InvalidRequest::FutureContext {
+                ahead_ms: latest.millis().0.saturating_sub(cx.now.wall.0),
+                max_ms: cx.mint.max_drift_ms(),
+            });
+        }
+
+        let (dot, prev) = cx.mint.mint(&update.key, latest, cx.now);
+        debug_assert!(dot.time > latest, "a dot lies above what its context saw");
+        let base = update.context.clone().unwrap_or_default();
+        let (record, context) = encoded(&update, expiry, &base, prev, dot);
+        Ok(Self {
+            update,
+            expiry,
+            dot,
+            record,
+            context,
+        })
+    }
+
+    /// Takes a new dot above `above` that builds on `base`.
+    fn mint_over(&mut self, base: &Context, above: Time, cx: &mut OpContext) {
+        let above = above.max(base.latest());
+        let (dot, prev) = cx.mint.mint(&self.update.key, above, cx.now);
+        let (record, context) = encoded(&self.update, self.expiry, base, prev, dot);
+        (self.dot, self.record, self.context) = (dot, record, context);
+    }
+}
+
+/// The record that joins an update in under `dot`, and what its writer has seen then. An update with a context
+/// replaces what `base` has seen; one without replaces whatever is older.
+fn encoded(
+    update: &KeyUpdate,
+    expiry: Option<Millis>,
+    base: &Context,
+    prev: Time,
+    dot: Dot,
+) -> (Bytes, Context) {
+    let value = update.value.clone().map(|value| (value, expiry));
+    let delta = if update.context.is_some() && !mutant(Mutant::ContextCoversTooMuch) {
+        Delta::causal(dot, prev, base.seen(), value)
+    } else {
+        Delta::blind(dot, value)
+    };
+    let mut out = BytesMut::new();
+    encode_record(delta.record(), &mut out);
+    (out.freeze(), Context::of(delta.record()))
+}
