@@ -5,7 +5,7 @@
 //!   nothing sent     nothing sent          handed over     the write goes on, its answer is lost
 //! ```
 //!
-//! Nothing is sent before the first poll, and nothing while the operation waits for room. Once it was
+//! Nothing is sent before the first poll, and nothing while the operation waits for a permit. Once it was
 //! handed over it belongs to the client: dropping the future gives up the answer, never half of a write.
 //!
 //! Settings are checked when the operation starts; one out of range is an
@@ -135,7 +135,7 @@ macro_rules! plan_settings {
         }
 
         /// How long it may take once it has begun, 1 ms to 30 s; default is the client's
-        /// [`deadline`](crate::ClientBuilder::deadline), 5 s. Waiting for room does not count.
+        /// [`deadline`](crate::ClientBuilder::deadline), 5 s. Waiting for a permit does not count.
         pub const fn deadline(mut self, deadline: Duration) -> Self {
             self.plan.deadline = deadline;
             self
@@ -180,7 +180,7 @@ impl Get {
     }
 
     /// Merges siblings with `merge` instead of handing them out apart. It is called only if there are
-    /// several, on the task that awaits; nothing is written back. [`Merge`] tells the rules it has to keep.
+    /// several, on the task that awaits; nothing is written back. [`Merge`] has the rules it must keep.
     pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
         self.merge = Some(Box::new(merge));
         self

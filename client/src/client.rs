@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   client.put(key, value).context(..)      a builder; nothing happens yet
-//!          .await --check--> room for it? --submit--> the driver: mint, route, send
+//!          .await --check--> a permit? --submit--> the driver: mint, route, send
 //!                                   `- waits here while `max_in_flight` are under way
 //! ```
 //!
@@ -104,7 +104,7 @@ pub struct NodeReport {
 }
 
 impl Client {
-    /// Starts to make a client; [`ClientBuilder`] tells its settings.
+    /// Starts to make a client; [`ClientBuilder`] has the settings.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), quoit_client::ConnectError> {
@@ -155,7 +155,7 @@ impl Client {
     }
 
     /// Reads a key of 1 to 32,768 bytes. By default a majority of its replicas answers, and enough of
-    /// them hold what is returned that no later read goes back behind it. [`Get`] tells what can differ.
+    /// them hold what is returned that no later read goes back behind it. [`Get`] has the options.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -178,7 +178,7 @@ impl Client {
 
     /// Writes a key of 1 to 32,768 bytes. Without a context it replaces whatever was there; with one,
     /// exactly what was read. By default a majority of its replicas has stored it when this returns.
-    /// [`Put`] tells what can differ.
+    /// [`Put`] has the options.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -195,7 +195,7 @@ impl Client {
     }
 
     /// Deletes a key: a write without a value, with the same promises. Without a context it deletes
-    /// whatever is there. A key that is not there may be deleted. [`Delete`] tells what can differ.
+    /// whatever is there. A key that is not there may be deleted. [`Delete`] has the options.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {

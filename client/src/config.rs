@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Settings are checked together, when the client connects: a builder method never fails. R and W depend
-//! on N, which the ring tells, so they are checked with each operation. Left out: how a profile is
+//! on N, which the ring knows, so they are checked with each operation. Left out: how a profile is
 //! written ([`Profile`]) and what a mode does (`quorum`).
 //!
 //! Source: Dynamo (2007), sections 4.5 and 6, for N, R and W.
@@ -321,7 +321,7 @@ impl ClientBuilder {
     ///
     /// `ring` is where it starts from; the driver fetches newer ones from the nodes. Seeds, certificates
     /// and [`ClientBuilder::connect_timeout`] are not used and not needed; all other settings mean what
-    /// they mean for [`ClientBuilder::connect`]. `env` is told the members and asked for the time at once.
+    /// they mean for [`ClientBuilder::connect`]. `env` gets the members and is asked for the time at once.
     ///
     /// ```
     /// # use quoit_client::env::{Env, Now};
@@ -372,7 +372,7 @@ impl ClientBuilder {
         }
     }
 
-    /// Checks what every client goes by.
+    /// Checks the settings of every client.
     pub(crate) fn check(&mut self) -> Result<(), ConnectError> {
         if let Some(error) = self.profile_error.take() {
             return Err(error.into());
@@ -399,7 +399,7 @@ impl ClientBuilder {
         )
     }
 
-    /// Checks what only a client goes by that finds its cluster itself.
+    /// Checks the settings of a client that finds its cluster itself.
     pub(crate) fn check_network(&self) -> Result<(), ConnectError> {
         if self.seeds.is_empty() {
             return Err(ConnectError::NoSeeds);

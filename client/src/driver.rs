@@ -42,9 +42,9 @@ use crate::operation::Submission;
 ///
 /// No input sends or answers anything by itself: that is the pump's, so that the outputs of many inputs
 /// leave together. None of them ever blocks, and none is async. The driver never reads a clock; what it
-/// sees of the world comes through its [`Env`].
+/// sees of the outside comes through its [`Env`].
 ///
-/// Dropping it ends the client: whoever waits hears that the client is closed, or, for a write, that it
+/// Dropping it ends the client: callers that wait learn that the client is closed, or, for a write, that it
 /// was [`Abandoned`](crate::WriteError::Abandoned); later operations fail as closed. It may be dropped at
 /// any time; to lose nothing, once [`Driver::is_finished`] says so.
 ///
@@ -192,7 +192,7 @@ impl<E: Env> Driver<E> {
     ///
     /// # Errors
     /// [`DecodeError`] if the frame is not a response; nothing has changed. The link is of no more use:
-    /// close it, and tell [`Driver::link`] that it is down.
+    /// close it, and report it to [`Driver::link`] as down.
     pub fn received(&mut self, from: NodeId, frame: Bytes) -> Result<(), DecodeError> {
         let frame = ResponseFrame::decode(frame)?;
         let now = self.now();
@@ -201,7 +201,7 @@ impl<E: Env> Driver<E> {
     }
 
     /// Notes how the way to a node is. Once it is [`Link::Down`], what was under way there has failed, and
-    /// nothing more is sent there until it is told otherwise.
+    /// nothing more is sent there until it is reported up.
     pub fn link(&mut self, node: NodeId, link: Link) {
         let now = self.now();
         self.coordinator.handle_link(node, link, now);
@@ -237,7 +237,7 @@ impl<E: Env> Driver<E> {
         self.is_idle() && self.batch.is_empty() && self.callers.is_finished()
     }
 
-    /// Sends what is to be sent, tells the `Env` of a new ring, and answers who can be answered: ends a
+    /// Sends the queued frames, passes a new ring to the `Env`, and delivers the answers: ends a
     /// batch of inputs. With nothing to do it costs four comparisons. After a tick it may hand the
     /// application's recorder what was counted: [`metrics`](crate::metrics).
     pub fn pump(&mut self) {

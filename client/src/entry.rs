@@ -174,7 +174,7 @@ impl Entry {
 
     /// The value: the only one, or what the merge function made of several. `None` if there is none, if
     /// the merge function made none of them, or if there are several and no merge function was given
-    /// ([`Entry::is_conflict`] tells).
+    /// (see [`Entry::is_conflict`]).
     #[must_use]
     pub fn value(&self) -> Option<&Bytes> {
         match (&self.merged, self.values.as_slice()) {

@@ -1,4 +1,4 @@
-//! The seam between the client's decisions and the world.
+//! The seam between the client's decisions and its runtime.
 //!
 //! ```text
 //!   Client handles --> inbox --> Driver<E: Env> --> Coordinator (pure)
@@ -6,11 +6,11 @@
 //!                                    E: clock, randomness, frames out
 //! ```
 //!
-//! Everything above [`Env`] is deterministic: it sees time and randomness only as [`Now`], and the world
+//! Everything above [`Env`] is deterministic: it sees time and randomness only as [`Now`], and the outside
 //! only through the inputs of the [`Driver`](crate::Driver). One implementation talks QUIC in real time,
 //! inside [`ClientBuilder::connect`](crate::ClientBuilder::connect); a simulation, or an event loop of
 //! one's own, brings another to [`ClientBuilder::drive`](crate::ClientBuilder::drive). Left out: frames
-//! that come in, links that break and time that passes, which the driver is told and does not ask for.
+//! that come in, links that break and time that passes, which are inputs of the driver.
 
 use quoit_ring::wire::RequestFrame;
 use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
@@ -29,7 +29,7 @@ pub struct Now {
     pub random: u64,
 }
 
-/// How the way to a node is; until the driver is told, it is [`Link::Opening`].
+/// The state of the connection to a node; until it is reported, [`Link::Opening`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// The first connection is being made; frames wait for it. Requests are sent.
@@ -41,7 +41,7 @@ pub enum Link {
     Down,
 }
 
-/// What the driver needs of the world. No method is called but from within a method of the
+/// What the driver needs of its runtime. No method is called but from within a method of the
 /// [`Driver`](crate::Driver), so an implementation may be anything that its owner's thread allows.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! What one read did: whom it asked, when, what came of that, and what it repaired.
+//! What one read did: which nodes it asked, when, with what result, and what it repaired.
 //!
 //! ```text
 //!   get(key).explain()     n2  read     after 0        took 310 us   done
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! For people who look for the cause of something, and for tests: a read that explains itself is any other read,
-//! with its repairs and its deadline, and tells its story once nothing is left of it. Left out: what each replica
+//! with its repairs and its deadline, and reports once nothing is left of it. Left out: what each replica
 //! holds ([`Client::inspect`]), and what is known of the nodes ([`Client::health`]).
 
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub struct QuorumSizes {
 }
 
 impl Get {
-    /// Reads as awaiting it does, and tells what that took. Comes back once nothing is left of the read: up to a
+    /// Reads as awaiting it does, and reports what that took. Returns once nothing is left of the read: up to a
     /// second after its answer where it waits for replicas to compare.
     ///
     /// ```no_run

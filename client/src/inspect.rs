@@ -29,7 +29,7 @@ pub struct ReplicaReport {
     pub answer: Result<Entry, NodeError>,
     /// How long its answer took, from when this client sent the question; also if it is none.
     pub elapsed: Duration,
-    /// Whether it lacks a write, or a delete, that another replica told of: a read that asked both would repair
+    /// Whether it lacks a write, or a delete, that another replica reported: a read that asked both would repair
     /// it. Never of one that did not answer.
     pub stale: bool,
 }
@@ -117,18 +117,18 @@ mod tests {
     use crate::error::OTHER_QUESTION;
 
     #[test]
-    fn a_nodes_refusal_is_told_as_what_it_is() {
-        let told = |response| record_of(Ok(response)).unwrap_err();
+    fn a_nodes_refusal_is_reported_as_what_it_is() {
+        let error = |response| record_of(Ok(response)).unwrap_err();
         let draining = NodeError::Failed(Outcome::Refused(Refusal::Draining));
-        assert_eq!(told(Response::Refused(Refusal::Draining)), draining);
+        assert_eq!(error(Response::Refused(Refusal::Draining)), draining);
         assert_eq!(
-            told(Response::Joined),
+            error(Response::Joined),
             NodeError::Failed(Outcome::Damaged(OTHER_QUESTION))
         );
     }
 
     #[test]
-    fn a_replica_is_stale_if_another_told_of_what_it_lacks() {
+    fn a_replica_is_stale_if_another_reported_what_it_lacks() {
         let member = |id: u64| Member {
             id: quoit_ring::NodeId(id),
             name: format!("n{id}"),
@@ -150,9 +150,9 @@ mod tests {
             Ok(Record::default()),
             Ok(blind(9)),
         ];
-        let told = (0..).zip(held);
-        let told = told.map(|(id, answer)| (answer, Duration::ZERO, member(id), true));
-        let stale: Vec<_> = reports(told.collect()).iter().map(|r| r.stale).collect();
+        let answers = (0..).zip(held);
+        let answers = answers.map(|(id, answer)| (answer, Duration::ZERO, member(id), true));
+        let stale: Vec<_> = reports(answers.collect()).iter().map(|r| r.stale).collect();
         assert_eq!(stale, [false, true, false, true, false]);
     }
 }

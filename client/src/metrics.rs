@@ -10,9 +10,9 @@
 //! | name | kind | labels | unit | what it counts |
 //! | --- | --- | --- | --- | --- |
 //! | `quoit_client_operations_total` | counter | `kind`, `outcome` | operations | those that ended. `kind`: `get`, `put`, `delete`, `ask` (what `inspect`, `status` and `health` ask). `outcome`: `ok`, `invalid`, `unavailable`, `unstable`, `not_stored`, `under_replicated`, `unknown`, `failed`, as the errors are called |
-//! | `quoit_client_operation_seconds` | histogram | `kind` | seconds | from the start of an operation, when there was room for it, to its answer; `ok` or not |
+//! | `quoit_client_operation_seconds` | histogram | `kind` | seconds | from the start of an operation, when it had its permit, to its answer; `ok` or not |
 //! | `quoit_client_attempts_total` | counter | `kind` | requests | those queued for a node. `kind`: `read`, `hedge`, `write`, `repair`, `hint`, `probe`, `ask` |
-//! | `quoit_client_remints_total` | counter | | writes | minted anew, since a later write covered them |
+//! | `quoit_client_remints_total` | counter | | writes | minted again, since a later write superseded them |
 //! | `quoit_client_hedges_won_total` | counter | | reads | that were hedged and ended without one of the replicas asked first |
 //! | `quoit_client_hedges_refused_total` | counter | | reads | that would have hedged and had no token |
 //! | `quoit_client_repairs_refused_total` | counter | | requests | repairs in the background that were not sent, since their budget of bytes was used up |
@@ -29,7 +29,7 @@
 //!
 //! Invariants: the facade is never called while an operation is driven, only between them, and nothing that a
 //! client decides depends on what is counted. Without a recorder all that is left is the additions. Left out:
-//! what is known of each node at present, which [`Client::health`](crate::Client::health) tells.
+//! what is known of each node at present, which [`Client::health`](crate::Client::health) reports.
 
 mod counters;
 mod latency;

@@ -1,4 +1,4 @@
-//! Spans of operations and of their requests, for whoever collects them.
+//! Spans of operations and of their requests, for collectors that want them.
 //!
 //! ```text
 //!   the caller's span
@@ -10,10 +10,10 @@
 //!
 //! All are of the level `debug` and the target `quoit_client`. An operation's span is made where it is awaited, as a
 //! child of the span that the caller is in, and goes with it to the driver; the elapsed time is the driver's, so it
-//! leaves out the wait for room, which the span itself has in it. `unanswered` is a request whose answer nobody waits
+//! leaves out the wait for a permit, which the span itself has in it. `unanswered` is a request whose answer nobody waits
 //! for any more: the operation ended without it, or at its deadline.
 //!
-//! The same is told to a caller who asked what a read did (`explain`), with or without a collector.
+//! A caller that asks what a read did (`explain`) gets the same, with or without a collector.
 //!
 //! Invariant: without a collector that wants them nothing is allocated, and an operation costs one comparison here.
 //! Left out: questions to single nodes, and probes, which belong to no operation.

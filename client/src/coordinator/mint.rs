@@ -144,7 +144,7 @@ mod tests {
             mint.mint(&key.to_le_bytes(), Time::ZERO, now(key as u64));
         }
         let (dot, _) = mint.mint(&0_usize.to_le_bytes(), Time::ZERO, now(7));
-        assert_eq!(dot.actor, Actor(1), "a known key needs no room");
+        assert_eq!(dot.actor, Actor(1), "a known key needs no new entry");
         let (dot, prev) = mint.mint(b"one more", Time::ZERO, now(8));
         assert_ne!(dot.actor, Actor(1));
         assert_eq!(prev, Time::ZERO);

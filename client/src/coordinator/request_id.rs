@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A node gives the id back with its answer, and so need not be remembered who was asked what. The key names
-//! the operation for ever; attempt, replica and purpose tell what of it the answer is to. A probe belongs to no
+//! the operation for ever; attempt, replica and purpose say which of its requests the answer is to. A probe belongs to no
 //! operation: its slot is the last one, which none ever has.
 
 use crate::coordinator::slab::Key;
@@ -36,7 +36,7 @@ pub(crate) struct RequestId {
 }
 
 impl RequestId {
-    /// The id of a probe; `count` tells it from others.
+    /// The id of a probe; `count` makes it unique.
     pub(crate) const fn probe(count: u64) -> Self {
         let [g0, g1, g2, g3, ..] = count.to_le_bytes();
         Self {

@@ -14,7 +14,7 @@
 //! at it, 40 at 20,000 a second and 2 ms each. With a smaller one the rest of them would wait out their
 //! `hedge_all_after`; a larger one is a larger burst against a cluster that slows down as a whole.
 //!
-//! A write that is minted anew, because a later one covers it, is charged and never refused: nodes that cover
+//! A write that is minted again, because a later one superseded it, is charged and never refused: such nodes
 //! are not overloaded ones, each write does it a bounded number of times, and refusing would lose the write
 //! where clocks differ. Its debt is paid before the next hedge goes out.
 //!

@@ -1,14 +1,14 @@
 //! Health: what a client knows of each node from its own requests, and what it does about it. Pure.
 //!
 //! ```text
-//!   sent, answered, look, set_link --> Node: delays, in flight, strikes, queue told
+//!   sent, answered, look, set_link --> Node: delays, in flight, strikes, queue reported
 //!                                        |
 //!                  route, can_help <- reads ask, before they ask anybody
 //! ```
 //!
 //! | what happens to a node | what reads do about it |
 //! | --- | --- |
-//! | it is slow | ask the others first: delay average x (requests in flight + 1), plus the queue it told of |
+//! | it is slow | ask the others first: delay average x (requests in flight + 1), plus the queue it reported |
 //! | an answer is later than 19 of 20 | ask one other replica, if the budget has a token |
 //! | it says nothing, or only that it cannot serve | ask it last; one request asks after it now and then |
 //! | it is slow and nobody asks it any more | one request a second asks whether it still is |
@@ -202,7 +202,7 @@ impl Health {
         }
     }
 
-    /// Sorts a read's replicas by whom to ask first, equal ones as they were, and tells what else to do when the
+    /// Sorts a read's replicas by cost, equal ones as they were, and returns what else to do when the
     /// first `count` of them are asked.
     pub(crate) fn route(&self, replicas: &mut [NodeId], count: usize, now: Moment) -> Route {
         let known = |&id: &NodeId| (id, self.nodes.get(&id));
@@ -239,7 +239,7 @@ impl Health {
         (wait < self.hedge_all_after).then_some(wait)
     }
 
-    /// Whether one more request to the node is likely to help a read: it is not ejected, and has not told of a
+    /// Whether one more request to the node is likely to help a read: it is not ejected, and has not reported a
     /// queue that this would make longer.
     pub(crate) fn can_help(&self, node: NodeId, now: Moment) -> bool {
         self.nodes.get(&node).is_none_or(|node| node.can_help(now))

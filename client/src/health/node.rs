@@ -12,7 +12,7 @@
 //! A *strike* is a request that is overdue, or an answer by which the node serves nobody: it is stopping, not
 //! ready, its disk failed. An answer to anything ends the row. A write that is overdue at a node that answers others
 //! meanwhile waits for its disk, and is none: that node serves reads as well as ever. A node that is overloaded answers, and so is
-//! never struck out; the queue that it tells of counts as delay until it would have drained.
+//! never struck out; the queue that it reports counts as delay until it would have drained.
 //!
 //! Up to eight requests at a time are timed, as TCP times one segment: enough to learn from, and to find an
 //! answer's question among them takes no table. One that is unanswered counts as delay while it lasts, and a
@@ -71,7 +71,7 @@ struct Ejection {
 pub(super) struct Cost {
     unreachable: bool,
     ejected: bool,
-    /// Its delay for each request in line, this one included, and for the queue that it told of.
+    /// Its delay for each request in line, this one included, and for the queue that it reported.
     micros: u64,
 }
 
@@ -97,7 +97,7 @@ pub(super) struct Node {
     strikes: u8,
     /// When it last answered anything.
     heard: Moment,
-    /// Until when the queue that it told of lasts.
+    /// Until when the queue that it reported lasts.
     queue_until: Moment,
     ejection: Option<Ejection>,
     /// How long the last ejection was, and when the node came back from one.
@@ -311,7 +311,7 @@ impl Node {
         });
     }
 
-    /// A request sent at `sent` tells nothing: if it was the probe, another is wanted.
+    /// A request sent at `sent` says nothing: if it was the probe, another is wanted.
     fn ask_again(&mut self, sent: Moment) {
         if let Some(ejection) = &mut self.ejection
             && sent >= ejection.until

@@ -1,4 +1,4 @@
-//! What a client tells of the health of the nodes, and of what it did about it.
+//! What a client reports of the nodes' health, and of what it did about it.
 //!
 //! ```text
 //!   Client::health --> the driver's thread --> HealthReport: counters since the start, each node now
@@ -36,7 +36,7 @@ pub struct HealthReport {
     /// Writes that are kept for an owner which missed them, a hint for each such owner.
     pub hints: u64,
     /// Owners that missed a write which nobody keeps for them: they get it from repair. None of the nodes that could
-    /// keep it was in reach or had room, or more such writes were under way at once than a client keeps.
+    /// keep it was in reach or had capacity, or more such writes were under way at once than a client keeps.
     pub hints_forgone: u64,
     /// Every node that this client had to do with, in the order of their ids.
     pub nodes: Vec<NodeHealth>,

@@ -52,7 +52,7 @@ impl RequestKind {
 pub(crate) struct Counters {
     /// Requests queued, by [`RequestKind`].
     pub(crate) attempts: [u64; 7],
-    /// Writes minted anew.
+    /// Writes minted again.
     pub(crate) remints: u64,
     /// Repairs in the background that the budget of bytes refused.
     pub(crate) repairs_refused: u64,

@@ -1,4 +1,4 @@
-//! Every counter under its name, and what is told of each.
+//! Every counter under its name, and its description.
 //!
 //! ```text
 //!   Totals --visit--> quoit_client_attempts_total {kind: "read"} 812
@@ -51,7 +51,7 @@ pub(crate) const COUNTERS: [(&str, &str); 12] = [
     ),
     (
         "quoit_client_remints_total",
-        "writes minted anew, since a later write covered them",
+        "writes minted again, since a later write superseded them",
     ),
     (
         "quoit_client_hedges_won_total",

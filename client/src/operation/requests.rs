@@ -1,4 +1,4 @@
-//! The requests of one operation: to whom, until when, and as which attempt.
+//! The requests of one operation: to which nodes, until when, and as which attempt.
 //!
 //! ```text
 //!   Caller      what a caller hands over with what it wants    reply, permit, trace

@@ -120,7 +120,7 @@ pub(crate) struct ReadQuorum {
 }
 
 impl ReadQuorum {
-    /// A read over `n` replicas, ordered by whom to ask first.
+    /// A read over `n` replicas, in the order of asking.
     pub(crate) fn new(n: usize, rules: ReadRules) -> Self {
         debug_assert!((1..=n).contains(&rules.r), "r was checked");
         let mut read = Self {
@@ -222,6 +222,7 @@ impl ReadQuorum {
                 *repair = Repair::Failed(Outcome::TimedOut);
             }
         }
+
         match self.phase {
             Phase::Asking => self.fail_unavailable(),
             Phase::WritingBack { held } => self.count_holders(held),
@@ -241,6 +242,7 @@ impl ReadQuorum {
     fn evaluate_answers(&mut self) {
         let answered = self.answers().count();
         if answered < self.rules.r {
+            // A replica that failed is replaced, so that enough are asked at any time.
             let enough_asked = answered + self.outstanding() >= self.rules.r;
             let replace = !mutant(Mutant::FailedReplicaIsNotReplaced);
             let replaced = !enough_asked && replace && self.ask_next();
@@ -249,10 +251,12 @@ impl ReadQuorum {
             }
             return;
         }
+
         self.newest = self.joined();
         if self.ask_for_missing_values() {
-            return;
+            return; // a digest named a value that no answer has brought
         }
+
         let held = self.holders().count();
         if held >= self.rules.hold || mutant(Mutant::ReadWithoutWriteBack) {
             self.return_newest(held == answered);
@@ -369,6 +373,7 @@ impl ReadQuorum {
     }
 
     fn finish(&mut self) {
+        debug_assert!(self.phase != Phase::Finished, "a read ends once");
         self.phase = Phase::Finished;
         self.steps.push(ReadStep::Finish);
     }

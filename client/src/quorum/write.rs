@@ -1,24 +1,24 @@
 //! The write quorum: W acknowledgements of one write, and a hint for each owner that missed it.
 //!
 //! ```text
-//!   owner    Pending --Joined--> Acked          W of them: returned
-//!                    --Superseded-> Superseded        a later write is there: mint above it and send again
-//!                    --failed--> Failed         missed: kept for it elsewhere, a hint
+//!   owner    Pending --Joined------> Acked         W of them: return
+//!                    --Superseded--> Superseded    a later write is there: mint above it and send again
+//!                    --failed------> Failed        missed: a holder keeps it for this owner, a hint
 //!
-//!   Writing --W acknowledged--> Returned --everyone has it, or somebody keeps it for them--> Finished
-//!           '-- cannot be any more: why not, Finished
+//!   Writing --W acknowledged--> Returned --every owner has it, or a holder keeps it--> Finished
+//!           '-- W cannot be reached any more: fail, Finished
 //! ```
 //!
-//! A *covered* write changed nothing. If W cannot be reached because of it, the write is minted anew above what
-//! covers it, as soon as W owners have spoken and the others are overdue: a skewed clock never loses a write that came
-//! later, and a silent owner holds up nobody. The first dot may live somewhere, or come
-//! to: the new one has seen it and replaces it there. What became of the first attempt at a replica that did not
-//! answer stays in the outcome, so that a failure is never told as surely not stored.
-//! A replica that covers the dot but can *name* it has joined it before: that is an acknowledgement.
+//! A *superseded* write changed nothing. If W cannot be reached because of it, the write is minted again above what
+//! superseded it, as soon as W owners have answered and the others are overdue: a skewed clock never loses a write that
+//! came later, and a silent owner delays no one. The first dot may be stored somewhere, or arrive later: the new one has
+//! seen it and replaces it there. The outcome keeps what is unknown of the first attempt, so that a failure is never
+//! reported as surely not stored. A replica that has superseded the dot but can *name* it has joined it before: that is
+//! an acknowledgement.
 //!
-//! **Hints.** A strict write is kept for those who missed it only once W owners have it: what fails must not come to
-//! life later. A *sloppy* one at once, and a node that keeps it counts in place of one owner: W different nodes have it,
-//! and W owners once it is delivered. A holder that does not take its hint is replaced by the next, until there is none left.
+//! **Hints.** A strict write gets hints only once W owners have it: a write that fails must not come to life later. A
+//! *sloppy* one gets them at once, and a holder counts in place of one owner: W different nodes have the write, and W
+//! owners once it is delivered. A holder that does not take its hint is replaced by the next, until none is left.
 //!
 //! Source: Dynamo (2007), section 4.6.
 
@@ -29,8 +29,8 @@ use smallvec::{SmallVec, smallvec};
 use crate::error::Outcome;
 use crate::quorum::steps::Steps;
 
-/// How often one write may be minted anew: as often as a request's id can tell apart. Each time needs another writer's
-/// later stamp to get in between, which on a key that everybody writes happens every other time.
+/// How often one write may be minted again: as many attempts as a request's id can distinguish. Each time needs another
+/// writer's later stamp to get in between, which on a contended key happens every other time.
 const MAX_REMINTS: u8 = 15;
 
 /// What to do next.
@@ -38,7 +38,7 @@ const MAX_REMINTS: u8 = 15;
 pub(crate) enum WriteStep {
     /// Send the write to an owner.
     Send(usize),
-    /// Find somebody to keep the write for an owner, and call [`WriteQuorum::hinted`] or [`WriteQuorum::no_holder`].
+    /// Find a holder to keep the write for an owner, and call [`WriteQuorum::hinted`] or [`WriteQuorum::no_holder`].
     Hint(usize),
     /// Mint a dot above this time that has seen the present one, and call [`WriteQuorum::reminted`].
     Remint(Time),
@@ -48,7 +48,7 @@ pub(crate) enum WriteStep {
     Finish,
 }
 
-/// Who had acknowledged a write when it returned.
+/// How many had acknowledged a write when it returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Acked {
     /// Nodes, those with a hint that counts included.
@@ -63,7 +63,7 @@ pub(crate) struct WriteFailure {
     pub(crate) acked: usize,
     /// Replicas that acknowledged an earlier dot of this write: it lives, or lived, there.
     pub(crate) acked_before: usize,
-    /// Whether somebody had not answered when the write was minted anew, and may hold an earlier dot.
+    /// Whether a replica had not answered when the write was minted again, and may hold an earlier dot.
     pub(crate) unknown_before: bool,
     /// What each owner did, then what became of each hint.
     pub(crate) outcomes: Vec<Outcome>,
@@ -80,12 +80,12 @@ enum State {
 /// Whether a write is kept for an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    /// It need not be, as far as is known.
+    /// Not yet, or not needed.
     No,
-    /// Somebody is being asked to.
+    /// A holder is sought or asked.
     Asked,
     Yes,
-    /// There is nobody left to ask.
+    /// No holder is left to ask.
     Nowhere,
 }
 
@@ -130,8 +130,8 @@ pub(crate) struct WriteQuorum {
 }
 
 impl WriteQuorum {
-    /// A write to `n` owners that needs `w` of them, 1 to n, or if it is `sloppy` of them and those who keep it for
-    /// one of them. It starts by sending to all.
+    /// A write to `n` owners that needs `w` of them, 1 to n; if it is `sloppy`, holders count, too. It starts by
+    /// sending to all.
     pub(crate) fn new(n: usize, w: usize, sloppy: bool) -> Self {
         debug_assert!((1..=n).contains(&w), "w was checked");
         let owner = |_| Owner {
@@ -158,7 +158,7 @@ impl WriteQuorum {
         self.steps.next()
     }
 
-    /// An owner joined the write, or a holder keeps it: hints are counted on from the owners.
+    /// An owner joined the write, or a holder keeps it: the numbers of hints follow those of the owners.
     pub(crate) fn acked(&mut self, mut replica: usize) {
         if mutant(Mutant::AnswerCountedTwice) && !self.awaits(replica) {
             let mut others = 0..self.owners.len();
@@ -167,7 +167,7 @@ impl WriteQuorum {
         self.note(replica, State::Acked);
     }
 
-    /// A replica covers the dot already, by something up to `above`; it may be able to name it.
+    /// A replica has superseded the dot, by something up to `above`; it may be able to name it.
     pub(crate) fn superseded(&mut self, replica: usize, named: bool, above: Time) {
         let state = if named || mutant(Mutant::SupersededCountsAsAck) {
             State::Acked
@@ -182,8 +182,8 @@ impl WriteQuorum {
         self.note(replica, State::Failed(outcome));
     }
 
-    /// An owner has not answered for so long that it should not be waited for: the write is to be kept for it, or
-    /// minted anew without it if that is what it waits for.
+    /// An owner has not answered for too long: stop waiting for it. A holder keeps the write for it, or the write is
+    /// minted again without it if that is what it waits for.
     pub(crate) fn overdue(&mut self, owner: usize) {
         if !self.awaits(owner) {
             return;
@@ -209,7 +209,7 @@ impl WriteQuorum {
         });
     }
 
-    /// Nobody is left to keep the write for `owner`.
+    /// No holder is left for `owner`.
     pub(crate) fn no_holder(&mut self, owner: usize) {
         if let Some(owner) = self.owners.get_mut(owner) {
             owner.kept = Kept::Nowhere;
@@ -226,6 +226,7 @@ impl WriteQuorum {
                 *state = State::Failed(Outcome::TimedOut);
             }
         }
+
         match self.phase {
             Phase::Writing => self.fail(),
             Phase::Returned => self.finish(),
@@ -238,7 +239,7 @@ impl WriteQuorum {
         self.phase != Phase::Finished && self.state(replica) == Some(&State::Pending)
     }
 
-    /// Owners whose answer is awaited, and for whom nobody has been asked to keep the write.
+    /// Owners whose answer is awaited, and for which no holder has been asked.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = usize> {
         let awaited =
             |(_, owner): &(usize, &Owner)| owner.state == State::Pending && owner.kept == Kept::No;
@@ -265,7 +266,7 @@ impl WriteQuorum {
         self.phase == Phase::Returned
     }
 
-    /// Owners that missed the write, and for whom nobody keeps it; of one that succeeded.
+    /// Owners that missed the write and have no holder; 0 if it failed.
     pub(crate) fn forgone(&self) -> usize {
         if !self.succeeded {
             return 0;
@@ -281,14 +282,15 @@ impl WriteQuorum {
         self.owners.iter().filter(missed).count()
     }
 
-    /// A dot above what covers the write was minted: send it to everyone who did not fail. What was kept of the
-    /// earlier one counts no more.
+    /// A dot above what superseded the write was minted: send it to every owner that did not fail. Hints of the earlier
+    /// one no longer count.
     pub(crate) fn reminted(&mut self) {
         self.acked_before = self.acked_before.max(self.acks().nodes);
         let mut states = (self.owners.iter().map(|owner| &owner.state))
             .chain(self.hints.iter().map(|hint| &hint.state));
         self.unknown_before |= states.any(|state| *state == State::Pending);
         self.hints.clear();
+
         for replica in 0..self.owners.len() {
             let owner = &mut self.owners[replica];
             owner.kept = Kept::No;
@@ -302,12 +304,12 @@ impl WriteQuorum {
         }
     }
 
-    /// No dot above what covers the write can be minted: the clocks are too far apart.
+    /// No dot above what superseded the write can be minted: the clocks are too far apart.
     pub(crate) fn cannot_remint(&mut self) {
         self.fail();
     }
 
-    /// Whether it is kept for owners that may still answer: a strict one that could fail is not.
+    /// Whether hints go out for owners that may still answer: not of a strict write that could fail.
     fn keeps_early(&self) -> bool {
         self.phase == Phase::Returned || self.sloppy
     }
@@ -342,7 +344,7 @@ impl WriteQuorum {
         self.evaluate();
     }
 
-    /// Has the write kept for an owner that missed it, if it is time for that.
+    /// Looks for a holder for an owner that missed the write, if it is time for that.
     fn miss(&mut self, replica: usize) {
         let missed = matches!(&self.owners[replica].state, State::Failed(why) if why.is_missed());
         if missed && (self.sloppy || self.phase == Phase::Returned) {
@@ -358,8 +360,8 @@ impl WriteQuorum {
         }
     }
 
-    /// How many copies are in such a state: of owners, and if the write is sloppy of nodes that keep it in place of one,
-    /// each node for one owner. A hint does not count beside the owner that it is for: delivered, they are one copy.
+    /// How many copies are in such a state: owners, and if the write is sloppy holders, each for one owner. A hint does
+    /// not count beside the owner that it is for: delivered, they are one copy.
     fn count(&self, of: impl Fn(&State) -> bool) -> Acked {
         let (mut owners, mut holders) = (0, SmallVec::<[usize; 3]>::new());
         for (number, owner) in self.owners.iter().enumerate() {
@@ -394,12 +396,17 @@ impl WriteQuorum {
     }
 
     fn evaluate_writing(&mut self) {
+        debug_assert!(
+            !self.succeeded,
+            "a write that has returned is not judged again"
+        );
         let acked = self.acks();
         let needed = if mutant(Mutant::QuorumOfOne) {
             1
         } else {
             self.w
         };
+
         if acked.nodes >= needed {
             self.give_back(acked);
         } else if !self.may_still_come(|owner| !owner.is_overdue)
@@ -420,7 +427,7 @@ impl WriteQuorum {
         self.owners.iter().any(awaited)
     }
 
-    /// The caller gets its answer; whoever missed the write is kept it from now on.
+    /// The caller gets its answer; from now on hints go out for owners that missed the write.
     fn give_back(&mut self, acked: Acked) {
         self.phase = Phase::Returned;
         self.succeeded = true;
@@ -429,7 +436,8 @@ impl WriteQuorum {
         for replica in 0..self.owners.len() {
             let owner = &mut self.owners[replica];
             if owner.kept == Kept::Nowhere {
-                owner.kept = Kept::No; // those who have it may keep it for others now
+                // Owners that have it may keep it for others from now on.
+                owner.kept = Kept::No;
             }
             self.miss(replica);
         }
@@ -448,7 +456,7 @@ impl WriteQuorum {
         self.owners.iter().all(settled)
     }
 
-    /// What to mint above, if minting anew can reach W.
+    /// What to mint above, if minting again can reach W.
     fn remintable(&self) -> Option<Time> {
         let willing = self.count(|state| matches!(state, State::Acked | State::Superseded(_)));
         if willing.nodes < self.w || self.remints >= MAX_REMINTS {
