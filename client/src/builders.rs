@@ -22,13 +22,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
-use crate::config::{Consistency, ReadRepair};
+use crate::consistency::{Consistency, ReadRepair};
 use crate::entry::{Context, Entry, Written};
 use crate::error::{ReadError, WriteError};
 use crate::merge::Merge;
 use crate::metrics::Kind;
 use crate::operation::plan::Plan;
-use crate::operation::write::KeyUpdate;
+use crate::operation::version::KeyUpdate;
 use crate::operation::{Submission, read, write};
 use crate::trace::{self, Begun, ReadTrace};
 

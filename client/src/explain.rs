@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::builders::{Get, read};
 use crate::client::Client;
-use crate::config::{Consistency, ReadRepair};
+use crate::consistency::{Consistency, ReadRepair};
 use crate::entry::Entry;
 use crate::error::{InvalidRequest, ReadError};
 use crate::operation::plan::{read_rules, write_count};
@@ -35,7 +35,7 @@ pub struct Explained {
     pub requests: Vec<RequestReport>,
 }
 
-/// What this client's operations need, unless they say otherwise; made by [`Client::needs`].
+/// What this client's operations need, unless they say otherwise; made by [`Client::quorum_sizes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuorumSizes {

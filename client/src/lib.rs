@@ -24,22 +24,23 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `client`, `operation`, `config`, `entry`, `error` | what a caller sees |
-//! | `submission`, `inbox`, `bridge` | what a caller hands to the driver, and how |
-//! | `coordinator` | every operation under way: routing, minting, deadlines. Pure |
+//! | `client`, `builders`, `config`, `consistency`, `entry`, `error` | what a caller sees |
+//! | `inbox`, `bridge`, `reply` | how an operation reaches the driver, and its answer the caller |
+//! | `operation` | one type for each operation: all that it does, from start to answer. Pure |
+//! | `coordinator` | owns the operations under way and routes events to them. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
 //! | `health` | how quick and how well each node is; the budget of extra requests. Pure |
 //! | [`mod@metrics`], `trace` | counts what happens, for an application's metrics; spans of operations |
 //! | `inspect`, `explain` | what each replica holds; what one read did |
 //! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
-//! | `world`, `transport` | the real side of the seam: a thread, QUIC links |
+//! | `runtime`, `transport` | the real side of the seam: a thread, QUIC links |
 //! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
 //!
 //! The client runs its I/O on a thread of its own and works on any async runtime. A `Client` is cheap to
 //! clone; share one per process. Who has an event loop already, or simulates one, drives it instead:
 //! [`ClientBuilder::drive`].
 //!
-//! It tells what it does to the `metrics` and `tracing` facades: numbers by the names in [`mod@metrics`], and spans of
+//! It reports what it does to the `metrics` and `tracing` facades: numbers by the names in [`mod@metrics`], and spans of
 //! the level `debug` and the target `quoit_client`, one for each operation (`get`, `put`, `delete`) and below it one
 //! for each request to a replica (`attempt`).
 //!
@@ -53,6 +54,7 @@ mod bridge;
 mod builders;
 mod client;
 mod config;
+mod consistency;
 mod coordinator;
 mod driver;
 mod entry;
@@ -75,7 +77,8 @@ mod transport;
 
 pub use builders::{Delete, Get, Put};
 pub use client::{Client, HintsReport, Location, NodeReport};
-pub use config::{ClientBuilder, Consistency, ReadRepair};
+pub use config::ClientBuilder;
+pub use consistency::{Consistency, ReadRepair};
 pub use driver::Driver;
 pub use entry::{Context, Entry, Value, Written};
 pub use error::{

@@ -32,7 +32,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Span, debug_span};
 
-use crate::config::Consistency;
+use crate::consistency::Consistency;
 use crate::error::{OTHER_QUESTION, Outcome};
 use crate::metrics::{End, Kind, RequestKind};
 use crate::operation::plan::Plan;

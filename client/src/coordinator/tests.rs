@@ -20,14 +20,14 @@ use quoit_ring::{
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::config::Consistency;
+use crate::consistency::Consistency;
 use crate::entry::{Context, Written};
 use crate::error::{InvalidRequest, ReadError, Stored, WriteError};
 use crate::health::HealthReport;
 use crate::metrics::Kind;
 use crate::operation::plan::Plan;
 use crate::operation::requests::Caller;
-use crate::operation::write::KeyUpdate;
+use crate::operation::version::KeyUpdate;
 use crate::operation::{ask, read, write};
 use crate::reply::{self, Reply};
 

@@ -17,7 +17,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `read` | a quorum read with hedges and repair |
-//! | `write`, `handoff` | a quorum write; who keeps it for an owner that missed it |
+//! | `write`, `version`, `handoff` | a quorum write; what it sends; which node keeps it for an owner that missed it |
 //! | `ask` | one question to one node |
 //! | `refresh` | fetches a newer ring |
 //! | `health` | what this client knows of the nodes; asks nobody |
@@ -31,6 +31,7 @@ pub(crate) mod plan;
 pub(crate) mod read;
 pub(crate) mod refresh;
 pub(crate) mod requests;
+pub(crate) mod version;
 pub(crate) mod write;
 
 use quoit_ring::NodeId;

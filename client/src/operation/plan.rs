@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use quoit_ring::Millis;
 
-use crate::config::{Consistency, DEADLINES, ReadRepair};
+use crate::consistency::{Consistency, DEADLINES, ReadRepair};
 use crate::error::InvalidRequest;
 use crate::quorum::ReadRules;
 

@@ -10,40 +10,27 @@
 //! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
 
-use std::time::Duration;
-
-use bytes::{Bytes, BytesMut};
+use quoit_ring::Time;
 use quoit_ring::mutant::{Mutant, mutant};
-use quoit_ring::wire::{Request, Response, ResponseFrame, encode_record};
-use quoit_ring::{Delta, Dot, Millis, Time};
+use quoit_ring::wire::{Request, Response, ResponseFrame};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::coordinator::context::{BACKGROUND_MICROS, OpContext};
 use crate::coordinator::request_id::Purpose;
 use crate::coordinator::slab::Key;
-use crate::entry::{Context, Written};
-use crate::error::{InvalidRequest, OTHER_QUESTION, Outcome, WriteError};
+use crate::entry::Written;
+use crate::error::{OTHER_QUESTION, Outcome, WriteError};
 use crate::metrics::{End, Kind, RequestKind};
 use crate::operation::plan::{self, Plan};
 use crate::operation::requests::{Caller, Requests, Targets};
+use crate::operation::version::{KeyUpdate, Version};
 use crate::operation::{Handler, Progress};
 use crate::quorum::{Acked, WriteFailure, WriteQuorum, WriteStep};
 use crate::reply::Reply;
 
 /// What a write returns.
 pub(crate) type WriteResult = Result<Written, WriteError>;
-
-/// What a write does to its key.
-#[derive(Debug, Clone)]
-pub(crate) struct KeyUpdate {
-    pub(crate) key: Bytes,
-    /// The value; `None` deletes.
-    pub(crate) value: Option<Bytes>,
-    pub(crate) ttl: Option<Duration>,
-    /// What it replaces; `None` is whatever was there.
-    pub(crate) context: Option<Context>,
-}
 
 /// What to write, and how.
 #[derive(Debug)]
@@ -67,18 +54,6 @@ pub(crate) struct Write {
     pub(super) quorum: WriteQuorum,
     /// Whether the last second has begun, in which holders are found for owners that missed it.
     is_closing: bool,
-}
-
-/// What is sent: the update under its present dot.
-#[derive(Debug)]
-pub(super) struct Version {
-    pub(super) update: KeyUpdate,
-    expiry: Option<Millis>,
-    pub(super) dot: Dot,
-    /// The record of the present dot, encoded once for all replicas.
-    pub(super) record: Bytes,
-    /// What its writer has seen then.
-    context: Context,
 }
 
 impl Handler for Write {
@@ -284,58 +259,4 @@ impl Write {
             },
         }
     }
-}
-
-impl Version {
-    /// Checks an update and mints its dot above everything its context has seen.
-    fn mint(update: KeyUpdate, cx: &mut OpContext) -> Result<Self, InvalidRequest> {
-        let expiry = plan::expiry(update.ttl, cx.now.wall)?;
-        let latest = update.context.as_ref().map_or(Time::ZERO, Context::latest);
-        if !cx.mint.observe(latest, cx.now.wall) {
-            return Err(InvalidRequest::FutureContext {
-                ahead_ms: latest.millis().0.saturating_sub(cx.now.wall.0),
-                max_ms: cx.mint.max_drift_ms(),
-            });
-        }
-
-        let (dot, prev) = cx.mint.mint(&update.key, latest, cx.now);
-        debug_assert!(dot.time > latest, "a dot lies above what its context saw");
-        let base = update.context.clone().unwrap_or_default();
-        let (record, context) = encoded(&update, expiry, &base, prev, dot);
-        Ok(Self {
-            update,
-            expiry,
-            dot,
-            record,
-            context,
-        })
-    }
-
-    /// Takes a new dot above `above` that builds on `base`.
-    fn mint_over(&mut self, base: &Context, above: Time, cx: &mut OpContext) {
-        let above = above.max(base.latest());
-        let (dot, prev) = cx.mint.mint(&self.update.key, above, cx.now);
-        let (record, context) = encoded(&self.update, self.expiry, base, prev, dot);
-        (self.dot, self.record, self.context) = (dot, record, context);
-    }
-}
-
-/// The record that joins an update in under `dot`, and what its writer has seen then. An update with a context
-/// replaces what `base` has seen; one without replaces whatever is older.
-fn encoded(
-    update: &KeyUpdate,
-    expiry: Option<Millis>,
-    base: &Context,
-    prev: Time,
-    dot: Dot,
-) -> (Bytes, Context) {
-    let value = update.value.clone().map(|value| (value, expiry));
-    let delta = if update.context.is_some() && !mutant(Mutant::ContextCoversTooMuch) {
-        Delta::causal(dot, prev, base.seen(), value)
-    } else {
-        Delta::blind(dot, value)
-    };
-    let mut out = BytesMut::new();
-    encode_record(delta.record(), &mut out);
-    (out.freeze(), Context::of(delta.record()))
 }

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! A *superseded* write changed nothing. If W cannot be reached because of it, the write is minted again above what
-//! superseded it, as soon as W owners have answered and the others are overdue: a skewed clock never loses a write that
-//! came later, and a silent owner delays no one. The first dot may be stored somewhere, or arrive later: the new one has
-//! seen it and replaces it there. The outcome keeps what is unknown of the first attempt, so that a failure is never
+//! superseded it, as soon as W owners have answered and the others are overdue: a skewed clock never loses a write
+//! that came later, and a silent owner delays no one. The first dot may be stored somewhere, or arrive later: the
+//! new one has seen it and replaces it there. The outcome keeps what is unknown of the first attempt, so that a failure is never
 //! reported as surely not stored. A replica that has superseded the dot but can *name* it has joined it before: that is
 //! an acknowledgement.
 //!

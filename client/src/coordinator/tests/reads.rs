@@ -1,7 +1,7 @@
 //! Reads: whom they ask, what they repair, when their room is free.
 
 use super::*;
-use crate::config::ReadRepair;
+use crate::consistency::ReadRepair;
 
 /// A read that repairs in its own way.
 fn get_with(consistency: Consistency, repair: ReadRepair) -> Call {

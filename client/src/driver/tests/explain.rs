@@ -6,7 +6,7 @@ use quoit_ring::wire::{Refusal, Request, encode_record};
 use quoit_ring::{Actor, Delta, Dot};
 
 use super::*;
-use crate::config::{Consistency, ReadRepair};
+use crate::consistency::{Consistency, ReadRepair};
 use crate::explain::Explained;
 use crate::metrics::RequestKind;
 

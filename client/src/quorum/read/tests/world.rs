@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use quoit_ring::{Delta, Seen, Time};
 
 use super::*;
-use crate::config::Consistency;
+use crate::consistency::Consistency;
 use crate::operation::plan::{Plan, read_rules};
 use crate::quorum::{WriteQuorum, WriteStep};
 

@@ -1,0 +1,96 @@
+//! What a write sends: its update under a dot, encoded once for all replicas.
+//!
+//! ```text
+//!   KeyUpdate --mint--> Version {dot 1, record} --superseded: mint_over--> Version {dot 2, record}
+//! ```
+//!
+//! Invariant: a dot lies above everything its context has seen. Left out: when a version is minted again (`write`).
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::mutant::{Mutant, mutant};
+use quoit_ring::wire::encode_record;
+use quoit_ring::{Delta, Dot, Millis, Time};
+
+use crate::coordinator::context::OpContext;
+use crate::entry::Context;
+use crate::error::InvalidRequest;
+use crate::operation::plan;
+
+/// What a write does to its key.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyUpdate {
+    pub(crate) key: Bytes,
+    /// The value; `None` deletes.
+    pub(crate) value: Option<Bytes>,
+    pub(crate) ttl: Option<Duration>,
+    /// What it replaces; `None` is whatever was there.
+    pub(crate) context: Option<Context>,
+}
+
+/// What is sent: the update under its present dot.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) update: KeyUpdate,
+    expiry: Option<Millis>,
+    pub(super) dot: Dot,
+    /// The record of the present dot, encoded once for all replicas.
+    pub(super) record: Bytes,
+    /// What its writer has seen then.
+    pub(super) context: Context,
+}
+
+impl Version {
+    /// Checks an update and mints its dot above everything its context has seen.
+    pub(super) fn mint(update: KeyUpdate, cx: &mut OpContext) -> Result<Self, InvalidRequest> {
+        let expiry = plan::expiry(update.ttl, cx.now.wall)?;
+        let latest = update.context.as_ref().map_or(Time::ZERO, Context::latest);
+        if !cx.mint.observe(latest, cx.now.wall) {
+            return Err(InvalidRequest::FutureContext {
+                ahead_ms: latest.millis().0.saturating_sub(cx.now.wall.0),
+                max_ms: cx.mint.max_drift_ms(),
+            });
+        }
+
+        let (dot, prev) = cx.mint.mint(&update.key, latest, cx.now);
+        debug_assert!(dot.time > latest, "a dot lies above what its context saw");
+        let base = update.context.clone().unwrap_or_default();
+        let (record, context) = encoded(&update, expiry, &base, prev, dot);
+        Ok(Self {
+            update,
+            expiry,
+            dot,
+            record,
+            context,
+        })
+    }
+
+    /// Takes a new dot above `above` that builds on `base`.
+    pub(super) fn mint_over(&mut self, base: &Context, above: Time, cx: &mut OpContext) {
+        let above = above.max(base.latest());
+        let (dot, prev) = cx.mint.mint(&self.update.key, above, cx.now);
+        let (record, context) = encoded(&self.update, self.expiry, base, prev, dot);
+        (self.dot, self.record, self.context) = (dot, record, context);
+    }
+}
+
+/// The record that joins an update in under `dot`, and what its writer has seen then. An update with a context
+/// replaces what `base` has seen; one without replaces whatever is older.
+fn encoded(
+    update: &KeyUpdate,
+    expiry: Option<Millis>,
+    base: &Context,
+    prev: Time,
+    dot: Dot,
+) -> (Bytes, Context) {
+    let value = update.value.clone().map(|value| (value, expiry));
+    let delta = if update.context.is_some() && !mutant(Mutant::ContextCoversTooMuch) {
+        Delta::causal(dot, prev, base.seen(), value)
+    } else {
+        Delta::blind(dot, value)
+    };
+    let mut out = BytesMut::new();
+    encode_record(delta.record(), &mut out);
+    (out.freeze(), Context::of(delta.record()))
+}
