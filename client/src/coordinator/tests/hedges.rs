@@ -57,7 +57,7 @@ fn report(bench: &Bench) -> HealthReport {
 }
 
 #[test]
-fn a_caller_is_told_of_the_nodes_health_at_once_and_nobody_is_asked() {
+fn a_health_report_is_answered_at_once_and_asks_no_node() {
     let mut bench = warm();
     bench.start(9, Call::Health);
     let Some((9, Done::Health(told))) = bench.done() else {
@@ -193,7 +193,7 @@ fn a_hedge_that_loses_is_not_counted_as_won() {
 }
 
 #[test]
-fn without_a_token_no_hedge_goes_out_and_the_patience_still_ends() {
+fn without_a_token_no_hedge_goes_out_and_all_are_asked_in_the_end() {
     let mut bench = warm();
     while bench.coordinator.context.budget.take() {}
     bench.start(1, get());
@@ -222,7 +222,7 @@ fn a_write_minted_anew_costs_a_token() {
 }
 
 #[test]
-fn a_coordinator_that_knows_no_delays_waits_for_its_patience() {
+fn a_coordinator_that_knows_no_delays_waits_for_hedge_all_after() {
     let mut bench = Bench::new();
     bench.start(1, get());
     bench.sent();
@@ -296,7 +296,7 @@ fn one_read_sends_an_ejected_node_a_probe_beside_its_quorum_and_its_answer_bring
 }
 
 #[test]
-fn a_probe_that_finds_no_room_is_tried_again() {
+fn a_probe_that_was_not_queued_is_tried_again() {
     let mut bench = warm();
     let dead = silence_one(&mut bench);
     bench.micros += 300_000;

@@ -1,4 +1,4 @@
-//! Hints: who is asked to keep a write for whom, when, and what that is worth.
+//! Hints: which node is asked to keep a write for which owner, when, and what that counts.
 
 use super::*;
 
@@ -177,7 +177,7 @@ fn a_connection_that_breaks_brings_the_hint_at_once() {
 }
 
 #[test]
-fn more_writes_than_there_is_room_for_are_forgotten_and_counted() {
+fn writes_beyond_the_bound_of_pending_handoff_are_forgotten_and_counted() {
     let (mut bench, _, _) = bench(5);
     let many = 16 << 10;
     let mut waiting = 0;

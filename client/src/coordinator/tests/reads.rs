@@ -1,4 +1,4 @@
-//! Reads: whom they ask, what they repair, when their room is free.
+//! Reads: which nodes they ask, what they repair, when their permit is free.
 
 use super::*;
 use crate::consistency::ReadRepair;
@@ -68,7 +68,7 @@ fn a_stale_replica_is_repaired_before_the_get_returns() {
 }
 
 #[test]
-fn room_is_free_once_nothing_is_left_of_an_operation() {
+fn a_permit_is_free_once_nothing_is_left_of_an_operation() {
     let mut bench = Bench::new();
     let plan = Plan {
         consistency: Consistency::One,
@@ -127,7 +127,7 @@ fn a_node_with_a_clock_far_ahead_ends_nobodys_values() {
 }
 
 #[test]
-fn a_repair_that_finds_no_room_fails_alone() {
+fn a_repair_that_was_not_queued_fails_alone() {
     let mut bench = Bench::new();
     bench.start(1, put("v", None));
     let record = record_bytes(&bench.sent()[0].1);

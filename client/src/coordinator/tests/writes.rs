@@ -1,4 +1,4 @@
-//! Writes: what counts as an acknowledgement, what is minted anew, what can be said of a failure.
+//! Writes: what counts as an acknowledgement, what is minted again, what can be said of a failure.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn a_put_goes_to_all_owners_and_ends_with_the_second_acknowledgement() {
     assert!(bench.done().is_none());
     bench.answer(&sent[2], Response::Joined);
     assert_eq!(bench.written().unwrap().acked, 2);
-    assert_eq!(bench.occupied(), 0, "it gave its room back");
+    assert_eq!(bench.occupied(), 0, "it gave its permit back");
     assert!(!bench.coordinator.is_idle(), "the third may miss it");
     bench.answer(&sent[1], Response::Joined);
     assert!(bench.coordinator.is_idle());
@@ -54,7 +54,7 @@ fn a_writers_second_put_melts_with_its_first() {
 }
 
 #[test]
-fn a_covered_put_is_sent_again_above_what_covers_it() {
+fn a_superseded_put_is_sent_again_above_what_superseded_it() {
     let mut bench = Bench::new();
     bench.start(1, put("v", None));
     let sent = bench.sent();
@@ -104,7 +104,7 @@ fn an_answer_to_an_earlier_attempt_counts_for_none_that_came_later() {
 }
 
 #[test]
-fn a_put_minted_anew_spares_what_its_client_wrote_in_between() {
+fn a_put_minted_again_spares_what_its_client_wrote_in_between() {
     let mut bench = Bench::new();
     bench.start(1, put("x", Some(Context::default())));
     let first = bench.sent();
@@ -141,7 +141,7 @@ fn a_put_minted_anew_spares_what_its_client_wrote_in_between() {
 }
 
 #[test]
-fn a_covering_stamp_too_far_ahead_is_not_followed() {
+fn a_superseding_stamp_too_far_ahead_is_not_followed() {
     let mut bench = Bench::new();
     bench.start(1, put("v", None));
     for to in &bench.sent() {

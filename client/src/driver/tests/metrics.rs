@@ -152,17 +152,17 @@ fn a_busy_client_hands_its_numbers_over_once_a_second() {
     recorded(|shown| {
         let mut bench = Bench::new();
         let _slow = Waiting::on(bench.client.put("slow", "value"));
-        let mut told = Vec::new();
+        let mut ticks = Vec::new();
         for tick in 1..=250_u32 {
             let _next = Waiting::on(bench.client.put("key", "value"));
             bench.take_in();
             bench.sent();
             bench.pass(10_000);
             if shown.counters().iter().any(|(_, count)| *count > 1) {
-                told.push(tick);
+                ticks.push(tick);
             }
         }
-        assert_eq!(told, [100, 200]);
+        assert_eq!(ticks, [100, 200]);
     });
 }
 
