@@ -8,10 +8,10 @@
 //!   ended  <------------------------------------------ dropped: inbox shut
 //! ```
 //!
-//! The same for a client with a thread and for one that its owner drives. Invariants: once the driver's
-//! end is dropped, however that comes about, nothing lies in the inbox and nothing can be left there, so
-//! that nobody waits for ever; once the callers' end is dropped, the driver hears that nothing more comes.
-//! The ring is locked by who looks at it and by a change of it, never by a get or put.
+//! The same for a client with a thread and for one that its owner drives. Invariants: once the driver's end is dropped,
+//! for whatever reason, the inbox is empty and refuses submissions, so that no caller waits for ever; once the callers'
+//! end is dropped, the driver learns that nothing more comes. Readers of the ring and a change of it lock it; a get or
+//! put never does.
 
 use core::fmt;
 use core::task::{Context, Poll};
@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::inbox::Inbox;
 use crate::operation::Submission;
 
-/// Tells callers that the client lives; they hear when the last one is dropped.
+/// Keeps the client alive: callers learn when the last one is dropped.
 pub(crate) type Alive = watch::Sender<()>;
 
 /// What both ends share.

@@ -8,7 +8,7 @@
 //!
 //! Every clone is the same client. What can be refused without asking anybody is refused here: keys and
 //! values out of bounds. R, W, deadline and time to live are checked where the operation starts, against
-//! the ring of that moment. Left out: everything that decides (`coordinator`, `quorum`).
+//! the ring of that moment. Left out: everything that decides (`operation`, `quorum`).
 //!
 //! Source: Dynamo (2007), section 6.4: a client that coordinates saves each request a hop.
 

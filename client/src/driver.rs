@@ -107,7 +107,7 @@ use crate::operation::Submission;
 /// ```
 #[derive(Debug)]
 pub struct Driver<E> {
-    /// First, so that it is dropped first: callers are refused before those who wait are let down.
+    /// First, so that it is dropped first: new operations are refused before those that wait are abandoned.
     callers: DriverEnd,
     /// Submissions that were taken from the inbox and not yet started; keeps its allocation.
     batch: Vec<Submission>,
@@ -118,7 +118,7 @@ pub struct Driver<E> {
     ticked: bool,
     /// The `Env`'s present at the last input.
     at: Moment,
-    /// Last, so that who waits for the client's end hears of it when all else is gone.
+    /// Last, so that callers of `close` return when all else is gone.
     _alive: Alive,
 }
 

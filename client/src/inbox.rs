@@ -5,9 +5,9 @@
 //!     `- the first wakes the reader        <--[ ]-- an empty list in exchange
 //! ```
 //!
-//! One lock around a list. Who finds the list empty wakes the reader, the others know it is awake; the
-//! reader takes the whole list at once and gives an empty one back, so nothing is allocated in the long
-//! run. How much can lie here is bounded by the permit each submission holds.
+//! One lock around a list. The push that finds the list empty wakes the reader, the others know that it is awake; the
+//! reader takes the whole list at once and gives an empty one back, so nothing is allocated in the long run. The
+//! permits that submissions hold bound how many there can be.
 
 use core::task::{Context, Poll, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -207,7 +207,7 @@ fn without_a_token_no_hedge_goes_out_and_all_are_asked_in_the_end() {
 }
 
 #[test]
-fn a_write_minted_anew_costs_a_token() {
+fn a_write_minted_again_costs_a_token() {
     let mut bench = warm();
     let tokens = |mut budget: Budget| core::iter::from_fn(|| budget.take().then_some(())).count();
     let before = tokens(bench.coordinator.context.budget);

@@ -193,3 +193,14 @@ fn writes_beyond_the_bound_of_pending_handoff_are_forgotten_and_counted() {
     assert!((many..2 * many).contains(&waiting), "{waiting} wait");
     assert_eq!(bench.occupied(), 0);
 }
+
+#[test]
+fn a_failed_send_is_handled_once_the_other_sends_are_out() {
+    let (mut bench, owners, fallbacks) = bench(5);
+    bench.link(owners[0].0, Link::Down);
+    bench.start(1, sloppy("v"));
+    let sent = bench.sent();
+    let nodes: Vec<NodeId> = sent.iter().map(|(node, _)| *node).collect();
+    assert_eq!(nodes, [owners[1], owners[2], fallbacks[0]]);
+    assert_eq!(target(&sent[2].1), Some(owners[0]));
+}
