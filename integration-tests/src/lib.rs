@@ -12,10 +12,7 @@
 //! | [`history`] | what happened |
 //! | [`invariants`] | what must hold of it, and checkers that can say no |
 //! | [`mutants`] | deliberate defects, as patches, to see whether the checkers say no |
-//! | [`cluster`] | [`Cluster`](cluster::Cluster): real nodes, laid out, started, broken and mended one by one |
-//! | [`process`] | one child process that never outlives its owner |
-//! | [`ports`] | ports that stay reserved while a node is down |
-//! | [`usage`] | processor time and memory of a process, from `/proc` |
+//! | [`cluster`] | clusters of real processes, of `quoit-local`, and clients of them |
 //!
 //! A real node is started as the program `quoit-test-node` of this package, which does nothing but call the
 //! node library: cargo builds it together with the tests, so it is never an old one. [`node_binary!`] names it.
@@ -26,10 +23,7 @@ pub mod cluster;
 pub mod history;
 pub mod invariants;
 pub mod mutants;
-pub mod ports;
-pub mod process;
 pub mod sim;
-pub mod usage;
 pub mod workloads;
 
 /// The path of the program that runs one node. Works in tests and benchmarks of this package only: cargo

@@ -19,7 +19,7 @@ mod tests {
 
     use bytes::Bytes;
     use quoit_client::{Attempt, Client, Entry, Outcome, Stored, WriteError};
-    use quoit_integration_tests::cluster::{Cluster, Options};
+    use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
     use quoit_integration_tests::node_binary;
     use quoit_ring::wire::Refusal;
     use tokio::time::{Instant, sleep};
@@ -137,9 +137,11 @@ mod tests {
     }
 
     async fn cluster() -> Cluster {
-        let mut options = Options::of(3);
-        options.settings = format!("write_queue = {{ requests = {ROOM}, bytes = \"2MiB\" }}");
-        Cluster::start(node_binary!(), &options).await.unwrap()
+        let mut options = settings(3);
+        options.node_settings = format!("write_queue = {{ requests = {ROOM}, bytes = \"2MiB\" }}");
+        Cluster::start(program(node_binary!()), &options)
+            .await
+            .unwrap()
     }
 
     async fn client(cluster: &Cluster) -> Client {

@@ -11,7 +11,6 @@
 
 mod conflict;
 mod loss;
-mod processes;
 mod story;
 mod tally;
 mod text;
@@ -21,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quoit_client::Client;
-use quoit_node::provision::{LocalCluster, LocalOptions};
+use quoit_local::{ClusterSettings, NodeProgram, ProcessCluster};
+use quoit_node::provision::LocalOptions;
 use tempfile::TempDir;
 
 use crate::exit::Exit;
@@ -31,7 +31,6 @@ use crate::units::{count, duration};
 use crate::verbs::import::{self, Limits};
 use crate::verbs::verify;
 use crate::{pairs, signals};
-use processes::Processes;
 use story::Story;
 use text::{TEXT, verses};
 
@@ -39,9 +38,9 @@ const NODES: usize = 5;
 /// Operations under way at once while the text is written and read.
 const IN_FLIGHT: usize = 256;
 /// How long the cluster may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// What `demo` is told.
+/// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The cluster's folder; it stays [default: a temporary one]
@@ -106,19 +105,25 @@ async fn tour(folder: &Path, out: Output) -> Result<Exit, Failure> {
         count(verses().len() as u64)
     ))?;
 
-    let options = LocalOptions {
-        nodes: NODES,
-        ..LocalOptions::default()
+    let settings = ClusterSettings {
+        local: LocalOptions {
+            nodes: NODES,
+            ..LocalOptions::default()
+        },
+        folder: Some(folder.to_owned()),
+        ..ClusterSettings::default()
     };
-    let cluster = LocalCluster::create_or_open(folder, &options)?;
+    let program = NodeProgram::this_one().map_err(|error| Failure::caused(&error))?;
+    let mut nodes = ProcessCluster::new(program, &settings)?;
+
     story.heading("Start five nodes")?;
-    let (mut nodes, client) = start(&story, &cluster).await?;
+    let client = start(&story, &mut nodes).await?;
     story.heading("Write the King James Bible, a verse a key")?;
     write(&mut story, &client).await?;
     story.heading("Read it back and compare")?;
     read_back(&mut story, &client, "verses read back").await?;
     story.heading("Two clients write one key at once")?;
-    conflict::show(&mut story, &cluster, &client).await?;
+    conflict::show(&mut story, &nodes, &client).await?;
     story.heading("Kill a node while clients read and write")?;
     let traffic = loss::lose_a_node(&mut story, &client, &mut nodes).await?;
     story.heading("Bring it back and read everything again")?;
@@ -130,35 +135,45 @@ async fn tour(folder: &Path, out: Output) -> Result<Exit, Failure> {
     story.end()
 }
 
-async fn start(story: &Story, cluster: &LocalCluster) -> Result<(Processes, Client), Failure> {
+async fn start(story: &Story, nodes: &mut ProcessCluster) -> Result<Client, Failure> {
     let started = Instant::now();
-    let mut nodes = Processes::start(cluster)?;
-    let client = tokio::select! {
-        biased;
-        failure = nodes.one_ended() => return Err(failure),
-        client = connect(cluster) => client?,
-    };
-    wait_for(&client, &mut nodes, NODES).await?;
-    for index in 0..NODES {
-        story.line(&nodes.describe(index))?;
+    nodes.start_all().await?;
+    let client = connect(nodes).await?;
+    wait_for(&client, nodes, NODES).await?;
+
+    for node in 0..NODES {
+        story.line(&describe(nodes, node))?;
     }
     let ready = duration(started.elapsed());
     story.line(&format!(
         "Certificates, map and processes: all five answer after {ready}."
     ))?;
-    Ok((nodes, client))
+    Ok(client)
+}
+
+/// `node-1 at 127.0.0.1:7440, process 4711`
+fn describe(nodes: &ProcessCluster, node: usize) -> String {
+    let laid_out = &nodes.local().nodes()[node];
+    let id = nodes
+        .id(node)
+        .map_or_else(|| "none".to_owned(), |id| id.to_string());
+    format!("{} at {}, process {id}", laid_out.name, laid_out.address)
 }
 
 /// A client of its own, with its own connections.
-async fn connect(cluster: &LocalCluster) -> Result<Client, Failure> {
+async fn connect(nodes: &ProcessCluster) -> Result<Client, Failure> {
     let builder = Client::builder()
-        .profile(cluster.client_profile())
-        .connect_timeout(PATIENCE);
+        .profile(nodes.client_profile())
+        .connect_timeout(ANSWER_WITHIN);
     Ok(builder.connect().await?)
 }
 
 /// Waits until `wanted` nodes answer.
-async fn wait_for(client: &Client, nodes: &mut Processes, wanted: usize) -> Result<(), Failure> {
+async fn wait_for(
+    client: &Client,
+    nodes: &mut ProcessCluster,
+    wanted: usize,
+) -> Result<(), Failure> {
     let started = Instant::now();
     loop {
         nodes.check()?;
@@ -171,10 +186,11 @@ async fn wait_for(client: &Client, nodes: &mut Processes, wanted: usize) -> Resu
         if up >= wanted {
             return Ok(());
         }
-        if started.elapsed() > PATIENCE {
+
+        if started.elapsed() > ANSWER_WITHIN {
             let what = format!(
                 "only {up} of {wanted} nodes answer after {}",
-                duration(PATIENCE)
+                duration(ANSWER_WITHIN)
             );
             return Err(Failure::new(Exit::Unavailable, what));
         }

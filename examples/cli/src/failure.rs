@@ -12,6 +12,7 @@
 use std::error::Error;
 
 use quoit_client::{Attempt, ConnectError, InvalidRequest, Outcome, ReadError, Stored, WriteError};
+use quoit_local::ClusterError;
 use quoit_ring::wire::Refusal;
 
 use crate::exit::Exit;
@@ -154,6 +155,27 @@ impl From<ConnectError> for Failure {
         Self {
             exit,
             ..Self::caused(&error)
+        }
+    }
+}
+
+/// Lines of a dead node's log that are shown.
+const LOG_LINES: usize = 5;
+
+impl From<ClusterError> for Failure {
+    fn from(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Layout(error) => (*error).into(),
+            ClusterError::Ended {
+                name, status, log, ..
+            } => Self::new(Exit::Error, format!("{name} ended with {status}"))
+                .hint(format!("its log ends with: {}", log.in_one_line(LOG_LINES))),
+            ClusterError::Start { .. } => {
+                Self::caused(&error).hint("is this cluster running already, or is its port taken?")
+            }
+            ClusterError::Stop { source, .. } => Self::caused(&*source),
+            ClusterError::Config { source, .. } => (*source).into(),
+            other => Self::caused(&other),
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use quoit_client::Client;
 use quoit_integration_tests::cluster::Cluster;
-use quoit_integration_tests::usage;
+use quoit_local::usage;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use tokio::task::JoinSet;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 use quoit_ring::LeafBits;
@@ -120,11 +120,11 @@ async fn measure(args: &Args, bytes: usize, durability: Durability) -> anyhow::R
     if verbs.is_empty() {
         return Ok(());
     }
-    let mut options = Options::of(NODES);
+    let mut options = settings(NODES);
     options.local.durability = durability;
     options.local.memory = 256 << 20;
     options.local.leaf_bits = LeafBits::FULL;
-    let cluster = Cluster::start(node_binary!(), &options)
+    let cluster = Cluster::start(program(node_binary!()), &options)
         .await
         .context("starting the nodes")?;
     let client = cluster.client().await?;

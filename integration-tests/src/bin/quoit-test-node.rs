@@ -1,4 +1,4 @@
-//! One node, for tests and benchmarks: `quoit-test-node NODE.TOML`.
+//! One node, for tests and benchmarks: `quoit-test-node --config NODE.TOML`.
 //!
 //! It is the node library's own [`run`](quoit_node::run) with a log, and nothing more but that it ends when
 //! its standard input does: a test that is killed leaves no nodes behind. `QUOIT_LOG` sets what is logged.
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         .init();
 
     std::thread::spawn(end_with_owner);
-    let config = PathBuf::from(std::env::args_os().nth(1).unwrap_or_default());
+    let config = PathBuf::from(std::env::args_os().nth(2).unwrap_or_default());
     match quoit_node::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use quoit_client::{Client, Outcome, Stored, WriteError};
-use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 use quoit_ring::wire::{Fault, Refusal};
@@ -84,10 +84,10 @@ impl Drop for Disk {
 
 /// A cluster whose first node has a small disk; `None`, said aloud, where there can be none.
 async fn with_small_disk(nodes: usize, copies: u8) -> Option<(Cluster, Disk)> {
-    let mut options = Options::of(nodes);
+    let mut options = settings(nodes);
     options.local.replication = copies;
     options.local.durability = Durability::Fsync;
-    let mut cluster = Cluster::new(node_binary!(), &options).unwrap();
+    let mut cluster = Cluster::new(program(node_binary!()), &options).unwrap();
     let disk = match Disk::mount(&cluster.folder(0).join("data"), 64) {
         Ok(disk) => disk,
         Err(why) => {

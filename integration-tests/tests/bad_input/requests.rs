@@ -1,6 +1,7 @@
 //! Keys and values beyond their limits: the client's, then the node's behind it.
 
 use quoit_client::{Context, InvalidRequest, Outcome, ReadError, Stored, WriteError};
+use quoit_integration_tests::cluster::Clients as _;
 use quoit_ring::wire::{MAX_KEY, Refusal};
 
 use crate::support::{assert_unharmed, cluster_of};

@@ -7,9 +7,9 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::cluster::{Cluster, program, settings};
 use quoit_integration_tests::node_binary;
-use quoit_integration_tests::process::{Process, Program};
+use quoit_local::{NodeProcess, NodeProgram};
 use quoit_node::config::Config;
 use quoit_node::identity::IdentityError;
 use quoit_node::provision::Authority;
@@ -36,16 +36,11 @@ async fn complaint(cluster: &Cluster, node: usize, edit: impl FnOnce(String) -> 
     let original = &cluster.local().nodes()[node].config;
     let config = original.with_file_name("edited.toml");
     fs::write(&config, edit(fs::read_to_string(original).unwrap())).unwrap();
-    let program = Program {
-        launcher: Vec::new(),
-        binary: PathBuf::from(node_binary!()),
-        log: config.with_extension("log"),
-        config,
-    };
-    let _earlier = fs::remove_file(&program.log).is_ok();
-    let mut process = Process::start(&program).unwrap();
+    let log = config.with_extension("log");
+    let _earlier = fs::remove_file(&log).is_ok();
+    let mut process = NodeProcess::start(&NodeProgram::new(node_binary!()), &config, &log).unwrap();
     let status = process.end(SOON).await.unwrap().expect("it started");
-    let said = fs::read_to_string(&program.log).unwrap();
+    let said = fs::read_to_string(&log).unwrap();
     assert_eq!(status.code(), Some(2), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     said
@@ -98,9 +93,11 @@ async fn a_port_serves_one_node_at_a_time() {
 #[tokio::test]
 async fn a_data_directory_of_someone_else_is_left_as_it_is() {
     let (mut cluster, _client) = cluster_of(3, "").await;
-    let mut alone = Options::of(1);
+    let mut alone = settings(1);
     alone.local.replication = 1;
-    let mut other = Cluster::start(node_binary!(), &alone).await.unwrap();
+    let mut other = Cluster::start(program(node_binary!()), &alone)
+        .await
+        .unwrap();
     cluster.stop(0).await.unwrap();
     other.stop(0).await.unwrap();
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use quoit_client::Client;
-use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 
@@ -15,11 +15,13 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 const WITNESS: &str = "witness";
 
 /// A running cluster with this at the beginning of each node's configuration, and a witness.
-pub(crate) async fn cluster_of(nodes: usize, settings: &str) -> (Cluster, Client) {
-    let mut options = Options::of(nodes);
+pub(crate) async fn cluster_of(nodes: usize, lines: &str) -> (Cluster, Client) {
+    let mut options = settings(nodes);
     options.local.durability = Durability::Buffered;
-    options.settings = settings.to_owned();
-    let cluster = Cluster::start(node_binary!(), &options).await.unwrap();
+    options.node_settings = lines.to_owned();
+    let cluster = Cluster::start(program(node_binary!()), &options)
+        .await
+        .unwrap();
     let client = cluster.client().await.unwrap();
     client.put(WITNESS, "here").w(3).await.unwrap();
     (cluster, client)

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use quoit_client::{Client, Stored, WriteError};
-use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 use rand::rngs::SmallRng;
@@ -29,13 +29,11 @@ const LATEST: Duration = Duration::from_millis(6);
 
 /// Three processes that log why connections end.
 async fn cluster() -> Cluster {
-    let mut options = Options::of(3);
+    let mut options = settings(3);
     options.local.durability = Durability::Buffered;
-    options.launcher = vec![
-        "env".into(),
-        "QUOIT_LOG=info,quoit_node::server=debug".into(),
-    ];
-    Cluster::start(node_binary!(), &options).await.unwrap()
+    let mut program = program(node_binary!());
+    program.variables = vec![("QUOIT_LOG".into(), "info,quoit_node::server=debug".into())];
+    Cluster::start(program, &options).await.unwrap()
 }
 
 async fn client(cluster: &Cluster) -> Client {

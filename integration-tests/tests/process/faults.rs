@@ -6,9 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quoit_client::Client;
-use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
-use quoit_integration_tests::process::Signal;
 use quoit_node::config::Durability;
 use rand::rngs::SmallRng;
 use rand::seq::IteratorRandom as _;
@@ -42,9 +41,11 @@ struct Scene {
 
 /// Runs all faults against a cluster under load and checks every key.
 pub(crate) async fn survive(durability: Durability) {
-    let mut options = Options::of(NODES);
+    let mut options = settings(NODES);
     options.local.durability = durability;
-    let cluster = Cluster::start(node_binary!(), &options).await.unwrap();
+    let cluster = Cluster::start(program(node_binary!()), &options)
+        .await
+        .unwrap();
     let client = cluster.client().await.unwrap();
     let load = Load::start(&client, KEYS);
     let mut scene = Scene {
@@ -147,11 +148,11 @@ impl Scene {
     async fn pause(&mut self, node: usize) {
         self.acknowledged(BEFORE).await;
         self.assert_writing();
-        self.cluster.signal(node, Signal::Pause).unwrap();
+        self.cluster.pause(node).unwrap();
         self.pauses += 1;
         self.acknowledged(MEANWHILE).await;
         sleep(STILL).await;
-        self.cluster.signal(node, Signal::Resume).unwrap();
+        self.cluster.resume(node).unwrap();
     }
 
     fn assert_writing(&self) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quoit_client::{Client, ReadError, Stored, WriteError};
-use quoit_integration_tests::cluster::Cluster;
+use quoit_integration_tests::cluster::{Clients as _, Cluster};
 use tokio::time::{sleep, timeout};
 
 use crate::support::{SOON, cluster_of};

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use quoit_client::{Client, Consistency, NodeError, Outcome, ReadError, Stored, WriteError};
 use quoit_integration_tests::cluster::Cluster;
-use quoit_integration_tests::process::Signal;
 use quoit_ring::NodeId;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -99,15 +98,15 @@ async fn after_a_second_no_request_notices_that_a_node_was_killed() {
 
 #[tokio::test]
 async fn after_a_second_no_request_notices_that_a_node_stands_still() {
-    let (cluster, client) = cluster_of(5).await;
+    let (mut cluster, client) = cluster_of(5).await;
     let traffic = Traffic::start(&client);
     traffic.assert_flawless_for(SECOND, "before").await;
-    cluster.signal(1, Signal::Pause).unwrap();
+    cluster.pause(1).unwrap();
     sleep(SECOND).await;
     traffic
         .assert_flawless_for(4 * SECOND, "while it stood still")
         .await;
-    cluster.signal(1, Signal::Resume).unwrap();
+    cluster.resume(1).unwrap();
     traffic
         .assert_flawless_for(2 * SECOND, "after it went on")
         .await;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use quoit_client::{Client, Context, LastWriterWins, SetUnion, Stored, Value, WriteError};
+use quoit_integration_tests::cluster::Clients as _;
 
 use crate::support::{cluster_of, texts};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quoit_client::Client;
-use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 use tokio::time::{Instant, sleep};
@@ -23,11 +23,13 @@ pub(crate) async fn cluster_without_hints(nodes: usize) -> (Cluster, Client) {
     cluster_with(nodes, "max_hint_bytes = 0\n").await
 }
 
-async fn cluster_with(nodes: usize, settings: &str) -> (Cluster, Client) {
-    let mut options = Options::of(nodes);
+async fn cluster_with(nodes: usize, lines: &str) -> (Cluster, Client) {
+    let mut options = settings(nodes);
     options.local.durability = Durability::Buffered;
-    options.settings = settings.to_owned();
-    let cluster = Cluster::start(node_binary!(), &options).await.unwrap();
+    options.node_settings = lines.to_owned();
+    let cluster = Cluster::start(program(node_binary!()), &options)
+        .await
+        .unwrap();
     let client = cluster.client().await.unwrap();
     (cluster, client)
 }

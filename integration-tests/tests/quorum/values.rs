@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quoit_client::{Consistency, InvalidRequest, ReadError, Stored, WriteError};
+use quoit_integration_tests::cluster::Clients as _;
 use tokio::time::{Instant, sleep};
 
 use crate::support::cluster_of;

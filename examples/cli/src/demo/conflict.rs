@@ -11,7 +11,7 @@
 use std::future::IntoFuture as _;
 
 use quoit_client::{Client, SetUnion};
-use quoit_node::provision::LocalCluster;
+use quoit_local::ProcessCluster;
 
 use super::connect;
 use super::story::Story;
@@ -23,10 +23,10 @@ const KEY: &str = "demo/shopping-list";
 
 pub(super) async fn show(
     story: &mut Story,
-    cluster: &LocalCluster,
+    nodes: &ProcessCluster,
     alice: &Client,
 ) -> Result<(), Failure> {
-    let bob = connect(cluster).await?;
+    let bob = connect(nodes).await?;
     alice.put(KEY, "bread").await?;
     story.line("A shopping list holds `bread`. Alice and Bob read it, and each adds a thing:")?;
 

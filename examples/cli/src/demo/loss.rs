@@ -10,11 +10,11 @@
 use std::time::{Duration, Instant};
 
 use quoit_client::Client;
+use quoit_local::ProcessCluster;
 
-use super::processes::Processes;
 use super::story::Story;
 use super::traffic::{Report, Traffic};
-use super::{NODES, wait_for};
+use super::{NODES, describe, wait_for};
 use crate::failure::Failure;
 use crate::units::{count, duration, plural};
 
@@ -28,12 +28,12 @@ const AFTER: Duration = Duration::from_secs(4);
 pub(super) async fn lose_a_node(
     story: &mut Story,
     client: &Client,
-    nodes: &mut Processes,
+    nodes: &mut ProcessCluster,
 ) -> Result<Report, Failure> {
     let traffic = Traffic::start(client);
     tokio::time::sleep(BEFORE).await;
     story.line(&format!("before the kill: {}", traffic.next_phase()))?;
-    story.line(&format!("kill -9: {}", nodes.describe(VICTIM)))?;
+    story.line(&format!("kill -9: {}", describe(nodes, VICTIM)))?;
     nodes.kill(VICTIM)?;
     tokio::time::sleep(AFTER).await;
     let report = traffic.stop().await;
@@ -54,15 +54,15 @@ pub(super) async fn lose_a_node(
 pub(super) async fn bring_it_back(
     story: &Story,
     client: &Client,
-    nodes: &mut Processes,
+    nodes: &mut ProcessCluster,
 ) -> Result<(), Failure> {
     let started = Instant::now();
-    nodes.restart(VICTIM)?;
+    nodes.start_node(VICTIM)?;
     wait_for(client, nodes, NODES).await?;
     let back = duration(started.elapsed());
     story.line(&format!(
         "{} answers again after {back}.",
-        nodes.describe(VICTIM)
+        describe(nodes, VICTIM)
     ))
 }
 

@@ -6,23 +6,20 @@
 //!                                   Ctrl-C or SIGTERM  --stop all, draining-->  exit 0
 //! ```
 //!
-//! Nothing about it is a toy but the machine that they share: the nodes speak QUIC with certificates to
-//! each other and to clients, and store with the durability that was asked for. Started again on the
-//! same folder, the cluster has its data.
+//! Only the shared machine makes it a toy: the nodes speak QUIC with certificates to each other and to clients,
+//! and store with the durability that was asked for. Started again on the same folder, the cluster has its data.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use quoit_node::config::{Config, ConfigError, Durability};
-use quoit_node::provision::{LocalCluster, LocalError, LocalNode, LocalOptions, read_map};
-use quoit_node::{Node, StartError};
+use quoit_local::{ClusterSettings, InProcessCluster};
+use quoit_node::config::{ConfigError, Durability};
+use quoit_node::provision::{LocalCluster, LocalError, LocalOptions, read_map};
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::in_flight::finished;
 use crate::output::Output;
 use crate::{profile, signals};
 
@@ -33,7 +30,7 @@ const REPLICATION: u8 = 3;
 /// How long requests under way may take to finish when the cluster is stopped.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What `dev` is told.
+/// Arguments of `dev`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many nodes, 1 to 64 [default: 5, or as many as the folder's cluster has]
@@ -99,15 +96,31 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         Some(dir) => dir.clone(),
         None => profile::default_dev_folder()?,
     };
-    let cluster = LocalCluster::create_or_open(&dir, &options(&args, &dir)?)?;
-    let durability = args.durability.map(Durability::from);
-    let nodes = start_all(&cluster, durability).await?;
-    let result = serve(&cluster, out).await;
-    stop_all(nodes).await?;
+    let settings = ClusterSettings {
+        local: options(&args, &dir)?,
+        folder: Some(dir),
+        stop_within: DRAIN,
+        ..ClusterSettings::default()
+    };
+    let mut cluster = InProcessCluster::new(&settings)?;
+    if let Some(durability) = args.durability {
+        // Over what the folder's files say, for this run.
+        for node in 0..cluster.size() {
+            cluster.config_mut(node).durability = durability.into();
+        }
+    }
+
+    if let Err(error) = cluster.start_all().await {
+        // Those that did start are stopped in order; why the other did not is the news.
+        let _stopped = cluster.shut_down().await.is_ok();
+        return Err(error.into());
+    }
+    let result = serve(cluster.local(), out).await;
+    cluster.shut_down().await?;
     result
 }
 
-/// Tells that the cluster is ready, and waits until it is to stop.
+/// Reports that the cluster is ready, and waits for a signal.
 async fn serve(cluster: &LocalCluster, out: Output) -> Result<Exit, Failure> {
     let client = cluster.client_profile();
     profile::remember(&client)?;
@@ -152,54 +165,4 @@ fn options(args: &Args, dir: &Path) -> Result<LocalOptions, Failure> {
         durability: args.durability.map(Durability::from).unwrap_or_default(),
         ..LocalOptions::default()
     })
-}
-
-/// Starts every node, all at once. If one does not start, those that did are stopped.
-async fn start_all(
-    cluster: &LocalCluster,
-    durability: Option<Durability>,
-) -> Result<Vec<Node>, Failure> {
-    let mut starting = JoinSet::new();
-    for node in cluster.nodes() {
-        let node = node.clone();
-        starting.spawn_blocking(move || start(&node, durability));
-    }
-    let (mut nodes, mut problem) = (Vec::new(), None);
-    while let Some(started) = starting.join_next().await {
-        match finished(started) {
-            Ok(node) => nodes.push(node),
-            Err(failure) => problem = problem.or(Some(failure)),
-        }
-    }
-    match problem {
-        None => Ok(nodes),
-        Some(failure) => {
-            stop_all(nodes).await?;
-            Err(failure)
-        }
-    }
-}
-
-fn start(node: &LocalNode, durability: Option<Durability>) -> Result<Node, Failure> {
-    let mut config = Config::load(&node.config)?;
-    config.durability = durability.unwrap_or(config.durability);
-    Node::start(&config).map_err(|error: StartError| {
-        let failure = Failure::caused(&error);
-        let what = format!("{} did not start: {}", node.name, failure.what);
-        Failure { what, ..failure }.hint("is this cluster running already, or is its port taken?")
-    })
-}
-
-/// Stops every node, all at once.
-async fn stop_all(nodes: Vec<Node>) -> Result<(), Failure> {
-    let mut stopping = JoinSet::new();
-    for node in nodes {
-        stopping.spawn_blocking(move || node.stop(DRAIN));
-    }
-    let mut result = Ok(());
-    while let Some(stopped) = stopping.join_next().await {
-        let stopped = finished(stopped).map_err(|error| Failure::caused(&error));
-        result = result.and(stopped);
-    }
-    result
 }

@@ -28,7 +28,7 @@ fn with_a_stale_node(index: usize) -> (Home, Nodes) {
     assert_eq!(put(&["old", "--w", "3"]).code, 0);
     nodes.kill(index);
     assert_eq!(put(&["newer"]).code, 0);
-    nodes.bring_back(index);
+    nodes.start_again(index);
     nodes.wait_for(&home, 3);
     (home, nodes)
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub(crate) use nodes::Nodes;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_secs(120);
 
 /// What a command left behind.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Home {
             ready: String::new(),
         };
         dev.ready = receiver
-            .recv_timeout(PATIENCE)
+            .recv_timeout(SOON)
             .expect("the cluster is ready in time");
         dev
     }
@@ -152,7 +152,7 @@ impl Drop for Dev {
 /// The exit code of `child`, which is killed if it takes too long; -1 if a signal ended it.
 fn wait(child: &mut Child) -> Option<i32> {
     let started = Instant::now();
-    while started.elapsed() < PATIENCE {
+    while started.elapsed() < SOON {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status.code().unwrap_or(-1));
         }

@@ -13,7 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::values::{limit, seconds};
-use crate::cluster::WHOLE;
+use crate::cluster::LOSS_SCALE;
 
 /// What is done to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,8 +137,8 @@ fn percent(text: &str) -> Result<u32, String> {
         clippy::cast_sign_loss,
         reason = "rounded, and a float out of range saturates beyond what is allowed"
     )]
-    let parts = (share * f64::from(WHOLE) / 100.0).round() as u32;
-    if (1..=WHOLE).contains(&parts) {
+    let parts = (share * f64::from(LOSS_SCALE) / 100.0).round() as u32;
+    if (1..=LOSS_SCALE).contains(&parts) {
         Ok(parts)
     } else {
         Err(wrong())
@@ -156,7 +156,7 @@ impl fmt::Display for Fault {
             Act::Slow(time) => write!(f, "slow n{node} {time:?}"),
             Act::Jitter(time) => write!(f, "jitter n{node} {time:?}"),
             Act::Lose(parts) => {
-                let percent = f64::from(parts) * 100.0 / f64::from(WHOLE);
+                let percent = f64::from(parts) * 100.0 / f64::from(LOSS_SCALE);
                 write!(f, "lose n{node} {percent}%")
             }
             Act::Heal => write!(f, "heal n{node}"),

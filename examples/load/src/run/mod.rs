@@ -136,13 +136,14 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Target, Option<Shared>)> {
         proxied: faults.map(|fault| fault.node).collect(),
         seed: args.work.seed,
     };
-    // Making certificates and waiting for nodes blocks; Ctrl-C must be heard meanwhile.
-    let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options))
+    // Making certificates blocks; Ctrl-C must be heard meanwhile.
+    let mut cluster = tokio::task::spawn_blocking(move || Cluster::new(&options))
         .await
         .context("starting the cluster failed")??;
+    cluster.start().await?;
     let survives = if spec.buffered { "buffered" } else { "fsync" };
     let quoit = Quoit::connect(&cluster.profile(), deadline, in_flight).await?;
-    let quoit = quoit.own(cluster.pids(), survives);
+    let quoit = quoit.own(cluster.ids(), survives);
     Ok((Target::Quoit(quoit), Some(Arc::new(Mutex::new(cluster)))))
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use quoit_client::{Attempt, Client, Outcome, ReadError, Stored, WriteError};
 
 use super::OpError;
-use crate::cluster::Pids;
+use crate::cluster::ProcessIds;
 use crate::result::HealthNote;
 
 /// The client's own default bound.
@@ -31,7 +31,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Quoit {
     client: Client,
-    pids: Pids,
+    pids: ProcessIds,
     describe: Arc<str>,
 }
 
@@ -55,13 +55,13 @@ impl Quoit {
         let describe = format!("quoit, {nodes} nodes, TLS").into();
         Ok(Self {
             client,
-            pids: Pids::default(),
+            pids: ProcessIds::default(),
             describe,
         })
     }
 
     /// Says what is known of an own cluster: its processes, and what a write survives there.
-    pub(crate) fn own(mut self, pids: Pids, survives: &str) -> Self {
+    pub(crate) fn own(mut self, pids: ProcessIds, survives: &str) -> Self {
         self.pids = pids;
         self.describe = format!("{}, {survives}", self.describe).into();
         self

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use quoit_integration_tests::sim::FaultFilter;
 use quoit_integration_tests::sim::campaign::{Judged, Totals, all_cores};
-use quoit_integration_tests::usage;
+use quoit_local::usage;
 
 use crate::args::Sim;
 use crate::exit::Exit;

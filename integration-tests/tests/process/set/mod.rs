@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_client::{Client, Consistency, SetUnion};
-use quoit_integration_tests::cluster::{Cluster, Options};
+use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 use rand::rngs::SmallRng;
@@ -67,9 +67,11 @@ struct Struck {
 
 async fn survive(mode: Mode) {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let mut options = Options::of(NODES);
+    let mut options = settings(NODES);
     options.local.durability = mode.durability;
-    let mut cluster = Cluster::start(node_binary!(), &options).await.unwrap();
+    let mut cluster = Cluster::start(program(node_binary!()), &options)
+        .await
+        .unwrap();
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let builder = cluster.client_builder().consistency(mode.consistency);

@@ -1,4 +1,4 @@
-//! What a proxy's thread does: takes datagrams off its sockets and gives them on when they are due.
+//! What a proxy's thread does: takes datagrams off its sockets and passes them on when they are due.
 //!
 //! ```text
 //!   front   where callers send to         one, read in turns with the flows
@@ -6,8 +6,8 @@
 //!   sleep   until the next datagram is due, if one waits
 //! ```
 //!
-//! One task, no lock but that on the conditions. A datagram that nothing is to happen to is given on as it is taken.
-//! Sockets are waited for where they are read; sending never waits, and what a system has no room for is dropped.
+//! One task, and one lock, on the conditions. A datagram that nothing should happen to is passed on at once.
+//! Sockets are awaited for reading only; sending never waits, and what the system does not take is dropped.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,7 +20,7 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket as Receiver;
 use tokio::sync::oneshot;
 
-use super::pipe::{Conditions, Pipe, Tally};
+use super::pipe::{Conditions, DatagramCounts, Pipe};
 use super::{Shared, lock};
 
 /// Callers at once.
@@ -44,7 +44,7 @@ pub(super) async fn serve(
         seed,
         flows: Vec::new(),
         opened: 0,
-        gone: Tally::default(),
+        gone: DatagramCounts::default(),
         buffer: vec![0; DATAGRAM],
     };
     tokio::select! {
@@ -54,8 +54,8 @@ pub(super) async fn serve(
     }
 }
 
-/// A socket that is waited for where it is read, and written to directly: whether a system has room for a datagram
-/// is known by sending it.
+/// A socket that is awaited for reading and written to directly: only sending shows whether the system takes a
+/// datagram.
 #[derive(Debug)]
 pub(super) struct Socket {
     receiver: Receiver,
@@ -72,7 +72,8 @@ impl Socket {
         })
     }
 
-    /// Sends to where the socket is connected. That nobody was there before is told in place of sending, once.
+    /// Sends to where the socket is connected. An earlier datagram that met no listener makes this fail once in
+    /// place of sending, so that case tries again.
     fn send(&self, datagram: &[u8]) -> io::Result<usize> {
         match self.sender.send(datagram) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -100,9 +101,9 @@ struct Relay {
     node: SocketAddr,
     seed: u64,
     flows: Vec<Flow>,
-    /// Flows that there ever were; what became of the datagrams of those that are gone.
+    /// Flows so far, and the counts of those that were replaced.
     opened: u64,
-    gone: Tally,
+    gone: DatagramCounts,
     buffer: Vec<u8>,
 }
 
@@ -118,18 +119,24 @@ impl Relay {
             }
             let now = Instant::now();
             for flow in &mut self.flows {
-                flow.give_on(&self.front.sender, now);
+                flow.send_due(&self.front.sender, now);
             }
-            lock(shared).tally = self.tally();
+            lock(shared).counts = self.counts();
         }
     }
 
     /// Ready once a datagram was taken from any socket, and some more if there are.
     fn poll_sockets(&mut self, cx: &mut Context<'_>, shared: &Mutex<Shared>) -> Poll<()> {
-        let (way, now) = (lock(shared).way, Instant::now());
-        let mut taken = self.poll_front(cx, &way.to, now);
+        let (faults, now) = (lock(shared).faults, Instant::now());
+        let mut taken = self.poll_front(cx, &faults.to_node, now);
         for flow in &mut self.flows {
-            taken |= flow.poll_node(cx, &mut self.buffer, &self.front.sender, &way.from, now);
+            taken |= flow.poll_node(
+                cx,
+                &mut self.buffer,
+                &self.front.sender,
+                &faults.from_node,
+                now,
+            );
         }
         if taken {
             Poll::Ready(())
@@ -156,8 +163,7 @@ impl Relay {
         true
     }
 
-    /// The flow of a caller; a new one takes the place of the one that was silent for the longest, if there are
-    /// too many.
+    /// The flow of a caller; a new one replaces the one that was silent for the longest, if there are too many.
     fn flow(&mut self, caller: SocketAddr, now: Instant) -> Option<usize> {
         let known = self.flows.iter().position(|flow| flow.caller == caller);
         let index = match known {
@@ -177,18 +183,20 @@ impl Relay {
         )
         .ok()?;
         self.opened += 1;
+
         if self.flows.len() == FLOWS {
             let (oldest, _) = (0..).zip(&self.flows).min_by_key(|(_, flow)| flow.heard)?;
             let gone = self.flows.swap_remove(oldest);
-            self.gone = self.gone.plus(gone.to.tally).plus(gone.from.tally);
+            self.gone = self.gone.plus(gone.to.counts).plus(gone.from.counts);
         }
         self.flows.push(flow);
+        debug_assert!(self.flows.len() <= FLOWS, "flows are bounded");
         Some(self.flows.len() - 1)
     }
 
-    fn tally(&self) -> Tally {
+    fn counts(&self) -> DatagramCounts {
         let pipes = self.flows.iter().flat_map(|flow| [&flow.to, &flow.from]);
-        pipes.fold(self.gone, |sum, pipe| sum.plus(pipe.tally))
+        pipes.fold(self.gone, |sum, pipe| sum.plus(pipe.counts))
     }
 }
 
@@ -219,7 +227,7 @@ impl Flow {
         }
     }
 
-    /// Takes what the node sends; whether that was anything.
+    /// Takes what the node sends; true if there was anything.
     fn poll_node(
         &mut self,
         cx: &mut Context<'_>,
@@ -244,8 +252,8 @@ impl Flow {
         true
     }
 
-    /// Gives on what is due in both directions.
-    fn give_on(&mut self, front: &UdpSocket, now: Instant) {
+    /// Sends what is due in both directions.
+    fn send_due(&mut self, front: &UdpSocket, now: Instant) {
         while let Some(datagram) = self.to.due(now) {
             count(&mut self.to, &self.socket.send(&datagram));
         }
@@ -257,8 +265,8 @@ impl Flow {
 
 fn count(pipe: &mut Pipe, sent: &io::Result<usize>) {
     match sent {
-        Ok(_) => pipe.tally.passed += 1,
-        Err(_) => pipe.tally.dropped += 1,
+        Ok(_) => pipe.counts.passed += 1,
+        Err(_) => pipe.counts.dropped += 1,
     }
 }
 

@@ -1,15 +1,15 @@
 //! What becomes of datagrams between a client and a node.
 
-use std::net::UdpSocket as Socket;
+use std::net::{Ipv4Addr, UdpSocket as Socket};
 use std::time::{Duration, Instant};
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(10);
 
 fn socket() -> Socket {
     let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
     socket
 }
 
@@ -18,7 +18,7 @@ fn scene() -> (Socket, Proxy, SocketAddr) {
     let node = socket();
     let address = node.local_addr().unwrap();
     let start = || {
-        let front = free_address().unwrap();
+        let front = crate::ports::free_address().unwrap();
         Proxy::start("t", front, address, 1).map(|proxy| (proxy, front))
     };
     let (proxy, front) = (0..100).find_map(|_| start().ok()).unwrap();
@@ -51,31 +51,31 @@ fn callers_are_kept_apart_and_nothing_happens_to_their_datagrams() {
 }
 
 #[test]
-fn a_slow_way_is_slow_until_it_is_healed() {
+fn a_slow_network_is_slow_until_it_is_healed() {
     let (node, proxy, front) = scene();
     let (caller, delay) = (socket(), Duration::from_millis(60));
-    proxy.change(|way| way.from.delay = delay);
+    proxy.change(|faults| faults.from_node.delay = delay);
     assert!(round(&caller, front, &node, b"slow").1 >= delay);
-    proxy.change(|way| *way = Way::default());
+    proxy.change(|faults| *faults = NetworkFaults::default());
     let quickest = (0..20)
         .map(|_| round(&caller, front, &node, b"quick").1)
         .min();
     assert!(quickest.unwrap() < delay, "{quickest:?}");
-    assert_eq!(proxy.tally().lost, 0);
+    assert_eq!(proxy.counts().lost, 0);
 }
 
 #[test]
-fn a_way_that_loses_everything_lets_nothing_through() {
+fn a_network_that_loses_everything_lets_nothing_through() {
     let (node, proxy, front) = scene();
     let caller = socket();
-    proxy.change(|way| way.to.loss = WHOLE);
+    proxy.change(|faults| faults.to_node.loss = LOSS_SCALE);
     caller.send_to(b"lost", front).unwrap();
     let begin = Instant::now();
-    while proxy.tally().lost < 1 {
-        assert!(begin.elapsed() < PATIENCE);
+    while proxy.counts().lost < 1 {
+        assert!(begin.elapsed() < SOON);
         std::thread::sleep(Duration::from_millis(1));
     }
-    proxy.change(|way| way.to.loss = 0);
+    proxy.change(|faults| faults.to_node.loss = 0);
     assert_eq!(round(&caller, front, &node, b"through").0, b"through");
 }
 
@@ -90,7 +90,7 @@ fn a_node_that_starts_later_is_found() {
     // What its absence sends back, errors of its sockets, has to be over.
     std::thread::sleep(Duration::from_millis(50));
     let node = Socket::bind(address).unwrap();
-    node.set_read_timeout(Some(PATIENCE)).unwrap();
+    node.set_read_timeout(Some(SOON)).unwrap();
     assert_eq!(round(&caller, front, &node, b"now").0, b"now");
 }
 

@@ -1,14 +1,14 @@
-//! One direction of a proxied way: what becomes of each datagram. Pure.
+//! One direction of a flow: what becomes of each datagram. Pure.
 //!
 //! ```text
 //!   taken at t --> lost?  ----------------------------------------> gone
-//!              '-> no room? --------------------------------------> gone, and counted
-//!              '-> due at t + delay + (0 .. jitter), by the seed --> given out in the order of due times
+//!              '-> full?  ----------------------------------------> gone, and counted
+//!              '-> due at t + delay + (0 .. jitter), by the seed --> handed out in the order of due times
 //! ```
 //!
 //! Without jitter datagrams keep their order; with it they overtake each other, as on a network. What waits is
-//! bounded in bytes: beyond it the newest is dropped, as a full router does. The seed fixes what is drawn for the
-//! first, second, ... datagram, and real time which datagram that is.
+//! bounded in bytes: beyond the bound the newest is dropped, as a full router does. The seed fixes what is drawn
+//! for the first, second, ... datagram; real time decides which datagram that is.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,42 +17,50 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 /// Most bytes that wait in one direction of one flow: 200 ms of 160 MB/s.
-const ROOM: usize = 32 << 20;
+const MAX_BYTES: usize = 32 << 20;
 /// What a datagram takes beside its bytes.
-const AROUND: usize = 64;
-/// Chances are told in parts of this.
-pub(crate) const WHOLE: u32 = 10_000;
+const OVERHEAD: usize = 64;
+
+/// The [`loss`](Conditions::loss) that loses every datagram; 1 % is a hundredth of it.
+pub const LOSS_SCALE: u32 = 10_000;
 
 /// What happens to datagrams; the default is nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Conditions {
-    /// How much later each arrives.
-    pub(crate) delay: Duration,
-    /// By how much more at most, evenly.
-    pub(crate) jitter: Duration,
-    /// How many of 10,000 do not arrive.
-    pub(crate) loss: u32,
+pub struct Conditions {
+    /// How much later each arrives; default none.
+    pub delay: Duration,
+    /// By how much more at most, evenly distributed; default none. It lets datagrams overtake each other.
+    pub jitter: Duration,
+    /// How many of [`LOSS_SCALE`] do not arrive; default 0.
+    pub loss: u32,
 }
 
 impl Conditions {
+    /// Nothing arrives.
+    pub const CUT: Self = Self {
+        delay: Duration::ZERO,
+        jitter: Duration::ZERO,
+        loss: LOSS_SCALE,
+    };
+
     /// Whether a datagram goes on at once.
     pub(super) fn are_none(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What became of datagrams.
+/// What happened to datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Tally {
-    /// Given on.
-    pub(crate) passed: u64,
-    /// Lost as the conditions wanted it.
-    pub(crate) lost: u64,
-    /// Dropped since too much waited already, or a socket took no more.
-    pub(crate) dropped: u64,
+pub struct DatagramCounts {
+    /// Passed on.
+    pub passed: u64,
+    /// Lost because the conditions asked for it.
+    pub lost: u64,
+    /// Dropped because too much waited already, or a socket took no more.
+    pub dropped: u64,
 }
 
-impl Tally {
+impl DatagramCounts {
     /// Both together.
     pub(super) const fn plus(self, other: Self) -> Self {
         Self {
@@ -70,7 +78,7 @@ pub(super) struct Pipe {
     waiting: BTreeMap<(Instant, u64), Box<[u8]>>,
     bytes: usize,
     number: u64,
-    pub(super) tally: Tally,
+    pub(super) counts: DatagramCounts,
 }
 
 impl Pipe {
@@ -80,7 +88,7 @@ impl Pipe {
             waiting: BTreeMap::new(),
             bytes: 0,
             number: 0,
-            tally: Tally::default(),
+            counts: DatagramCounts::default(),
         }
     }
 
@@ -89,37 +97,41 @@ impl Pipe {
         self.waiting.is_empty()
     }
 
-    /// Takes a datagram.
+    /// Takes a datagram: it is lost, dropped, or handed out when it is due.
     pub(super) fn take(&mut self, datagram: &[u8], conditions: &Conditions, now: Instant) {
-        let lost = conditions.loss > 0 && self.rng.random_range(0..WHOLE) < conditions.loss;
+        let lost = conditions.loss > 0 && self.rng.random_range(0..LOSS_SCALE) < conditions.loss;
+        // Drawn for lost ones as well, so that the loss does not shift what later datagrams draw.
         let jitter = self.jitter(conditions.jitter);
         if lost {
-            self.tally.lost += 1;
+            self.counts.lost += 1;
             return;
         }
-        let size = datagram.len() + AROUND;
-        if self.bytes + size > ROOM {
-            self.tally.dropped += 1;
+
+        let size = datagram.len() + OVERHEAD;
+        if self.bytes + size > MAX_BYTES {
+            self.counts.dropped += 1;
             return;
         }
+
         self.bytes += size;
+        debug_assert!(self.bytes <= MAX_BYTES, "what waits is bounded");
         self.number += 1;
         let due = now + conditions.delay + jitter;
         self.waiting.insert((due, self.number), datagram.into());
     }
 
-    /// Gives out the next datagram that is due.
+    /// Hands out the next datagram that is due.
     pub(super) fn due(&mut self, now: Instant) -> Option<Box<[u8]>> {
         let first = self.waiting.first_entry()?;
         if first.key().0 > now {
             return None;
         }
         let datagram = first.remove();
-        self.bytes -= datagram.len() + AROUND;
+        self.bytes -= datagram.len() + OVERHEAD;
         Some(datagram)
     }
 
-    /// When there is one.
+    /// When the next one is.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.waiting.first_key_value().map(|(key, _)| key.0)
     }
@@ -179,22 +191,22 @@ mod tests {
         let lossy = conditions(0, 5, 1_000);
         let ((out, pipe), (again, _)) = (through(7, lossy, 5 * MS), through(7, lossy, 5 * MS));
         assert_eq!(out, again);
-        assert!((60..150).contains(&pipe.tally.lost), "{:?}", pipe.tally);
+        assert!((60..150).contains(&pipe.counts.lost), "{:?}", pipe.counts);
         assert_ne!(out, through(8, lossy, 5 * MS).0);
-        assert!(through(7, conditions(0, 0, WHOLE), MS).0.is_empty());
+        assert!(through(7, conditions(0, 0, LOSS_SCALE), MS).0.is_empty());
     }
 
     #[test]
     fn what_waits_is_bounded_and_the_newest_is_dropped() {
         let (mut pipe, now, slow) = (Pipe::new(1), Instant::now(), conditions(1, 0, 0));
         let datagram = [0; 60_000];
-        let fits = ROOM / (datagram.len() + AROUND);
+        let fits = MAX_BYTES / (datagram.len() + OVERHEAD);
         for _ in 0..fits + 5 {
             pipe.take(&datagram, &slow, now);
         }
-        assert_eq!((pipe.waiting.len(), pipe.tally.dropped), (fits, 5));
+        assert_eq!((pipe.waiting.len(), pipe.counts.dropped), (fits, 5));
         assert!(pipe.due(now + MS).is_some());
         pipe.take(&datagram, &slow, now);
-        assert_eq!((pipe.waiting.len(), pipe.tally.dropped), (fits, 5));
+        assert_eq!((pipe.waiting.len(), pipe.counts.dropped), (fits, 5));
     }
 }

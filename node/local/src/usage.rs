@@ -50,7 +50,7 @@ pub fn own() -> io::Result<Usage> {
 fn malformed(file: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
-        format!("/proc/PID/{file} reads differently here"),
+        format!("/proc/PID/{file} has another format here"),
     )
 }
 
