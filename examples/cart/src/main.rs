@@ -10,14 +10,14 @@
 //! ```
 //!
 //! "Add to cart" must never be refused and never be lost, so both writes are taken and kept as siblings;
-//! what they mean together is for the application to say. The paper's cart let removed things come
-//! back; a cart of added lines does not. See [`cart`].
+//! the application decides what they mean together. In the paper's cart removed things could come
+//! back; in a cart of added lines they cannot. See [`cart`].
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), sections 2.1, 4.4 and 6.1.
 
 #![expect(
     clippy::print_stdout,
-    reason = "the program tells a story on its terminal"
+    reason = "the program shows its steps on the terminal"
 )]
 
 mod cart;
@@ -63,7 +63,7 @@ async fn shop(alice: &Client, bob: &Client, key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The cart as it should be kept: things are added and removed by lines.
+/// The right way: things are added and removed by lines.
 async fn cart_of_lines(alice: &Client, bob: &Client, key: &str) -> anyhow::Result<String> {
     println!("A cart of lines");
     let mut cart = Cart::default();
@@ -101,7 +101,7 @@ async fn cart_of_lines(alice: &Client, bob: &Client, key: &str) -> anyhow::Resul
     Ok(things)
 }
 
-/// The cart as it should not be kept: the things themselves, united.
+/// The wrong way: the things themselves, united.
 async fn cart_of_things(alice: &Client, bob: &Client, key: &str) -> anyhow::Result<String> {
     println!("\nThe same with a cart of things");
     alice.put(key.to_owned(), "bread").await?;

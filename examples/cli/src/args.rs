@@ -118,15 +118,15 @@ impl WriteArgs {
 }
 
 fn not_connected(error: ConnectError, found: &Found) -> Failure {
-    let silent = matches!(error, ConnectError::NoSeedAnswered { .. });
+    let no_answer = matches!(error, ConnectError::NoSeedAnswered { .. });
     let failure = Failure::from(error);
     let file = found.file.display().to_string();
     match found.dev_folder() {
-        Some(folder) if silent => failure.hint(format!(
+        Some(folder) if no_answer => failure.hint(format!(
             "the last dev cluster is not running; start it again: quoit dev --data {}",
             folder.display()
         )),
-        None if silent => {
+        None if no_answer => {
             failure.hint("are the nodes running, and are their addresses right in the profile?")
         }
         _ if failure.exit == Exit::Usage || failure.what.contains(&file) => failure,

@@ -1,4 +1,4 @@
-//! Exit codes: what a script can tell apart without reading a message.
+//! Exit codes: what a script can distinguish without reading a message.
 //!
 //! ```text
 //! 0 ok   1 error   2 usage   3 not found   4 conflict   5 outcome unknown   6 unavailable
@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     Ok,
     /// Something failed that the other codes do not name, or a check found a difference.
     Error,
-    /// The request cannot be meant: a wrong flag, an empty key, R beyond N.
+    /// The request makes no sense: a wrong flag, an empty key, R beyond N.
     Usage,
     /// The key has no value.
     NotFound,
@@ -33,7 +33,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0  ok
   1  error, or a check found a difference
-  2  usage: the request cannot be meant; for `node`, it cannot start
+  2  usage: the request makes no sense; for `node`, it cannot start
   3  not found
   4  conflict: the key has siblings, or a condition failed
   5  outcome unknown: the write may be stored, or is on too few replicas

@@ -1,9 +1,9 @@
-//! What went wrong, as a person and as a script are told it.
+//! What went wrong, as a person reads it and as a script reads it.
 //!
 //! ```text
 //! error: outcome unknown: 1 of the 2 replicas needed confirmed it (node-3: no answer in time)
 //!   stored: maybe
-//!   hint: read the key to find out, or put it again: with the same value that is harmless
+//!   hint: the write may be stored: read the key to find out, or repeat it, which is harmless with the same value
 //! ```
 //!
 //! Every error of the libraries becomes one of these at one place, here: its message, the exit code,
@@ -98,7 +98,7 @@ impl From<ReadError> for Failure {
             ReadError::Unavailable { attempts, .. } => match verdict(&attempts) {
                 Some(exit) => Self::new(exit, what),
                 None => unavailable().hint(
-                    "try again, look at `quoit status`, or read from fewer with `--consistency one`",
+                    "try again, look at `quoit status`, or read from fewer replicas with `--consistency one`",
                 ),
             },
             ReadError::Unstable { .. } => unavailable().hint("try again; nothing was changed"),
@@ -116,14 +116,14 @@ impl From<WriteError> for Failure {
             WriteError::NotStored { attempts, .. } => match verdict(&attempts) {
                 Some(exit) => ends(exit),
                 None => {
-                    ends(Exit::Unavailable).hint("it is safe to try again; look at `quoit status`")
+                    ends(Exit::Unavailable).hint("nothing was stored, so it is safe to try again; look at `quoit status`")
                 }
             },
             WriteError::UnderReplicated { .. } => {
-                ends(Exit::Unknown).hint("repair will spread it; do it again to be sure")
+                ends(Exit::Unknown).hint("it is on too few replicas; repair spreads it, and repeating it makes sure")
             }
             WriteError::Unknown { .. } | WriteError::Abandoned => ends(Exit::Unknown).hint(
-                "read the key to find out, or do it again: with the same value that is harmless",
+                "the write may be stored: read the key to find out, or repeat it, which is harmless with the same value",
             ),
             _ => ends(Exit::Error),
         };
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_once() {
+    fn causes_are_shown_once() {
         let inner = std::io::Error::other("the disk is on fire");
         let outer = ConnectError::System(inner);
         let text = Failure::from(outer).what;

@@ -16,7 +16,7 @@ pub(crate) struct InFlight<T> {
 }
 
 impl<T: Send + 'static> InFlight<T> {
-    /// Room for `limit` operations, at least one.
+    /// At most `limit` operations, at least one.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             tasks: JoinSet::new(),
@@ -24,7 +24,7 @@ impl<T: Send + 'static> InFlight<T> {
         }
     }
 
-    /// Starts an operation. If there was no room, waits for one to end first and gives its result.
+    /// Starts an operation. At the limit, waits for one to end first and returns its result.
     pub(crate) async fn push(
         &mut self,
         operation: impl Future<Output = T> + Send + 'static,
@@ -44,7 +44,7 @@ impl<T: Send + 'static> InFlight<T> {
     }
 }
 
-/// What a task gave; its panic goes on here.
+/// What a task returned; its panic goes on here.
 pub(crate) fn finished<T>(result: Result<T, JoinError>) -> T {
     match result {
         Ok(value) => value,

@@ -55,7 +55,7 @@ pub(crate) struct BadLine {
 pub(crate) type Pairs = Box<dyn Iterator<Item = Result<Pair, BadLine>>>;
 
 impl Format {
-    /// The format that a file's name tells.
+    /// The format that a file's name implies.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         match extension.as_str() {
@@ -74,7 +74,7 @@ pub(crate) fn read(format: Format, input: impl Read + 'static) -> Pairs {
     }
 }
 
-/// Opens a file and tells its length.
+/// Opens a file and returns its length.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();

@@ -1,8 +1,8 @@
-//! Being told to stop: Ctrl-C anywhere, and SIGTERM where there are signals.
+//! Requests to stop: Ctrl-C anywhere, and SIGTERM where there are signals.
 
 use std::io;
 
-/// Completes when the program is told to stop.
+/// Completes when a signal asks the program to stop.
 pub(crate) async fn stop_requested() -> io::Result<()> {
     #[cfg(unix)]
     {

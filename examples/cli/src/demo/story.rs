@@ -1,4 +1,4 @@
-//! How the tour is told: numbered headings, short lines, and a last table of what was found.
+//! How the tour is printed: numbered headings, short lines, and a last table of what was found.
 //!
 //! Colours and progress bars are for terminals; elsewhere the same lines come plain.
 
@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, Tone};
 
-/// The telling of one tour.
+/// The output of one tour.
 #[derive(Debug)]
 pub(super) struct Story {
     out: Output,
@@ -45,7 +45,7 @@ impl Story {
             .line(&format!("\n{}", self.out.paint(Tone::Strong, &heading)))
     }
 
-    /// Tells something; in JSON only the findings count.
+    /// Prints a line; in JSON only the findings count.
     pub(super) fn line(&self, text: &str) -> Result<(), Failure> {
         if self.out.is_json() {
             Ok(())

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_phase_counts_anew_but_for_the_gap() {
+    fn the_next_phase_counts_from_zero_except_for_the_gap() {
         let (mut phase, at) = phase();
         phase.count(Kind::Read, true, at(1), at(2));
         let before = phase.next(at(50));

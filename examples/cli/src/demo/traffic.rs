@@ -27,7 +27,7 @@ const WORKERS: usize = 16;
 /// How far apart the verses are that a worker reads one after the other: it shares no factor with their
 /// number, so all are reached.
 const STRIDE: usize = 7919;
-/// A worker's rest between two rounds: the load is to be steady, not heavy.
+/// A worker's pause between two rounds: the load should be steady, not heavy.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Reads and writes under way.
@@ -79,7 +79,7 @@ impl Traffic {
         Self { log, stop, workers }
     }
 
-    /// Tells what happened so far and begins to count anew.
+    /// Returns what happened so far and counts from zero again.
     pub(super) fn next_phase(&self) -> Summary {
         lock(&self.log).phase.next(Instant::now())
     }

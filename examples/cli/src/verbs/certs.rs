@@ -26,7 +26,7 @@ pub(crate) enum Verb {
     Issue(IssueArgs),
 }
 
-/// What `certs init` is told.
+/// Arguments of `certs init`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InitArgs {
     /// The folder to make them in
@@ -45,7 +45,7 @@ pub(crate) struct InitArgs {
     admins: Vec<String>,
 }
 
-/// What `certs issue` is told.
+/// Arguments of `certs issue`.
 #[derive(Debug, clap::Args)]
 #[group(id = "names", required = true, multiple = true, args = ["nodes", "clients", "admins"])]
 pub(crate) struct IssueArgs {

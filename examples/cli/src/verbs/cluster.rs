@@ -32,7 +32,7 @@ pub(crate) enum Verb {
     Show(ShowArgs),
 }
 
-/// What `cluster init` is told.
+/// Arguments of `cluster init`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InitArgs {
     /// The folder of the certificates, from `quoit certs init`
@@ -52,7 +52,7 @@ pub(crate) struct InitArgs {
     out: PathBuf,
 }
 
-/// What `cluster show` is told.
+/// Arguments of `cluster show`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
     /// The map

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// What `delete` is told.
+/// Arguments of `delete`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The key

@@ -3,12 +3,12 @@
 //! ```text
 //! key -> token, leaf, owners, R and W      the plan
 //!     -> each replica asked by itself      what it holds, how quick it is, who is stale
-//!     -> a real read                       whom it asked, what came of it, what it repaired
+//!     -> a real read                       which replicas it asked, what it returned, what it repaired
 //! ```
 //!
 //! The read is one like any other: it repairs what it finds stale, unless `--no-repair` is given. It is also this
 //! client's first, so the health of the nodes is what the questions of this command have shown. A key without a
-//! value is explained like any other, and the exit code is 0; a read that fails is told with its code, below what
+//! value is explained like any other, and the exit code is 0; a read that fails ends with its code, below what
 //! each replica said.
 //!
 //! Left out: what other clients see, and what the nodes say of themselves (`status`).
@@ -30,7 +30,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// What `explain` is told.
+/// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The key
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
     if out.is_json() {
         out.json(&json::story(&story))?;
     } else {
-        text::tell(&story, out)?;
+        text::print(&story, out)?;
     }
     story.read.result?;
     Ok(Exit::Ok)
@@ -86,8 +86,8 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
 impl Story {
     async fn find(client: &Client, key: &bytes::Bytes) -> Result<Self, Failure> {
         let needs = client.quorum_sizes()?;
-        // The first questions wait for connections, and the health of the nodes would tell of handshakes; how long
-        // they take to tell their status is not learnt from.
+        // The first requests wait for connections, and node health would measure handshakes; how long
+        // a status request takes does not count for health.
         client.status().await;
         Ok(Self {
             key: key.to_vec(),

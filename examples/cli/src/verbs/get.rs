@@ -27,7 +27,7 @@ use crate::units::moment;
 /// Most siblings beside each other; the next ones go below.
 const COLUMNS: usize = 3;
 
-/// What `get` is told.
+/// Arguments of `get`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The key

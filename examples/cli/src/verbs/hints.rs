@@ -25,11 +25,11 @@ const HEADER: [&str; 4] = ["FOR", "KEPT AT", "KEYS", "SIZE"];
 /// What to do with hints.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
-    /// Show how much each node keeps, and for whom
+    /// Show how much each node keeps, and for which node
     Status(Args),
 }
 
-/// What `hints status` is told.
+/// Arguments of `hints status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -44,8 +44,8 @@ pub(crate) async fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         .await?;
     reports.sort_by(|a, b| a.member.name.cmp(&b.member.name));
     if out.is_json() {
-        let told = |report: &HintsReport| report_json(report, &reports);
-        out.json(&reports.iter().map(told).collect::<Vec<_>>())?;
+        let shown = |report: &HintsReport| report_json(report, &reports);
+        out.json(&reports.iter().map(shown).collect::<Vec<_>>())?;
     } else {
         show(out, &reports)?;
     }
@@ -140,11 +140,11 @@ mod tests {
             member: member(1),
             kept: Ok(vec![kept(2), kept(9)]),
         };
-        let silent = HintsReport {
+        let unreachable = HintsReport {
             member: member(2),
             kept: Err(NodeError::Failed(Outcome::TimedOut)),
         };
-        [keeps, silent]
+        [keeps, unreachable]
     }
 
     #[test]
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn json_has_every_node_and_why_one_did_not_say() {
         let reports = reports();
-        let told = reports.each_ref().map(|one| report_json(one, &reports));
-        assert_eq!(told[0]["kept"][0]["for"], "node-2");
-        assert_eq!(told[0]["kept"][0]["bytes"], 3 << 10);
-        assert_eq!(told[1]["error"], "no answer in time");
+        let shown = reports.each_ref().map(|one| report_json(one, &reports));
+        assert_eq!(shown[0]["kept"][0]["for"], "node-2");
+        assert_eq!(shown[0]["kept"][0]["bytes"], 3 << 10);
+        assert_eq!(shown[1]["error"], "no answer in time");
     }
 }

@@ -28,9 +28,9 @@ use crate::output::Output;
 use crate::pairs::{self, Format, Pair, Pairs};
 use crate::units;
 use report::Ended;
-pub(crate) use report::{Report, TOLD};
+pub(crate) use report::{MAX_SHOWN, Report};
 
-/// What `import` is told.
+/// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 An import that was stopped is resumed by running it again: writing a pair twice does no harm.")]
@@ -72,7 +72,7 @@ impl FileArgs {
             .format
             .or_else(|| Format::of(&self.file))
             .ok_or_else(|| {
-                let what = format!("the name {} tells no format", self.file.display());
+                let what = format!("the name {} does not say its format", self.file.display());
                 Failure::new(Exit::Usage, what)
                     .hint("say what it holds: --format csv or --format jsonl")
             })?;
@@ -105,7 +105,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         )
         .await;
     bar.finish_and_clear();
-    report?.tell(out, args.keep_going)
+    report?.print(out, args.keep_going)
 }
 
 /// How fast an import goes, and how far.

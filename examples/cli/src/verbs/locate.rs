@@ -23,7 +23,7 @@ use crate::units::{bytes, moment, plural};
 
 const HEADER: [&str; 6] = ["#", "ROLE", "NODE", "ZONE", "ADDRESS", "HOLDS"];
 
-/// What `locate` is told.
+/// Arguments of `locate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The key

@@ -1,6 +1,6 @@
 //! `quoit node --config FILE`: runs one storage node, exactly as the `quoit-node` program does.
 //!
-//! It is here so that one program is enough: `quoit demo` starts its nodes by running itself.
+//! One program is enough this way: `quoit demo` starts its nodes by running itself.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::log_to_stderr;
 
-/// What `node` is told.
+/// Arguments of `node`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The node's configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
-    /// End, without any farewell, when standard input does: then whoever started this is gone
+    /// End at once when standard input does: then the process that started this one is gone
     #[arg(long, hide = true)]
     while_stdin_is_open: bool,
 }
@@ -46,7 +46,7 @@ const fn exit(error: &RunError) -> Exit {
     }
 }
 
-/// Ends the process when its parent does. What was acknowledged is on the disk, so no farewell is needed.
+/// Ends the process when its parent does. What was acknowledged is on the disk, so nothing has to be stopped in order.
 fn end_with_stdin() {
     let mut bytes = [0; 64];
     let mut input = std::io::stdin().lock();

@@ -22,7 +22,7 @@ use crate::units::parse_duration;
 /// client's, which says the limit.
 const MAX_INPUT: u64 = (16 << 20) + 1;
 
-/// What `put` is told.
+/// Arguments of `put`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The key

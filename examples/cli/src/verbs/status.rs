@@ -29,7 +29,7 @@ const HEADER: [&str; 11] = [
     "STATE",
 ];
 
-/// What `status` is told.
+/// Arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -68,7 +68,7 @@ fn report_row(out: Output, report: &NodeReport) -> Vec<String> {
     let member = &report.member;
     let names = [
         &member.name,
-        &format!("{:.8}", member.id.to_string()), // enough to tell them apart; JSON has it whole
+        &format!("{:.8}", member.id.to_string()), // enough to distinguish nodes; JSON has all of it
         &member.zone,
         &member.address,
     ]
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    fn silent() -> NodeReport {
+    fn unreachable_node() -> NodeReport {
         let member = Member {
             id: NodeId(7),
             name: "node-1".into(),
@@ -170,14 +170,17 @@ mod tests {
 
     #[test]
     fn a_node_that_does_not_answer_has_a_row_as_long_as_the_header() {
-        let row = report_row(Output::new(crate::output::Format::Table), &silent());
+        let row = report_row(
+            Output::new(crate::output::Format::Table),
+            &unreachable_node(),
+        );
         assert_eq!(row.len(), HEADER.len());
         assert_eq!(row.last().unwrap(), "unreachable: no connection");
     }
 
     #[test]
     fn json_says_why_a_node_did_not_answer() {
-        let object = report_json(&silent());
+        let object = report_json(&unreachable_node());
         assert_eq!(
             (&object["state"], &object["error"]),
             (&json!("unreachable"), &json!("no connection"))

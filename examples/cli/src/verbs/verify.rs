@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use quoit_client::{Client, Entry, ReadError};
 use serde_json::json;
 
-use super::import::{FileArgs, TOLD, show_progress};
+use super::import::{FileArgs, MAX_SHOWN, show_progress};
 use crate::args::{ClusterArgs, ReadArgs};
 use crate::encoding::shown;
 use crate::exit::Exit;
@@ -26,7 +26,7 @@ use crate::output::Output;
 use crate::pairs::{Pair, Pairs};
 use crate::units;
 
-/// What `verify` is told.
+/// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(crate) struct Counts {
     /// Keys that could not be read, and lines that hold no pair.
     pub(crate) errors: u64,
     /// The first pairs that were not ok.
-    pub(crate) told: Vec<String>,
+    pub(crate) shown: Vec<String>,
     pub(crate) elapsed: Duration,
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         )
         .await;
     bar.finish_and_clear();
-    counts?.tell(out)
+    counts?.print(out)
 }
 
 /// Reads every pair back.
@@ -145,8 +145,8 @@ impl Counts {
     }
 
     fn mention(&mut self, what: String) {
-        if self.told.len() < TOLD {
-            self.told.push(what);
+        if self.shown.len() < MAX_SHOWN {
+            self.shown.push(what);
         }
     }
 
@@ -160,7 +160,7 @@ impl Counts {
         self.different + self.missing + self.siblings
     }
 
-    fn tell(&self, out: Output) -> Result<Exit, Failure> {
+    fn print(&self, out: Output) -> Result<Exit, Failure> {
         if out.is_json() {
             out.json(&json!({
                 "ok": self.ok, "different": self.different, "missing": self.missing,
@@ -170,7 +170,7 @@ impl Counts {
         } else {
             out.line(&format!("verified {self}"))?;
         }
-        self.told.iter().for_each(|what| out.note(what));
+        self.shown.iter().for_each(|what| out.note(what));
         self.verdict()
     }
 
@@ -243,7 +243,7 @@ mod tests {
         ];
         let counts = counted(verdicts.map(Ok).to_vec());
         assert_eq!((counts.seen(), counts.wrong()), (4, 3));
-        assert_eq!(counts.told[0], "line 3: `k`: another value is stored");
+        assert_eq!(counts.shown[0], "line 3: `k`: another value is stored");
         assert!(
             counts
                 .to_string()

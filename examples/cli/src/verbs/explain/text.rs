@@ -27,7 +27,7 @@ const READ: [&str; 5] = ["AT", "WHAT", "NODE", "OUTCOME", "TOOK"];
 /// Characters of a value that are shown.
 const PREVIEW: usize = 24;
 
-pub(super) fn tell(story: &Story, out: Output) -> Result<(), Failure> {
+pub(super) fn print(story: &Story, out: Output) -> Result<(), Failure> {
     plan(story, out)?;
     title(out, "What each replica holds")?;
     let rows = (1..).zip(&story.replicas);
@@ -221,8 +221,9 @@ fn repairs(story: &Story, out: Output) -> Vec<String> {
         (Tone::Bad, "repair failed", story.repaired(Repair::Failed)),
         (Tone::Bad, stale, story.still_stale()),
     ];
-    let told = parts.into_iter().filter(|(.., names)| !names.is_empty());
-    told.map(|(tone, what, names)| format!("{}: {}", out.paint(tone, what), names.join(" ")))
+    let shown = parts.into_iter().filter(|(.., names)| !names.is_empty());
+    shown
+        .map(|(tone, what, names)| format!("{}: {}", out.paint(tone, what), names.join(" ")))
         .collect()
 }
 

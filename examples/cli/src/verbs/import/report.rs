@@ -1,6 +1,6 @@
 //! How an import went: what was written, what was not, and how the program ends.
 //!
-//! Problems are counted to the last and told up to a bound, so that a file of a million bad lines does
+//! All problems are counted, and shown up to a bound, so that a file of a million bad lines does
 //! not scroll the reason away.
 
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::output::Output;
 use crate::pairs::BadLine;
 use crate::units;
 
-/// Most problems told one by one.
-pub(crate) const TOLD: usize = 20;
+/// Most problems that are shown one by one.
+pub(crate) const MAX_SHOWN: usize = 20;
 
 /// A put's line and bytes, and what became of it.
 pub(super) type Ended = (u64, usize, Result<(), WriteError>);
@@ -30,7 +30,7 @@ pub(crate) struct Report {
     /// Bad lines and failed writes.
     pub(super) problems: u64,
     /// The first of them.
-    told: Vec<Failure>,
+    shown: Vec<Failure>,
     /// How long it took.
     pub(super) elapsed: Duration,
 }
@@ -59,14 +59,14 @@ impl Report {
 
     pub(super) fn problem(&mut self, failure: Failure) {
         self.problems += 1;
-        if self.told.len() < TOLD {
-            self.told.push(failure);
+        if self.shown.len() < MAX_SHOWN {
+            self.shown.push(failure);
         }
     }
 
     /// The first problem, if there was one.
     pub(crate) fn first_problem(&self) -> Option<&Failure> {
-        self.told.first()
+        self.shown.first()
     }
 
     /// What was written, in a sentence.
@@ -80,7 +80,7 @@ impl Report {
         )
     }
 
-    pub(super) fn tell(&self, out: Output, keep_going: bool) -> Result<Exit, Failure> {
+    pub(super) fn print(&self, out: Output, keep_going: bool) -> Result<Exit, Failure> {
         if out.is_json() {
             out.json(&json!({
                 "written": self.written,
@@ -92,14 +92,14 @@ impl Report {
             out.line(&format!("imported {}", self.summary()))?;
         }
         if keep_going {
-            self.told.iter().for_each(|failure| out.failure(failure));
+            self.shown.iter().for_each(|failure| out.failure(failure));
         }
         self.verdict(keep_going)
     }
 
     /// How the program ends.
     fn verdict(&self, keep_going: bool) -> Result<Exit, Failure> {
-        match self.told.first() {
+        match self.shown.first() {
             None => Ok(Exit::Ok),
             Some(first) if keep_going => {
                 let what = format!(
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn problems_are_counted_beyond_those_that_are_told() {
         let report = report(5, 25);
-        assert_eq!((report.problems, report.told.len()), (25, TOLD));
+        assert_eq!((report.problems, report.shown.len()), (25, MAX_SHOWN));
         assert_eq!(report.first_problem().unwrap().what, "line 1: no");
     }
 
