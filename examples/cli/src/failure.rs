@@ -61,7 +61,7 @@ pub(crate) const fn stored_word(stored: Stored) -> &'static str {
     match stored {
         Stored::No => "no",
         Stored::Maybe => "maybe",
-        Stored::UnderReplicated => "under-replicated",
+        Stored::UnderReplicated => "too thinly",
     }
 }
 
