@@ -197,6 +197,12 @@ impl Frames {
         Ok(Some(self.buffer.split_to(length).freeze()))
     }
 
+    /// Bytes pushed and not yet cut off.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether the stream may end here: no part of a frame is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,0 +1,316 @@
+//! Requests on their way to one node, with a bound and with deadlines.
+//!
+//! ```text
+//!   push --> lane  [f|f|f|f]  --take_lane--> one write of all of them
+//!        `-> large [F] [F]    --take_large-> a stream each
+//! ```
+//!
+//! Pushing wakes the writer only if nothing waited; the writer takes all that waits, up to [`BATCH`] bytes. A request
+//! is encoded when it is taken, with what is then left of its budget, and one whose time is over is not written at
+//! all; so no more is taken at once than a write soon gets rid of.
+//!
+//! Requests wait while the connection is being made and are dropped while there is none: the pusher knows from the
+//! link's state. What waits is bounded: repairs and hints, which no permit of an operation bounds, get half of the
+//! limit and are refused beyond it; a node that lets the rest grow beyond the limit has stopped reading, and its
+//! connection is given up.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use quoit_ring::wire::{Request, RequestFrame};
+
+use super::queued::{self, Queued};
+
+/// The lane's buffer grows by blocks of this size, and shares each with the writes it was cut into.
+const BLOCK: usize = 64 << 10;
+/// A write of the lane takes no more frames once it has this many bytes.
+const BATCH: usize = 128 << 10;
+
+/// The queue between whoever asks and the writers of one link. All on one thread, so no lock.
+#[derive(Debug)]
+pub struct RequestOutbox {
+    state: RefCell<State>,
+    limit: usize,
+    clock: fn() -> Instant,
+}
+
+/// Whether requests go anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// The connection is being made: they wait for it.
+    Waiting,
+    /// They are written.
+    Open,
+    /// There is no connection: they are dropped.
+    Dropping,
+}
+
+#[derive(Debug)]
+struct State {
+    flow: Flow,
+    lane: VecDeque<Queued>,
+    large: VecDeque<Queued>,
+    /// What both have waiting, as [`Queued::bytes`] counts it.
+    bytes: usize,
+    /// What small frames are encoded into.
+    buffer: BytesMut,
+    pushed: u64,
+    /// More than the limit came: the connection is to be given up.
+    overflowed: bool,
+    /// No more will be queued.
+    finished: bool,
+    /// All large frames are written and acknowledged, and no more will come.
+    large_done: bool,
+    lane_writer: Option<Waker>,
+    large_writer: Option<Waker>,
+    /// Waits for the end, see [`RequestOutbox::finished`].
+    link_task: Option<Waker>,
+    /// See [`RequestOutbox::overflowed`].
+    overflow_task: Option<Waker>,
+}
+
+/// What a writer is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Take<T> {
+    /// Write this.
+    Some(T),
+    /// Everything is written and no more will come.
+    Finished,
+    /// The node does not read: give the connection up.
+    Overflowed,
+}
+
+/// Small frames that leave together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Whole frames, one behind the other; may be none.
+    pub bytes: Bytes,
+    /// The ids of frames that waited too long. They are not among the bytes, and nobody will answer them.
+    pub expired: Vec<u64>,
+}
+
+impl RequestOutbox {
+    /// An empty outbox that holds up to `limit` bytes, of a connection that is being made. Requests wait by `clock`.
+    #[must_use]
+    pub fn new(limit: usize, clock: fn() -> Instant) -> Self {
+        Self {
+            state: RefCell::new(State {
+                flow: Flow::Waiting,
+                lane: VecDeque::new(),
+                large: VecDeque::new(),
+                bytes: 0,
+                buffer: BytesMut::with_capacity(BLOCK),
+                pushed: 0,
+                overflowed: false,
+                finished: false,
+                large_done: false,
+                lane_writer: None,
+                large_writer: None,
+                link_task: None,
+                overflow_task: None,
+            }),
+            limit,
+            clock,
+        }
+    }
+
+    /// Queues a request, or drops it if there is no connection. False if it is a repair or a hint, which no permit of
+    /// an operation bounds, and too much waits.
+    pub fn push(&self, frame: &RequestFrame) -> bool {
+        let mut state = self.state.borrow_mut();
+        if state.flow == Flow::Dropping || state.finished {
+            return true;
+        }
+        let may_wait = matches!(frame.request, Request::Repair { .. } | Request::Hint { .. });
+        let after = state.bytes + queued::bytes(&frame.request);
+        if may_wait && state.bytes > 0 && after > self.limit / 2 {
+            return false;
+        }
+        state.push(Queued::new(frame.clone(), (self.clock)()));
+        if state.bytes > self.limit {
+            state.overflow();
+        }
+        true
+    }
+
+    /// Whether frames flow now.
+    pub fn is_open(&self) -> bool {
+        self.state.borrow().flow == Flow::Open
+    }
+
+    /// How many requests were ever pushed, dropped ones aside: tells whether a link is in use.
+    pub fn pushed(&self) -> u64 {
+        self.state.borrow().pushed
+    }
+
+    /// Whether [`RequestOutbox::finish`] was called.
+    pub fn is_finished(&self) -> bool {
+        self.state.borrow().finished
+    }
+
+    /// Frames flow from now on.
+    pub fn open(&self) {
+        let mut state = self.state.borrow_mut();
+        state.flow = Flow::Open;
+        state.large_done = false;
+    }
+
+    /// The node has all large frames, and no more will come.
+    pub fn large_done(&self) {
+        let mut state = self.state.borrow_mut();
+        state.large_done = true;
+        wake(&mut state.lane_writer);
+    }
+
+    /// There is no connection: what waits is dropped. False if there was none before.
+    pub fn close(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.clear();
+        state.overflowed = false;
+        core::mem::replace(&mut state.flow, Flow::Dropping) != Flow::Dropping
+    }
+
+    /// No more frames: what is queued is still written.
+    pub fn finish(&self) {
+        let mut state = self.state.borrow_mut();
+        state.finished = true;
+        state.wake_both();
+        wake(&mut state.link_task);
+    }
+
+    /// Waits for [`RequestOutbox::finish`].
+    pub async fn finished(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state.borrow_mut();
+            if state.finished {
+                return Poll::Ready(());
+            }
+            state.link_task = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits until more waits than may; whoever writes may be waiting for the node just then.
+    pub async fn overflowed(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state.borrow_mut();
+            if state.overflowed {
+                return Poll::Ready(());
+            }
+            state.overflow_task = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The small frames that wait, as one run of bytes, at most a write's worth; waits for the first. Cancel safe.
+    pub async fn take_lane(&self) -> Take<Batch> {
+        poll_fn(|cx| {
+            let mut state = self.state.borrow_mut();
+            // The lane ends last: its end tells the node that nothing more will come on any stream.
+            match state.end(state.lane.is_empty() && state.large_done) {
+                Some(end) => Poll::Ready(end),
+                None if state.lane.is_empty() => {
+                    state.lane_writer = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+                None => Poll::Ready(Take::Some(state.batch((self.clock)()))),
+            }
+        })
+        .await
+    }
+
+    /// The next large frame, in time or not; waits for it.
+    pub async fn take_large(&self) -> Take<Queued> {
+        poll_fn(|cx| {
+            let mut state = self.state.borrow_mut();
+            if let Some(end) = state.end(state.large.is_empty()) {
+                return Poll::Ready(end);
+            }
+            let Some(frame) = state.large.pop_front() else {
+                state.large_writer = Some(cx.waker().clone());
+                return Poll::Pending;
+            };
+            state.bytes -= frame.bytes();
+            Poll::Ready(Take::Some(frame))
+        })
+        .await
+    }
+
+    /// The present, by the clock that waiting is measured by.
+    pub fn now(&self) -> Instant {
+        (self.clock)()
+    }
+}
+
+impl State {
+    fn push(&mut self, frame: Queued) {
+        self.pushed += 1;
+        self.bytes += frame.bytes();
+        let (queue, writer) = if frame.is_large() {
+            (&mut self.large, &mut self.large_writer)
+        } else {
+            (&mut self.lane, &mut self.lane_writer)
+        };
+        queue.push_back(frame);
+        wake(writer);
+    }
+
+    /// The next small frames, as they leave at `now`.
+    fn batch(&mut self, now: Instant) -> Batch {
+        let mut expired = Vec::new();
+        while self.buffer.len() < BATCH
+            && let Some(frame) = self.lane.pop_front()
+        {
+            self.bytes -= frame.bytes();
+            if frame.is_expired(now) {
+                expired.push(frame.id());
+            } else {
+                frame.encode(now, &mut self.buffer);
+            }
+        }
+        let bytes = self.buffer.split().freeze();
+        Batch { bytes, expired }
+    }
+
+    /// Why a writer whose queue is `empty` is to stop, if it is.
+    const fn end<T>(&self, empty: bool) -> Option<Take<T>> {
+        match (self.overflowed, self.finished && empty) {
+            (true, _) => Some(Take::Overflowed),
+            (false, true) => Some(Take::Finished),
+            (false, false) => None,
+        }
+    }
+
+    fn overflow(&mut self) {
+        self.clear();
+        self.overflowed = true;
+        self.wake_both();
+        wake(&mut self.overflow_task);
+    }
+
+    fn clear(&mut self) {
+        self.lane.clear();
+        self.large.clear();
+        self.bytes = 0;
+    }
+
+    fn wake_both(&mut self) {
+        wake(&mut self.lane_writer);
+        wake(&mut self.large_writer);
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Certificates and keys from PEM files.
+//!
+//! Who reads says in its own words which file is wrong: an error here names what is wrong with the text, and nothing
+//! else. A file is read up to 1 MiB; a certificate chain is a few thousand bytes.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls_pki_types::pem::{self, PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Most bytes of a PEM file that are read.
+const MAX_PEM_BYTES: u64 = 1 << 20;
+
+/// What is wrong with a text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PemError {
+    /// It is damaged.
+    #[error("not a proper PEM file")]
+    NotPem(#[source] pem::Error),
+    /// It holds nothing of the kind that was wanted.
+    #[error("nothing of the wanted kind in it")]
+    Empty,
+    /// A certificate in it cannot be an authority.
+    #[error("not an authority's certificate")]
+    BadAuthority(#[source] rustls::Error),
+}
+
+/// The first MiB of a file.
+///
+/// # Errors
+/// What the system says.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?
+        .take(MAX_PEM_BYTES)
+        .read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// All certificates of a text, in their order; at least one.
+///
+/// ```
+/// use quoit_transport::pem::{PemError, certificates};
+///
+/// assert!(matches!(certificates(b"no certificate"), Err(PemError::Empty)));
+/// ```
+///
+/// # Errors
+/// [`PemError::NotPem`] or [`PemError::Empty`].
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let certificates = CertificateDer::pem_slice_iter(text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(PemError::NotPem)?;
+    if certificates.is_empty() {
+        return Err(PemError::Empty);
+    }
+    Ok(certificates)
+}
+
+/// All certificates of a text as authorities to trust.
+///
+/// # Errors
+/// [`PemError`].
+pub fn authorities(text: &[u8]) -> Result<RootCertStore, PemError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(text)? {
+        roots.add(certificate).map_err(PemError::BadAuthority)?;
+    }
+    Ok(roots)
+}
+
+/// The first private key of a text.
+///
+/// # Errors
+/// [`PemError::NotPem`] or [`PemError::Empty`].
+pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|source| match source {
+        pem::Error::NoItemsFound => PemError::Empty,
+        source => PemError::NotPem(source),
+    })
+}
