@@ -18,25 +18,19 @@
 mod error;
 
 use core::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quoit_ring::role::{ALPN, Role, URI_PREFIX};
-use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, ring as ring_provider};
-use rustls::{ClientConfig, InconsistentKeys, RootCertStore, version};
-use rustls_pki_types::pem::{self, PemObject as _};
+use quoit_ring::role::{Role, URI_PREFIX};
+use quoit_transport::pem::{self, PemError};
+use quoit_transport::tls::{client_config, provider};
+use rustls::{InconsistentKeys, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use serde::Deserialize;
 use webpki::{EndEntityCert, KeyUsage};
 
 pub use self::error::{PemKind, PemSource, TlsError};
-
-/// Most bytes of a PEM file; a certificate chain is a few thousand.
-const MAX_PEM_BYTES: u64 = 1 << 20;
 
 /// Where the client's certificates lie; all PEM, each file at most 1 MiB. They are read when the client
 /// connects, and not again. [`ClientBuilder::tls`](crate::ClientBuilder::tls) has an example.
@@ -147,52 +141,32 @@ impl Source {
             part,
             path: Some(path.to_owned()),
         };
-        let read = || -> io::Result<Vec<u8>> {
-            let mut pem = Vec::new();
-            File::open(path)?
-                .take(MAX_PEM_BYTES)
-                .read_to_end(&mut pem)?;
-            Ok(pem)
-        };
-        match read() {
+        match pem::read_file(path) {
             Ok(pem) => Ok(Self { place, pem }),
             Err(source) => Err(TlsError::Read { place, source }),
         }
     }
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let place = || self.place.clone();
-        let certificates = CertificateDer::pem_slice_iter(&self.pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| TlsError::NotPem {
-                place: place(),
-                source,
-            })?;
-        if certificates.is_empty() {
-            return Err(TlsError::Empty { place: place() });
-        }
-        Ok(certificates)
+        pem::certificates(&self.pem).map_err(|error| self.refused(error))
     }
 
     fn roots(&self) -> Result<RootCertStore, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in self.certificates()? {
-            roots
-                .add(certificate)
-                .map_err(|source| TlsError::BadAuthority {
-                    place: self.place.clone(),
-                    source,
-                })?;
-        }
-        Ok(roots)
+        pem::authorities(&self.pem).map_err(|error| self.refused(error))
     }
 
     fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        pem::private_key(&self.pem).map_err(|error| self.refused(error))
+    }
+
+    /// What is wrong with the text, with where it is from.
+    fn refused(&self, error: PemError) -> TlsError {
         let place = self.place.clone();
-        PrivateKeyDer::from_pem_slice(&self.pem).map_err(|source| match source {
-            pem::Error::NoItemsFound => TlsError::Empty { place },
-            source => TlsError::NotPem { place, source },
-        })
+        match error {
+            PemError::NotPem(source) => TlsError::NotPem { place, source },
+            PemError::BadAuthority(source) => TlsError::BadAuthority { place, source },
+            _empty => TlsError::Empty { place },
+        }
     }
 }
 
@@ -248,33 +222,6 @@ fn check_certificate(
         (Some(Ok(role)), None) => Ok(role),
         _ => Err(Flaw::NoRole),
     }
-}
-
-/// The cryptography of both sides: the quickest suite here, AES-128-GCM, comes first.
-fn provider() -> CryptoProvider {
-    CryptoProvider {
-        cipher_suites: vec![
-            ring_provider::cipher_suite::TLS13_AES_128_GCM_SHA256,
-            ring_provider::cipher_suite::TLS13_AES_256_GCM_SHA384,
-            ring_provider::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-        ],
-        ..ring_provider::default_provider()
-    }
-}
-
-fn client_config(
-    roots: RootCertStore,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<ClientConfig, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&version::TLS13])?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
-    Ok(config)
 }
 
 #[cfg(test)]

@@ -66,5 +66,5 @@ pub mod write;
 
 pub use error::{RunError, StartError, StopError};
 pub use node::Node;
+pub use quoit_transport::CloseCode;
 pub use run::run;
-pub use server::CloseCode;

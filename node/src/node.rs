@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use quoit_ring::NodeId;
 use quoit_ring::wire::FirstMap;
+use quoit_transport::quic;
 
 use self::background::{Background, Walks};
 use self::worker::Worker;
@@ -41,7 +42,7 @@ use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
 use crate::identity::{DataDir, Expected, IdentityError};
 use crate::provision::{MapError, read_map};
-use crate::server::{Answers, Server, ServerOptions, bind};
+use crate::server::{Answers, Server, ServerOptions};
 use crate::state::NodeState;
 use crate::store_meta::{StoreLocation, StoreMeta};
 use crate::tls::NodeTls;
@@ -247,7 +248,7 @@ fn open(data: &DataDir, config: &Config) -> Result<(FjallEngine, EngineOptions),
 }
 
 fn listen(address: SocketAddr) -> Result<UdpSocket, StartError> {
-    bind(address).map_err(|source| match source.kind() {
+    quic::bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::PortInUse { address },
         _ => StartError::Listen { address, source },
     })

@@ -24,10 +24,9 @@ use std::sync::Arc;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quoit_ring::NodeId;
 use quoit_ring::role::{ALPN, Role, URI_PREFIX};
-use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, ring as ring_provider};
+use quoit_transport::tls::{client_config, provider};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ClientConfig, InconsistentKeys, ServerConfig, version};
+use rustls::{InconsistentKeys, ServerConfig, version};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
 
@@ -72,7 +71,10 @@ impl NodeTls {
         let server = Arc::new(QuicServerConfig::try_from(server_config(
             &material, files,
         )?)?);
-        let client = client_config(material).map_err(TlsError::Setup)?;
+        let Material {
+            roots, chain, key, ..
+        } = material;
+        let client = client_config(roots, chain, key).map_err(TlsError::Setup)?;
         let client = Arc::new(QuicClientConfig::try_from(client)?);
         Ok(Self {
             server,
@@ -117,18 +119,6 @@ impl NodeTls {
     }
 }
 
-/// The cryptography of both sides: the quickest suite here, AES-128-GCM, comes first.
-fn provider() -> CryptoProvider {
-    CryptoProvider {
-        cipher_suites: vec![
-            ring_provider::cipher_suite::TLS13_AES_128_GCM_SHA256,
-            ring_provider::cipher_suite::TLS13_AES_256_GCM_SHA384,
-            ring_provider::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-        ],
-        ..ring_provider::default_provider()
-    }
-}
-
 fn server_config(material: &Material, files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(provider());
     let roots = Arc::new(material.roots.clone());
@@ -156,17 +146,6 @@ fn server_config(material: &Material, files: &TlsFiles) -> Result<ServerConfig, 
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    Ok(config)
-}
-
-fn client_config(material: Material) -> Result<ClientConfig, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&version::TLS13])?
-        .with_root_certificates(material.roots)
-        .with_client_auth_cert(material.chain, material.key)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
     Ok(config)
 }
 

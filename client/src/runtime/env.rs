@@ -10,13 +10,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quoit_ring::wire::RequestFrame;
 use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
+use quoit_transport::dial::Dialer;
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
 use super::io::Hub;
 use crate::env::{Env, Now};
-use crate::transport::{Bounds, Dialer, LinkHandle};
+use crate::transport::{Bounds, LinkHandle};
 
 /// The tasks of all links; one that ends by itself has panicked.
 pub(super) type LinkTasks = Rc<RefCell<JoinSet<()>>>;

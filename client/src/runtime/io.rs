@@ -17,9 +17,11 @@ use core::task::{Poll, ready};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{DecodeError, Frames};
 use quoit_ring::{Moment, NodeId};
+use quoit_transport::dial::Dialer;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout};
@@ -29,7 +31,7 @@ use crate::bridge::DriverEnd;
 use crate::coordinator::Settings;
 use crate::driver::Driver;
 use crate::env::Link;
-use crate::transport::{Bounds, Dialer, Ears};
+use crate::transport::{Bounds, LinkEvents};
 
 /// How long all links together may take to close; each bounds its own flush more tightly.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -205,7 +207,7 @@ impl fmt::Debug for Hub {
     }
 }
 
-impl Ears for Hub {
+impl LinkEvents for Hub {
     fn frames(&self, from: NodeId, frames: &mut Frames) -> Result<(), DecodeError> {
         let Some(core) = self.0.upgrade() else {
             return Ok(());
@@ -216,6 +218,13 @@ impl Ears for Hub {
             }
             Ok(())
         })
+    }
+
+    fn frame(&self, from: NodeId, frame: Bytes) -> Result<(), DecodeError> {
+        let Some(core) = self.0.upgrade() else {
+            return Ok(());
+        };
+        core.drive(|driver| driver.received(from, frame))
     }
 
     fn link(&self, node: NodeId, link: Link) {

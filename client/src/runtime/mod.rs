@@ -22,6 +22,7 @@ mod io;
 mod tests;
 
 use quoit_ring::wire::MAX_FRAME;
+use quoit_transport::dial::Dialer;
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -30,7 +31,7 @@ use crate::bridge::{Alive, CallerEnd, bridge};
 use crate::config::ClientBuilder;
 use crate::error::ConnectError;
 use crate::tls::ClientTls;
-use crate::transport::{Bounds, Dialer, fetch_ring};
+use crate::transport::{Bounds, fetch_ring};
 
 use self::io::Io;
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, ConnectionError, Endpoint};
 use quoit_ring::NodeId;
-use quoit_ring::role::{SEED_SERVER_NAME, server_name};
-use rustls::ServerConfig;
+use quoit_ring::role::{ALPN, SEED_SERVER_NAME, server_name};
 use rustls::server::WebPkiClientVerifier;
+use rustls::{ServerConfig, version};
+use rustls_pki_types::pem::PemObject as _;
 
 use super::*;
 

@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, ServerConfig};
+use quinn::{
+    Connection, ConnectionError, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig,
+};
 use quoit_ring::role::{ALPN, Role, SEED_SERVER_NAME, server_name};
 use quoit_ring::wire::{
     Frames, LANE_FRAME, MAX_FRAME, Request, RequestFrame, Response, ResponseFrame,
 };
 use quoit_ring::{Epoch, NodeId, Time};
+use quoit_transport::lane::Lane;
+use quoit_transport::quic::{Side, accept_long_packets, transport};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
@@ -85,7 +89,7 @@ impl Authority {
         config.alpn_protocols = vec![ALPN.to_vec()];
         let config = QuicServerConfig::try_from(config).unwrap();
         let mut config = ServerConfig::with_crypto(Arc::new(config));
-        let mut transport = super::quic::transport();
+        let mut transport = transport(Side::Client);
         transport.max_concurrent_bidi_streams(1_u32.into());
         config.transport_config(Arc::new(transport));
         config
@@ -229,21 +233,18 @@ impl Drop for FakeNode {
 fn open(config: ServerConfig, address: SocketAddr) -> std::io::Result<Endpoint> {
     let socket = std::net::UdpSocket::bind(address)?;
     let runtime = Arc::new(quinn::TokioRuntime);
-    Endpoint::new(
-        super::quic::endpoint_config(),
-        Some(config),
-        socket,
-        runtime,
-    )
+    let mut endpoint = EndpointConfig::default();
+    accept_long_packets(&mut endpoint);
+    Endpoint::new(endpoint, Some(config), socket, runtime)
 }
 
 /// Serves one connection: the lane, and streams of large requests.
 async fn serve(connection: &Connection, log: &Mutex<Log>, behaviour: &Behaviour) {
-    let Ok((lane_out, lane_in)) = connection.accept_bi().await else {
+    let Ok(Lane { send, receive }) = Lane::accept(connection).await else {
         return;
     };
-    let lane_out = tokio::sync::Mutex::new(lane_out);
-    let lane = serve_stream(connection, &lane_out, lane_in, LANE_FRAME, (log, behaviour));
+    let lane_out = tokio::sync::Mutex::new(send);
+    let lane = serve_stream(connection, &lane_out, receive, LANE_FRAME, (log, behaviour));
     let large = async {
         while let Ok(stream) = connection.accept_uni().await {
             serve_stream(connection, &lane_out, stream, MAX_FRAME, (log, behaviour)).await;

@@ -19,12 +19,14 @@ use quoit_ring::Epoch;
 use quoit_ring::placement::Ring;
 use quoit_ring::role::SEED_SERVER_NAME;
 use quoit_ring::wire::map::decode_map;
-use quoit_ring::wire::{Frames, Request, RequestFrame, Response, ResponseFrame};
+use quoit_ring::wire::{Request, RequestFrame, Response, ResponseFrame};
+use quoit_transport::dial::{DialError, Dialer, NO_ANSWER};
+use quoit_transport::lane::{Lane, LaneReader};
+use quoit_transport::large::{self, Large};
+use quoit_transport::session::Ended;
+use quoit_transport::{CloseCode, StreamError};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-
-use super::quic::{DialError, Dialer, NOBODY, code};
-use super::streams::Ended;
 
 /// How long after one seed the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(200);
@@ -79,7 +81,7 @@ pub(crate) async fn fetch_ring(
     if let Ok(Some(ring)) = answered.await {
         return Ok(ring);
     }
-    let sentence = |why: Option<String>| why.unwrap_or_else(|| NOBODY.to_owned());
+    let sentence = |why: Option<String>| why.unwrap_or_else(|| NO_ANSWER.to_owned());
     Err(seeds
         .iter()
         .cloned()
@@ -95,7 +97,7 @@ async fn ask(
 ) -> Result<Ring, SeedError> {
     let connection = dialer.dial(seed, SEED_SERVER_NAME).await?;
     let answer = ask_for_map(&connection, time, max_frame).await?;
-    connection.close(code::DONE, b"");
+    connection.close(CloseCode::Done.code(), b"");
     match answer {
         Response::Map(map) => Ok(Ring::new(&decode_map(&map).map_err(Ended::from)?)?),
         Response::Refused(refusal) => Err(SeedError::Refused(refusal)),
@@ -108,7 +110,7 @@ async fn ask_for_map(
     time: Duration,
     max_frame: usize,
 ) -> Result<Response, Ended> {
-    let (mut lane_out, lane_in) = connection.open_bi().await?;
+    let Lane { mut send, receive } = Lane::open(connection).await?;
     let mut frame = BytesMut::new();
     let request = RequestFrame {
         id: 0,
@@ -117,23 +119,32 @@ async fn ask_for_map(
         request: Request::Map,
     };
     request.encode(&mut frame);
-    lane_out.write_chunk(frame.freeze()).await?;
-    // a map of many members is a large frame
-    let large = async { first_frame(connection.accept_uni().await?, max_frame).await };
+    send.write_chunk(frame.freeze())
+        .await
+        .map_err(StreamError::from)?;
+
+    // A map of many members is a large frame.
     tokio::select! {
         biased;
-        answer = first_frame(lane_in, max_frame) => answer,
-        answer = large => answer,
+        answer = on_lane(receive) => answer,
+        answer = on_stream(connection, max_frame) => answer,
     }
 }
 
-async fn first_frame(mut stream: RecvStream, max_frame: usize) -> Result<Response, Ended> {
-    let mut frames = Frames::new(max_frame);
-    while let Some(chunk) = stream.read_chunk(usize::MAX, true).await? {
-        frames.push(&chunk.bytes);
-        if let Some(frame) = frames.next()? {
+async fn on_lane(stream: RecvStream) -> Result<Response, Ended> {
+    let mut lane = LaneReader::new(stream);
+    while lane.read().await? {
+        if let Some(frame) = lane.frames().next()? {
             return Ok(ResponseFrame::decode(frame)?.response);
         }
     }
-    Err(Ended::Cut("inside a frame"))
+    Err(Ended::Leaving)
+}
+
+async fn on_stream(connection: &Connection, max_frame: usize) -> Result<Response, Ended> {
+    let mut stream = connection.accept_uni().await?;
+    match large::read(&mut stream, max_frame).await? {
+        Large::Frame(frame) => Ok(ResponseFrame::decode(frame)?.response),
+        Large::TooLong { bytes, .. } => Err(StreamError::TooLong { bytes }.into()),
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_ring::wire::{Refusal, Request, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{Actor, Dot, Epoch, Member, Time};
+use quoit_transport::dial::Dialer;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tempfile::TempDir;
@@ -36,12 +37,23 @@ enum Said {
 #[derive(Clone, Default)]
 struct Recorder(Rc<RefCell<Vec<Said>>>);
 
-impl Ears for Recorder {
+impl Recorder {
+    fn take(&self, frame: Bytes) -> Result<(), DecodeError> {
+        let frame = ResponseFrame::decode(frame)?;
+        let said = Said::Response(frame.id, frame.response);
+        self.0.borrow_mut().push(said);
+        Ok(())
+    }
+}
+
+impl LinkEvents for Recorder {
+    fn frame(&self, _from: NodeId, frame: Bytes) -> Result<(), DecodeError> {
+        self.take(frame)
+    }
+
     fn frames(&self, _from: NodeId, frames: &mut Frames) -> Result<(), DecodeError> {
         while let Some(frame) = frames.next()? {
-            let frame = ResponseFrame::decode(frame)?;
-            let said = Said::Response(frame.id, frame.response);
-            self.0.borrow_mut().push(said);
+            self.take(frame)?;
         }
         Ok(())
     }
@@ -122,8 +134,8 @@ impl Bench {
             weight: 100,
             vnodes: Vec::new(),
         };
-        let (ears, rng) = (self.recorder.clone(), SmallRng::seed_from_u64(1));
-        LinkHandle::open(&member, &self.dialer, ears, BOUNDS, rng, &mut self.tasks)
+        let (events, rng) = (self.recorder.clone(), SmallRng::seed_from_u64(1));
+        LinkHandle::open(&member, &self.dialer, events, BOUNDS, rng, &mut self.tasks)
     }
 }
 
@@ -266,7 +278,7 @@ fn a_burst_of_megabytes_is_not_lost_to_the_segment_limit() {
         bench.recorder.links(&[Link::Opening, Link::Up]).await;
         let large_packets = || {
             let log = node.log.lock().unwrap();
-            log.connections[0].stats().path.current_mtu > quic::MTU_BOUND - 100
+            log.connections[0].stats().path.current_mtu > quoit_transport::quic::MAX_PACKET - 100
         };
         while !large_packets() {
             link.send(&get(0));
@@ -442,10 +454,14 @@ fn a_link_that_was_never_up_is_finished_at_once() {
 }
 
 #[test]
-fn ears_that_panic_end_their_link_as_panicked() {
+fn events_that_panic_end_their_link_as_panicked() {
     #[derive(Clone)]
     struct Broken;
-    impl Ears for Broken {
+    impl LinkEvents for Broken {
+        fn frame(&self, _from: NodeId, _frame: Bytes) -> Result<(), DecodeError> {
+            panic!("on purpose")
+        }
+
         fn frames(&self, _from: NodeId, _frames: &mut Frames) -> Result<(), DecodeError> {
             panic!("on purpose")
         }

@@ -15,6 +15,7 @@ use quoit_node::config::TlsFiles;
 use quoit_ring::role::{ALPN, SEED_SERVER_NAME};
 use quoit_ring::wire::{Frames, MAX_FRAME, Request, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{Epoch, Time};
+use quoit_transport::lane::PREFACE;
 use rustls::crypto::ring::default_provider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore};
@@ -62,7 +63,9 @@ impl Raw {
         let connection = timeout(SOON, connecting)
             .await
             .expect("a handshake that never ends")?;
-        let (send, receive) = connection.open_bi().await?;
+        let (mut send, receive) = connection.open_bi().await?;
+        // A node that turns the caller away does not wait for this.
+        drop(send.write_all(&PREFACE).await);
         let frames = Frames::new(MAX_FRAME);
         Ok(Self {
             connection,

@@ -1,203 +1,153 @@
 //! One connection to another node, from its first frame to its end.
 //!
 //! ```text
-//!   dial --> lane:  frames out, gathered into one write   <-- answers, cut off as they come
-//!            large: a stream for each frame               <-- answers to a lane that has carried nothing yet
+//!   dial, 2 s --> lane --> session until it breaks or is unused for 10 s
 //! ```
 //!
-//! All of it is one task: whatever goes wrong in any part ends it, and with it the connection.
+//! All of it is one task: whatever goes wrong in any part ends it, and with it the connection. Frames of either kind
+//! keep the link in use.
 
-use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
-use quoit_ring::NodeId;
+use bytes::Bytes;
 use quoit_ring::role::server_name;
-use quoit_ring::wire::{Frames, LANE_FRAME, ResponseFrame};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use quoit_ring::wire::{DecodeError, Frames, LANE_FRAME, MAX_FRAME, RequestFrame, ResponseFrame};
+use quoit_ring::{Member, NodeId};
+use quoit_transport::StreamError;
+use quoit_transport::dial::{DialError, Dialer};
+use quoit_transport::lane::Lane;
+use quoit_transport::outbox::{RequestOutbox, clock};
+use quoit_transport::session::{self, FrameSink, Limits};
+use quoit_transport::silence::PEER_LOOKS;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::{sleep, timeout};
 
 use super::Event;
-use crate::server::CloseCode;
 
 /// How long a connection may take to be made.
 const DIAL_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a link is kept for which there are no more frames.
-const UNUSED: Duration = Duration::from_secs(10);
-/// Bytes gathered for one write.
-const GATHERED: usize = 256 << 10;
-/// Chunks taken in one read.
-const CHUNKS: usize = 16;
-/// The lane has priority 0.
-const LARGE_PRIORITY: i32 = -1;
+/// How long a link is kept for which there are no more frames; tests do not wait as long.
+pub(super) const UNUSED: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 10_000 });
+/// Most bytes that wait for one node: the longest frame there is, and twice what hints may be under way beside it, since
+/// repairs and hints get half of what is left.
+const MAX_OUTBOX: usize = MAX_FRAME + (4 << 20);
 
-/// Whom to dial, and how.
-pub(super) struct Dial {
-    pub(super) endpoint: Endpoint,
-    pub(super) config: ClientConfig,
-    pub(super) address: String,
-    pub(super) node: NodeId,
+/// The node's handle of a link; the task behind it may be dialling still.
+pub(super) struct PeerLink {
+    outbox: Rc<RequestOutbox>,
+    task: AbortHandle,
 }
 
-/// Where frames for a link are put.
-pub(super) struct Outgoing {
-    pub(super) lane: UnboundedSender<Bytes>,
-    pub(super) large: UnboundedSender<Bytes>,
-}
-
-/// Where a link takes them from.
-pub(super) struct Queued {
-    lane: UnboundedReceiver<Bytes>,
-    large: UnboundedReceiver<Bytes>,
-}
-
-pub(super) fn outgoing() -> (Outgoing, Queued) {
-    let (lane, lane_out) = mpsc::unbounded_channel();
-    let (large, large_out) = mpsc::unbounded_channel();
-    let queued = Queued {
-        lane: lane_out,
-        large: large_out,
-    };
-    (Outgoing { lane, large }, queued)
-}
-
-/// A connection that could not be made, or is over; the words are for the log.
-struct End(String);
-
-impl<E: std::error::Error> From<E> for End {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Serves a link until it ends, and gives back whose it was.
-pub(super) async fn run(dial: Dial, queued: Queued, events: UnboundedSender<Event>) -> NodeId {
-    let node = dial.node;
-    match tokio::time::timeout(DIAL_DEADLINE, dial.connect()).await {
-        Ok(Ok(connection)) => {
-            tracing::debug!(peer = %node, "connected to a node");
-            let End(reason) = serve(&connection, node, queued, &events).await;
-            connection.close(CloseCode::Done.code(), b"");
-            tracing::debug!(peer = %node, reason, "disconnected from a node");
+impl PeerLink {
+    /// Starts a link to `member` as one of `tasks`; inside a [`tokio::task::LocalSet`].
+    pub(super) fn open(
+        member: &Member,
+        dialer: Rc<Dialer>,
+        answered: mpsc::Sender<Event>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let outbox = Rc::new(RequestOutbox::new(MAX_OUTBOX, clock));
+        let sink = Sink {
+            node: member.id,
+            answered,
+        };
+        let task = run(member.address.clone(), dialer, Rc::clone(&outbox), sink);
+        Self {
+            outbox,
+            task: tasks.spawn_local(task),
         }
-        Ok(Err(End(reason))) => tracing::debug!(peer = %node, reason, "a node cannot be reached"),
-        Err(_elapsed) => tracing::debug!(peer = %node, "a node does not answer"),
     }
-    node
-}
 
-impl Dial {
-    /// Connects, at the first of its addresses that this node's socket can reach.
-    async fn connect(self) -> Result<Connection, End> {
-        let mut end = End("the name has no address".to_owned());
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&self.address).await?.collect();
-        let name = server_name(self.node);
-        for address in addresses {
-            let connecting = self
-                .endpoint
-                .connect_with(self.config.clone(), address, &name);
-            match connecting {
-                Ok(connecting) => match connecting.await {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => end = error.into(),
-                },
-                Err(error) => end = error.into(),
-            }
+    /// Queues a request. More than may wait ends the link: then its sender learns that the request is lost.
+    pub(super) fn send(&self, frame: &RequestFrame) {
+        if !self.outbox.push(frame) {
+            self.task.abort();
         }
-        Err(end)
+    }
+
+    pub(super) fn task_id(&self) -> Id {
+        self.task.id()
     }
 }
 
-/// Carries frames and answers until something ends it.
-async fn serve(
-    connection: &Connection,
-    node: NodeId,
-    queued: Queued,
-    events: &UnboundedSender<Event>,
-) -> End {
-    let (send, receive) = match connection.open_bi().await {
-        Ok(streams) => streams,
-        Err(error) => return error.into(),
+/// Serves a link until it ends.
+async fn run(address: String, dialer: Rc<Dialer>, outbox: Rc<RequestOutbox>, sink: Sink) {
+    let node = sink.node;
+    let connecting = async {
+        let connection = dialer.dial(&address, &server_name(node)).await?;
+        let lane = Lane::open(&connection).await?;
+        Ok::<_, LinkError>((connection, lane))
     };
-    let Queued { lane, large } = queued;
+    let (connection, lane) = match timeout(DIAL_DEADLINE, connecting).await {
+        Ok(Ok(connected)) => connected,
+        Ok(Err(reason)) => {
+            return tracing::debug!(peer = %node, %reason, "a node cannot be reached");
+        }
+        Err(_elapsed) => return tracing::debug!(peer = %node, "a node does not answer"),
+    };
+
+    tracing::debug!(peer = %node, "connected to a node");
+    outbox.open();
+    // Hints are answered by a word; no answer is longer than the lane's frames.
+    let limits = Limits {
+        max_frame: LANE_FRAME,
+        silent_looks: PEER_LOOKS,
+    };
+    let serving = session::run(&connection, lane, &outbox, &sink, limits);
+    tokio::pin!(serving);
     let ended = tokio::select! {
-        ended = write_lane(send, lane) => ended,
-        ended = write_large(connection, large) => ended,
-        ended = read_lane(receive, node, events) => ended,
-        ended = read_large(connection, node, events) => ended,
+        biased;
+        ended = &mut serving => ended,
+        () = unused(&outbox) => {
+            outbox.finish();
+            serving.await
+        }
     };
-    match ended {
-        Ok(()) => End("no longer used".to_owned()),
-        Err(end) => end,
-    }
+    tracing::debug!(peer = %node, reason = %ended, "disconnected from a node");
 }
 
-async fn write_lane(
-    mut stream: SendStream,
-    mut frames: UnboundedReceiver<Bytes>,
-) -> Result<(), End> {
-    let mut gathered = BytesMut::new();
+/// Resolves once no frame, small or large, was queued for a while.
+async fn unused(outbox: &RequestOutbox) {
+    let mut before = outbox.pushed();
     loop {
-        let Ok(Some(frame)) = tokio::time::timeout(UNUSED, frames.recv()).await else {
-            return Ok(());
-        };
-        gathered.extend_from_slice(&frame);
-        while gathered.len() < GATHERED
-            && let Ok(frame) = frames.try_recv()
-        {
-            gathered.extend_from_slice(&frame);
+        sleep(UNUSED).await;
+        let pushed = outbox.pushed();
+        if pushed == before {
+            return;
         }
-        stream.write_chunk(gathered.split().freeze()).await?;
+        before = pushed;
     }
 }
 
-async fn write_large(
-    connection: &Connection,
-    mut frames: UnboundedReceiver<Bytes>,
-) -> Result<(), End> {
-    while let Some(frame) = frames.recv().await {
-        let mut stream = connection.open_uni().await?;
-        stream.set_priority(LARGE_PRIORITY)?;
-        stream.write_chunk(frame).await?;
-        stream.finish()?;
-    }
-    // No more are to come, of either kind: whether that ends the link is for the lane to say.
-    core::future::pending().await
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Lane(#[from] StreamError),
 }
 
-async fn read_lane(
-    mut stream: RecvStream,
+/// Passes answers on, with the name of the node that gave them.
+#[derive(Clone)]
+struct Sink {
     node: NodeId,
-    events: &UnboundedSender<Event>,
-) -> Result<(), End> {
-    let mut frames = Frames::new(LANE_FRAME);
-    let mut chunks = vec![Bytes::new(); CHUNKS];
-    while let Some(count) = stream.read_chunks(&mut chunks).await? {
-        for chunk in chunks.iter_mut().take(count) {
-            frames.push(&core::mem::take(chunk));
-        }
+    answered: mpsc::Sender<Event>,
+}
+
+impl FrameSink for Sink {
+    fn frames(&self, frames: &mut Frames) -> Result<(), DecodeError> {
         while let Some(frame) = frames.next()? {
-            let answer = ResponseFrame::decode(frame)?;
-            events.send(Event::Answer(node, answer))?;
+            self.frame(frame)?;
         }
+        Ok(())
     }
-    Err(End("the node is stopping".to_owned()))
-}
 
-/// Reads answers that come on streams of their own; none that is asked for is longer than the lane's frames.
-async fn read_large(
-    connection: &Connection,
-    node: NodeId,
-    events: &UnboundedSender<Event>,
-) -> Result<(), End> {
-    loop {
-        let mut stream = connection.accept_uni().await?;
-        let bytes = stream.read_to_end(LANE_FRAME).await?;
-        let mut frames = Frames::new(LANE_FRAME);
-        frames.push(&bytes);
-        let Some(frame) = frames.next()? else {
-            return Err(End("a stream ended inside a frame".to_owned()));
-        };
-        events.send(Event::Answer(node, ResponseFrame::decode(frame)?))?;
+    fn frame(&self, frame: Bytes) -> Result<(), DecodeError> {
+        let answer = Event::Answer(self.node, ResponseFrame::decode(frame)?);
+        let passed_on = self.answered.try_send(answer);
+        passed_on.map_err(|_full| DecodeError::Malformed("more answers than requests"))
     }
 }

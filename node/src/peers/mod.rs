@@ -1,35 +1,39 @@
-//! Connections to other nodes: frames out, answers back.
+//! Connections to other nodes: requests out, answers back.
 //!
 //! ```text
 //!   send(to, frame) --> link of that node, made if there is none --> dial --> lane, large frames
 //!   next() <-- Answer | Lost --------------------------------------------'
 //! ```
 //!
-//! What both ends keep to is what they keep to with clients (see `server`), and so is the socket: a node dials from
-//! where it serves. It proves itself by its own certificate, and takes nobody for the node it wants whose certificate
-//! does not say so.
+//! Both ends speak `quoit-transport`, as with clients, and the socket is the one at which this node serves. It proves
+//! itself by its own certificate, and accepts as the wanted node only one whose certificate names it.
 //!
-//! A link is made when the first frame for its node comes, and closed when none has come for a while. It breaks after
-//! three seconds without a sign of life. What was sent on a link that broke is neither sent again nor answered: whoever
-//! sent it is told that the link is lost, once, and what to do is theirs to decide.
+//! A link is made when the first frame for its node comes, and closed when none has come for a while. It is given up
+//! after three seconds without a datagram. What was sent on a link that broke is neither sent again nor answered:
+//! [`Event::Lost`] says so, once, and what to do is for the sender to decide.
 //!
-//! Bounded by whoever sends: a link holds the frames that it was given.
+//! Bounded: what waits for one node, in bytes, and the answers that nobody has taken yet; a link beyond either is lost.
 
 mod link;
-mod transport;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use quinn::{ClientConfig, Endpoint};
 use quoit_ring::NodeId;
-use quoit_ring::wire::{LANE_FRAME, RequestFrame, ResponseFrame};
+use quoit_ring::wire::{RequestFrame, ResponseFrame};
+use quoit_transport::dial::Dialer;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
-use self::link::{Dial, Outgoing};
+use self::link::PeerLink;
 use crate::cluster::ClusterView;
+
+/// Most answers that wait to be taken. A node answers only what it was asked, and no more than 64 hints are under way
+/// to one: a peer that sends more than this goes wrong.
+const MAX_ANSWERS: usize = 8_192;
 
 /// Something that came of a link.
 #[derive(Debug)]
@@ -40,85 +44,66 @@ pub(crate) enum Event {
     Lost(NodeId),
 }
 
-/// The links of one node.
+/// The links of one node. They run on the [`LocalSet`](tokio::task::LocalSet) that calls [`Peers::next`].
 pub(crate) struct Peers {
     cluster: Arc<ClusterView>,
-    endpoint: Endpoint,
-    config: ClientConfig,
-    links: BTreeMap<NodeId, Link>,
-    tasks: JoinSet<NodeId>,
-    answers: mpsc::UnboundedReceiver<Event>,
-    answered: mpsc::UnboundedSender<Event>,
-}
-
-/// The way to one node; the task behind it may be dialling still.
-struct Link {
-    out: Outgoing,
-    task: AbortHandle,
+    dialer: Rc<Dialer>,
+    links: BTreeMap<NodeId, PeerLink>,
+    tasks: JoinSet<()>,
+    answers: mpsc::Receiver<Event>,
+    answered: mpsc::Sender<Event>,
+    /// Nodes that are in no ring, and were to be sent something.
+    unknown: VecDeque<NodeId>,
 }
 
 impl Peers {
-    /// No links yet; `config` has this node's certificate.
-    pub(crate) fn new(
-        cluster: Arc<ClusterView>,
-        endpoint: Endpoint,
-        mut config: ClientConfig,
-    ) -> Self {
-        config.transport_config(Arc::new(transport::transport()));
-        let (answered, answers) = mpsc::unbounded_channel();
+    /// No links yet; `dialer` has this node's certificate.
+    pub(crate) fn new(cluster: Arc<ClusterView>, dialer: Dialer) -> Self {
+        let (answered, answers) = mpsc::channel(MAX_ANSWERS);
         Self {
             cluster,
-            endpoint,
-            config,
+            dialer: Rc::new(dialer),
             links: BTreeMap::new(),
             tasks: JoinSet::new(),
             answers,
             answered,
+            unknown: VecDeque::new(),
         }
     }
 
-    /// Sends a frame to a node of the ring; one to anybody else is lost, and told to be.
+    /// Sends a request to a node of the ring; the link is lost at once if there is no such node, or if more waits for
+    /// it than may.
     pub(crate) fn send(&mut self, to: NodeId, frame: &RequestFrame) {
-        let mut bytes = BytesMut::new();
-        frame.encode(&mut bytes);
-        let bytes = bytes.freeze();
-        // A link whose task has just ended is told lost by `next`; this frame shares its fate.
+        // A link whose task has just ended is reported as lost by `next`, and this frame with it.
         if let Some(link) = self.links.get(&to) {
-            return link.put(bytes);
+            return link.send(frame);
         }
+
         let Some(member) = self.cluster.ring.member(to) else {
-            // The receiver lives in `self`.
-            let _told = self.answered.send(Event::Lost(to)).is_ok();
+            if !self.unknown.contains(&to) {
+                self.unknown.push_back(to);
+            }
             return;
         };
-        let dial = Dial {
-            endpoint: self.endpoint.clone(),
-            config: self.config.clone(),
-            address: member.address.clone(),
-            node: to,
-        };
-        let (out, frames) = link::outgoing();
-        let task = self
-            .tasks
-            .spawn(link::run(dial, frames, self.answered.clone()));
-        let link = Link { out, task };
-        link.put(bytes);
+        let (dialer, answered) = (Rc::clone(&self.dialer), self.answered.clone());
+        let link = PeerLink::open(member, dialer, answered, &mut self.tasks);
+        link.send(frame);
         self.links.insert(to, link);
     }
 
-    /// The next thing that comes of a link; waits until something does. May be dropped and called again.
+    /// The next thing that comes of a link; waits until something does. Cancel safe.
     pub(crate) async fn next(&mut self) -> Event {
         loop {
+            if let Some(node) = self.unknown.pop_front() {
+                return Event::Lost(node);
+            }
             tokio::select! {
                 biased; // what a link brought in before it ended counts
                 Some(event) = self.answers.recv() => return event,
                 Some(ended) = self.tasks.join_next_with_id() => {
-                    let (id, node) = match ended {
-                        Ok((id, node)) => (id, Some(node)),
-                        Err(error) => (error.id(), None),
-                    };
-                    let of_task = |(&node, link): (&NodeId, &Link)| (link.task.id() == id).then_some(node);
-                    let Some(node) = node.or_else(|| self.links.iter().find_map(of_task)) else {
+                    let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                    let of_task = |(&node, link): (&NodeId, &PeerLink)| (link.task_id() == id).then_some(node);
+                    let Some(node) = self.links.iter().find_map(of_task) else {
                         continue;
                     };
                     self.links.remove(&node);
@@ -127,18 +112,5 @@ impl Peers {
                 else => core::future::pending().await,
             }
         }
-    }
-}
-
-impl Link {
-    fn put(&self, frame: Bytes) {
-        let lane = frame.len() <= LANE_FRAME;
-        let out = if lane {
-            &self.out.lane
-        } else {
-            &self.out.large
-        };
-        // A task that has ended takes nothing: it is told lost, and all that it was given.
-        let _taken = out.send(frame).is_ok();
     }
 }

@@ -1,8 +1,8 @@
 //! One connection: who is at its other end, its four tasks, and how it ends.
 //!
 //! ```text
-//!   lane   read --> session --> output --> write       small frames, one stream
-//!   large  read --> session --> output --> write       one frame a stream
+//!   lane   read --> session --> outbox --> write       small frames, one stream
+//!   large  read --> session --> outbox --> write       one frame a stream
 //!
 //!   ends   the peer is gone           nothing more to do
 //!          the peer is done, or the   answer what was taken in, see it delivered, close
@@ -10,26 +10,28 @@
 //!          malformed bytes            close, with the reason in words
 //! ```
 //!
-//! The role is read once, from the certificate that TLS has verified, before any byte is looked at.
+//! The role is read once, from the certificate that TLS has verified, before any byte is looked at. The lane comes
+//! next: the dialler opens it first, and nothing else is read before.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::Connection;
+use quinn::{Connection, SendStream};
 use quoit_ring::role::Role;
 use quoit_ring::wire::{MAX_FRAME, MAX_KEY};
-use tokio::sync::{oneshot, watch};
+use quoit_transport::lane::{Lane, LaneReader, acknowledged};
+use quoit_transport::outbox::AnswerOutbox;
+use quoit_transport::{CloseCode, StreamError};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::output::{Answers, Output};
-use super::{CloseCode, Phase, lane, large};
+use super::answers::Answers;
+use super::{Phase, lane, large};
 use crate::engine::Engine;
 use crate::env::{Env, Priority};
 use crate::handlers::{Replica, Session};
 use crate::tls::peer_role;
 
-/// How long a frame may take from its first byte to its last, per MiB.
-pub(super) const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the last answers may take to be acknowledged; a peer that takes longer is gone.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(3);
 /// What a frame has beside key and record: more than enough.
@@ -48,6 +50,16 @@ pub(super) enum End {
     Malformed(String),
 }
 
+impl From<StreamError> for End {
+    fn from(error: StreamError) -> Self {
+        if error.is_lost() {
+            Self::Gone
+        } else {
+            Self::Malformed(error.to_string())
+        }
+    }
+}
+
 /// Serves `connection` until it ends.
 pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
     connection: Connection,
@@ -62,12 +74,17 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         }
     };
     tracing::debug!(peer = %connection.remote_address(), %caller, "connected");
-    let output = Output::new();
+    let Lane { send, receive } = match opened(&connection, &mut phase).await {
+        Ok(lane) => lane,
+        Err((code, reason)) => return close(&connection, code, &reason),
+    };
+
+    let outbox = AnswerOutbox::new();
     let session = || {
         Session::new(
             Arc::clone(&replica),
             caller,
-            Answers::new(Arc::clone(&output), priority_of(caller)),
+            Answers::new(Arc::clone(&outbox), priority_of(caller)),
         )
     };
     let state = replica.state();
@@ -75,23 +92,19 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         state.limits.max_record_bytes,
         state.cluster.ring.map().replication,
     );
-    let (lane, lane_opened) = oneshot::channel();
     let mut tasks = JoinSet::new();
-    tasks.spawn(lane::read(
-        connection.clone(),
-        session(),
-        Arc::clone(&output),
-        lane,
-    ));
-    tasks.spawn(lane::write(lane_opened, Arc::clone(&output)));
+    let reader = LaneReader::new(receive);
+    tasks.spawn(lane::read(reader, session(), Arc::clone(&outbox)));
+    tasks.spawn(lane::write(send, Arc::clone(&outbox)));
     tasks.spawn(large::read(
         connection.clone(),
         session(),
-        Arc::clone(&output),
+        Arc::clone(&outbox),
         max,
     ));
-    tasks.spawn(large::write(connection.clone(), Arc::clone(&output)));
-    let (code, reason) = attend(&mut tasks, &output, &mut phase).await;
+    tasks.spawn(large::write(connection.clone(), Arc::clone(&outbox)));
+
+    let (code, reason) = attend(&mut tasks, &outbox, &mut phase).await;
     tracing::debug!(peer = %connection.remote_address(), %code, reason, "disconnected");
     close(&connection, code, &reason);
 }
@@ -103,10 +116,32 @@ const fn priority_of(caller: Role) -> Priority {
     }
 }
 
-/// Waits for the end of a connection's tasks, and tells how to close it.
+/// Waits for the lane; if there is none, or the node leaves service before, how to close the connection.
+async fn opened(
+    connection: &Connection,
+    phase: &mut watch::Receiver<Phase>,
+) -> Result<Lane, (CloseCode, String)> {
+    let accepted = tokio::select! {
+        biased;
+        accepted = Lane::accept(connection) => accepted,
+        () = leaving_service(phase) => {
+            return Err((CloseCode::Draining, CloseCode::Draining.to_string()));
+        }
+    };
+    accepted.map_err(|error| {
+        let code = if error.is_lost() {
+            CloseCode::Done
+        } else {
+            CloseCode::Malformed
+        };
+        (code, error.to_string())
+    })
+}
+
+/// Waits for the end of a connection's tasks; how to close it.
 async fn attend(
     tasks: &mut JoinSet<End>,
-    output: &Output,
+    outbox: &AnswerOutbox,
     phase: &mut watch::Receiver<Phase>,
 ) -> (CloseCode, String) {
     let mut code = CloseCode::Done;
@@ -116,13 +151,13 @@ async fn attend(
             biased;
             () = leaving_service(phase), if code == CloseCode::Done => {
                 code = CloseCode::Draining;
-                output.finish();
+                outbox.finish();
                 continue;
             }
             end = tasks.join_next() => end,
         };
         match end {
-            Some(Ok(End::Finished)) => output.finish(),
+            Some(Ok(End::Finished)) => outbox.finish(),
             Some(Ok(End::Delivered)) => writers -= 1,
             Some(Ok(End::Gone)) | None => break,
             Some(Ok(End::Malformed(reason))) => return (CloseCode::Malformed, reason),
@@ -139,9 +174,10 @@ async fn attend(
 }
 
 /// Waits until the peer has all of a finished stream.
-pub(super) async fn delivered<T, Lost>(stopped: impl Future<Output = Result<T, Lost>>) -> End {
-    match tokio::time::timeout(DELIVERY_DEADLINE, stopped).await {
-        Ok(Ok(_)) => End::Delivered,
+pub(super) async fn delivered(stream: &SendStream) -> End {
+    match tokio::time::timeout(DELIVERY_DEADLINE, acknowledged(stream)).await {
+        // What the peer does not want it needs not get.
+        Ok(Ok(()) | Err(StreamError::Refused)) => End::Delivered,
         Ok(Err(_)) | Err(_) => End::Gone,
     }
 }

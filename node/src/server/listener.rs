@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quinn::{Connection, Endpoint, Incoming};
+use quoit_transport::CloseCode;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::Phase;
+use super::answers::Answers;
 use super::connection::{close, leaving_service, serve};
-use super::output::Answers;
-use super::{CloseCode, Phase};
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Replica;

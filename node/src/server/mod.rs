@@ -5,15 +5,7 @@
 //!      bounds:  waiting handshakes | connections | streams, windows | frames | output
 //! ```
 //!
-//! What both ends keep to, beside the frames themselves:
-//!
-//! - The peer opens one bidirectional stream, the *lane*. Frames of up to
-//!   [`LANE_FRAME`](quoit_ring::wire::LANE_FRAME) bytes travel there, as many as wait in one write.
-//! - A longer frame travels alone on a unidirectional stream, either way; so do a node's answers to a peer
-//!   whose lane has carried nothing yet. The id in the frame tells what it answers.
-//! - A stream that ends inside a frame is an error. The end of the lane between two frames says that
-//!   its sender is done: a peer waits for no more answers, a node is stopping.
-//! - Connections are closed with a [`CloseCode`] and a reason in words.
+//! What both ends of a connection keep to is in `quoit-transport`; what it carries, in `quoit-ring`.
 //!
 //! One current-thread runtime on one thread does all I/O and runs reads inline: handing a read to another
 //! thread costs more than the read. Nothing on it may wait for the disk's sync; that is what the committing
@@ -22,13 +14,11 @@
 //! Everything a peer can make a node hold is bounded here or in the frames; who may connect at all is TLS's
 //! business, what a caller may ask the handlers'.
 
-mod close;
+mod answers;
 mod connection;
 mod lane;
 mod large;
 mod listener;
-mod output;
-mod transport;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -36,8 +26,11 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use quinn::{ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+use quoit_transport::dial::Dialer;
+use quoit_transport::quic::{accept_long_packets, bound_server};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::LocalSet;
 
 use crate::engine::Engine;
 use crate::env::Env;
@@ -46,10 +39,8 @@ use crate::hints::HintDispatcher;
 use crate::hints::driver::{Delivery, deliver};
 use crate::peers::Peers;
 
-pub use self::close::CloseCode;
+pub(crate) use self::answers::Answers;
 use self::connection::leaving_service;
-pub(crate) use self::output::Answers;
-pub(crate) use self::transport::bind;
 
 /// How far a server is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +65,7 @@ pub(crate) struct Server {
 /// What a server needs beside its replica.
 #[derive(Debug)]
 pub(crate) struct ServerOptions {
-    /// From [`bind`].
+    /// From [`bind`](quoit_transport::quic::bind).
     pub(crate) socket: UdpSocket,
     pub(crate) endpoint: EndpointConfig,
     pub(crate) server: ServerConfig,
@@ -93,8 +84,8 @@ impl Server {
         E: Env<Reply = Answers>,
         G: Engine,
     {
-        transport::widen(&mut options.endpoint);
-        transport::bound(&mut options.server);
+        accept_long_packets(&mut options.endpoint);
+        bound_server(&mut options.server);
         let address = options.socket.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -107,7 +98,7 @@ impl Server {
             Endpoint::new(endpoint, Some(options.server), socket, runtime)?
         };
         let cluster = Arc::clone(&replica.state().cluster);
-        let peers = Peers::new(cluster, endpoint.clone(), options.client);
+        let (dialling, client) = (endpoint.clone(), options.client);
         let (phase, watched) = watch::channel(Phase::Serving);
         let (ending, ended) = mpsc::channel();
         let max = u32::try_from(options.max_connections).unwrap_or(u32::MAX);
@@ -121,11 +112,14 @@ impl Server {
                     engine: Arc::clone(replica.engine()),
                     usage: Arc::clone(&replica.state().hints),
                     dispatcher: options.dispatcher,
-                    peers,
+                    peers: Peers::new(cluster, Dialer::from_endpoint(dialling, client)),
                 };
                 let listening = listener::listen(endpoint, replica, max, watched);
                 let delivering = deliver(delivery, leaving);
-                run(&runtime, async { tokio::join!(listening, delivering) });
+                let links = LocalSet::new(); // links to other nodes stay on this thread
+                run(&runtime, async {
+                    tokio::join!(listening, links.run_until(delivering))
+                });
                 drop(ending);
             })?;
         Ok(Self {

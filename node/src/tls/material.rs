@@ -3,22 +3,19 @@
 //! Whatever would make every handshake fail is found here, at the start, with the file's name in the
 //! sentence: a client that meets a bad certificate sees no more than "connection refused".
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use quoit_ring::NodeId;
 use quoit_ring::role::{Role, SEED_SERVER_NAME, server_name};
+use quoit_transport::pem::{self, PemError};
+use quoit_transport::tls::provider;
 use rustls::RootCertStore;
-use rustls_pki_types::pem::{self, PemObject as _};
+use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::{CertificateError, TlsError, certificate_role, provider};
+use super::{CertificateError, TlsError, certificate_role};
 use crate::config::TlsFiles;
-
-/// Most bytes of a PEM file; a certificate chain is a few thousand.
-const MAX_PEM_BYTES: u64 = 1 << 20;
 
 /// A node's certificate chain and key, and the authorities it trusts; checked against each other.
 pub(super) struct Material {
@@ -47,57 +44,35 @@ impl Material {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let failed = |source: io::Error| TlsError::Read {
+    pem::read_file(path).map_err(|source| TlsError::Read {
         path: path.to_owned(),
         source,
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_PEM_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    Ok(bytes)
-}
-
-fn malformed(path: &Path, source: pem::Error) -> TlsError {
-    TlsError::NotPem {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates = CertificateDer::pem_slice_iter(&read(path)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| malformed(path, source))?;
-    if certificates.is_empty() {
-        return Err(TlsError::NoCertificate {
-            path: path.to_owned(),
-        });
-    }
-    Ok(certificates)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| match source {
-        pem::Error::NoItemsFound => TlsError::NoKey {
-            path: path.to_owned(),
-        },
-        source => malformed(path, source),
     })
 }
 
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let no_certificate = |path| TlsError::NoCertificate { path };
+    pem::certificates(&read(path)?).map_err(|error| refused(path, error, no_certificate))
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let no_key = |path| TlsError::NoKey { path };
+    pem::private_key(&read(path)?).map_err(|error| refused(path, error, no_key))
+}
+
 fn read_roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
-        roots
-            .add(certificate)
-            .map_err(|source| TlsError::BadAuthority {
-                path: path.to_owned(),
-                source,
-            })?;
+    let no_certificate = |path| TlsError::NoCertificate { path };
+    pem::authorities(&read(path)?).map_err(|error| refused(path, error, no_certificate))
+}
+
+/// What is wrong with a file, with its name.
+fn refused(path: &Path, error: PemError, empty: impl FnOnce(PathBuf) -> TlsError) -> TlsError {
+    let path = path.to_owned();
+    match error {
+        PemError::NotPem(source) => TlsError::NotPem { path, source },
+        PemError::BadAuthority(source) => TlsError::BadAuthority { path, source },
+        _empty => empty(path),
     }
-    Ok(roots)
 }
 
 /// The identity in the first certificate of `chain`, which must be a node's.

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use quoit_node::config::Config;
 use quoit_node::provision::{LocalCluster, LocalOptions};
 use quoit_node::{CloseCode, Node};
+use quoit_transport::lane::PREFACE;
 
 /// Longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -123,7 +124,9 @@ impl Caller {
                 .connect_with(config, address, SEED_SERVER_NAME)
                 .unwrap();
             let connection = connecting.await?;
-            let lane = connection.open_bi().await?;
+            let mut lane = connection.open_bi().await?;
+            // A caller over the cap is turned away before or after it has written this.
+            drop(lane.0.write_all(&PREFACE).await);
             Ok::<_, ConnectionError>((endpoint, connection, lane))
         })?;
         let frames = Frames::new(LANE_FRAME);
