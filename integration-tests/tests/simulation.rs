@@ -124,8 +124,9 @@ fn the_page_of_mutants_names_each_with_its_invariant() {
         .filter(|line| line.starts_with("| ") && line.contains('`'))
         .collect();
     let mutants = Mutant::all().expect("every patch file can be read");
-    assert!(
-        rows.len() >= mutants.len(),
+    assert_eq!(
+        rows.len(),
+        mutants.len(),
         "`cargo sim-mutants --write` rewrites it"
     );
 

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::map::{decode_map, encode_map};
 use quoit_ring::wire::{DecodeError, FirstMap};
@@ -91,7 +90,7 @@ impl StoreMeta {
             source,
         };
         let get = |name| engine.get(Keyspace::Meta, name).map_err(failed);
-        let may_begin = !location.has_run || mutant(Mutant::WipedNodeKeepsItsId);
+        let may_begin = !location.has_run;
         let disk = location.disk.to_be_bytes();
         let (map, merkle_key) = match (get(META_DISK)?, get(META_CLUSTER)?, get(META_MERKLE)?) {
             (Some(found), ..) if found[..] != disk => return Err(StartError::OtherStore { path }),

@@ -9,7 +9,6 @@
 //! | [`version`] | dots, what has seen what, records and their join |
 //! | [`moment`] | monotonic time |
 //! | [`merkle`] | sums over live data, leaf by leaf |
-//! | [`mutant`](mod@mutant) | deliberate defects, which no ordinary build holds |
 //! | [`role`] | who may ask what: the role in a certificate |
 //! | [`wire`] | messages, frames and the one codec: bytes in, bytes out |
 //!
@@ -46,7 +45,6 @@ pub mod clock;
 pub mod cluster;
 pub mod merkle;
 pub mod moment;
-pub mod mutant;
 pub mod placement;
 pub mod role;
 pub mod token;

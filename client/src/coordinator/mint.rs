@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::{Actor, Clock, Dot, Millis, Time, content_hash};
 
 use crate::env::Now;
@@ -69,9 +68,6 @@ impl Mint {
         }
         let dot = self.dot(self.actor, now);
         let prev = self.last.insert(hash, dot.time);
-        if mutant(Mutant::PreviousDotForgotten) {
-            return (dot, Time::ZERO);
-        }
         (dot, prev.unwrap_or(Time::ZERO))
     }
 

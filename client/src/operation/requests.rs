@@ -13,7 +13,6 @@
 
 use std::time::Duration;
 
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Request, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
 use smallvec::SmallVec;
@@ -162,7 +161,7 @@ impl Requests {
         if let Some(trace) = &mut self.trace {
             trace.answered(frame.id, &frame.response, cx.now.at);
         }
-        let is_late = self.attempt != id.attempt && !mutant(Mutant::LateAnswerCounts);
+        let is_late = self.attempt != id.attempt;
         !is_late && self.targets.get(id.replica) == Some(&from)
     }
 

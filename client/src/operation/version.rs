@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::encode_record;
 use quoit_ring::{Delta, Dot, Millis, Time};
 
@@ -88,7 +87,7 @@ fn encoded(
     dot: Dot,
 ) -> (Bytes, Context) {
     let value = update.value.clone().map(|value| (value, expiry));
-    let delta = if update.context.is_some() && !mutant(Mutant::ContextCoversTooMuch) {
+    let delta = if update.context.is_some() {
         Delta::causal(dot, prev, base.seen(), value)
     } else {
         Delta::blind(dot, value)

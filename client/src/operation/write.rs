@@ -11,7 +11,6 @@
 //! attempt. Left out: when to do what, which is the machine's.
 
 use quoit_ring::Time;
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Request, Response, ResponseFrame};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
@@ -176,10 +175,6 @@ impl Write {
     }
 
     fn send(&mut self, replica: usize, cx: &mut OpContext) {
-        if mutant(Mutant::RetryMintsNewDot) && replica > 0 {
-            let base = self.version.update.context.clone().unwrap_or_default();
-            self.version.mint_over(&base, Time::ZERO, cx);
-        }
         let request = Request::Put {
             key: self.version.update.key.clone(),
             dot: self.version.dot,
@@ -242,12 +237,12 @@ impl Write {
         let (needed, n) = (self.w, self.owners);
         let attempts = cx.attempts(self.requests.targets(), outcomes);
         match (acked, is_ambiguous) {
-            (_, true) if !mutant(Mutant::FailedSaysNotStored) => WriteError::Unknown {
+            (_, true) => WriteError::Unknown {
                 acked,
                 needed,
                 attempts,
             },
-            (_, true) | (0, false) => WriteError::NotStored {
+            (0, false) => WriteError::NotStored {
                 needed,
                 n,
                 attempts,

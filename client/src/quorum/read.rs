@@ -22,7 +22,6 @@
 //!
 //! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995).
 
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::DecodeError;
 use quoit_ring::{Millis, Record, Sibling, content_hash};
 use smallvec::{SmallVec, smallvec};
@@ -159,11 +158,7 @@ impl ReadQuorum {
     }
 
     /// A replica answered with what it holds.
-    pub(crate) fn answered(&mut self, mut replica: usize, record: Record, clock: Millis) {
-        if mutant(Mutant::AnswerCountedTwice) && !self.awaits(replica) {
-            let mut others = 0..self.replicas.len();
-            replica = others.find(|&r| self.awaits(r)).unwrap_or(replica);
-        }
+    pub(crate) fn answered(&mut self, replica: usize, record: Record, clock: Millis) {
         if !self.awaits(replica) {
             return;
         }
@@ -244,8 +239,7 @@ impl ReadQuorum {
         if answered < self.rules.r {
             // A replica that failed is replaced, so that enough are asked at any time.
             let enough_asked = answered + self.outstanding() >= self.rules.r;
-            let replace = !mutant(Mutant::FailedReplicaIsNotReplaced);
-            let replaced = !enough_asked && replace && self.ask_next();
+            let replaced = !enough_asked && self.ask_next();
             if !enough_asked && !replaced && self.outstanding() == 0 {
                 self.fail_unavailable();
             }
@@ -258,7 +252,7 @@ impl ReadQuorum {
         }
 
         let held = self.holders().count();
-        if held >= self.rules.hold || mutant(Mutant::ReadWithoutWriteBack) {
+        if held >= self.rules.hold {
             self.return_newest(held == answered);
         } else {
             self.phase = Phase::WritingBack { held };
@@ -409,10 +403,9 @@ impl ReadQuorum {
 
     /// The replicas that hold the newest state, each judged at its own clock.
     fn holders(&self) -> impl Iterator<Item = usize> {
-        let nothing = self.newest.live().is_empty() && mutant(Mutant::WriteBackDropsTombstones);
         let same = |a: &Answer| self.newest.same_versions_at(&a.record, a.clock);
         self.answers()
-            .filter(move |(_, answer)| nothing || same(answer))
+            .filter(move |(_, answer)| same(answer))
             .map(|(replica, _)| replica)
     }
 

@@ -23,7 +23,6 @@
 //! Source: Dynamo (2007), section 4.6.
 
 use quoit_ring::Time;
-use quoit_ring::mutant::{Mutant, mutant};
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::Outcome;
@@ -141,7 +140,7 @@ impl WriteQuorum {
         };
         Self {
             w,
-            sloppy: sloppy || mutant(Mutant::HintCountsAsOwner),
+            sloppy,
             phase: Phase::Writing,
             owners: (0..n).map(owner).collect(),
             hints: smallvec![],
@@ -159,17 +158,13 @@ impl WriteQuorum {
     }
 
     /// An owner joined the write, or a holder keeps it: the numbers of hints follow those of the owners.
-    pub(crate) fn acked(&mut self, mut replica: usize) {
-        if mutant(Mutant::AnswerCountedTwice) && !self.awaits(replica) {
-            let mut others = 0..self.owners.len();
-            replica = others.find(|&r| self.awaits(r)).unwrap_or(replica);
-        }
+    pub(crate) fn acked(&mut self, replica: usize) {
         self.note(replica, State::Acked);
     }
 
     /// A replica has superseded the dot, by something up to `above`; it may be able to name it.
     pub(crate) fn superseded(&mut self, replica: usize, named: bool, above: Time) {
-        let state = if named || mutant(Mutant::SupersededCountsAsAck) {
+        let state = if named {
             State::Acked
         } else {
             State::Superseded(above)
@@ -401,13 +396,7 @@ impl WriteQuorum {
             "a write that has returned is not judged again"
         );
         let acked = self.acks();
-        let needed = if mutant(Mutant::QuorumOfOne) {
-            1
-        } else {
-            self.w
-        };
-
-        if acked.nodes >= needed {
+        if acked.nodes >= self.w {
             self.give_back(acked);
         } else if !self.may_still_come(|owner| !owner.is_overdue)
             && let Some(above) = self.remintable()

@@ -14,7 +14,6 @@
 //! what is stored. Nothing of a refused write is in the batch.
 
 use bytes::Bytes;
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{DecodeError, Fault, Refusal, decode_record};
 use quoit_ring::{Leaf, NodeId, Record, Sum, Time};
 
@@ -24,7 +23,7 @@ use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
 use crate::hints::{HintDelta, row_bytes};
 use crate::storage::{BatchBuilder, fault_of};
-use crate::write::{Change, Destination, Write};
+use crate::write::{Destination, Write};
 
 /// The effects of a batch, not carried out yet.
 #[derive(Debug)]
@@ -104,12 +103,6 @@ impl<G: Engine> BatchRun<'_, G> {
         let mut new = before.cloned().unwrap_or_default();
         for &place in places {
             let write = &writes[place];
-            if write.destination != Destination::Record && mutant(Mutant::HintOverwrites) {
-                new = Record::default();
-            }
-            if mutant(Mutant::BatchForgetsEarlier) {
-                new = before.cloned().unwrap_or_default();
-            }
             self.verdicts[place] = self
                 .joins
                 .join(write, &mut new)
@@ -129,11 +122,8 @@ impl<G: Engine> BatchRun<'_, G> {
     fn change<R>(&mut self, write: &Write<R>, old: Option<&Record>, new: &Record) {
         let key = &self.joins.rules.merkle_key;
         let before = old.map_or_else(Sum::default, |old| key.sum_of(&write.key, old));
-        let is_repair = matches!(write.change, Change::Repair(_));
-        if !(is_repair && mutant(Mutant::RepairSkipsSums)) {
-            self.sums
-                .push((write.leaf, key.sum_of(&write.key, new).minus(before)));
-        }
+        self.sums
+            .push((write.leaf, key.sum_of(&write.key, new).minus(before)));
         self.rows.put_record(&write.key, write.leaf, old, new);
     }
 

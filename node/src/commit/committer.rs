@@ -14,7 +14,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame};
 use quoit_ring::{Moment, Time};
 
@@ -25,7 +24,7 @@ use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
 use crate::reply::Reply;
 use crate::state::NodeState;
 use crate::storage::{DiskSpace, fault_of};
-use crate::write::{Change, Destination, Write};
+use crate::write::{Destination, Write};
 
 /// How often what the engine holds is measured.
 const MEASURE: Duration = Duration::from_secs(1);
@@ -88,9 +87,6 @@ impl<G: Engine> Committer<G> {
 
         let committed = match poisoned {
             Some(error) => Err(error),
-            None if mutant(Mutant::RepairIsNotSynced) && only_repairs(writes) => {
-                self.engine.commit(batch, engine::Durability::Buffered)
-            }
             None => self.commit(batch, latest, now),
         };
         debug_assert_eq!(verdicts.len(), writes.len(), "every write has a verdict");
@@ -103,7 +99,6 @@ impl<G: Engine> Committer<G> {
                 self.state.clock.observe(latest, now);
                 self.state.stats.add_collisions(collisions);
             }
-            Err(_) if mutant(Mutant::FailedCommitIsAcked) => {}
             Err(error) => fail(&mut verdicts, error),
         }
 
@@ -162,7 +157,6 @@ impl<G: Engine> Committer<G> {
 
     fn durability(&self) -> engine::Durability {
         match self.state.durability {
-            Durability::Fsync if mutant(Mutant::AckBeforePersist) => engine::Durability::Buffered,
             Durability::Fsync => engine::Durability::Fsync,
             Durability::Buffered => engine::Durability::Buffered,
         }
@@ -206,11 +200,6 @@ fn fail(verdicts: &mut [Verdict], error: &EngineError) {
             *verdict = Verdict::Refused(refusal);
         }
     }
-}
-
-fn only_repairs<R>(writes: &[Write<R>]) -> bool {
-    let repair = |write: &Write<R>| matches!(write.change, Change::Repair(_));
-    writes.iter().all(repair)
 }
 
 fn put_mark(batch: &mut Batch, mark: Time) {

@@ -9,7 +9,6 @@
 //! A delivered hint is removed if nothing was added to it since.
 
 use bytes::BytesMut;
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Kept, Refusal, encode_record};
 use quoit_ring::{Delta, MerkleKey, NodeId, Record, Time, check_drift};
 
@@ -70,7 +69,7 @@ impl<'a> Joins<'a> {
         }
 
         if let Change::Delivered(record) = &write.change {
-            let same = current.same_versions(record) || mutant(Mutant::HintRemovedWithMore);
+            let same = current.same_versions(record);
             if write.destination != Destination::Record && same {
                 *current = Record::default();
             }

@@ -7,7 +7,6 @@
 //! A digest leaves the values out, and only if that saves something.
 
 use bytes::BytesMut;
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Fault, Refusal, Response, decode_record, encode_record};
 
 use crate::engine::layout::{NAMESPACE, record_key};
@@ -23,9 +22,6 @@ const SMALL: usize = 1024;
 /// [`Refusal::Storage`] if it cannot be read; that is never taken for its absence.
 pub(super) fn answer<G: Engine>(engine: &G, key: &[u8], digest: bool) -> Result<Response, Refusal> {
     let stored = engine.get(Keyspace::Records, &record_key(NAMESPACE, key));
-    if stored.is_err() && mutant(Mutant::ReadErrorIsNotFound) {
-        return Ok(Response::Absent);
-    }
     let stored = stored.map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::{Kept, Refusal, Request, RequestFrame, Response, decode_record};
 use quoit_ring::{Leaf, Moment, NodeId, Record};
 
@@ -272,9 +271,6 @@ impl HintDispatcher {
     }
 
     fn fail(&mut self, id: u64, rest: Duration, now: Moment) {
-        if mutant(Mutant::HintLostOnTheWay) {
-            return self.deliver(id);
-        }
         if let Some((job, queue)) = self.take(id) {
             queue.failed(job.hint.record.len(), rest, now);
         }

@@ -15,7 +15,6 @@
 //! leave it together, so sharing an allocation pins nothing for longer.
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::mutant::{Mutant, mutant};
 use quoit_ring::wire::encode_record;
 use quoit_ring::{Leaf, Millis, Record};
 
@@ -48,13 +47,8 @@ impl BatchBuilder {
     ) {
         encode_record(new, &mut self.buffer);
         let record = self.buffer.split().freeze();
-        if new.is_tombstone() && mutant(Mutant::TombstoneDropped) {
-            self.batch
-                .remove(Keyspace::Records, record_key(NAMESPACE, key));
-        } else {
-            self.batch
-                .insert(Keyspace::Records, record_key(NAMESPACE, key), record);
-        }
+        self.batch
+            .insert(Keyspace::Records, record_key(NAMESPACE, key), record);
         if old.is_none() {
             self.batch
                 .insert(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key), Vec::new());

@@ -25,7 +25,6 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
 use crate::clock::{Millis, Time};
-use crate::mutant::{Mutant, mutant};
 use crate::version::{Dot, Seen};
 
 /// One live value of a key.
@@ -159,9 +158,6 @@ impl Record {
             }
         }
 
-        if mutant(Mutant::MergeKeepsOneSibling) {
-            joined.drain(..joined.len().saturating_sub(1));
-        }
         self.live = joined;
         self.seen.union(&other.seen);
         debug_assert!(
@@ -271,9 +267,6 @@ fn unite(mut a: &[Sibling], mut b: &[Sibling], joined: &mut SmallVec<[Sibling; 1
 
 /// Distinguishes the contents of one dot.
 fn variant(sibling: &Sibling) -> u64 {
-    if mutant(Mutant::DigestIgnoresValue) {
-        return 0;
-    }
     sibling.hash
 }
 

@@ -22,7 +22,6 @@ use std::hash::{BuildHasher, Hasher as _};
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
-use quoit_ring::mutant::{Mutant, mutant};
 use siphasher::sip::SipHasher13;
 
 /// What a row takes beside its bytes: two allocations, the count of the value's holders, and its place.
@@ -89,9 +88,6 @@ impl Shard {
             return;
         };
         if let Some(mut resident) = self.rows.get_mut(key) {
-            if mutant(Mutant::RowStaysStale) {
-                return;
-            }
             *resident = Bytes::copy_from_slice(row);
             return;
         }
