@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   holder   unshare -m: mounts a tmpfs over the node's data directory, then sleeps and keeps it alive
-//!   node     nsenter -t HOLDER -m: sees the tmpfs, started as often as need be
-//!   more     nsenter ... mount -o remount,size=...: there is room again
+//!   node     nsenter -t HOLDER -m: sees the tmpfs, started any number of times
+//!   more     nsenter ... mount -o remount,size=...: there is space again
 //! ```
 //!
 //! Where this is not permitted the tests say so and are skipped.
@@ -23,14 +23,14 @@ use tokio::time::sleep;
 /// Bytes of one value: a few hundred of them fill the disk.
 const VALUE: usize = 64 << 10;
 
-/// A small disk, mounted where only those see it that are started through [`Disk::launcher`].
+/// A small disk; only programs started through [`Disk::launcher`] see its mount.
 struct Disk {
     holder: Child,
     mounted: String,
 }
 
 impl Disk {
-    /// Mounts one over `folder`, or says why that cannot be.
+    /// Mounts one over `folder`, or returns why that is impossible.
     fn mount(folder: &Path, mib: u32) -> Result<Self, String> {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         let mounted = folder.display().to_string();
@@ -53,7 +53,7 @@ impl Disk {
         }
     }
 
-    /// What comes before a program that is to see the disk.
+    /// The command line in front of a program that has to see the disk.
     fn launcher(&self) -> Vec<OsString> {
         let holder = self.holder.id().to_string();
         ["nsenter", "-t", &holder, "-m", "--"]
@@ -82,7 +82,7 @@ impl Drop for Disk {
     }
 }
 
-/// A cluster whose first node has a small disk; `None`, said aloud, where there can be none.
+/// A cluster whose first node has a small disk; prints why and returns `None` where that is impossible.
 async fn with_small_disk(nodes: usize, copies: u8) -> Option<(Cluster, Disk)> {
     let mut options = settings(nodes);
     options.local.replication = copies;
@@ -112,7 +112,7 @@ fn value(number: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Writes until a write fails: how many were acknowledged, and the failure.
+/// Writes until a write fails; returns how many were acknowledged, and the failure.
 async fn fill(client: &Client, w: u8) -> (usize, WriteError) {
     for number in 0..4_000 {
         if let Err(error) = client
@@ -148,13 +148,13 @@ fn says_no_space(error: &WriteError) -> bool {
 
 /// Writes until the node of the disk that was full takes writes again: it looks about once a second.
 async fn write_again(client: &Client, w: u8) {
-    let mut back = client.put("after", "room again").w(w).await;
+    let mut back = client.put("after", "space again").w(w).await;
     for _ in 0..100 {
         if back.is_ok() {
             break;
         }
         sleep(Duration::from_millis(100)).await;
-        back = client.put("after", "room again").w(w).await;
+        back = client.put("after", "space again").w(w).await;
     }
     back.unwrap();
 }
@@ -174,7 +174,7 @@ async fn a_full_disk_refuses_writes_by_name_and_loses_nothing_acknowledged() {
         error.to_string().contains("the disk is full: free space"),
         "{error}"
     );
-    // Refused before the disk is quite full, so the node lives: reads go on, every write is told the same.
+    // Refused before the disk is quite full, so the node lives: reads go on, every write gets the same refusal.
     assert_readable(&client, acked).await;
     let again = client.put("small", "v").await.unwrap_err();
     assert!(says_no_space(&again), "{again:?}");
@@ -189,7 +189,7 @@ async fn a_full_disk_refuses_writes_by_name_and_loses_nothing_acknowledged() {
     assert_readable(&client, acked).await;
     assert_eq!(
         client.get("after").await.unwrap().value().unwrap(),
-        "room again"
+        "space again"
     );
     client.close().await;
     cluster.shut_down().await.unwrap();

@@ -1,14 +1,14 @@
-//! What must not be served, and what a node and a client say to it.
+//! Input that must be refused, and how a node and a client refuse it.
 //!
-//! | module | is about |
+//! | module | refuses |
 //! | --- | --- |
 //! | `requests` | keys and values beyond their limits, of the client and of the node |
 //! | `wire` | callers without the right certificate, requests beyond their role, bytes that are no frames |
 //! | `start` | configurations, directories, ports and certificates with which a node must not start |
 //! | `disk` | a disk that is full |
 //!
-//! Each is answered by a typed error whose sentence says what to do; nothing that was stored is lost, and the
-//! nodes serve on.
+//! Each is answered by a typed error whose message says what to do. Nothing that was stored is lost, and the
+//! nodes go on serving.
 
 #[cfg(test)]
 mod disk;

@@ -1,4 +1,4 @@
-//! A connection made by hand, to say what no client of ours would.
+//! A connection made by hand, to send what no client would.
 //!
 //! ```text
 //!   lane    one bidirectional stream: frames behind each other
@@ -32,7 +32,7 @@ pub(crate) const EPOCH: Epoch = Epoch(1);
 pub(crate) enum Introduction<'a> {
     /// With the certificate in these files.
     As(&'a TlsFiles),
-    /// Without any; the authority in these files is still whom it trusts.
+    /// Without any; it trusts the authority in these files.
     Nobody(&'a TlsFiles),
     /// With the certificate in the first, trusting the authority of the second.
     Stranger(&'a TlsFiles, &'a TlsFiles),
@@ -45,7 +45,7 @@ pub(crate) struct Raw {
     receive: RecvStream,
     frames: Frames,
     next: u64,
-    // Sends what is still to be sent for as long as it lives.
+    // Keeps sending what is queued while it lives.
     _endpoint: Endpoint,
 }
 
@@ -140,7 +140,7 @@ impl Raw {
     pub(crate) async fn closed(&self) -> ConnectionError {
         timeout(SOON, self.connection.closed())
             .await
-            .expect("the node puts up with it")
+            .expect("the node keeps the connection open")
     }
 }
 

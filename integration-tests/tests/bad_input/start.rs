@@ -30,8 +30,8 @@ fn refusal(config: Config) -> StartError {
         .unwrap()
 }
 
-/// What a process says that is started with the configuration of `node`, after `edit`; it must end by itself,
-/// as one that cannot start.
+/// The output of a process started with the configuration of `node`, after `edit`; it must end by itself
+/// with the exit code of a node that cannot start.
 async fn complaint(cluster: &Cluster, node: usize, edit: impl FnOnce(String) -> String) -> String {
     let original = &cluster.local().nodes()[node].config;
     let config = original.with_file_name("edited.toml");
@@ -46,7 +46,7 @@ async fn complaint(cluster: &Cluster, node: usize, edit: impl FnOnce(String) -> 
     said
 }
 
-/// Asserts that an error's sentence has all of these in it.
+/// Asserts that an error's message contains all of these.
 fn assert_says(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "`{part}` is not in: {text}");
@@ -154,7 +154,7 @@ async fn a_data_directory_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    // Neither can hold a directory, whoever asks: the owner's rights do not stop root.
+    // Neither can hold a directory, even for root, which ignores permissions.
     for data in [file.join("data"), PathBuf::from("/proc/quoit")] {
         let mut unwritable = config(&cluster, 0);
         unwritable.data.clone_from(&data);

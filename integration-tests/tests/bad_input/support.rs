@@ -8,7 +8,7 @@ use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings}
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 
-/// How long anything may take that should happen soon, on a busy machine.
+/// Upper bound of what should happen soon, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// A key that is written before anything bad happens.
@@ -46,7 +46,7 @@ pub(crate) async fn assert_unharmed(cluster: Cluster) {
     cluster.shut_down().await.unwrap();
 }
 
-/// An error and all that is behind it, as a program would print it.
+/// An error and its causes, as a program would print them.
 pub(crate) fn sentence(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -117,7 +117,7 @@ async fn a_client_says_what_is_wrong_with_certificates_of_another_authority() {
     let own = files(&cluster, "client");
     let seed = || Client::builder().seeds([address(&cluster).to_string()]);
 
-    // All of it from another cluster: the node's certificate is not believed.
+    // All of it from another cluster: the client does not trust the node's certificate.
     let error = seed()
         .tls(for_client(&foreign))
         .connect()
@@ -129,7 +129,7 @@ async fn a_client_says_what_is_wrong_with_certificates_of_another_authority() {
     assert_eq!(tried[0].0, address(&cluster).to_string());
     assert!(error.to_string().contains("certificate"), "{error}");
 
-    // A certificate that its own authority does not vouch for is found before anything is sent.
+    // A certificate that its own authority did not sign is found before anything is sent.
     let mixed = TlsFiles {
         ca: own.ca.clone(),
         ..for_client(&foreign)

@@ -23,15 +23,15 @@ const KEYS: usize = 100_000;
 /// Acknowledged writes before a fault, and while one node of five is down.
 const BEFORE: u64 = 2_000;
 const MEANWHILE: u64 = 100;
-/// How long nodes stay down, and how long one stands still.
+/// How long nodes stay down, and how long one is paused.
 const DOWN: Duration = Duration::from_millis(400);
 const STILL: Duration = Duration::from_secs(3);
 /// How long enough writes may take to be acknowledged.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers of the final look at every key.
 const READERS: usize = 256;
 
-/// A cluster under load, and what has been done to it.
+/// A cluster under load, and how often it was struck.
 struct Scene {
     cluster: Cluster,
     load: Load,
@@ -83,7 +83,7 @@ pub(crate) async fn survive(durability: Durability) {
         counts.violations.load(Ordering::Relaxed),
         0,
         "{}",
-        counts.told()
+        counts.report()
     );
     cluster.shut_down().await.unwrap();
 }
@@ -144,7 +144,7 @@ impl Scene {
         self.cluster.start_all().await.unwrap();
     }
 
-    /// Makes a node stand still under load, and go on after a while.
+    /// Pauses a node under load, and resumes it after a while.
     async fn pause(&mut self, node: usize) {
         self.acknowledged(BEFORE).await;
         self.assert_writing();
@@ -169,7 +169,7 @@ impl Scene {
         let enough = counts.acked() + more;
         while counts.acked() < enough {
             assert!(
-                begin.elapsed() < PATIENCE,
+                begin.elapsed() < TIMEOUT,
                 "writes do not go on: {}",
                 summary(counts)
             );
@@ -178,7 +178,7 @@ impl Scene {
     }
 }
 
-/// Reads every key with a client that knows nothing, and judges what it finds.
+/// Reads every key with a new client, and judges what it finds.
 async fn check(cluster: &Cluster, ledgers: Vec<Ledger>, counts: &Arc<Counts>) {
     assert_eq!(ledgers.len(), KEYS);
     let client = cluster.client().await.unwrap();

@@ -1,11 +1,11 @@
-//! What one writer knows of its keys, and whether what a read returns can be.
+//! What one writer knows of its keys, and whether the result of a read is allowed.
 //!
 //! ```text
 //!   attempts of one key    1    2    3    4    5    6
 //!   outcome                Ok   Fail Ok   Unk  Fail Unk
 //!   a read may return                3    4         6        2: a failed write took effect
 //!                                                            1: an acknowledged write is lost
-//!                                                            7: nobody wrote that
+//!                                                            7: never written
 //! ```
 //!
 //! Every key has one writer, which waits for each outcome before its next write, so attempts are in order.
@@ -22,7 +22,7 @@ use quoit_client::{Entry, Stored, WriteError};
 /// Bytes of a value.
 const VALUE: usize = 100;
 
-/// What became of one write.
+/// The outcome of one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It is stored.
@@ -50,9 +50,9 @@ impl Outcome {
 pub(crate) enum Violation {
     /// An acknowledged write is lost, or a read went behind an earlier one.
     Lost,
-    /// A write that was said to have failed took effect.
+    /// A write reported as failed took effect.
     FailedTookEffect,
-    /// Nobody wrote that.
+    /// A value that no write has.
     Invented,
     /// Siblings, though every write replaced all before it.
     Siblings,
@@ -168,7 +168,7 @@ mod tests {
     use super::Violation::{FailedTookEffect, Invented, Lost};
     use super::*;
 
-    /// What a read of each attempt, and of one that never was, comes to after these outcomes.
+    /// The verdicts on reads of each attempt, and of one that was never made, after these outcomes.
     fn verdicts(outcomes: &[Outcome]) -> Vec<Result<(), Violation>> {
         let mut ledger = Ledger::new("k".to_owned());
         let mut values = vec![None];

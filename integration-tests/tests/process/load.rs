@@ -1,8 +1,8 @@
-//! Writers that never rest: many tasks, each with keys of its own, and what they all came to.
+//! Writers under load: many tasks, each with keys of its own, and the counts of their results.
 //!
 //! ```text
 //!   writer   first every key once, then any; every fourth write is preceded by a read of its key
-//!   counts   shared by all; what a fault is held against: were there writes under way when it struck?
+//!   counts   shared by all; they show whether writes were under way when a fault struck
 //! ```
 //!
 //! The reads find a loss before an overwrite can hide it.
@@ -22,10 +22,10 @@ use crate::ledger::{Ledger, Outcome, Violation};
 const KEYS: usize = 200;
 /// How long a writer rests after a failure, so that failing at once is not a busy loop.
 const REST: Duration = Duration::from_millis(20);
-/// Violations that are told in full.
-const TOLD: usize = 20;
+/// Violations that are reported in full.
+const REPORTED: usize = 20;
 
-/// What all writers came to so far.
+/// The results of all writers so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) acked: AtomicU64,
@@ -35,20 +35,20 @@ pub(crate) struct Counts {
     pub(crate) failed_reads: AtomicU64,
     pub(crate) writing: AtomicU64,
     pub(crate) violations: AtomicU64,
-    told: Mutex<Vec<String>>,
+    reported: Mutex<Vec<String>>,
 }
 
 impl Counts {
     pub(crate) fn violation(&self, violation: Violation, ledger: &Ledger) {
         self.violations.fetch_add(1, Ordering::Relaxed);
-        let mut told = self.told.lock().unwrap();
-        if told.len() < TOLD {
-            told.push(format!("{violation:?} {ledger}"));
+        let mut reported = self.reported.lock().unwrap();
+        if reported.len() < REPORTED {
+            reported.push(format!("{violation:?} {ledger}"));
         }
     }
 
-    pub(crate) fn told(&self) -> String {
-        self.told.lock().unwrap().join("\n")
+    pub(crate) fn report(&self) -> String {
+        self.reported.lock().unwrap().join("\n")
     }
 
     pub(crate) fn acked(&self) -> u64 {
@@ -88,7 +88,7 @@ impl Load {
         }
     }
 
-    /// Lets every writer end its write; what they know of all keys.
+    /// Lets every writer end its write; returns the ledgers of all keys.
     pub(crate) async fn stop(self) -> Vec<Ledger> {
         self.stop.store(true, Ordering::Relaxed);
         let mut ledgers = Vec::new();
@@ -108,7 +108,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes until told to stop, but every key once at least.
+    /// Writes until it has to stop, but every key at least once.
     async fn run(mut self) -> Vec<Ledger> {
         let mut fresh = 0;
         while fresh < KEYS || !self.stop.load(Ordering::Relaxed) {

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!   5 processes, N = 3     500 writers, 100,000 keys
-//!     kill -9 each in turn, then all five at once, then one stands still for 3 s
-//!     every read while it goes on, and one of every key at the end, is held against its writer's ledger
+//!     kill -9 each in turn, then all five at once, then one pauses for 3 s
+//!     every read of the run, and one of every key at the end, is checked against its writer's ledger
 //! ```
 //!
 //! A run counts only if every fault struck while writes were under way and enough were acknowledged between
 //! any two; writes must go on while one node is down.
 //!
-//! `QUOIT_KILLS=N` goes on for N kills more, each of one to all nodes, chosen at random. In `set` unique elements are
+//! `QUOIT_KILLS=N` adds N kills, each of one to all nodes, chosen at random. In `set` unique elements are
 //! added under the same kills, with W = 2 and W = 1.
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ mod load;
 #[cfg(test)]
 mod set;
 
-/// Ten nodes at a time would only wait for each other.
+/// Two clusters at a time would only slow each other down.
 #[cfg(test)]
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 

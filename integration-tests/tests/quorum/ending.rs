@@ -25,33 +25,36 @@ async fn poll_and_drop(operation: impl IntoFuture, polls: usize, pause: Duration
     }
 }
 
-/// Room for operations, and the bytes of a value that needs all of it.
-const ROOM: usize = 8;
-const WHOLE_ROOM: usize = (ROOM - 1) * (16 << 10);
+/// Permits of the client, and the bytes of a value that takes all of them.
+const PERMITS: usize = 8;
+const ALL_PERMITS: usize = (PERMITS - 1) * (16 << 10);
 
 #[tokio::test]
 async fn an_operation_dropped_after_any_number_of_polls_leaves_nothing_behind() {
     let (cluster, _client) = cluster_of(3).await;
     let client = cluster
         .client_builder()
-        .max_in_flight(ROOM)
+        .max_in_flight(PERMITS)
         .connect()
         .await
         .unwrap();
     for polls in 0..=10 {
         for pause in [Duration::ZERO, Duration::from_micros(300)] {
-            for number in 0..2 * ROOM {
+            for number in 0..2 * PERMITS {
                 let key = format!("{polls}-{}-{number}", pause.as_micros());
                 poll_and_drop(client.put(key.clone(), "v"), polls, pause).await;
                 poll_and_drop(client.get(key.clone()), polls, pause).await;
                 poll_and_drop(client.delete(format!("{key}-d")), polls, pause).await;
             }
         }
-        // It waits until nothing else is under way, so all room must come back.
-        let whole = client.put("whole", vec![7; WHOLE_ROOM]);
-        timeout(SOON, whole).await.expect("room was lost").unwrap();
+        // It needs all permits, so every other operation must have returned its own.
+        let whole = client.put("whole", vec![7; ALL_PERMITS]);
+        timeout(SOON, whole)
+            .await
+            .expect("a permit was lost")
+            .unwrap();
     }
-    for number in 0..2 * ROOM {
+    for number in 0..2 * PERMITS {
         let untouched = client.get(format!("0-0-{number}")).await.unwrap();
         assert!(
             untouched.is_absent(),
@@ -71,7 +74,7 @@ async fn an_operation_dropped_after_any_number_of_polls_leaves_nothing_behind() 
 }
 
 #[tokio::test]
-async fn operations_that_wait_for_room_can_be_dropped_too() {
+async fn operations_that_wait_for_a_permit_can_be_dropped_too() {
     let (cluster, _client) = cluster_of(3).await;
     let client = cluster
         .client_builder()
@@ -97,7 +100,7 @@ async fn operations_that_wait_for_room_can_be_dropped_too() {
     }
     timeout(SOON, client.put("last", "v"))
         .await
-        .expect("room was lost")
+        .expect("a permit was lost")
         .unwrap();
     timeout(SOON, client.close())
         .await

@@ -1,4 +1,4 @@
-//! Hinted hand-off between real processes: what a node missed is kept elsewhere, and is there when it is back.
+//! Hinted hand-off between real processes: other nodes keep what a node missed, and deliver it when it is back.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use tokio::time::sleep;
 
 use crate::support::{cluster_of, cluster_without_hints, keys_of, owners, until};
 
-/// How many keys are kept for a node, and how many nodes did not say.
+/// How many keys are kept for a node, and how many nodes did not answer.
 async fn kept_for(client: &Client, cluster: &Cluster, node: usize) -> (u64, usize) {
-    let (mut keys, mut silent) = (0, 0);
+    let (mut keys, mut unknown) = (0, 0);
     for report in client.hints().await {
         match report.kept {
             Ok(kept) => {
@@ -18,10 +18,10 @@ async fn kept_for(client: &Client, cluster: &Cluster, node: usize) -> (u64, usiz
                     |kept: &&quoit_ring::wire::Kept| cluster.position(kept.target) == Some(node);
                 keys += kept.iter().filter(its).map(|kept| kept.count).sum::<u64>();
             }
-            Err(_) => silent += 1,
+            Err(_) => unknown += 1,
         }
     }
-    (keys, silent)
+    (keys, unknown)
 }
 
 /// What `node` itself holds under `key`.
@@ -60,7 +60,7 @@ async fn assert_delivered(client: &Client, cluster: &Cluster, node: usize, keys:
 }
 
 #[tokio::test]
-async fn what_a_dead_node_missed_is_one_hint_a_key_and_is_there_soon_after_it_is_back() {
+async fn a_dead_node_gets_one_hint_for_each_key_it_missed_when_it_is_back() {
     let (mut cluster, client) = cluster_of(5).await;
     let keys = keys_of(&cluster, &client, 1, 300);
     cluster.kill(1).unwrap();
@@ -71,7 +71,7 @@ async fn what_a_dead_node_missed_is_one_hint_a_key_and_is_there_soon_after_it_is
 }
 
 #[tokio::test]
-async fn hints_survive_the_death_of_who_keeps_them() {
+async fn hints_survive_the_death_of_their_holders() {
     let (mut cluster, client) = cluster_of(5).await;
     let keys = keys_of(&cluster, &client, 1, 100);
     cluster.kill(1).unwrap();
@@ -103,7 +103,7 @@ async fn in_a_cluster_of_three_an_owner_keeps_what_another_one_missed() {
 }
 
 #[tokio::test]
-async fn a_long_value_gets_there_too() {
+async fn a_long_value_is_delivered_too() {
     let (mut cluster, client) = cluster_of(5).await;
     let key = keys_of(&cluster, &client, 1, 1).remove(0);
     cluster.kill(1).unwrap();
@@ -160,14 +160,14 @@ async fn a_sloppy_put_succeeds_while_two_of_three_owners_are_dead_and_is_read_wh
 }
 
 #[tokio::test]
-async fn a_node_that_may_keep_nothing_refuses_and_the_write_succeeds_all_the_same() {
+async fn a_node_without_space_for_hints_refuses_them_and_the_write_succeeds() {
     let (mut cluster, client) = cluster_without_hints(4).await;
     let keys = keys_of(&cluster, &client, 1, 20);
     cluster.kill(1).unwrap();
     for key in &keys {
         client.put(key.clone(), "v").await.unwrap();
     }
-    until("nobody is asked any more", async || {
+    until("no further holder is asked", async || {
         client
             .health()
             .await

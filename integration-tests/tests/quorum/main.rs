@@ -1,12 +1,12 @@
-//! What a client is promised, end to end: the real client against clusters of real processes.
+//! What a client promises, end to end: the real client against clusters of real processes.
 //!
 //! | module | promises about |
 //! | --- | --- |
 //! | `values` | put, get, delete, time to live, limits of R, W and deadlines |
 //! | `siblings` | writers that did not see each other, contexts, merges |
-//! | `handoff` | writes that a node missed, and gets when it is back |
-//! | `outages` | nodes that are killed, stand still or are stopped in order |
-//! | `repair` | replicas that missed something and get it back by being read |
+//! | `handoff` | writes that a node missed, and their delivery when it is back |
+//! | `outages` | nodes that are killed, paused or stopped in order |
+//! | `repair` | stale replicas, which reads bring up to date |
 //! | `ending` | dropped operations, closed clients, restarted clusters |
 //!
 //! Every test has a cluster of its own and ends by stopping it in order, which fails if any node panicked or

@@ -1,4 +1,4 @@
-//! Nodes that are killed, stand still or are stopped in order, and what requests come to meanwhile.
+//! Nodes that are killed, paused or stopped in order, and what happens to requests meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::support::{cluster_of, owners, until};
 
-/// Readers and writers that count what they come to.
+/// Readers and writers that count their successes and failures.
 struct Traffic {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
@@ -97,14 +97,14 @@ async fn after_a_second_no_request_notices_that_a_node_was_killed() {
 }
 
 #[tokio::test]
-async fn after_a_second_no_request_notices_that_a_node_stands_still() {
+async fn after_a_second_no_request_notices_that_a_node_is_paused() {
     let (mut cluster, client) = cluster_of(5).await;
     let traffic = Traffic::start(&client);
     traffic.assert_flawless_for(SECOND, "before").await;
     cluster.pause(1).unwrap();
     sleep(SECOND).await;
     traffic
-        .assert_flawless_for(4 * SECOND, "while it stood still")
+        .assert_flawless_for(4 * SECOND, "while it was paused")
         .await;
     cluster.resume(1).unwrap();
     traffic
@@ -167,7 +167,7 @@ async fn with_two_of_three_owners_killed_a_write_is_unknown_and_one_still_answer
     for node in &owners(&cluster, &client, "k")[..2] {
         cluster.kill(*node).unwrap();
     }
-    // Nobody tells the client that they are gone; they could be slow.
+    // The client cannot know that they are dead; they could be slow.
     let write = client
         .put("k", "perhaps")
         .deadline(SECOND)
@@ -228,13 +228,13 @@ async fn with_two_of_three_owners_killed_a_write_is_unknown_and_one_still_answer
 }
 
 #[tokio::test]
-async fn with_two_of_three_owners_stopped_a_write_is_too_thin_and_says_so() {
+async fn with_two_of_three_owners_stopped_a_write_is_under_replicated_and_says_so() {
     let (mut cluster, client) = cluster_of(5).await;
     client.put("k", "before").w(3).await.unwrap();
     let owners = owners(&cluster, &client, "k");
     stop_known(&mut cluster, &client, &owners[..2]).await;
 
-    let write = client.put("k", "thin").await.unwrap_err();
+    let write = client.put("k", "one copy").await.unwrap_err();
     let WriteError::UnderReplicated {
         acked: 1,
         needed: 2,
@@ -268,7 +268,7 @@ async fn with_two_of_three_owners_stopped_a_write_is_too_thin_and_says_so() {
     let one = client.get("k").consistency(Consistency::One).await.unwrap();
     assert_eq!(
         one.value().unwrap(),
-        "thin",
+        "one copy",
         "the replica that lives has it"
     );
 
@@ -277,7 +277,10 @@ async fn with_two_of_three_owners_stopped_a_write_is_too_thin_and_says_so() {
         client.get("k").r(3).await.is_ok()
     })
     .await;
-    assert_eq!(client.get("k").r(3).await.unwrap().value().unwrap(), "thin");
+    assert_eq!(
+        client.get("k").r(3).await.unwrap().value().unwrap(),
+        "one copy"
+    );
     cluster.shut_down().await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Replicas that missed something get it back by being read.
+//! Reads repair stale replicas.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use quoit_ring::NodeId;
 
 use crate::support::{cluster_without_hints, keys_of, owners_agree, until};
 
-/// The node that misses everything.
+/// The node that is away during all writes.
 const AWAY: usize = 3;
 
 /// A cluster in which one node, back again, has missed the fate of each of these keys: replaced, deleted,

@@ -9,7 +9,7 @@ use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 use tokio::time::{Instant, sleep};
 
-/// How long anything may take that should happen soon, on a busy machine. A client notices within 15 s that a
+/// Upper bound of what should happen soon, on a busy machine. A client notices within 15 s that a
 /// killed node is gone.
 pub(crate) const SOON: Duration = Duration::from_secs(25);
 
@@ -18,7 +18,7 @@ pub(crate) async fn cluster_of(nodes: usize) -> (Cluster, Client) {
     cluster_with(nodes, "").await
 }
 
-/// The same with nodes that keep nothing for each other: what one misses it gets from reads alone.
+/// The same without hints: a node gets what it missed from reads alone.
 pub(crate) async fn cluster_without_hints(nodes: usize) -> (Cluster, Client) {
     cluster_with(nodes, "max_hint_bytes = 0\n").await
 }
@@ -58,7 +58,7 @@ pub(crate) fn keys_of(
         .collect()
 }
 
-/// Waits until `done` says so; fails after a while.
+/// Waits until `done` returns true; fails after [`SOON`].
 pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let begin = Instant::now();
     while !done().await {

@@ -129,7 +129,7 @@ async fn every_request_may_choose_its_replicas_and_its_promise() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
+async fn settings_out_of_range_are_refused_before_anything_is_sent() {
     let (cluster, client) = cluster_of(5).await;
     for asked in [0, 4, 255] {
         let read = client.get("k").r(asked).await.unwrap_err();
@@ -153,8 +153,11 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
         assert_eq!(write, WriteError::Invalid(expected));
         assert_eq!(write.stored(), Stored::No);
     }
-    let thin = client.delete("k").w(1).await.unwrap_err();
-    assert!(thin.to_string().contains("quorum mode needs 2"), "{thin}");
+    let refused = client.delete("k").w(1).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("quorum mode needs 2"),
+        "{refused}"
+    );
     let never = client.get("k").deadline(Duration::ZERO).await.unwrap_err();
     assert_eq!(
         never,
@@ -200,7 +203,7 @@ async fn values_of_every_size_come_back_whole() {
 }
 
 #[tokio::test]
-async fn a_large_value_may_be_the_first_thing_a_client_says_or_hears() {
+async fn a_large_value_may_be_the_first_frame_in_either_direction() {
     let (cluster, _client) = cluster_of(3).await;
     for size in [100_000, 1 << 20] {
         let writer = cluster.client().await.unwrap();

@@ -1,4 +1,4 @@
-//! Adders: tasks that add one unique element after the other, and remember what they were told.
+//! Adders: tasks that add one unique element after the other, and record each outcome.
 //!
 //! ```text
 //!   keys   put k7-31 = "k7-31"                             every eighth time an older key of its own is read again
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A rest after each add keeps the pace at what a machine with other work to do serves, so that a long run is long
-//! in time and not in elements. An add that could not even begin, since its set could not be read, is none.
+//! in time and not in elements. An add does not count if its set could not be read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ struct Shared {
     stop: AtomicBool,
     acked: AtomicU64,
     stale: AtomicU64,
-    /// Adds to the sets of each group, which tell its current one.
+    /// Adds to the sets of each group; the count gives its current set.
     tried: [AtomicU64; SET_ADDERS / TOGETHER],
 }
 
@@ -71,16 +71,16 @@ impl Adders {
     }
 
     /// Waits until some more adds were acknowledged.
-    pub(crate) async fn goes_on(&self, patience: Duration) {
+    pub(crate) async fn goes_on(&self, timeout: Duration) {
         let acked = || self.shared.acked.load(Ordering::Relaxed);
         let (begin, enough) = (Instant::now(), acked() + SOME);
         while acked() < enough {
-            assert!(begin.elapsed() < patience, "adding does not go on");
+            assert!(begin.elapsed() < timeout, "adding does not go on");
             sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Lets each end its add; what was tried, and how many reads were stale.
+    /// Lets each end its add; returns what was tried, and how many reads were stale.
     pub(crate) async fn stop(self) -> (Vec<Added>, u64) {
         self.shared.stop.store(true, Ordering::Relaxed);
         let mut added: Vec<Added> = self.keys.join_all().await.into_iter().flatten().collect();
@@ -92,7 +92,7 @@ impl Adders {
             }
         }
         added.extend(united.into_values());
-        // Nobody ever tried these.
+        // Keys that no adder tried.
         added.extend((0..1_000).map(|number| Added::to(format!("never-{number}"))));
         (added, self.shared.stale.load(Ordering::Relaxed))
     }
@@ -131,7 +131,7 @@ impl Adder {
     }
 
     async fn read_again(&self, key: &str) {
-        // A read that fails says nothing.
+        // A failed read is neither stale nor fresh.
         if let Ok(entry) = self.client.get(key.to_owned()).await
             && entry.is_absent()
         {

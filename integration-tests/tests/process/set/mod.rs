@@ -9,7 +9,7 @@
 //!
 //! An acknowledged add must be there, whether W was 2 or 1 and whether nodes sync or not: what a process has handed to
 //! the system survives its death, so a killed replica comes back with what it acknowledged. (Power is another
-//! thing.) What was surely refused must not be there, nor what nobody tried to add. With W = 2 a read during the run
+//! thing.) What was surely refused must not be there, nor what no adder tried. With W = 2 a read during the run
 //! must see what was acknowledged before it; with W = 1 it may be stale, and that is counted.
 //!
 //! A short form runs with all tests. `QUOIT_STRIKES=40 cargo set-test` goes on for as many strikes, at the pace above, in
@@ -48,9 +48,9 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const CLIENTS: usize = 4;
 /// Readers of the final look, and how long one of them tries to read one key.
 const READERS: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is tried.
+/// One mode of the test.
 #[derive(Debug, Clone, Copy)]
 struct Mode {
     consistency: Consistency,
@@ -93,7 +93,7 @@ async fn survive(mode: Mode) {
     println!(
         "{mode:?}: {kills} kills in {strikes} strikes, {of_all} of all nodes, in {took:.0?}; {judgement}; {stale} stale reads"
     );
-    assert!(judgement.holds(), "{}", judgement.told());
+    assert!(judgement.holds(), "{}", judgement.reported());
     assert!(
         judgement.acked > 100 * u64::from(strikes),
         "too little was added"
@@ -116,7 +116,7 @@ async fn strike(cluster: &mut Cluster, adders: &Adders) -> Struck {
         std::env::var("QUOIT_STRIKES").map_or(SHORT, |strikes| (strikes.parse().unwrap(), LONG));
     let mut struck = Struck::default();
     for strike in 0..strikes {
-        adders.goes_on(PATIENCE).await;
+        adders.goes_on(TIMEOUT).await;
         sleep(between(&mut rng, pause)).await;
         let nodes = match strike {
             0 => (0..NODES).collect(),
@@ -131,11 +131,11 @@ async fn strike(cluster: &mut Cluster, adders: &Adders) -> Struck {
         sleep(between(&mut rng, DOWN)).await;
         cluster.start_all().await.unwrap();
     }
-    adders.goes_on(PATIENCE).await;
+    adders.goes_on(TIMEOUT).await;
     struck
 }
 
-/// Reads everything that was ever tried, from all replicas, and some that was not.
+/// Reads all that was tried, and some keys that were not, from all replicas.
 async fn judge(cluster: &Cluster, added: Vec<Added>) -> Judgement {
     let client = cluster.client().await.unwrap();
     let (added, mut readers) = (Arc::new(added), JoinSet::new());
@@ -171,7 +171,7 @@ async fn read(client: &Client, key: &str) -> String {
                 let value = entry.value().map(|value| value.to_vec());
                 return String::from_utf8(value.unwrap_or_default()).unwrap();
             }
-            Err(error) => assert!(begin.elapsed() < PATIENCE, "{key}: {error}"),
+            Err(error) => assert!(begin.elapsed() < TIMEOUT, "{key}: {error}"),
         }
         sleep(Duration::from_millis(100)).await;
     }

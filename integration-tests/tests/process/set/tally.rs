@@ -1,10 +1,10 @@
-//! What was added where with which outcome, and whether what is found can be.
+//! What was added where with which outcome, and whether what is read is allowed.
 //!
 //! ```text
 //!                  found          not found
 //!   acknowledged   stable         LOST
 //!   unknown        recovered      never seen
-//!   refused        INVENTED       as it should be
+//!   refused        INVENTED       correct
 //!   never tried    INVENTED
 //! ```
 //!
@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 
 use crate::ledger::Outcome;
 
-/// Broken promises that are told in full.
-const TOLD: usize = 20;
+/// Broken promises that are reported in full.
+const REPORTED: usize = 20;
 
 /// Everything that was tried under one key: a fresh key holds one element, an OR-set many.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ impl Added {
     }
 }
 
-/// What all elements came to.
+/// The verdict on all elements.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Judgement {
     pub(crate) acked: u64,
@@ -59,7 +59,7 @@ pub(crate) struct Judgement {
     never_seen: u64,
     refused: u64,
     invented: u64,
-    told: Vec<String>,
+    reported: Vec<String>,
 }
 
 impl fmt::Display for Judgement {
@@ -92,7 +92,7 @@ impl Judgement {
                 Some(Outcome::Unknown) => self.recovered += 1,
                 Some(Outcome::Fail) | None => {
                     self.invented += 1;
-                    self.tell("invented", element, added);
+                    self.report("invented", element, added);
                 }
             }
         }
@@ -100,7 +100,7 @@ impl Judgement {
             match outcome {
                 Outcome::Ok => {
                     (self.acked, self.lost) = (self.acked + 1, self.lost + 1);
-                    self.tell("lost", &element, added);
+                    self.report("lost", &element, added);
                 }
                 Outcome::Unknown => self.never_seen += 1,
                 Outcome::Fail => self.refused += 1,
@@ -116,7 +116,7 @@ impl Judgement {
         self.never_seen += other.never_seen;
         self.refused += other.refused;
         self.invented += other.invented;
-        self.told.extend(other.told);
+        self.reported.extend(other.reported);
         self
     }
 
@@ -125,13 +125,13 @@ impl Judgement {
         self.lost == 0 && self.invented == 0
     }
 
-    pub(crate) fn told(&self) -> String {
-        self.told.join("\n")
+    pub(crate) fn reported(&self) -> String {
+        self.reported.join("\n")
     }
 
-    fn tell(&mut self, what: &str, element: &str, added: &Added) {
-        if self.told.len() < TOLD {
-            self.told
+    fn report(&mut self, what: &str, element: &str, added: &Added) {
+        if self.reported.len() < REPORTED {
+            self.reported
                 .push(format!("{what}: {element} in {}", added.key));
         }
     }
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn every_element_is_counted_once() {
         let sum = judged("a\nb").plus(judged(""));
-        let told = "2 acked, of them 1 lost; 2 unknown, of them 1 there; 2 refused; 0 there that must not be";
-        assert_eq!(sum.to_string(), told);
-        assert_eq!(sum.told(), "lost: a in s");
+        let summary = "2 acked, of them 1 lost; 2 unknown, of them 1 there; 2 refused; 0 there that must not be";
+        assert_eq!(sum.to_string(), summary);
+        assert_eq!(sum.reported(), "lost: a in s");
     }
 }
