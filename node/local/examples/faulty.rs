@@ -50,13 +50,15 @@ fn outcome(put: Result<Written, WriteError>) -> String {
     }
 }
 
-/// Reads the key, again and again while the client finds out that nodes are back.
+/// Reads the key until the client is connected again, for 20 s at most.
 async fn read(client: &Client) -> anyhow::Result<String> {
-    for _ in 0..20 {
+    for _ in 0..200 {
         if let Ok(entry) = client.get(KEY).await {
             let value = entry.value().cloned().unwrap_or_default();
             return Ok(format!("read back `{}`", String::from_utf8_lossy(&value)));
         }
+        // Without a connection a read fails at once, and dialling takes its time.
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     anyhow::bail!("the cluster does not answer")
 }
