@@ -395,7 +395,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_of_one_fate_are_told_together() {
+    fn seeds_with_the_same_error_are_printed_together() {
         let seed = |address: &str, why: &str| (address.to_owned(), why.to_owned());
         let tried = vec![
             seed("a:1", "nobody"),
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn only_failed_attempts_are_told() {
+    fn only_failed_attempts_are_printed() {
         let attempt = |name: &str, outcome| Attempt {
             node: NodeId(1),
             name: name.into(),

@@ -1,28 +1,21 @@
-//! What a client may send beyond what was asked of it: one token bucket for all its hedges and re-sends.
+//! The budget of extra requests: one token bucket for all hedges and re-sends of a client.
 //!
 //! ```text
-//!   a success   + 1/10      never above 50 tokens
+//!   a success   + 1/10      capped at 50 tokens
 //!   a hedge     - 1         only if there is one
-//!   a re-send   - 1         always; below nothing, down to a debt of 50
+//!   a re-send   - 1         always; down to a debt of 50
 //! ```
 //!
-//! In the long run the extra requests are at most a tenth of the operations that succeeded, so that a cluster
-//! in trouble is not asked for more and more because it is slow. Invariant, over any history: hedges are at
-//! most `successes / 10 + 50`.
-//!
-//! The bucket starts full and holds 50: a node that dies leaves about as many reads unanswered as are under way
-//! at it, 40 at 20,000 a second and 2 ms each. With a smaller one the rest of them would wait out their
-//! `hedge_all_after`; a larger one is a larger burst against a cluster that slows down as a whole.
-//!
-//! A write that is minted again, because a later one superseded it, is charged and never refused: such nodes
-//! are not overloaded ones, each write does it a bounded number of times, and refusing would lose the write
-//! where clocks differ. Its debt is paid before the next hedge goes out.
+//! In the long run extra requests are at most a tenth of the operations that succeeded: a slow cluster does not get
+//! more load because it is slow. Invariant, over any history: hedges are at most `successes / 10 + 50`.
 //!
 //! Source: Finagle's retry budgets; gRPC's retry throttling (proposal A6).
 
 /// Tokens are counted in tenths, what one success is worth.
 const TOKEN: i32 = 10;
-/// Most tenths that are saved, and most that are owed.
+/// Largest balance and largest debt, in tenths. A node that dies leaves its reads in flight unanswered: 40 at 20,000 a
+/// second and 2 ms each. With a smaller bucket the rest of them would wait for `hedge_all_after`; a larger one allows a
+/// larger burst against a cluster that slows down as a whole.
 const BOUND: i32 = 50 * TOKEN;
 
 /// The tokens of one client.
@@ -50,11 +43,17 @@ impl Budget {
         if enough {
             self.tenths -= TOKEN;
         }
+        debug_assert!(
+            -BOUND <= self.tenths && self.tenths <= BOUND,
+            "balance and debt are bounded"
+        );
         enough
     }
 
-    /// Pays for a re-send that has to be, if need be on debt.
+    /// Charges the re-send of a write that was re-minted; the balance may go negative.
     pub(crate) fn charge(&mut self) {
+        // Never refused: a superseded write does not mean an overloaded node, each write is re-minted a bounded number
+        // of times, and a refusal would lose the write where clocks differ. The next hedge waits for the debt.
         self.tenths = (self.tenths - TOKEN).max(-BOUND);
     }
 }

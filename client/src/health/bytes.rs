@@ -1,23 +1,22 @@
-//! What repair in the background may send: a bucket of bytes that fills by the second.
+//! The byte budget of background repair: a token bucket that counts bytes.
 //!
 //! ```text
-//!   a second                 + rate                    never above one second's worth
-//!   a background repair      - its bytes               only if there is anything left: the last one may overdraw
+//!   a second                 + rate                    capped at one second's worth
+//!   a background repair      - its bytes               only if the balance is positive; may overdraw it
 //!   a write-back waited for  - its bytes               always; down to a debt of one second's worth
 //! ```
 //!
-//! A node that was away is found stale by every read that touches it. Without a bound the repairs of all readers
-//! would come at once, on top of the writes, just when it has to catch up. A repair that is refused is lost for the
-//! moment only: whoever reads the key next finds the same.
+//! Every read that touches a node which was away finds it stale. Without a bound the repairs of all readers would
+//! arrive at once, on top of the writes, just when the node catches up. A refused repair is only delayed: the next read
+//! of the key finds the same replica stale.
 //!
-//! Invariant, over any stretch of time: background repairs are at most `rate * (seconds + 1)` bytes and one record.
-//! That one record may overdraw lets a record larger than a second's worth be repaired at all.
+//! Invariant, over any interval: background repairs take at most `rate * (seconds + 1)` bytes and one record.
 //!
 //! Source: the token bucket of RFC 2697, with debt.
 
 use quoit_ring::Moment;
 
-/// Microseconds in a second: what the bucket holds is counted in bytes times this, so that no part is lost.
+/// Microseconds in a second. The balance is in bytes times this, so that refilling rounds nothing away.
 const SECOND: i64 = 1_000_000;
 
 /// The bytes of one client.
@@ -31,7 +30,7 @@ pub(crate) struct ByteBudget {
 }
 
 impl ByteBudget {
-    /// A full bucket that fills by `rate` bytes a second; more than 2^32 count as so many.
+    /// A full bucket that fills by `rate` bytes a second, at most 2^32.
     pub(crate) fn new(rate: u64) -> Self {
         let rate = i64::from(u32::try_from(rate).unwrap_or(u32::MAX));
         Self {
@@ -41,9 +40,11 @@ impl ByteBudget {
         }
     }
 
-    /// Takes what a repair costs; false if nothing is left.
+    /// Takes the bytes of a repair; false if nothing is left.
     pub(crate) fn take(&mut self, bytes: usize, now: Moment) -> bool {
         self.fill(now);
+
+        // One byte is enough: a record larger than a second's worth must be repairable, too.
         let enough = self.balance > 0;
         if enough {
             self.balance = self.balance.saturating_sub(cost(bytes));
@@ -51,10 +52,12 @@ impl ByteBudget {
         enough
     }
 
-    /// Pays for a write-back that has to be, if need be on debt.
+    /// Charges a write-back that cannot be refused; the balance may go negative.
     pub(crate) fn charge(&mut self, bytes: usize, now: Moment) {
         self.fill(now);
         let after = self.balance.saturating_sub(cost(bytes));
+
+        // A charge never lowers an existing debt, and adds none beyond a second's worth.
         let most_owed = self.balance.min(-self.full());
         self.balance = after.max(most_owed);
     }
@@ -65,7 +68,7 @@ impl ByteBudget {
             .balance
             .saturating_add(self.rate.saturating_mul(micros));
         self.balance = filled.min(self.full());
-        self.at = self.at.max(now);
+        self.at = self.at.max(now); // time that was counted is not counted again
     }
 
     const fn full(&self) -> i64 {
@@ -88,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_starts_with_a_seconds_worth_and_fills_by_the_microsecond() {
+    fn it_starts_with_a_seconds_worth_and_refills_by_the_microsecond() {
         let mut budget = ByteBudget::new(1_000);
         let now = Moment(5_000_000);
         assert!(budget.take(600, now) && budget.take(400, now));
@@ -110,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_waits_for_is_charged_on_debt_and_the_debt_is_bounded() {
+    fn a_write_back_that_an_answer_waits_for_may_go_into_debt_up_to_a_bound() {
         let mut budget = ByteBudget::new(1_000);
         for _ in 0..50 {
             budget.charge(1_000, Moment(0));

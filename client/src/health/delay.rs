@@ -1,4 +1,4 @@
-//! How long a node takes to answer: a mean and a spread, learnt from one answer after the other.
+//! A node's delay: running estimates of its mean and its spread, and from both a p95.
 //!
 //! ```text
 //!   error      = sample - mean
@@ -7,37 +7,35 @@
 //!   p95       ~  mean + 4 deviations
 //! ```
 //!
-//! Jacobson and Karels estimate TCP's retransmission timeout so. Four mean deviations above the mean are at the
-//! 98th percentile of an exponential distribution and beyond the 99th of a normal one: a read waits for the
-//! slower of two replicas, and so about one in twenty passes the greater of their two estimates. RFC 6298 moves
-//! the deviation by a quarter of the error, for one sample in each round trip; here several are under way at
-//! once, and a gain as large would forget the last slow answer within one batch of quick ones.
-//!
-//! Sums are kept at eight and sixteen times their worth, so that small errors are not rounded away. Left out:
-//! whose delay it is, and when the sample was taken.
+//! This is the estimator of TCP's retransmission timeout. Sums are scaled by eight and sixteen, so that small errors are
+//! not rounded away. Left out: which node the delay belongs to, and the time of a sample.
 //!
 //! Source: Jacobson and Karels, *Congestion Avoidance and Control* (1988), appendix A; RFC 6298, section 2;
 //! RFC 7323, appendix G, for the gains when samples are many.
 
-/// The longest delay that is learnt, in microseconds: a minute, twice the longest deadline.
+/// Cap on a sample, in microseconds: a minute, twice the longest deadline.
 pub(crate) const MAX_DELAY: u64 = 60_000_000;
 
-/// One error moves the mean by one part in so many.
+/// The mean moves by one in this many parts of the error.
 const MEAN_PARTS: u64 = 8;
-/// One error moves the deviation by one part in so many.
+/// The deviation moves by one in this many parts of the error. RFC 6298 takes a quarter, for one sample per round trip.
+/// Here several requests are under way at once, and so large a gain would forget the last slow answer within one batch
+/// of quick ones.
 const DEVIATION_PARTS: u64 = 16;
-/// Deviations above the mean that stand for the 95th percentile.
+/// Deviations above the mean that stand for the p95. Four are the 98th percentile of an exponential distribution and
+/// beyond the 99th of a normal one; since a read waits for the slower of two replicas, about one in twenty exceeds the
+/// greater of their estimates.
 const DEVIATIONS: u64 = 4;
 
 /// Mean and mean deviation of a delay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Delay {
-    /// The mean, and that of its deviation, in parts of a microsecond; nothing before the first sample.
+    /// Mean and mean deviation, in parts of a microsecond; `None` before the first sample.
     parts: Option<(u64, u64)>,
 }
 
 impl Delay {
-    /// Learns that an answer took `micros`, or that it is awaited for so long already.
+    /// Adds a sample: an answer took `micros`, or is outstanding for that long.
     pub(crate) fn learn(&mut self, micros: u64) {
         let sample = micros.min(MAX_DELAY);
         self.parts = Some(match self.parts {
@@ -50,12 +48,12 @@ impl Delay {
         });
     }
 
-    /// The mean, in microseconds; nothing before the first sample.
+    /// The mean, in microseconds; `None` before the first sample.
     pub(crate) fn mean(self) -> Option<u64> {
         self.parts.map(|(mean, _)| mean / MEAN_PARTS)
     }
 
-    /// What 19 of 20 answers stay below, in microseconds, by estimate; nothing before the first sample.
+    /// The estimated p95, in microseconds; `None` before the first sample.
     pub(crate) fn p95(self) -> Option<u64> {
         self.parts.map(|(mean, deviation)| {
             mean / MEAN_PARTS + deviation.saturating_mul(DEVIATIONS) / DEVIATION_PARTS
@@ -76,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_before_the_first_answer_and_its_half_is_the_first_spread() {
+    fn the_first_sample_is_the_mean_and_its_half_the_spread() {
         assert_eq!((after([]).mean(), after([]).p95()), (None, None));
         let first = after([300]);
         assert_eq!((first.mean(), first.p95()), (Some(300), Some(900)));

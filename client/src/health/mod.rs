@@ -1,30 +1,29 @@
-//! Health: what a client knows of each node from its own requests, and what it does about it. Pure.
+//! Health: what a client learns about each node from its own requests, and how its reads react. Pure.
 //!
 //! ```text
 //!   sent, answered, look, set_link --> Node: delays, in flight, strikes, queue reported
 //!                                        |
-//!                  route, can_help <- reads ask, before they ask anybody
+//!                  route, can_help <- a read calls these before it sends
 //! ```
 //!
-//! | what happens to a node | what reads do about it |
+//! | a node | reads |
 //! | --- | --- |
-//! | it is slow | ask the others first: delay average x (requests in flight + 1), plus the queue it reported |
-//! | an answer is later than 19 of 20 | ask one other replica, if the budget has a token |
-//! | it says nothing, or only that it cannot serve | ask it last; one request asks after it now and then |
-//! | it is slow and nobody asks it any more | one request a second asks whether it still is |
+//! | is slow | ask other replicas first, by mean delay x (requests in flight + 1) plus the reported queue |
+//! | answers later than its p95 | hedge: ask one other replica, if the budget has a token |
+//! | does not answer, or cannot serve | ask it last (ejected); a probe tries it again from time to time |
+//! | is slow and gets no reads any more | send it one probe a second |
 //!
-//! Nothing here takes a node out of an operation: ejected ones are ordered last, so that a quorum is asked for
-//! whatever this module believes, and being wrong costs time only. Liveness of the cluster is another thing,
-//! and the nodes' own: what one client cannot reach may be well. Left out: writes go to all replicas whatever
-//! their health.
+//! Invariant: health never excludes a node from an operation. Ejected nodes are ordered last and a quorum is always
+//! asked, so a wrong guess costs time only. Left out: the cluster's own view of liveness, since a node that one client
+//! cannot reach may be healthy; and writes, which go to all replicas whatever their health.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | `delay` | mean and spread of a delay |
-//! | `node` | one node: timing its requests, ejection and coming back |
+//! | `node` | one node: timed requests, ejection, recovery |
 //! | `budget` | the tokens that hedges and re-sends share |
-//! | `bytes` | the bytes that repair in the background may send |
-//! | `report` | what callers may see of it |
+//! | `bytes` | the byte budget of background repair |
+//! | `report` | the public report |
 //!
 //! Source: Dean and Barroso, *The Tail at Scale* (2013), for hedged requests; Suresh et al., *C3* (2015), for
 //! ranking replicas by delay times queue.
@@ -51,14 +50,14 @@ pub(crate) use bytes::ByteBudget;
 use node::{Cost, Node};
 pub use report::{HealthReport, NodeHealth};
 
-/// A read waits for this long at least before it hedges, in microseconds. Timers count milliseconds, and on an
-/// idle machine a process that was asleep is late by as much: a shorter wait would spend the budget on that.
+/// Shortest wait of a read before it hedges, in microseconds. Timers have millisecond resolution, and a process that
+/// slept wakes up to that late: a shorter wait would spend the budget on timer noise.
 const HEDGE_FLOOR: u64 = 1_000;
 
-/// A node that reads pass by is asked again after this long, in microseconds.
+/// A slow node that got no reads for this long, in microseconds, is probed.
 const FORGOTTEN_AFTER: u64 = 1_000_000;
 
-/// What a request asks for: reads wait for no disk, so their delay says nothing about that of writes.
+/// What a request asks for. Reads and writes are timed apart: only writes wait for an fsync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     Read,
@@ -82,14 +81,14 @@ impl From<&Request> for Asked {
 pub(crate) enum Answer {
     /// It did what it was asked.
     Served,
-    /// It refused this request and would serve others. How quick it was says nothing.
+    /// It refused this request and would serve others. Not timed: a refusal takes less time than the work.
     Refused,
-    /// Its time was over before the node began. The way there says so too, of what it never sent, so it is no
-    /// sign of life; and a deadline that nobody could keep is no strike.
+    /// The deadline passed before the node started. No sign of life, since the client's own outbox reports requests
+    /// that it never sent so, too. No strike either: no node could have kept that deadline.
     Expired,
-    /// It has too much to do.
+    /// It is overloaded and reports its queue.
     Overloaded { queue_ms: u32 },
-    /// It serves nobody at present.
+    /// It cannot serve any request at present.
     Unfit,
 }
 
@@ -109,7 +108,7 @@ impl From<&Response> for Answer {
     }
 }
 
-/// How often something was done about a node's health.
+/// Actions taken because of health, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub(crate) hedges: u64,
@@ -121,14 +120,14 @@ pub(crate) struct Counters {
     pub(crate) hints_forgone: u64,
 }
 
-/// What a read is to do beside asking the first of its replicas.
+/// What a read does beside asking the first of its replicas.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// How long it waits before it hedges, in microseconds; nothing if that is unknown or no less than the
+    /// How long it waits before it hedges, in microseconds; `None` if that is unknown, or not shorter than
     /// `hedge_all_after`.
     pub(crate) hedge_after: Option<u64>,
-    /// Whom to ask as well, so that something is learnt about it: an ejected node whose time is over, or one that
-    /// reads have passed by for a second since it was slow. To wait for its answer is nobody's business.
+    /// A node to probe: one whose ejection is over, or one that was slow and has had no reads for a second. The read
+    /// does not wait for its answer.
     pub(crate) probe: Option<NodeId>,
 }
 
@@ -136,18 +135,18 @@ pub(crate) struct Route {
 type Ranked<'a> = (Cost, NodeId, Option<&'a Node>);
 type Order<'a> = SmallVec<[Ranked<'a>; 3]>;
 
-/// All nodes that were ever spoken of.
+/// Every node that a request or a link event ever named.
 #[derive(Debug)]
 pub(crate) struct Health {
-    /// The longest that a read waits before it asks others, in microseconds; what is silent for longer is
-    /// overdue.
+    /// The longest wait of a read before it asks the other replicas, in microseconds. A request unanswered for longer
+    /// is overdue.
     hedge_all_after: u64,
     nodes: BTreeMap<NodeId, Node>,
     pub(crate) counters: Counters,
 }
 
 impl Health {
-    /// Knows nobody yet.
+    /// No nodes yet.
     pub(crate) const fn new(hedge_all_after: u64) -> Self {
         Self {
             hedge_all_after,
@@ -164,7 +163,7 @@ impl Health {
         }
     }
 
-    /// Sets how the way to a node is and gives back how it was.
+    /// Sets the state of the link to a node and returns the one before.
     pub(crate) fn set_link(&mut self, node: NodeId, link: Link, now: Moment) -> Link {
         self.node(node, now).set_link(link, now)
     }
@@ -174,7 +173,7 @@ impl Health {
         self.nodes.get(&node).is_none_or(Node::reachable)
     }
 
-    /// A request goes to the node. No two that are under way have one id.
+    /// A request goes to the node. Ids of requests under way are unique.
     pub(crate) fn sent(&mut self, node: NodeId, id: u64, asked: Asked, now: Moment) {
         self.node(node, now).sent(id, asked, now);
     }
@@ -194,7 +193,7 @@ impl Health {
         }
     }
 
-    /// Looks for answers that are overdue.
+    /// Looks for overdue requests.
     pub(crate) fn look(&mut self, now: Moment) {
         for node in self.nodes.values_mut() {
             let ejected = node.look(self.hedge_all_after, now);
@@ -202,8 +201,7 @@ impl Health {
         }
     }
 
-    /// Sorts a read's replicas by cost, equal ones as they were, and returns what else to do when the
-    /// first `count` of them are asked.
+    /// Sorts a read's replicas by cost (stable), and returns what else to do when the first `count` are asked.
     pub(crate) fn route(&self, replicas: &mut [NodeId], count: usize, now: Moment) -> Route {
         let known = |&id: &NodeId| (id, self.nodes.get(&id));
         let mut order: Order<'_> = replicas
@@ -215,6 +213,8 @@ impl Health {
         for (replica, (_, id, _)) in replicas.iter_mut().zip(&order) {
             *replica = *id;
         }
+
+        // Without a replica to spare there is nothing to hedge with and none to probe.
         let (asked, others) = order.split_at(count.min(order.len()));
         if others.is_empty() {
             return Route::default();
@@ -225,8 +225,7 @@ impl Health {
         }
     }
 
-    /// How long a read of these replicas waits before it hedges: as long as the slowest of them takes for 19 of 20
-    /// answers, of those that are waited for.
+    /// How long a read of these replicas waits before it hedges: the largest p95 among those that are not ejected.
     fn hedge_after(&self, asked: &[Ranked<'_>]) -> Option<u64> {
         let mut slowest = None;
         for (_, _, node) in asked {
@@ -239,19 +238,18 @@ impl Health {
         (wait < self.hedge_all_after).then_some(wait)
     }
 
-    /// Whether one more request to the node is likely to help a read: it is not ejected, and has not reported a
-    /// queue that this would make longer.
+    /// Whether a hedge to the node is likely to help: it is not ejected and reports no queue.
     pub(crate) fn can_help(&self, node: NodeId, now: Moment) -> bool {
         self.nodes.get(&node).is_none_or(|node| node.can_help(now))
     }
 
-    /// Nodes that are out of the way of reads, until they answer.
+    /// The ejected nodes, which reads ask last until they answer.
     pub(crate) fn ejected(&self) -> impl Iterator<Item = NodeId> {
         let ejected = |(&id, node): (&NodeId, &Node)| node.is_ejected().then_some(id);
         self.nodes.iter().filter_map(ejected)
     }
 
-    /// What is known of every node, in the order of their ids.
+    /// A report on every node, ordered by id.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeHealth> {
         self.nodes.iter().map(|(&id, node)| NodeHealth {
             node: id,
@@ -268,12 +266,12 @@ impl Health {
     }
 }
 
-/// What asking a node to read costs, the least first.
+/// The cost of reading from a node; the cheapest is asked first.
 fn cost(node: Option<&Node>, now: Moment) -> Cost {
     node.map_or_else(Cost::unknown, |node| node.cost(now))
 }
 
-/// Which of the replicas that are not asked is to be asked beside the read.
+/// Which of the replicas that the read leaves out to probe.
 fn probe(asked: &[Ranked<'_>], others: &[Ranked<'_>], now: Moment) -> Option<NodeId> {
     let find = |wanted: &dyn Fn(&Node) -> bool| {
         let of = |(_, _, node): &&Ranked<'_>| node.is_some_and(wanted);

@@ -1,25 +1,24 @@
-//! One node, as a client sees it: how quick it is, what it owes, and whether it is worth waiting for.
+//! One node, as a client sees it: its delays, its unanswered requests, and whether it is ejected.
 //!
 //! ```text
-//!                three strikes in a row                  its time is over
+//!                three strikes in a row                  ejection time over
 //!     serving ------------------------------> ejected -------------------> on probation
 //!        ^                                       ^                              |
-//!        |                                       | silence: twice as long       | one request
-//!        |                                       +------------------------------+ asks it
+//!        |                                       | no answer: twice as long     | one request
+//!        |                                       +------------------------------+ probes it
 //!        +---------------------------- any answer ------------------------------+
 //! ```
 //!
-//! A *strike* is a request that is overdue, or an answer by which the node serves nobody: it is stopping, not
-//! ready, its disk failed. An answer to anything ends the row. A write that is overdue at a node that answers others
-//! meanwhile waits for its disk, and is none: that node serves reads as well as ever. A node that is overloaded answers, and so is
-//! never struck out; the queue that it reports counts as delay until it would have drained.
+//! A *strike* is an overdue request, or an answer that says that the node cannot serve any request: it is stopping,
+//! not ready, or its disk failed. Any other answer resets the count. An overloaded node answers, so it is never
+//! ejected; the queue that it reports is added to its delay until it would have drained.
 //!
-//! Up to eight requests at a time are timed, as TCP times one segment: enough to learn from, and to find an
-//! answer's question among them takes no table. One that is unanswered counts as delay while it lasts, and a
-//! late answer is learnt from, whether or not its operation still waits for it.
+//! Up to eight requests are timed at once, as TCP times one segment: enough samples, and a linear search finds the
+//! request of an answer. An unanswered request counts as delay while it lasts. A late answer is a sample even if its
+//! operation no longer waits for it.
 //!
-//! Source: outlier ejection as in Envoy; Karn and Partridge (1987), who time no answer that could be to another
-//! request: here each request has an id of its own.
+//! Source: outlier ejection as in Envoy; Karn and Partridge (1987): never time an answer that could belong to another
+//! request. Here each request has its own id.
 
 use quoit_ring::Moment;
 use smallvec::SmallVec;
@@ -28,23 +27,23 @@ use crate::env::Link;
 use crate::health::delay::Delay;
 use crate::health::{Answer, Asked};
 
-/// Strikes in a row that eject a node. One request lost is a request lost; at a node that died under load three
-/// are overdue at the same moment, and under little load they come within half a second.
+/// Strikes in a row that eject a node. One may be a lost request. At a node that died under load three are overdue at
+/// once, and under little load within half a second.
 const STRIKES: u8 = 3;
-/// How long a node is ejected at first: two patiences, as a stop that ends sooner is found out without.
+/// The first ejection of a node, in microseconds: twice the default `hedge_all_after`. Hedges cover a shorter pause.
 const FIRST_EJECTION: u64 = 200_000;
-/// How long it is ejected at most. Longer leaves a node that is back idle, shorter sends more requests after one
-/// that is gone; one in five seconds is nothing to either.
+/// The longest ejection, in microseconds. Longer leaves a recovered node idle, shorter sends more probes to a dead one;
+/// a probe in five seconds costs little.
 const LONGEST_EJECTION: u64 = 5_000_000;
-/// Most requests that are timed at once.
+/// Most requests timed at once.
 const TIMED: usize = 8;
-/// A request is overdue after this at the latest, however slow its node is known to be, and forgotten then: what
-/// takes longer leaves no place to learn from others.
+/// A request is overdue after this at the latest, in microseconds, however slow its node is. It is dropped then, since
+/// it would take the slot of a newer sample.
 const LOST: u64 = 1_000_000;
-/// What a node that never answered is taken for: slower than one that answers from the next room, so that reads
-/// ask those first; not so slow that it is not tried when they are busy.
+/// The assumed delay of a node that never answered a read, in microseconds: above a neighbour's, so that known quick
+/// nodes are asked first; low enough that it is tried when those are busy.
 const UNKNOWN_DELAY: u64 = 1_000;
-/// The longest queue that is believed, in microseconds.
+/// Cap on a reported queue, in microseconds.
 const LONGEST_QUEUE: u64 = 5_000_000;
 
 /// A request under way whose answer is timed.
@@ -53,30 +52,30 @@ struct Timed {
     id: u64,
     asked: Asked,
     sent: Moment,
-    /// After so long it is overdue, and so again when that has doubled.
+    /// Overdue after this many microseconds; doubles each time it is.
     overdue_after: u64,
     struck: bool,
 }
 
-/// A node that is not to be waited for.
+/// An ejection under way.
 #[derive(Debug, Clone, Copy)]
 struct Ejection {
     until: Moment,
-    /// A request that was sent after `until` is under way.
+    /// Whether a request sent after `until` is under way.
     probing: bool,
 }
 
-/// What asking a node to read costs; compared field by field, the least is asked first.
+/// The cost of a read at a node; compared field by field, the cheapest is asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cost {
     unreachable: bool,
     ejected: bool,
-    /// Its delay for each request in line, this one included, and for the queue that it reported.
+    /// Its mean delay times the requests in flight, this one included, plus the queue that it reported.
     micros: u64,
 }
 
 impl Cost {
-    /// Of a node that nobody has spoken of.
+    /// Of a node that no request went to.
     pub(super) const fn unknown() -> Self {
         Self {
             unreachable: false,
@@ -108,7 +107,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// A node of which nothing is known.
+    /// A node without any sample.
     pub(super) fn new(now: Moment) -> Self {
         Self {
             link: Link::Opening,
@@ -126,8 +125,8 @@ impl Node {
         }
     }
 
-    /// Sets how the way to it is and gives back how it was. With a connection goes all that was learnt over it:
-    /// what was asked there will not be answered, and behind the next one may be another process.
+    /// Sets the state of the link and returns the one before. A broken link drops all samples: its requests will not be
+    /// answered, and the next connection may reach another process.
     pub(super) fn set_link(&mut self, link: Link, now: Moment) -> Link {
         let before = core::mem::replace(&mut self.link, link);
         if link == Link::Down {
@@ -144,7 +143,7 @@ impl Node {
         self.link != Link::Down
     }
 
-    /// A request goes out. The first after an ejection's time finds out whether the node is back.
+    /// A request goes out. The first one after an ejection's time is the probe.
     pub(super) fn sent(&mut self, id: u64, asked: Asked, now: Moment) {
         self.in_flight = self.in_flight.saturating_add(1);
         match asked {
@@ -152,13 +151,19 @@ impl Node {
             Asked::Read => self.last_read = now,
             Asked::Write => {}
         }
+
         if let Some(ejection) = &mut self.ejection
             && !ejection.probing
             && ejection.until <= now
         {
             ejection.probing = true;
-            self.timed.truncate(TIMED - 1); // a probe is timed in any case
+            self.timed.truncate(TIMED - 1); // a slot for the probe, which must be timed
         }
+
+        debug_assert!(
+            self.timed.iter().all(|timed| timed.id != id),
+            "ids of requests under way are unique"
+        );
         if self.timed.len() < TIMED {
             self.timed.push(Timed {
                 id,
@@ -178,7 +183,7 @@ impl Node {
         }
     }
 
-    /// An answer came; true if it is one too many of those by which a node serves nobody.
+    /// An answer came; true if it ejects the node.
     pub(super) fn answered(&mut self, id: u64, answer: Answer, now: Moment) -> bool {
         self.in_flight = self.in_flight.saturating_sub(1);
         let timed = self.take_timed(id);
@@ -199,24 +204,29 @@ impl Node {
             (Answer::Unfit, _) => return self.strike(timed.map_or(now, |timed| timed.sent), now),
             (Answer::Served | Answer::Refused, _) => {}
         }
+
         self.heard = now;
         self.recover(now);
         false
     }
 
-    /// Looks for answers that are overdue; true if that ejects the node.
+    /// Looks for overdue requests; true if that ejects the node.
     pub(super) fn look(&mut self, hedge_all_after: u64, now: Moment) -> bool {
         let mut ejected = false;
         let talks = now.since(self.heard) < hedge_all_after;
+
         for index in 0..self.timed.len() {
             let mut timed = self.timed[index];
             let waited = now.since(timed.sent);
             if waited < timed.overdue_after.max(hedge_all_after).min(LOST) {
                 continue;
             }
+            // A node that answers other requests meanwhile is alive, and only its disk is slow: no strike, since it
+            // serves reads as well as ever.
             if talks && timed.asked == Asked::Write {
-                continue; // its disk is behind
+                continue;
             }
+
             self.delay_mut(timed.asked).learn(waited);
             if !timed.struck {
                 ejected |= self.strike(timed.sent, now);
@@ -225,48 +235,49 @@ impl Node {
             timed.overdue_after = waited.saturating_mul(2);
             self.timed[index] = timed;
         }
+
         let lost = |timed: &Timed| now.since(timed.sent) >= LOST;
         self.timed.retain(|timed| !lost(timed));
         ejected
     }
 
-    /// Whether reads are to be spared it as long as others will do.
+    /// Whether reads ask it last.
     pub(super) const fn is_ejected(&self) -> bool {
         self.ejection.is_some()
     }
 
-    /// Whether its time is over and nobody has asked it since.
+    /// Whether its ejection is over and no probe is under way.
     pub(super) fn wants_probe(&self, now: Moment) -> bool {
         let due = |ejection: &Ejection| !ejection.probing && ejection.until <= now;
         self.reachable() && self.ejection.as_ref().is_some_and(due)
     }
 
-    /// Whether it serves, and was not asked to read for so long that it may have become quicker.
+    /// Whether it serves and got no read for `since` microseconds, so that its delay may be out of date.
     pub(super) fn is_forgotten(&self, since: u64, now: Moment) -> bool {
         self.link == Link::Up && !self.is_ejected() && now.since(self.last_read) >= since
     }
 
-    /// Whether one more request there is likely to help.
+    /// Whether a hedge to it is likely to help.
     pub(super) fn can_help(&self, now: Moment) -> bool {
         self.reachable() && !self.is_ejected() && self.queue_until <= now
     }
 
-    /// How long a read takes there on average, in microseconds.
+    /// Mean delay of its reads, in microseconds; an assumption before the first.
     pub(super) fn read_mean(&self) -> u64 {
         self.reads.mean().unwrap_or(UNKNOWN_DELAY)
     }
 
-    /// The same, if it has answered a read.
+    /// The same; `None` before the first.
     pub(super) fn known_mean(&self) -> Option<u64> {
         self.reads.mean()
     }
 
-    /// How long 19 of 20 reads take at most, by estimate, in microseconds.
+    /// Estimated p95 of its reads, in microseconds; `None` before the first.
     pub(super) fn read_p95(&self) -> Option<u64> {
         self.reads.p95()
     }
 
-    /// What asking it to read costs.
+    /// The cost of a read there.
     pub(super) fn cost(&self, now: Moment) -> Cost {
         let in_line = u64::from(self.in_flight) + 1;
         let micros = self.read_mean().max(1).saturating_mul(in_line);
@@ -282,8 +293,8 @@ impl Node {
         self.in_flight
     }
 
-    /// It did not serve a request sent at `sent`; true if it is ejected for that. While it is ejected, only
-    /// what was sent after its time counts.
+    /// It did not serve a request sent at `sent`; true if that ejects it. While it is ejected, only requests sent after
+    /// the ejection's time count.
     fn strike(&mut self, sent: Moment, now: Moment) -> bool {
         self.strikes = self.strikes.saturating_add(1);
         let eject = match &self.ejection {
@@ -296,7 +307,7 @@ impl Node {
         eject
     }
 
-    /// Ejects it: for twice as long as the last time if that is not long past.
+    /// Ejects it: for twice as long as the last time, if that was recent.
     fn eject(&mut self, now: Moment) {
         let lately = |back: Moment| now.since(back) < self.ejected_for;
         let again = self.ejection.is_some() || self.back_at.is_some_and(lately);
@@ -311,7 +322,7 @@ impl Node {
         });
     }
 
-    /// A request sent at `sent` says nothing: if it was the probe, another is wanted.
+    /// A request sent at `sent` gave no evidence: if it was the probe, another is needed.
     fn ask_again(&mut self, sent: Moment) {
         if let Some(ejection) = &mut self.ejection
             && sent >= ejection.until
@@ -320,7 +331,7 @@ impl Node {
         }
     }
 
-    /// It answers.
+    /// It answered: the strikes are reset and an ejection ends.
     const fn recover(&mut self, now: Moment) {
         self.strikes = 0;
         if self.ejection.take().is_some() {

@@ -1,4 +1,4 @@
-//! Nodes that are slow, dead or back, and what reads make of them.
+//! Slow, dead and recovered nodes, and how reads treat them.
 
 mod properties;
 
@@ -7,7 +7,7 @@ use super::*;
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
 const C: NodeId = NodeId(3);
-const PATIENCE: u64 = 100_000;
+const HEDGE_ALL_AFTER: u64 = 100_000;
 
 /// Nodes under a clock that the test turns.
 struct Bench {
@@ -19,7 +19,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let mut bench = Self {
-            health: Health::new(PATIENCE),
+            health: Health::new(HEDGE_ALL_AFTER),
             now: Moment(1_000_000),
             id: 0,
         };
@@ -125,7 +125,7 @@ fn reads_ask_the_quickest_first_and_count_what_waits_there() {
 }
 
 #[test]
-fn a_node_of_which_nothing_is_known_is_asked_once_the_others_are_busy() {
+fn an_unknown_node_is_asked_once_the_others_are_busy() {
     let mut bench = Bench::new();
     for _ in 0..9 {
         bench.serve(A, 300);
@@ -139,7 +139,7 @@ fn a_node_of_which_nothing_is_known_is_asked_once_the_others_are_busy() {
 }
 
 #[test]
-fn a_node_out_of_reach_comes_last_and_owes_no_answers() {
+fn an_unreachable_node_comes_last_and_has_nothing_in_flight() {
     let mut bench = Bench::with_delays([100, 200, 300]);
     bench.send(A);
     assert_eq!(bench.health.set_link(A, Link::Down, bench.now), Link::Up);
@@ -178,7 +178,7 @@ fn three_requests_overdue_in_a_row_eject_a_node_and_one_answer_between_does_not(
 }
 
 #[test]
-fn a_node_that_dies_under_load_is_ejected_a_tick_after_the_patience() {
+fn a_node_that_dies_under_load_is_ejected_a_tick_after_hedge_all_after() {
     let mut bench = Bench::with_delays([300; 3]);
     for _ in 0..3 {
         bench.send(A);
@@ -188,7 +188,7 @@ fn a_node_that_dies_under_load_is_ejected_a_tick_after_the_patience() {
 }
 
 #[test]
-fn an_ejected_node_is_asked_by_one_request_after_its_time_and_an_answer_brings_it_back() {
+fn an_ejected_node_gets_one_probe_after_its_time_and_an_answer_brings_it_back() {
     let mut bench = Bench::with_delays([300; 3]);
     bench.eject_a();
     assert_eq!(bench.ordered(), [B, C, A]);
@@ -203,7 +203,7 @@ fn an_ejected_node_is_asked_by_one_request_after_its_time_and_an_answer_brings_i
 }
 
 #[test]
-fn a_probe_that_was_not_sent_leaves_another_to_be() {
+fn a_probe_that_was_not_sent_is_replaced_by_another() {
     let mut bench = Bench::with_delays([300; 3]);
     bench.eject_a();
     bench.pass(200_000);
@@ -214,7 +214,7 @@ fn a_probe_that_was_not_sent_leaves_another_to_be() {
 }
 
 #[test]
-fn each_silent_probe_doubles_the_time_up_to_five_seconds() {
+fn each_unanswered_probe_doubles_the_ejection_up_to_five_seconds() {
     let mut bench = Bench::with_delays([300; 3]);
     bench.eject_a();
     let mut pauses = Vec::new();
@@ -235,7 +235,7 @@ fn each_silent_probe_doubles_the_time_up_to_five_seconds() {
 }
 
 #[test]
-fn a_node_that_fails_again_soon_after_it_came_back_stays_away_for_twice_as_long() {
+fn a_node_that_fails_again_soon_after_it_came_back_is_ejected_for_twice_as_long() {
     let mut bench = Bench::with_delays([300; 3]);
     bench.eject_a();
     bench.serve(A, 300);
@@ -254,7 +254,7 @@ fn a_node_that_fails_again_soon_after_it_came_back_stays_away_for_twice_as_long(
 }
 
 #[test]
-fn writes_to_a_dead_node_do_not_put_off_its_probe() {
+fn writes_to_a_dead_node_do_not_delay_its_probe() {
     let mut bench = Bench::with_delays([300; 3]);
     bench.eject_a();
     let again = |bench: &mut Bench| {
@@ -276,7 +276,7 @@ fn writes_to_a_dead_node_do_not_put_off_its_probe() {
 }
 
 #[test]
-fn writes_that_wait_for_a_disk_do_not_eject_a_node_that_answers_and_do_once_it_is_silent() {
+fn slow_writes_eject_a_node_only_once_it_answers_nothing_else() {
     let mut bench = Bench::with_delays([300; 3]);
     let write = |bench: &mut Bench| {
         bench.id += 1;
@@ -299,7 +299,7 @@ fn writes_that_wait_for_a_disk_do_not_eject_a_node_that_answers_and_do_once_it_i
 }
 
 #[test]
-fn an_overloaded_node_is_passed_by_for_as_long_as_its_queue_and_never_ejected() {
+fn an_overloaded_node_is_avoided_for_as_long_as_its_queue_and_never_ejected() {
     let mut bench = Bench::with_delays([300, 400, 500]);
     for _ in 0..20 {
         let id = bench.send(A);
@@ -329,13 +329,13 @@ fn a_hedge_waits_for_the_slowest_of_those_asked_but_not_for_an_ejected_one() {
 }
 
 #[test]
-fn a_node_slower_than_the_patience_is_not_hedged_against_before_it() {
+fn a_node_slower_than_hedge_all_after_is_not_hedged_earlier() {
     let bench = Bench::with_delays([250_000, 300, 300]);
     assert_eq!(bench.wait(&[A, B]), None);
 }
 
 #[test]
-fn a_node_that_was_slow_is_asked_once_a_second_whether_it_still_is() {
+fn a_node_that_was_slow_is_probed_once_a_second() {
     let mut bench = Bench::with_delays([200_000, 300, 300]);
     let mut asked = 0;
     for _ in 0..3_000 {
@@ -354,7 +354,7 @@ fn a_node_that_was_slow_is_asked_once_a_second_whether_it_still_is() {
 }
 
 #[test]
-fn a_request_whose_time_was_over_is_no_sign_of_life_and_no_strike() {
+fn an_expired_request_is_no_sign_of_life_and_no_strike() {
     let mut bench = Bench::with_delays([300; 3]);
     for _ in 0..5 {
         let id = bench.send(A);
@@ -373,12 +373,12 @@ fn a_request_whose_time_was_over_is_no_sign_of_life_and_no_strike() {
 }
 
 #[test]
-fn answers_that_nobody_waits_for_any_more_are_learnt_from() {
+fn late_answers_are_samples_too() {
     let mut bench = Bench::with_delays([300; 3]);
     let late = bench.send(A);
     bench.pass_looking(700);
     bench.answer(A, late, Answer::Served);
-    assert!(bench.health.nodes[&A].read_p95().unwrap() > PATIENCE);
+    assert!(bench.health.nodes[&A].read_p95().unwrap() > HEDGE_ALL_AFTER);
     bench.answer(A, late, Answer::Served);
     assert_eq!(
         bench.health.nodes[&A].in_flight(),
