@@ -1,15 +1,15 @@
-//! Operations as builders: say what differs from the client's defaults, then `.await`.
+//! Operations as builders: set what differs from the client's defaults, then `.await`.
 //!
 //! ```text
 //!   put(key, value)  .w(3) .deadline(..)   .await          dropped here?
 //!   nothing sent     nothing sent          handed over     the write goes on, its answer is lost
 //! ```
 //!
-//! Nothing is sent before the first poll, and nothing while the operation waits for a permit. Once it was
-//! handed over it belongs to the client: dropping the future gives up the answer, never half of a write.
+//! Nothing is sent before the first poll, nor while the operation waits for a permit. Once submitted, it
+//! belongs to the client: dropping the future loses the answer and never half-cancels a write.
 //!
 //! Settings are checked when the operation starts; one out of range is an
-//! [`InvalidRequest`](crate::InvalidRequest), and nothing was sent.
+//! [`InvalidRequest`](crate::InvalidRequest), and nothing is sent.
 //!
 //! Source: the shape is that of [`IntoFuture`] builders in Rust's own documentation.
 
@@ -32,7 +32,7 @@ use crate::operation::version::KeyUpdate;
 use crate::operation::{Submission, read, write};
 use crate::trace::{self, Begun, ReadTrace};
 
-/// What an operation becomes when it is awaited.
+/// The future of an operation.
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A read of one key; made by [`Client::get`].
@@ -95,7 +95,7 @@ pub struct Put {
 /// ```no_run
 /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
 /// let seen = client.get("cart:{42}").await?;
-/// // What somebody else put in the meantime stays.
+/// // What another writer put in the meantime stays.
 /// client.delete("cart:{42}").context(seen.context()).await?;
 /// # Ok(())
 /// # }
@@ -127,8 +127,8 @@ macro_rules! plan_settings {
         }
 
         /// What the operation promises; default is the client's
-        /// [`consistency`](crate::ClientBuilder::consistency). A number of replicas that was set on the
-        /// client or here stays in force.
+        /// [`consistency`](crate::ClientBuilder::consistency). A number of replicas set here or on the client
+        /// still applies.
         pub const fn consistency(mut self, consistency: Consistency) -> Self {
             self.plan.consistency = consistency;
             self
@@ -159,10 +159,9 @@ impl Get {
         "How many replicas must answer, 1 to N, and in quorum mode a majority; default is the client's [`r`](crate::ClientBuilder::r)."
     );
 
-    /// When replicas found stale are repaired; default is the client's
-    /// [`read_repair`](crate::ClientBuilder::read_repair). Anything but
-    /// [`BeforeAnswer`](ReadRepair::BeforeAnswer) gives up, for this read and those after it, that quorum reads never
-    /// go backwards.
+    /// When stale replicas are repaired; default is the client's
+    /// [`read_repair`](crate::ClientBuilder::read_repair). With anything but
+    /// [`BeforeAnswer`](ReadRepair::BeforeAnswer), this quorum read and later ones may go backwards.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -179,8 +178,8 @@ impl Get {
         self
     }
 
-    /// Merges siblings with `merge` instead of handing them out apart. It is called only if there are
-    /// several, on the task that awaits; nothing is written back. [`Merge`] has the rules it must keep.
+    /// Merges siblings with `merge` into one value. It is called only if there are several, on the task that
+    /// awaits; nothing is written back. [`Merge`] has the rules it must keep.
     pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
         self.merge = Some(Box::new(merge));
         self
@@ -208,24 +207,24 @@ impl Put {
         "How many replicas must store it, 1 to N, and in quorum mode a majority; default is the client's [`w`](crate::ClientBuilder::w). All N get it in any case."
     );
 
-    /// Whether a node that keeps the write for an owner that is away counts as one of the W, a *sloppy quorum*; default
-    /// is the client's [`sloppy`](crate::ClientBuilder::sloppy), which is not. Then the write succeeds while any W of
-    /// the key's owners and fallbacks live, and reads may miss it until its owners have got it.
+    /// Whether a hint, the write kept by a fallback for an owner that is away, counts towards W: a *sloppy quorum*.
+    /// Default is the client's [`sloppy`](crate::ClientBuilder::sloppy), which is off. With it the write succeeds while
+    /// any W of the key's owners and fallbacks live, and reads may miss it until its owners have it.
     pub const fn sloppy(mut self, sloppy: bool) -> Self {
         self.plan.sloppy = sloppy;
         self
     }
 
-    /// Replaces exactly what `context` has seen; what was written beside it stays, as a sibling. Without a
-    /// context it replaces whatever was there: the last writer wins.
+    /// Replaces exactly what `context` has seen; concurrent writes stay, as siblings. Without a context it
+    /// replaces whatever was there: the last writer wins.
     pub fn context(mut self, context: &Context) -> Self {
         self.update.context = Some(context.clone());
         self
     }
 
-    /// How long the value lives, 1 ms to 100 years, counted by this machine's clock from when the put
-    /// begins; default is for ever. Once it is over, by the clocks of the nodes that answer a read, the
-    /// value is gone exactly as if it had been deleted.
+    /// How long the value lives, 1 ms to 100 years, by this machine's clock from the start of the put; default
+    /// is for ever. Once it has expired, by the clocks of the nodes that answer a read, the value is gone
+    /// exactly as if it had been deleted.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.update.ttl = Some(ttl);
         self
@@ -253,16 +252,16 @@ impl Delete {
         "How many replicas must store the delete, 1 to N, and in quorum mode a majority; default is the client's [`w`](crate::ClientBuilder::w). All N get it in any case."
     );
 
-    /// Whether a node that keeps the write for an owner that is away counts as one of the W, a *sloppy quorum*; default
-    /// is the client's [`sloppy`](crate::ClientBuilder::sloppy), which is not. Then the write succeeds while any W of
-    /// the key's owners and fallbacks live, and reads may miss it until its owners have got it.
+    /// Whether a hint, the write kept by a fallback for an owner that is away, counts towards W: a *sloppy quorum*.
+    /// Default is the client's [`sloppy`](crate::ClientBuilder::sloppy), which is off. With it the write succeeds while
+    /// any W of the key's owners and fallbacks live, and reads may miss it until its owners have it.
     pub const fn sloppy(mut self, sloppy: bool) -> Self {
         self.plan.sloppy = sloppy;
         self
     }
 
-    /// Deletes exactly what `context` has seen; what was written beside it stays. Without a context it
-    /// deletes whatever was there.
+    /// Deletes exactly what `context` has seen; concurrent writes stay. Without a context it deletes whatever
+    /// was there.
     pub fn context(mut self, context: &Context) -> Self {
         self.update.context = Some(context.clone());
         self
@@ -296,7 +295,7 @@ impl IntoFuture for Delete {
     }
 }
 
-/// Reads; `report` gets what its requests did. All parts are used where they are in `get`.
+/// Reads; `report` gets the trace of its requests. All parts are used where they are in `get`.
 #[expect(
     clippy::manual_async_fn,
     reason = "an async fn has its arguments twice, where they came in and where they are used: the future is allocated"
@@ -308,6 +307,7 @@ pub(crate) fn read(
     async move {
         let client = &get.client;
         client.check_key(&get.key)?;
+
         let begun = Begun {
             kind: Kind::Get,
             key: &get.key,
@@ -349,6 +349,7 @@ fn write(
     async move {
         client.check_key(&update.key)?;
         client.check_value(update.value.as_ref())?;
+
         let bytes = update.value.as_ref().map_or(0, Bytes::len);
         let kind = if update.value.is_some() {
             Kind::Put

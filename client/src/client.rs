@@ -1,4 +1,4 @@
-//! The client handle: get, put, delete, and nothing clever.
+//! The client handle: get, put, delete, and no decisions.
 //!
 //! ```text
 //!   client.put(key, value).context(..)      a builder; nothing happens yet
@@ -6,9 +6,9 @@
 //!                                   `- waits here while `max_in_flight` are under way
 //! ```
 //!
-//! Every clone is the same client. What can be refused without asking anybody is refused here: keys and
-//! values out of bounds. R, W, deadline and time to live are checked where the operation starts, against
-//! the ring of that moment. Left out: everything that decides (`operation`, `quorum`).
+//! Every clone is the same client. Keys and values out of bounds are refused here, without a request. R, W,
+//! deadline and time to live are checked where the operation starts, against the ring of that moment. Left
+//! out: every decision (`operation`, `quorum`).
 //!
 //! Source: Dynamo (2007), section 6.4: a client that coordinates saves each request a hop.
 
@@ -42,7 +42,7 @@ const PERMIT_BYTES: usize = 16 << 10;
 
 /// A connection to a whole cluster: cheap to clone, shared by any number of tasks, on any runtime.
 ///
-/// It has one thread, and one connection to each node. Make one per process and clone it. One made by
+/// It has one thread, and one connection to each node. Make one per process and clone it. A client made by
 /// [`ClientBuilder::drive`] has neither: its owner drives it.
 ///
 /// ```no_run
@@ -80,31 +80,31 @@ pub struct Location {
     pub token: Token,
     /// The N nodes that own it, in preference order; all members if they are fewer.
     pub owners: Vec<Member>,
-    /// The nodes that would stand in for them, in order, at most three. Gets and puts do not use them
-    /// yet.
+    /// The nodes that stand in for them, in order, at most three. Writes leave hints there for owners that are
+    /// away; reads do not ask them.
     pub fallbacks: Vec<Member>,
 }
 
-/// What one node keeps for others; made by [`Client::hints`].
+/// The hints that one node keeps for others; made by [`Client::hints`].
 #[derive(Debug, Clone)]
 pub struct HintsReport {
     /// The node.
     pub member: Member,
-    /// For each node that missed writes which are kept here, how many keys and bytes that is; or why it did not say.
+    /// Keys and bytes kept for each node that missed writes; or why the report failed.
     pub kept: Result<Vec<Kept>, NodeError>,
 }
 
-/// How one node is; made by [`Client::status`].
+/// The status of one node; made by [`Client::status`].
 #[derive(Debug, Clone)]
 pub struct NodeReport {
     /// The node.
     pub member: Member,
-    /// Its status, or why it did not say.
+    /// Its status, or why the request failed.
     pub status: Result<NodeStatus, NodeError>,
 }
 
 impl Client {
-    /// Starts to make a client; [`ClientBuilder`] has the settings.
+    /// A builder of a client; [`ClientBuilder`] has the settings.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), quoit_client::ConnectError> {
@@ -154,8 +154,8 @@ impl Client {
         }
     }
 
-    /// Reads a key of 1 to 32,768 bytes. By default a majority of its replicas answers, and enough of
-    /// them hold what is returned that no later read goes back behind it. [`Get`] has the options.
+    /// Reads a key of 1 to 32,768 bytes. By default a majority of its replicas answers, and enough replicas
+    /// hold the result that no later read goes back behind it. [`Get`] has the options.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -170,8 +170,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Awaiting it gives a [`ReadError`](crate::ReadError). No value was changed; a repair may have spread
-    /// what was there.
+    /// Awaiting it gives a [`ReadError`](crate::ReadError). No value was changed; a repair may have copied what
+    /// was there to other replicas.
     pub fn get(&self, key: impl Into<Bytes>) -> Get {
         Get::new(self.clone(), key.into())
     }
@@ -189,13 +189,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Awaiting it gives a [`WriteError`](crate::WriteError), which says whether the write could exist.
+    /// Awaiting it gives a [`WriteError`](crate::WriteError), which says whether the write may exist.
     pub fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Put {
         Put::new(self.clone(), key.into(), value.into())
     }
 
     /// Deletes a key: a write without a value, with the same promises. Without a context it deletes
-    /// whatever is there. A key that is not there may be deleted. [`Delete`] has the options.
+    /// whatever is there. Deleting an absent key is no error. [`Delete`] has the options.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -206,12 +206,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Awaiting it gives a [`WriteError`](crate::WriteError), which says whether the delete could exist.
+    /// Awaiting it gives a [`WriteError`](crate::WriteError), which says whether the delete may exist.
     pub fn delete(&self, key: impl Into<Bytes>) -> Delete {
         Delete::new(self.clone(), key.into())
     }
 
-    /// Where a key lives, by the ring this client holds; asks nobody. Whether the owners live is not in it.
+    /// Where a key lives, according to the ring that this client holds. Sends no request, and says nothing about
+    /// whether the owners are alive.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -236,8 +237,8 @@ impl Client {
         }
     }
 
-    /// Asks every node how it is, all at once. One that does not answer within 2 s, or the client's
-    /// deadline if that is less, is reported so; the order is that of the map.
+    /// Asks all nodes for their status at once. A node that does not answer within 2 s, or the client's
+    /// deadline if that is less, is reported as such. In the order of the map.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -264,9 +265,9 @@ impl Client {
         reports
     }
 
-    /// Asks every node what it keeps for others, all at once: writes that these missed, and get when they are back. One
-    /// that does not answer within 2 s, or the client's deadline if that is less, is reported so; the order is that
-    /// of the map.
+    /// Asks all nodes at once for the hints that they keep: writes that other nodes missed and get when they are back.
+    /// A node that does not answer within 2 s, or the client's deadline if that is less, is reported as such. In the
+    /// order of the map.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) {
@@ -292,8 +293,8 @@ impl Client {
         reports
     }
 
-    /// How this client finds the nodes, by its own requests alone, and how often it asked more of them for that.
-    /// Asks nobody; `None` once the client is closed.
+    /// The health of the nodes as this client's own requests show it, with counts of hedges, ejections and repairs.
+    /// Sends no request; `None` once the client is closed.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Option<()> {
@@ -313,19 +314,18 @@ impl Client {
         answer.await
     }
 
-    /// The cluster map this client holds: a copy, of the newest epoch that it has heard of and fetched.
+    /// A copy of the cluster map this client holds: the newest that it has fetched.
     #[must_use]
     pub fn map(&self) -> ClusterMap {
         self.ring().map().clone()
     }
 
-    /// Waits for what is under way, until its deadlines at most, closes the connections and stops the
+    /// Waits for operations under way, at most until their deadlines, closes the connections and stops the
     /// client's thread. Later operations of any clone fail as closed. May be called more than once.
     /// Dropping the last clone does the same without waiting.
     ///
-    /// The owner of a client made by [`ClientBuilder::drive`] does the work instead of a thread: there it
-    /// refuses later operations at once and is done when the [`Driver`] has been dropped, which
-    /// [`Driver::is_finished`] gives the sign for.
+    /// For a client made by [`ClientBuilder::drive`] it refuses later operations at once and returns when the
+    /// owner drops the [`Driver`], which it should do once [`Driver::is_finished`] is true.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) {
@@ -387,7 +387,7 @@ impl Client {
         Ok(())
     }
 
-    /// Waits for a permit for an operation with so many bytes of value; `None` if there will be none.
+    /// Waits for a permit for an operation with a value of `bytes`; `None` if the client is closed.
     pub(crate) async fn admit<T: Send + 'static>(
         &self,
         kind: Kind,
@@ -433,7 +433,7 @@ impl Client {
     }
 }
 
-/// What a node answered, and how long that took.
+/// A node's answer, and how long it took.
 pub(crate) async fn received(
     answer: Option<Answer<NodeAnswer>>,
 ) -> (Duration, Result<Response, NodeError>) {
@@ -444,7 +444,7 @@ pub(crate) async fn received(
     }
 }
 
-/// What became of a question whose answer is none.
+/// The error for a response that does not answer its question.
 pub(crate) fn not_an_answer(response: &Response) -> NodeError {
     NodeError::Failed(match response {
         Response::Refused(refusal) => Outcome::Refused(*refusal),

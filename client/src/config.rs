@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Settings are checked together, when the client connects: a builder method never fails. R and W depend
-//! on N, which the ring knows, so they are checked with each operation. Left out: how a profile is
-//! written ([`Profile`]) and the modes of an operation (`consistency`).
+//! on N, which comes with the ring, so they are checked with each operation. Left out: the format of a
+//! profile ([`Profile`]) and the modes of an operation (`consistency`).
 //!
 //! Source: Dynamo (2007), sections 4.5 and 6, for N, R and W.
 
@@ -59,7 +59,7 @@ pub struct ClientBuilder {
     pub(crate) connect_timeout: Duration,
 }
 
-/// What operations take unless they say otherwise.
+/// Defaults of operations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
     pub(crate) consistency: Consistency,
@@ -70,7 +70,7 @@ pub(crate) struct Defaults {
     pub(crate) repair: Option<ReadRepair>,
 }
 
-/// What bounds a client.
+/// Bounds of a client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) max_value_bytes: usize,
@@ -103,9 +103,9 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Reads seeds and the places of certificates from a profile file, as `quoit dev` writes one, now.
-    /// A file that cannot be used makes [`ClientBuilder::connect`] fail. [`ClientBuilder::seeds`] and
-    /// [`ClientBuilder::tls`] after it replace what it said.
+    /// Reads a profile file at once: seeds and the paths of certificates, as `quoit dev` writes them.
+    /// A file that cannot be used makes [`ClientBuilder::connect`] fail. A later call of
+    /// [`ClientBuilder::seeds`] or [`ClientBuilder::tls`] replaces that part of it.
     #[must_use]
     pub fn profile(mut self, file: impl AsRef<Path>) -> Self {
         match Profile::load(file.as_ref()) {
@@ -126,8 +126,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The cluster's CA and this client's certificate and key. There is no default: nodes let nobody in
-    /// without a certificate.
+    /// The cluster's CA and this client's certificate and key. There is no default: nodes accept no
+    /// connection without a certificate.
     ///
     /// ```
     /// use quoit_client::{Client, ConnectError, TlsFiles};
@@ -150,33 +150,33 @@ impl ClientBuilder {
         self
     }
 
-    /// What operations promise unless they say otherwise; default [`Consistency::Quorum`].
+    /// The default consistency of operations; default [`Consistency::Quorum`].
     #[must_use]
     pub const fn consistency(mut self, consistency: Consistency) -> Self {
         self.defaults.consistency = consistency;
         self
     }
 
-    /// R, the replicas that a read needs, 1 to N; default is what the consistency says. In quorum mode at
-    /// least a majority. More read what fewer hold up to date and fail with fewer nodes down. A number out
-    /// of range fails each read, as N is only known then.
+    /// R, the replicas that a read needs, 1 to N; the default depends on the consistency. In quorum mode at
+    /// least a majority. A larger R sees writes that fewer replicas hold, and fails with fewer nodes down. A
+    /// number out of range fails each read, since N is only known then.
     #[must_use]
     pub const fn r(mut self, r: u8) -> Self {
         self.defaults.r = Some(r);
         self
     }
 
-    /// W, the replicas that a write needs, 1 to N; default is what the consistency says. In quorum mode at
-    /// least a majority. W acknowledged copies survive the loss of W - 1 disks; more fail with fewer nodes
-    /// down. A number out of range fails each write, as N is only known then.
+    /// W, the replicas that a write needs, 1 to N; the default depends on the consistency. In quorum mode at
+    /// least a majority. W acknowledged copies survive the loss of W - 1 disks; a larger W fails with fewer
+    /// nodes down. A number out of range fails each write, since N is only known then.
     #[must_use]
     pub const fn w(mut self, w: u8) -> Self {
         self.defaults.w = Some(w);
         self
     }
 
-    /// When reads repair replicas that they found stale, unless they say otherwise; default is what the consistency
-    /// says: [`BeforeAnswer`](ReadRepair::BeforeAnswer) for quorum reads, [`Background`](ReadRepair::Background) for
+    /// When reads repair stale replicas. The default depends on the consistency:
+    /// [`BeforeAnswer`](ReadRepair::BeforeAnswer) for quorum reads, [`Background`](ReadRepair::Background) for
     /// reads of one. Anything but `BeforeAnswer` lets quorum reads go backwards.
     #[must_use]
     pub const fn read_repair(mut self, repair: ReadRepair) -> Self {
@@ -184,21 +184,21 @@ impl ClientBuilder {
         self
     }
 
-    /// Bytes of keys and records that reads may send a second to repair replicas in the background, 1 KiB to 1 GiB;
-    /// default 8 MiB, a sixteenth of a gigabit link, so that a node that comes back is not drowned by who finds it
-    /// stale. What was not used is saved for a second at most. A repair beyond it is not made and counted
-    /// ([`HealthReport::repairs_refused`](crate::HealthReport::repairs_refused)); another read will find the same
-    /// replica stale. Write-backs that an answer waits for are charged to it and never refused. Less spares the
-    /// nodes, more brings replicas together sooner.
+    /// Bytes of keys and records per second that background repair may send, 1 KiB to 1 GiB; default 8 MiB, a
+    /// sixteenth of a gigabit link, so that the readers of a recovered node do not flood it with repairs. At most one
+    /// second's worth is saved up. A repair beyond it is counted
+    /// ([`HealthReport::repairs_refused`](crate::HealthReport::repairs_refused)) and not sent; another read will find
+    /// the same replica stale. Write-backs that an answer waits for are charged to it and never refused. Lower spares
+    /// the nodes, higher makes replicas converge sooner.
     #[must_use]
     pub const fn repair_bytes_per_second(mut self, bytes: u64) -> Self {
         self.limits.repair_bytes_per_second = bytes;
         self
     }
 
-    /// Whether a node that keeps a write for an owner that is away counts as one of the W: a *sloppy quorum*; default
-    /// no, the strict one, since reads ask owners only and may miss such a write until these have got it. Either way
-    /// an owner that misses a write gets it when it is back.
+    /// Whether a hint, the write kept by a fallback for an owner that is away, counts towards W: a *sloppy quorum*.
+    /// Default no, the strict one: reads ask owners only, and may miss such a write until it is delivered. Either way
+    /// an owner that missed a write gets it when it is back.
     #[must_use]
     pub const fn sloppy(mut self, sloppy: bool) -> Self {
         self.defaults.sloppy = sloppy;
@@ -206,34 +206,34 @@ impl ClientBuilder {
     }
 
     /// How long an operation may take once it has begun, 1 ms to 30 s; default 5 s, far beyond any healthy
-    /// answer and not yet too long for a person to wait. Shorter fails sooner under trouble, longer rides
-    /// out more of it. The upper bound is half the age at which nodes refuse a write, 60 s.
+    /// answer and not too long for a person to wait. Shorter fails sooner when nodes are in trouble, longer
+    /// survives more of it. The upper bound is half the age at which nodes refuse a write, 60 s.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.defaults.deadline = deadline;
         self
     }
 
-    /// Most bytes of a value that may be put, 1 byte to 16 MiB; default 1 MiB, the default of nodes. Nodes
-    /// have their own limit and refuse what is over it. It also bounds what one answer of a node may make
-    /// this client hold: 64 such values, but 9 MiB at least and 128 MiB at most.
+    /// Longest value that may be put, 1 byte to 16 MiB; default 1 MiB, the default of nodes. Nodes have
+    /// their own limit and refuse longer ones. It also bounds the memory for one answer of a node: 64 such
+    /// values, but at least 9 MiB and at most 128 MiB.
     #[must_use]
     pub const fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_value_bytes = bytes;
         self
     }
 
-    /// Most operations under way at once, 1 to 65,536; default 4,096, which holds at most 64 MiB of values.
-    /// Further ones wait before their deadline begins to run: fewer mean waiting here, more mean waiting at
-    /// the nodes, which may shed load. An operation counts once more for every 16 KiB of its value, so this
-    /// bounds the client's memory too.
+    /// Most operations under way at once, 1 to 65,536; default 4,096, which hold at most 64 MiB of values.
+    /// Further ones wait for a permit, before their deadline begins to run. A lower limit makes them wait here, a
+    /// higher one at the nodes, which may shed load. An operation counts once more for every 16 KiB of its
+    /// value, so this bounds the client's memory too.
     #[must_use]
     pub const fn max_in_flight(mut self, operations: usize) -> Self {
         self.limits.max_in_flight = operations;
         self
     }
 
-    /// How long [`ClientBuilder::connect`] waits for the first seed that answers, more than nothing;
+    /// How long [`ClientBuilder::connect`] waits for the first seed that answers, above zero;
     /// default 5 s, as for operations. Each seed is dialled once.
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -258,17 +258,17 @@ impl ClientBuilder {
     /// ```
     ///
     /// # Errors
-    /// [`ConnectError`] if a setting or file cannot be used or no seed answered; nothing is left behind,
-    /// no thread and no connection.
+    /// [`ConnectError`] if a setting or file cannot be used or no seed answered; no thread and no connection
+    /// is left.
     pub async fn connect(self) -> Result<Client, ConnectError> {
         Client::connect(self).await
     }
 
-    /// Makes a client without a thread, whose input and output the caller does ("sans-I/O"): for an event
-    /// loop of one's own, and for a simulation. [`Driver`] has an example. The handle is like any other;
-    /// what its callers ask for is carried out when the driver is called.
+    /// Makes a client without a thread ("sans-I/O"): its owner does the I/O, in an event loop or a
+    /// simulation. [`Driver`] has an example. The handle is like any other; its operations progress when the
+    /// driver is called.
     ///
-    /// `ring` is where it starts from; the driver fetches newer ones from the nodes. Seeds, certificates
+    /// `ring` is the first ring; the driver fetches newer ones from the nodes. Seeds, certificates
     /// and [`ClientBuilder::connect_timeout`] are not used and not needed; all other settings mean what
     /// they mean for [`ClientBuilder::connect`]. `env` gets the members and is asked for the time at once.
     ///
@@ -299,7 +299,7 @@ impl ClientBuilder {
     /// # let ring = || Ring::new(&map).unwrap();
     /// let (client, driver) = Client::builder().max_in_flight(64).drive(ring(), Nowhere)?;
     /// assert_eq!(client.locate(b"key").owners[0].name, "n1");
-    /// drop(driver); // the client has come to its end
+    /// drop(driver); // ends the client
     ///
     /// let error = Client::builder().max_in_flight(0).drive(ring(), Nowhere).err().unwrap();
     /// assert_eq!(error.to_string(), "max_in_flight is out of range: 1 to 65,536");
@@ -313,7 +313,7 @@ impl ClientBuilder {
         Client::drive(self, ring, env)
     }
 
-    /// What the coordinator is to go by.
+    /// The coordinator's settings.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             repair_bytes_per_second: self.limits.repair_bytes_per_second,
@@ -321,11 +321,12 @@ impl ClientBuilder {
         }
     }
 
-    /// Checks the settings of every client.
+    /// Checks the settings that every client has.
     pub(crate) fn check(&mut self) -> Result<(), ConnectError> {
         if let Some(error) = self.profile_error.take() {
             return Err(error.into());
         }
+
         setting(
             DEADLINES.contains(&self.defaults.deadline),
             "deadline",
@@ -348,11 +349,12 @@ impl ClientBuilder {
         )
     }
 
-    /// Checks the settings of a client that finds its cluster itself.
+    /// Checks the settings of a client that dials its cluster itself.
     pub(crate) fn check_network(&self) -> Result<(), ConnectError> {
         if self.seeds.is_empty() {
             return Err(ConnectError::NoSeeds);
         }
+
         setting(
             !self.connect_timeout.is_zero(),
             "connect_timeout",

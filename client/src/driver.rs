@@ -8,12 +8,12 @@
 //!                  pump --> Env::send, Env::members, the callers' answers
 //! ```
 //!
-//! It owns the [`Coordinator`] and the environment. The client with a thread and the one that its owner
-//! drives have the same: they differ in their [`Env`] and in who calls. Inputs never send: the outputs of a
-//! whole batch of them leave together, at the [`Driver::pump`] that ends it. Left out: every decision
-//! (`coordinator`), and how callers reach it (`bridge`).
+//! It owns the [`Coordinator`] and the environment. A client with a thread and a client that its owner drives
+//! share it: they differ in their [`Env`] and in who calls it. Inputs never send: the outputs of a batch leave
+//! together, at the [`Driver::pump`] that ends the batch. Left out: every decision (`coordinator`), and how
+//! callers reach it (`bridge`).
 //!
-//! Source: machines without input and output, as `quinn-proto` and `rustls` are.
+//! Source: sans-I/O machines such as `quinn-proto` and `rustls`.
 
 use core::task::{Context, Poll};
 use std::sync::Arc;
@@ -31,22 +31,21 @@ use crate::operation::Submission;
 
 /// Runs a client without a thread of its own; made by [`ClientBuilder::drive`](crate::ClientBuilder::drive).
 ///
-/// Its owner calls it with what happens, and [`Driver::pump`] after each batch of that:
+/// Its owner passes events to it, and calls [`Driver::pump`] after each batch of them:
 ///
-/// | what happened | input |
+/// | event | input |
 /// | --- | --- |
-/// | callers left operations | [`Driver::take_in`] |
-/// | a frame came | [`Driver::received`] |
+/// | callers submitted operations | [`Driver::take_in`] |
+/// | a frame arrived | [`Driver::received`] |
 /// | a connection opened or broke | [`Driver::link`] |
 /// | [`Driver::next_tick`] is reached | [`Driver::tick`] |
 ///
-/// No input sends or answers anything by itself: that is the pump's, so that the outputs of many inputs
-/// leave together. None of them ever blocks, and none is async. The driver never reads a clock; what it
-/// sees of the outside comes through its [`Env`].
+/// Inputs neither send nor answer: the pump does, so that the outputs of many inputs leave together. No input
+/// blocks, and none is async. The driver never reads a clock: its [`Env`] does.
 ///
-/// Dropping it ends the client: callers that wait learn that the client is closed, or, for a write, that it
-/// was [`Abandoned`](crate::WriteError::Abandoned); later operations fail as closed. It may be dropped at
-/// any time; to lose nothing, once [`Driver::is_finished`] says so.
+/// Dropping it ends the client: waiting reads fail as closed and waiting writes as
+/// [`Abandoned`](crate::WriteError::Abandoned); later operations fail as closed. It may be dropped at any time;
+/// to lose nothing, drop it once [`Driver::is_finished`] is true.
 ///
 /// ```
 /// use std::pin::pin;
@@ -107,9 +106,9 @@ use crate::operation::Submission;
 /// ```
 #[derive(Debug)]
 pub struct Driver<E> {
-    /// First, so that it is dropped first: new operations are refused before those that wait are abandoned.
+    // First, so that it is dropped first: new operations are refused before waiting ones are abandoned.
     callers: DriverEnd,
-    /// Submissions that were taken from the inbox and not yet started; keeps its allocation.
+    /// Submissions taken from the inbox and not yet started; keeps its allocation.
     batch: Vec<Submission>,
     coordinator: Coordinator,
     env: E,
@@ -118,7 +117,7 @@ pub struct Driver<E> {
     ticked: bool,
     /// The `Env`'s present at the last input.
     at: Moment,
-    /// Last, so that callers of `close` return when all else is gone.
+    // Last, so that `close` returns when all else is gone.
     _alive: Alive,
 }
 
@@ -140,31 +139,30 @@ impl<E: Env> Driver<E> {
         }
     }
 
-    /// The environment. What is done to it here the driver does not notice.
+    /// The environment. The driver does not notice changes made to it here.
     #[must_use]
     pub const fn env(&mut self) -> &mut E {
         &mut self.env
     }
 
-    /// The ring in force: what callers see after the next [`Driver::pump`].
+    /// The ring in use: callers see it after the next [`Driver::pump`].
     #[must_use]
     pub const fn ring(&self) -> &Arc<Ring> {
         self.coordinator.ring()
     }
 
-    /// Whether callers have left operations that [`Driver::take_in`] would start. Costs an uncontended lock.
+    /// Whether operations wait for [`Driver::take_in`]. Costs an uncontended lock.
     #[must_use]
     pub fn has_submissions(&self) -> bool {
         !self.batch.is_empty() || !self.callers.is_empty()
     }
 
-    /// Waits for operations that callers leave: ready with true once [`Driver::take_in`] has something to
-    /// start, with false once the client is closed and nothing more will ever come. Until then the task of
-    /// `cx` is woken at the first, from the caller's thread; only that of the last call.
+    /// Waits for submissions: ready with true once [`Driver::take_in`] has something to start, with false once
+    /// the client is closed and no more can come. While pending, the first submission wakes the task of `cx`,
+    /// from the caller's thread; only the task of the last call is woken.
     ///
-    /// An event loop that owns its thread needs this to sleep; one that calls [`Driver::take_in`] again and
-    /// again, as a simulation does, does not. What it finds is taken from the inbox, all at once: the next
-    /// `take_in` starts just that and takes no lock.
+    /// An event loop needs this to sleep; one that polls [`Driver::take_in`], as a simulation does, does not.
+    /// It takes all submissions out of the inbox: the next `take_in` starts just those and takes no lock.
     pub fn poll_submissions(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.batch.is_empty() {
             self.callers.poll_take(&mut self.batch, cx)
@@ -173,12 +171,12 @@ impl<E: Env> Driver<E> {
         }
     }
 
-    /// Takes the operations that callers have left and starts them, each under the `Env`'s present. With
-    /// nothing there it costs an uncontended lock.
+    /// Starts the submitted operations, each at the `Env`'s present. With none it costs an uncontended lock.
     pub fn take_in(&mut self) {
         if self.batch.is_empty() {
             self.callers.take(&mut self.batch);
         }
+
         let mut batch = core::mem::take(&mut self.batch);
         for submission in batch.drain(..) {
             let now = self.now();
@@ -187,12 +185,12 @@ impl<E: Env> Driver<E> {
         self.batch = batch;
     }
 
-    /// Takes a frame off a node's link: without its length field, as [`Frames`](quoit_ring::wire::Frames)
-    /// cuts it off. An answer to nothing that is under way is ignored, so one may come twice or late.
+    /// Handles a frame from a node, without its length field, which [`Frames`](quoit_ring::wire::Frames)
+    /// removes. An answer to no request under way is ignored, so duplicate and late ones are harmless.
     ///
     /// # Errors
-    /// [`DecodeError`] if the frame is not a response; nothing has changed. The link is of no more use:
-    /// close it, and report it to [`Driver::link`] as down.
+    /// [`DecodeError`] if the frame is not a response; nothing has changed. The link is unusable: close it, and
+    /// report it to [`Driver::link`] as down.
     pub fn received(&mut self, from: NodeId, frame: Bytes) -> Result<(), DecodeError> {
         let frame = ResponseFrame::decode(frame)?;
         let now = self.now();
@@ -200,46 +198,45 @@ impl<E: Env> Driver<E> {
         Ok(())
     }
 
-    /// Notes how the way to a node is. Once it is [`Link::Down`], what was under way there has failed, and
-    /// nothing more is sent there until it is reported up.
+    /// Sets the state of the link to a node. [`Link::Down`] fails all requests under way there, and nothing is
+    /// sent there until the link is reported up.
     pub fn link(&mut self, node: NodeId, link: Link) {
         let now = self.now();
         self.coordinator.handle_link(node, link, now);
     }
 
-    /// Looks for deadlines that have passed and for replicas that are slow. Before [`Driver::next_tick`] it
-    /// does nothing; later than that, operations end as much later.
+    /// Handles passed deadlines and slow replicas. Before [`Driver::next_tick`] it does nothing; a late call
+    /// makes operations end that much later.
     pub fn tick(&mut self) {
         let now = self.now();
         self.coordinator.handle_time(now);
         self.ticked = true;
     }
 
-    /// When to call [`Driver::tick`] next, by the `Env`'s monotonic time; `None` if nothing is under way. It
-    /// stays due when the last operation has ended before it: the tick then finds that, and no other follows.
-    /// Every input can change it.
+    /// When to call [`Driver::tick`] next, in the `Env`'s monotonic time; `None` if nothing is under way. A
+    /// tick stays due if the last operation ends before it; no further one follows. Every input can change it.
     #[must_use]
     pub const fn next_tick(&self) -> Option<Moment> {
         self.coordinator.poll_time()
     }
 
-    /// Whether nothing is under way, neither an operation nor repair after its answer. What still lies in
-    /// the inbox does not count.
+    /// Whether nothing is under way: no operation, and no repair after an answer. Operations still in the
+    /// inbox do not count.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.coordinator.is_idle()
     }
 
-    /// Whether the client has come to its end: its handles are closed or dropped, and all that they left is
-    /// done. Then drop the driver, which ends [`Client::close`](crate::Client::close).
+    /// Whether the client has ended: its handles are closed or dropped, and all operations are done. Then drop
+    /// the driver, which completes [`Client::close`](crate::Client::close).
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.is_idle() && self.batch.is_empty() && self.callers.is_finished()
     }
 
-    /// Sends the queued frames, passes a new ring to the `Env`, and delivers the answers: ends a
-    /// batch of inputs. With nothing to do it costs four comparisons. After a tick it may hand the
-    /// application's recorder what was counted: [`metrics`](crate::metrics).
+    /// Ends a batch of inputs: sends the queued frames, passes a new ring to the `Env`, and delivers the
+    /// answers. With nothing to do it costs four comparisons. After a tick it may publish
+    /// [`metrics`](crate::metrics) to the application's recorder.
     pub fn pump(&mut self) {
         while let Some((node, frame)) = self.coordinator.poll_send() {
             if !self.env.send(node, &frame) {
@@ -247,13 +244,16 @@ impl<E: Env> Driver<E> {
                 self.coordinator.handle_unsent(node, frame.id, now);
             }
         }
+
         if let Some(ring) = self.coordinator.poll_ring() {
             self.env.members(ring.map());
             self.callers.publish(&ring);
         }
+
         while let Some(answer) = self.coordinator.poll_answer() {
             answer.deliver();
         }
+
         if core::mem::take(&mut self.ticked) && self.publisher.is_due(self.is_idle(), self.at) {
             self.publish();
         }
@@ -268,7 +268,7 @@ impl<E: Env> Driver<E> {
 }
 
 impl<E> Driver<E> {
-    /// Hands the application's recorder what was counted since the last time.
+    /// Publishes the counts since the last time.
     fn publish(&mut self) {
         let (operations, sent, health) = self.coordinator.counters();
         self.publisher.publish(operations, sent, health, self.at);

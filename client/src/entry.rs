@@ -1,4 +1,4 @@
-//! What operations give back: entries with their siblings, causal contexts, write receipts.
+//! Results of operations: entries with their siblings, causal contexts, write receipts.
 //!
 //! ```text
 //!   get -> Entry { values: a | b, context } ---- put(merged).context(..) ----> a, b replaced
@@ -6,9 +6,9 @@
 //!                                 `- bytes, kept in a form or a cookie, and back again
 //! ```
 //!
-//! Invariants: a context covers exactly the values it came with, and what those had replaced; an entry's
-//! values are siblings, none of which saw another. Left out: what several values mean, which is for a
-//! [`Merge`](crate::Merge) or the application to say.
+//! Invariants: a context covers exactly the values it came with and what those had replaced; of an entry's
+//! values, none saw another. Left out: how to settle several values, which a [`Merge`](crate::Merge) or the
+//! application decides.
 //!
 //! Source: Dynamo (2007), section 4.4, whose vector clocks are the context here.
 
@@ -18,13 +18,13 @@ use quoit_ring::{Dot, Millis, Record, Seen, Time};
 
 use crate::error::InvalidRequest;
 
-/// Values up to this size are copied for the caller; larger ones fill most of their buffer themselves.
+/// Values up to this size are copied for the caller; larger ones take up most of their buffer anyway.
 const COPIED: usize = 16 << 10;
 
 /// What a reader has seen of a key; opaque. A put with it replaces exactly that.
 ///
-/// The default has seen nothing: a put with it replaces nothing, and stands beside what is there. A
-/// context belongs to the key it was read from; with another key it replaces what it has no business with.
+/// The default has seen nothing: a put with it replaces nothing and becomes a sibling of what is there. Use
+/// a context only with the key it was read from: with another key it may replace unrelated values.
 ///
 /// ```no_run
 /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -40,7 +40,7 @@ const COPIED: usize = 16 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Context {
     seen: Seen,
-    /// The latest time among what was read: a write with this context is minted above it.
+    /// The latest time among the versions read: a write with this context gets a later one.
     latest: Time,
 }
 
@@ -81,8 +81,8 @@ impl Context {
         self.latest = self.latest.max(other.latest);
     }
 
-    /// The context's bytes, to keep or send; a few dozen for most keys. They are not signed: who can change
-    /// them can replace what it has not seen.
+    /// The context's bytes, to keep or send; a few dozen for most keys. They are not signed: a party that can
+    /// change them can replace values that it has not seen.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let tombstone = Record::from_parts(smallvec::smallvec![], self.seen.clone());
@@ -91,8 +91,8 @@ impl Context {
         out.into()
     }
 
-    /// Reads a context's bytes, from an untrusted place too: junk is an error, and a time far in the future
-    /// is refused by the put ([`InvalidRequest::FutureContext`]).
+    /// Decodes a context. The bytes may be untrusted: junk is an error, and the put refuses a time far in the
+    /// future ([`InvalidRequest::FutureContext`]).
     ///
     /// ```
     /// use quoit_client::Context;
@@ -104,7 +104,7 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidRequest::Context`] if they are not what [`Context::to_bytes`] gave; nothing is kept.
+    /// [`InvalidRequest::Context`] if they are not from [`Context::to_bytes`]; nothing is kept.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidRequest> {
         let record = decode_record(&Bytes::copy_from_slice(bytes))?;
         if record.live().is_empty() {
@@ -121,13 +121,13 @@ impl Context {
 pub struct Value {
     /// The value's bytes.
     pub bytes: Bytes,
-    /// The write that made it. Dots order values by the time of their writing.
+    /// The write that made it. Dots order values by the time of their writes.
     pub dot: Dot,
     /// When it stops being readable, in milliseconds since 1970 by the nodes' clocks; `None` is never.
     pub expiry: Option<Millis>,
 }
 
-/// What a get found: no value, one, or several siblings; and the context to go on from.
+/// The result of a get: no value, one, or several siblings; and the context for the next put.
 ///
 /// ```no_run
 /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -167,14 +167,14 @@ impl Entry {
         }
     }
 
-    /// Takes what a merge function made of the siblings.
+    /// Sets the result of a merge function.
     pub(crate) fn set_merged(&mut self, merged: Option<Bytes>) {
+        debug_assert!(self.values.len() > 1, "only several siblings are merged");
         self.merged = Some(merged);
     }
 
-    /// The value: the only one, or what the merge function made of several. `None` if there is none, if
-    /// the merge function made none of them, or if there are several and no merge function was given
-    /// (see [`Entry::is_conflict`]).
+    /// The value: the only one, or the merge of several. `None` if there is none, if the merge function
+    /// returned none, or if there are several and no merge function was given (see [`Entry::is_conflict`]).
     #[must_use]
     pub fn value(&self) -> Option<&Bytes> {
         match (&self.merged, self.values.as_slice()) {
@@ -190,8 +190,8 @@ impl Entry {
         self.value().cloned()
     }
 
-    /// Whether the key has no value: never written, deleted or expired. Siblings of which a merge function
-    /// made no value are not absent.
+    /// Whether the key has no value: never written, deleted or expired. False for siblings that a merge
+    /// function turned into no value.
     #[must_use]
     pub const fn is_absent(&self) -> bool {
         self.values.is_empty()
@@ -203,22 +203,21 @@ impl Entry {
         self.values.len() > 1 && self.merged.is_none()
     }
 
-    /// All values, oldest dot first: none of them saw another. As they were read, whatever a merge
-    /// function made of them.
+    /// All values as they were read, before any merge, oldest dot first. None of them saw another.
     #[must_use]
     pub fn siblings(&self) -> &[Value] {
         &self.values
     }
 
-    /// What was seen; put with it to replace exactly that, absence included.
+    /// What this read has seen; a put with it replaces exactly that, absence included.
     #[must_use]
     pub const fn context(&self) -> &Context {
         &self.context
     }
 }
 
-/// A value that a caller may keep: a small one is copied out of the network buffer it is a slice of, since
-/// keeping 100 bytes must not keep 256 KiB alive.
+/// A value that a caller may keep. A small one is copied out of its network buffer: 100 bytes must not keep
+/// 256 KiB alive.
 fn unpinned(value: &Bytes) -> Bytes {
     if value.len() <= COPIED {
         Bytes::copy_from_slice(value)
@@ -242,11 +241,11 @@ fn unpinned(value: &Bytes) -> Bytes {
 pub struct Written {
     /// The write's name.
     pub dot: Dot,
-    /// Nodes that had confirmed it when it returned, at least W; others may have it too by now.
+    /// Nodes that had acknowledged it when the put returned, at least W; others may have it by now, too.
     pub acked: usize,
-    /// Of those, nodes that do not own the key and keep the write for an owner that was away: none unless the put
-    /// was [sloppy](crate::Put::sloppy). Reads do not ask them.
+    /// Of those, fallbacks that keep the write as a hint for an owner that was away: none unless the put was
+    /// [sloppy](crate::Put::sloppy). Reads do not ask them.
     pub hints: usize,
-    /// What the writer has seen now: its context and its own write. Put with it to go on.
+    /// What the writer has now seen: its context and its own write. Pass it to the next put.
     pub context: Context,
 }

@@ -6,26 +6,26 @@
 //!                                    E: clock, randomness, frames out
 //! ```
 //!
-//! Everything above [`Env`] is deterministic: it sees time and randomness only as [`Now`], and the outside
-//! only through the inputs of the [`Driver`](crate::Driver). One implementation talks QUIC in real time,
-//! inside [`ClientBuilder::connect`](crate::ClientBuilder::connect); a simulation, or an event loop of
-//! one's own, brings another to [`ClientBuilder::drive`](crate::ClientBuilder::drive). Left out: frames
-//! that come in, links that break and time that passes, which are inputs of the driver.
+//! Everything above [`Env`] is deterministic: it gets time and randomness as [`Now`], and events as inputs of
+//! the [`Driver`](crate::Driver). One implementation speaks QUIC in real time, inside
+//! [`ClientBuilder::connect`](crate::ClientBuilder::connect); a simulation, or an application's own event
+//! loop, passes another to [`ClientBuilder::drive`](crate::ClientBuilder::drive). Left out: received frames,
+//! broken links and passing time, which are inputs of the driver.
 
 use quoit_ring::wire::RequestFrame;
 use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
 
-/// The present, as a decision sees it, with randomness for it.
+/// The present, with randomness, as an input of decisions.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// Monotonic time, in microseconds: never less than before. Deadlines are counted by it.
+    /// Monotonic time, in microseconds: never less than before. Deadlines use it.
     pub at: Moment,
-    /// Wall time, in milliseconds since 1970, of this machine's clock: it may be wrong and may jump. Writes
-    /// are stamped by it, so one that is far behind loses against those of others.
+    /// Wall time, in milliseconds since 1970, by this machine's clock: it may be wrong and may jump. Writes
+    /// are stamped with it, so a clock that is far behind makes its writes lose against others.
     pub wall: Millis,
-    /// 64 random bits, fresh at every call. The first ones a driver gets name it in what it writes: two
-    /// clients with the same may give two values one name, which both are then kept as siblings. A simulation
-    /// draws them from its seed, and differently for each client.
+    /// 64 random bits, fresh at every call. The first ones become the driver's actor id: two clients with the
+    /// same one may give two values one dot, and both are then kept as siblings. A simulation draws them from
+    /// its seed, differently for each client.
     pub random: u64,
 }
 
@@ -36,13 +36,13 @@ pub enum Link {
     Opening,
     /// Frames flow. Requests are sent.
     Up,
-    /// There is no connection. What was under way on it counts as lost, and requests to the node fail at
-    /// once instead of being sent.
+    /// There is no connection. Requests under way on it count as lost, and further ones to the node fail at
+    /// once.
     Down,
 }
 
-/// What the driver needs of its runtime. No method is called but from within a method of the
-/// [`Driver`](crate::Driver), so an implementation may be anything that its owner's thread allows.
+/// What the driver needs from its runtime. Methods are called only from within methods of the
+/// [`Driver`](crate::Driver), on the thread of its owner.
 ///
 /// ```
 /// use std::collections::VecDeque;
@@ -53,7 +53,7 @@ pub enum Link {
 /// use quoit_ring::wire::RequestFrame;
 /// use quoit_ring::{ClusterMap, Millis, NodeId};
 ///
-/// /// A world of bytes that somebody else carries, under a clock that somebody else turns.
+/// /// Frames for the test to carry, and a clock that the test advances.
 /// struct ByHand {
 ///     micros: u64,
 ///     random: u64,
@@ -78,20 +78,17 @@ pub enum Link {
 /// }
 /// ```
 pub trait Env {
-    /// The present, with fresh randomness. Called once per input, so a clock is best read once for a batch
-    /// of inputs.
+    /// The present, with fresh randomness. Called once per input: read the clock once for a batch of inputs.
     fn now(&mut self) -> Now;
 
-    /// Queues a frame for a node. Must never block. What cannot be delivered later is reported through
-    /// [`Driver::link`](crate::Driver::link) as a link that went down; a frame that is lost without a word
-    /// costs its operation up to the whole deadline.
+    /// Queues a frame for a node. Must never block. If a queued frame cannot be delivered, report the link as down
+    /// through [`Driver::link`](crate::Driver::link); a silently lost frame may cost its operation the whole deadline.
     ///
-    /// False says that the frame was surely not queued and will never arrive, since too much waits already:
-    /// the replica then counts as [`QueueFull`](crate::Outcome::QueueFull). The client with a thread turns only
-    /// repairs and hints away, which others can do without: all else is bounded by
-    /// [`max_in_flight`](crate::ClientBuilder::max_in_flight).
+    /// False means that the queue is full and the frame will never arrive: the replica then counts as
+    /// [`QueueFull`](crate::Outcome::QueueFull). The client with a thread refuses only repairs and hints, which are
+    /// optional: all other frames are bounded by [`max_in_flight`](crate::ClientBuilder::max_in_flight).
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool;
 
-    /// The ring has changed, or is the first: links to these members are wanted, others are not.
+    /// The ring is new or has changed: open links to these members and close all others.
     fn members(&mut self, map: &ClusterMap);
 }

@@ -1,16 +1,16 @@
-//! Errors: what happened, could the write exist, and what to do.
+//! Errors: what happened, whether the write may exist, and what to do.
 //!
 //! ```text
 //!   each replica    Attempt { node, name, Outcome }
 //!                        \      |      /
 //!   the operation    WriteError, ReadError          + needed, acked or answered
 //!                        |
-//!   could it exist   Stored: No | Maybe | UnderReplicated
+//!   may it exist     Stored: No | Maybe | UnderReplicated
 //! ```
 //!
-//! One enum per kind of operation. Fields are evidence: how many replicas were needed, how many
-//! answered, and what became of every attempt. Invariant: [`Stored::No`] is only said if no replica can
-//! have stored the write. Left out: retrying, which is the caller's once an operation has failed.
+//! One enum per kind of operation. Its fields are the evidence: replicas needed, replicas that answered, and the
+//! outcome at each. Invariant: [`Stored::No`] means that no replica can have stored the write. Left out: retries,
+//! which are the caller's decision once an operation has failed.
 
 use core::fmt;
 use std::time::Duration;
@@ -22,14 +22,14 @@ use quoit_ring::wire::{DecodeError, Refusal};
 pub(crate) const OTHER_QUESTION: DecodeError =
     DecodeError::Malformed("an answer to another question");
 
-/// What became of the request to one replica. Prints as `name: outcome`.
+/// The outcome of the request to one replica. Prints as `name: outcome`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The replica.
     pub node: NodeId,
     /// Its name for people.
     pub name: String,
-    /// What became of it.
+    /// What came of the request.
     pub outcome: Outcome,
 }
 
@@ -43,19 +43,19 @@ impl fmt::Display for Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It did what was asked.
+    /// It carried the request out.
     #[error("done")]
     Done,
-    /// It refused, and says why.
+    /// It refused, with a reason.
     #[error("{0}")]
     Refused(Refusal),
-    /// A later write covers this one there already.
+    /// A later write there has superseded this one.
     #[error("a later write is there already")]
     Superseded,
     /// There is no connection to it; nothing was sent.
     #[error("no connection")]
     Unreachable,
-    /// Too much waits to be sent to it; nothing was sent.
+    /// The queue of frames for it is full; nothing was sent.
     #[error("too much waits to be sent to it")]
     QueueFull,
     /// The connection broke after the request was sent; it may have been carried out.
@@ -73,7 +73,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether a write that ended so may be stored at this replica.
+    /// Whether a write with this outcome may be stored at the replica.
     ///
     /// ```
     /// # use quoit_client::Outcome;
@@ -89,8 +89,8 @@ impl Outcome {
         }
     }
 
-    /// Whether an owner whose write ended so will want it when it is itself again. One that refused the write for what
-    /// it is would do so again, and one that has too much to do is not helped by others having more to do.
+    /// Whether an owner with this outcome needs a hint. Not one that refused the write itself, which would refuse the
+    /// hint too; nor one that is overloaded, since a hint adds load to the cluster.
     pub(crate) const fn is_missed(&self) -> bool {
         match self {
             Self::Unreachable
@@ -107,7 +107,7 @@ impl Outcome {
     }
 }
 
-/// Prints the attempts that failed, one behind the other.
+/// Prints the failed attempts, separated by semicolons.
 struct Failed<'a>(&'a [Attempt]);
 
 impl fmt::Display for Failed<'_> {
@@ -120,7 +120,7 @@ impl fmt::Display for Failed<'_> {
     }
 }
 
-/// A request that cannot be meant; nothing was sent, and it fails the same way until it is changed.
+/// An invalid request. Nothing was sent; it fails the same way until it is changed.
 ///
 /// ```
 /// # use quoit_client::InvalidRequest;
@@ -159,7 +159,7 @@ pub enum InvalidRequest {
         /// N.
         n: usize,
     },
-    /// R or W is no majority although the mode promises one.
+    /// R or W is not a majority, which quorum mode requires.
     #[error(
         "{what}={asked} is not a majority of {n} copies: quorum mode needs {needed}, or choose consistency `one`"
     )]
@@ -173,46 +173,46 @@ pub enum InvalidRequest {
         /// N.
         n: usize,
     },
-    /// The context's bytes are not a context.
+    /// The bytes are not those of a context.
     #[error("the context is not one that a read gave out: {0}")]
     Context(#[from] DecodeError),
-    /// The context has seen a time that lies too far ahead of this machine's clock.
+    /// The context has seen a time too far ahead of this machine's clock.
     #[error(
         "the context comes from {ahead_ms} ms in the future, {max_ms} ms are allowed: check this machine's clock"
     )]
     FutureContext {
         /// How far ahead.
         ahead_ms: u64,
-        /// How far it may.
+        /// How far ahead it may be.
         max_ms: u64,
     },
-    /// The time to live is zero or beyond what can be stored.
+    /// The time to live is zero or too long to store.
     #[error("a time to live of {0:?} is out of range: 1 ms to 100 years")]
     TimeToLive(Duration),
-    /// The deadline is zero or longer than a write may be under way.
+    /// The deadline is zero, or longer than nodes accept a write for.
     #[error("a deadline of {0:?} is out of range: 1 ms to 30 s")]
     Deadline(Duration),
 }
 
-/// Could the write exist? [`WriteError::stored`] says so.
+/// Whether a failed write may exist; see [`WriteError::stored`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// Surely on no replica: trying again writes it for the first time.
+    /// On no replica for certain: safe to try again.
     No,
-    /// Perhaps on some replicas, perhaps on W: read the key, or put it again.
+    /// Unknown: on no replica, on some, or on W. Read the key, or put it again.
     Maybe,
-    /// On some replicas, but on fewer than W: reads may see it, and repair may spread it.
+    /// On some replicas, but fewer than W. Reads may see it, and repair may spread it.
     UnderReplicated,
 }
 
-/// Why a put or delete failed. [`WriteError::stored`] says whether the write could exist.
+/// Why a put or delete failed. [`WriteError::stored`] says whether the write may exist.
 ///
 /// ```
 /// use quoit_client::{Stored, WriteError};
 ///
 /// fn advice(error: &WriteError) -> &'static str {
 ///     match error.stored() {
-///         Stored::No => "nothing happened: try again, or tell the user",
+///         Stored::No => "nothing happened: try again, or report it",
 ///         Stored::Maybe => "read the key before anything else",
 ///         Stored::UnderReplicated => "put again, to have it on W replicas",
 ///     }
@@ -224,7 +224,7 @@ pub enum Stored {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The request cannot be meant. Nothing was sent.
+    /// The request is invalid. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
     /// No replica stored it. Safe to try again.
@@ -237,10 +237,10 @@ pub enum WriteError {
         needed: usize,
         /// N.
         n: usize,
-        /// What became of every attempt.
+        /// The outcome of every attempt.
         attempts: Vec<Attempt>,
     },
-    /// Some replicas stored it, fewer than W. Reads may or may not see it, and repair spreads it; put again to be sure.
+    /// Fewer than W replicas stored it. Reads may or may not see it, and repair spreads it; put again to be sure.
     #[error(
         "written too thinly: {acked} of the {needed} replicas needed stored it ({})",
         Failed(attempts)
@@ -250,10 +250,10 @@ pub enum WriteError {
         acked: usize,
         /// W.
         needed: usize,
-        /// What became of every attempt.
+        /// The outcome of every attempt.
         attempts: Vec<Attempt>,
     },
-    /// It may be stored or not. Read the key to find out, or put again: with the same value that is harmless.
+    /// It may or may not be stored. Read the key to find out, or put again: with the same value that is harmless.
     #[error(
         "outcome unknown: {acked} of the {needed} replicas needed confirmed it ({})",
         Failed(attempts)
@@ -263,19 +263,19 @@ pub enum WriteError {
         acked: usize,
         /// W.
         needed: usize,
-        /// What became of every attempt.
+        /// The outcome of every attempt.
         attempts: Vec<Attempt>,
     },
     /// The client is closed; nothing was sent.
     #[error("the client is closed")]
     Closed,
-    /// The client was closed while the write was under way: it may be stored or not.
+    /// The client was closed while the write was under way: it may or may not be stored.
     #[error("the client was closed while the write was under way")]
     Abandoned,
 }
 
 impl WriteError {
-    /// Whether the write could exist.
+    /// Whether the write may exist.
     #[must_use]
     pub const fn stored(&self) -> Stored {
         match self {
@@ -286,11 +286,11 @@ impl WriteError {
     }
 }
 
-/// Why a get failed. A failed read changed no value; it may have spread what was there.
+/// Why a get failed. A failed read changed no value; a repair may have copied what was there to other replicas.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The request cannot be meant. Nothing was sent.
+    /// The request is invalid. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
     /// Fewer than R replicas answered. Try again, or ask for less.
@@ -303,10 +303,10 @@ pub enum ReadError {
         answered: usize,
         /// R.
         needed: usize,
-        /// What became of every attempt.
+        /// The outcome of every attempt.
         attempts: Vec<Attempt>,
     },
-    /// What was read could not be brought onto enough replicas, so a later read might not see it. Try again.
+    /// The newest state could not be written back to enough replicas, so a later read might miss it. Try again.
     #[error(
         "not read: the newest state is on {held} replicas, {needed} must hold it before it may be returned ({})",
         Failed(attempts)
@@ -314,9 +314,9 @@ pub enum ReadError {
     Unstable {
         /// Replicas known to hold it.
         held: usize,
-        /// As many as every later quorum read must meet: N less a majority, and one.
+        /// How many must hold it for every later quorum read to meet one: N less a majority, plus one.
         needed: usize,
-        /// What became of every attempt.
+        /// The outcome of every attempt.
         attempts: Vec<Attempt>,
     },
     /// The client is closed.
@@ -324,12 +324,12 @@ pub enum ReadError {
     Closed,
 }
 
-/// Why one node could not be asked something, for [`Client::status`](crate::Client::status) and
+/// Why a question to one node failed, for [`Client::status`](crate::Client::status) and
 /// [`Client::inspect`](crate::Client::inspect). Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// What became of the request.
+    /// The outcome of the request.
     #[error("{0}")]
     Failed(Outcome),
     /// The client is closed.
@@ -337,7 +337,7 @@ pub enum NodeError {
     Closed,
 }
 
-/// Why a client could not be made. Nothing is left of it, neither thread nor connection;
+/// Why a client could not be made. No thread and no connection is left;
 /// [`ClientBuilder::connect`](crate::ClientBuilder::connect) has an example.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -367,7 +367,7 @@ pub enum ConnectError {
     /// No seed gave its cluster map in time. Try again once a node is up.
     #[error("no seed answered: {}", Tried(tried))]
     NoSeedAnswered {
-        /// Each address and what happened there.
+        /// Each address and its error.
         tried: Vec<(String, String)>,
     },
     /// The operating system gave no socket or thread.
@@ -375,7 +375,7 @@ pub enum ConnectError {
     System(#[source] std::io::Error),
 }
 
-/// Prints what happened at the seeds, seeds of one fate together.
+/// Prints the error of each seed; neighbours with the same error share it.
 struct Tried<'a>(&'a [(String, String)]);
 
 impl fmt::Display for Tried<'_> {
@@ -423,8 +423,8 @@ mod tests {
             attempts,
         };
         assert_eq!(error.stored(), Stored::Maybe);
-        let told = "outcome unknown: 1 of the 2 replicas needed confirmed it \
+        let expected = "outcome unknown: 1 of the 2 replicas needed confirmed it \
                     (n2: the connection broke before the answer came)";
-        assert_eq!(error.to_string(), told);
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The smart client of quoit: an application links it, and it is the coordinator.
+//! The smart client of quoit: a library that an application links, and the coordinator of every operation.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,29 +24,29 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `client`, `builders`, `config`, `consistency`, `entry`, `error` | what a caller sees |
-//! | `inbox`, `bridge`, `reply` | how an operation reaches the driver, and its answer the caller |
-//! | `operation` | one type for each operation: all that it does, from start to answer. Pure |
+//! | `client`, `builders`, `config`, `consistency`, `entry`, `error` | the public interface |
+//! | `inbox`, `bridge`, `reply` | carry operations to the driver, and answers back to callers |
+//! | `operation` | one type for each operation, which does all of it, from start to answer. Pure |
 //! | `coordinator` | owns the operations under way and routes events to them. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
-//! | `health` | how quick and how well each node is; the budget of extra requests. Pure |
-//! | [`mod@metrics`], `trace` | counts what happens, for an application's metrics; spans of operations |
-//! | `inspect`, `explain` | what each replica holds; what one read did |
+//! | `health` | delay and ejection of each node; the budget of extra requests. Pure |
+//! | [`mod@metrics`], `trace` | counters for an application's metrics; spans of operations |
+//! | `inspect`, `explain` | report what each replica holds; report what one read did |
 //! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
 //! | `runtime`, `transport` | the real side of the seam: a thread, QUIC links |
 //! | `merge`, `profile`, `tls` | merge functions; the profile file; certificates |
 //!
 //! The client runs its I/O on a thread of its own and works on any async runtime. A `Client` is cheap to
-//! clone; share one per process. Who has an event loop already, or simulates one, drives it instead:
+//! clone; share one per process. An application with its own event loop, or a simulation, drives it instead:
 //! [`ClientBuilder::drive`].
 //!
-//! It reports what it does to the `metrics` and `tracing` facades: numbers by the names in [`mod@metrics`], and spans of
-//! the level `debug` and the target `quoit_client`, one for each operation (`get`, `put`, `delete`) and below it one
-//! for each request to a replica (`attempt`).
+//! It reports to the `metrics` and `tracing` facades: counters under the names in [`mod@metrics`], and spans at level
+//! `debug` with the target `quoit_client`, one for each operation (`get`, `put`, `delete`) and below it one for each
+//! request to a replica (`attempt`).
 //!
 //! Invariants: dropping a caller's future never half-cancels a write, every operation ends at its
-//! deadline, and everything that waits is bounded ([`ClientBuilder::max_in_flight`]). Left out: storage,
-//! which is the nodes'; and what both must agree on, which is [`quoit_ring`]'s.
+//! deadline, and every queue is bounded ([`ClientBuilder::max_in_flight`]). Left out: storage, which is in the
+//! nodes, and what client and node must agree on, which is in [`quoit_ring`].
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), sections 4.4, 4.5 and 6.4 (client-driven coordination).
 

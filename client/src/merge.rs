@@ -1,18 +1,18 @@
-//! Merge functions: what siblings become when an application does not want to see them apart.
+//! Merge functions: make one value of siblings.
 //!
 //! ```text
 //!   get  ->  siblings { a, b, c }  --merge-->  one value  --put with the context-->  one sibling
 //! ```
 //!
-//! A merge runs in each reader by itself, and two readers may merge the same siblings at the same time,
-//! or one's result with the other's. They end in one state only if a merge is
+//! Each reader merges on its own, and two readers may merge the same siblings at the same time, or one's
+//! result with the other's. They converge only if a merge is
 //!
 //! - **deterministic**: the same siblings give the same bytes, on every machine and in every build;
-//! - **free of order**: the order of the siblings does not matter;
-//! - **idempotent**: merging a result with what it was made of changes nothing.
+//! - **commutative**: the order of the siblings does not matter;
+//! - **idempotent**: merging a result with its inputs changes nothing.
 //!
-//! Merging happens in memory, after the read; nothing is written back by itself. To settle a conflict
-//! for all, put the result with the entry's context.
+//! Merging happens in memory, after the read; nothing is written back automatically. To settle a conflict
+//! for all readers, put the result with the entry's context.
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4, and the start of 6 (business logic specific and
 //! timestamp based reconciliation).
@@ -23,9 +23,9 @@ use crate::entry::Value;
 
 /// Makes one value of siblings.
 ///
-/// Each reader merges for itself, so that all end in one state only if a merge is **deterministic** (the
-/// same siblings give the same bytes, everywhere), **free of order** (of the siblings), and **idempotent**
-/// (merging a result with what it was made of changes nothing).
+/// Each reader merges on its own. They converge only if a merge is **deterministic** (the same siblings give
+/// the same bytes, everywhere), **commutative** (the order of the siblings does not matter), and
+/// **idempotent** (merging a result with its inputs changes nothing).
 ///
 /// Every `Fn(&[Value]) -> Option<Bytes>` is one; a closure names the type of its argument:
 ///
@@ -43,7 +43,7 @@ use crate::entry::Value;
 /// assert_eq!(longest.merge(&[value(1, "ann"), value(2, "al")]).unwrap(), "ann");
 /// ```
 pub trait Merge: Send + Sync {
-    /// What `siblings` are together; `None` is no value, as if the key were deleted.
+    /// The value that `siblings` merge to; `None` is no value, as if the key were deleted.
     ///
     /// Called for two siblings or more, oldest dot first.
     fn merge(&self, siblings: &[Value]) -> Option<Bytes>;
@@ -59,7 +59,7 @@ where
 }
 
 /// Keeps the value with the greatest dot, that is of the latest write; of one dot's variants the
-/// greatest bytes. What the others wrote is lost, which is what the name says.
+/// greatest bytes. The other values are lost.
 ///
 /// ```
 /// use quoit_client::{LastWriterWins, Merge, Value};
@@ -82,11 +82,11 @@ impl Merge for LastWriterWins {
     }
 }
 
-/// Takes each value as a set of elements with a separator byte between them, and unites the sets.
+/// Reads each value as a set of elements with a separator byte between them, and returns the union.
 ///
 /// The result is sorted by bytes, without repetitions and without a separator at its end. Empty
-/// elements do not count. An element that one writer removed while another kept it is there again:
-/// a set that only grows merges without surprise, one that shrinks does not.
+/// elements do not count. An element that one writer removed while another kept it comes back: use it for
+/// sets that only grow.
 ///
 /// ```
 /// use quoit_client::{Merge, SetUnion, Value};
@@ -105,13 +105,13 @@ pub struct SetUnion {
 }
 
 impl SetUnion {
-    /// Elements are lines, each ended or parted by `\n`; the default.
+    /// Elements are lines, ended or separated by `\n`; the default.
     #[must_use]
     pub const fn lines() -> Self {
         Self::separated_by(b'\n')
     }
 
-    /// Elements are parted by `separator`, which none of them can hold.
+    /// Elements are separated by `separator`, which no element can contain.
     #[must_use]
     pub const fn separated_by(separator: u8) -> Self {
         Self { separator }
@@ -129,6 +129,7 @@ impl Merge for SetUnion {
         if siblings.is_empty() {
             return None;
         }
+
         let mut elements: Vec<&[u8]> = siblings
             .iter()
             .flat_map(|value| value.bytes.split(|&byte| byte == self.separator))

@@ -1,4 +1,4 @@
-//! Profiles: the file that tells a client where its cluster is.
+//! Profiles: the file with a cluster's addresses and a client's certificates.
 //!
 //! ```toml
 //! seeds = ["127.0.0.1:7440", "127.0.0.1:7441"]
@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Paths are relative to the folder of the file, so a folder with a profile and its certificates can be
-//! moved as a whole; an absolute path stays as it is. A field that this build does not know is an error: a
-//! misspelt one would otherwise be ignored. Left out: the certificates themselves, which are read when the
-//! client connects, and every other setting, which is the program's.
+//! moved as a whole; an absolute path stays as it is. An unknown field is an error: a misspelt one would
+//! otherwise be ignored. Left out: the certificates themselves, which are read when the client connects, and
+//! every other setting, which the program makes.
 
 use core::fmt;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use crate::tls::TlsFiles;
 
-/// Where a cluster is and how to be let in; [`ClientBuilder::profile`](crate::ClientBuilder::profile)
+/// How to reach a cluster; [`ClientBuilder::profile`](crate::ClientBuilder::profile)
 /// takes the file itself.
 #[derive(Debug, Clone)]
 pub struct Profile {
