@@ -1,10 +1,10 @@
-//! The numbers a client hands to an application's metrics.
+//! The metrics that a client publishes to an application's recorder.
 //!
 //! ```text
 //!   Driver, Coordinator, Health      plain counters, an addition each
 //!         | once a second, as soon as nothing is under way, and at the end
 //!         v
-//!   what was added since  -->  the `metrics` facade  -->  whatever recorder the application installed
+//!   increments since then  -->  the `metrics` facade  -->  the application's recorder
 //! ```
 //!
 //! | name | kind | labels | unit | what it counts |
@@ -23,13 +23,13 @@
 //! | `quoit_client_connections_lost_total` | counter | | connections | that broke |
 //! | `quoit_client_ejections_total` | counter | | nodes | ejected: asked last until they answer |
 //!
-//! Install a recorder (`metrics-exporter-prometheus` is one) before the client is made: descriptions are given then. What is handed over is what was
-//! added since the last time, so several clients in one process add up. A latency is counted in one of sixteen
-//! classes to the octave and handed over as the middle of its class, within 3 % of what it was.
+//! Install a recorder (`metrics-exporter-prometheus` is one) before the client is made, since descriptions are
+//! published then. Counters are published as increments, so several clients in one process add up. A latency falls
+//! into one of sixteen buckets per octave and is published as the middle of its bucket, within 3 % of the truth.
 //!
-//! Invariants: the facade is never called while an operation is driven, only between them, and nothing that a
-//! client decides depends on what is counted. Without a recorder all that is left is the additions. Left out:
-//! what is known of each node at present, which [`Client::health`](crate::Client::health) reports.
+//! Invariants: the facade is called only between batches of events, never while one is handled, and no decision depends
+//! on a counter. Without a recorder the only cost is the additions. Left out: the present state of each node, which
+//! [`Client::health`](crate::Client::health) reports.
 
 mod counters;
 mod latency;

@@ -42,11 +42,11 @@ pub struct TlsFiles {
     /// The certificate of this client, which names its role; certificates between it and the authority
     /// follow it.
     pub certificate: PathBuf,
-    /// The private key of that certificate. Whoever can read it can read and write every key.
+    /// The private key of that certificate. With it one can read and write every key.
     pub key: PathBuf,
 }
 
-/// What a client needs to connect: its certificate and key, and whom it trusts.
+/// What a client needs to connect: its certificate and key, and the authority that it trusts.
 #[derive(Clone)]
 pub(crate) struct ClientTls {
     crypto: Arc<QuicClientConfig>,

@@ -1,4 +1,4 @@
-//! Spans of operations and of their requests, for collectors that want them.
+//! Spans of operations and of their requests, for `tracing` collectors.
 //!
 //! ```text
 //!   the caller's span
@@ -8,15 +8,15 @@
 //!       attempt {node: n1, kind: hedge}            unanswered
 //! ```
 //!
-//! All are of the level `debug` and the target `quoit_client`. An operation's span is made where it is awaited, as a
-//! child of the span that the caller is in, and goes with it to the driver; the elapsed time is the driver's, so it
-//! leaves out the wait for a permit, which the span itself has in it. `unanswered` is a request whose answer nobody waits
-//! for any more: the operation ended without it, or at its deadline.
+//! All have level `debug` and target `quoit_client`. An operation's span is made where it is awaited, as a child of the
+//! caller's current span, and moves to the driver with the operation. `elapsed_us` is measured by the driver: unlike the
+//! span itself, it leaves out the wait for a permit. `unanswered` marks a request whose answer was not needed any more:
+//! the operation ended without it, or at its deadline.
 //!
-//! A caller that asks what a read did (`explain`) gets the same, with or without a collector.
+//! `explain` returns the same data to the caller, with or without a collector.
 //!
-//! Invariant: without a collector that wants them nothing is allocated, and an operation costs one comparison here.
-//! Left out: questions to single nodes, and probes, which belong to no operation.
+//! Invariant: without an interested collector nothing is allocated, and an operation costs one comparison here. Left
+//! out: questions to single nodes, and probes, which belong to no operation.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -37,10 +37,10 @@ use crate::error::{OTHER_QUESTION, Outcome};
 use crate::metrics::{End, Kind, RequestKind};
 use crate::operation::plan::Plan;
 
-/// Bytes of a key that a span shows.
+/// Most bytes of a key in a span.
 const SHOWN: usize = 48;
 
-/// A get, put or delete that begins, as its span shows it.
+/// A get, put or delete that begins: the fields of its span.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Begun<'a> {
     pub(crate) kind: Kind,
@@ -48,8 +48,8 @@ pub(crate) struct Begun<'a> {
     pub(crate) plan: &'a Plan,
 }
 
-/// The trace of an operation that begins, if a collector or the caller wants one. `copies` is N; `report` gets the
-/// read's story once nothing is left of it.
+/// The trace of an operation that begins, if a collector or the caller wants one. `copies` is N; `report` receives
+/// the trace once the operation and its repairs are over.
 #[inline]
 pub(crate) fn begin(
     begun: Begun<'_>,
@@ -57,7 +57,7 @@ pub(crate) fn begin(
     report: Option<oneshot::Sender<ReadTrace>>,
 ) -> Option<Box<Trace>> {
     if report.is_none() && LevelFilter::current() < LevelFilter::DEBUG {
-        return None; // nobody wants it: all that an operation usually costs here
+        return None; // the usual case: one comparison
     }
     begin_wanted(begun, copies, report)
 }
@@ -87,7 +87,7 @@ fn begin_wanted(
 /// The span of an operation that begins, if anybody collects it.
 fn wanted(begun: Begun<'_>, copies: impl FnOnce() -> u8) -> Option<Span> {
     if get_default(|d| d.is::<NoSubscriber>()) {
-        return None; // who collects does so in another thread
+        return None; // a collector is set, but for another thread
     }
     let span = span(begun, copies)?;
     (!span.is_disabled()).then_some(span)
@@ -139,7 +139,7 @@ const fn usual(consistency: Consistency, copies: u8) -> u8 {
     }
 }
 
-/// A key for people: its beginning, and what is no text replaced.
+/// A key as text: its beginning, with invalid UTF-8 replaced.
 fn shown(key: &[u8]) -> Cow<'_, str> {
     let mut shown = String::from_utf8_lossy(&key[..key.len().min(SHOWN)]);
     if key.len() > SHOWN {
@@ -160,13 +160,13 @@ pub struct RequestReport {
     pub kind: RequestKind,
     /// When it was made, counted from the read's first request.
     pub after: Duration,
-    /// How long its answer took, or how long it took to fail; `None` if the read ended before.
+    /// How long it took to be answered or to fail; `None` if the read ended before.
     pub elapsed: Option<Duration>,
-    /// What came of it; `None` if the read ended before. Nobody waits for what is repaired after the answer.
+    /// Its outcome; `None` if the read ended before. A read does not wait for repairs after its answer.
     pub outcome: Option<Outcome>,
 }
 
-/// The requests of an operation that somebody wants to hear of.
+/// The trace of one operation: its span, and those of its open requests.
 #[derive(Debug)]
 pub(crate) struct Trace {
     span: Span,
@@ -174,7 +174,7 @@ pub(crate) struct Trace {
     report: Option<Report>,
 }
 
-/// What a read did, for the caller that asked for it ([`Get::explain`](crate::Get::explain)).
+/// The trace of a read, for [`Get::explain`](crate::Get::explain).
 #[derive(Debug, Default)]
 pub(crate) struct ReadTrace {
     pub(crate) requests: Vec<RequestReport>,
@@ -190,13 +190,13 @@ struct Report {
     started: Option<Moment>,
 }
 
-/// A request that was not answered yet.
+/// An unanswered request.
 #[derive(Debug)]
 struct Attempt {
     id: u64,
     span: Span,
     sent: Moment,
-    /// Its place among the requests of a report.
+    /// Its index among the requests of the report.
     place: usize,
 }
 
@@ -216,6 +216,7 @@ impl Trace {
             outcome = Empty,
             elapsed_us = Empty,
         );
+
         let place = self.report.as_mut().map_or(0, |report| {
             let started = *report.started.get_or_insert(now);
             report.trace.requests.push(RequestReport {
@@ -248,6 +249,7 @@ impl Trace {
             Response::Refused(refusal) => Outcome::Refused(*refusal),
             _other => Outcome::Damaged(OTHER_QUESTION),
         };
+
         match response {
             Response::Record(_) => attempt.span.record("outcome", "record"),
             Response::Absent => attempt.span.record("outcome", "absent"),
@@ -296,7 +298,7 @@ impl Drop for Trace {
             attempt.span.record("outcome", "unanswered");
         }
         if let Some(report) = self.report.take() {
-            drop(report.to.send(report.trace)); // who asked may have gone away
+            drop(report.to.send(report.trace)); // the caller may have dropped its future
         }
     }
 }
@@ -306,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_key_is_shown_by_its_beginning_and_bytes_that_are_no_text_are_replaced() {
+    fn a_long_key_is_cut_and_invalid_utf8_is_replaced() {
         assert_eq!(shown(b"cart:{42}"), "cart:{42}");
         assert_eq!(shown(&[b'a'; 300]), format!("{}…", "a".repeat(48)));
         assert_eq!(shown(b"k\xff"), "k\u{fffd}");

@@ -213,14 +213,14 @@ fn a_dropped_driver_lets_nobody_wait() {
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(bench.driver.poll_submissions(&mut cx), Poll::Ready(true));
     let mut left = Waiting::on(bench.client.put("left", "value"));
-    let mut without_room = Waiting::on(bench.client.put("without room", "value"));
+    let mut without_permit = Waiting::on(bench.client.put("without permit", "value"));
 
     drop(bench.driver);
     assert_eq!(get.answer(), Some(Err(ReadError::Closed)));
     for write in [&mut put, &mut found, &mut left] {
         assert_eq!(write.answer().unwrap().unwrap_err(), WriteError::Abandoned);
     }
-    let closed = without_room.answer().unwrap().unwrap_err();
+    let closed = without_permit.answer().unwrap().unwrap_err();
     assert_eq!(closed, WriteError::Closed);
     let client = bench.client;
     let mut late = client.get("late").into_future();

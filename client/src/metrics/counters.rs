@@ -1,11 +1,11 @@
-//! What is counted: plain numbers that begin at 0 and only grow.
+//! The counters: plain numbers that begin at 0 and only grow.
 //!
 //! ```text
-//!   Counters     what the coordinator sends, and what comes of it
-//!   Operations   how the operations of callers end, and how long they take: the driver's
+//!   Counters     the coordinator's requests and their outcomes
+//!   Operations   the outcomes and latencies of callers' operations
 //! ```
 //!
-//! To count is to add, wherever something happens; who looks at the sums, and when, is nobody's business here.
+//! Counting is one addition where the event is. Left out: when and how the sums are published (`publish`).
 
 use crate::error::{NodeError, ReadError, WriteError};
 use crate::health::Answer;
@@ -15,24 +15,24 @@ use crate::metrics::latency::Latencies;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequestKind {
-    /// A read's question to a replica.
+    /// A read.
     Read,
-    /// The same, to one more since the first were slow.
+    /// A read of one more replica, since the first ones are slow.
     Hedge,
     /// A write.
     Write,
     /// A read's write-back.
     Repair,
-    /// A write that a fallback is to keep for its owner.
+    /// A write for a fallback to keep for its owner.
     Hint,
-    /// A question beside a read, for what is learnt of the node.
+    /// A read sent only to learn whether a node has recovered.
     Probe,
     /// A question to a node about itself.
     Ask,
 }
 
 impl RequestKind {
-    /// As metrics and spans call it: `read`, `hedge`, and so on.
+    /// Its name in metrics and spans: `read`, `hedge`, and so on.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,18 +47,18 @@ impl RequestKind {
     }
 }
 
-/// What the coordinator sends, and what comes of it.
+/// The coordinator's requests and their outcomes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     /// Requests queued, by [`RequestKind`].
     pub(crate) attempts: [u64; 7],
-    /// Writes minted again.
+    /// Writes re-minted.
     pub(crate) remints: u64,
-    /// Repairs in the background that the budget of bytes refused.
+    /// Background repairs that the byte budget refused.
     pub(crate) repairs_refused: u64,
-    /// Requests not made for want of a connection.
+    /// Requests not made, since there was no connection.
     pub(crate) unreachable: u64,
-    /// Requests turned away by a full outbox.
+    /// Requests refused by a full outbox.
     pub(crate) unsent: u64,
     /// Connections that broke.
     pub(crate) connections_lost: u64,
@@ -85,7 +85,7 @@ impl Counters {
     }
 }
 
-/// What a caller asked for.
+/// The kind of a caller's operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Get,
@@ -99,7 +99,7 @@ impl Kind {
     /// How many there are.
     pub(crate) const COUNT: usize = 4;
 
-    /// As metrics and spans call it.
+    /// Its name in metrics and spans.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -127,7 +127,7 @@ impl End {
     /// How many there are.
     pub(crate) const COUNT: usize = 8;
 
-    /// As metrics and spans call it.
+    /// Its name in metrics and spans.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",

@@ -1,66 +1,66 @@
-//! Latencies on their way to a recorder: how many fell into each class.
+//! A histogram of latencies, on its way to a recorder.
 //!
 //! ```text
 //!   microseconds   0 1 2 ... 15 | 16 17 ... 31 | 32 34 ... 62 | 64 68 ... 124 | ...
-//!                  one each       one each       by twos         by fours        16 classes to the octave
+//!                  one each       one each       by twos         by fours        16 buckets per octave
 //! ```
 //!
-//! To record is to add one to a class, a dozen instructions; a class is handed over as its middle, which is
-//! within 1/32 of all that is in it. A minute is the longest, twice the longest deadline. Left out: percentiles,
-//! which are the recorder's, and the sum of what was recorded.
+//! Recording adds one to a bucket, a dozen instructions. A bucket is published as its middle, within 1/32 of every
+//! latency in it. The longest is about a minute, twice the longest deadline. Left out: percentiles, which the recorder
+//! computes, and the sum.
 //!
-//! Source: the classes of HDR histograms (Tene, 2012), with fewer of them.
+//! Source: the buckets of HDR histograms (Tene, 2012), with fewer of them.
 
-/// Classes to the octave, as a power of two.
+/// Buckets per octave, as a power of two.
 const BITS: u32 = 4;
-/// Classes to the octave.
+/// Buckets per octave.
 const EACH: usize = 1 << BITS;
 /// Longer latencies count as this long: 2^26 microseconds, 67 s.
 const MAX_MICROS: u32 = (1 << 26) - 1;
-/// How many classes there are.
-const CLASSES: usize = (26 - BITS as usize + 1) * EACH;
+/// The number of buckets.
+const BUCKETS: usize = (26 - BITS as usize + 1) * EACH;
 
-/// Latencies by class.
+/// Counts of latencies by bucket.
 #[derive(Debug)]
 pub(crate) struct Latencies {
-    classes: Box<[u32; CLASSES]>,
+    buckets: Box<[u32; BUCKETS]>,
 }
 
 impl Latencies {
-    /// None yet. What there will be is allocated now: to record allocates nothing.
+    /// An empty histogram. All memory is allocated here: recording allocates nothing.
     pub(crate) fn new() -> Self {
         Self {
-            classes: Box::new([0; CLASSES]),
+            buckets: Box::new([0; BUCKETS]),
         }
     }
 
-    /// One more.
+    /// Records a latency.
     pub(crate) fn record(&mut self, micros: u64) {
         let micros = u32::try_from(micros).unwrap_or(MAX_MICROS);
-        let count = &mut self.classes[class(micros.min(MAX_MICROS))];
+        let count = &mut self.buckets[bucket(micros.min(MAX_MICROS))];
         *count = count.saturating_add(1);
     }
 
-    /// Takes all that there are: for each class its middle, in microseconds, and how many.
+    /// Takes all counts: the middle of each bucket, in microseconds, and its count.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (f64, u32)> {
-        let counts = self.classes.iter_mut().enumerate();
-        let taken = counts.map(|(class, count)| (class, core::mem::take(count)));
+        let counts = self.buckets.iter_mut().enumerate();
+        let taken = counts.map(|(bucket, count)| (bucket, core::mem::take(count)));
         let some = taken.filter(|(_, count)| *count > 0);
-        some.map(|(class, count)| (middle(class), count))
+        some.map(|(bucket, count)| (middle(bucket), count))
     }
 }
 
-/// The class of a latency.
-const fn class(micros: u32) -> usize {
-    // what is below 2^BITS has a class each; above, the first bit tells the octave and the next BITS the class
+/// The bucket of a latency.
+const fn bucket(micros: u32) -> usize {
+    // Below 2^BITS each value has its own bucket. Above, the first bit is the octave and the next BITS are the bucket.
     let octave = (u32::BITS - micros.leading_zeros()).saturating_sub(BITS + 1);
     (octave as usize) * EACH + (micros >> octave) as usize
 }
 
-/// The middle of a class.
-fn middle(class: usize) -> f64 {
-    let octave = (class / EACH).saturating_sub(1);
-    let first = (class - octave * EACH) << octave;
+/// The middle of a bucket.
+fn middle(bucket: usize) -> f64 {
+    let octave = (bucket / EACH).saturating_sub(1);
+    let first = (bucket - octave * EACH) << octave;
     let width = 1_usize << octave;
     #[expect(
         clippy::cast_precision_loss,
@@ -92,11 +92,11 @@ mod tests {
         }
         let (longest, count) = recorded(u64::MAX);
         assert!((60e6..68e6).contains(&longest) && count == 1, "{longest}");
-        assert_eq!(class(MAX_MICROS), CLASSES - 1);
+        assert_eq!(bucket(MAX_MICROS), BUCKETS - 1);
     }
 
     #[test]
-    fn equal_ones_share_a_class() {
+    fn equal_ones_share_a_bucket() {
         let mut latencies = Latencies::new();
         (0..1_000).for_each(|_| latencies.record(300));
         latencies.record(7);
@@ -106,15 +106,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_latency_is_handed_over_within_a_thirty_second_of_itself(micros in 0..=MAX_MICROS) {
-            let (told, _) = recorded(micros.into());
+        fn a_latency_is_published_within_a_thirty_second_of_itself(micros in 0..=MAX_MICROS) {
+            let (published, _) = recorded(micros.into());
             let exact = f64::from(micros);
-            prop_assert!((told - exact).abs() <= exact / 32.0, "{exact} as {told}");
+            prop_assert!((published - exact).abs() <= exact / 32.0, "{exact} as {published}");
         }
 
         #[test]
-        fn classes_are_in_the_order_of_their_latencies(a in 0..=MAX_MICROS, b in 0..=MAX_MICROS) {
-            prop_assert!((a <= b) <= (class(a) <= class(b)));
+        fn buckets_are_in_the_order_of_their_latencies(a in 0..=MAX_MICROS, b in 0..=MAX_MICROS) {
+            prop_assert!((a <= b) <= (bucket(a) <= bucket(b)));
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Hands over what was added since the last time.
+//! Publishes the counters' increments since the last time.
 //!
 //! ```text
-//!   series      counted    handed over before    handed over now
+//!   series      counted    published before      published now
 //!   get, ok     10,240     9,000                 + 1,240
 //!   put, ok         77        77                 nothing
 //! ```
 //!
 //! About once a second while operations are under way, as soon as none is, and when the driver ends. Increments,
-//! never sums: several clients in one process have the same names and must add up. What is not there any more
-//! when the process dies was not handed over; that is a second's worth.
+//! never sums: several clients in one process share the names and must add up. A process that dies loses the last
+//! second's counts.
 
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use quoit_ring::Moment;
@@ -17,10 +17,10 @@ use crate::health;
 use crate::metrics::counters::{Counters, Operations};
 use crate::metrics::series::{COUNTERS, SECONDS, Totals, kinds, visit};
 
-/// Numbers are handed over this often while operations are under way.
+/// The interval while operations are under way, in microseconds.
 const EVERY_MICROS: u64 = 1_000_000;
 
-/// What was handed over so far.
+/// What was published so far.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     /// The sum of each series, in the order of [`visit`].
@@ -29,7 +29,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Nothing was handed over yet. Tells the recorder what the numbers are.
+    /// Nothing is published yet, but the descriptions of the metrics.
     pub(crate) fn new(now: Moment) -> Self {
         for (name, what) in COUNTERS {
             describe_counter!(name, Unit::Count, what);
@@ -42,12 +42,12 @@ impl Publisher {
         }
     }
 
-    /// Whether it is time; `idle` says that nothing is under way.
+    /// Whether to publish now; `idle` means that nothing is under way.
     pub(crate) fn is_due(&self, idle: bool, now: Moment) -> bool {
         idle || self.due <= now
     }
 
-    /// Hands over what was added.
+    /// Publishes the increments.
     pub(crate) fn publish(
         &mut self,
         operations: &mut Operations,
@@ -61,17 +61,21 @@ impl Publisher {
             sent,
             health,
         };
+
         let (before, mut index) = (&mut self.before, 0);
         visit(totals, |name, labels, sum| {
             if index == before.len() {
                 before.push(0);
             }
+            debug_assert!(sum >= before[index], "counters only grow");
             let added = sum - core::mem::replace(&mut before[index], sum);
             index += 1;
             if added > 0 {
                 counter!(name, labels).increment(added);
             }
         });
+        debug_assert_eq!(index, before.len(), "the series are always the same");
+
         for (kind, latencies) in kinds().zip(&mut operations.latencies) {
             for (micros, count) in latencies.take() {
                 let many = usize::try_from(count).unwrap_or(usize::MAX);

@@ -6,12 +6,12 @@
 //!                     ...                                               in the same order
 //! ```
 //!
-//! The table of all of them is in the module above; a test holds the two together.
+//! The users' table of them is in the module above; a test compares the two.
 
 use crate::health;
 use crate::metrics::counters::{Counters, End, Kind};
 
-/// The counters of one client at one moment.
+/// All counters of a client, at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Totals<'a> {
     pub(crate) ended: &'a [[u64; End::COUNT]; Kind::COUNT],
@@ -39,7 +39,7 @@ const REASONS: [&str; 4] = ["overloaded", "expired", "unfit", "other"];
 /// The histogram of latencies, labelled with the kind of operation.
 pub(crate) const SECONDS: &str = "quoit_client_operation_seconds";
 
-/// The counters' names, and what they count.
+/// The counters' names and descriptions.
 pub(crate) const COUNTERS: [(&str, &str); 12] = [
     (
         "quoit_client_operations_total",
@@ -96,13 +96,14 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.into_iter().map(Kind::name)
 }
 
-/// Shows every counter: its name, its labels, its sum.
+/// Calls `show` with each counter's name, labels and sum.
 pub(crate) fn visit(totals: Totals<'_>, mut show: impl FnMut(&'static str, &[Label], u64)) {
     let Totals {
         ended,
         sent,
         health,
     } = totals;
+
     for (kind, ends) in KINDS.iter().zip(ended) {
         for (end, &count) in ENDS.iter().zip(ends) {
             let labels = [("kind", kind.name()), ("outcome", end.name())];
@@ -119,6 +120,7 @@ pub(crate) fn visit(totals: Totals<'_>, mut show: impl FnMut(&'static str, &[Lab
     for (outcome, count) in hints {
         show("quoit_client_hints_total", &[("outcome", outcome)], count);
     }
+
     let plain = [
         ("quoit_client_remints_total", sent.remints),
         ("quoit_client_hedges_won_total", health.hedges_won),
@@ -142,7 +144,7 @@ mod tests {
     use crate::metrics::counters::RequestKind;
 
     #[test]
-    fn every_counter_is_described_and_stands_in_the_table_for_users() {
+    fn every_counter_is_described_and_in_the_table_for_users() {
         let nothing = Totals {
             ended: &[[0; End::COUNT]; Kind::COUNT],
             sent: &Counters::default(),
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_stand_where_their_numbers_do() {
+    fn labels_are_in_the_order_of_their_counters() {
         for kind in [
             RequestKind::Read,
             RequestKind::Hedge,

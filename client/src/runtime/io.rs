@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Invariants: the driver is borrowed only inside [`Core::drive`], which never waits; every batch of
-//! inputs ends with one pump. The timer is wound anew only if a tick is due earlier than it would ring:
-//! one that rings too early finds nothing to do.
+//! inputs ends with one pump. The timer is set again only if a tick is due before it would ring: one that
+//! rings too early finds nothing to do.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -44,7 +44,7 @@ pub(super) struct Io {
     links: LinkTasks,
 }
 
-/// The driver and what its tasks tell each other.
+/// The driver, and the state that its tasks share.
 struct Core {
     driver: RefCell<Driver<RealEnv>>,
     start: Instant,
@@ -155,6 +155,7 @@ impl Core {
         driver.env().refresh();
         let result = inputs(&mut driver);
         driver.pump();
+
         if driver
             .next_tick()
             .is_some_and(|tick| tick < self.rings.get())
@@ -192,7 +193,7 @@ impl Core {
                 biased;
                 () = self.rewind.notified() => {}
                 () = sleep_until(due.into()) => {
-                    // the loop winds the timer itself
+                    // no notification needed: this loop sets the timer itself
                     self.rings.set(Moment::default());
                     self.drive(Driver::tick);
                 }

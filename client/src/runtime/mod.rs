@@ -1,4 +1,4 @@
-//! The real world: one thread that does all input and output of a client.
+//! The real runtime: one thread that does all I/O of a client.
 //!
 //! ```text
 //!   any thread, any runtime          the client's own thread "quoit-io"
@@ -9,12 +9,12 @@
 //!                                         one link per node
 //! ```
 //!
-//! The thread runs a single-threaded runtime of its own, so that the hot path has no lock, no hop and
-//! no dependence on how the application runs its tasks. Callers wake it only when its inbox was empty;
-//! answers go back through each caller's oneshot channel.
+//! The thread runs a single-threaded runtime of its own, so that the hot path has no lock and no hop, and does
+//! not depend on how the application runs its tasks. Callers wake it only when its inbox was empty; answers
+//! go back through each caller's reply channel.
 //!
-//! If a part of the thread panics, the whole thread ends: the driver is dropped with all operations, and
-//! every caller hears that the client is closed. Nobody waits for ever.
+//! Invariant: no caller waits for ever. If any task panics, the thread ends and drops the driver with all
+//! operations, so that every caller learns that the client is closed.
 
 mod env;
 mod io;
@@ -39,15 +39,15 @@ use self::io::Io;
 const VALUES_PER_FRAME: usize = 64;
 /// Frames up to this size are taken whatever `max_value_bytes` is: maps, and values of other clients.
 const LEAST_MAX_FRAME: usize = 8 << 20;
-/// Bytes of a frame beside its values: contexts, heads, checksums.
+/// Bytes of a frame beside its values: contexts, headers, checksums.
 const AROUND_VALUES: usize = 1 << 20;
 /// Bytes of values that one unit of `max_in_flight` stands for.
 const UNIT_BYTES: usize = 16 << 10;
-/// What an outbox holds beyond what operations under way can have asked for: repairs.
+/// Bytes of an outbox beyond those of the operations under way: for repairs.
 const SPARE_OUTBOX: usize = 16 << 20;
 
-/// Starts the thread, which fetches the ring and opens a link to each node, and gives the callers' end of
-/// it. Needs no runtime of the caller's. Dropping the future ends the thread.
+/// Starts the thread, which fetches the ring and opens a link to each node, and returns the callers' end.
+/// Works on any async runtime. Dropping the future ends the thread.
 ///
 /// # Errors
 /// [`ConnectError`] if the certificates cannot be used, no seed gave its map in time, or the system
@@ -64,7 +64,7 @@ pub(crate) async fn connect(builder: ClientBuilder) -> Result<CallerEnd, Connect
         .unwrap_or_else(|_gone| Err(ConnectError::System(panicked())))
 }
 
-/// What the thread starts with, or why it does not.
+/// The callers' end, or why the thread did not start.
 type Started = Result<CallerEnd, ConnectError>;
 
 /// The thread.
@@ -79,19 +79,21 @@ fn run(builder: ClientBuilder, ready: oneshot::Sender<Started>) {
     let local = LocalSet::new();
     let alive = local.block_on(&runtime, serve(builder, ready));
     drop(local);
-    // a name that is still being resolved is not waited for
+
+    // Does not wait for a name that is still being resolved.
     runtime.shutdown_background();
-    // who waits for the client's end waits for its thread's
+    // Last: `close` waits for the end of this thread.
     drop(alive);
 }
 
-/// Runs the client; gives back what tells its callers that it lives.
+/// Runs the client; returns the handle whose drop completes `close`.
 async fn serve(builder: ClientBuilder, mut ready: oneshot::Sender<Started>) -> Option<Alive> {
     let started = tokio::select! {
         biased;
         () = ready.closed() => return None,
         started = start(builder) => started,
     };
+
     let (callers, alive, io) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -121,6 +123,7 @@ async fn start(builder: ClientBuilder) -> Result<(CallerEnd, Alive, Io), Connect
     let ring = fetched
         .await
         .map_err(|tried| ConnectError::NoSeedAnswered { tried })?;
+
     let (callers, end) = bridge(&ring);
     let alive = end.alive();
     let io = Io::new(end, builder.settings(), ring, dialer, bounds);

@@ -278,7 +278,7 @@ async fn a_future_that_is_dropped_gives_its_room_back_and_its_write_goes_on() {
             )
         };
         timeout(Duration::from_millis(100), puts).await.unwrap_err();
-        // these need the room of the dropped ones
+        // these need the permits of the dropped ones
         let puts = async {
             tokio::join!(
                 client.put("key", "a").into_future(),

@@ -193,7 +193,7 @@ fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// A server that shows `identity` and lets in whom the authority vouches for.
+/// A server that shows `identity` and accepts clients of the authority.
 fn serve(identity: [&[u8]; 2], protocol: &[u8]) -> Endpoint {
     let [certificate, key] = identity;
     let mut roots = RootCertStore::empty();

@@ -60,11 +60,11 @@ fn report(bench: &Bench) -> HealthReport {
 fn a_health_report_is_answered_at_once_and_asks_no_node() {
     let mut bench = warm();
     bench.start(9, Call::Health);
-    let Some((9, Done::Health(told))) = bench.done() else {
+    let Some((9, Done::Health(health))) = bench.done() else {
         panic!("no report");
     };
-    assert_eq!(told, report(&bench));
-    let node = told.nodes[0];
+    assert_eq!(health, report(&bench));
+    let node = health.nodes[0];
     assert_eq!((node.node, node.in_flight), (NodeId(1), 0));
     assert_eq!(node.read_mean, Some(Duration::from_micros(USUAL)));
     assert!(node.reachable && !node.ejected);
@@ -136,15 +136,19 @@ fn a_hedge_that_answers_first_wins_and_the_losers_late_answer_is_harmless() {
     let hedge = bench.sent();
     bench.answer(&hedge[0], Response::Absent);
     assert!(bench.read().is_ok());
-    let told = report(&bench);
-    assert_eq!((told.hedges, told.hedges_won), (1, 1));
+    let health = report(&bench);
+    assert_eq!((health.hedges, health.hedges_won), (1, 1));
     bench.micros += 300_000;
     bench.answer(&asked[1], Response::Absent);
     assert!(bench.done().is_none() && bench.sent().is_empty());
     assert_eq!(bench.occupied(), 0);
     let late = asked[1].0;
-    let told = report(&bench);
-    let slow = told.nodes.iter().max_by_key(|node| node.read_mean).unwrap();
+    let health = report(&bench);
+    let slow = health
+        .nodes
+        .iter()
+        .max_by_key(|node| node.read_mean)
+        .unwrap();
     assert_eq!(slow.node, late, "how late it was is learnt");
 }
 
@@ -188,8 +192,8 @@ fn a_hedge_that_loses_is_not_counted_as_won() {
         bench.answer(to, Response::Absent);
     }
     assert!(bench.read().is_ok());
-    let told = report(&bench);
-    assert_eq!((told.hedges, told.hedges_won), (1, 0));
+    let health = report(&bench);
+    assert_eq!((health.hedges, health.hedges_won), (1, 0));
 }
 
 #[test]
@@ -264,7 +268,7 @@ fn a_node_that_is_silent_is_ejected_and_reads_neither_ask_it_nor_hedge_to_it() {
     pass_ticking(&mut bench, 90);
     assert!(
         bench.sent().is_empty(),
-        "there is nobody whom a hedge would help"
+        "no node is left that a hedge would help"
     );
     pass_ticking(&mut bench, 20);
     assert_eq!(bench.sent()[0].0, dead, "better than nobody");
@@ -290,9 +294,9 @@ fn one_read_sends_an_ejected_node_a_probe_beside_its_quorum_and_its_answer_bring
     }
     assert!(bench.read().is_ok(), "nobody waits for a probe");
     bench.answer(&asked[2], Response::Absent);
-    let told = report(&bench);
-    assert!(told.nodes.iter().all(|node| !node.ejected), "{told:?}");
-    assert_eq!((told.ejections, told.probes), (1, 1));
+    let health = report(&bench);
+    assert!(health.nodes.iter().all(|node| !node.ejected), "{health:?}");
+    assert_eq!((health.ejections, health.probes), (1, 1));
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn sloppy(value: &'static str) -> Call {
     Call::Write { update, plan }
 }
 
-/// For whom a frame asks its node to keep a write.
+/// The target of a frame's hint.
 fn target(frame: &RequestFrame) -> Option<NodeId> {
     match &frame.request {
         Request::Hint { target, .. } => Some(*target),

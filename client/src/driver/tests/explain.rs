@@ -1,4 +1,4 @@
-//! What a read tells of itself.
+//! What `explain` reports of a read.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn record() -> Response {
 }
 
 /// What was asked for, what came of it, and when, in microseconds.
-fn told(read: &Explained) -> Vec<(RequestKind, Option<Outcome>, u128, Option<u128>)> {
+fn outcomes_of(read: &Explained) -> Vec<(RequestKind, Option<Outcome>, u128, Option<u128>)> {
     let request = |r: &crate::RequestReport| {
         let elapsed = r.elapsed.map(|elapsed| elapsed.as_micros());
         (r.kind, r.outcome.clone(), r.after.as_micros(), elapsed)
@@ -56,7 +56,7 @@ fn a_read_tells_whom_it_asked_what_came_of_it_and_what_it_repaired() {
     assert_eq!(read.answered_after, Some(Duration::from_micros(2_400)));
     let done = || Some(Outcome::Done);
     assert_eq!(
-        told(&read),
+        outcomes_of(&read),
         [
             (RequestKind::Read, done(), 0, Some(300)),
             (RequestKind::Read, done(), 0, Some(400)),
@@ -82,7 +82,7 @@ fn a_read_that_fails_tells_why_for_each_request() {
     bench.driver.pump();
     let read = get.answer().unwrap();
     assert!(matches!(read.result, Err(ReadError::Unavailable { .. })));
-    let outcomes: Vec<_> = told(&read)
+    let outcomes: Vec<_> = outcomes_of(&read)
         .into_iter()
         .map(|(_, o, ..)| o.unwrap())
         .collect();

@@ -1,4 +1,4 @@
-//! What a write counts, whom it is kept for, and when it ends.
+//! What a write counts, which owners get hints, and when it ends.
 
 use proptest::prelude::*;
 use quoit_ring::wire::{Fault, Refusal};
@@ -359,8 +359,8 @@ proptest! {
                             prop_assert!(acked.iter().filter(|copy| copy.1 < n).count() < w);
                         }
                         if let Err(failure) = verdict {
-                            let told = failure.acked + failure.acked_before > 0;
-                            prop_assert_eq!(told, ever_acked);
+                            let acked = failure.acked + failure.acked_before > 0;
+                            prop_assert_eq!(acked, ever_acked);
                             prop_assert_eq!(failure.outcomes.len(), copies.len());
                         }
                     }
