@@ -7,10 +7,10 @@
 //!   records  a gone
 //! ```
 //!
-//! Order matters only between writes of one key in one keyspace: the last one wins. Keys and values are held
-//! by reference count; nothing is copied on the way to the engine, which keeps them in memory until they are
-//! on disk. A value cut out of a large receive buffer therefore keeps all of that buffer alive: hand in bytes
-//! with an allocation of their own.
+//! Order matters only between writes of one key in one keyspace: the last one wins. Keys and values are
+//! reference-counted: nothing is copied on the way to the engine, which keeps them in memory until they are
+//! on disk. A slice of a large receive buffer would keep that whole buffer alive: pass bytes with their own
+//! allocation.
 
 use std::collections::HashSet;
 
@@ -48,7 +48,7 @@ impl Batch {
         Self { writes: Vec::new() }
     }
 
-    /// A batch with room for `writes` writes before it allocates again.
+    /// A batch with capacity for `writes` writes.
     #[must_use]
     pub fn with_capacity(writes: usize) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Batch {
         });
     }
 
-    /// Removes `key`; that it is not there is no error.
+    /// Removes `key`; no error if it is absent.
     pub fn remove(&mut self, keyspace: Keyspace, key: impl Into<Bytes>) {
         self.writes.push(Write {
             keyspace,
@@ -121,7 +121,7 @@ impl Batch {
         self.writes
     }
 
-    /// The writes that count: of each key the last one, otherwise in order.
+    /// The last write of each key, in order.
     pub(super) fn into_last_writes(mut self) -> Vec<Write> {
         let superseded = self.superseded();
         if superseded.iter().any(|&old| old) {

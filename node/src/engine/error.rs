@@ -1,4 +1,4 @@
-//! What can go wrong in the engine, and what to do about it.
+//! Errors of the engine, and what to do about each.
 //!
 //! ```text
 //!   who acts    caller        operator                        restart
@@ -6,9 +6,9 @@
 //!               InvalidValue  Corrupt  Memory  ForeignFormat  Poisoned
 //! ```
 //!
-//! Three of them are the caller's to avoid, and leave the engine as it was. The first failed write is
-//! reported as what it is; every call after it says [`EngineError::Poisoned`] with that first one as source.
-//! Opening again is the only way on: it reads back what the disk really has.
+//! The caller's errors leave the engine as it was. The first failed write returns its own error; every later
+//! call returns [`EngineError::Poisoned`] with the first one as source. The only recovery is to open the engine
+//! again, which reads back what the disk really has.
 
 use std::error::Error;
 use std::io;
@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use super::{Keyspace, MAX_KEY, MAX_VALUE};
 
-/// Why the engine did not do as asked.
+/// Why a call to the engine failed.
 ///
-/// Cloning is cheap: one failed commit is the answer to every request that was in it.
+/// Cloning is cheap: one failed commit answers every request in its batch.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -53,29 +53,29 @@ pub enum EngineError {
     /// The operating system reported an error. If a write met it, the engine must be opened again.
     #[error("the disk failed while {doing}: check it, then restart the node")]
     Io {
-        /// What the engine was at.
+        /// The engine's activity.
         doing: &'static str,
         /// What the system said.
         #[source]
         source: Arc<io::Error>,
     },
 
-    /// The disk or its quota is full. The engine must be opened again once there is room.
+    /// The disk or its quota is full. The engine must be opened again once there is space.
     #[error("no space is left on the disk while {doing}: make room, then restart the node")]
     NoSpace {
-        /// What the engine was at.
+        /// The engine's activity.
         doing: &'static str,
         /// What the system said.
         #[source]
         source: Arc<io::Error>,
     },
 
-    /// What is on disk is not what was written there.
+    /// The data on disk is damaged.
     #[error(
         "the stored data is damaged, found while {doing}: replace the disk and let the other replicas fill it"
     )]
     Corrupt {
-        /// What the engine was at.
+        /// The engine's activity.
         doing: &'static str,
         /// What was wrong, as far as known.
         #[source]
@@ -118,8 +118,8 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether a commit that gave this error has surely left nothing behind. If not, the batch may or may
-    /// not be there when the engine is opened again.
+    /// Whether a commit with this error has certainly stored nothing. If false, the batch may or may not be
+    /// there when the engine is opened again.
     #[must_use]
     pub const fn surely_not_stored(&self) -> bool {
         matches!(
@@ -128,7 +128,7 @@ impl EngineError {
         )
     }
 
-    /// Sorts an error of the operating system.
+    /// Classifies an error of the operating system.
     pub(super) fn from_io(doing: &'static str, source: io::Error) -> Self {
         use io::ErrorKind::{InvalidData, QuotaExceeded, StorageFull, UnexpectedEof};
         let (kind, source) = (source.kind(), Arc::new(source));

@@ -6,11 +6,13 @@
 //!                         fjall's worker threads:  tables, merged level by level
 //! ```
 //!
-//! What fjall 3.1 asks of its user, and gets here: keys are checked before it sees them (a bad one panics);
-//! every batch names its durability (one made by hand has none, and would stay in the process); a key occurs
-//! once in a batch (its writes share one sequence number: the later replaces the earlier, but for an instant
-//! readers see neither, and an older value instead); a range goes through a snapshot, its own may see half a
-//! batch; and its first failure is the last (see [`Store`]).
+//! Rules for the use of fjall 3.1, kept here:
+//! - Check keys first: an invalid one panics.
+//! - Set the durability of every batch: the default leaves it in the process.
+//! - Write a key once per batch: its writes would share a sequence number, and for an instant readers would see an
+//!   older value instead.
+//! - Walk ranges through a snapshot: a keyspace's own range may see half a batch.
+//! - Stop after the first failure (see [`Store`]).
 //!
 //! Invariant: the database stays open for as long as the engine, a snapshot or a walk lives, so that
 //! none of them can meet files that a later opening has changed.
@@ -44,9 +46,9 @@ impl FjallEngine {
         Store::is_in(directory)
     }
 
-    /// Opens the engine in `directory`; makes both if they are missing.
+    /// Opens the engine in `directory`; creates both if they are missing.
     ///
-    /// After a crash it reads back the journals first, about 30 MB/s for small values.
+    /// After a crash it replays the journals first, at about 30 MB/s for small values.
     ///
     /// ```
     /// use quoit_node::engine::{Batch, Durability, Engine, EngineOptions, FjallEngine, Keyspace};
@@ -67,7 +69,7 @@ impl FjallEngine {
     ///
     /// [`EngineError::Memory`], [`EngineError::InUse`], [`EngineError::NewerFormat`] and
     /// [`EngineError::ForeignFormat`] leave what is stored as it was. [`EngineError::Corrupt`] if a part of
-    /// it is missing or damaged. Else what the disk reports; a store half made is made again next time.
+    /// it is missing or damaged. Otherwise an I/O error; an incomplete store is made again next time.
     pub fn open(directory: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         let store = Arc::new(Store::open(directory, options)?);
         Ok(Self { store })
@@ -93,6 +95,7 @@ impl Engine for FjallEngine {
             return self.store.sync(mode, DOING);
         }
         self.store.usable()?;
+
         let writes = batch.into_last_writes();
         let mut batch = OwnedWriteBatch::with_capacity(self.store.database.clone(), writes.len())
             .durability(Some(mode));
@@ -130,7 +133,7 @@ impl Engine for FjallEngine {
         let keyspaces = self.store.keyspaces();
         let records = self.store.keyspace(Keyspace::Records).approximate_len();
         Usage {
-            // Once the engine has failed, the journals' part may be unknown.
+            // After a failure the size of the journals may be unknown: then count the tables only.
             disk_bytes: (database.disk_space())
                 .unwrap_or_else(|_| keyspaces.iter().map(fjall::Keyspace::disk_space).sum()),
             records: u64::try_from(records).unwrap_or(u64::MAX),
@@ -149,7 +152,7 @@ const fn mode_of(durability: Durability) -> PersistMode {
 
 /// A [`FjallEngine`] at one instant.
 pub struct FjallSnapshot {
-    // Fields are dropped in order: the view before what it looks at.
+    // Fields are dropped in order: the view before its store.
     view: fjall::Snapshot,
     store: Arc<Store>,
 }

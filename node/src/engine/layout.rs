@@ -1,4 +1,4 @@
-//! Keys, drawn byte by byte. All numbers big-endian, so that the order of the bytes is the order of the numbers.
+//! The layout of keys, byte by byte. Numbers are big-endian, so that byte order is numeric order.
 //!
 //! ```text
 //!           0        2                4                8        10
@@ -10,9 +10,9 @@
 //!   meta    | ASCII name, a META_ constant                           -> as documented there
 //! ```
 //!
-//! The user key comes last and takes the rest, so no length is stored and it may hold any byte. One leaf, one
-//! target and one stretch of time are each one contiguous range. Namespace 0 is the only one today; its two
-//! bytes are spent now because every key on every disk would have to be rewritten later.
+//! The user key comes last and takes the rest, so no length is stored and it may hold any byte. The keys of one leaf,
+//! of one target and of one interval of time are contiguous. Namespace 0 is the only one today; its two bytes
+//! are there now because adding them later would rewrite every key on every disk.
 //!
 //! Invariant: parsing gives back what was built, and refuses everything shorter than its fixed part.
 
@@ -26,19 +26,19 @@ use super::MAX_KEY;
 /// The only namespace in use.
 pub const NAMESPACE: u16 = 0;
 
-/// The version of everything drawn here; one more with every change an older node cannot read.
+/// The version of this layout; incremented with every change that an older node cannot read.
 pub const FORMAT: u32 = 1;
 
 /// In meta: [`FORMAT`] as four bytes, written when the engine is created.
 pub const META_FORMAT: &[u8] = b"format";
 
-/// In meta: the clock's high-water mark; no stamp above it was ever given out.
+/// In meta: the clock's high-water mark; no time above it was ever sent out.
 pub const META_CLOCK: &[u8] = b"clock";
 
-/// In meta: the newest cluster map this node has taken in, encoded as on the wire.
+/// In meta: the newest cluster map that this node has accepted, encoded as on the wire.
 pub const META_CLUSTER: &[u8] = b"cluster";
 
-/// In meta: the key of the Merkle sums, 16 bytes, as it stood in the first map.
+/// In meta: the key of the Merkle sums, 16 bytes, from the first map.
 pub const META_MERKLE: &[u8] = b"merkle";
 
 /// In meta: the disk id of the data directory the store was made in, 16 bytes; never changes.
@@ -47,7 +47,7 @@ pub const META_DISK: &[u8] = b"disk";
 /// Longest user key in bytes that fits all keyspaces: [`MAX_KEY`] less the longest fixed part.
 pub const MAX_USER_KEY: usize = MAX_KEY - size_of::<u64>() - size_of::<u16>();
 
-/// A stored key that is shorter than the fixed part of its keyspace: the data is damaged, or not ours.
+/// A stored key that is shorter than the fixed part of its keyspace: the data is damaged or foreign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a stored key has {length} bytes, its keyspace's keys begin with {fixed}")]
 pub struct LayoutError {

@@ -6,9 +6,9 @@
 //!   snapshot  [ Arc, Arc, ... ]                 the next commit copies the maps it touches
 //! ```
 //!
-//! It states what [`FjallEngine`](super::FjallEngine) has to do, in so little code that it is plainly right.
-//! Invariant: a commit holds the lock from its first write to its last, and checks the whole batch before.
-//! It never fails by itself, and both durabilities are the same: everything is gone with the process.
+//! It specifies [`FjallEngine`](super::FjallEngine) in so little code that it is plainly right. Invariant: a commit
+//! checks the whole batch first, and holds the lock from its first write to its last. It has no failures of its own,
+//! and both durabilities mean the same: everything is lost with the process.
 
 use std::array;
 use std::collections::BTreeMap;

@@ -11,18 +11,20 @@
 //!   meta    --+-----------------+
 //! ```
 //!
-//! An engine knows nothing of records, dots or replicas: what the keys mean is documented in [`layout`], what the
-//! values mean by their writers. [`FjallEngine`] keeps them in an LSM tree on disk; [`MemoryEngine`] is
-//! the same promise in a screenful of code, the model the other one is tested against.
+//! An engine knows nothing of records, dots or replicas: [`layout`] documents the keys, and the code that writes a
+//! value documents the value. [`FjallEngine`] keeps them in an LSM tree on disk. [`MemoryEngine`] makes the
+//! same promises in a screenful of code: the model that the other is tested against.
 //!
-//! Invariants: a batch is stored whole or not at all, and [`Durability::Fsync`] returns after the disk has it;
-//! a snapshot never changes; a failed write ends all use of the engine until it is opened again, because the
-//! kernel may have dropped the unwritten pages and a second `fsync` would succeed without them; and an error
-//! is never turned into "not found".
+//! Invariants:
+//! - A batch is stored whole or not at all, and [`Durability::Fsync`] returns after the disk has it.
+//! - A snapshot never changes.
+//! - A failed write ends all use of the engine until it is opened again: the kernel may have dropped the dirty
+//!   pages, and a second `fsync` would succeed without them.
+//! - An error is never turned into "not found".
 //!
-//! Left out on purpose: transactions that read and write (the one committing thread gives that), expiry,
-//! compaction control, and any notion of time. Every call may block: call from an engine thread, never from
-//! an async worker (a point read of warm data excepted).
+//! Left out: transactions that read and write (the one committing thread makes them unnecessary), expiry,
+//! compaction control, and time. Every call may block: call it from a thread of the engine's user, never from an
+//! async worker (a point read of warm data excepted).
 
 mod batch;
 mod error;
@@ -52,18 +54,18 @@ pub const MAX_KEY: usize = 65_535;
 /// Longest value in bytes, 4 GiB - 1; callers bound theirs far below.
 pub const MAX_VALUE: u64 = 4_294_967_295;
 
-/// One of the engine's six maps. A key in one has nothing to do with the same key in another.
+/// One of the engine's six maps. Equal keys in two of them are unrelated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Keyspace {
     /// Namespace and user key to the record of that key.
     Records,
-    /// Leaf, namespace and user key to nothing: which keys fall in a leaf.
+    /// Leaf, namespace and user key to nothing: the keys of each leaf.
     Leaves,
     /// Target node, namespace and user key to the record kept for that node.
     Hints,
-    /// Namespace and user key to what was promised and accepted about that key.
+    /// Namespace and user key to the ballot promised and the value accepted for that key.
     Ballots,
-    /// Due time, namespace and user key to nothing: what expires when.
+    /// Due time, namespace and user key to nothing: the keys that expire, by time.
     Expiry,
     /// A handful of named values about the node itself, listed in [`layout`].
     Meta,
@@ -107,7 +109,7 @@ impl Keyspace {
     }
 }
 
-/// What a finished commit survives.
+/// The failures that a finished commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// The end of the process (also by `kill -9`), not the loss of power.
@@ -116,7 +118,7 @@ pub enum Durability {
     Fsync,
 }
 
-/// How much an engine holds; every figure is a cheap estimate.
+/// The size of an engine's data; every figure is a cheap estimate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes of files, journals included (they count in full when created: 64 MiB each).
@@ -153,7 +155,7 @@ pub trait Engine: Send + Sync + Debug + 'static {
     ///
     /// # Errors
     ///
-    /// [`EngineError::InvalidKey`], a disk that failed or lied, or [`EngineError::Poisoned`]. An error says
+    /// [`EngineError::InvalidKey`], an I/O error or damaged data, or [`EngineError::Poisoned`]. An error says
     /// nothing about whether the key exists.
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
@@ -170,11 +172,11 @@ pub trait Engine: Send + Sync + Debug + 'static {
     /// [`EngineError::Poisoned`].
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
 
-    /// All six maps as they are now, whole batches only. Keep it short: it keeps what it shows from being
-    /// dropped, and the engine from being closed.
+    /// All six maps as they are now, whole batches only. Drop it soon: it keeps old data from being dropped and
+    /// the engine from being closed.
     fn snapshot(&self) -> Self::Snapshot;
 
-    /// Makes everything committed so far durable, files' sizes and times included. For shutdown.
+    /// Makes everything committed so far durable, file metadata included. For shutdown.
     ///
     /// # Errors
     ///
@@ -182,7 +184,7 @@ pub trait Engine: Send + Sync + Debug + 'static {
     fn persist(&self) -> Result<(), EngineError>;
 
     /// Whether the engine still takes writes, for a watchdog: a commit that waits for the disk to catch up
-    /// waits for ever if the engine's background work has failed. May wait for a running sync, never for such
+    /// waits for ever once the engine's background work has failed. May wait for a running sync, never for such
     /// a commit.
     ///
     /// # Errors
@@ -190,19 +192,19 @@ pub trait Engine: Send + Sync + Debug + 'static {
     /// [`EngineError::Poisoned`] if a write or the engine's background work has failed.
     fn check(&self) -> Result<(), EngineError>;
 
-    /// Whether the disk has room for a batch of so many bytes and for the background work that it brings about. A
-    /// commit without it may fail the engine for good. True where that cannot be read.
+    /// Whether the disk has space for a batch of `bytes` and for the background work that it causes. A commit
+    /// without it may fail the engine for good. True where free space cannot be read.
     fn has_room(&self, _bytes: u64) -> bool {
         true
     }
 
-    /// What is held. May wait for a running sync.
+    /// The size of the data. May wait for a running sync.
     fn usage(&self) -> Usage;
 }
 
 /// All keyspaces at one instant.
 pub trait Snapshot: Send + Sync + Debug + 'static {
-    /// The walk [`Snapshot::range`] gives: owned, in ascending order of the keys' bytes, over after its
+    /// The iterator of [`Snapshot::range`]: owned, in ascending order of the keys' bytes, finished after its
     /// first error.
     type Range: Iterator<Item = Result<(Bytes, Bytes), EngineError>> + Send + Debug + 'static;
 
@@ -213,15 +215,15 @@ pub trait Snapshot: Send + Sync + Debug + 'static {
     /// As [`Engine::get`].
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
-    /// Every entry of `keyspace` within `range` at that instant. A range whose end lies before its start
-    /// is empty. `..` is all of them.
+    /// Every entry of `keyspace` within `range` at that instant; `..` is all of them. A range that ends before
+    /// its start is empty.
     fn range(&self, keyspace: Keyspace, range: impl RangeBounds<Bytes>) -> Self::Range;
 }
 
 /// Bounds that own their keys.
 type Bounds = (Bound<Bytes>, Bound<Bytes>);
 
-/// `range` with its keys cloned, or `None` if no key can lie in it (where `BTreeMap` would panic).
+/// `range` with its keys cloned, or `None` if it can contain no key (where `BTreeMap` would panic).
 fn bounds_of(range: &impl RangeBounds<Bytes>) -> Option<Bounds> {
     use Bound::{Excluded, Included, Unbounded};
     let bounds = (range.start_bound().cloned(), range.end_bound().cloned());

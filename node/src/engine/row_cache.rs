@@ -1,28 +1,28 @@
-//! The row cache: records read or written lately, in front of an engine.
+//! The row cache: recently read or written records in memory, in front of an engine.
 //!
 //! ```text
 //!   get(Records) --> row there? --yes--> its bytes
 //!                        | no
-//!                        '--> engine.get --> kept, unless a commit began meanwhile
+//!                        '--> engine.get --> cached, unless a commit began meanwhile
 //!
 //!   commit --> rows marked --> engine.commit --> rows replaced, marks gone
 //! ```
 //!
-//! A point read of an LSM tree looks into every memtable and at one block of every level; for a row that is
-//! asked for again and again that is most of what a get costs, and much of what a put costs, since a put
-//! reads what it joins.
+//! A point read of an LSM tree looks into every memtable and at one block of every level. For a hot row that is most
+//! of the cost of a get, and much of the cost of a put, which reads the record that it joins.
 //!
-//! **No reader goes backwards.** Once the engine shows a commit to anybody, an older row must not get in. So
-//! what a reader brings from the engine is kept only if no commit to that part of the cache was under way
-//! when it began to read, nor has begun since; and a commit puts its own rows in once the engine has them.
-//! Until then rows that are there stay, and are what the engine held before.
+//! **No reader goes backwards.** Once a commit is visible in the engine, an older row must not enter the cache. So
+//! a row read from the engine is cached only if no commit to that shard was under way when the read began, and
+//! none has begun since. A commit replaces its rows once the engine has them; until then the cached rows are what
+//! the engine held before.
 //!
-//! Invariants: a row in the cache is what the engine holds, or held until a commit that has not yet returned.
-//! After a failed commit nobody knows what the engine holds, and everything is left to it: it refuses. Rows are
-//! copies with allocations of their own, so that none keeps a block or a batch alive.
+//! Invariants:
+//! - A cached row is what the engine holds, or held until a commit that has not yet returned.
+//! - After a failed commit the engine's state is unknown: the cache is bypassed, and the engine refuses.
+//! - Rows are copies with their own allocation, so that none keeps a block or a batch alive.
 //!
-//! Left out: absence (filters find that at little cost), snapshots (they look at another time), and rows of
-//! more than [`LARGEST`] bytes, each of which would drive out a hundred that are asked for as often.
+//! Left out: absence (filters answer that cheaply), snapshots (they read an older state), and rows of more than
+//! [`LARGEST`] bytes, each of which would evict a hundred equally hot ones.
 
 mod shard;
 
@@ -35,10 +35,10 @@ use self::shard::{Keyed, Shard};
 use super::batch::Batch;
 use super::{Durability, Engine, EngineError, Keyspace, Usage};
 
-/// Bytes of the largest row that is kept.
+/// Bytes of the largest row that is cached.
 const LARGEST: usize = 16 << 10;
 
-/// Bytes of a part of the cache, about: a commit to one of its rows keeps readers from filling all of it.
+/// Bytes of a shard, about. A commit to one row keeps readers from filling the whole shard, so shards are small.
 const PART: u64 = 256 << 10;
 
 /// An engine with the rows of [`Keyspace::Records`] that are in demand kept in memory.
@@ -78,15 +78,15 @@ impl<G> RowCache<G> {
         }
     }
 
-    /// The part of the cache in which `hash` lies.
+    /// The shard of `hash`.
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        // The high bits, for the low ones say where in the part.
+        // The high bits: the low ones choose the place within the shard.
         let place = (u128::from(hash) * self.shards.len() as u128) >> 64;
         let place = usize::try_from(place).unwrap_or(0);
         lock(&self.shards[place])
     }
 
-    /// Passes on how the engine fared. Once it has failed, the cache is not asked any more.
+    /// Returns the engine's result. Once the engine has failed, the cache is bypassed.
     fn note<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
         use EngineError::{InvalidKey, InvalidValue};
         let harmless =
@@ -105,11 +105,13 @@ impl<G: Engine> Engine for RowCache<G> {
         if keyspace != Keyspace::Records || self.failed.load(Ordering::Acquire) {
             return self.engine.get(keyspace, key);
         }
+
         let hash = self.keyed.hash(key);
         let since = match self.shard(hash).get(key) {
             Ok(row) => return Ok(Some(row)),
             Err(since) => since,
         };
+
         let row = self.engine.get(keyspace, key)?;
         if let Some(row) = row.as_ref().filter(|row| row.len() <= LARGEST) {
             self.shard(hash).read(key, hash, row, since);
@@ -121,13 +123,15 @@ impl<G: Engine> Engine for RowCache<G> {
         let mut rows: Vec<_> = (batch.writes_of(Keyspace::Records))
             .map(|(key, row)| (self.keyed.hash(key), key.clone(), row.cloned()))
             .collect();
-        // Of two writes to one key nobody may see the first: they come together, in their order.
+        // Only the last of several writes to a key may be cached. The sort is stable, so they end up in order.
         rows.sort_by_key(|&(hash, ..)| hash);
         let keys = || rows.chunk_by(|(_, a, _), (_, b, _)| a == b);
         for (hash, ..) in keys().flat_map(<[_]>::last) {
             self.shard(*hash).begin();
         }
+
         let committed = self.note(self.engine.commit(batch, durability));
+
         for (hash, key, row) in keys().flat_map(<[_]>::last) {
             let row = row.as_ref();
             let kept = row.filter(|row| row.len() <= LARGEST && committed.is_ok());

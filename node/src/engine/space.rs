@@ -1,25 +1,25 @@
-//! Space on the disk: how much must be left for the engine to go on.
+//! Disk space: how much must be free for the engine to go on.
 //!
 //! ```text
 //!   free  >=  memtables          still to be written out
-//!           + tables, to 1 GiB   a merge writes its result before it drops what it merged
+//!           + tables, to 1 GiB   a merge writes its result before it drops its inputs
 //!           + 2 x the batch      once in the journal, once in a table
-//!           + 16 MiB             journals' ends, manifests, what others write
+//!           + 16 MiB             ends of journals, manifests, other programs
 //! ```
 //!
-//! An engine whose disk is full has failed for good: a write that did not reach the disk is one failure, but so
-//! is a merge. So writes are refused while there is still room for all that is under way; then
-//! reads go on, and writes again once there is room. Source: how leveled merges choose tables (one of 64 MiB
-//! with the ten below it that overlap), hence the 1 GiB.
+//! A full disk fails the engine for good, whether a commit meets it or a merge. So writes are refused while there is
+//! still space for all work under way. Reads go on, and so do writes once there is space again.
 //!
-//! Left out: whatever else fills the disk between two looks. That fails the engine as before.
+//! Left out: other programs that fill the disk between two checks, which fails the engine.
+//!
+//! Source: leveled compaction, which merges one table of 64 MiB with about ten of the level below: hence the 1 GiB.
 
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
-/// What must be left beside what is known to be needed.
+/// Free bytes beyond the known needs.
 pub(super) const SLACK: u64 = 16 * MIB;
-/// The most that a merge needs.
+/// Most bytes that a merge needs.
 const MERGE: u64 = 1024 * MIB;
 
 /// How much must be free to take a batch of `batch` bytes.

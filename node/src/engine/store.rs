@@ -1,18 +1,17 @@
-//! The directory of the engine on disk: made whole, opened once, stopped by the first failed write.
+//! The directory of the engine on disk: created atomically, opened once, stopped by the first failed write.
 //!
 //! ```text
 //!   directory/
 //!     creating.lock      held while the store is made
-//!     store.new/         the store being made; whatever a crash left of it is thrown away
-//!     store/             the store: made whole, then renamed
+//!     store.new/         the store being made; what a crash left of it is deleted
+//!     store/             the store: made completely, then renamed
 //!       0.jnl ...        journals: where a commit goes first
 //!       keyspaces/N/     one tree each
 //! ```
 //!
-//! Invariants: a directory has no store or a whole one with all six keyspaces and a format version, so a
-//! missing piece is damage and never "new" (fjall by itself would make a new, empty piece, and cannot
-//! open what a crash left of its own creation). The first failed write is kept, and every later call refused
-//! with it.
+//! Invariants: a directory has no store, or a complete one with all six keyspaces and a format version. A missing
+//! piece is damage and never "new" (fjall itself would create an empty piece, and cannot open what a crash
+//! left of its own creation). The first failed write is kept as the cause of every later refusal.
 
 use std::error::Error;
 use std::fs::{self, File, TryLockError};
@@ -30,7 +29,7 @@ pub(super) struct Store {
     keyspaces: Vec<fjall::Keyspace>,
     pub(super) database: Database,
     directory: PathBuf,
-    /// The first failed write; once set, nothing is done any more.
+    /// The first failed write; once set, every call is refused.
     failure: OnceLock<EngineError>,
 }
 
@@ -48,10 +47,12 @@ impl Store {
         if !Self::is_in(directory)? {
             create(directory, &path, options)?;
         }
+
         let doing = "opening the store";
         let database = options.database(&path).open();
         let database = database.map_err(|e| sort_at(doing, directory, e))?;
         check_format(&existing(&database, Keyspace::Meta)?)?;
+
         let keyspaces = Keyspace::ALL.iter().map(|&k| existing(&database, k));
         Ok(Self {
             keyspaces: keyspaces.collect::<Result<_, _>>()?,
@@ -80,7 +81,7 @@ impl Store {
         }
     }
 
-    /// Keeps a failed write; nothing is done after the first.
+    /// Keeps a failed write as the cause of all later refusals; the first one counts.
     pub(super) fn fail(&self, doing: &'static str, error: fjall::Error) -> EngineError {
         let error = self.explain(sort(doing, error));
         tracing::error!(error = &error as &(dyn Error + 'static), "the engine stops");
@@ -88,7 +89,7 @@ impl Store {
         error
     }
 
-    /// Names a failure of background work, which fjall does not, if its cause can still be seen.
+    /// Names the cause of failed background work, which fjall does not report: a full disk, if it still is.
     fn explain(&self, error: EngineError) -> EngineError {
         let full = || space::free(&self.directory).is_some_and(|free| free < space::SLACK);
         match error {
@@ -100,7 +101,7 @@ impl Store {
         }
     }
 
-    /// Whether there is room for a batch of `bytes`, and for the background work that it brings about.
+    /// Whether the disk has space for a batch of `bytes` and for the background work that it causes.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         let tables = self.keyspaces.iter().map(fjall::Keyspace::disk_space).sum();
         let needed = space::needed(self.database.write_buffer_size(), tables, bytes);
@@ -118,7 +119,7 @@ fn path_in(directory: &Path) -> PathBuf {
     directory.join("store")
 }
 
-/// Makes the store at `path`, so that after a crash it is there whole or not at all.
+/// Makes the store at `path` atomically: after a crash it is complete or absent.
 fn create(directory: &Path, path: &Path, options: EngineOptions) -> Result<(), EngineError> {
     let doing = "creating the store";
     let failed = |error| EngineError::from_io(doing, error);
@@ -131,12 +132,14 @@ fn create(directory: &Path, path: &Path, options: EngineOptions) -> Result<(), E
         },
     })?;
     if path.try_exists().map_err(failed)? {
-        return Ok(()); // somebody else made it between our look and our lock
+        return Ok(()); // another process made it before this one had the lock
     }
+
     let unfinished = directory.join("store.new");
     if unfinished.try_exists().map_err(failed)? {
         fs::remove_dir_all(&unfinished).map_err(failed)?;
     }
+
     fill(&unfinished, options).map_err(|error| sort_at(doing, directory, error))?;
     fs::rename(&unfinished, path).map_err(failed)?;
     sync_directories(directory).map_err(failed)
@@ -154,7 +157,7 @@ fn fill(path: &Path, options: EngineOptions) -> fjall::Result<()> {
     database.persist(PersistMode::SyncAll)
 }
 
-/// Makes what was created or renamed in `directory`, and the directory itself, outlive a loss of power.
+/// Makes creations and renames in `directory`, and the directory itself, survive a loss of power.
 fn sync_directories(directory: &Path) -> io::Result<()> {
     let directory = fs::canonicalize(directory)?;
     File::open(&directory)?.sync_all()?;
@@ -170,12 +173,12 @@ fn existing(database: &Database, keyspace: Keyspace) -> Result<fjall::Keyspace, 
     if !database.keyspace_exists(keyspace.name()) {
         return Err(damaged(doing, format!("{} is missing", keyspace.name())));
     }
-    // The options count only at creation; fjall reads the ones of then.
+    // Options count only at creation; fjall reads the stored ones.
     let opened = database.keyspace(keyspace.name(), Default::default);
     opened.map_err(|error| sort(doing, error))
 }
 
-/// Refuses a format this node does not know.
+/// Refuses a format that this node cannot read.
 fn check_format(meta: &fjall::Keyspace) -> Result<(), EngineError> {
     let doing = "reading the format version";
     let stored = meta.get(layout::META_FORMAT).map_err(|e| sort(doing, e))?;
@@ -197,7 +200,7 @@ fn damaged(doing: &'static str, what: String) -> EngineError {
     EngineError::Corrupt { doing, source }
 }
 
-/// Sorts an error of fjall met while opening or making the store in `directory`.
+/// Classifies an error of fjall from opening or making the store in `directory`.
 fn sort_at(doing: &'static str, directory: &Path, error: fjall::Error) -> EngineError {
     match error {
         fjall::Error::Locked => EngineError::InUse {
@@ -207,7 +210,7 @@ fn sort_at(doing: &'static str, directory: &Path, error: fjall::Error) -> Engine
     }
 }
 
-/// Sorts an error of fjall.
+/// Classifies an error of fjall.
 pub(super) fn sort(doing: &'static str, error: fjall::Error) -> EngineError {
     use fjall::Error::{InvalidVersion, Io, Poisoned, Storage};
     match error {

@@ -9,9 +9,9 @@
 //!                      '-- rest  filters, pinned indexes, compaction, and headroom
 //! ```
 //!
-//! Five at once: one taking writes, three waiting, one being written out; with four waiting, writers sleep. In
-//! practice one or two are alive. What a keyspace is made of is fixed when it is created; of a
-//! changed `memory`, an existing directory takes only the caches.
+//! Five at once: one taking writes, three waiting, one being flushed; with four waiting, writers sleep. In
+//! practice one or two are alive. A keyspace's options are fixed when it is created: a changed `memory` affects
+//! only the caches of an existing directory.
 
 use std::path::Path;
 
@@ -27,8 +27,8 @@ const MIB: u64 = 1 << 20;
 /// The least [`EngineOptions::memory`], 32 MiB.
 pub const LEAST_MEMORY: u64 = 32 * MIB;
 
-/// Bytes of closed journals above which the keyspaces that hold the oldest one back are written out. Two
-/// or three journals: a restart reads back at most these (about 30 MB/s for small values).
+/// Bytes of closed journals above which the keyspaces that pin the oldest one are flushed. That is two or three
+/// journals, and a restart replays at most these (about 30 MB/s for small values).
 const JOURNALS: u64 = 128 * MIB;
 
 /// How an engine on disk uses the machine.
@@ -39,16 +39,16 @@ pub struct EngineOptions {
     /// More means fewer reads from disk and fewer, larger files to merge; less means a smaller process and a
     /// quicker restart. A directory keeps the memtable share it was created with.
     pub memory: u64,
-    /// Threads that write out and merge tables, 1 to 3 (others are brought into it). Default 2. With one, nothing is
-    /// written out while a merge runs, and memtables grow without bound: at ten million keys to gigabytes. Of
-    /// several, fjall's first one never merges; its price is that it turns over the queue of waiting merges without
-    /// a pause, which takes about a twentieth of the processor under writes. A third helps only spare cores.
+    /// Threads that flush and merge tables, 1 to 3 (clamped). Default 2. With one, nothing is flushed while a merge
+    /// runs, and memtables grow without bound: to gigabytes at ten million keys. Of several, fjall's first one never
+    /// merges; it polls the queue of waiting merges instead, which takes about a twentieth of a core under writes.
+    /// A third helps only with spare cores.
     pub workers: usize,
-    /// Any number that is the node's own. Default 0.
+    /// A number unique to the node. Default 0.
     ///
-    /// Replicas take the same writes, so memtables of one size would be full at the same moment everywhere, and
-    /// while they are written out whole quorums would wait for the disk together. Each node's are smaller by a part
-    /// of its own, up to two fifths, chosen when the directory is made.
+    /// Replicas take the same writes, so memtables of equal size would fill at the same moment everywhere, and
+    /// whole quorums would wait for the flushes together. Each node's memtables are smaller by a fraction that this
+    /// number chooses, up to two fifths; fixed when the directory is made.
     pub phase: u128,
 }
 

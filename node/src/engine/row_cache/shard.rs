@@ -1,21 +1,21 @@
-//! A part of the row cache: which rows stay, and which may come.
+//! A shard of the row cache: admission of rows, and the counters that keep stale rows out.
 //!
 //! ```text
 //!   row --resident?--> replaced
 //!          | no
-//!          '--> room? asked for lately? --yes--> in, and others out
+//!          '--> space left, or seen lately? --yes--> admitted, others evicted
 //!                       | no
-//!                       '--> its mark is left; next time it gets in
+//!                       '--> leaves a mark; admitted the next time
 //! ```
 //!
-//! Copying a row in and others out costs about as much as a hit saves. If far more rows are asked for than
-//! fit, each once in a while, that would be paid at every read and nearly never regained; so once the cache is
-//! nearly full a row must have left its mark before. Marks are 16 bits of a hash in a table of about as many
-//! places as there are rows, where a later one replaces an earlier: a row gets in if it is asked for again
-//! before about so many others were.
+//! Admitting a row and evicting others costs about as much as a hit saves. If the working set is far larger than the
+//! cache, every read would pay that and nearly none would gain. So once the cache is nearly full, a row is admitted
+//! only if it left a mark before. Marks are 16 bits of a hash, in a table with about one place for each row; a new mark
+//! replaces the old one in its place.
 //!
-//! Source of the idea: the doorkeeper of Einziger, Friedman and Manes, *`TinyLFU`* (2017), section 3.4.2. Which
-//! rows have to go is for `quick_cache` to say: a clock over recent and frequent ones.
+//! Left out: eviction, which is `quick_cache`'s: a clock over recent and frequent rows.
+//!
+//! Source: the doorkeeper of Einziger, Friedman and Manes, *`TinyLFU`* (2017), section 3.4.2.
 
 use std::hash::{BuildHasher, Hasher as _};
 
@@ -24,24 +24,24 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use siphasher::sip::SipHasher13;
 
-/// What a row takes beside its bytes: two allocations, the count of the value's holders, and its place.
+/// Bytes of a row beside key and value: two allocations, a reference count, and its entry.
 const BESIDES: usize = 144;
 
-/// Bytes that a row of about 100 B takes.
+/// Bytes in memory of a row with a value of about 100 B.
 const TYPICAL: u64 = 320;
 
-/// Some of the rows, and what is needed to keep them right.
+/// A part of the rows.
 #[derive(Debug)]
 pub(super) struct Shard {
     rows: Cache<Box<[u8]>, Bytes, Weight, Keyed>,
     marks: Box<[u16]>,
-    /// Commits that may be changing rows of this shard: what is read meanwhile is not kept.
+    /// Commits under way that change rows of this shard; rows read meanwhile are not cached.
     committing: u32,
-    /// Grows with each of them, so that a reader notices one that came and went.
+    /// Counts commits, so that a reader notices one that began and ended meanwhile.
     commits: u64,
 }
 
-/// When a read began, as far as a shard is concerned. `None` while a commit is under way.
+/// The count of commits at the start of a read; `None` if one was under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Since(Option<u64>);
 
@@ -60,13 +60,13 @@ impl Shard {
         self.rows.weight()
     }
 
-    /// The row under `key`, or since when it may be read from the engine.
+    /// The row of `key`, or the start of a read from the engine.
     pub(super) fn get(&self, key: &[u8]) -> Result<Bytes, Since> {
         let since = Since((self.committing == 0).then_some(self.commits));
         self.rows.get(key).cloned().ok_or(since)
     }
 
-    /// Keeps a row that was read, unless a commit has begun since or it is not in demand.
+    /// Caches a row read from the engine, unless a commit has begun since or the row is not admitted.
     pub(super) fn read(&mut self, key: &[u8], hash: u64, row: &Bytes, since: Since) {
         let undisturbed = since == Since(Some(self.commits)) && self.committing == 0;
         if undisturbed && self.admits(hash) {
@@ -80,9 +80,11 @@ impl Shard {
         self.commits += 1;
     }
 
-    /// It has: `row` is what the engine now holds under `key`, or `None` if it need not be kept.
+    /// The commit has ended: `row` is what the engine now holds under `key`, or `None` to drop it from the cache.
     pub(super) fn end(&mut self, key: &[u8], hash: u64, row: Option<&Bytes>) {
+        debug_assert!(self.committing > 0, "a commit ends once, after it began");
         self.committing -= 1;
+
         let Some(row) = row else {
             self.rows.remove(key);
             return;
@@ -96,11 +98,12 @@ impl Shard {
         }
     }
 
-    /// Whether a row that is not resident may come in; leaves its mark.
+    /// Whether to admit a row that is not resident; leaves its mark.
     fn admits(&mut self, hash: u64) -> bool {
         if self.rows.weight() < self.rows.capacity() / 8 * 7 {
             return true;
         }
+
         let [_, _, _, _, _, _, high, low] = hash.to_be_bytes();
         let mark = u16::from_be_bytes([high, low]);
         let place = usize::try_from(hash >> 16).unwrap_or(0) & (self.marks.len() - 1);
@@ -108,7 +111,7 @@ impl Shard {
     }
 }
 
-/// What a row takes of the cache's memory.
+/// The memory of a row, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Weight;
 
@@ -118,7 +121,7 @@ impl Weighter<Box<[u8]>, Bytes> for Weight {
     }
 }
 
-/// SipHash-1-3 with a key of one's own.
+/// SipHash-1-3 with a secret key: clients choose the row keys, and must not be able to make them collide.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keyed(SipHasher13);
 

@@ -1,4 +1,4 @@
-//! The cache against an engine whose every step the test decides, and against the model.
+//! The cache against an engine that the test steps, and against the model.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -21,11 +21,11 @@ fn get<G: Engine>(engine: &G, key: &[u8]) -> Option<Bytes> {
     engine.get(Keyspace::Records, key).expect("readable")
 }
 
-/// An engine whose every step the test decides.
+/// An engine that the test steps.
 #[derive(Debug, Default)]
 struct Stepped {
     inner: MemoryEngine,
-    /// Reads: told to have read, then waited for.
+    /// A read reports that it has read, then waits for permission to return.
     gate: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     broken: AtomicBool,
     unreadable: AtomicBool,
@@ -42,7 +42,7 @@ impl Engine for Stepped {
         let gate = self.gate.lock().expect("whole").take();
         if let Some((has_read, go_on)) = gate {
             has_read.send(()).expect("heard");
-            go_on.recv().expect("told");
+            go_on.recv().expect("released");
         }
         row
     }
@@ -114,7 +114,7 @@ fn a_committed_row_replaces_the_one_that_was_read_before() {
 }
 
 #[test]
-fn what_was_read_before_a_commit_is_not_kept_after_it() {
+fn a_row_read_before_a_commit_is_not_cached_after_it() {
     let cache = Arc::new(cached());
     cache
         .engine
@@ -122,8 +122,8 @@ fn what_was_read_before_a_commit_is_not_kept_after_it() {
         .commit(write(KEY, b"old"), Durability::Fsync)
         .expect("stored");
     let (has_read, wait) = mpsc::channel();
-    let (go_on, told) = mpsc::channel();
-    *cache.engine.gate.lock().expect("whole") = Some((has_read, told));
+    let (go_on, released) = mpsc::channel();
+    *cache.engine.gate.lock().expect("whole") = Some((has_read, released));
     let reader = {
         let cache = Arc::clone(&cache);
         std::thread::spawn(move || get(&*cache, KEY))
@@ -142,7 +142,7 @@ fn what_was_read_before_a_commit_is_not_kept_after_it() {
 }
 
 #[test]
-fn what_is_read_while_a_commit_is_under_way_is_not_kept() {
+fn a_row_read_while_a_commit_is_under_way_is_not_cached() {
     let cache = cached();
     cache
         .engine
@@ -163,7 +163,7 @@ fn what_is_read_while_a_commit_is_under_way_is_not_kept() {
 }
 
 #[test]
-fn after_a_failed_commit_everything_is_left_to_the_engine() {
+fn after_a_failed_commit_the_cache_is_bypassed() {
     let cache = cached();
     cache
         .commit(write(KEY, b"1"), Durability::Fsync)
@@ -191,7 +191,7 @@ fn a_refused_batch_changes_nothing() {
 }
 
 #[test]
-fn a_large_row_is_not_kept_and_drives_its_predecessor_out() {
+fn a_large_row_is_not_cached_and_evicts_its_predecessor() {
     let cache = cached();
     cache
         .commit(write(KEY, b"small"), Durability::Fsync)
@@ -204,7 +204,7 @@ fn a_large_row_is_not_kept_and_drives_its_predecessor_out() {
 }
 
 #[test]
-fn the_rows_take_no_more_memory_than_they_may() {
+fn the_rows_stay_within_their_memory() {
     let cache = RowCache::new(MemoryEngine::new(), 1 << 20, [1; 16]);
     for round in 0..3_u32 {
         for index in 0..20_000_u32 {
