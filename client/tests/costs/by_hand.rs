@@ -1,4 +1,4 @@
-//! A world for a driven client in which every node answers at once, and only the client's own work counts.
+//! An environment for a driven client: every node answers at once, and only the client's own work is counted.
 //!
 //! ```text
 //!   counted:   submit --> take_in, pump --> bytes for each node
@@ -6,8 +6,8 @@
 //!   counted:   received, pump <-- frames cut off <--'
 //! ```
 //!
-//! The environment does what the real one does with a frame: it is encoded into the buffer of its node's
-//! lane, which is empty again and has room when the next batch begins.
+//! Like the real one, it encodes a frame into the buffer of its node's lane, which is empty and large enough when the
+//! next batch begins.
 
 #![expect(clippy::unwrap_used, reason = "all that is sent here is well-formed")]
 
@@ -35,7 +35,7 @@ const EPOCH: Epoch = Epoch(1);
 /// Most bytes of a packet on loopback: what a node sends comes in pieces of at most that.
 const PACKET: usize = 6_400;
 
-/// What the environment and the world share.
+/// State shared by the environment and the test.
 #[derive(Debug)]
 struct Shared {
     micros: u64,
@@ -44,7 +44,7 @@ struct Shared {
     lanes: Vec<(NodeId, BytesMut)>,
 }
 
-/// The environment: clocks that the world turns, and one buffer for each node.
+/// The environment: clocks that the test advances, and one buffer for each node.
 #[derive(Debug)]
 pub(crate) struct ByHand(Rc<RefCell<Shared>>);
 
@@ -103,11 +103,11 @@ fn map() -> ClusterMap {
 impl World {
     pub(crate) fn new() -> Self {
         let nodes = || (1..=3).map(NodeId);
-        let room = || BytesMut::with_capacity(1 << 20);
+        let buffer = || BytesMut::with_capacity(1 << 20);
         let shared = Rc::new(RefCell::new(Shared {
             micros: 0,
             random: 0,
-            lanes: nodes().map(|node| (node, room())).collect(),
+            lanes: nodes().map(|node| (node, buffer())).collect(),
         }));
         let ring = Ring::new(&map()).unwrap();
         let env = ByHand(Rc::clone(&shared));

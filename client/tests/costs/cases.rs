@@ -1,8 +1,8 @@
 //! Quorum gets and puts, each as a whole: from the caller's builder to the caller's answer.
 //!
-//! 64 in flight over 64 keys of 16 bytes with values of 100, N = 3, R = W = 2, nodes that agree unless said
-//! otherwise. Counted is all that the client does but its sockets: the future, the inbox, routing, minting,
-//! encoding, cutting frames, decoding, joining, the answer and dropping it.
+//! 64 in flight over 64 keys of 16 bytes with values of 100, N = 3, R = W = 2, nodes that agree unless stated
+//! otherwise. Counted is all of the client but its sockets: the future, the inbox, routing, minting, encoding,
+//! framing, decoding, joining, the answer and dropping it.
 
 use bytes::{Bytes, BytesMut};
 use quoit_client::{Client, Context, Get, Put};

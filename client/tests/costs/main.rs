@@ -1,13 +1,13 @@
-//! What a quorum operation costs the client, in allocations.
+//! The allocations of a quorum operation in the client.
 //!
-//! An operation is an entry of a slab and its messages are appended to buffers that are there, so what is left
-//! to allocate is the caller's: a future, a channel for the answer, the value handed out. Each more is paid at
-//! every operation of every application, and no test of behaviour would notice it.
+//! An operation is an entry of a slab, and its frames are appended to existing buffers. What remains are the
+//! caller's allocations: a future, a reply channel, the returned value. Every application pays for each further
+//! one at every operation, and no test of behaviour would notice it.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | `cases` | the operations, shared with the benchmark that counts instructions |
-//! | `by_hand` | the world they run in |
+//! | `by_hand` | the environment they run in |
 //! | `meter`, `bounds` | how they are counted, shared with the other crates |
 
 #[cfg(test)]
