@@ -1,4 +1,4 @@
-//! The cluster as one node sees it: who it is, and who owns what.
+//! The cluster as one node sees it: its own id, and the ring.
 
 use bytes::Bytes;
 use quoit_ring::placement::Ring;
@@ -10,7 +10,7 @@ use quoit_ring::{Epoch, Leaf, NodeId};
 pub struct ClusterView {
     /// This node.
     pub node: NodeId,
-    /// Who owns what.
+    /// The ring: which nodes own which keys.
     pub ring: Ring,
     /// The ring's map, encoded for answers.
     pub map: Bytes,
@@ -30,7 +30,7 @@ impl ClusterView {
         self.ring.epoch()
     }
 
-    /// The leaf in which `key` falls.
+    /// The leaf of `key`.
     #[must_use]
     pub fn leaf_of(&self, key: &[u8]) -> Leaf {
         self.ring.leaf_bits().leaf_of(self.ring.token_of(key))

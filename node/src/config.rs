@@ -4,12 +4,10 @@
 //! node.toml  --parse-->  every key known, every type right  --check-->  every value in its range
 //! ```
 //!
-//! A key that is not known is refused, since a misspelt limit that silently keeps its default is worse
-//! than a node that does not start. Relative paths count from the folder of the file, so a folder with
-//! a cluster in it can be moved. What every member must share (N, the token key, the addresses of the
-//! members) is not here: it is in the cluster map.
-//!
-//! The number of network threads is no key: a node runs one.
+//! An unknown key is an error: a misspelt limit that silently keeps its default is worse than a node that
+//! does not start. Relative paths start at the folder of the file, so a folder with a cluster in it can be
+//! moved. Left out: what all members must share (N, the token key, the members' addresses), which is in the
+//! cluster map; and the number of network threads, which is always one.
 
 mod error;
 mod limits;
@@ -49,40 +47,39 @@ pub struct Config {
     /// The node's data directory; created at the first start, used by one node at a time. Required.
     pub data: PathBuf,
 
-    /// The UDP address to serve at, `ip:port`. Required. Port 0 takes any free one, which suits tests
-    /// only: the cluster map must name the port that the node really has.
+    /// The UDP address to serve at, `ip:port`. Required. Port 0 takes any free one, for tests only: the
+    /// cluster map must name the real port.
     pub listen: SocketAddr,
 
-    /// The first cluster map, as `quoit cluster init` wrote it. Read when the data directory is new
-    /// and only then; from there on the map that the node has stored is the truth.
+    /// The first cluster map, written by `quoit cluster init`. Read only while the data directory is new;
+    /// afterwards the map in the node's store is the truth.
     #[serde(default)]
     pub map: Option<PathBuf>,
 
     /// The node's certificate, its key, and the authority it trusts. Required.
     pub tls: TlsFiles,
 
-    /// What an acknowledged write survives. Default `"fsync"`.
+    /// The failures that an acknowledged write survives. Default `"fsync"`.
     #[serde(default)]
     pub durability: Durability,
 
     /// Bytes of memory for memtables, cache and Merkle tree together, 64 MiB to 1 TiB; default
-    /// 256 MiB. More means fewer reads from disk; less is what a small machine has. Connections and
-    /// the write queue come on top, each with its own bound.
+    /// 256 MiB. More means fewer reads from disk, less fits a small machine. Connections and the write
+    /// queue come on top, each with its own bound.
     #[serde(default = "default_memory", deserialize_with = "size::bytes")]
     pub memory: u64,
 
-    /// Longest value in bytes, 1 KiB to 16 MiB; default 1 MiB. One value is held in memory whole, on
-    /// both sides, so a store of larger things should cut them up. Set it alike on all members:
-    /// a write needs W of them to take it.
+    /// Longest value in bytes, 1 KiB to 16 MiB; default 1 MiB. Client and node hold a whole value in
+    /// memory, so split larger objects. Set it alike on all members: a write needs W of them to accept it.
     #[serde(
         default = "default_max_value_bytes",
         deserialize_with = "size::memory_bytes"
     )]
     pub max_value_bytes: usize,
 
-    /// Most siblings of one key, 1 to 1,024; default 64. A put that would pass it is refused, so that
-    /// an application that never merges hears of it; 64 concurrent writers of one key are beyond any
-    /// sensible use. Repairs are never refused.
+    /// Most siblings of one key, 1 to 1,024; default 64. A put beyond it is refused, so that an
+    /// application that never merges finds out; 64 concurrent writers of one key are beyond any sensible
+    /// use. Repairs are never refused.
     #[serde(default = "default_max_siblings")]
     pub max_siblings: usize,
 
@@ -94,59 +91,59 @@ pub struct Config {
     pub max_record_bytes: Option<usize>,
 
     /// Milliseconds after which a write still under way is refused, 1,000 to 3,600,000; default
-    /// 60,000. Must be well over the clients' deadline (5 s by default), or slow writes fail; the
-    /// longer it is, the later tombstones can be dropped. Set it alike on all members.
+    /// 60,000. Must be well over the clients' deadline (5 s by default), or slow writes fail; a longer
+    /// one delays the removal of tombstones. Set it alike on all members.
     #[serde(default = "default_max_write_age_ms")]
     pub max_write_age_ms: u64,
 
     /// Milliseconds that a write's stamp may be ahead of this node's clock, 1 to 60,000; default 500.
-    /// Clocks kept by NTP are within a few; a larger bound lets a client with a wrong clock win over
-    /// later writes for longer, a smaller one refuses writers whose clocks are merely poor.
+    /// NTP keeps clocks within a few. A larger bound lets a client with a wrong clock win over later
+    /// writes for longer, a smaller one refuses writers with slightly inaccurate clocks.
     #[serde(default = "default_max_clock_drift_ms")]
     pub max_clock_drift_ms: u64,
 
     /// Most connections at a time, 1 to 65,536; default 512. A client keeps one connection per node,
-    /// whatever its load, and each may cost up to about 8 MiB while its peer misbehaves. Further
+    /// whatever its load. Each may cost up to about 8 MiB while its peer misbehaves. Further
     /// connections are refused.
     #[serde(default = "default_max_connections")]
     pub max_connections: usize,
 
-    /// How much may wait for the disk before the node refuses writes; seven eighths are for clients, the rest for
-    /// peers. A queue that does not run empty for a second is held far below it.
+    /// Bounds of the queue of writes that wait for the disk; seven eighths are for clients, the rest for peers. Load
+    /// shedding keeps a queue that has not been empty for a second far below them.
     #[serde(default)]
     pub write_queue: WriteQueue,
 
-    /// Most bytes of hints, the writes that are kept for other nodes while those are away, 0 to 1 TiB; default
-    /// 1 GiB. Beyond it further ones are refused, and the nodes that missed them get them from repair. 0 keeps none.
+    /// Most bytes of hints, the writes kept for other nodes while those are away, 0 to 1 TiB; default 1 GiB.
+    /// Further ones are refused, and their targets get the writes from repair. 0 keeps none.
     #[serde(default = "default_max_hint_bytes", deserialize_with = "size::bytes")]
     pub max_hint_bytes: u64,
 
     /// Most bytes of hints for one node, 0 to 1 TiB; default 256 MiB, so that one node that never comes back does
-    /// not use up the room of all others.
+    /// not use up the space for all others.
     #[serde(
         default = "default_max_hint_bytes_per_node",
         deserialize_with = "size::bytes"
     )]
     pub max_hint_bytes_per_node: u64,
 
-    /// Hints delivered per second to one node at most, 1 to 1,000,000; default 500, of 4 KiB at most: a long record
-    /// counts as several. All that keep hints for a node deliver at once when it is back, and its clients want to be
-    /// served meanwhile; more brings it up to date sooner.
+    /// Most hints delivered per second to one node, 1 to 1,000,000; default 500. A record counts once for each 4 KiB.
+    /// All holders deliver at once when a node is back, while it also serves its clients: lower leaves more
+    /// for those, higher brings the node up to date sooner.
     #[serde(default = "default_hints_per_second")]
     pub hints_per_second: u32,
 
     /// Milliseconds that requests under way may take to finish once the node is asked to stop, 0 to
-    /// 600,000; default 10,000: twice the clients' default deadline, so nothing still wanted is cut
-    /// off. 0 cuts at once.
+    /// 600,000; default 10,000: twice the clients' default deadline, so no request that a client still
+    /// waits for is dropped. 0 drops them at once.
     #[serde(default = "default_drain_ms")]
     pub drain_ms: u64,
 }
 
-/// Where the node's TLS material lies; all PEM.
+/// The node's TLS files; all PEM.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFiles {
-    /// The certificate of the cluster's authority: who signed every caller that is let in.
+    /// The certificate of the cluster's authority, which must have signed every caller's certificate.
     pub ca: PathBuf,
     /// The node's certificate; it holds the node's identity.
     pub certificate: PathBuf,
@@ -154,7 +151,7 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// What an acknowledged write survives.
+/// The failures that an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
@@ -176,8 +173,8 @@ impl From<Durability> for quoit_ring::wire::Durability {
     }
 }
 
-/// The bounds of the queue of writes that wait for the disk; a write that does not fit is refused as
-/// overloaded, and the client takes it elsewhere or tries again.
+/// The bounds of the queue of writes that wait for the disk. A write that does not fit is refused as
+/// overloaded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WriteQueue {
@@ -201,7 +198,7 @@ impl Default for WriteQueue {
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-/// What a record needs beside its values: dots, hashes, expiries and what has been seen.
+/// Bytes of a record beside its values: dots, hashes, expiries and the seen region.
 const RECORD_OVERHEAD: usize = 64 * KIB;
 /// Least memory that any configuration allows, in bytes.
 pub const MIN_MEMORY: u64 = 64 << 20;
@@ -280,7 +277,7 @@ impl Config {
         Self::read(&text, path)
     }
 
-    /// Reads and checks a configuration whose relative paths count from `folder`.
+    /// Parses and checks a configuration with paths relative to `folder`.
     ///
     /// # Errors
     /// [`ConfigError`] names the line, or the key and its range.
@@ -298,7 +295,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Makes relative paths count from `folder`.
+    /// Resolves relative paths against `folder`.
     fn resolve(&mut self, folder: &Path) {
         let tls = &mut self.tls;
         let always = [
@@ -312,12 +309,13 @@ impl Config {
         }
     }
 
-    /// Checks that every value is in its range; a configuration made by code should be, too.
+    /// Checks that every value is in its range. Call it for a configuration made by code, too.
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] for the first value that is not.
     pub fn check(&self) -> Result<(), ConfigError> {
         let record = self.max_value_bytes.saturating_add(RECORD_OVERHEAD);
+
         range("memory", self.memory, MIN_MEMORY, MAX_MEMORY)?;
         range(
             "max_value_bytes",
@@ -358,7 +356,7 @@ impl Config {
         range("drain_ms", self.drain_ms, 0, 600_000)
     }
 
-    /// The most bytes of a record in force: `max_record_bytes` or its default.
+    /// The effective bound on a record in bytes: `max_record_bytes` or its default.
     #[must_use]
     pub fn record_bytes(&self) -> usize {
         self.max_record_bytes.unwrap_or_else(|| {
@@ -377,7 +375,8 @@ where
     if value >= min && value <= max {
         return Ok(());
     }
-    // A usize that does not fit 64 bits does not exist on any target; saturating keeps this total.
+
+    // No target has a usize beyond 64 bits; saturating keeps this total.
     let [value, min, max] = [value, min, max].map(|n| n.try_into().unwrap_or(u64::MAX));
     Err(ConfigError::OutOfRange {
         key,

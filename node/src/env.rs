@@ -7,9 +7,8 @@
 //!   Reply       a connection's output buffer   a message on the simulated network
 //! ```
 //!
-//! What decides (handlers, joins, the commit) reads no clock, starts no thread and waits for nothing but
-//! through [`Env`], so a simulation that implements it runs the code that ships. Randomness is not in
-//! it: a replica draws none.
+//! Handlers, joins and the commit read clocks, start threads and wait only through [`Env`], so a simulation that
+//! implements it runs the code that ships. Left out: randomness, since a replica needs none.
 
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ pub trait Env: Send + Sync + 'static {
     /// later. Never blocks, and never waits for the disk.
     ///
     /// # Errors
-    /// [`Rejected`] if not all were accepted; those left in `writes` are for the caller to answer.
+    /// [`Rejected`] if not all were accepted; the caller answers those left in `writes`.
     fn submit(&self, writes: &mut Vec<Write<Self::Reply>>) -> Result<(), Rejected>;
 
     /// How many writes wait for their commit.

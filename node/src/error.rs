@@ -1,4 +1,4 @@
-//! Why a node does not start, or did not stop in order. Each sentence says what an operator can do.
+//! Why a node does not start, or did not stop in order. Each message says what an operator can do.
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ pub enum StartError {
         /// Why not.
         source: EngineError,
     },
-    /// The node has run on this data directory, and what it stored is gone, in whole or in part.
+    /// The node has run on this data directory, and its store is gone, in whole or in part.
     #[error("what this node has promised to keep is gone from {}: mount the disk that holds it, or replace the node by one with a new identity", path.display())]
     StoreGone {
         /// Where the store should be.
@@ -78,7 +78,7 @@ pub enum StartError {
     ClockBehind {
         /// By how much.
         behind: Duration,
-        /// How much would be let pass.
+        /// How much is allowed.
         allowed: Duration,
     },
     /// The address is taken.
@@ -100,7 +100,7 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
-/// Why a node did not stop in order. It is stopped all the same, and the next start sees a crash.
+/// Why a node did not stop in order. It is stopped nevertheless; the next start treats it as a crash.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
@@ -137,8 +137,8 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What a process that ends by this error returns: 2 if the node never served and will not until
-    /// somebody changes something, 1 if it failed while serving and may be started again.
+    /// The process's exit code: 2 if the node never served and a restart alone does not help, 1 if it failed
+    /// while serving and may be started again.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {

@@ -1,22 +1,21 @@
-//! The data directory: whose it is, who may use it now, and how it was last left.
+//! The data directory: its owner, its lock, and whether the last node stopped in order.
 //!
 //! ```text
 //! DIR/lock       held while a node runs: one node per directory
-//! DIR/identity   cluster, node and disk id, how it was left, keys of the QUIC endpoint
+//! DIR/identity   cluster, node and disk id, state of the last run, keys of the QUIC endpoint
 //! DIR/store/     the engine's
 //! ```
 //!
 //! A disk belongs to one node of one cluster for ever, and the identity is written before any data. So a
-//! directory that holds anything but has no identity is not ours and is refused, as is one whose
-//! identity cannot be read: an unreadable file is never taken for an absent one, or a node would start
-//! empty under a name whose data others count on. Replacing the file is atomic and durable: a new
-//! file is written, synced and renamed over the old.
+//! non-empty directory without an identity is foreign and refused. So is one with an unreadable identity: taken
+//! for absent, the node would start empty under an id whose data the cluster counts on. The file is replaced
+//! atomically and durably: write a new one, sync it, rename it over the old.
 //!
-//! The endpoint's two keys live here since they must outlast the process. With them a restarted node
-//! recognises packets of connections it no longer knows and says so at once; with fresh ones it
-//! drops them in silence and every client waits for its timeout.
+//! The endpoint's two keys are here because they must outlast the process. With them a restarted node recognises
+//! packets of its earlier connections and resets those at once; with fresh keys it would drop the packets, and
+//! every client would wait for its timeout.
 //!
-//! A copy of a directory on another machine cannot be noticed here.
+//! Left out: detection of a copied directory on another machine.
 
 pub(crate) mod disk;
 mod error;
@@ -45,11 +44,11 @@ const IDENTITY: &str = "identity";
 const IDENTITY_NEW: &str = "identity.new";
 const STORE: &str = "store";
 
-/// Whose directory the caller takes it to be.
+/// The expected owner of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expected {
     /// The cluster of the first map, or `None` if no map was given: then the directory must have an
-    /// identity, and its cluster is the truth.
+    /// identity, whose cluster counts.
     pub cluster: Option<ClusterId>,
     /// The node in the certificate.
     pub node: NodeId,
@@ -77,15 +76,15 @@ pub struct Expected {
 pub struct DataDir {
     path: PathBuf,
     content: Content,
-    /// How it was when opened.
+    /// The state of the last run, when opened.
     found: Left,
-    /// Locked; closing it, which the system does even for a killed process, unlocks.
+    /// Locked. Closing it unlocks, which the system does even for a killed process.
     _lock: File,
 }
 
 impl DataDir {
-    /// Takes the directory at `path` for one node: locks it, and checks that it is the expected one's. One
-    /// that is absent or empty is created and becomes that node's.
+    /// Takes the directory at `path` for one node: locks it, and checks its owner. An absent or empty one is
+    /// created for the expected node.
     ///
     /// # Errors
     /// [`IdentityError`] says why not. A directory that is refused is left as it was, an empty `lock`
@@ -107,21 +106,21 @@ impl DataDir {
         })
     }
 
-    /// Whose directory it is.
+    /// The directory's owner.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         self.content.identity
     }
 
-    /// Whether the last node to use it stopped in order; true for a new directory. If false, what was
-    /// acknowledged in buffered mode may be missing after a power loss.
+    /// Whether the last run stopped in order; true for a new directory. If false, writes acknowledged in
+    /// buffered mode may be missing after a power loss.
     #[must_use]
     pub const fn was_clean(&self) -> bool {
         !matches!(self.found, Left::Running)
     }
 
-    /// Whether a node had run on it when it was opened. If so, what the node has promised to keep must be
-    /// there; if not, it holds nothing, and its first map must be stored.
+    /// Whether a node had run on it when it was opened. If so, the store with the acknowledged writes must be
+    /// there; if not, it is empty, and the first map must be stored.
     #[must_use]
     pub const fn has_run(&self) -> bool {
         !matches!(self.found, Left::NeverRan)
@@ -133,9 +132,9 @@ impl DataDir {
         self.path.join(STORE)
     }
 
-    /// Records, durably, that a node is running: from here on an end without
-    /// [`DataDir::mark_clean`] is a crash, and a store that is missing is a loss. Call it once the first map
-    /// is stored, before the first write is accepted.
+    /// Records durably that a node is running: from here on an end without [`DataDir::mark_clean`] is a
+    /// crash, and a missing store is a loss. Call it once the first map is stored, before the first write
+    /// is accepted.
     ///
     /// # Errors
     /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
@@ -143,7 +142,7 @@ impl DataDir {
         self.mark(Left::Running)
     }
 
-    /// Records, durably, that the node stopped in order. Call it after the engine is closed.
+    /// Records durably that the node stopped in order. Call it after the engine is closed.
     ///
     /// # Errors
     /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
@@ -196,6 +195,7 @@ fn lock(path: &Path) -> Result<File, IdentityError> {
         .write(true)
         .open(&lock);
     let file = file.map_err(failed)?;
+
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(IdentityError::InUse {
@@ -217,11 +217,13 @@ fn read(dir: &Path) -> Result<Option<Content>, IdentityError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
+
     let mut bytes = Vec::new();
     // One byte beyond the length is enough to see that a file is too long.
     file.take(format::LENGTH as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
+
     format::decode(&bytes).map(Some).map_err(|flaw| match flaw {
         Flaw::Damaged => IdentityError::Damaged { path },
         Flaw::Newer(found) => IdentityError::Newer {
@@ -262,6 +264,7 @@ fn first_use(path: &Path, expected: Expected) -> Result<Content, IdentityError> 
             path: path.to_owned(),
         });
     };
+
     let mut rng = StdRng::try_from_rng(&mut OsRng).map_err(IdentityError::Entropy)?;
     let identity = Identity {
         cluster,

@@ -6,25 +6,24 @@
 //!                              '----------- answers ---------------------'
 //! ```
 //!
-//! A node coordinates nothing: it answers reads, and joins writes in batches that share one commit. Who
-//! asks which node, how many answers make a quorum, and what to do about a silent one is the client's
-//! business.
+//! A node coordinates nothing: it answers reads, and joins writes in batches that share one commit. The client
+//! decides which nodes to ask, how many answers make a quorum, and what to do about one that does not answer.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`Node`], [`run()`] | a whole node, started and stopped; the binary's body |
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
-//! | [`identity`], [`tls`] | whose data directory this is; who may connect |
-//! | [`store_meta`] | what a node has stored of its cluster and its clock |
-//! | [`state`], [`cluster`], [`clock`] | what several modules share: handles, ring, clock |
+//! | [`identity`], [`tls`] | the owner of the data directory; who may connect |
+//! | [`store_meta`] | the stored cluster map and clock mark |
+//! | [`state`], [`cluster`], [`clock`] | shared by several modules: handles, ring, clock |
 //! | [`env`](mod@env) | the seam: clock, storage executor and answers, real or simulated |
-//! | [`handlers`] | one request, one file: what a replica answers |
+//! | [`handlers`] | one file for each request: how a replica answers it |
 //! | [`write`](mod@write) | one write on its way to its commit |
-//! | [`admission`] | which writes may wait, which are refused |
+//! | [`admission`] | the write queue and load shedding |
 //! | [`commit`] | how writes are joined, in batches, by one thread |
 //! | [`storage`] | records on the engine: rows, Merkle sums, disk space |
 //! | [`hints`] | hinted hand-off |
-//! | [`engine`] | ordered maps of bytes on disk, and their twin in memory |
+//! | [`engine`] | ordered maps of bytes on disk, and their model in memory |
 //! | `server` | QUIC connections, frames, bounds |
 //!
 //! ```no_run

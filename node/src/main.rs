@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints an error and what is behind it.
+/// Prints an error and its sources.
 fn explain(error: &dyn Error) {
     let mut text = format!("quoit-node: {error}");
     let mut cause = error.source();

@@ -10,11 +10,10 @@
 //! | --- | --- |
 //! | `quoit-io` | all connections, all reads, the delivery of hints |
 //! | `quoit-commit` | all writes |
-//! | `quoit-background` | rebuilds the Merkle sums, counts the hints, watches over the committer |
+//! | `quoit-background` | rebuilds the Merkle sums, counts the hints, watches the committer |
 //!
-//! A node that is dropped without [`Node::stop`] ends like one that crashed, but its threads are waited for.
-//! One whose storage failed refuses reads and writes alike, until it is stopped: what the engine holds in memory
-//! may not be what the disk has.
+//! A node dropped without [`Node::stop`] ends as in a crash, but waits for its threads. A node whose storage failed
+//! refuses reads and writes until it is stopped: the engine's memory may differ from the disk.
 
 mod background;
 mod worker;
@@ -47,10 +46,10 @@ use crate::state::NodeState;
 use crate::store_meta::{StoreLocation, StoreMeta};
 use crate::tls::NodeTls;
 
-/// What the Merkle tree takes of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
+/// The Merkle tree's share of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
 const TREE_BYTES: u64 = 18 << 20;
 
-/// What a node stores its data in.
+/// The engine of a real node.
 type NodeEngine = RowCache<FjallEngine>;
 
 /// A running node. See the [crate] for how to start one.
@@ -75,31 +74,34 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Starts a node; returns once it serves. Blocks meanwhile, after a crash for as long as the engine
-    /// takes to read back its journals, and within seconds of its last run for up to the drift that clocks are
-    /// allowed: what readers saw expired must stay so.
+    /// Starts a node; returns once it serves. Blocks: after a crash until the engine has replayed its journals,
+    /// and within seconds of the last run for up to the allowed clock drift, so that values which readers saw
+    /// expired stay so.
     ///
     /// # Errors
-    /// [`StartError`]; nothing is left running. The data directory may have become the node's.
+    /// [`StartError`]; nothing is left running. A new data directory may have been initialised.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let tls = NodeTls::load(&config.tls)?;
+
         let (mut data, first) = take_directory(config, tls.node())?;
         let (engine, options) = open(&data, config)?;
         let (limits, clocks) = (Limits::from(config), Clocks::start());
         let meta = StoreMeta::load(&engine, first.as_ref(), &location(&data))?;
         let meta = meta.check(tls.node(), &limits, clocks.now().wall)?;
         std::thread::sleep(meta.wait(&limits, clocks.now().wall));
+
         let StoreMeta {
             ring,
             merkle_key,
             mark,
         } = meta;
-        // Where rows lie is as secret as what their sums are: the nodes' key serves both.
+        // The row cache needs a secret hash key, too; clients know neither.
         let engine = Arc::new(RowCache::new(engine, options.rows(), merkle_key.0));
         let settings = (limits, config.durability.into());
         let state = NodeState::new(tls.node(), ring, merkle_key, mark, settings);
         let walks = Walks::begin(&*engine, &state);
+
         let socket = listen(config.listen)?;
         data.mark_running()?;
 
@@ -109,6 +111,7 @@ impl Node {
             Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
         let background = Background::start(walks, &engine, worker.watched(), clocks)
             .map_err(StartError::Thread)?;
+
         let env = RealEnv::new(clocks, queue);
         let replica = Arc::new(Replica::new(env, Arc::clone(&engine), &state));
         let dispatcher = HintDispatcher::new(Arc::clone(&state.cluster), config.hints_per_second);
@@ -121,6 +124,7 @@ impl Node {
             dispatcher,
         };
         let server = Server::start(options, replica).map_err(StartError::Thread)?;
+
         tracing::info!(node = %state.cluster.node, address = %server.address(), "serving");
         Ok(Self {
             server,
@@ -133,34 +137,34 @@ impl Node {
         })
     }
 
-    /// Who it is.
+    /// Its id.
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.state.cluster.node
     }
 
-    /// Where it serves: `listen`, or the port that was free if that said 0.
+    /// Its address: `listen`, with the real port if that was 0.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// What made its storage fail, if it has. It serves no keys then, and should be stopped.
+    /// The failure of its storage, if any. The node then serves no keys and should be stopped.
     #[must_use]
     pub fn failure(&self) -> Option<EngineError> {
         self.worker.failure().get()
     }
 
-    /// Waits until its storage fails; for ever while all is well.
+    /// Waits until its storage fails; for ever if it does not.
     pub async fn failed(&self) -> EngineError {
         self.worker.failure().wait().await
     }
 
-    /// Stops in order: refuses what comes, answers what was taken in, delivers the answers, makes all
-    /// durable. Blocks, for `grace` and what the last sync takes at most.
+    /// Stops in order: refuses new requests, answers the accepted ones, delivers the answers, makes all
+    /// durable. Blocks for at most `grace` plus the last sync.
     ///
     /// # Errors
-    /// [`StopError`]. The node is stopped all the same; the next start sees a crash.
+    /// [`StopError`]. The node is stopped nevertheless; the next start treats it as a crash.
     pub fn stop(self, grace: Duration) -> Result<(), StopError> {
         let Self {
             mut server,
@@ -173,12 +177,14 @@ impl Node {
         } = self;
         let deadline = clocks.now().mono + grace;
         let left = || deadline.saturating_since(clocks.now().mono);
+
         state.service.drain();
         let committer = worker.finish(left());
         server.finish(left());
         background.stop();
         committer?.finish(clocks.now())?;
-        drop((server, worker)); // and with them the last handles to the engine
+
+        drop((server, worker)); // the last handles to the engine
         close(engine);
         data.mark_clean()?;
         tracing::info!(node = %state.cluster.node, "stopped in order");
@@ -186,14 +192,14 @@ impl Node {
     }
 }
 
-/// Takes the data directory for `node`; the first map comes with it if its file is there.
+/// Takes the data directory for `node`; returns the first map, too, if its file exists.
 fn take_directory(
     config: &Config,
     node: NodeId,
 ) -> Result<(DataDir, Option<FirstMap>), StartError> {
     let (first, missing) = match config.map.as_deref().map(read_map).transpose() {
         Ok(first) => (first, None),
-        // It is needed once; whether that was before is for the directory to say.
+        // The file is needed only for a new directory: the directory decides whether it is missed.
         Err(error) if is_missing(&error) => (None, Some(error)),
         Err(error) => return Err(error.into()),
     };
@@ -227,10 +233,11 @@ fn open(data: &DataDir, config: &Config) -> Result<(FjallEngine, EngineOptions),
         path: path.clone(),
         source,
     };
-    // A missing store is made by the engine, which is right once: before the node has first run.
+    // The engine would create a missing store, which is right only before the node's first run.
     if data.has_run() && !FjallEngine::is_in(&path).map_err(failed)? {
         return Err(StartError::StoreGone { path });
     }
+
     if !data.was_clean() {
         tracing::warn!("the node did not stop in order: its journals are read back");
     }
@@ -241,8 +248,9 @@ fn open(data: &DataDir, config: &Config) -> Result<(FjallEngine, EngineOptions),
         ..EngineOptions::default()
     };
     let engine = FjallEngine::open(&path, options).map_err(failed)?;
-    // What was read back may have reached no more than the system; an acknowledgement that it is stored
-    // already must mean as much as any other.
+
+    // Replayed writes may be only in the system's page cache. A repeated write is acknowledged as already stored, which
+    // must mean durable.
     engine.persist().map_err(failed)?;
     Ok((engine, options))
 }

@@ -1,14 +1,14 @@
-//! Where the answers to one caller go, and with which priority its writes wait.
+//! The reply channel of one caller, and the priority of its writes.
 
 use quoit_ring::wire::ResponseFrame;
 
-/// Where the answers to one caller go.
+/// The reply channel of one caller.
 pub trait Reply: Clone + Send + 'static {
     /// Adds an answer; it need not leave before [`Reply::flush`]. Never blocks. If the caller is gone,
     /// the answer is dropped.
     fn send(&self, answer: &ResponseFrame);
 
-    /// Lets what was sent go out. Calling it once after many answers is what makes them share packets.
+    /// Flushes the answers. Call it once after many of them, so that they share packets.
     fn flush(&self);
 
     /// The caller's priority: decides which share of the queue its writes take while they wait.

@@ -1,5 +1,5 @@
-//! A node as a process: started from a file, stopped by a signal. The body of `quoit-node`, in the library
-//! so that other programs can be a node when asked to.
+//! A node as a process: started from a file, stopped by a signal. The body of `quoit-node`, in the library so that
+//! other programs can run a node, too.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -11,11 +11,10 @@ use crate::{Node, RunError};
 
 /// Runs the node that the file at `config` describes until SIGTERM or SIGINT, then stops it in order.
 ///
-/// Says on standard output, in one line, that the node is ready. Blocks; must not be called from within an
-/// async runtime.
+/// Prints one line to standard output when the node is ready. Blocks; must not be called from an async runtime.
 ///
 /// # Errors
-/// [`RunError`]; [`RunError::exit_code`] is what the process should return.
+/// [`RunError`]; the process should return [`RunError::exit_code`].
 pub fn run(config: &Path) -> Result<(), RunError> {
     let config = Config::load(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -26,8 +25,10 @@ pub fn run(config: &Path) -> Result<(), RunError> {
         let _inside = runtime.enter();
         Signals::listen().map_err(RunError::Signals)?
     };
+
     let node = Node::start(&config)?;
     announce(&node);
+
     let failure = runtime.block_on(async {
         tokio::select! {
             biased;
@@ -38,7 +39,7 @@ pub fn run(config: &Path) -> Result<(), RunError> {
     end(node, Duration::from_millis(config.drain_ms), failure)
 }
 
-/// Stops the node; its failure, if there was one, is why the process ends.
+/// Stops the node. An earlier storage failure is the error to return.
 fn end(node: Node, grace: Duration, failure: Option<EngineError>) -> Result<(), RunError> {
     let stopped = node.stop(grace);
     match failure {

@@ -31,11 +31,11 @@ use crate::storage::Sums;
 /// Handles to the parts of one node's state.
 #[derive(Debug, Clone)]
 pub struct NodeState {
-    /// Who the node is, and who owns what.
+    /// The node's id and ring.
     pub cluster: Arc<ClusterView>,
-    /// What is accepted.
+    /// Bounds on writes.
     pub limits: Limits,
-    /// What an acknowledgement means.
+    /// The failures that an acknowledged write survives.
     pub durability: Durability,
     /// The clock that answers carry.
     pub clock: Arc<SharedClock>,
@@ -43,15 +43,15 @@ pub struct NodeState {
     pub sums: Arc<Sums>,
     /// How many hints are kept.
     pub hints: Arc<HintUsage>,
-    /// What the committer has counted.
+    /// The committer's counters.
     pub stats: Arc<CommitStats>,
     /// Whether the node is stopping, and how many connections it has.
     pub service: Arc<ServiceState>,
 }
 
 impl NodeState {
-    /// The state of a node that begins to serve. `start_mark` is the clock's mark of its earlier run,
-    /// [`Time::ZERO`] if there was none.
+    /// The state of a node that starts. `start_mark` is the clock mark of its last run, [`Time::ZERO`] if
+    /// there was none.
     #[must_use]
     pub fn new(
         node: NodeId,
@@ -73,7 +73,7 @@ impl NodeState {
     }
 }
 
-/// What the committer counts and measures, for status answers.
+/// The committer's counters and measurements, for status answers.
 #[derive(Debug, Default)]
 pub struct CommitStats {
     collisions: AtomicU64,
@@ -82,24 +82,24 @@ pub struct CommitStats {
 }
 
 impl CommitStats {
-    /// Counts dots found with two contents.
+    /// Counts dots with two variants.
     pub(crate) fn add_collisions(&self, dots: u64) {
         self.collisions.fetch_add(dots, Ordering::Relaxed);
     }
 
-    /// Dots found with two contents since the start.
+    /// Dots found with two variants since the start.
     #[must_use]
     pub fn collisions(&self) -> u64 {
         self.collisions.load(Ordering::Relaxed)
     }
 
-    /// Keeps what the engine holds.
+    /// Sets the engine's size.
     pub(crate) fn set_usage(&self, usage: Usage) {
         self.records.store(usage.records, Ordering::Relaxed);
         self.disk_bytes.store(usage.disk_bytes, Ordering::Relaxed);
     }
 
-    /// About how many records, and bytes on disk, the engine holds; a second old at most under load.
+    /// Estimated records and bytes on disk of the engine; at most a second old under load.
     #[must_use]
     pub fn usage(&self) -> (u64, u64) {
         (

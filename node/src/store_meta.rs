@@ -5,9 +5,9 @@
 //!   later         meta is the truth; the file may be gone, but must not be another cluster's
 //! ```
 //!
-//! The map is stored before the node first runs, in one commit with the key and the id of the disk. So a
-//! store without a map has never served, and takes one in only where no node has run: anywhere else it is
-//! what is left of a loss. And a store with another disk's id is somebody else's, however well it reads.
+//! The map is stored before the node first runs, in one commit with the key and the id of the disk. So a store
+//! without a map has never served. It accepts one only in a directory where no node has run; in any other it is the
+//! remains of a lost store. A store with another disk's id belongs to another data directory and is refused.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct StoreLocation {
     pub path: PathBuf,
     /// The id of the disk, as its [identity](crate::identity::Identity::disk) has it.
     pub disk: u128,
-    /// Whether a node has run here. If so, what it has promised to keep must be there.
+    /// Whether a node has run here. If so, the store with its acknowledged writes must be there.
     pub has_run: bool,
 }
 
@@ -74,10 +74,10 @@ pub struct StoreMeta {
 }
 
 impl StoreMeta {
-    /// Reads what `engine`, the one at `location`, knows; takes `first` in if no node has run there yet.
+    /// Reads the meta values of `engine`, the one at `location`; stores `first` if no node has run there yet.
     ///
     /// # Errors
-    /// [`StartError`]: the store is another disk's, or gone, or damaged, or there is no map that makes a ring.
+    /// [`StartError`]: the store is another disk's, or gone, or damaged, or there is no valid map.
     /// The engine is as it was, unless it failed while `first` was being stored.
     pub fn load<G: Engine>(
         engine: &G,
@@ -97,7 +97,7 @@ impl StoreMeta {
             (Some(_), Some(map), Some(key)) => parse(&map, &key).map_err(StartError::StoredMap)?,
             (None, None, None) if may_begin => {
                 let first = first.ok_or(StartError::NoMap)?;
-                // A map that makes no ring must not be taken in for ever.
+                // Checked first: a stored map is never replaced by the file again.
                 Ring::new(&first.map)?;
                 store_first(engine, first, disk).map_err(failed)?;
                 (first.map.clone(), first.merkle_key)
@@ -112,7 +112,7 @@ impl StoreMeta {
         })
     }
 
-    /// Refuses a node that is not a member, and one that would find every write too old.
+    /// Refuses a node that is not a member, and one with a clock by which every write is too old.
     ///
     /// # Errors
     /// [`StartError::NotAMember`], [`StartError::ClockBehind`].
@@ -127,11 +127,11 @@ impl StoreMeta {
         Ok(self)
     }
 
-    /// How long to wait before serving, so that this run sends out no earlier time than the last one did.
+    /// How long to wait before serving, so that this run never sends an earlier time than the last one did: a value
+    /// that was read as expired must not be read again.
     ///
-    /// Others may have led the clock up to the drift ahead of the wall, in memory only, and a value that was read
-    /// as expired by that clock must not be read again. The stored mark is above all that was sent out; what is
-    /// above the wall by more than the drift was never sent out.
+    /// Writes may have led the last run's clock ahead of the wall, by the allowed drift at most and in memory only. The
+    /// stored mark is above every time sent out, and no time more than the drift above the wall was sent out.
     #[must_use]
     pub fn wait(&self, limits: &Limits, wall: Millis) -> Duration {
         let ahead_ms = self.mark.millis().0.saturating_sub(wall.0);
@@ -139,7 +139,7 @@ impl StoreMeta {
     }
 }
 
-/// Refuses a wall clock so far behind the mark that no write made now could be young enough.
+/// Refuses a wall clock so far behind the mark that every write made now would be too old.
 fn check_clock(mark: Time, limits: &Limits, wall: Millis) -> Result<(), StartError> {
     let behind = mark.millis().0.saturating_sub(wall.0);
     let allowed = LEAD_MS + limits.max_clock_drift_ms + limits.max_write_age_ms;
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(
             wait_ms(12_900),
             drift,
-            "no more than others may have led it"
+            "no more than writes may have led it"
         );
     }
 }

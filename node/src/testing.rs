@@ -1,4 +1,4 @@
-//! What the tests of several modules share: a node in memory, and short ways to make things in it.
+//! Shared by the tests of several modules: a node in memory, and short constructors.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -149,7 +149,7 @@ pub(crate) fn write(id: u64, reply: &Sink, key: &str, change: Change, now: Now) 
 #[derive(Debug, Default)]
 pub(crate) struct FakeEnv {
     pub(crate) taken: Mutex<Vec<Write<Sink>>>,
-    pub(crate) room: usize,
+    pub(crate) capacity: usize,
     pub(crate) closed: bool,
 }
 
@@ -165,7 +165,7 @@ impl Env for FakeEnv {
             return Err(Rejected::Closed);
         }
         let mut taken = self.taken.lock().unwrap();
-        let fitting = self.room.saturating_sub(taken.len()).min(writes.len());
+        let fitting = self.capacity.saturating_sub(taken.len()).min(writes.len());
         taken.extend(writes.drain(..fitting));
         if writes.is_empty() {
             Ok(())
@@ -179,7 +179,7 @@ impl Env for FakeEnv {
     }
 }
 
-/// An engine in memory, on a disk of which a test says whether it has room and can be read.
+/// An engine in memory; the test sets whether its disk has space and can be read.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     engine: MemoryEngine,

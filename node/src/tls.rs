@@ -36,8 +36,8 @@ use crate::config::TlsFiles;
 pub use self::error::{CertificateError, TlsError};
 pub use self::material::certificate_node;
 
-/// What a node needs to accept connections, and to make them to other nodes: its certificate and key, and whom it
-/// trusts.
+/// What a node needs to accept connections, and to make them to other nodes: its certificate and key, and the
+/// authority that it trusts.
 #[derive(Clone)]
 pub struct NodeTls {
     server: Arc<QuicServerConfig>,

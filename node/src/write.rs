@@ -4,8 +4,8 @@
 //!   lane --> handler: Write --> admission queue --> committer --> apply --> engine
 //! ```
 //!
-//! A write carries all that later steps need: what to join and where, the reply channel of its caller, and the
-//! moments that bound its wait. Nothing here decides.
+//! A write carries all that later steps need: the record to join and its destination, the caller's reply channel,
+//! and the moments that bound its wait. Left out: every decision.
 
 use bytes::Bytes;
 use quoit_ring::{Delta, Leaf, Moment, NodeId, Record};
@@ -23,20 +23,20 @@ pub struct Write<R> {
     pub destination: Destination,
     /// The user key; its length was checked.
     pub key: Bytes,
-    /// Where the key falls.
+    /// The leaf of the key.
     pub leaf: Leaf,
-    /// What is to be joined.
+    /// The change to join.
     pub change: Change,
-    /// Bytes of key and record as they came in: what it costs to wait here.
+    /// Bytes of key and record as received: its share of the queue's bytes.
     pub bytes: usize,
-    /// When it came in.
+    /// When it arrived.
     pub arrived: Moment,
-    /// When the caller stops waiting; a write that has not begun by then is dropped.
+    /// When the caller stops waiting; a write whose commit has not begun by then is dropped.
     pub deadline: Moment,
 }
 
 impl<R: Reply> Write<R> {
-    /// Which share of the queue it takes: what a node asks of itself is work for its peers.
+    /// Which share of the queue it takes; a node's own writes count as its peers'.
     pub(crate) fn priority(&self) -> Priority {
         self.reply.as_ref().map_or(Priority::Peer, Reply::priority)
     }
@@ -51,12 +51,12 @@ pub enum Destination {
     Hint(NodeId),
 }
 
-/// What a write joins.
+/// The change that a write makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A client's new write: age, drift and the record's bounds are checked.
     Put(Delta),
-    /// What other replicas hold already: old by nature, and never refused for its size.
+    /// A record that other replicas hold already: never refused for its age or size.
     Repair(Record),
     /// A hint that its target has joined: it is removed, unless more has been added to it since.
     Delivered(Record),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a configuration cannot be used. Nothing has been done when it is returned.
+/// Why a configuration cannot be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {

@@ -1,4 +1,4 @@
-//! What a node accepts, taken out of its settings.
+//! The bounds on writes, out of a node's settings.
 
 use super::Config;
 

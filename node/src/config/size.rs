@@ -1,8 +1,7 @@
-//! Byte counts as people write them: `65536`, `"64KiB"`, `"256 MiB"`.
+//! Byte counts in a configuration: `65536`, `"64KiB"`, `"256 MiB"`.
 //!
-//! Only the binary units exist, since a "MB" that is sometimes 1,000,000 and sometimes 1,048,576
-//! bytes is a mistake waiting for its day. Whether a count makes sense is the caller's business; here
-//! a text either is a count or is refused with what to write instead.
+//! Only binary units exist: "MB" may mean 1,000,000 or 1,048,576 bytes. A text that is not a count is refused
+//! with examples of valid ones. Left out: the range of a count, which the caller checks.
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! Sums: one step down another node's Merkle tree. Peers only: the sums reveal who holds what.
+//! Sums: one step down another node's Merkle tree. Peers only: the sums reveal what a node holds.
 
 use quoit_ring::wire::{Refusal, Response};
 

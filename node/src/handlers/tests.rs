@@ -52,7 +52,7 @@ fn world() -> World {
         1,
         Role::Client,
         FakeEnv {
-            room: 100,
+            capacity: 100,
             ..FakeEnv::default()
         },
     )
@@ -164,7 +164,7 @@ fn what_does_not_fit_the_queue_is_refused_as_overloaded() {
         1,
         Role::Client,
         FakeEnv {
-            room: 1,
+            capacity: 1,
             ..FakeEnv::default()
         },
     );
@@ -220,7 +220,7 @@ fn a_key_of_another_node_is_refused() {
         4,
         Role::Client,
         FakeEnv {
-            room: 9,
+            capacity: 9,
             ..FakeEnv::default()
         },
     );
@@ -401,7 +401,7 @@ fn a_status_tells_how_the_node_is() {
     let mut world = world();
     world.state.service.connected();
     let Some(Response::Status(status)) = world.ask(Request::Status) else {
-        panic!("always told")
+        panic!("no status")
     };
     assert_eq!(
         (status.node, status.connections, status.queued_writes),
@@ -413,7 +413,7 @@ fn a_status_tells_how_the_node_is() {
         .step(&world.state.sums, &world.state.cluster.ring, 10)
         .unwrap();
     let Some(Response::Status(status)) = world.ask(Request::Status) else {
-        panic!("always told")
+        panic!("no status")
     };
     assert_eq!(status.merkle_root, Some(quoit_ring::Sum::default()));
 }

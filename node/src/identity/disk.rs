@@ -1,13 +1,13 @@
-//! Folders and files that are still there after a power loss.
+//! Folders and files that survive a power loss.
 //!
-//! A file is durable once it *and* the folder that names it are synced; a rename is atomic, and
-//! lasts once its folder is synced. Only Unix can sync a folder; elsewhere the system sees to it.
+//! A file is durable once it *and* its folder are synced; a rename is atomic, and durable once its folder is
+//! synced. Only Unix can sync a folder; elsewhere that is left to the system.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Creates the folders of `path` that are absent, each synced into its parent before anything is in it.
+/// Creates the missing folders of `path`, each synced into its parent before it is used.
 pub(crate) fn create_all(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -17,8 +17,8 @@ pub(crate) fn create_all(path: &Path) -> io::Result<()> {
     sync_parent(path)
 }
 
-/// Puts `bytes` in place of what is at `path`, by way of the file `new` beside it; only the owner can
-/// read them. After an error the old bytes are there, or the new ones, whole.
+/// Replaces the file at `path` with `bytes`, by way of the file `new` beside it; readable by its owner only.
+/// After an error it holds the old bytes or the new ones, never a part.
 pub(crate) fn replace(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -31,7 +31,7 @@ pub(crate) fn replace(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
-/// Makes the name of `path` last: its creation, or a rename to it.
+/// Makes the name of `path` durable: its creation, or a rename to it.
 #[cfg_attr(
     not(unix),
     expect(clippy::unnecessary_wraps, reason = "only Unix syncs folders")
@@ -42,7 +42,7 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The folder that `path` is in; the current one for a mere name.
+/// The folder of `path`; the current one for a bare name.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,4 +1,4 @@
-//! Why a data directory is refused; each sentence says what an operator can do.
+//! Why a data directory is refused; each message says what an operator can do.
 
 use std::ffi::OsString;
 use std::io;
@@ -43,7 +43,7 @@ pub enum IdentityError {
     /// The system gave no randomness for the ids and keys of a new directory.
     #[error("the system gave no randomness")]
     Entropy(#[source] rand::rand_core::OsError),
-    /// It holds something, and no identity: it is not, or is no longer, a node's.
+    /// It is not empty and has no identity: it is not, or no longer, a node's.
     #[error("the data directory {} has no identity but holds `{}`; use an empty directory", path.display(), found.display())]
     Foreign {
         /// The directory.
@@ -51,7 +51,7 @@ pub enum IdentityError {
         /// Something in it.
         found: OsString,
     },
-    /// It is new, and the node was given no first map to learn its cluster from.
+    /// It is new, and no first map was given to take the cluster from.
     #[error("the data directory {} is new; set `map` to the cluster's first map", path.display())]
     NoMap {
         /// The directory.

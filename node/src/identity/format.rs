@@ -3,7 +3,7 @@
 //! ```text
 //!   0  magic "quoit-id"        8
 //!   8  version                 1
-//!   9  how it was left          1   0 running, 1 stopped in order, 2 never ran
+//!   9  state of the last run    1   0 running, 1 stopped in order, 2 never ran
 //!  10  cluster id             16
 //!  26  node id                 8   all integers little-endian
 //!  34  disk id                16
@@ -12,8 +12,8 @@
 //! 122  SHA-256 of 0..122      32
 //! ```
 //!
-//! A file is these 154 bytes and nothing else. The version is looked at first, so that a file of a later
-//! version is distinguished from a damaged one.
+//! A file is exactly these 154 bytes. The version is checked first, to distinguish a file of a later version from
+//! a damaged one.
 
 use quoit_ring::{ClusterId, NodeId};
 use ring::digest::{SHA256, digest};
@@ -30,20 +30,20 @@ pub(super) const LENGTH: usize = CONTENT + 32;
 /// What is wrong with an identity's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
-    /// They are not those of an identity, or some of them have changed.
+    /// Not an identity, or changed since it was written.
     Damaged,
-    /// They are of a later version.
+    /// Of a later version.
     Newer(u8),
 }
 
-/// How the directory was left.
+/// The state of the last run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Left {
-    /// A node runs on it, or did when it ended without a stop.
+    /// A node is running, or ended without a stop.
     Running = 0,
     /// The last node stopped in order.
     Clean = 1,
-    /// No node has run on it yet: nothing in it has been promised to anyone.
+    /// No node has run yet: no write was acknowledged.
     NeverRan = 2,
 }
 
@@ -58,7 +58,7 @@ impl Left {
     }
 }
 
-/// What the file says: who the disk is, and how it was left.
+/// The content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) identity: Identity,
@@ -81,6 +81,8 @@ pub(super) fn encode(content: &Content) -> Vec<u8> {
     out.extend_from_slice(&identity.disk.to_le_bytes());
     out.extend_from_slice(&secrets.reset_key);
     out.extend_from_slice(&secrets.connection_id_key.to_le_bytes());
+
+    debug_assert_eq!(out.len(), CONTENT, "the layout in the header");
     let sum = digest(&SHA256, &out);
     out.extend_from_slice(sum.as_ref());
     out

@@ -5,7 +5,7 @@ use core::fmt;
 use quoit_ring::{ClusterId, NodeId};
 use rand::CryptoRng;
 
-/// Whose a data directory is. Never changes.
+/// The owner of a data directory. Never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The cluster it is part of.

@@ -85,7 +85,7 @@ fn an_end_without_a_clean_stop_is_remembered() {
     data.mark_running().unwrap();
     assert!(
         data.was_clean(),
-        "tells how the last node left it, not this one"
+        "the state of the last run, not of this one"
     );
     drop(data);
 

@@ -1,4 +1,4 @@
-//! The background thread: after a start it rebuilds what is not stored; it also watches the committer.
+//! The background thread: rebuilds derived state after a start, and watches the committer.
 //!
 //! ```text
 //!   scan      how many hints are kept, then
@@ -6,10 +6,10 @@
 //!   watch     commit running for long?  ask the engine whether it has failed
 //! ```
 //!
-//! Both from the start, by turns: bringing the sums back takes minutes where much is stored.
+//! It watches from the start, between the pieces: rebuilding the sums of a large store takes minutes.
 //!
-//! The engine makes a commit wait while its background work catches up, and would let it wait for ever if
-//! that work has failed. Only somebody else can notice.
+//! The engine makes a commit wait while its own background work catches up, for ever if that work has failed. The
+//! committing thread cannot notice that itself.
 
 use std::io;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ use crate::storage::{Rebuild, Sums};
 
 /// Records summed up at a time: about a millisecond.
 const PIECE: usize = 1024;
-/// How often the committer is looked at.
+/// How often the committer is checked.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a commit may run before the engine is asked how it is.
+/// How long a commit may run before the engine is checked.
 const LONG: Duration = Duration::from_secs(5);
 
 /// The background thread of one node.
@@ -83,7 +83,7 @@ impl Drop for Background {
     }
 }
 
-/// What a start has to walk over, with the snapshots that it walks over.
+/// The walks over stored data after a start, with their snapshots.
 #[derive(Debug)]
 pub(super) struct Walks<G: Engine> {
     scan: Option<HintScan<G>>,
@@ -94,7 +94,7 @@ pub(super) struct Walks<G: Engine> {
 }
 
 impl<G: Engine> Walks<G> {
-    /// Begins both, before the run's first commit. Few hints are counted at once: a node that starts has usually none.
+    /// Begins both, before the run's first commit. Counts a first piece of the hints at once: usually there are none.
     pub(super) fn begin(engine: &G, state: &NodeState) -> Self {
         let mut walks = Self {
             scan: Some(HintScan::new(engine)),
@@ -107,7 +107,7 @@ impl<G: Engine> Walks<G> {
         walks
     }
 
-    /// Goes a piece further; returns how long to pause.
+    /// Handles one piece; returns how long to pause.
     fn step(&mut self, clocks: Clocks) -> Duration {
         let began = clocks.now().mono;
         if !self.count() && !self.sum_up() {
@@ -116,7 +116,7 @@ impl<G: Engine> Walks<G> {
         clocks.now().mono.saturating_since(began).min(LOOK)
     }
 
-    /// Counts some more hints, if any are left to be counted; gives up if what is stored cannot be read.
+    /// Counts the next piece of the hints, if any is left; gives up if stored data cannot be read.
     fn count(&mut self) -> bool {
         let Some(walk) = &mut self.scan else {
             return false;
@@ -130,7 +130,7 @@ impl<G: Engine> Walks<G> {
         true
     }
 
-    /// Adds the next piece to the sums, if there is one; gives up if what is stored cannot be read.
+    /// Adds the next piece to the sums, if any is left; gives up if stored data cannot be read.
     fn sum_up(&mut self) -> bool {
         let Some(walk) = &mut self.rebuild else {
             return false;
@@ -145,7 +145,7 @@ impl<G: Engine> Walks<G> {
     }
 }
 
-/// Has the node fail if a commit waits for an engine that has failed.
+/// Fails the node if a commit waits for an engine that has failed.
 fn watch<G: Engine, R: Reply>(engine: &G, watched: &Watched<R>) {
     if watched.busy_for() > LONG
         && let Err(error) = engine.check()
@@ -173,7 +173,7 @@ mod tests {
 
     const LIMIT: Moment = Moment(30_000_000);
 
-    /// An engine so full that no walk over it ends, whose commits wait until somebody asks how it is.
+    /// An engine whose walks never end and whose commits wait until it is checked.
     #[derive(Debug, Default)]
     struct Stuck {
         asked: AtomicBool,

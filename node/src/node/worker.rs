@@ -1,14 +1,14 @@
-//! The committing thread: takes what waits, commits it, again and again, until the queue is closed.
+//! The committing thread: takes waiting writes and commits them, until the queue is closed.
 //!
 //! ```text
-//!   queue closed          the rest is committed, then the thread ends and gives its committer back
+//!   queue closed          the rest is committed, then the thread ends and returns its committer
 //!   queue abandoned       the running batch is the last
-//!   a commit fails,       the failure is kept; what still waits is refused, and so is
-//!     or a panic            all that comes
+//!   a commit fails,       the failure is kept; waiting and later writes are refused
+//!     or a panic
 //! ```
 //!
-//! A failed thread never leaves the node half dead in silence: however it ends, other than in order, it ends
-//! as a [`Failure`].
+//! Invariant: a thread that ends in any other way than a stop leaves a [`Failure`], so that the node never runs on
+//! without its committer.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,13 +29,13 @@ use crate::engine::{Engine, EngineError};
 use crate::error::StopError;
 use crate::reply::Reply;
 
-/// How often an idle committer looks after the clock's mark.
+/// How often an idle committer maintains the clock's mark.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How long a thread whose storage failed may take to end.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// What made the storage fail: set once, reported to all that wait for it.
+/// The failure of the storage: set once, reported to every waiter.
 #[derive(Debug, Clone)]
 pub(super) struct Failure(watch::Sender<Option<EngineError>>);
 
@@ -66,10 +66,10 @@ impl Failure {
     }
 }
 
-/// What a watcher over the committer sees.
+/// The state of the committing thread, as a watcher sees it.
 #[derive(Debug)]
 pub(super) struct Watched<R> {
-    /// Since when the running commit has been running, in microseconds and one more; 0 between commits.
+    /// Start of the running commit, in microseconds plus one; 0 between commits.
     busy_since: Arc<AtomicU64>,
     queue: Arc<Queue<R>>,
     cluster: Arc<ClusterView>,
@@ -79,7 +79,7 @@ pub(super) struct Watched<R> {
 }
 
 impl<R: Reply> Watched<R> {
-    /// For how long the running commit has been running.
+    /// The duration of the running commit so far.
     pub(super) fn busy_for(&self) -> Duration {
         match self.busy_since.load(Ordering::Acquire) {
             0 => Duration::ZERO,
@@ -96,7 +96,7 @@ impl<R: Reply> Watched<R> {
         self.busy_since.store(0, Ordering::Release);
     }
 
-    /// The storage has failed: keeps why, and refuses what waits and what comes.
+    /// Keeps the failure of the storage, and refuses waiting and later writes.
     pub(super) fn fail(&self, error: EngineError) {
         tracing::error!(
             error = &error as &dyn std::error::Error,
@@ -183,7 +183,7 @@ impl<G: Engine, R: Reply> Worker<G, R> {
         self.watched.clone()
     }
 
-    /// Takes no more, commits what waits, and gives the committer back.
+    /// Accepts no more writes, commits those that wait, and returns the committer.
     pub(super) fn finish(&mut self, grace: Duration) -> Result<Committer<G>, StopError> {
         self.watched.queue.close();
         // The channel only ever disconnects: at the thread's end.
@@ -192,12 +192,13 @@ impl<G: Engine, R: Reply> Worker<G, R> {
             Err(mpsc::RecvTimeoutError::Timeout)
         ) {
             self.watched.queue.abandon();
-            self.thread = None; // it may be stuck in the engine for ever: it is left to itself
+            self.thread = None; // it may be stuck in the engine for ever: do not join it
             return Err(self
                 .failure()
                 .get()
                 .map_or(StopError::Overran, StopError::Storage));
         }
+
         let committer = self
             .thread
             .take()
@@ -210,7 +211,7 @@ impl<G: Engine, R: Reply> Worker<G, R> {
 }
 
 impl<G, R: Reply> Worker<G, R> {
-    /// Waits for the thread's end; whether it came.
+    /// Whether the thread ends within `timeout`.
     fn ends_within(&self, timeout: Duration) -> bool {
         // The channel only ever disconnects: at the thread's end.
         !matches!(
@@ -223,7 +224,7 @@ impl<G, R: Reply> Worker<G, R> {
 impl<G, R: Reply> Drop for Worker<G, R> {
     fn drop(&mut self) {
         drop(self.watched.queue.abandon());
-        // After a failure it may be stuck in the engine for ever: then it is left to itself.
+        // After a failure it may be stuck in the engine for ever: then do not join it.
         let stuck = self.watched.failure.get().is_some() && !self.ends_within(STUCK);
         if let Some(thread) = self.thread.take()
             && !stuck
@@ -291,18 +292,18 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(20);
 
-    struct World<G: Engine> {
+    struct Bench<G: Engine> {
         worker: Worker<G, Sink>,
         queue: Arc<Queue<Sink>>,
         clocks: Clocks,
         sink: Sink,
     }
 
-    fn world<G: Engine>(engine: G) -> World<G> {
+    fn bench<G: Engine>(engine: G) -> Bench<G> {
         let (clocks, queue) = (Clocks::start(), Arc::new(Queue::new(WriteQueue::default())));
         let committer = Committer::new(Arc::new(engine), &state(1));
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
-        World {
+        Bench {
             worker,
             queue,
             clocks,
@@ -310,7 +311,7 @@ mod tests {
         }
     }
 
-    impl<G: Engine> World<G> {
+    impl<G: Engine> Bench<G> {
         /// A put made just now; it may wait for long.
         fn fresh(&self, id: u64) -> Write<Sink> {
             let now = self.clocks.now();
@@ -335,19 +336,19 @@ mod tests {
 
     #[test]
     fn what_waits_at_the_end_is_committed_and_answered() {
-        let mut world = world(MemoryEngine::new());
+        let mut bench = bench(MemoryEngine::new());
         for id in 0..2000 {
-            world.push(id).unwrap();
+            bench.push(id).unwrap();
         }
-        world.worker.finish(LIMIT).unwrap();
-        let answers = world.sink.answers();
+        bench.worker.finish(LIMIT).unwrap();
+        let answers = bench.sink.answers();
         assert_eq!(answers.len(), 2000);
         assert!(
             answers
                 .iter()
                 .all(|(_, answer)| *answer == Response::Joined)
         );
-        assert_eq!(world.push(1), Err(Rejected::Closed));
+        assert_eq!(bench.push(1), Err(Rejected::Closed));
     }
 
     #[test]
@@ -356,16 +357,16 @@ mod tests {
             doing: "testing",
             source: Arc::new(io::ErrorKind::StorageFull.into()),
         };
-        let mut world = world(Failing::with(full));
-        world.push(1).unwrap();
-        assert!(matches!(world.failure(), EngineError::NoSpace { .. }));
-        assert_eq!(world.push(2), Err(Rejected::Closed));
-        let stopped = world.worker.finish(LIMIT);
+        let mut bench = bench(Failing::with(full));
+        bench.push(1).unwrap();
+        assert!(matches!(bench.failure(), EngineError::NoSpace { .. }));
+        assert_eq!(bench.push(2), Err(Rejected::Closed));
+        let stopped = bench.worker.finish(LIMIT);
         assert!(matches!(
             stopped,
             Err(StopError::Storage(EngineError::NoSpace { .. }))
         ));
-        let answers = world.sink.answers();
+        let answers = bench.sink.answers();
         assert!(
             matches!(answers[..], [(1, Response::Refused(Refusal::Storage(_)))]),
             "{answers:?}"
@@ -373,13 +374,13 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_while_committing_is_a_failure_and_not_a_silence() {
-        let world = world(Failing::with(|| panic!("a defect")));
-        world.push(1).unwrap();
+    fn a_panic_while_committing_is_reported_as_a_failure() {
+        let bench = bench(Failing::with(|| panic!("a defect")));
+        bench.push(1).unwrap();
         assert!(matches!(
-            world.failure(),
+            bench.failure(),
             EngineError::Poisoned { cause: None }
         ));
-        assert_eq!(world.push(2), Err(Rejected::Closed));
+        assert_eq!(bench.push(2), Err(Rejected::Closed));
     }
 }

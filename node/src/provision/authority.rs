@@ -6,10 +6,10 @@
 //! DIR/app.pem  app.key       2 years; role in a URI, may call only
 //! ```
 //!
-//! A node's identity is drawn here, once, and lives in its certificate. Keys are ECDSA on P-256. A
-//! certificate's time begins an hour early, so that clocks which differ a little do not refuse it.
+//! A node's id is drawn here, once, and is part of its certificate. Keys are ECDSA on P-256. A certificate is valid
+//! from an hour before its making, so that a clock which is slightly behind does not refuse it.
 //!
-//! Left out: revocation. A stolen key is made useless by issuing all certificates from a new authority.
+//! Left out: revocation. Against a stolen key, issue all certificates again from a new authority.
 
 mod error;
 

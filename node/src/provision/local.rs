@@ -9,9 +9,9 @@
 //! DIR/client.toml   profile of a client; written last: a folder that has it is complete
 //! ```
 //!
-//! All paths in the files are relative, so the folder can be moved. Opening a folder again finds the
-//! same cluster at the same ports. Ports are chosen when it is made: free at that moment, which another
-//! program may change later; then the node cannot bind and says so.
+//! All paths in the files are relative, so the folder can be moved. Opening a folder again returns the same
+//! cluster at the same ports. Ports are chosen when it is made. Another program may take one later; then
+//! the node fails to bind.
 //!
 //! Left out: running the nodes.
 
@@ -53,7 +53,7 @@ pub struct LocalOptions {
     pub durability: Durability,
     /// Bytes of memory per node, 64 MiB to 1 TiB; default 128 MiB, since several share a machine.
     pub memory: u64,
-    /// How finely the circle is cut; default as in a real cluster. Tests take less, to start sooner.
+    /// The number of leaves, as a power of two; default as in a real cluster. Tests take fewer, to start sooner.
     pub leaf_bits: LeafBits,
 }
 

@@ -1,4 +1,4 @@
-//! The first cluster map: who the members are, and where their virtual nodes sit.
+//! The first cluster map: the members, and the places of their vnodes.
 //!
 //! ```text
 //! node-1  10.0.0.1:7440  zone a --+
@@ -6,8 +6,8 @@
 //! node-3  10.0.0.3:7440  zone c --+
 //! ```
 //!
-//! Written once per cluster, copied to every node, taken by each exactly once. The file also holds the
-//! key of the nodes' Merkle sums, which clients must not have: it is readable by its owner alone.
+//! Written once per cluster, copied to every node, and read by each exactly once. The file also holds the key of
+//! the nodes' Merkle sums, which clients must not have: it is readable by its owner only.
 
 mod error;
 

@@ -8,9 +8,9 @@
 //! LocalCluster = all of that in one folder, with a node.toml per node and a profile for clients
 //! ```
 //!
-//! The command line, tests and benchmarks set clusters up through this module and no other way. Nothing
-//! here overwrites a file: what exists is refused by name, since a key that is written over is lost.
-//! Keys and the map are readable by their owner alone (where the system has file modes).
+//! The command line, tests and benchmarks all set up clusters through this module. Invariant: it overwrites no
+//! file, since an overwritten key is lost; an existing one is an error that names it. Keys and the map are
+//! readable by their owner only (where the system has file modes).
 
 mod authority;
 mod files;

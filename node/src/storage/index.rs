@@ -29,7 +29,7 @@ pub(crate) struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// A stage for about `records` changed records of `bytes` bytes together.
+    /// A builder for about `records` changed records of `bytes` bytes together.
     pub(crate) fn new(records: usize, bytes: usize) -> Self {
         Self {
             batch: Batch::with_capacity(records + 1),

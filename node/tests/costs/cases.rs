@@ -1,8 +1,8 @@
 //! Gets and puts at one node: from the bytes of a connection to the bytes of the answers.
 //!
 //! 512 keys of 16 bytes with values of 100. Puts overwrite without a context, as most do, in batches of 1, 32
-//! and 512, which is the most that one commit takes: what a batch costs by itself shows in the first, what a put
-//! costs in the last. Not counted: sockets and the engine on disk, whose costs are its own.
+//! and 512, the most of one commit: the first shows the cost of a batch, the last that of a put. Not counted:
+//! sockets and the engine on disk.
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::{Request, Response, encode_record};

@@ -1,9 +1,9 @@
-//! What a get and a put cost a node, in allocations.
+//! The allocations of a get and a put at a node.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | `cases` | the operations, shared with the benchmark that counts instructions |
-//! | `world` | the node they run in: all that ships but sockets and disk |
+//! | `world` | the node they run at: all that ships but sockets and disk |
 //! | `meter`, `bounds` | how they are counted, shared with the other crates |
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A node without sockets and disk: what comes off a connection goes in, what would be written to it comes out.
+//! A node without sockets and disk: the bytes read from a connection go in, the bytes to write to it come out.
 //!
 //! ```text
 //!   bytes --> Frames --> Session --get--> engine in memory
@@ -8,7 +8,7 @@
 //!   bytes <-- lane <----------- answers -----------'
 //! ```
 //!
-//! All of it is what ships but the engine and the lane's buffer, which has room and is emptied between runs.
+//! All of it is the code that ships, but the engine and the lane's buffer, which is large and emptied between runs.
 
 #![expect(clippy::unwrap_used, reason = "all that is sent here is well-formed")]
 
@@ -60,7 +60,7 @@ impl Reply for Lane {
     fn flush(&self) {}
 }
 
-/// The real queue, under a clock that the world turns.
+/// The real queue, under a clock that the test advances.
 #[derive(Debug)]
 struct QueueEnv(Arc<Queue<Lane>>);
 

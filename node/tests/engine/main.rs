@@ -1,8 +1,7 @@
 //! The engine on disk keeps its promises.
 //!
-//! `twins.rs` gives it and its model the same operations; here is what no model can tell: two openings,
-//! refused keys, damaged files, a disk that fails, a crash at the first start. The real thing is made to happen
-//! each time; nothing is mocked.
+//! `twins.rs` compares it with its model. Here are the cases without a model: two openings, refused keys, damaged
+//! files, a failing disk, a crash at the first start. Nothing is mocked: each test makes the real thing happen.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

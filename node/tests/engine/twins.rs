@@ -1,7 +1,7 @@
 //! The engine on disk against its model.
 //!
 //! ```text
-//!   a seed --> operations --+--> FjallEngine   (closed and opened again now and then)
+//!   a seed --> operations --+--> FjallEngine   (reopened at random)
 //!                           '--> MemoryEngine
 //!                                every answer equal, now and from snapshots taken earlier
 //! ```

@@ -1,4 +1,4 @@
-//! A place to run a node in, and a client made by hand to speak to it: no retries, no cleverness.
+//! A folder to run a node in, and a minimal client that speaks to it: no retries.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use quoit_node::{CloseCode, Node};
 use quoit_transport::lane::PREFACE;
 
 /// Longer than anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A cluster of one node in a folder of its own.
 pub(crate) struct Place {
@@ -186,7 +186,7 @@ impl Caller {
             }
         };
         let next: Result<ResponseFrame, DecodeError> =
-            runtime.block_on(async { tokio::time::timeout(PATIENCE, next).await.unwrap() });
+            runtime.block_on(async { tokio::time::timeout(TIMEOUT, next).await.unwrap() });
         next.unwrap()
     }
 
@@ -208,7 +208,7 @@ impl Caller {
 
     /// Why the node closed the connection.
     pub(crate) fn closed(&self) -> (Option<CloseCode>, String) {
-        let closed = async { tokio::time::timeout(PATIENCE, self.connection.closed()).await };
+        let closed = async { tokio::time::timeout(TIMEOUT, self.connection.closed()).await };
         match self.runtime.block_on(closed).unwrap() {
             ConnectionError::ApplicationClosed(close) => (
                 CloseCode::from_code(close.error_code.into_inner()),

@@ -1,4 +1,4 @@
-//! Peers that go wrong: junk, halves, floods. They are closed with a reason, and others are served on.
+//! Misbehaving peers: junk, truncated frames, floods. Each is closed with a reason, and other peers are still served.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ fn connections_over_the_cap_are_told_so() {
     let mut first = place.caller(&node, "client");
     assert_eq!(first.ask(get("k")), Response::Absent);
     let turned_away = || {
-        // Told before or after the lane is there, but told.
+        // The close reason arrives before or after the lane opens, but it arrives.
         let connected = Caller::connect(&place.certs(), "client", node.address());
         let closed = connected.map_or_else(Some, |caller| {
             let closed = caller.connection.closed();

@@ -1,4 +1,4 @@
-//! Starts and stops: what a node refuses to start on, what a stop leaves, what a crash leaves.
+//! Starts and stops: which directories a node refuses, and what a stop and a crash leave behind.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use quoit_node::{CloseCode, Node, StartError};
 use quoit_ring::wire::{Request, Response};
 use quoit_ring::{Millis, Time};
 
-use crate::caller::{Caller, PATIENCE, Place, get, place, put, value_of, wall, write};
+use crate::caller::{Caller, Place, TIMEOUT, get, place, put, value_of, wall, write};
 
 /// Whether the last node in `place` has stopped in order.
 fn was_clean(place: &Place, node: quoit_ring::NodeId) -> bool {
@@ -33,7 +33,7 @@ fn what_is_put_is_read_back_and_outlives_stops_and_crashes() {
     assert_eq!(caller.ask(get("k")), Response::Absent);
     assert_eq!(caller.ask(put("k", &write("one", 0))), Response::Joined);
     assert_eq!(value_of(&caller.ask(get("k"))), b"one");
-    node.stop(PATIENCE).unwrap();
+    node.stop(TIMEOUT).unwrap();
     assert!(was_clean(&place, id));
 
     let node = place.start();
@@ -46,7 +46,7 @@ fn what_is_put_is_read_back_and_outlives_stops_and_crashes() {
     let node = place.start();
     let mut caller = place.caller(&node, "client");
     assert_eq!(value_of(&caller.ask(get("k"))), b"two");
-    node.stop(PATIENCE).unwrap();
+    node.stop(TIMEOUT).unwrap();
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn the_sums_after_a_restart_are_those_before_it() {
     let place = place();
     let root = |caller: &mut Caller| loop {
         let Response::Status(status) = caller.ask(Request::Status) else {
-            panic!("always told")
+            panic!("no status")
         };
         if let Some(root) = status.merkle_root {
             return root;
@@ -84,7 +84,7 @@ fn a_stop_in_order_says_so_to_whoever_is_connected() {
     assert_eq!(caller.ask(get("k")), Response::Absent);
     let idle = &mut place.caller(&node, "client");
     let began = wall();
-    node.stop(PATIENCE).unwrap();
+    node.stop(TIMEOUT).unwrap();
     assert!(
         wall().0 - began.0 < 10_000,
         "nothing was waited for in vain"
@@ -119,8 +119,8 @@ fn the_map_is_needed_once_and_must_be_of_this_cluster() {
         matches!(missing, StartError::Identity(IdentityError::NoMap { .. })),
         "{missing:?}"
     );
-    place.start().stop(PATIENCE).unwrap();
-    Node::start(&config).unwrap().stop(PATIENCE).unwrap();
+    place.start().stop(TIMEOUT).unwrap();
+    Node::start(&config).unwrap().stop(TIMEOUT).unwrap();
     let other = self::place();
     config.map.clone_from(&other.config.map);
     let foreign = Node::start(&config).unwrap_err();
@@ -149,7 +149,7 @@ fn a_node_that_the_map_does_not_name_is_refused() {
 fn a_store_that_has_vanished_is_not_started_anew() {
     let place = place();
     let node = place.start();
-    node.stop(PATIENCE).unwrap();
+    node.stop(TIMEOUT).unwrap();
     std::fs::remove_dir_all(place.config.data.join("store")).unwrap();
     let gone = Node::start(&place.config).unwrap_err();
     assert!(matches!(gone, StartError::StoreGone { .. }), "{gone:?}");
@@ -163,7 +163,7 @@ fn an_inner_store_that_has_vanished_is_not_started_anew_even_with_the_first_map_
         if crashed {
             drop(node);
         } else {
-            node.stop(PATIENCE).unwrap();
+            node.stop(TIMEOUT).unwrap();
         }
         let inner = place.config.data.join("store").join("store");
         std::fs::remove_dir_all(&inner).unwrap();
@@ -189,7 +189,7 @@ fn change_meta(place: &Place, change: impl FnOnce(&mut Batch)) {
 #[test]
 fn a_store_without_its_map_is_not_given_the_first_one_again() {
     let place = place();
-    place.start().stop(PATIENCE).unwrap();
+    place.start().stop(TIMEOUT).unwrap();
     change_meta(&place, |batch| {
         for name in [META_CLUSTER, META_MERKLE, META_DISK] {
             batch.remove(Keyspace::Meta, name);
@@ -203,7 +203,7 @@ fn a_store_without_its_map_is_not_given_the_first_one_again() {
 fn another_members_store_is_refused_and_the_own_one_still_accepted() {
     let (place, other) = (place(), place());
     for place in [&place, &other] {
-        place.start().stop(PATIENCE).unwrap();
+        place.start().stop(TIMEOUT).unwrap();
     }
     let (mine, aside) = (
         place.config.data.join("store"),
@@ -218,13 +218,13 @@ fn another_members_store_is_refused_and_the_own_one_still_accepted() {
     );
     std::fs::remove_dir_all(&mine).unwrap();
     std::fs::rename(&aside, &mine).unwrap();
-    place.start().stop(PATIENCE).unwrap();
+    place.start().stop(TIMEOUT).unwrap();
 }
 
 #[test]
 fn a_clock_mark_far_ahead_of_the_wall_clock_is_told_at_the_start() {
     let place = place();
-    place.start().stop(PATIENCE).unwrap();
+    place.start().stop(TIMEOUT).unwrap();
     let mark_at = |ahead: u64| {
         let mark = Time::at(Millis(wall().0 + ahead)).0.to_be_bytes();
         change_meta(&place, |batch| {

@@ -1,10 +1,10 @@
-//! A real node, spoken to over QUIC by a client made by hand.
+//! A real node over QUIC, with a minimal client.
 //!
 //! | module | what it shows |
 //! | --- | --- |
 //! | `requests` | small and large requests are answered, each once |
 //! | `hostile` | junk closes the connection it came on, and nothing else |
-//! | `lifecycle` | starts, stops, crashes; what a node refuses to start on |
+//! | `lifecycle` | starts, stops, crashes; which directories a node refuses |
 //! | `process` | the binary: its ready line, signals, exit codes, `kill -9` |
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]

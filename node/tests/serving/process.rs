@@ -1,4 +1,4 @@
-//! The binary: its ready line, signals, exit codes, and what clients notice of a `kill -9`.
+//! The binary: its ready line, signals, exit codes, and how clients notice a `kill -9`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use quoit_ring::LeafBits;
 use quoit_ring::wire::Response;
 use tempfile::TempDir;
 
-use crate::caller::{Caller, PATIENCE, get, put, value_of, write};
+use crate::caller::{Caller, TIMEOUT, get, put, value_of, write};
 
 /// A cluster of one node, run as a process at a port of its own.
 struct Home {
@@ -121,11 +121,11 @@ fn a_killed_node_keeps_what_it_acknowledged_and_resets_old_connections_once_it_i
 
     let (_process, _line) = Process::start(home.config());
     caller.send(get("k"));
-    let closed = async { tokio::time::timeout(PATIENCE / 4, caller.connection.closed()).await };
-    let told = caller.runtime.block_on(closed).unwrap();
+    let closed = async { tokio::time::timeout(TIMEOUT / 4, caller.connection.closed()).await };
+    let end = caller.runtime.block_on(closed).unwrap();
     assert!(
-        matches!(told, ConnectionError::Reset),
-        "{told}: found out by waiting"
+        matches!(end, ConnectionError::Reset),
+        "{end}: noticed only by a timeout"
     );
     assert_eq!(value_of(&home.caller().ask(get("k"))), b"kept");
 }
@@ -142,19 +142,19 @@ fn refused(config: &Path) -> (Option<i32>, String) {
 #[test]
 fn a_node_that_cannot_start_says_why_and_returns_2() {
     let home = home();
-    let (code, told) = refused(&PathBuf::from("/no/such/node.toml"));
+    let (code, printed) = refused(&PathBuf::from("/no/such/node.toml"));
     assert_eq!(code, Some(2));
     assert!(
-        told.contains("cannot read the configuration /no/such/node.toml"),
-        "{told}"
+        printed.contains("cannot read the configuration /no/such/node.toml"),
+        "{printed}"
     );
 
     let (_process, _line) = Process::start(home.config());
-    let (code, told) = refused(home.config());
+    let (code, printed) = refused(home.config());
     assert_eq!(code, Some(2));
     assert!(
-        told.contains("another node is running on the data directory"),
-        "{told}"
+        printed.contains("another node is running on the data directory"),
+        "{printed}"
     );
-    assert!(!told.contains('\u{1b}'), "no colours for a pipe");
+    assert!(!printed.contains('\u{1b}'), "no colours for a pipe");
 }

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use quoit_ring::Epoch;
 use quoit_ring::wire::{LANE_FRAME, Refusal, Request, RequestFrame, Response};
 
-use crate::caller::{PATIENCE, get, place, put, value_of, write};
+use crate::caller::{TIMEOUT, get, place, put, value_of, write};
 
 #[test]
 fn many_requests_in_one_write_are_all_answered() {
@@ -43,7 +43,7 @@ fn many_requests_in_one_write_are_all_answered() {
             answer.response
         );
     }
-    node.stop(PATIENCE).unwrap();
+    node.stop(TIMEOUT).unwrap();
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn large_values_go_both_ways_beside_small_requests() {
     let answer = caller.receive_large();
     assert_eq!(answer.id, read);
     assert_eq!(value_of(&answer.response), long.as_bytes());
-    node.stop(PATIENCE).unwrap();
+    node.stop(TIMEOUT).unwrap();
 }
 
 #[test]

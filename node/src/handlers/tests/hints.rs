@@ -1,4 +1,4 @@
-//! What is taken to be kept for another node, and what is told of it.
+//! Which hints are accepted, and what is reported of them.
 
 use super::*;
 use crate::cluster::ClusterView;
@@ -27,7 +27,7 @@ fn hint_for(cluster: &ClusterView, node: NodeId) -> Request {
 
 fn world_of_three() -> World {
     let env = FakeEnv {
-        room: 100,
+        capacity: 100,
         ..FakeEnv::default()
     };
     world_of(3, Role::Client, env)

@@ -9,7 +9,7 @@ fn a_request_that_waited_too_long_is_refused_before_it_costs_anything() {
     let (disk, sink) = (Disk::default(), Sink::default());
     disk.set_unreadable();
     let env = FakeEnv {
-        room: 100,
+        capacity: 100,
         ..FakeEnv::default()
     };
     let replica = Arc::new(Replica::new(env, Arc::new(disk), &state(1)));

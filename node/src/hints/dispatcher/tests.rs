@@ -1,4 +1,4 @@
-//! What a dispatcher delivers, to whom, and what it removes.
+//! What a dispatcher delivers, to which node, and what it removes.
 
 use super::*;
 use crate::testing::{blind, dot, encoded, state};
@@ -37,7 +37,7 @@ fn page(key: &Bytes) -> Page {
     }
 }
 
-/// A dispatcher that has sent the hint of `key`, with whom it was sent to, by id.
+/// A dispatcher that has sent the hint of `key`, with the request's id and the nodes it went to.
 fn sent(key: &Bytes) -> (HintDispatcher, u64, Vec<NodeId>) {
     let mut dispatcher = HintDispatcher::new(state(3).cluster, 1_000);
     dispatcher.handle_time(&kept(), NOW);

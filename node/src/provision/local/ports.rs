@@ -1,8 +1,7 @@
-//! Where the nodes of a local cluster listen, and whether what was asked for can be.
+//! The ports of a local cluster, and the checks of its options.
 //!
-//! A free port is found by binding it and letting it go: another program may take it before the node
-//! does, and then the node says that it cannot bind. The choice is made once, when the cluster is made,
-//! and stands in its map.
+//! A free port is found by binding and releasing it: another program may take it before the node does, and then the
+//! node fails to bind. The choice is made once, when the cluster is made, and is part of its map.
 
 use core::ops::RangeInclusive;
 use std::collections::BTreeSet;
@@ -14,7 +13,7 @@ use quoit_ring::cluster::MAX_REPLICATION;
 use super::{LocalError, LocalOptions};
 use crate::config::{MAX_MEMORY, MIN_MEMORY};
 
-/// Most nodes of a local cluster: more than one machine can make sense of.
+/// Most nodes of a local cluster: more than one machine can usefully run.
 const MAX_NODES: usize = 64;
 
 /// Where the nodes of a local cluster listen.

@@ -1,4 +1,4 @@
-//! What the files of a local cluster say. Nothing in them needs quoting: all names are ours.
+//! The text of a local cluster's files. Nothing in them needs quoting: all names are fixed.
 
 use super::{CERTS, LocalOptions, MAP};
 use crate::config::Durability;

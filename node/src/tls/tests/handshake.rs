@@ -15,7 +15,7 @@ use crate::config::TlsFiles;
 use crate::provision::Authority;
 use crate::tls::*;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A cluster's authority and one node of it that accepts connections.
 struct World {
@@ -49,7 +49,7 @@ impl World {
         let connecting = client.connect_with(config, address, name).unwrap();
         let accepting = async { self.server.accept().await.unwrap().await };
         let ends = async { tokio::join!(connecting, accepting) };
-        let (client_end, server_end) = tokio::time::timeout(PATIENCE, ends).await.unwrap();
+        let (client_end, server_end) = tokio::time::timeout(TIMEOUT, ends).await.unwrap();
         Ends {
             client: client_end,
             server: server_end,

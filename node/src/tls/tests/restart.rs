@@ -17,7 +17,7 @@ use quoit_ring::role::SEED_SERVER_NAME;
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
 
-use super::handshake::{PATIENCE, client_config, loopback};
+use super::handshake::{TIMEOUT, client_config, loopback};
 use crate::identity::{DataDir, Expected};
 use crate::provision::Authority;
 use crate::tls::*;
@@ -112,11 +112,11 @@ async fn after_restart(folder: &TempDir, first: &str, second: &str) -> Connectio
     ours
 }
 
-/// How the connection ends once the client has said something, within `patience`.
-async fn end(connection: &Connection, patience: Duration) -> Option<ConnectionError> {
+/// How the connection ends once the client has said something, within `timeout`.
+async fn end(connection: &Connection, timeout: Duration) -> Option<ConnectionError> {
     let mut stream = connection.open_uni().await.unwrap();
     stream.write_all(&[7; 200]).await.unwrap();
-    tokio::time::timeout(patience, connection.closed())
+    tokio::time::timeout(timeout, connection.closed())
         .await
         .ok()
 }
@@ -125,7 +125,7 @@ async fn end(connection: &Connection, patience: Duration) -> Option<ConnectionEr
 async fn a_restarted_node_tells_old_connections_that_they_are_over() {
     let folder = tempfile::tempdir().unwrap();
     let connection = after_restart(&folder, "data", "data").await;
-    let end = end(&connection, PATIENCE).await;
+    let end = end(&connection, TIMEOUT).await;
     assert!(matches!(end, Some(ConnectionError::Reset)), "{end:?}");
 }
 
