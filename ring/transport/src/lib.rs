@@ -40,6 +40,8 @@ pub mod dial;
 mod error;
 pub mod lane;
 pub mod large;
+#[cfg(test)]
+mod loopback;
 pub mod outbox;
 pub mod pem;
 pub mod quic;

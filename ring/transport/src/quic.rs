@@ -26,6 +26,8 @@ use quinn::{
 
 /// Bytes that a peer may have sent on one stream and this side not yet read.
 pub const STREAM_WINDOW: u32 = 1 << 20;
+/// Bytes that this side may have written on a connection and the other end not yet acknowledged.
+pub const SEND_WINDOW: u32 = 8 * STREAM_WINDOW;
 /// Longest packet, in bytes; see the head of this file.
 pub const MAX_PACKET: u16 = 6_400;
 /// Length of the first packets, which every path on the Internet carries.
@@ -67,8 +69,13 @@ impl Side {
         }
     }
 
-    /// Bytes of a connection that may wait to be read here, and as many to be acknowledged by the other end.
-    const fn window(self) -> u32 {
+    /// Bytes of a connection that may wait to be read here.
+    ///
+    /// A server reads large frames one after the other, so unread streams may fill their windows: it and a peer have
+    /// room for all of them beside the lane. A client's 16 streams could fill its window twice. That is safe for one
+    /// reason only: a session reads all large streams at the same time, so no stream that it waits for can be starved
+    /// by one that it does not read.
+    const fn receive_window(self) -> u32 {
         match self {
             Self::Client | Self::Server => 8 * STREAM_WINDOW,
             Self::Peer => 4 * STREAM_WINDOW,
@@ -120,8 +127,8 @@ pub fn transport(side: Side) -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(side.lanes()))
         .max_concurrent_uni_streams(VarInt::from_u32(side.large_streams()))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(side.window()))
-        .send_window(u64::from(side.window()))
+        .receive_window(VarInt::from_u32(side.receive_window()))
+        .send_window(u64::from(SEND_WINDOW))
         .send_fairness(false)
         .datagram_receive_buffer_size(None);
     config
@@ -175,7 +182,25 @@ mod tests {
     #[test]
     fn a_connections_window_holds_the_lanes_and_that_of_large_streams_in_use() {
         for side in [Side::Peer, Side::Server] {
-            assert_eq!(side.window(), (side.large_streams() + 1) * STREAM_WINDOW);
+            let streams = side.large_streams() + 1;
+            assert_eq!(side.receive_window(), streams * STREAM_WINDOW);
         }
+    }
+
+    #[test]
+    fn a_clients_window_is_shared_by_large_streams_that_are_read_together() {
+        assert!(Side::Client.large_streams() * STREAM_WINDOW > Side::Client.receive_window());
+    }
+
+    #[test]
+    fn what_a_dialler_may_send_fits_the_servers_window() {
+        assert!(SEND_WINDOW <= Side::Server.receive_window());
+    }
+
+    #[test]
+    fn only_a_server_accepts_a_lane_and_only_one() {
+        assert_eq!(Side::Client.lanes(), 0);
+        assert_eq!(Side::Peer.lanes(), 0);
+        assert_eq!(Side::Server.lanes(), 1);
     }
 }
