@@ -4,7 +4,7 @@
 //!   dial, 2 s --> lane --> session until it breaks or is unused for 10 s
 //! ```
 //!
-//! All of it is one task: whatever goes wrong in any part ends it, and with it the connection. Frames of either kind
+//! All of it is one task: a failure in any part ends it, and with it the connection. Frames of either kind
 //! keep the link in use.
 
 use std::rc::Rc;
@@ -30,8 +30,8 @@ use super::Event;
 const DIAL_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a link is kept for which there are no more frames; tests do not wait as long.
 pub(super) const UNUSED: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 10_000 });
-/// Most bytes that wait for one node: the longest frame there is, and twice what hints may be under way beside it, since
-/// repairs and hints get half of what is left.
+/// Most bytes that wait for one node. The longest frame may wait alone; beside others, hints get half of this. The
+/// dispatcher has either one hint under way to a node or at most 1 MiB of them, so it stays below either bound.
 const MAX_OUTBOX: usize = MAX_FRAME + (4 << 20);
 
 /// The node's handle of a link; the task behind it may be dialling still.

@@ -117,9 +117,11 @@ impl Server {
                 let listening = listener::listen(endpoint, replica, max, watched);
                 let delivering = deliver(delivery, leaving);
                 let links = LocalSet::new(); // links to other nodes stay on this thread
-                run(&runtime, async {
-                    tokio::join!(listening, links.run_until(delivering))
-                });
+                let delivering = async {
+                    links.run_until(delivering).await;
+                    links.await; // closes links at once that end with their delivery, not after the last client
+                };
+                run(&runtime, async { tokio::join!(listening, delivering) });
                 drop(ending);
             })?;
         Ok(Self {
