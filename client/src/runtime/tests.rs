@@ -171,8 +171,8 @@ async fn a_seed_of_another_cluster_is_told_from_one_that_is_not_there() {
         panic!("{error}");
     };
     let said = |part: &str| tried.iter().filter(|(_, why)| why.contains(part)).count();
-    assert_eq!(said("the node's certificate is not believed"), 1, "{error}");
-    assert_eq!(said("nobody answers there"), 1, "{error}");
+    assert_eq!(said("the node's certificate is not trusted"), 1, "{error}");
+    assert_eq!(said("no answer from there"), 1, "{error}");
     assert_eq!(said("cannot be resolved"), 1, "{error}");
 }
 

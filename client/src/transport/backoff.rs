@@ -14,10 +14,10 @@ use std::time::Duration;
 
 /// The longest first pause.
 const FIRST: Duration = Duration::from_millis(50);
-/// The longest pause of all.
+/// The longest pause.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// How often it has failed in a row.
+/// Failures in a row.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -32,7 +32,7 @@ impl Backoff {
         Duration::from_micros(random % most.saturating_add(1))
     }
 
-    /// It worked.
+    /// An attempt succeeded.
     pub(super) const fn reset(&mut self) {
         self.failures = 0;
     }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_two_seconds_and_begin_anew_after_success() {
+    fn pauses_double_up_to_one_second_and_start_again_after_success() {
         let mut backoff = Backoff::default();
         for millis in [50, 100, 200, 400, 800, 1_000, 1_000] {
             let most = Duration::from_millis(millis);

@@ -1,7 +1,7 @@
 //! A node made by hand, for tests: it speaks the contract of the transport and breaks it on demand.
 //!
-//! It has a real certificate of a throw-away authority and a real QUIC endpoint on loopback. What it
-//! does with each request is the test's to say.
+//! It has a real certificate of a throw-away authority and a real QUIC endpoint on loopback. The test
+//! decides what it does with each request.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -138,7 +138,7 @@ pub(crate) struct FakeNode {
 }
 
 impl FakeNode {
-    /// A node of `authority`'s that lets its clients in.
+    /// A node of `authority`'s that accepts its clients.
     pub(crate) fn start(
         authority: &Authority,
         id: NodeId,
@@ -165,7 +165,7 @@ impl FakeNode {
         }
     }
 
-    /// A node of `authority`'s that lets in only clients of `trusted`'s.
+    /// A node of `authority`'s that accepts only clients of `trusted`'s.
     pub(crate) fn start_distrustful(
         authority: &Authority,
         trusted: &Authority,

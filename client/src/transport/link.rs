@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Each change is reported once. The node has to prove its identity at each connection, so another node
-//! at a reused address is never taken for it. Back-off starts from the beginning once the node has answered anything:
-//! a node that lets clients in and turns them away again is not dialled in a loop.
+//! at a reused address is never taken for it. Back-off restarts only once the node has sent a readable frame: a node
+//! that accepts connections and closes them at once is not dialled in a loop.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -147,7 +147,7 @@ impl<E: LinkEvents> OneLink<E> {
         }
     }
 
-    /// Moves frames until the connection is over; nothing of it is left then.
+    /// Moves frames until the connection ends; no task of it is left then.
     async fn serve(&self, connection: Connection, lane: Lane) -> Ended {
         let node = self.sink.node;
         tracing::info!(%node, address = %self.address, "connected");
@@ -171,12 +171,12 @@ enum ConnectError {
     Lane(StreamError),
 }
 
-/// Hands on what a node sends, with its name.
+/// Passes on what a node sends, with the node's id.
 #[derive(Debug, Clone)]
 struct Sink<E> {
     node: NodeId,
     events: E,
-    /// Set once anything that can be read has come.
+    /// Set once a readable frame has come.
     heard: Rc<Cell<bool>>,
 }
 

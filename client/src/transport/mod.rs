@@ -5,7 +5,7 @@
 //! | [`link`] | one member's connection, made again and again; [`backoff`] says when |
 //! | [`seed`] | the cluster map from the first seed that answers |
 //!
-//! What travels on a connection and how is `quoit-transport`'s. Everything here runs on one thread and knows nothing of
+//! `quoit-transport` defines what travels on a connection. Everything here runs on one thread and knows nothing of
 //! operations: frames go up as bytes.
 
 mod backoff;
@@ -36,14 +36,14 @@ pub(crate) trait LinkEvents: Clone + 'static {
     /// One frame has come from a node on a stream of its own, without its length field.
     ///
     /// # Errors
-    /// As above.
+    /// The frame cannot be read: the connection is of no more use.
     fn frame(&self, from: NodeId, frame: Bytes) -> Result<(), DecodeError>;
 
-    /// How the connection to a node is now.
+    /// The state of the connection to a node has changed.
     fn link(&self, node: NodeId, link: Link);
 }
 
-/// What may be kept in memory for one node.
+/// Memory bounds for one node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// Most bytes of a frame that a node sends. As many of them may arrive at once as a node may open streams.

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   seed 1  |--dial, ask for the map------ ...
-//!   seed 2       |--dial, ask ---- map! -> everyone else is given up
+//!   seed 2       |--dial, ask ---- map! -> the other attempts are dropped
 //!   seed 3            |--dial ...
 //!           0   200   400 ms
 //! ```
 //!
-//! Seeds are started one behind the other and then run side by side, so one that is silent costs a
-//! fraction of a second. A seed is known by its address only: any node of the cluster may answer there.
+//! Seeds are started one behind the other and then run side by side, so a silent one costs a
+//! fraction of a second. A seed is only an address: any node of the cluster may answer there.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use tokio::time::{sleep, timeout};
 
 /// How long after one seed the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(200);
-/// Seeds that are tried; more would not make a cluster any easier to find.
+/// Seeds that are tried; more would not help to find a cluster.
 const MAX_SEEDS: usize = 64;
 
 /// Why a seed gave no map.
@@ -48,10 +48,10 @@ enum SeedError {
     NoRing(#[from] quoit_ring::placement::RingError),
 }
 
-/// Asks `seeds` for the cluster map, for up to `time` in all.
+/// Requests the cluster map from `seeds`, within `time` in all.
 ///
 /// # Errors
-/// Each seed with a sentence on what happened there.
+/// Each seed with a sentence that says why it gave no map.
 pub(crate) async fn fetch_ring(
     dialer: &Rc<Dialer>,
     seeds: &[String],

@@ -117,7 +117,7 @@ async fn a_client_says_what_is_wrong_with_certificates_of_another_authority() {
     let own = files(&cluster, "client");
     let seed = || Client::builder().seeds([address(&cluster).to_string()]);
 
-    // All of it from another cluster: the client does not trust the node's certificate.
+    // All of it from another cluster: the node's certificate is not trusted.
     let error = seed()
         .tls(for_client(&foreign))
         .connect()

@@ -10,9 +10,9 @@
 //!
 //! A link is made when the first frame for its node comes, and closed when none has come for a while. It is given up
 //! after three seconds without a datagram. What was sent on a link that broke is neither sent again nor answered:
-//! [`Event::Lost`] says so, once, and what to do is for the sender to decide.
+//! [`Event::Lost`] reports that once, and the sender decides what to do.
 //!
-//! Bounded: what waits for one node, in bytes, and the answers that nobody has taken yet; a link beyond either is lost.
+//! Bounded: what waits for one node, in bytes, and the answers not taken yet; a link beyond either is lost.
 
 mod link;
 #[cfg(test)]
@@ -32,15 +32,15 @@ use self::link::PeerLink;
 use crate::cluster::ClusterView;
 
 /// Most answers that wait to be taken. A node answers only what it was asked, and no more than 64 hints are under way
-/// to one: a peer that sends more than this goes wrong.
+/// to one: a peer that sends more than this breaks the protocol.
 const MAX_ANSWERS: usize = 8_192;
 
-/// Something that came of a link.
+/// What a link reports.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A node answered.
     Answer(NodeId, ResponseFrame),
-    /// There is no connection to a node: it could not be made, or is no more.
+    /// There is no connection to a node: it could not be made, or it has ended.
     Lost(NodeId),
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Peers {
     tasks: JoinSet<()>,
     answers: mpsc::Receiver<Event>,
     answered: mpsc::Sender<Event>,
-    /// Nodes that are in no ring, and were to be sent something.
+    /// Nodes outside the ring to which something was sent; each is reported as lost.
     unknown: VecDeque<NodeId>,
 }
 
@@ -91,14 +91,14 @@ impl Peers {
         self.links.insert(to, link);
     }
 
-    /// The next thing that comes of a link; waits until something does. Cancel safe.
+    /// The next event of any link; waits for it. Cancel safe.
     pub(crate) async fn next(&mut self) -> Event {
         loop {
             if let Some(node) = self.unknown.pop_front() {
                 return Event::Lost(node);
             }
             tokio::select! {
-                biased; // what a link brought in before it ended counts
+                biased; // answers that came before a link ended still count
                 Some(event) = self.answers.recv() => return event,
                 Some(ended) = self.tasks.join_next_with_id() => {
                     let id = ended.map_or_else(|error| error.id(), |(id, ())| id);

@@ -1,17 +1,18 @@
-//! One connection: who is at its other end, its four tasks, and how it ends.
+//! One connection: the caller's role, its four tasks, and how it ends.
 //!
 //! ```text
 //!   lane   read --> session --> outbox --> write       small frames, one stream
 //!   large  read --> session --> outbox --> write       one frame a stream
 //!
 //!   ends   the peer is gone           nothing more to do
-//!          the peer is done, or the   answer what was taken in, see it delivered, close
+//!          the peer is done, or the   answer what was accepted, wait for delivery, close
 //!            node is stopping
 //!          malformed bytes            close, with the reason in words
 //! ```
 //!
 //! The role is read once, from the certificate that TLS has verified, before any byte is looked at. The lane comes
-//! next: the dialler opens it first, and nothing else is read before.
+//! next: the dialler opens it first, and nothing else is read before. Without one the connection is closed as malformed
+//! after ten seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ use crate::env::{Env, Priority};
 use crate::handlers::{Replica, Session};
 use crate::tls::peer_role;
 
-/// How long the last answers may take to be acknowledged; a peer that takes longer is gone.
+/// How long the last answers may take to be acknowledged; a slower peer counts as gone.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(3);
 /// What a frame has beside key and record: more than enough.
 const HEAD: usize = 1024;
@@ -46,7 +47,7 @@ pub(super) enum End {
     Delivered,
     /// The connection is lost, or the peer closed it.
     Gone,
-    /// The peer went wrong; this is how.
+    /// The peer broke the protocol, in this way.
     Malformed(String),
 }
 
@@ -176,7 +177,7 @@ async fn attend(
 /// Waits until the peer has all of a finished stream.
 pub(super) async fn delivered(stream: &SendStream) -> End {
     match tokio::time::timeout(DELIVERY_DEADLINE, acknowledged(stream)).await {
-        // What the peer does not want it needs not get.
+        // A peer that stops a stream does not want the answer.
         Ok(Ok(()) | Err(StreamError::Refused)) => End::Delivered,
         Ok(Err(_)) | Err(_) => End::Gone,
     }

@@ -4,9 +4,9 @@
 //!   read up to 64 chunks --> cut into frames --> handle each --> submit once --> one write of all answers
 //! ```
 //!
-//! What one read brought may take several turns, and other connections have theirs in between: how long a frame
-//! has waited since it was read is deducted from its budget. What still lies in the stream's window, 1 MiB at
-//! most, is not seen; its sender is held back by it, and deducts what frames have waited over there.
+//! Frames of one read may take several turns, and other connections have theirs in between: the time that a frame
+//! has waited since it was read is deducted from its budget. Bytes still in the stream's window, 1 MiB at
+//! most, are not counted; flow control holds their sender back, and it deducts the time that frames wait there.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::handlers::Session;
 
 /// Frames handled before other connections get their turn.
 const TURN: usize = 256;
-/// Frames handled by one reading of the clock: reads that go to the disk take their time.
+/// Frames handled by one reading of the clock; not more, since reads from the disk take long.
 const BY_ONE_CLOCK: usize = 16;
 
-/// Has the requests of a lane handled until the peer is done or goes wrong.
+/// Handles the requests of a lane until the peer is done or breaks the protocol.
 pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
     lane: LaneReader,
     session: Session<E, G>,
@@ -99,7 +99,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Requests<E, G> {
     }
 }
 
-/// Writes answers until no more are to come and the peer has them all.
+/// Writes answers until no more will come and the peer has them all.
 pub(super) async fn write(mut stream: SendStream, outbox: Arc<AnswerOutbox>) -> End {
     match lane::write(&mut stream, &outbox).await {
         Ok(()) => delivered(&stream).await,

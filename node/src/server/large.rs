@@ -1,10 +1,10 @@
 //! The server's side of large frames: requests in, answers out, each on a stream of its own.
 //!
 //! One at a time in either direction: that bounds the memory of a connection to one large frame beside its
-//! windows, and costs no speed, since the next stream's bytes gather in its window meanwhile.
+//! windows, and costs no speed, since the next stream's bytes arrive in its window meanwhile.
 //!
-//! A record longer than this node handles is refused by name and its bytes are passed over: the peer's node is
-//! configured otherwise, and its connection lives on.
+//! A record longer than this node handles is refused and its bytes are passed over: the peer is configured
+//! differently, and its connection stays.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Session;
 
-/// Reads frames of at most `max` bytes and has them handled, until the connection ends.
+/// Reads frames of at most `max` bytes and handles them, until the connection ends.
 pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
     connection: Connection,
     mut session: Session<E, G>,
@@ -64,7 +64,7 @@ fn too_large(bytes: usize, max: usize) -> Refusal {
     Refusal::RecordTooLarge { bytes, max }
 }
 
-/// Writes large answers until no more are to come and the peer has them all.
+/// Writes large answers until no more will come and the peer has them all.
 pub(super) async fn write(connection: Connection, outbox: Arc<AnswerOutbox>) -> End {
     let mut last = None;
     while let Some(frame) = outbox.next_large().await {

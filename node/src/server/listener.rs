@@ -1,12 +1,12 @@
-//! The listener: lets connections in, as many as there may be.
+//! The listener: accepts connections, up to the limit.
 //!
 //! ```text
-//!   incoming --> many handshakes under way?  the address must prove itself first (a retry)
-//!            --> far too many?               refused unseen
-//!            --> handshake, 10 s             then: over the cap? closed, with a code that says so
+//!   incoming --> many handshakes under way?  the address is validated first (a retry)
+//!            --> far too many?               refused without a handshake
+//!            --> handshake, 10 s             then: over the limit? closed, with a code that says so
 //! ```
 //!
-//! A connection over the cap gets its handshake all the same: only then can its owner be told why.
+//! A connection over the limit gets its handshake all the same: only then can it be closed with a reason.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,13 +27,13 @@ use crate::state::ServiceState;
 
 /// How long a handshake may take.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a handshake may still take once the node is stopping: its peer can only be told so after it.
+/// How long a handshake may still take once the node is stopping: only after it can the connection be closed with the reason.
 const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
-/// Handshakes under way above which an unproven address must answer from where it says it is.
+/// Handshakes under way above which an unvalidated address gets a retry packet first.
 const RETRY_ABOVE: usize = 64;
 /// Handshakes under way above which further ones are refused.
 const REFUSE_ABOVE: usize = 256;
-/// How long the last packets may take to leave.
+/// How long the last packets may take to be sent.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Accepts and serves connections until `phase` says otherwise.
@@ -71,13 +71,13 @@ pub(super) async fn listen<E: Env<Reply = Answers>, G: Engine>(
         _gone = phase.wait_for(|phase| *phase == Phase::Gone) => {}
         () = async { while connections.join_next().await.is_some() {} } => {
             endpoint.close(CloseCode::Draining.code(), b"the node is stopping");
-            // What is still on its way out is only who closed; nobody waits for it longer than this.
+            // Only close frames are still on their way out; waiting longer for them is of no use.
             let _idle = tokio::time::timeout(LAST_WORDS, endpoint.wait_idle()).await.is_ok();
         }
     }
 }
 
-/// Passes an incoming connection on, or turns it away.
+/// Passes an incoming connection on, or refuses it.
 fn screen(incoming: Incoming, handshakes: usize) -> Option<Incoming> {
     if handshakes >= REFUSE_ABOVE {
         incoming.refuse();
@@ -114,7 +114,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             close(
                 &connection,
                 CloseCode::TooManyConnections,
-                "the node serves as many as it may",
+                "the node has reached its limit of connections",
             );
             return;
         }

@@ -5,14 +5,14 @@
 //!      bounds:  waiting handshakes | connections | streams, windows | frames | output
 //! ```
 //!
-//! What both ends of a connection keep to is in `quoit-transport`; what it carries, in `quoit-ring`.
+//! The rules for both ends of a connection are in `quoit-transport`; what it carries, in `quoit-ring`.
 //!
 //! One current-thread runtime on one thread does all I/O and runs reads inline: handing a read to another
 //! thread costs more than the read. Nothing on it may wait for the disk's sync; that is what the committing
 //! thread is for.
 //!
-//! Everything a peer can make a node hold is bounded here or in the frames; who may connect at all is TLS's
-//! business, what a caller may ask the handlers'.
+//! Everything a peer can make a node hold is bounded here or in the frames; TLS decides who may
+//! connect, and the handlers what a caller may request.
 
 mod answers;
 mod connection;
@@ -42,7 +42,7 @@ use crate::peers::Peers;
 pub(crate) use self::answers::Answers;
 use self::connection::leaving_service;
 
-/// How far a server is on its way out.
+/// How far the server has shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Connections are accepted and served.
@@ -137,7 +137,7 @@ impl Server {
         self.address
     }
 
-    /// Accepts no more, sees all answers delivered, and closes; whatever is left after `grace` is cut.
+    /// Accepts no more, waits until all answers are delivered, and closes; what is left after `grace` is cut.
     pub(crate) fn finish(&mut self, grace: std::time::Duration) {
         self.phase.send_replace(Phase::Finishing);
         // The channel only ever disconnects: at the thread's end.

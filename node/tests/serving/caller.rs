@@ -110,6 +110,16 @@ impl Caller {
         name: &str,
         address: SocketAddr,
     ) -> Result<Self, ConnectionError> {
+        Self::connect_with(certs, name, address, &PREFACE)
+    }
+
+    /// The same, but these are the first bytes of the lane.
+    pub(crate) fn connect_with(
+        certs: &Path,
+        name: &str,
+        address: SocketAddr,
+        preface: &[u8],
+    ) -> Result<Self, ConnectionError> {
         let driven = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -125,8 +135,8 @@ impl Caller {
                 .unwrap();
             let connection = connecting.await?;
             let mut lane = connection.open_bi().await?;
-            // A caller over the cap is turned away before or after it has written this.
-            drop(lane.0.write_all(&PREFACE).await);
+            // A caller over the limit is refused before or after it has written this.
+            drop(lane.0.write_all(preface).await);
             Ok::<_, ConnectionError>((endpoint, connection, lane))
         })?;
         let frames = Frames::new(LANE_FRAME);

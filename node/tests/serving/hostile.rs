@@ -41,6 +41,30 @@ fn bytes_that_are_no_frames_close_the_connection_with_a_reason() {
 }
 
 #[test]
+fn a_connection_without_a_proper_lane_is_closed_with_a_reason() {
+    let place = place();
+    let node = place.start();
+    let table: [(&[u8], &str); 3] = [
+        (b"", "the lane was not opened"), // after ten seconds
+        (b"lan", "the lane was not opened"),
+        (
+            &[14, 0, 0, 0],
+            "the lane does not begin with the preface of this protocol",
+        ),
+    ];
+    // All at the same time, since two of them wait for the deadline.
+    let callers = table.map(|(preface, reason)| {
+        let certs = place.certs();
+        let caller = Caller::connect_with(&certs, "client", node.address(), preface);
+        (caller.unwrap(), reason)
+    });
+    for (caller, reason) in callers {
+        let ended = (Some(CloseCode::Malformed), reason.to_owned());
+        assert_eq!(caller.closed(), ended);
+    }
+}
+
+#[test]
 fn a_stream_that_ends_inside_a_frame_is_an_error() {
     let place = place();
     let node = place.start();

@@ -1,4 +1,4 @@
-//! Why a connection is closed: the code that the other side reads.
+//! Why a connection is closed: the code that the other side receives.
 //!
 //! ```text
 //!   0 done | 1 draining | 2 malformed | 3 unauthorised | 4 too many connections
@@ -16,18 +16,18 @@ use quinn::VarInt;
 pub enum CloseCode {
     /// Both sides are done.
     Done = 0,
-    /// The node is stopping; everything it took in was answered. Try it again later.
+    /// The node is stopping; every request that it accepted was answered. Dial again later.
     Draining = 1,
-    /// The peer sent what is no frame or no request, or stopped in the middle of one.
+    /// The peer sent bytes that are not a frame or not a request, or stopped in the middle of one.
     Malformed = 2,
     /// The peer's certificate names no role.
     Unauthorised = 3,
-    /// The node serves as many connections as it may.
+    /// The node has reached its limit of connections.
     TooManyConnections = 4,
 }
 
 impl CloseCode {
-    /// Every code there is.
+    /// Every code.
     pub const ALL: [Self; 5] = [
         Self::Done,
         Self::Draining,
@@ -36,13 +36,18 @@ impl CloseCode {
         Self::TooManyConnections,
     ];
 
-    /// The code as it travels.
+    /// The code as it is sent.
+    ///
+    /// ```
+    /// # use quoit_transport::CloseCode;
+    /// assert_eq!(CloseCode::Malformed.code().into_inner(), 2);
+    /// ```
     #[must_use]
     pub fn code(self) -> VarInt {
         VarInt::from_u32(self as u32)
     }
 
-    /// The meaning of a code that came in.
+    /// The meaning of a received code; `None` for one that this version doesn't know.
     ///
     /// ```
     /// # use quoit_transport::CloseCode;

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! One endpoint, that is one UDP socket, per address family serves all nodes: a dialler's own, or the one that a node
-//! serves at. Whoever answers must prove by its certificate that it is the wanted node, so another one at a reused
-//! address is never taken for it. Left out: how long to try and when to try again.
+//! serves at. The other end must prove by its certificate that it is the wanted node, so another one at a reused address
+//! is never taken for it. Left out: how long to try and when to try again.
 
 use core::cell::OnceCell;
 use core::fmt;
@@ -27,7 +27,7 @@ use crate::quic::{Side, accept_long_packets, bind, transport};
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
 
-/// Makes connections. Belongs to one thread.
+/// Makes connections. Belongs to one thread; dial inside a tokio runtime.
 #[derive(Debug)]
 pub struct Dialer {
     config: ClientConfig,
@@ -35,7 +35,7 @@ pub struct Dialer {
     v6: OnceCell<Endpoint>,
 }
 
-/// Why there is no connection, in a sentence for whoever has to act on it. Nothing was sent.
+/// Why there is no connection, in a sentence for the operator. No frame was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The name has no address.
@@ -77,7 +77,7 @@ impl Dialer {
     }
 
     /// Connects to `address` (`host:port`), where the certificate must be for `server_name`. All addresses
-    /// of the host are tried at once. The caller sets the time.
+    /// of the host, eight at most, are tried at once. There is no deadline here: wrap it in a timeout.
     ///
     /// # Errors
     /// [`DialError`] of the address that failed last.
@@ -114,7 +114,7 @@ impl Dialer {
     }
 }
 
-/// Waits for the first attempt that succeeds; the others are given up.
+/// Waits for the first attempt that succeeds and drops the others.
 async fn first(
     mut attempts: Vec<Connecting>,
     mut failure: DialError,
@@ -148,7 +148,14 @@ fn open(any: SocketAddr) -> io::Result<Endpoint> {
     Endpoint::new(config, None, socket, Arc::new(TokioRuntime))
 }
 
-/// Prints what the end of a connection means.
+/// Prints what the end of a connection means, and what to check.
+///
+/// ```
+/// use quinn::ConnectionError;
+/// use quoit_transport::dial::{Explained, NO_ANSWER};
+///
+/// assert_eq!(Explained(&ConnectionError::TimedOut).to_string(), NO_ANSWER);
+/// ```
 #[derive(Debug)]
 pub struct Explained<'a>(pub &'a ConnectionError);
 
@@ -157,7 +164,7 @@ impl fmt::Display for Explained<'_> {
         match self.0 {
             ConnectionError::TransportError(error) if is_tls(error.code.into()) => write!(
                 f,
-                "the node's certificate is not believed ({}): is this the cluster of `ca`, and is the node's certificate in date?",
+                "the node's certificate is not trusted ({}): is this the cluster of `ca`, and is the node's certificate in date?",
                 error.reason
             ),
             ConnectionError::ConnectionClosed(close) if is_tls(close.error_code.into()) => write!(
@@ -187,8 +194,8 @@ impl fmt::Display for Explained<'_> {
     }
 }
 
-/// What it means that nothing answers.
-pub const NO_ANSWER: &str = "nobody answers there: does the node run, and does UDP reach it?";
+/// What a dial that gets no answer means.
+pub const NO_ANSWER: &str = "no answer from there: does the node run, and does UDP reach it?";
 
 /// Whether a code of QUIC stands for an alert of TLS.
 const fn is_tls(code: u64) -> bool {

@@ -1,7 +1,7 @@
 //! What can be wrong with a stream, on either side of a connection.
 //!
 //! ```text
-//!   Lost             the connection is gone: nothing was said about the bytes
+//!   Lost             the connection is gone, whatever the bytes were
 //!   everything else  the other side broke the protocol: close with `Malformed` and the reason in words
 //! ```
 
@@ -19,7 +19,7 @@ pub enum StreamError {
     /// The connection was lost or closed.
     #[error("{}", Explained(.0))]
     Lost(#[from] ConnectionError),
-    /// Bytes that are no frame.
+    /// Bytes that are not a frame.
     #[error("{0}")]
     Malformed(#[from] DecodeError),
     /// A frame longer than any may be.
@@ -49,13 +49,21 @@ pub enum StreamError {
     /// The other side refused a stream that was being written.
     #[error("a stream was refused")]
     Refused,
-    /// More waits to be written than all operations under way can have asked for.
+    /// More waits to be written than the outbox holds: more than all operations under way can have queued.
     #[error("the other side has stopped reading")]
     Overflowed,
 }
 
 impl StreamError {
-    /// Whether the connection is gone, so that there is nobody to close it for.
+    /// Whether the connection is gone, so that closing it has no reader.
+    ///
+    /// ```
+    /// use quinn::ConnectionError;
+    /// use quoit_transport::StreamError;
+    ///
+    /// assert!(StreamError::from(ConnectionError::TimedOut).is_lost());
+    /// assert!(!StreamError::NoPreface.is_lost());
+    /// ```
     #[must_use]
     pub const fn is_lost(&self) -> bool {
         matches!(self, Self::Lost(_))
@@ -80,7 +88,7 @@ impl StreamError {
         }
     }
 
-    /// The meaning of what the other side says of a finished stream: it has all of it, or wants no more.
+    /// What the other side reports about a finished stream: all of it arrived, or it wants no more.
     pub(crate) fn stopped(said: Result<Option<VarInt>, StoppedError>) -> Result<(), Self> {
         match said {
             Ok(None) => Ok(()),

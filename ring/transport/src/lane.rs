@@ -47,10 +47,11 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Opens the lane of a connection that this side dialled; the first thing to do on it.
+    /// Opens the lane of a connection that this side dialled and writes the [`PREFACE`]. Do this first on every
+    /// connection: its acceptor reads nothing before, and closes it after [`FRAME_DEADLINE`].
     ///
     /// # Errors
-    /// [`StreamError::Lost`] if the connection is gone.
+    /// [`StreamError::Lost`] if the connection is gone, [`StreamError::Refused`] if the acceptor stops the stream.
     pub async fn open(connection: &Connection) -> Result<Self, StreamError> {
         let (mut send, receive) = connection.open_bi().await?;
         send.set_priority(PRIORITY)?;
@@ -58,10 +59,12 @@ impl Lane {
         Ok(Self { send, receive })
     }
 
-    /// Waits until the dialler has opened the lane.
+    /// Waits until the dialler has opened the lane and its preface has come.
     ///
     /// # Errors
-    /// [`StreamError::NoLane`] after [`FRAME_DEADLINE`], [`StreamError::NoPreface`] if it begins with other bytes.
+    /// [`StreamError::NoLane`] after [`FRAME_DEADLINE`], [`StreamError::NoPreface`] if it begins with other bytes,
+    /// [`StreamError::CutShort`] or [`StreamError::Reset`] if it ends within them, [`StreamError::Lost`]. Close the
+    /// connection unless it is lost.
     pub async fn accept(connection: &Connection) -> Result<Self, StreamError> {
         let accepting = async {
             let (send, mut receive) = connection.accept_bi().await?;
@@ -106,12 +109,14 @@ impl LaneReader {
         }
     }
 
-    /// What was read and not yet taken. Take all whole frames before the next [`LaneReader::read`].
+    /// What was read and not yet taken. A frame's length is checked against the lane's bound when it is taken. Take all
+    /// whole frames before the next [`LaneReader::read`].
     pub const fn frames(&mut self) -> &mut Frames {
         &mut self.frames
     }
 
-    /// Waits for bytes; false once the lane has ended between two frames.
+    /// Waits for bytes; false once the lane has ended between two frames. At most 64 packets' worth is taken at once.
+    /// Cancel safe.
     ///
     /// # Errors
     /// [`StreamError::CutShort`], [`StreamError::TooSlow`], [`StreamError::Reset`] or [`StreamError::Lost`]; the
@@ -154,7 +159,8 @@ impl LaneReader {
     }
 }
 
-/// Writes what `source` gives, and ends the lane once no more will come.
+/// Writes what `source` gives, one batch at a time, and ends the lane once no more will come. Not cancel safe: a frame
+/// may be written in part.
 ///
 /// # Errors
 /// [`StreamError::Lost`] or [`StreamError::Refused`], and what the source says.
@@ -168,7 +174,7 @@ pub async fn write(stream: &mut SendStream, source: &impl LaneSource) -> Result<
     Ok(())
 }
 
-/// Waits until the other side has all of a finished stream.
+/// Waits until the other side has received all of a finished stream. No deadline. Cancel safe.
 ///
 /// # Errors
 /// [`StreamError::Lost`], or [`StreamError::Refused`] if it does not want it.

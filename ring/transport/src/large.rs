@@ -4,12 +4,12 @@
 //!   stream = one frame, length field included, and nothing behind it
 //! ```
 //!
-//! A frame is written in pieces with a pause after each, and below the lane's priority: what delays others is the event
-//! loop, and a piece is how long it delays them.
+//! A frame is written in pieces, yielding after each, with a lower priority than the lane's: other tasks of the event loop
+//! wait for one piece at most.
 //!
-//! A frame longer than its reader handles, though no longer than any may be, is no fault of a sender that is configured
-//! otherwise: the reader learns its id, can refuse it by name, and passes its bytes over. (Stopping its stream would do
-//! as well, but looks to its sender like a broken connection.) Memory is taken as bytes come, not as they are announced.
+//! A frame longer than its reader handles, though no longer than any may be, is not an error: its sender may be
+//! configured differently. The reader learns its id, can refuse that request, and passes its bytes over. (Stopping its
+//! stream would also work, but looks to its sender like a broken connection.) Memory is taken as bytes come, not as they are announced.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use quinn::{Connection, RecvStream, SendStream};
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::StreamError;
 use crate::lane::FRAME_DEADLINE;
 
-/// Bytes that are read or written before others get their turn.
+/// Bytes that are read or written before other tasks get their turn.
 pub const PIECE: usize = 64 << 10;
 
 /// Bytes of the length field.
@@ -45,7 +45,8 @@ pub enum Large {
     },
 }
 
-/// Reads the one frame of a stream, up to the stream's end; at most `max` bytes of it.
+/// Reads the one frame of a stream, up to the stream's end, if it has at most `max` bytes. Takes up to
+/// [`FRAME_DEADLINE`] for the length and again for each MiB that has begun. Not cancel safe.
 ///
 /// # Errors
 /// [`StreamError`]: the stream ended inside the frame or went on behind it, the frame is longer than any may be or came
@@ -78,8 +79,9 @@ pub async fn pass_over(stream: &mut RecvStream, bytes: usize) -> Result<(), Stre
     read_body(stream, bytes.saturating_sub(TO_ID), |_piece| ()).await
 }
 
-/// Writes one whole frame, its length field included, on a stream of its own, and ends that. See
-/// [`acknowledged`](crate::lane::acknowledged) for its arrival.
+/// Writes one whole frame, its length field included, on a stream of its own, and ends the stream. Waits while the
+/// other side permits no more streams or bytes. Returns when the transport has all of it;
+/// [`acknowledged`](crate::lane::acknowledged) waits for its arrival.
 ///
 /// # Errors
 /// [`StreamError::Lost`], or [`StreamError::Refused`] if the other side does not want it.
@@ -94,7 +96,7 @@ pub async fn write(connection: &Connection, mut frame: Bytes) -> Result<SendStre
     Ok(stream)
 }
 
-/// What a frame of `length` bytes is read into: grows with what comes.
+/// The buffer for a frame of `length` bytes; it grows with what comes.
 fn buffer_for(length: usize) -> BytesMut {
     BytesMut::with_capacity(length.min(PIECE))
 }

@@ -11,14 +11,14 @@
 //! Clients dial nodes and nodes dial nodes; both use the same code on either side. The protocol:
 //!
 //! 1. The dialler opens the **lane**, the only bidirectional stream, and writes the [`PREFACE`](lane::PREFACE) on it
-//!    before anything else. QUIC shows a stream to the other side only once bytes have travelled on it, so without
+//!    before anything else. An acceptor that has no lane after ten seconds closes the connection. QUIC shows a stream to the other side only once bytes have travelled on it, so without
 //!    the preface a connection that carries nothing but large frames would have no lane to answer on.
 //! 2. Frames of up to [`LANE_FRAME`](quoit_ring::wire::LANE_FRAME) bytes travel on the lane, as many as wait in one
 //!    write. The id in a frame says which request an answer belongs to, whatever stream it came on.
 //! 3. A longer frame travels alone on a unidirectional stream of lower priority, in pieces of 64 KiB: what delays a
 //!    small frame is the size of the piece in front of it.
 //! 4. A stream that ends inside a frame is an error, for a dropped stream looks like a finished one. The end of the
-//!    lane between two frames says that its sender is done: a dialler waits for no more answers, a node is stopping.
+//!    lane between two frames means that its sender is done: a dialler waits for no more answers, a node is stopping.
 //! 5. A connection is closed with a [`CloseCode`] and a reason in words.
 //!
 //! | module | what it holds |

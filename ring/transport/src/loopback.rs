@@ -44,7 +44,7 @@ impl Pair {
     }
 }
 
-/// Runs a test on a runtime of its own, with room for local tasks.
+/// Runs a test on a runtime of its own, inside a local task set.
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,7 +1,7 @@
 //! Certificates and keys from PEM files.
 //!
-//! Who reads says in its own words which file is wrong: an error here names what is wrong with the text, and nothing
-//! else. A file is read up to 1 MiB; a certificate chain is a few thousand bytes.
+//! An error here names only what is wrong with the text; the caller adds which file it is. A file is read up to 1 MiB; a
+//! certificate chain is a few thousand bytes.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,7 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 /// Most bytes of a PEM file that are read.
 const MAX_PEM_BYTES: u64 = 1 << 20;
 
-/// What is wrong with a text.
+/// What is wrong with a PEM text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PemError {
@@ -31,8 +31,13 @@ pub enum PemError {
 
 /// The first MiB of a file.
 ///
+/// ```
+/// use std::path::Path;
+/// assert!(quoit_transport::pem::read_file(Path::new("no such file")).is_err());
+/// ```
+///
 /// # Errors
-/// What the system says.
+/// The system's error if the file cannot be opened or read.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?
@@ -63,8 +68,14 @@ pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemErro
 
 /// All certificates of a text as authorities to trust.
 ///
+/// ```
+/// use quoit_transport::pem::{PemError, authorities};
+///
+/// assert!(matches!(authorities(b""), Err(PemError::Empty)));
+/// ```
+///
 /// # Errors
-/// [`PemError`].
+/// [`PemError::NotPem`], [`PemError::Empty`] or [`PemError::BadAuthority`].
 pub fn authorities(text: &[u8]) -> Result<RootCertStore, PemError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(text)? {
@@ -74,6 +85,12 @@ pub fn authorities(text: &[u8]) -> Result<RootCertStore, PemError> {
 }
 
 /// The first private key of a text.
+///
+/// ```
+/// use quoit_transport::pem::{PemError, private_key};
+///
+/// assert!(matches!(private_key(b"no key"), Err(PemError::Empty)));
+/// ```
 ///
 /// # Errors
 /// [`PemError::NotPem`] or [`PemError::Empty`].

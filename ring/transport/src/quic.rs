@@ -37,20 +37,20 @@ const ACK_THRESHOLD: u32 = 10;
 /// The first guess of a round trip: a lost first packet is sent again after three of them. QUIC's own 333 ms
 /// would make a node that has just come back wait for a whole attempt to connect.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
-/// A connection without a packet for so long is over, in milliseconds. What is alive sends keep-alives, and
-/// [`silence`](crate::silence) gives up sooner what was spoken to.
+/// The idle timeout of a connection, in milliseconds. A live dialler sends keep-alives, and
+/// [`silence`](crate::silence) gives up sooner on an end that leaves packets unanswered.
 const IDLE_MS: u32 = 15_000;
 /// Bytes that the operating system holds each way; it may grant less.
 const SOCKET_BUFFER: usize = 4 << 20;
-/// Handshakes that wait to be looked at, and what their senders may make this side hold.
+/// Handshakes that wait to be accepted, and the bytes that this side buffers for them.
 const MAX_INCOMING: usize = 256;
 const INCOMING_BYTES: u64 = 64 << 10;
 const ALL_INCOMING_BYTES: u64 = 8 << 20;
 
-/// Which end of which kind of connection this is.
+/// One end of a connection, by what is at the other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// A client that dialled a node. It answers for keeping the connection alive, having something to lose.
+    /// A client that dialled a node. The dialler keeps the connection alive.
     Client,
     /// A node that dialled another node.
     Peer,
@@ -60,6 +60,13 @@ pub enum Side {
 
 impl Side {
     /// Streams on which the other end may be sending large frames at once.
+    ///
+    /// ```
+    /// use quoit_transport::quic::Side;
+    ///
+    /// assert_eq!(Side::Client.large_streams(), 16);
+    /// assert_eq!(Side::Server.large_streams(), 7);
+    /// ```
     #[must_use]
     pub const fn large_streams(self) -> u32 {
         match self {
@@ -72,7 +79,7 @@ impl Side {
     /// Bytes of a connection that may wait to be read here.
     ///
     /// A server reads large frames one after the other, so unread streams may fill their windows: it and a peer have
-    /// room for all of them beside the lane. A client's 16 streams could fill its window twice. That is safe for one
+    /// windows for all of them beside the lane. A client's 16 streams could fill its window twice. That is safe for one
     /// reason only: a session reads all large streams at the same time, so no stream that it waits for can be starved
     /// by one that it does not read.
     const fn receive_window(self) -> u32 {
@@ -82,7 +89,7 @@ impl Side {
         }
     }
 
-    /// Only who dials opens a bidirectional stream, and only one: the lane.
+    /// Only the dialler opens a bidirectional stream, and only one: the lane.
     const fn lanes(self) -> u32 {
         match self {
             Self::Client | Self::Peer => 0,
@@ -134,7 +141,8 @@ pub fn transport(side: Side) -> TransportConfig {
     config
 }
 
-/// Bounds what whoever connects to a server may cost before and after the handshake.
+/// Bounds what a caller may cost a server before and after the handshake: at most 256 handshakes wait, with 64 KiB each
+/// and 8 MiB together. Also turns off migration: a peer is served at the address that it connected from.
 pub fn bound_server(config: &mut ServerConfig) {
     config
         .transport_config(Arc::new(transport(Side::Server)))
@@ -144,14 +152,20 @@ pub fn bound_server(config: &mut ServerConfig) {
         .incoming_buffer_size_total(ALL_INCOMING_BYTES);
 }
 
-/// Lets other ends learn that they may send packets as long as this end's own.
+/// Announces that this endpoint takes packets of up to [`MAX_PACKET`] bytes.
 pub fn accept_long_packets(config: &mut EndpointConfig) {
     if let Err(error) = config.max_udp_payload_size(MAX_PACKET) {
         tracing::error!(%error, "packets stay short");
     }
 }
 
-/// Opens a UDP socket with buffers that ride out bursts; a smaller grant only costs packets.
+/// Opens a UDP socket with buffers of 4 MiB each way for bursts; a smaller grant only costs packets.
+///
+/// ```
+/// let socket = quoit_transport::quic::bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
+/// assert_ne!(socket.local_addr()?.port(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 /// What the system says, if the address is in use or not this machine's.

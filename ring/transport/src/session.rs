@@ -36,10 +36,10 @@ use crate::{CloseCode, StreamError};
 const LARGE_UNACKED: u32 = SEND_WINDOW / 2;
 /// How long what is written may take to arrive before a connection that is no longer needed is closed.
 const FLUSH: Duration = Duration::from_secs(1);
-/// How often it is looked whether the close has been sent, and how many times.
+/// How often the close is checked to have been sent, and how many times.
 const CLOSE_POLL: (Duration, u32) = (Duration::from_millis(1), 20);
 
-/// Takes the frames that come.
+/// Takes the frames that the other end sends. A session calls it from its own tasks, all on one thread.
 pub trait FrameSink: Clone + 'static {
     /// Takes every whole frame out of `frames`.
     ///
@@ -50,16 +50,18 @@ pub trait FrameSink: Clone + 'static {
     /// Takes one frame that came on a stream of its own, without its length field.
     ///
     /// # Errors
-    /// As above.
+    /// The frame cannot be read: the connection is closed as malformed.
     fn frame(&self, frame: Bytes) -> Result<(), DecodeError>;
 }
 
-/// What a session keeps to.
+/// The bounds of a session.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most bytes of a frame that is taken; a longer one is an error.
+    /// Most bytes of a large frame that is taken; a longer one is an error. As many may arrive at once as
+    /// [`Side::large_streams`](crate::quic::Side::large_streams) says; the lane's frames have their own bound.
     pub max_frame: usize,
-    /// See [`silent`].
+    /// Looks without a datagram after which the other end is given up, see [`silence`](crate::silence):
+    /// [`CLIENT_LOOKS`](crate::silence::CLIENT_LOOKS) or [`PEER_LOOKS`](crate::silence::PEER_LOOKS).
     pub silent_looks: u32,
 }
 
@@ -92,8 +94,16 @@ impl From<DecodeError> for Ended {
     }
 }
 
-/// Moves frames between `outbox`, `sink` and the connection until that is over, and closes it. Nothing of the session
-/// is left then.
+/// Moves frames between `outbox`, `sink` and the connection until one of the reasons in [`Ended`], then closes the
+/// connection: as [`CloseCode::Malformed`] if the other end broke the protocol, else as [`CloseCode::Done`]. No task of
+/// the session is left when it returns. Dropped earlier, it stops its tasks and leaves the closing to the last handle.
+///
+/// The caller calls [`RequestOutbox::open`] before and [`RequestOutbox::close`] after. A request whose time is over
+/// before it is written is answered here, as [`Refusal::Expired`]; what was written and has no answer when the session
+/// ends stays without one.
+///
+/// # Panics
+/// If `sink` panics in one of the session's tasks.
 pub async fn run<S: FrameSink>(
     connection: &Connection,
     lane: Lane,
@@ -240,7 +250,7 @@ async fn read_lane<S: FrameSink>(sink: S, mut lane: LaneReader) -> Result<(), En
     Err(Ended::Leaving)
 }
 
-/// Gives each large frame a stream of its own.
+/// Gives each large frame a stream of its own. When no more will come and the node has all, the lane may end.
 async fn write_large<S: FrameSink>(feed: Feed<S>, connection: Connection) -> Result<(), Ended> {
     let unacked = Arc::new(Semaphore::new(LARGE_UNACKED as usize));
     let mut writes = JoinSet::new();
@@ -260,7 +270,7 @@ async fn write_large<S: FrameSink>(feed: Feed<S>, connection: Connection) -> Res
         };
 
         let bytes = u32::try_from(frame.bytes()).unwrap_or(u32::MAX);
-        // A stream's window bounds what is unacknowledged of one frame.
+        // One stream's window bounds how much of one frame can be unacknowledged.
         let wanted = Arc::clone(&unacked).acquire_many_owned(bytes.min(STREAM_WINDOW));
         let Ok(permit) = wanted.await else { break };
         if frame.is_expired(feed.outbox.now()) {
@@ -289,7 +299,8 @@ async fn write_one(
     Ok(acknowledged(&stream).await?)
 }
 
-/// Takes the node's large frames, each from a stream of its own. Ends only with the connection.
+/// Takes the node's large frames, each from a stream of its own. All streams are read at the same time: the client's
+/// window depends on it, see [`Side`](crate::quic::Side). Ends only with the connection.
 async fn read_large<S: FrameSink>(
     sink: S,
     connection: Connection,
@@ -307,7 +318,7 @@ async fn read_large<S: FrameSink>(
     }
 }
 
-/// Reads the one frame of a stream; one longer than is handled here was never asked for.
+/// Reads the one frame of a stream; one longer than is handled here answers no request.
 async fn read_one<S: FrameSink>(
     sink: S,
     mut stream: quinn::RecvStream,
@@ -319,7 +330,7 @@ async fn read_one<S: FrameSink>(
     }
 }
 
-/// What a task gave back. One that panicked takes its session along, one that was given up is over.
+/// The result of a task. A panic is carried on into the session; an aborted task counts as finished.
 fn joined(done: Result<Result<(), Ended>, JoinError>) -> Result<(), Ended> {
     match done.map_err(JoinError::try_into_panic) {
         Ok(result) => result,

@@ -1,4 +1,4 @@
-//! When a peer that says nothing is given up: the one silence rule.
+//! When an end that answers nothing is given up: one silence rule with two settings.
 //!
 //! ```text
 //!   look every half second    received since the last look? -----------------> heard: count from zero
@@ -6,13 +6,20 @@
 //!                             else: one more look without a datagram --------> enough of them: silent
 //! ```
 //!
+//! | dialler | looks | gives up after | why |
+//! | --- | ---: | ---: | --- |
+//! | client | [`CLIENT_LOOKS`] = 3 | 1.5 s | operations wait for the node |
+//! | node, for another node | [`PEER_LOOKS`] = 6 | 3 s | hints can wait; a stall of two seconds is not worth a new connection |
+//!
+//! The accepting end has no such rule: it owes answers and waits for none, and QUIC's idle timeout ends what is dead.
+//!
 //! A node that was killed, cut off or stopped says nothing, and QUIC alone would wait for many seconds: its
 //! probes come ever more rarely, and new data waits behind what was never acknowledged. What counts is any
 //! datagram, so a node that is merely slow, whose network thread still acknowledges, is left alone. Looks are
-//! counted and not time: a process that was itself stopped accuses nobody.
+//! counted and not time: a process that was itself stopped suspects no one.
 //!
-//! Source: Chandra and Toueg, *Unreliable Failure Detectors* (1996), for suspicion that may be wrong: all that
-//! is lost by it is a connection.
+//! Source: Chandra and Toueg, *Unreliable Failure Detectors* (1996), for suspicion that may be wrong: it costs a
+//! connection and nothing else.
 
 use std::time::Duration;
 
@@ -70,7 +77,8 @@ impl Silence {
     }
 }
 
-/// Resolves once the other end has left everything unanswered for `looks` looks, half a second apart.
+/// Resolves once the other end has left everything unanswered for `looks` looks, half a second apart, and for at least
+/// four round trips. Never resolves while nothing is sent. Cancel safe: dropped and called again, it counts from zero.
 pub async fn silent(connection: &Connection, looks: u32) {
     let mut silence = Silence::new(looks);
     loop {
@@ -102,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_was_not_spoken_to_owes_no_answer() {
+    fn a_node_that_was_sent_nothing_owes_no_answer() {
         let mut silence = Silence::new(CLIENT_LOOKS);
         assert!((0..100).all(|_| !silence.look(5, 9, NEAR)));
     }

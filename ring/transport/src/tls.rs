@@ -1,6 +1,6 @@
 //! What both sides agree on in TLS: version 1.3, the cipher suites, the protocol's name.
 //!
-//! Sessions are never resumed and no data is sent early: either would skip the look at the caller's certificate.
+//! Sessions are never resumed and no data is sent early: either would skip the check of the caller's certificate.
 //!
 //! Source: TLS 1.3 (RFC 8446) as QUIC uses it (RFC 9001).
 
@@ -13,6 +13,10 @@ use rustls::{ClientConfig, RootCertStore, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// The cryptography of both sides: the quickest suite on common hardware, AES-128-GCM, comes first.
+///
+/// ```
+/// assert_eq!(quoit_transport::tls::provider().cipher_suites.len(), 3);
+/// ```
 #[must_use]
 pub fn provider() -> CryptoProvider {
     CryptoProvider {
@@ -25,7 +29,7 @@ pub fn provider() -> CryptoProvider {
     }
 }
 
-/// The settings of whoever dials: it trusts `roots` and proves itself by `chain` and `key`.
+/// The settings of a dialler that trusts `roots` and authenticates with `chain` and `key`.
 ///
 /// # Errors
 /// [`rustls::Error::InconsistentKeys`] if chain and key are not a pair; others if the key is of no known kind.

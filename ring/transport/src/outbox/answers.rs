@@ -6,8 +6,8 @@
 //!   committer -----'          large  [frame] [frame]         --------> a stream each
 //! ```
 //!
-//! Answers are encoded straight into the buffer that is written; the writer swaps it out whole. Pushing wakes
-//! nobody: a flush after many answers wakes the writer once, so that they share packets.
+//! Answers are encoded straight into the buffer that is written; the writer swaps it out whole. Pushing
+//! does not wake the writer: a flush after many answers wakes it once, so that they share packets.
 //!
 //! Bounded: beyond [`MAX_OUTPUT`] bytes the connection's requests are left unread until it has drained. Answers to
 //! writes that were taken in before still come; the write queue bounds them.
@@ -31,7 +31,19 @@ const HEAD: usize = 512;
 /// What the lane's buffer starts with.
 const LANE_BUFFER: usize = 16 << 10;
 
-/// The answers of one connection.
+/// The answers of one connection. Any thread may push.
+///
+/// ```
+/// use quoit_ring::wire::{Response, ResponseFrame};
+/// use quoit_ring::{Epoch, Time};
+/// use quoit_transport::outbox::AnswerOutbox;
+///
+/// let outbox = AnswerOutbox::new();
+/// let response = Response::Joined;
+/// outbox.push(&ResponseFrame { id: 1, epoch: Epoch(1), clock: Time(1), response });
+/// outbox.flush();
+/// assert!(!outbox.is_full());
+/// ```
 pub struct AnswerOutbox {
     buffers: Mutex<Buffers>,
     /// Bytes in the buffers or being written.
@@ -69,12 +81,12 @@ impl AnswerOutbox {
         })
     }
 
-    /// Whether requests should be left unread for now.
+    /// Whether more than [`MAX_OUTPUT`] bytes wait, so that requests should be left unread for now.
     pub fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Acquire) > MAX_OUTPUT
     }
 
-    /// Waits until requests may be read again.
+    /// Waits until requests may be read again. Cancel safe.
     pub async fn drained(&self) {
         loop {
             let drained = self.drained.notified(); // before the look, so that no wake is missed
@@ -85,7 +97,7 @@ impl AnswerOutbox {
         }
     }
 
-    /// What waits for the lane, as soon as there is something; `None` once all is out and no more is to come.
+    /// What waits for the lane, as soon as there is something; `None` once all is out and no more will come.
     async fn take_lane(&self) -> Option<Bytes> {
         loop {
             let filled = self.wake_lane.notified();
@@ -102,7 +114,8 @@ impl AnswerOutbox {
         }
     }
 
-    /// The next frame that needs a stream of its own; `None` once all are out and no more is to come.
+    /// The next frame that needs a stream of its own; `None` once all are out and no more will come. Count it out with
+    /// [`AnswerOutbox::written`]. Cancel safe.
     pub async fn next_large(&self) -> Option<Bytes> {
         loop {
             let filled = self.wake_large.notified();
@@ -119,15 +132,16 @@ impl AnswerOutbox {
         }
     }
 
-    /// Counts out what has been written.
+    /// Counts out bytes that the transport has taken; no more than were taken from here.
     pub fn written(&self, bytes: usize) {
         let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        debug_assert!(before >= bytes, "only what was taken is counted out");
         if before > MAX_OUTPUT && before - bytes <= MAX_OUTPUT {
             self.drained.notify_waiters();
         }
     }
 
-    /// No more is to come: the writers end once all is out.
+    /// No more will come: the writers end once all is out.
     pub fn finish(&self) {
         self.buffers().finishing = true;
         self.wake_lane.notify_one();
@@ -148,7 +162,8 @@ impl AnswerOutbox {
         }
     }
 
-    /// Adds an answer, which need not leave before [`AnswerOutbox::flush`]. Never blocks.
+    /// Adds an answer, which need not leave before [`AnswerOutbox::flush`]. Never waits and never refuses: the caller
+    /// bounds what comes by [`AnswerOutbox::is_full`].
     pub fn push(&self, answer: &ResponseFrame) {
         let large = may_be_large(&answer.response).then(|| encoded(answer));
         let mut buffers = self.buffers();
@@ -225,7 +240,7 @@ mod tests {
         }
     }
 
-    /// What `future` comes to if it does not have to wait.
+    /// The result of `future` if it does not have to wait.
     fn now<T>(future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         match future
@@ -282,12 +297,12 @@ mod tests {
             answers.push(&answer(sent, 1 << 20));
         }
         assert_eq!(sent, 8);
-        let mut room = std::pin::pin!(output.drained());
+        let mut drained = std::pin::pin!(output.drained());
         let mut context = Context::from_waker(Waker::noop());
-        assert!(room.as_mut().poll(&mut context).is_pending());
+        assert!(drained.as_mut().poll(&mut context).is_pending());
         let written = now(output.next_large()).unwrap().unwrap();
         output.written(written.len());
-        assert!(room.as_mut().poll(&mut context).is_ready());
+        assert!(drained.as_mut().poll(&mut context).is_ready());
     }
 
     #[test]

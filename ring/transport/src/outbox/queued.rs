@@ -1,4 +1,4 @@
-//! A request that waits to be written, and until when anybody waits for its answer.
+//! A request that waits to be written, and the deadline of its answer.
 //!
 //! ```text
 //!   queued:  budget 5,000 ms      waits 1,200 ms      written:  budget 3,800 ms
@@ -6,14 +6,13 @@
 //! ```
 //!
 //! A node knows only the budget in a request's frame, so the frame must carry what is left when it leaves, not what
-//! was left when it was queued. Where a node is slow to read, frames wait here and not there, and this is where
-//! most of a deadline is lost. A request that nobody waits for any more is not written: it would cost bandwidth
-//! and work at a node that is behind already.
+//! was left when it was queued. If a node is slow to read, frames wait here and not there, and most of a deadline is
+//! lost here. An expired request is not written: it would cost bandwidth, and work at a node that is behind already.
 //!
-//! A frame is encoded as it leaves. Until then it shares key and record with its maker, and with the same
-//! request to other nodes.
+//! A frame is encoded as it leaves. Until then it shares key and record with the operation that made it, and with
+//! the same request to other nodes.
 //!
-//! Source: Huang et al., *Metastable Failures in the Wild* (2022): work done for those who have given up is what
+//! Source: Huang et al., *Metastable Failures in the Wild* (2022): work for callers that have given up
 //! keeps an overload going once its cause is gone.
 
 use std::time::{Duration, Instant};
@@ -46,7 +45,7 @@ impl Queued {
         self.frame.id
     }
 
-    /// About how many bytes it takes, here and on the way: never less.
+    /// An upper bound of the bytes it takes, here and on the wire.
     pub(crate) fn bytes(&self) -> usize {
         bytes(&self.frame.request)
     }
@@ -90,7 +89,8 @@ pub(super) const fn bytes(request: &Request) -> usize {
     AROUND + request.body_bytes()
 }
 
-/// The clock by which requests wait.
+/// The clock that measures how long requests wait. Tests give [`RequestOutbox::new`](super::RequestOutbox::new) one of
+/// their own.
 #[must_use]
 pub fn clock() -> Instant {
     Instant::now()

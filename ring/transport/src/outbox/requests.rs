@@ -6,13 +6,13 @@
 //! ```
 //!
 //! Pushing wakes the writer only if nothing waited; the writer takes all that waits, up to [`BATCH`] bytes. A request
-//! is encoded when it is taken, with what is then left of its budget, and one whose time is over is not written at
-//! all; so no more is taken at once than a write soon gets rid of.
+//! is encoded when it is taken, with what is then left of its budget, and an expired one is not written at all. So no
+//! more is taken at once than one write soon sends.
 //!
 //! Requests wait while the connection is being made and are dropped while there is none: the pusher knows from the
 //! link's state. What waits is bounded: repairs and hints, which no permit of an operation bounds, get half of the
-//! limit and are refused beyond it; a node that lets the rest grow beyond the limit has stopped reading, and its
-//! connection is given up.
+//! limit and are refused beyond it. If the rest grows beyond the limit the node has stopped reading, and its connection
+//! is given up.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -30,7 +30,20 @@ const BLOCK: usize = 64 << 10;
 /// A write of the lane takes no more frames once it has this many bytes.
 const BATCH: usize = 128 << 10;
 
-/// The queue between whoever asks and the writers of one link. All on one thread, so no lock.
+/// The queue between the operations and the writers of one link. All on one thread, so no lock.
+///
+/// ```
+/// use quoit_ring::Epoch;
+/// use quoit_ring::wire::{Request, RequestFrame};
+/// use quoit_transport::outbox::{RequestOutbox, clock};
+///
+/// let outbox = RequestOutbox::new(1 << 20, clock);
+/// let frame = RequestFrame { id: 1, epoch: Epoch(1), budget_ms: 500, request: Request::Map };
+/// assert!(outbox.push(&frame)); // waits for the connection
+/// assert!(outbox.close()); // there is none: dropped
+/// assert!(outbox.push(&frame)); // dropped at once
+/// assert_eq!(outbox.pushed(), 1);
+/// ```
 #[derive(Debug)]
 pub struct RequestOutbox {
     state: RefCell<State>,
@@ -73,7 +86,7 @@ struct State {
     overflow_task: Option<Waker>,
 }
 
-/// What a writer is to do.
+/// What a writer does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Take<T> {
     /// Write this.
@@ -89,7 +102,7 @@ pub enum Take<T> {
 pub struct Batch {
     /// Whole frames, one behind the other; may be none.
     pub bytes: Bytes,
-    /// The ids of frames that waited too long. They are not among the bytes, and nobody will answer them.
+    /// The ids of frames that waited too long. They are not among the bytes, so the node will not answer them.
     pub expired: Vec<u64>,
 }
 
@@ -118,8 +131,11 @@ impl RequestOutbox {
         }
     }
 
-    /// Queues a request, or drops it if there is no connection. False if it is a repair or a hint, which no permit of
-    /// an operation bounds, and too much waits.
+    /// Queues a request, or drops it if there is no connection or [`RequestOutbox::finish`] was called.
+    ///
+    /// False if it is a repair or a hint, something waits, and both together are over half of the limit: no permit of an
+    /// operation bounds those two. Any other request is always taken; beyond the limit the outbox overflows, which drops
+    /// everything and ends the connection.
     pub fn push(&self, frame: &RequestFrame) -> bool {
         let mut state = self.state.borrow_mut();
         if state.flow == Flow::Dropping || state.finished {
@@ -142,7 +158,7 @@ impl RequestOutbox {
         self.state.borrow().flow == Flow::Open
     }
 
-    /// How many requests were ever pushed, dropped ones aside: tells whether a link is in use.
+    /// How many requests were ever queued; shows whether a link is in use. Those dropped at once don't count.
     pub fn pushed(&self) -> u64 {
         self.state.borrow().pushed
     }
@@ -182,7 +198,7 @@ impl RequestOutbox {
         wake(&mut state.link_task);
     }
 
-    /// Waits for [`RequestOutbox::finish`].
+    /// Waits for [`RequestOutbox::finish`]; one task at a time.
     pub async fn finished(&self) {
         poll_fn(|cx| {
             let mut state = self.state.borrow_mut();
@@ -195,7 +211,7 @@ impl RequestOutbox {
         .await;
     }
 
-    /// Waits until more waits than may; whoever writes may be waiting for the node just then.
+    /// Waits for an overflow. One task at a time may wait; the writers may be waiting for the node at that moment.
     pub async fn overflowed(&self) {
         poll_fn(|cx| {
             let mut state = self.state.borrow_mut();
@@ -212,7 +228,7 @@ impl RequestOutbox {
     pub async fn take_lane(&self) -> Take<Batch> {
         poll_fn(|cx| {
             let mut state = self.state.borrow_mut();
-            // The lane ends last: its end tells the node that nothing more will come on any stream.
+            // The lane ends last: its end shows the node that nothing more will come on any stream.
             match state.end(state.lane.is_empty() && state.large_done) {
                 Some(end) => Poll::Ready(end),
                 None if state.lane.is_empty() => {
@@ -225,7 +241,7 @@ impl RequestOutbox {
         .await
     }
 
-    /// The next large frame, in time or not; waits for it.
+    /// The next large frame, expired or not; waits for it. Cancel safe.
     pub async fn take_large(&self) -> Take<Queued> {
         poll_fn(|cx| {
             let mut state = self.state.borrow_mut();
@@ -242,7 +258,7 @@ impl RequestOutbox {
         .await
     }
 
-    /// The present, by the clock that waiting is measured by.
+    /// The present, by the clock that measures waiting.
     pub fn now(&self) -> Instant {
         (self.clock)()
     }

@@ -347,7 +347,7 @@ fn a_node_whose_process_stands_still_is_given_up_as_silent() {
     let (config, client) = configs();
     let (address_to, address) = mpsc::channel();
     let (done, wait) = mpsc::channel::<()>();
-    // A runtime that nobody drives any more acknowledges nothing, like a stopped process.
+    // A runtime that is no longer driven acknowledges nothing, like a stopped process.
     let node = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

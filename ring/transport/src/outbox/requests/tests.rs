@@ -1,4 +1,4 @@
-//! What an outbox gives to its writers, and what it drops or turns away.
+//! What an outbox gives to its writers, and what it drops or refuses.
 
 use core::cell::Cell;
 use core::future::Future;
@@ -149,9 +149,12 @@ fn a_node_that_does_not_read_is_given_up() {
 }
 
 #[test]
-fn repairs_beyond_half_of_the_room_are_turned_away_and_hurt_nobody() {
+fn repairs_beyond_half_of_the_limit_are_refused_and_harm_no_other_request() {
     let outbox = outbox(200_000);
-    assert!(outbox.push(&repair(1, 150_000)), "one always finds room");
+    assert!(
+        outbox.push(&repair(1, 150_000)),
+        "one alone is always taken"
+    );
     assert!(!outbox.push(&repair(2, 10_000)));
     assert!(outbox.push(&frame(3, 10)));
     assert_eq!(large_id(now(outbox.take_large())), Some(1));
@@ -160,7 +163,7 @@ fn repairs_beyond_half_of_the_room_are_turned_away_and_hurt_nobody() {
 }
 
 #[test]
-fn who_waits_for_an_overflow_is_told_while_the_writers_are_busy() {
+fn an_overflow_is_reported_while_the_writers_are_busy() {
     let outbox = outbox(1_000);
     assert_eq!(now(outbox.overflowed()), None);
     outbox.push(&frame(1, 2_000));
@@ -185,7 +188,7 @@ fn what_is_queued_before_the_end_is_still_taken() {
 }
 
 #[test]
-fn what_leaves_says_what_is_left_and_what_nobody_waits_for_stays_behind() {
+fn a_frame_carries_what_is_left_of_its_budget_and_an_expired_one_is_not_written() {
     let outbox = outbox(1 << 20);
     outbox.push(&frame(1, 10));
     pass(400);
@@ -210,7 +213,7 @@ fn what_leaves_says_what_is_left_and_what_nobody_waits_for_stays_behind() {
 }
 
 #[test]
-fn what_has_expired_leaves_room() {
+fn expired_frames_no_longer_count_against_the_limit() {
     let outbox = outbox(10_000);
     for id in 0..9 {
         outbox.push(&frame(id, 700));
@@ -227,7 +230,7 @@ fn what_has_expired_leaves_room() {
 }
 
 #[test]
-fn no_more_is_taken_than_a_write_soon_gets_rid_of() {
+fn no_more_is_taken_than_one_write_soon_sends() {
     let outbox = outbox(64 << 20);
     for id in 0..1_000 {
         outbox.push(&frame(id, 1_000));
