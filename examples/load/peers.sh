@@ -11,7 +11,7 @@
 # Three nodes each (Redis Cluster: three masters, three replicas), all on 127.0.0.1, all sharing the
 # machine with the load generator. The runs of a row follow one another directly, each round in another
 # order, so that what slows the machine for a while slows all of them. The peers stay up, idle, while
-# others are measured, which costs a few percent of one core; quoit's nodes are started anew for each run.
+# others are measured, which costs a few percent of one core; quoit's nodes are started afresh for each run.
 #
 # Whatever this starts ends with it: when it is done, fails, is interrupted or is killed. It ends processes
 # by their numbers only. Packages that are missing are installed from the distribution (apt-get, as root).

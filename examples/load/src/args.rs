@@ -3,7 +3,7 @@
 //! ```text
 //! quoit-load [store] [work] [pace] [what else] [output]     a run
 //! quoit-load compare A B                                    two results side by side
-//! quoit-load report DIR                                     the HTML report of a result, anew
+//! quoit-load report DIR                                     the HTML report of a result, written again
 //! ```
 //!
 //! Every flag has a default that makes sense by itself, so `quoit-load` alone is a run: three own nodes,
@@ -75,7 +75,7 @@ pub(crate) enum Verb {
         /// The node's configuration
         #[arg(long)]
         config: PathBuf,
-        /// End when standard input does: then whoever started this is gone
+        /// End when standard input does: then the process that started this one is gone
         #[arg(long)]
         while_stdin_is_open: bool,
     },

@@ -81,10 +81,10 @@ fn main() -> ExitCode {
     })
 }
 
-/// Tells what went wrong, and what is behind it.
+/// Prints what went wrong, with its causes.
 fn complain(error: &anyhow::Error) {
-    // If standard error is gone there is nobody to tell.
-    let _told = writeln!(io::stderr(), "error: {error:#}").is_ok();
+    // Without standard error there is nothing left to report to.
+    let _written = writeln!(io::stderr(), "error: {error:#}").is_ok();
 }
 
 /// Writes a result to standard output.
@@ -153,7 +153,7 @@ fn report_again(dir: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Listens from now on for being told to stop, by Ctrl-C or SIGTERM; completes when that happens.
+/// Listens from now on for Ctrl-C and SIGTERM; completes when one of them arrives.
 fn stop_requested() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs the node that `config` describes until it is told to stop, or its starter is gone.
+/// Runs the node that `config` describes until a signal stops it, or the process that started it is gone.
 pub(crate) fn run(config: &Path, while_stdin_is_open: bool) -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)

@@ -1,4 +1,4 @@
-//! What only the operating system can tell or do: processor time, memory, cores, precise timers.
+//! What only the operating system knows or can do: processor time, memory, cores, precise timers.
 //!
 //! ```text
 //!   /proc/PID/stat, /proc/self/task/TID/stat     user and system time, in ticks of 10 ms

@@ -46,12 +46,12 @@ pub(crate) struct RunResult {
     /// The time between its acts.
     #[serde(default)]
     pub(crate) phases: Vec<PhaseNote>,
-    /// What the store's client did about its nodes, where it tells.
+    /// What the store's client did about its nodes, if it reports that.
     #[serde(default)]
     pub(crate) health: Option<HealthNote>,
     /// What became of acknowledged writes, if that was asked for.
     pub(crate) verify: Option<VerifyNote>,
-    /// Processor time and memory, where `/proc` tells them.
+    /// Processor time and memory, where `/proc` has them.
     pub(crate) cpu: Option<CpuNote>,
     /// Plain sentences: target rate missed, generator was the bottleneck, ...
     pub(crate) verdicts: Vec<String>,

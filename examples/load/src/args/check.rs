@@ -55,7 +55,7 @@ impl RunArgs {
             && (self.store.cluster.is_some() || self.store.profile.is_some())
         {
             return Err(
-                "--cluster and --profile are for quoit; a peer is told by --target alone"
+                "--cluster and --profile are for quoit; a peer is named by --target alone"
                     .to_owned(),
             );
         }

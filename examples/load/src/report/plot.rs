@@ -25,7 +25,7 @@ use super::units::micros;
 const SIZE: (u32, u32) = (560, 330);
 /// Room for the labels of the y axis, in pixels.
 const LABELS: u32 = 66;
-/// Blue, orange, green, purple, olive, indigo: told apart by most colour-blind readers (Okabe and Ito).
+/// Blue, orange, green, purple, olive, indigo: most colour-blind readers can distinguish them (Okabe and Ito).
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(180, 95, 6),

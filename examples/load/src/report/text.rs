@@ -1,4 +1,4 @@
-//! The summary on the terminal: at most 80 columns, whatever the numbers are.
+//! The summary on the terminal: at most 80 columns.
 //!
 //! ```text
 //! operation      count   ops/s failed latency      p50     p99   p99.9     max
@@ -28,7 +28,7 @@ pub(crate) fn text(result: &RunResult) -> String {
     lines.push(String::new());
     lines.extend(table(result));
     lines.push(String::new());
-    lines.extend(errors(result));
+    lines.extend(failures(result).flat_map(|line| named("failed", &line)));
     lines.extend(result.cpu.iter().flat_map(costs));
     lines.extend(result.health.iter().flat_map(health));
     lines.extend(result.faults.iter().flat_map(fault));
@@ -96,20 +96,19 @@ fn latencies(of: &Percentiles) -> String {
     columns.join(" ")
 }
 
-/// What failed, by verb and kind.
-fn errors(result: &RunResult) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (verb, op) in &result.operations {
+/// What failed, a line for each verb: every kind with its number.
+pub(super) fn failures(result: &RunResult) -> impl Iterator<Item = String> {
+    let failing = result
+        .operations
+        .iter()
+        .filter(|(_, op)| !op.errors.is_empty());
+    failing.map(|(verb, op)| {
         let kinds = op.errors.iter().map(|(kind, number)| {
             let after = op.failed_after.get(kind).map(failed_after);
             format!("{kind} {}{}", count(*number), after.unwrap_or_default())
         });
-        let kinds = kinds.collect::<Vec<_>>().join(", ");
-        if !kinds.is_empty() {
-            lines.extend(named("failed", &format!("{verb}: {kinds}")));
-        }
-    }
-    lines
+        format!("{verb}: {}", kinds.collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// How long failures of one kind took.

@@ -1,7 +1,7 @@
 //! Every key once, many at a time: loading before a run, reading back after it.
 //!
 //! ```text
-//!   0 1 2 3 ... keys     each worker takes the next one that nobody has
+//!   0 1 2 3 ... keys     each worker takes the next one that is free
 //! ```
 //!
 //! A progress bar shows how far it is, on a terminal. Bounded: values of at most [`HELD`] bytes at a time,
@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinSet;
 
-use super::stage::Stage;
+use super::executor::Executor;
+use super::progress;
 use crate::result::VerifyNote;
 use crate::target::OpError;
 use crate::verify::{Book, Found, Judgement, LOADED};
@@ -34,20 +34,20 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// With the first key that the store did not take, [`TRIES`] times.
 pub(crate) async fn load(
-    stage: &Arc<Stage>,
+    executor: &Arc<Executor>,
     keys: u64,
     sizes: Sizes,
     seed: u64,
 ) -> anyhow::Result<()> {
-    let work = move |stage: Arc<Stage>, key: u64| async move {
-        let value = stage.values.make(key, LOADED, sizes.of(seed, key));
+    let work = move |executor: Arc<Executor>, key: u64| async move {
+        let value = executor.values.make(key, LOADED, sizes.of(seed, key));
         let name = key_name(key);
-        let put = || stage.target.put(&name, value.clone());
+        let put = || executor.target.put(&name, value.clone());
         tries(put)
             .await
             .with_context(|| format!("key {key} could not be loaded"))
     };
-    each("loading", stage, keys, sizes, work).await?;
+    each("loading", executor, keys, sizes, work).await?;
     Ok(())
 }
 
@@ -56,30 +56,30 @@ pub(crate) async fn load(
 /// # Errors
 /// If a reading task fails; keys that cannot be read are counted instead.
 pub(crate) async fn verify(
-    stage: &Arc<Stage>,
+    executor: &Arc<Executor>,
     keys: u64,
     sizes: Sizes,
 ) -> anyhow::Result<VerifyNote> {
-    let work = |stage: Arc<Stage>, key: u64| async move {
-        let Some(book) = &stage.book else {
+    let work = |executor: Arc<Executor>, key: u64| async move {
+        let Some(book) = &executor.book else {
             bail!("no book was kept");
         };
-        Ok(judge(&stage, book, key).await)
+        Ok(judge(&executor, book, key).await)
     };
-    let judged = each("verifying", stage, keys, sizes, work).await?;
+    let judged = each("verifying", executor, keys, sizes, work).await?;
     let known: Vec<Judgement> = judged.iter().flatten().copied().collect();
     let unknown = u64::try_from(judged.len() - known.len()).unwrap_or(u64::MAX);
-    let book = stage.book.as_ref().context("no book was kept")?;
+    let book = executor.book.as_ref().context("no book was kept")?;
     Ok(book.note(&known, unknown))
 }
 
 /// What is under a key means, or `None` if it cannot be read.
-async fn judge(stage: &Stage, book: &Book, key: u64) -> Option<Judgement> {
+async fn judge(executor: &Executor, book: &Book, key: u64) -> Option<Judgement> {
     let name = key_name(key);
-    let found = tries(|| stage.target.get(&name)).await.ok()?;
+    let found = tries(|| executor.target.get(&name)).await.ok()?;
     let found = match found {
         None => Found::Nothing,
-        Some(value) => stage
+        Some(value) => executor
             .values
             .version(key, &value)
             .map_or(Found::Foreign, Found::Version),
@@ -103,21 +103,21 @@ async fn tries<T, F: Future<Output = Result<T, OpError>>>(
 /// Does `work` for every key below `keys`; its results are in no order.
 async fn each<T, W, F>(
     what: &'static str,
-    stage: &Arc<Stage>,
+    executor: &Arc<Executor>,
     keys: u64,
     sizes: Sizes,
     work: W,
 ) -> anyhow::Result<Vec<T>>
 where
-    W: Fn(Arc<Stage>, u64) -> F + Copy + Send + 'static,
+    W: Fn(Arc<Executor>, u64) -> F + Copy + Send + 'static,
     F: Future<Output = anyhow::Result<T>> + Send + 'static,
     T: Send + 'static,
 {
-    let bar = bar(what, keys);
+    let bar = progress::bar(what, keys);
     let next = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
     for _ in 0..(HELD / sizes.most()).clamp(8, AT_ONCE) {
-        let (stage, next, bar) = (Arc::clone(stage), Arc::clone(&next), bar.clone());
+        let (executor, next, bar) = (Arc::clone(executor), Arc::clone(&next), bar.clone());
         workers.spawn(async move {
             let mut results = Vec::new();
             loop {
@@ -125,7 +125,7 @@ where
                 if key >= keys {
                     return anyhow::Ok(results);
                 }
-                results.push(work(Arc::clone(&stage), key).await?);
+                results.push(work(Arc::clone(&executor), key).await?);
                 bar.inc(1);
             }
         });
@@ -136,14 +136,4 @@ where
     }
     bar.finish_and_clear();
     Ok(results)
-}
-
-fn bar(what: &'static str, keys: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(keys), ProgressDrawTarget::stderr_with_hz(5));
-    let style = ProgressStyle::with_template(
-        "{msg} {wide_bar} {human_pos}/{human_len} keys  {per_sec}  {eta}",
-    );
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(what);
-    bar
 }

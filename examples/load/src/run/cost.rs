@@ -6,8 +6,8 @@
 //!        server 94                          |===============|  restarted
 //! ```
 //!
-//! Also tells whether the generator was the bottleneck: its thread is the process's first, all others
-//! belong to the store's client but those of proxies, which stand for a network and are nobody's cost.
+//! Also says whether the generator was the bottleneck: its thread is the process's first, all others
+//! belong to the store's client but those of proxies, which stand for a network and cost neither side.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -141,7 +141,7 @@ impl Cost {
         proxies.map(|span| span.used()).sum()
     }
 
-    /// Processor time per operation, and memory; `None` where the system tells nothing.
+    /// Processor time per operation, and memory; `None` where the system has no such figures.
     pub(crate) fn note(&self, operations: u64) -> Option<CpuNote> {
         let micros = |used: Duration| {
             if operations == 0 {

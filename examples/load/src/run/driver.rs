@@ -1,4 +1,4 @@
-//! Who begins the next operation, and when: leaders and followers.
+//! Which worker begins the next operation, and when: leaders and followers.
 //!
 //! ```text
 //!   followers  [ w4 w2 w7 ]  wait in line for the lead
@@ -7,10 +7,10 @@
 //! ```
 //!
 //! One worker at a time looks at the clock, so operations begin in order and a worker costs no task of its
-//! own per operation. Workers are added when the leader leaves and nobody is in line, up to the bound on
+//! own per operation. Workers are added when the leader leaves and no worker is in line, up to the bound on
 //! operations in flight; beyond it the lead stays free until one ends. Starts that became due meanwhile are
 //! then taken at once, each with the time it *should* have begun: that is the queue of an open loop, and it
-//! takes no memory. In a closed loop a start is due whenever somebody takes it.
+//! takes no memory. In a closed loop a start is due whenever a worker takes it.
 //!
 //! Invariants: never more than `most` operations in flight; none begins after the time is out; every one
 //! that began is recorded. Source: Schmidt et al., *Leader/Followers* (2000).
@@ -24,10 +24,10 @@ use tokio::sync::{Mutex as Line, Notify};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::executor::Executor;
 use super::lateness::Lateness;
 use super::recorder::{Recorder, Times};
 use super::schedule::Schedule;
-use super::stage::Stage;
 use crate::os::Timer;
 use crate::workload::Op;
 
@@ -43,7 +43,7 @@ pub(crate) enum Pace {
 /// A load that lasts for some time.
 #[derive(Debug)]
 pub(crate) struct LoadDriver {
-    stage: Arc<Stage>,
+    executor: Arc<Executor>,
     begin: Instant,
     end: Instant,
     most: usize,
@@ -71,14 +71,14 @@ impl LoadDriver {
     /// # Errors
     /// If there is no histogram.
     pub(crate) fn new(
-        stage: Arc<Stage>,
+        executor: Arc<Executor>,
         pace: Pace,
         most: usize,
         recorder: Recorder,
     ) -> anyhow::Result<Arc<Self>> {
         let (begin, end) = recorder.span();
         Ok(Arc::new(Self {
-            stage,
+            executor,
             begin,
             end,
             most,
@@ -151,7 +151,7 @@ impl LoadDriver {
     async fn work(self: Arc<Self>) {
         while let Some(Start { op, intended }) = self.next().await {
             let started = Instant::now();
-            let outcome = self.stage.perform(op).await;
+            let outcome = self.executor.perform(op).await;
             let ended = Instant::now();
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             let times = Times {
@@ -176,7 +176,7 @@ impl LoadDriver {
             self.over.store(true, Ordering::Relaxed);
             return None;
         };
-        let op = self.stage.generator().next_op();
+        let op = self.executor.generator().next_op();
         let busy = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.full.store(busy == self.most, Ordering::Relaxed);
         if self.waiting.load(Ordering::Relaxed) == 0 && busy < self.most {

@@ -45,16 +45,16 @@ pub(crate) struct Done {
 pub(crate) async fn play(
     script: Vec<Fault>,
     cluster: Option<Arc<Mutex<Cluster>>>,
-    turns: Arc<LoadDriver>,
+    driver: Arc<LoadDriver>,
 ) -> Vec<Done> {
     let mut done: Vec<Done> = Vec::new();
     let Some(cluster) = cluster else {
         return done;
     };
     for fault in script {
-        tokio::time::sleep_until(turns.begin() + fault.at).await;
-        mark(&mut done, &turns);
-        let at = turns.begin().elapsed().as_secs_f64();
+        tokio::time::sleep_until(driver.begin() + fault.at).await;
+        mark(&mut done, &driver);
+        let at = driver.begin().elapsed().as_secs_f64();
         let cluster = Arc::clone(&cluster);
         let act = move || {
             cluster
@@ -75,15 +75,15 @@ pub(crate) async fn play(
         });
     }
     if !done.is_empty() {
-        tokio::time::sleep_until(turns.end()).await;
-        mark(&mut done, &turns);
+        tokio::time::sleep_until(driver.end()).await;
+        mark(&mut done, &driver);
     }
     done
 }
 
 /// Gives the last act the longest time without a success since.
-fn mark(done: &mut [Done], turns: &LoadDriver) {
-    let gap = turns.recorder().mark(Instant::now());
+fn mark(done: &mut [Done], driver: &LoadDriver) {
+    let gap = driver.recorder().mark(Instant::now());
     if let Some(last) = done.last_mut() {
         last.gap = gap;
     }

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 
 use crate::result::Percentiles;
 
-/// Longest latency that is told apart, in microseconds: ten minutes.
+/// Longest latency that is recorded exactly, in microseconds: ten minutes.
 const LONGEST: u64 = 600_000_000;
 /// A histogram of latencies.
 pub(crate) type Latencies = Histogram<u64>;

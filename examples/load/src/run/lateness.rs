@@ -1,8 +1,8 @@
-//! How far operations began behind their intended start, and whose doing it was.
+//! How far operations began behind their intended start, and whether the generator or the store caused it.
 //!
 //! ```text
-//!   room in flight      the generator's own: it was busy, or its timer late
-//!   no room             the store's: as many as may be were in flight, and what was due had to wait
+//!   capacity left       the generator's own: it was busy, or its timer late
+//!   none left           the store's: as many as may be were in flight, and what was due had to wait
 //!   still behind that   the store's, until an operation begins on time again
 //! ```
 
@@ -16,13 +16,13 @@ const ON_TIME: Duration = Duration::from_millis(1);
 /// How far operations began behind their intended start.
 #[derive(Debug)]
 pub(crate) struct Lateness {
-    /// Where there was room, so that nobody but the generator is to blame.
+    /// While capacity was left, so that the generator alone is the cause.
     pub(crate) own: Latencies,
     /// Operations that waited because as many as may be were in flight.
     pub(crate) for_room: u64,
     /// Operations that were due but never began.
     pub(crate) never: u64,
-    /// Whether there was no room, and the backlog is not worked off yet.
+    /// Whether no capacity was left, and the backlog is not worked off yet.
     behind: bool,
 }
 
@@ -40,7 +40,7 @@ impl Lateness {
         })
     }
 
-    /// An operation began `late`; `full` if there was no room before it.
+    /// An operation began `late`; `full` if no capacity was left before it.
     pub(super) fn note(&mut self, late: Duration, full: bool) {
         self.behind = late >= ON_TIME && (self.behind || full);
         if self.behind {
@@ -71,7 +71,7 @@ mod tests {
         }
         assert_eq!(
             lateness.for_room, 2,
-            "the one without room, and the one still behind it"
+            "the one without capacity, and the one still behind it"
         );
         assert_eq!(lateness.own.len(), 3);
         let own = lateness.own.max();

@@ -2,40 +2,39 @@
 //!
 //! ```text
 //!   start --> load --> warm up --> (search) --> measure ---------------> verify --> result
-//!   cluster   keys     unmeasured               |-- turns    the load
+//!   cluster   keys     unmeasured               |-- driver   the load
 //!                                               |-- faults   the script
 //!                                               |-- cost     processor time
-//!                                               '-- live     one line on the terminal
+//!                                               '-- progress one line on the terminal
 //! ```
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`turns`], [`schedule`] | who begins an operation, and when |
-//! | [`stage`], [`recorder`] | one operation; what came of it |
-//! | [`search`], [`steps`] | rates |
+//! | [`driver`], [`schedule`] | which worker begins an operation, and when |
+//! | [`executor`], [`recorder`] | one operation; what came of it |
+//! | [`search`] | the highest rate |
 //! | [`faults`], [`phases`] | acts, and the time between them |
 //! | [`cost`], [`verdict`] | processor time, plain sentences |
-//! | [`bulk`] | loading and reading back |
+//! | [`bulk`], [`progress`] | loading and reading back; what a terminal shows |
 //!
 //! Invariant: whatever happens, the cluster that was started is gone when [`run`] is. The generator has one
-//! thread of its own, so that its processor time can be told from the client's.
+//! thread of its own, so that its processor time is known apart from the client's.
 
 mod bulk;
 mod cost;
 mod driver;
+mod executor;
 mod faults;
 pub(crate) mod figures;
 pub(crate) mod folder;
 mod lateness;
-mod live;
 mod outcome;
 mod phases;
+mod progress;
 mod recorder;
 mod schedule;
 mod search;
 mod settings;
-mod stage;
-mod steps;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verdict;
@@ -48,10 +47,10 @@ use tokio::time::Instant;
 
 use self::cost::Cost;
 use self::driver::{LoadDriver, Pace};
+use self::executor::Executor;
 use self::faults::Done;
 use self::recorder::Recorder;
 use self::schedule::Schedule;
-use self::stage::Stage;
 use crate::args::RunArgs;
 use crate::args::values::Ramp;
 use crate::cluster::{Cluster, Options};
@@ -75,14 +74,14 @@ type Shared = Arc<Mutex<Cluster>>;
 /// Everything between the first operation and the last.
 struct Session<'a> {
     args: &'a RunArgs,
-    stage: Arc<Stage>,
+    executor: Arc<Executor>,
     cluster: Option<Shared>,
     searched: Vec<String>,
 }
 
 /// What measuring gave.
 struct Measured {
-    turns: Arc<LoadDriver>,
+    driver: Arc<LoadDriver>,
     cost: Cost,
     done: Vec<Done>,
     /// The client's doings in each phase, and in all of the time.
@@ -99,14 +98,14 @@ struct Measured {
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<RunResult> {
     let (target, cluster) = connect(args).await?;
     let mut session = Session::new(args, target, cluster);
-    let stage = Arc::clone(&session.stage);
+    let executor = Arc::clone(&session.executor);
     if !args.work.no_load {
-        bulk::load(&stage, args.work.keys, args.work.value, args.work.seed).await?;
+        bulk::load(&executor, args.work.keys, args.work.value, args.work.seed).await?;
     }
     let measured = session.measure().await?;
     let verified = session.verify().await?;
     let result = session.result(&measured, verified);
-    stage.target.close().await;
+    executor.target.close().await;
     result
 }
 
@@ -153,12 +152,12 @@ impl<'a> Session<'a> {
         let (_, mix, distribution) = settings::workload(args);
         let generator = Generator::new(work.seed, mix, work.keys, distribution, work.value);
         let book = args.script.verify.then(|| Book::new(work.keys));
-        // Runs are told apart by when they are, not by their seed: the same seed may well run twice.
+        // The time and not the seed identifies a run: the same seed may well run twice.
         let run = u32::try_from(unix_ms() & u64::from(u32::MAX)).unwrap_or(0);
-        let stage = Stage::new(target, Values::new(run, work.value.most()), book, generator);
+        let executor = Executor::new(target, Values::new(run, work.value.most()), book, generator);
         Self {
             args,
-            stage: Arc::new(stage),
+            executor: Arc::new(executor),
             cluster,
             searched: Vec::new(),
         }
@@ -167,29 +166,29 @@ impl<'a> Session<'a> {
     async fn measure(&mut self) -> anyhow::Result<Measured> {
         let pace = &self.args.pace;
         if !pace.warm_up.is_zero() {
-            let turns = self.turns(pace.rate, pace.warm_up, SLICE)?;
-            load("warming up", &turns).await?;
+            let driver = self.driver(pace.rate, pace.warm_up, SLICE)?;
+            load("warming up", &driver).await?;
         }
         let rate = match pace.p99 {
             Some(limit) if pace.find_rate => self.search(limit).await?,
             _ => pace.rate,
         };
-        let turns = self.turns(rate, pace.seconds, self.slice()?)?;
+        let driver = self.driver(rate, pace.seconds, self.slice()?)?;
         let started_unix_ms = unix_ms();
         let script = self.args.faults().map_err(anyhow::Error::msg)?;
         let stretches = phases::stretches(&script, pace.seconds);
-        let (begin, end) = (turns.begin(), turns.end());
-        let target = &self.stage.target;
+        let (begin, end) = (driver.begin(), driver.end());
+        let target = &self.executor.target;
         let (ran, cost, health, done) = tokio::join!(
-            load("measuring", &turns),
+            load("measuring", &driver),
             cost::watch(target.clone(), begin, end),
             phases::watch(target, &stretches, begin, end),
-            faults::play(script, self.cluster.clone(), Arc::clone(&turns)),
+            faults::play(script, self.cluster.clone(), Arc::clone(&driver)),
         );
         ran?;
         let cost = cost?;
         Ok(Measured {
-            turns,
+            driver,
             cost,
             done,
             health,
@@ -205,7 +204,12 @@ impl<'a> Session<'a> {
     }
 
     /// A load that begins now.
-    fn turns(&self, rate: f64, time: Duration, slice: Duration) -> anyhow::Result<Arc<LoadDriver>> {
+    fn driver(
+        &self,
+        rate: f64,
+        time: Duration,
+        slice: Duration,
+    ) -> anyhow::Result<Arc<LoadDriver>> {
         let pace = &self.args.pace;
         let (kind, most) = if pace.closed {
             (Pace::Closed, pace.in_flight)
@@ -226,7 +230,7 @@ impl<'a> Session<'a> {
         let recorder = Recorder::new(Instant::now() + HEAD_START, time, slice)?
             .with_phases(phases::stretches(&script, time));
         LoadDriver::new(
-            Arc::clone(&self.stage),
+            Arc::clone(&self.executor),
             kind,
             usize::try_from(most).unwrap_or(usize::MAX),
             recorder,
@@ -234,19 +238,19 @@ impl<'a> Session<'a> {
     }
 
     async fn verify(&self) -> anyhow::Result<Option<VerifyNote>> {
-        if self.stage.book.is_none() {
+        if self.executor.book.is_none() {
             return Ok(None);
         }
-        let keys = self.stage.generator().keys();
+        let keys = self.executor.generator().keys();
         Ok(Some(
-            bulk::verify(&self.stage, keys, self.args.work.value).await?,
+            bulk::verify(&self.executor, keys, self.args.work.value).await?,
         ))
     }
 }
 
 /// Runs a load to its end, with a line on the terminal.
-async fn load(what: &str, turns: &Arc<LoadDriver>) -> anyhow::Result<()> {
-    let (ran, ()) = tokio::join!(Arc::clone(turns).run(), live::show(what, turns));
+async fn load(what: &str, driver: &Arc<LoadDriver>) -> anyhow::Result<()> {
+    let (ran, ()) = tokio::join!(Arc::clone(driver).run(), progress::show(what, driver));
     ran
 }
 

@@ -5,7 +5,7 @@
 //!        `-- lateness, cores, deaths --> facts --> verdicts
 //! ```
 //!
-//! Processor time is told per operation that succeeded within the measured time, which is the time that
+//! Processor time is divided by the operations that succeeded within the measured time, which is the time that
 //! processors were looked at.
 
 use std::sync::PoisonError;
@@ -31,7 +31,7 @@ impl Session<'_> {
         verify: Option<VerifyNote>,
     ) -> anyhow::Result<RunResult> {
         let Measured {
-            turns,
+            driver,
             cost,
             done,
             health: (health_by_phase, health),
@@ -39,8 +39,8 @@ impl Session<'_> {
             rate,
         } = measured;
         let (name, ..) = settings::workload(self.args);
-        let facts = self.facts(turns, cost);
-        let mut recorder = turns.recorder();
+        let facts = self.facts(driver, cost);
+        let mut recorder = driver.recorder();
         let timeline = recorder.timeline();
         let mut verdicts = verdict::sentences(&facts);
         verdicts.extend(self.searched.iter().cloned());
@@ -56,7 +56,7 @@ impl Session<'_> {
             .or(*rate);
         Ok(RunResult {
             format: FORMAT,
-            target: self.stage.target.describe(),
+            target: self.executor.target.describe(),
             workload: name,
             started_unix_ms: *started_unix_ms,
             settings: settings::settings(self.args, *rate),
@@ -85,11 +85,11 @@ impl Session<'_> {
         })
     }
 
-    fn facts(&self, turns: &LoadDriver, cost: &Cost) -> Facts {
+    fn facts(&self, driver: &LoadDriver, cost: &Cost) -> Facts {
         let pace = &self.args.pace;
-        let recorder = turns.recorder();
+        let recorder = driver.recorder();
         let (done, failed) = recorder.counts();
-        let lateness = turns.lateness();
+        let lateness = driver.lateness();
         let synced = self.args.own_cluster().is_some_and(|spec| !spec.buffered);
         Facts {
             seconds: pace.seconds.as_secs_f64(),

@@ -6,8 +6,8 @@
 //!    before anything        from 1 s on       from 1 s on
 //! ```
 //!
-//! A second after each act belongs to no phase: what a fault does at once is told by the time line and by how long
-//! it took to recover, and what it does for good is told here. An operation belongs to the phase that it should
+//! A second after each act belongs to no phase: what a fault does at once is seen in the time line and in the time
+//! to recover, and what it does for good is seen here. An operation belongs to the phase that it should
 //! have begun in, so that those which a fault delays beyond a phase still count there.
 
 use std::collections::BTreeMap;

@@ -49,7 +49,7 @@ pub(crate) struct Recorder {
     slices: Vec<Slice>,
     /// What happened between the acts of a fault script.
     pub(crate) phases: Phases,
-    /// What happened since somebody looked.
+    /// What happened since it was last shown.
     pub(crate) live: Live,
     last_success: Instant,
     /// The longest time without a success since [`Recorder::mark`].
@@ -148,7 +148,7 @@ impl Recorder {
         self.last_success = at;
     }
 
-    /// Begins to look for the longest time without a success anew, and returns what it was.
+    /// Returns the longest time without a success since the last mark, and starts over.
     pub(crate) fn mark(&mut self, now: Instant) -> Duration {
         self.success(now);
         std::mem::take(&mut self.gap)

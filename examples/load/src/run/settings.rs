@@ -25,44 +25,30 @@ pub(crate) fn workload(args: &RunArgs) -> (String, Mix, Distribution) {
 /// The settings by name.
 pub(crate) fn settings(args: &RunArgs, rate: Option<f64>) -> BTreeMap<String, String> {
     let (_, mix, distribution) = workload(args);
-    let pace = &args.pace;
+    let (work, pace) = (&args.work, &args.pace);
+    let loaded = if work.no_load {
+        "there before"
+    } else {
+        "loaded beforehand"
+    };
+    let warm_up = if pace.warm_up.is_zero() {
+        ", no warm-up".to_owned()
+    } else {
+        format!(" after {:?} of warm-up", pace.warm_up)
+    };
+    let debug = cfg!(debug_assertions);
+
     let mut all = vec![
         ("mix", mix.to_string()),
-        (
-            "keys",
-            format!(
-                "{}, {}",
-                args.work.keys,
-                if args.work.no_load {
-                    "there before"
-                } else {
-                    "loaded beforehand"
-                }
-            ),
-        ),
+        ("keys", format!("{}, {loaded}", work.keys)),
         ("distribution", distribution.to_string()),
-        ("value", args.work.value.to_string()),
-        ("seed", args.work.seed.to_string()),
+        ("value", work.value.to_string()),
+        ("seed", work.seed.to_string()),
         ("pace", pace_in_words(args, rate)),
         ("deadline", format!("{:?}", args.store.deadline)),
-        (
-            "seconds",
-            if pace.warm_up.is_zero() {
-                format!("{:?}, no warm-up", pace.seconds)
-            } else {
-                format!("{:?} after {:?} of warm-up", pace.seconds, pace.warm_up)
-            },
-        ),
+        ("seconds", format!("{:?}{warm_up}", pace.seconds)),
         ("cores", cores().to_string()),
-        (
-            "build",
-            if cfg!(debug_assertions) {
-                "debug"
-            } else {
-                "release"
-            }
-            .to_owned(),
-        ),
+        ("build", if debug { "debug" } else { "release" }.to_owned()),
     ];
     if let Some(core) = pace.pin {
         all.push(("pinned", format!("generator and own nodes to core {core}")));

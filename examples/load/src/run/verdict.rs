@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   offered 50,000/s, served 31,200/s     -> the target was not met
-//!   began late although there was room,
+//!   began late without need,          
 //!   or the generator's thread is full     -> the generator was the bottleneck
 //!   every core was busy                   -> the machine was
 //! ```
@@ -34,7 +34,7 @@ pub(crate) struct Facts {
     /// Those that waited since too many were in flight, and how many may be.
     pub(crate) for_room: u64,
     pub(crate) most: usize,
-    /// The 99th percentile of how late operations began although there was room.
+    /// The 99th percentile of how late operations began although more could be in flight.
     pub(crate) late_p99: Duration,
     /// Cores used by the generator's thread, the client's busiest thread, everybody.
     pub(crate) generator: f64,
@@ -58,7 +58,7 @@ pub(crate) fn sentences(facts: &Facts) -> Vec<String> {
         late(facts),
         client(facts),
         machine(facts),
-        room(facts),
+        waited(facts),
     ];
     let notes = [
         (!facts.servers_known).then(|| {
@@ -100,7 +100,7 @@ fn generator(facts: &Facts) -> Option<String> {
 fn late(facts: &Facts) -> Option<String> {
     (facts.due.is_some() && facts.late_p99 >= LATE).then(|| {
         format!(
-            "The generator itself began operations late: 1 % of them by {:.1} ms or more although there was room. \
+            "The generator itself began operations late: 1 % of them by {:.1} ms or more although more could be in flight. \
              Intended latency holds that delay.",
             facts.late_p99.as_secs_f64() * 1e3
         )
@@ -132,7 +132,7 @@ fn machine(facts: &Facts) -> Option<String> {
     })
 }
 
-fn room(facts: &Facts) -> Option<String> {
+fn waited(facts: &Facts) -> Option<String> {
     (facts.for_room > 0).then(|| {
         format!(
             "{} operations waited because {} were in flight; their waiting is in the intended latency.",

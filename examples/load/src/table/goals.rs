@@ -12,30 +12,24 @@
 
 use anyhow::{Context, bail};
 
-use super::{Plan, Samples, Spread};
+use super::{Plan, Samples};
 
 /// A rule.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Goal {
-    Rate {
-        row: String,
-        peer: String,
-        least: f64,
-    },
-    Quick {
-        row: String,
-        peer: String,
-        least: f64,
-    },
-    P99 {
-        row: String,
-        most: f64,
-    },
-    Against {
-        row: String,
-        other: String,
-        least: f64,
-    },
+pub(super) struct Goal {
+    kind: Kind,
+    row: String,
+    /// The peer, or the other row; nothing for a 99th percentile.
+    other: String,
+    limit: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rate,
+    Quick,
+    P99,
+    Against,
 }
 
 /// What came of a rule.
@@ -48,67 +42,46 @@ pub(super) struct Verdict {
 
 impl Goal {
     pub(super) fn parse(words: &[&str]) -> anyhow::Result<Self> {
-        let number = |word: &str| {
-            word.parse()
-                .with_context(|| format!("`{word}` is no number"))
-        };
-        Ok(match *words {
-            ["rate", row, peer, least] => Self::Rate {
-                row: row.to_owned(),
-                peer: peer.to_owned(),
-                least: number(least)?,
-            },
-            ["quick", row, peer, least] => Self::Quick {
-                row: row.to_owned(),
-                peer: peer.to_owned(),
-                least: number(least)?,
-            },
-            ["p99", row, most] => Self::P99 {
-                row: row.to_owned(),
-                most: number(most)?,
-            },
-            ["against", row, other, least] => Self::Against {
-                row: row.to_owned(),
-                other: other.to_owned(),
-                least: number(least)?,
-            },
+        let (kind, row, other, limit) = match *words {
+            ["rate", row, peer, least] => (Kind::Rate, row, peer, least),
+            ["quick", row, peer, least] => (Kind::Quick, row, peer, least),
+            ["p99", row, most] => (Kind::P99, row, "", most),
+            ["against", row, other, least] => (Kind::Against, row, other, least),
             _ => bail!("no such rule: {}", words.join(" ")),
+        };
+        Ok(Self {
+            kind,
+            row: row.to_owned(),
+            other: other.to_owned(),
+            limit: limit
+                .parse()
+                .with_context(|| format!("`{limit}` is no number"))?,
         })
     }
 
     /// Judges the samples; `None` if a run that it takes is missing.
     pub(super) fn judge(&self, plan: &Plan, samples: &Samples) -> Option<Verdict> {
-        match self {
-            Self::Rate { row, peer, least } => {
-                let own = (row.as_str(), plan.first(row)?);
-                let ratio = samples.ratio(own, (row, peer), |sample| sample.rate)?;
-                Some(at_least(ratio, *least))
+        let (row, other) = (self.row.as_str(), self.other.as_str());
+        let own = (row, plan.first(row)?);
+        let ratio = match self.kind {
+            Kind::Rate => samples.ratio(own, (row, other), |sample| sample.rate)?,
+            Kind::Quick => samples.ratio((row, other), own, |sample| sample.p50)?,
+            Kind::Against => {
+                let other = (other, plan.first(other)?);
+                samples.ratio(own, other, |sample| sample.rate)?
             }
-            Self::Quick { row, peer, least } => {
-                let own = (row.as_str(), plan.first(row)?);
-                let ratio = samples.ratio((row, peer), own, |sample| sample.p50)?;
-                Some(at_least(ratio, *least))
-            }
-            Self::P99 { row, most } => {
-                let p99 = samples.spread(row, plan.first(row)?, |sample| sample.p99)?;
-                Some(Verdict {
+            Kind::P99 => {
+                let p99 = samples.spread(row, own.1, |sample| sample.p99)?;
+                return Some(Verdict {
                     measured: p99.show(|us| format!("{:.2}", us / 1000.0), " ms"),
-                    met: p99.median <= *most,
-                })
+                    met: p99.median <= self.limit,
+                });
             }
-            Self::Against { row, other, least } => {
-                let own = (row.as_str(), plan.first(row)?);
-                let other = (other.as_str(), plan.first(other)?);
-                let ratio = samples.ratio(own, other, |sample| sample.rate)?;
-                Some(at_least(ratio, *least))
-            }
-        }
-    }
-}
+        };
 
-fn at_least(ratio: Spread, least: f64) -> Verdict {
-    Verdict {
-        measured: ratio.times(),
-        met: ratio.median >= least,
+        Some(Verdict {
+            measured: ratio.times(),
+            met: ratio.median >= self.limit,
+        })
     }
 }

@@ -129,7 +129,7 @@ impl Etcd {
             .map_err(|status| failure(&status))
     }
 
-    /// The servers' processes, as far as the address told them.
+    /// The servers' processes, as far as the address names them.
     pub(crate) fn server_pids(&self) -> Vec<u32> {
         self.pids.clone()
     }

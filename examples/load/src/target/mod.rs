@@ -1,4 +1,4 @@
-//! The store under load: three verbs over bytes, whoever serves them.
+//! The store under load: three verbs over bytes, on any of the stores.
 //!
 //! ```text
 //!   run --get, put, delete--> Target --+--> quoit     (the default)
@@ -139,7 +139,7 @@ impl Target {
         }
     }
 
-    /// What the client did about its nodes' health so far, where it tells.
+    /// What the client did about its nodes' health so far, if it reports that.
     pub(crate) async fn health(&self) -> Option<HealthNote> {
         match self {
             Self::Quoit(quoit) => quoit.health().await,

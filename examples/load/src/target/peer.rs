@@ -23,7 +23,7 @@ pub(crate) struct Peer {
     pub(crate) endpoints: Vec<String>,
     /// Encryption, if it is on.
     pub(crate) tls: Option<Tls>,
-    /// Processes of the servers; empty if nobody told.
+    /// Processes of the servers; empty if the address does not name them.
     pub(crate) pids: Vec<u32>,
     /// Replicas besides the master that must have a write; Redis only.
     pub(crate) wait: u32,

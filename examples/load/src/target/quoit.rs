@@ -171,9 +171,9 @@ mod tests {
             needed: 2,
             attempts,
         };
-        let told = write_error(&error);
-        assert_eq!(told.kind, "outcome unknown: no answer in time");
-        assert!(told.may_be_stored);
+        let failure = write_error(&error);
+        assert_eq!(failure.kind, "outcome unknown: no answer in time");
+        assert!(failure.may_be_stored);
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Fails if the address cannot be read or no node tells the masters.
+    /// Fails if the address cannot be read or no node reports the masters.
     pub(crate) async fn connect(
         address: &str,
         deadline: Duration,
@@ -106,7 +106,7 @@ impl Redis {
         self.write(key, del).await
     }
 
-    /// The servers' processes, as far as the address told them.
+    /// The servers' processes, as far as the address names them.
     pub(crate) fn server_pids(&self) -> Vec<u32> {
         self.0.peer.pids.clone()
     }
@@ -167,7 +167,7 @@ impl Redis {
         Arc::clone(&slots.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks anew who the masters are, unless somebody just did or `seen` is history already.
+    /// Asks again which nodes are masters, unless that was just done or `seen` is out of date already.
     async fn refresh(&self, seen: &Arc<Slots>) {
         let mut refreshed = self.0.refreshed.lock().await;
         if !Arc::ptr_eq(seen, &self.slots()) {
@@ -198,7 +198,7 @@ impl Inner {
     }
 }
 
-/// The masters, as the first node that answers tells them.
+/// The masters, as reported by the first node that answers.
 async fn find(wire: &Wire, nodes: &[String], old: Option<&Slots>) -> anyhow::Result<Slots> {
     let mut reason = None;
     for node in nodes {
@@ -210,7 +210,7 @@ async fn find(wire: &Wire, nodes: &[String], old: Option<&Slots>) -> anyhow::Res
     let Some(error) = reason else {
         bail!("the target's address names no node");
     };
-    Err(error).context("no node of the Redis Cluster tells who its masters are")
+    Err(error).context("no node of the Redis Cluster reports its masters")
 }
 
 async fn description(slots: &Slots, peer: &Peer) -> anyhow::Result<String> {

@@ -67,7 +67,7 @@ impl Generator {
         }
     }
 
-    /// The next operation. Whoever carries out an insert says so afterwards, with [`Generator::inserted`].
+    /// The next operation. After an insert the caller reports it with [`Generator::inserted`].
     pub(crate) fn next_op(&mut self) -> Op {
         let verb = self.mix.draw(&mut self.rng);
         let key = if verb == Verb::Insert {

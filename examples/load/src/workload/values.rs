@@ -5,7 +5,7 @@
 //!   value    | key u64 | version u64 | length u32 | run u32 | noise ...      little endian
 //! ```
 //!
-//! A value tells which write it comes from, and its noise follows from that, so that a reader can see
+//! A value names the write it comes from, and its noise follows from that, so that a reader can see
 //! whether it is whole, and whose it is, without having kept it. Noise does not compress, as most values
 //! that are worth storing. A value too short for its header has as much of it as fits.
 //!
@@ -17,7 +17,7 @@ use rand::{RngCore as _, SeedableRng as _};
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 16;
-/// Bytes of a value that tell where it comes from.
+/// Bytes of a value that name its write.
 pub(crate) const HEADER_BYTES: usize = 24;
 /// How many places in the noise a value may begin at.
 const PLACES: usize = 1 << 14;
@@ -42,7 +42,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Values of at most `most` bytes; `run` tells those of one run from those of another.
+    /// Values of at most `most` bytes; `run` is what distinguishes one run from another.
     pub(crate) fn new(run: u32, most: usize) -> Self {
         let mut noise = vec![0; most + PLACES];
         SmallRng::seed_from_u64(u64::from(run)).fill_bytes(&mut noise);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_tells_its_version_to_who_knows_its_key() {
+    fn a_value_has_a_version_for_readers_that_know_its_key() {
         let values = Values::new(7, 1 << 20);
         for bytes in [24, 25, 100, 1 << 20] {
             let value = values.make(5, 9, bytes);

@@ -5,9 +5,9 @@
 
 use super::{escaped, section};
 use crate::report::points::Point;
-use crate::report::text::{health_summary, verification};
+use crate::report::text::{failures, health_summary, verification};
 use crate::report::units::{count, micros, short, trimmed};
-use crate::result::{FaultNote, OpResult, Percentiles, PhaseNote, RunResult};
+use crate::result::{FaultNote, Percentiles, PhaseNote, RunResult};
 
 /// How a column is set.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +59,10 @@ pub(super) fn operations(result: &RunResult) -> String {
             blank.chain(["real start".to_owned()]).chain(service),
         );
     }
-    let kinds = errors(&result.operations);
-    section("Operations", &(table(&names, &columns, &rows) + &kinds))
+    let failures = failures(result)
+        .map(|line| format!("<p class=\"soft\">Failed {}.</p>\n", escaped(&line)))
+        .collect::<String>();
+    section("Operations", &(table(&names, &columns, &rows) + &failures))
 }
 
 fn latencies(of: &Percentiles) -> [String; 7] {
@@ -76,23 +78,6 @@ fn latencies(of: &Percentiles) -> [String; 7] {
     } = *of;
     let [min, p50, p90, p99, p999, max] = [min, p50, p90, p99, p999, max].map(|us| us as f64);
     [min, mean, p50, p90, p99, p999, max].map(micros)
-}
-
-/// What failed, by verb and kind, in one sentence each.
-fn errors(operations: &std::collections::BTreeMap<String, OpResult>) -> String {
-    let failing = operations.iter().filter(|(_, op)| !op.errors.is_empty());
-    let sentences = failing.map(|(verb, op)| {
-        let kinds = op
-            .errors
-            .iter()
-            .map(|(kind, number)| format!("{kind} {}", count(*number)));
-        let kinds = kinds.collect::<Vec<_>>().join(", ");
-        format!(
-            "<p class=\"soft\">{}</p>\n",
-            escaped(&format!("Failed {verb}: {kinds}."))
-        )
-    });
-    sentences.collect()
 }
 
 pub(super) fn faults(faults: &[FaultNote]) -> String {

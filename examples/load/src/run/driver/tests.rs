@@ -11,7 +11,7 @@ use crate::workload::{Distribution, Generator, Sizes, Values};
 const TIME: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
-fn stage(fake: &Arc<Fake>, mix: &str) -> Arc<Stage> {
+fn executor(fake: &Arc<Fake>, mix: &str) -> Arc<Executor> {
     let generator = Generator::new(
         1,
         mix.parse().unwrap(),
@@ -19,7 +19,7 @@ fn stage(fake: &Arc<Fake>, mix: &str) -> Arc<Stage> {
         Distribution::Uniform,
         Sizes::Fixed(10),
     );
-    Arc::new(Stage::new(
+    Arc::new(Executor::new(
         Target::Fake(Arc::clone(fake)),
         Values::new(1, 10),
         None,
@@ -40,13 +40,13 @@ fn open(rate: f64) -> Pace {
 
 async fn run(fake: &Arc<Fake>, mix: &str, pace: Pace, most: usize) -> Arc<LoadDriver> {
     let recorder = Recorder::new(Instant::now(), TIME, Duration::from_secs(1)).unwrap();
-    let turns = LoadDriver::new(stage(fake, mix), pace, most, recorder).unwrap();
-    Arc::clone(&turns).run().await.unwrap();
-    turns
+    let driver = LoadDriver::new(executor(fake, mix), pace, most, recorder).unwrap();
+    Arc::clone(&driver).run().await.unwrap();
+    driver
 }
 
-fn latencies_of(turns: &LoadDriver) -> (Percentiles, Percentiles) {
-    let get = &turns.recorder().operations().unwrap()["get"];
+fn latencies_of(driver: &LoadDriver) -> (Percentiles, Percentiles) {
+    let get = &driver.recorder().operations().unwrap()["get"];
     (get.intended, get.service)
 }
 
@@ -56,8 +56,8 @@ fn latencies_of(turns: &LoadDriver) -> (Percentiles, Percentiles) {
 async fn a_stalled_store_shows_in_intended_latency_and_not_in_service_latency() {
     let stall = (Duration::from_secs(3), Duration::from_secs(4));
     let fake = Arc::new(Fake::new(MS, Some(stall)));
-    let turns = run(&fake, "get=1", open(1000.0), 10).await;
-    let (intended, service) = latencies_of(&turns);
+    let driver = run(&fake, "get=1", open(1000.0), 10).await;
+    let (intended, service) = latencies_of(&driver);
     // Ten operations met the stall themselves; a tenth of all had to wait behind them.
     assert!(service.p99 < 5000, "{service:?}");
     assert!(service.max > 990_000, "{service:?}");
@@ -65,56 +65,56 @@ async fn a_stalled_store_shows_in_intended_latency_and_not_in_service_latency() 
     assert!(intended.p95 > 400_000, "{intended:?}");
     assert!(intended.p99 > 800_000, "{intended:?}");
     assert!(
-        turns.lateness().for_room > 900,
+        driver.lateness().for_room > 900,
         "{:?}",
-        turns.lateness().for_room
+        driver.lateness().for_room
     );
     assert!(
-        turns.lateness().own.max() <= 1500,
+        driver.lateness().own.max() <= 1500,
         "the generator itself was on time"
     );
-    assert_eq!(turns.lateness().never, 0);
+    assert_eq!(driver.lateness().never, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_loop_keeps_its_operations_in_flight_and_omits_the_stall() {
     let stall = (Duration::from_secs(3), Duration::from_secs(4));
     let fake = Arc::new(Fake::new(MS, Some(stall)));
-    let turns = run(&fake, "get=1", Pace::Closed, 10).await;
-    let (intended, service) = latencies_of(&turns);
+    let driver = run(&fake, "get=1", Pace::Closed, 10).await;
+    let (intended, service) = latencies_of(&driver);
     assert_eq!(intended, service);
     assert!(
         intended.p99 < 5000,
         "what coordinated omission looks like: {intended:?}"
     );
     assert_eq!(fake.most.load(Ordering::Relaxed), 10);
-    let (done, failed) = turns.recorder().counts();
+    let (done, failed) = driver.recorder().counts();
     assert!((30_000..=90_010).contains(&done) && failed == 0, "{done}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_more_than_the_bound_are_ever_in_flight() {
     let fake = Arc::new(Fake::new(100 * MS, None));
-    let turns = run(&fake, "put=1", open(1000.0), 7).await;
+    let driver = run(&fake, "put=1", open(1000.0), 7).await;
     assert_eq!(fake.most.load(Ordering::Relaxed), 7);
-    let (done, _) = turns.recorder().counts();
-    let never = turns.lateness().never;
+    let (done, _) = driver.recorder().counts();
+    let never = driver.lateness().never;
     assert!(done.abs_diff(7 * 99) < 14, "{done}");
     // At 1,000 a second the very last start lies on the end itself.
     assert!(
         (9999..=10_000).contains(&(done + never)),
         "every start is accounted for: {done}, {never}"
     );
-    assert_eq!(turns.in_flight(), 0);
+    assert_eq!(driver.in_flight(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_keeps_up_gets_exactly_the_rate() {
     let fake = Arc::new(Fake::new(MS, None));
-    let turns = run(&fake, "get=1", open(1000.0), 4096).await;
-    let (done, failed) = turns.recorder().counts();
+    let driver = run(&fake, "get=1", open(1000.0), 4096).await;
+    let (done, failed) = driver.recorder().counts();
     assert!((9999..=10_000).contains(&done), "{done}");
-    let lateness = turns.lateness();
+    let lateness = driver.lateness();
     assert_eq!((failed, lateness.never, lateness.for_room), (0, 0, 0));
     assert!(fake.most.load(Ordering::Relaxed) <= 4);
 }
@@ -122,12 +122,12 @@ async fn a_store_that_keeps_up_gets_exactly_the_rate() {
 #[tokio::test(start_paused = true)]
 async fn failures_are_counted_and_the_load_goes_on() {
     let fake = Arc::new(Fake::new(MS, None));
-    let turns = run(&fake, "delete=1", open(100.0), 8).await;
-    let (done, failed) = turns.recorder().counts();
+    let driver = run(&fake, "delete=1", open(100.0), 8).await;
+    let (done, failed) = driver.recorder().counts();
     assert_eq!(done, 0);
     assert!((999..=1000).contains(&failed));
     assert_eq!(
-        turns.recorder().operations().unwrap()["delete"].errors["refused"],
+        driver.recorder().operations().unwrap()["delete"].errors["refused"],
         failed
     );
 }

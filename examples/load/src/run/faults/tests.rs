@@ -1,4 +1,4 @@
-//! When faults come, and what is told of them.
+//! When faults come, and what is reported about them.
 
 use super::*;
 
@@ -83,10 +83,10 @@ fn an_act_at_the_very_begin_needs_no_rate_before() {
 }
 
 #[test]
-fn the_longest_gap_is_told_in_a_sentence() {
-    let told = sentences(&[act(1.0)]);
+fn the_longest_gap_is_found_in_a_sentence() {
+    let found = sentences(&[act(1.0)]);
     assert_eq!(
-        told,
+        found,
         ["After `kill n2` the longest time without a success was 7 ms."]
     );
 }

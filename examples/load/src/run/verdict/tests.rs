@@ -15,9 +15,9 @@ fn fine() -> Facts {
 }
 
 fn only(facts: &Facts) -> String {
-    let told = sentences(facts);
-    assert_eq!(told.len(), 1, "{told:?}");
-    told[0].clone()
+    let found = sentences(facts);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
 }
 
 #[test]
@@ -37,14 +37,14 @@ fn nothing_is_said_when_nothing_is_wrong() {
 }
 
 #[test]
-fn a_missed_rate_is_told_with_both_rates() {
-    let told = only(&Facts {
+fn a_missed_rate_is_found_with_both_rates() {
+    let found = only(&Facts {
         in_time: 62_400,
         never: 30_000,
         ..fine()
     });
     assert_eq!(
-        told,
+        found,
         "The target was not met: 10000 operations a second were due, 6240 succeeded in time. \
          30000 operations had not even begun when the time was out."
     );
@@ -63,7 +63,7 @@ fn a_closed_loop_has_no_target_to_miss() {
 }
 
 #[test]
-fn a_generator_without_room_left_is_told() {
+fn a_generator_at_its_limit_is_found() {
     assert!(
         only(&Facts {
             generator: 0.97,
@@ -86,7 +86,7 @@ fn a_generator_without_room_left_is_told() {
 }
 
 #[test]
-fn a_full_machine_and_full_flights_are_told() {
+fn a_full_machine_and_full_flights_are_found() {
     assert!(
         only(&Facts {
             everybody: 1.9,

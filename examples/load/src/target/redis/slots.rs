@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariant: ranges are sorted and point into `masters`. A master that stays one keeps its connections when
-//! the map is read anew, so that a failover elsewhere does not cost them; a lost one is made anew.
+//! the map is read again, so that a failover elsewhere does not cost them; a lost one is replaced.
 //! Source: the cluster specification of Redis, "Key distribution model".
 
 use anyhow::{Context, ensure};

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Shared by every worker. The locks are held for tens of nanoseconds and never across an await, and the
-//! generator's runtime has one thread, so nobody ever waits for them.
+//! generator's runtime has one thread, so no task ever waits for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use crate::workload::{Generator, Op, Values, Verb, key_name};
 
 /// What all operations of a run share.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Executor {
     pub(crate) target: Target,
     pub(crate) values: Values,
     /// What has to be there afterwards, if that is to be verified.
@@ -30,8 +30,8 @@ pub(crate) struct Stage {
     versions: AtomicU64,
 }
 
-impl Stage {
-    /// A stage for the operations of `generator`.
+impl Executor {
+    /// An executor for the operations of `generator`.
     pub(crate) const fn new(
         target: Target,
         values: Values,

@@ -1,6 +1,7 @@
-//! One line that shows how the run goes, on a terminal and nowhere else.
+//! How the run goes, on a terminal and nowhere else: a bar of keys, a line of figures.
 //!
 //! ```text
+//!   loading  ########----  61,204/100,000 keys  48,112/s  1s
 //!   measuring  12/60 s   41,203/s  p50 0.61 ms  p99 2.10 ms  errors 0  in flight 37
 //! ```
 //!
@@ -18,8 +19,19 @@ use super::figures::per;
 /// How often it changes.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Shows a line until the end of `turns`; hidden unless standard error is a terminal.
-pub(crate) async fn show(what: &str, turns: &LoadDriver) {
+/// A bar that counts to `keys`.
+pub(super) fn bar(what: &'static str, keys: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(keys), ProgressDrawTarget::stderr_with_hz(5));
+    let style = ProgressStyle::with_template(
+        "{msg} {wide_bar} {human_pos}/{human_len} keys  {per_sec}  {eta}",
+    );
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what);
+    bar
+}
+
+/// Shows a line until the end of `driver`; hidden unless standard error is a terminal.
+pub(crate) async fn show(what: &str, driver: &LoadDriver) {
     let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if line.is_hidden() {
         return;
@@ -28,22 +40,22 @@ pub(crate) async fn show(what: &str, turns: &LoadDriver) {
         ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let mut last = Instant::now();
-    while Instant::now() < turns.end() {
-        tokio::time::sleep_until(turns.end().min(last + TICK)).await;
+    while Instant::now() < driver.end() {
+        tokio::time::sleep_until(driver.end().min(last + TICK)).await;
         let now = Instant::now();
-        line.set_message(format!("{what} {}", now_showing(turns, now - last)));
+        line.set_message(format!("{what} {}", now_showing(driver, now - last)));
         last = now;
     }
     line.finish_and_clear();
 }
 
-fn now_showing(turns: &LoadDriver, since: Duration) -> String {
-    let in_flight = turns.in_flight();
+fn now_showing(driver: &LoadDriver, since: Duration) -> String {
+    let in_flight = driver.in_flight();
     let (gone, all) = (
-        turns.begin().elapsed().as_secs(),
-        (turns.end() - turns.begin()).as_secs(),
+        driver.begin().elapsed().as_secs(),
+        (driver.end() - driver.begin()).as_secs(),
     );
-    let mut recorder = turns.recorder();
+    let mut recorder = driver.recorder();
     let live = &mut recorder.live;
     let millis = |quantile| per(live.latencies.value_at_quantile(quantile), 1000.0);
     let (p50, p99) = (millis(0.5), millis(0.99));
