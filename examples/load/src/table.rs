@@ -22,25 +22,33 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use crate::result::RunResult;
+use crate::run::folder;
 
 use self::goals::Goal;
 
 const BEGIN: &str = "<!-- peers: begin -->";
 const END: &str = "<!-- peers: end -->";
 
-/// What was to be run, and what was hoped for.
+/// What was to be run, with what it found, and what was hoped for.
 #[derive(Debug, Default)]
 struct Plan {
-    runs: Vec<Run>,
+    rows: Vec<Row>,
     goals: Vec<(String, Goal)>,
 }
 
-/// A system in a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Run {
-    row: String,
+/// One load on several systems.
+#[derive(Debug)]
+struct Row {
+    id: String,
     title: String,
-    system: String,
+    systems: Vec<System>,
+}
+
+/// A system in a row.
+#[derive(Debug)]
+struct System {
+    name: String,
+    rounds: BTreeMap<u32, Sample>,
 }
 
 /// What one run found, in microseconds and operations a second.
@@ -55,19 +63,15 @@ struct Sample {
     failed: u64,
 }
 
-/// All samples by row and system, then by round.
-#[derive(Debug, Default)]
-struct Samples(BTreeMap<(String, String), BTreeMap<u32, Sample>>);
-
 /// Writes the table of the results in `dir` to standard output, or between the markers of `into`.
 ///
 /// # Errors
 ///
 /// Fails, with `into` as it was, if the plan, a result or the markers cannot be read.
 pub(crate) fn write(dir: &Path, into: Option<&Path>) -> anyhow::Result<()> {
-    let plan = Plan::parse(&read(&dir.join("plan.tsv"))?)?;
-    let samples = Samples::read(dir, &plan)?;
-    let table = text::markdown(&plan, &samples);
+    let mut plan = Plan::parse(&read(&dir.join("plan.tsv"))?)?;
+    plan.read_rounds(dir)?;
+    let table = text::markdown(&plan);
     let Some(into) = into else {
         #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
         {
@@ -101,11 +105,7 @@ impl Plan {
         for line in text.lines().filter(|line| !line.is_empty()) {
             let words: Vec<&str> = line.split('\t').collect();
             match words.as_slice() {
-                ["run", row, title, system] => plan.runs.push(Run {
-                    row: (*row).to_owned(),
-                    title: (*title).to_owned(),
-                    system: (*system).to_owned(),
-                }),
+                ["run", row, title, system] => plan.add(row, title, system),
                 ["goal", text, rule @ ..] => {
                     let goal = Goal::parse(rule).with_context(|| format!("goal `{text}`"))?;
                     plan.goals.push(((*text).to_owned(), goal));
@@ -116,73 +116,73 @@ impl Plan {
         Ok(plan)
     }
 
+    fn add(&mut self, row: &str, title: &str, system: &str) {
+        let system = System {
+            name: system.to_owned(),
+            rounds: BTreeMap::new(),
+        };
+        match self.rows.last_mut().filter(|last| last.id == row) {
+            Some(last) => last.systems.push(system),
+            None => self.rows.push(Row {
+                id: row.to_owned(),
+                title: title.to_owned(),
+                systems: vec![system],
+            }),
+        }
+    }
+
+    fn read_rounds(&mut self, dir: &Path) -> anyhow::Result<()> {
+        for row in &mut self.rows {
+            for system in &mut row.systems {
+                system.read_rounds(&dir.join(&row.id).join(&system.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn system(&self, row: &str, name: &str) -> Option<&System> {
+        let mut systems = self.row(row)?.systems.iter();
+        systems.find(|system| system.name == name)
+    }
+
     /// The first system of a row.
-    fn first(&self, row: &str) -> Option<&str> {
-        let run = self.runs.iter().find(|run| run.row == row)?;
-        Some(&run.system)
+    fn first(&self, row: &str) -> Option<&System> {
+        self.row(row)?.systems.first()
+    }
+
+    fn row(&self, id: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.id == id)
     }
 }
 
-impl Samples {
-    fn read(dir: &Path, plan: &Plan) -> anyhow::Result<Self> {
-        let mut samples = Self::default();
-        for run in &plan.runs {
-            let rounds = fs::read_dir(dir.join(&run.row).join(&run.system));
-            for round in rounds.into_iter().flatten().flatten() {
-                let number = round
-                    .file_name()
-                    .to_str()
-                    .and_then(|name| name.parse().ok());
-                let path = round.path().join("result.json");
-                let Some(number) = number.filter(|_number: &u32| path.exists()) else {
-                    continue;
-                };
-                let result = serde_json::from_str(&read(&path)?)
-                    .with_context(|| format!("{} is no result", path.display()))?;
-                if let Some(sample) = Sample::of(&result) {
-                    samples.add(&run.row, &run.system, number, sample);
-                }
-            }
+impl System {
+    /// Reads the rounds that are there; those that are missing, and those without a success, are left out.
+    fn read_rounds(&mut self, dir: &Path) -> anyhow::Result<()> {
+        for round in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let number = round
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            let path = round.path().join("result.json");
+            let Some(number) = number.filter(|_| path.exists()) else {
+                continue;
+            };
+            let sample = Sample::of(&folder::read(&path)?);
+            self.rounds.extend(sample.map(|sample| (number, sample)));
         }
-        Ok(samples)
-    }
-
-    fn add(&mut self, row: &str, system: &str, round: u32, sample: Sample) {
-        let key = (row.to_owned(), system.to_owned());
-        self.0.entry(key).or_default().insert(round, sample);
-    }
-
-    fn rounds(&self, row: &str, system: &str) -> impl Iterator<Item = (u32, &Sample)> {
-        let rounds = self.0.get(&(row.to_owned(), system.to_owned()));
-        rounds
-            .into_iter()
-            .flatten()
-            .map(|(round, sample)| (*round, sample))
+        Ok(())
     }
 
     /// A figure of every round.
-    fn spread(&self, row: &str, system: &str, figure: impl Fn(&Sample) -> f64) -> Option<Spread> {
-        Spread::of(
-            self.rounds(row, system)
-                .map(|(_, sample)| figure(sample))
-                .collect(),
-        )
+    fn spread(&self, figure: impl Fn(&Sample) -> f64) -> Option<Spread> {
+        Spread::of(self.rounds.values().map(figure).collect())
     }
 
-    /// A figure of one system over that of another, of the rounds that have both.
-    fn ratio(
-        &self,
-        (row, system): (&str, &str),
-        (than, other): (&str, &str),
-        figure: impl Fn(&Sample) -> f64,
-    ) -> Option<Spread> {
-        let others: BTreeMap<u32, f64> = self
-            .rounds(than, other)
-            .map(|(round, sample)| (round, figure(sample)))
-            .collect();
-        let ratios = self.rounds(row, system).filter_map(|(round, sample)| {
-            let other = others.get(&round).copied().filter(|other| *other > 0.0)?;
-            Some(figure(sample) / other)
+    /// A figure of this system over that of another, of the rounds that have both.
+    fn ratio(&self, other: &Self, figure: impl Fn(&Sample) -> f64) -> Option<Spread> {
+        let ratios = self.rounds.iter().filter_map(|(round, sample)| {
+            let other = other.rounds.get(round).map(&figure)?;
+            (other > 0.0).then(|| figure(sample) / other)
         });
         Spread::of(ratios.collect())
     }

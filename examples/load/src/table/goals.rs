@@ -12,7 +12,7 @@
 
 use anyhow::{Context, bail};
 
-use super::{Plan, Samples};
+use super::Plan;
 
 /// A rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,19 +59,16 @@ impl Goal {
         })
     }
 
-    /// Judges the samples; `None` if a run that it takes is missing.
-    pub(super) fn judge(&self, plan: &Plan, samples: &Samples) -> Option<Verdict> {
-        let (row, other) = (self.row.as_str(), self.other.as_str());
-        let own = (row, plan.first(row)?);
+    /// Judges what the runs found; `None` if one that it takes is missing.
+    pub(super) fn judge(&self, plan: &Plan) -> Option<Verdict> {
+        let own = plan.first(&self.row)?;
+        let peer = || plan.system(&self.row, &self.other);
         let ratio = match self.kind {
-            Kind::Rate => samples.ratio(own, (row, other), |sample| sample.rate)?,
-            Kind::Quick => samples.ratio((row, other), own, |sample| sample.p50)?,
-            Kind::Against => {
-                let other = (other, plan.first(other)?);
-                samples.ratio(own, other, |sample| sample.rate)?
-            }
+            Kind::Rate => own.ratio(peer()?, |sample| sample.rate)?,
+            Kind::Quick => peer()?.ratio(own, |sample| sample.p50)?,
+            Kind::Against => own.ratio(plan.first(&self.other)?, |sample| sample.rate)?,
             Kind::P99 => {
-                let p99 = samples.spread(row, own.1, |sample| sample.p99)?;
+                let p99 = own.spread(|sample| sample.p99)?;
                 return Some(Verdict {
                     measured: p99.show(|us| format!("{:.2}", us / 1000.0), " ms"),
                     met: p99.median <= self.limit,

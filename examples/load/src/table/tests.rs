@@ -20,29 +20,28 @@ fn sample(rate: f64, failed: u64) -> Sample {
     }
 }
 
-fn samples() -> Samples {
-    let mut samples = Samples::default();
+fn plan() -> Plan {
+    let mut plan = Plan::parse(PLAN).unwrap();
     // The machine is twice as slow in the second round, and the ratio the same.
     for (round, slow) in [(1, 1.0), (2, 2.0), (3, 1.1)] {
-        samples.add("get-64", "quoit", round, sample(1200.0 / slow, 0));
-        samples.add("get-64", "etcd", round, sample(100.0 / slow, 2));
+        let both = &mut plan.rows[0].systems;
+        both[0].rounds.insert(round, sample(1200.0 / slow, 0));
+        both[1].rounds.insert(round, sample(100.0 / slow, 2));
     }
-    samples.add("get-1", "quoit", 1, sample(100.0, 0));
-    samples
+    plan.rows[1].systems[0].rounds.insert(1, sample(100.0, 0));
+    plan
 }
 
 #[test]
 fn ratios_are_taken_within_a_round() {
-    let samples = samples();
+    let plan = plan();
     let rate = |sample: &Sample| sample.rate;
-    let ratio = samples
-        .ratio(("get-64", "quoit"), ("get-64", "etcd"), rate)
-        .unwrap();
+    let own = plan.first("get-64").unwrap();
+    let peer = plan.system("get-64", "etcd").unwrap();
+    let ratio = own.ratio(peer, rate).unwrap();
     assert!((ratio.least - 12.0).abs() < 1e-9 && (ratio.most - 12.0).abs() < 1e-9);
     // Only the first round has both.
-    let ratio = samples
-        .ratio(("get-64", "quoit"), ("get-1", "quoit"), rate)
-        .unwrap();
+    let ratio = own.ratio(plan.first("get-1").unwrap(), rate).unwrap();
     assert_eq!((ratio.least, ratio.most), (12.0, 12.0));
 }
 
@@ -55,8 +54,7 @@ fn a_median_lies_between_two_rounds_if_it_must() {
 
 #[test]
 fn the_table_shows_runs_errors_and_goals() {
-    let plan = Plan::parse(PLAN).unwrap();
-    let table = text::markdown(&plan, &samples());
+    let table = text::markdown(&plan());
     let has = |line: &str| assert!(table.lines().any(|found| found == line), "{line}\n{table}");
     has("| get, 64 in flight | store of 0 | 1091 (600–1200) | 100 | 2000 | 1.0 + 2.5 |  |");
     has("|  | store of 2 | 91 (50–100) | 100 | 2000 | 1.0 + 2.5 | 12.00 × |");
@@ -68,8 +66,7 @@ fn the_table_shows_runs_errors_and_goals() {
 
 #[test]
 fn a_run_that_is_missing_is_a_dash_and_judges_nothing() {
-    let plan = Plan::parse(PLAN).unwrap();
-    let table = text::markdown(&plan, &Samples::default());
+    let table = text::markdown(&Plan::parse(PLAN).unwrap());
     assert!(
         table.contains("| get, 1 in flight | quoit | – | – | – | – |  |"),
         "{table}"

@@ -5,50 +5,50 @@
 
 use std::fmt::Write as _;
 
-use super::{Plan, Run, Samples, Spread};
+use super::{Plan, Row, Spread, System};
 
 /// Both tables.
-pub(super) fn markdown(plan: &Plan, samples: &Samples) -> String {
+pub(super) fn markdown(plan: &Plan) -> String {
     let mut text = String::from(
         "\n| what | system | ops/s | p50 µs | p99 µs | processor µs/op, client + servers | quoit does |\n\
          | --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
     );
-    let mut row = "";
-    for run in &plan.runs {
-        let title = if run.row == row { "" } else { &run.title };
-        row = &run.row;
-        text.push_str(&line(plan, samples, run, title));
+    for row in &plan.rows {
+        let mut title = row.title.as_str();
+        for system in &row.systems {
+            text.push_str(&line(title, row, system));
+            title = "";
+        }
     }
-    text.push_str(&failures(plan, samples));
-    text.push_str(&goals(plan, samples));
+    text.push_str(&failures(plan));
+    text.push_str(&goals(plan));
     text
 }
 
-fn line(plan: &Plan, samples: &Samples, run: &Run, title: &str) -> String {
-    let (row, system) = (run.row.as_str(), run.system.as_str());
-    let name = samples.rounds(row, system).last();
-    let name = name.map_or(system, |(_, sample)| &sample.target);
+fn line(title: &str, row: &Row, system: &System) -> String {
+    let target = system.rounds.values().last();
+    let target = target.map_or(&system.name, |sample| &sample.target);
     let whole = |figure: f64| format!("{figure:.0}");
-    let rate = samples.spread(row, system, |sample| sample.rate);
+    let rate = system.spread(|sample| sample.rate);
     let rate = rate.map_or_else(dash, |rate| rate.show(whole, ""));
     let median = |figure: Option<Spread>| figure.map_or_else(dash, |figure| whole(figure.median));
-    let p50 = median(samples.spread(row, system, |sample| sample.p50));
-    let p99 = median(samples.spread(row, system, |sample| sample.p99));
-    let cpu = cpu(samples, row, system);
-    let first = plan.first(row).unwrap_or(system);
-    let ratio = match samples.ratio((row, first), (row, system), |sample| sample.rate) {
-        _ if first == system => String::new(),
-        Some(ratio) => ratio.times(),
-        None => dash(),
-    };
-    format!("| {title} | {name} | {rate} | {p50} | {p99} | {cpu} | {ratio} |\n")
+    let p50 = median(system.spread(|sample| sample.p50));
+    let p99 = median(system.spread(|sample| sample.p99));
+    let cpu = cpu(system);
+    let first = row
+        .systems
+        .first()
+        .filter(|first| first.name != system.name);
+    let ratio = first.map_or_else(String::new, |first| {
+        let ratio = first.ratio(system, |sample| sample.rate);
+        ratio.map_or_else(dash, Spread::times)
+    });
+    format!("| {title} | {target} | {rate} | {p50} | {p99} | {cpu} | {ratio} |\n")
 }
 
-fn cpu(samples: &Samples, row: &str, system: &str) -> String {
+fn cpu(system: &System) -> String {
     let part = |pick: fn((f64, f64)) -> f64| {
-        let figures = samples
-            .rounds(row, system)
-            .filter_map(|(_, sample)| sample.cpu);
+        let figures = system.rounds.values().filter_map(|sample| sample.cpu);
         Spread::of(figures.map(pick).collect())
     };
     match (part(|(client, _)| client), part(|(_, servers)| servers)) {
@@ -57,14 +57,15 @@ fn cpu(samples: &Samples, row: &str, system: &str) -> String {
     }
 }
 
-fn failures(plan: &Plan, samples: &Samples) -> String {
+fn failures(plan: &Plan) -> String {
     let mut text = String::new();
-    for run in &plan.runs {
-        let rounds = samples.rounds(&run.row, &run.system);
-        let failed: u64 = rounds.map(|(_, sample)| sample.failed).sum();
-        if failed > 0 {
-            let row = format!("{}: {}", run.title, run.system);
-            writeln!(text, "- {row}: {failed} operations failed").unwrap_or_default();
+    for row in &plan.rows {
+        for system in &row.systems {
+            let failed: u64 = system.rounds.values().map(|sample| sample.failed).sum();
+            if failed > 0 {
+                let what = format!("{}: {}", row.title, system.name);
+                writeln!(text, "- {what}: {failed} operations failed").unwrap_or_default();
+            }
         }
     }
     if text.is_empty() {
@@ -74,10 +75,10 @@ fn failures(plan: &Plan, samples: &Samples) -> String {
     }
 }
 
-fn goals(plan: &Plan, samples: &Samples) -> String {
+fn goals(plan: &Plan) -> String {
     let mut text = String::new();
     for (goal, rule) in &plan.goals {
-        if let Some(verdict) = rule.judge(plan, samples) {
+        if let Some(verdict) = rule.judge(plan) {
             let met = if verdict.met { "yes" } else { "**no**" };
             writeln!(text, "| {goal} | {} | {met} |", verdict.measured).unwrap_or_default();
         }
@@ -105,7 +106,7 @@ impl Spread {
     }
 
     /// `1.25 × (1.20–1.31)`
-    pub(super) fn times(&self) -> String {
+    pub(super) fn times(self) -> String {
         self.show(|ratio| format!("{ratio:.2}"), " ×")
     }
 }
