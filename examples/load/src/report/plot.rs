@@ -19,7 +19,7 @@ use plotters::prelude::*;
 
 pub(super) use self::spread::{Spread, histogram, percentiles};
 pub(super) use self::time::{latency, throughput};
-use super::units::micros;
+use super::units::{micros, whole};
 
 /// Size of every plot, in pixels; the page scales it.
 const SIZE: (u32, u32) = (560, 330);
@@ -61,10 +61,11 @@ fn svg(draw: impl FnOnce(&Area<'_>) -> anyhow::Result<()>) -> anyhow::Result<Str
     Ok(text)
 }
 
-/// An axis: its range, its name with the unit, and how a figure on it is written.
+/// An axis: its range, its name with the unit, at most how many figures stand on it, and how they are written.
 struct Axis<'a> {
     range: Range<f64>,
     name: &'a str,
+    labels: usize,
     label: &'a dyn Fn(f64) -> String,
 }
 
@@ -73,6 +74,7 @@ fn frame<'a, 'b>(area: &'a Area<'b>, x: &Axis<'_>, y: &Axis<'_>) -> anyhow::Resu
     let mut chart = ChartBuilder::on(area)
         .margin_top(14)
         .margin_right(26)
+        .margin_left(6)
         .set_label_area_size(LabelAreaPosition::Left, LABELS)
         .set_label_area_size(LabelAreaPosition::Bottom, 40)
         .build_cartesian_2d(x.range.clone(), y.range.clone())?;
@@ -85,8 +87,8 @@ fn frame<'a, 'b>(area: &'a Area<'b>, x: &Axis<'_>, y: &Axis<'_>) -> anyhow::Resu
         .axis_style(INK)
         .label_style(style.clone())
         .axis_desc_style(style)
-        .x_labels(7)
-        .y_labels(6)
+        .x_labels(x.labels)
+        .y_labels(y.labels)
         .x_desc(x.name)
         .y_desc(y.name)
         .x_label_formatter(&|at| (x.label)(*at))
@@ -95,13 +97,15 @@ fn frame<'a, 'b>(area: &'a Area<'b>, x: &Axis<'_>, y: &Axis<'_>) -> anyhow::Resu
     Ok(chart)
 }
 
-/// The whole decades that latencies from `least` to `most` microseconds lie in, as exponents of ten.
-fn decades(least: f64, most: f64) -> Range<f64> {
+/// An axis of the whole decades that latencies from `least` to `most` microseconds lie in.
+fn latency_axis(least: f64, most: f64) -> Axis<'static> {
     let low = least.max(1.0).log10().floor();
-    low..most.max(1.0).log10().ceil().max(low + 1.0)
-}
-
-/// The latency of an exponent.
-fn latency_label(exponent: f64) -> String {
-    micros(10_f64.powf(exponent).round())
+    let high = most.max(1.0).log10().ceil().max(low + 1.0);
+    Axis {
+        range: low..high,
+        name: "latency (log)",
+        // One for each decade: a figure between two of them would be no round one.
+        labels: usize::try_from(whole(high - low) + 1).unwrap_or(usize::MAX),
+        label: &|exponent| micros(10_f64.powf(exponent).round()),
+    }
 }

@@ -6,7 +6,7 @@
 use hdrhistogram::Histogram;
 use plotters::prelude::*;
 
-use super::{Axis, P50, P99, colour, decades, frame, latency_label, svg};
+use super::{Axis, P50, P99, colour, frame, latency_axis, svg};
 use crate::report::units::{trimmed, whole};
 
 /// Points of a curve.
@@ -38,13 +38,10 @@ pub(crate) fn percentiles(spreads: &[Spread]) -> anyhow::Result<String> {
     let x = Axis {
         range: 0.0..NINES,
         name: "share of operations that are faster",
+        labels: 5,
         label: &|nines| format!("{} %", trimmed(100.0 * level(nines), 2)),
     };
-    let y = Axis {
-        range: decades(least.min(most), most),
-        name: "latency (log)",
-        label: &latency_label,
-    };
+    let y = latency_axis(least.min(most), most);
 
     svg(|area| {
         let mut chart = frame(area, &x, &y)?;
@@ -93,17 +90,13 @@ fn exponent(latency: u64) -> f64 {
 pub(crate) fn histogram(all: &Spread) -> anyhow::Result<String> {
     let least = all.intended.min().min(all.service.min()) as f64;
     let most = all.both().map(highest).into_iter().fold(1.0, f64::max);
-    let range = least.max(1.0).log10()..most.max(least + 1.0).log10();
-    let [intended, service] = all.both().map(|of| shares(&range, of));
+    let x = latency_axis(least, most);
+    let [intended, service] = all.both().map(|of| shares(&x.range, of));
     let percent = intended.iter().chain(&service).map(|bar| bar.2);
-    let x = Axis {
-        range,
-        name: "latency (log)",
-        label: &latency_label,
-    };
     let y = Axis {
         range: 0.0..percent.fold(0.1, f64::max) * 1.08,
         name: "share of operations, %",
+        labels: 6,
         label: &|percent| trimmed(percent, 1),
     };
 

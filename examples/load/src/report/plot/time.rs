@@ -5,7 +5,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Axis, Chart, FAULT, MAX, OFFERED, P50, P99, SIZE, decades, frame, latency_label, svg};
+use super::{Axis, Chart, FAULT, MAX, OFFERED, P50, P99, SIZE, frame, latency_axis, svg};
 use crate::report::points::Point;
 use crate::report::units::short;
 use crate::result::{FaultNote, RunResult};
@@ -18,11 +18,7 @@ pub(crate) fn latency(result: &RunResult, points: &[Point]) -> anyhow::Result<St
     let measured = || points.iter().filter_map(|point| point.latencies);
     let least = measured().map(|of| of[0]).fold(f64::INFINITY, f64::min);
     let most = measured().map(|of| of[2]).fold(1.0, f64::max);
-    let y = Axis {
-        range: decades(least.min(most), most),
-        name: "latency (log)",
-        label: &latency_label,
-    };
+    let y = latency_axis(least.min(most), most);
 
     svg(|area| {
         let mut chart = frame(area, &seconds(result), &y)?;
@@ -74,7 +70,11 @@ pub(crate) fn throughput(result: &RunResult, points: &[Point]) -> anyhow::Result
         }
 
         let most = points.iter().map(|point| point.errors).fold(1.0, f64::max);
-        let mut chart = frame(&below, &seconds(result), &axis("failures/s", most))?;
+        let y = Axis {
+            labels: 2,
+            ..axis("failures/s", most)
+        };
+        let mut chart = frame(&below, &seconds(result), &y)?;
         let failing = points.iter().filter(|point| point.errors > 0.0);
         chart.draw_series(failing.map(|point| {
             let half = point.length / 2.0;
@@ -90,6 +90,7 @@ fn axis(name: &str, most: f64) -> Axis<'_> {
     Axis {
         range: 0.0..most * 1.08,
         name,
+        labels: 6,
         label: &short,
     }
 }
@@ -98,6 +99,7 @@ fn seconds(result: &RunResult) -> Axis<'static> {
     Axis {
         range: 0.0..result.seconds,
         name: "seconds since measuring began",
+        labels: 7,
         label: &short,
     }
 }
