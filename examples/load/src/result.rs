@@ -188,7 +188,7 @@ pub(crate) struct VerifyNote {
     pub(crate) lost: u64,
     /// Keys that hold a value which an acknowledged delete had removed.
     pub(crate) resurrected: u64,
-    /// Keys that hold what nobody wrote there.
+    /// Keys that hold what no write put there.
     pub(crate) wrong: u64,
     /// Keys that could not be judged, since they could not be read.
     pub(crate) unknown: u64,

@@ -17,7 +17,7 @@
 //! | the value of a write that was not replaced, or nothing after such a delete | fine |
 //! | an older value, or nothing, where an acknowledged value should be | lost |
 //! | a value where an acknowledged delete or nothing should be | resurrected |
-//! | what nobody wrote there, what was damaged, or a write reported as surely not stored | wrong |
+//! | what no write put there, what was damaged, or a write reported as surely not stored | wrong |
 //! | no answer, three times | unknown |
 //!
 //! A write whose outcome is unknown never ends: it may be found, and it replaces nothing. Wrong values
@@ -61,7 +61,7 @@ struct Page {
 struct Write {
     version: u64,
     deletes: bool,
-    /// `u64::MAX` if nobody knows.
+    /// `u64::MAX` if that is unknown.
     ended: u64,
 }
 
@@ -172,7 +172,7 @@ impl Book {
         }
     }
 
-    /// A read during the run found what nobody wrote there.
+    /// A read during the run found what no write put there.
     pub(crate) fn wrong(&self) {
         self.pages().wrong += 1;
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   --at 5s kill n4      on three nodes          --no-load     on an own, empty cluster
-//!   --verify --value 8   no room for a version   --cluster     for a peer
+//!   --verify --value 8   no space for a version  --cluster     for a peer
 //! ```
 //!
 //! Checked before anything is started, and refused by a sentence that says what would be right.

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 
-/// Connections of a pool if nobody says otherwise: between 8 and 128, rates differed by less than their noise.
+/// Connections of a pool by default: between 8 and 128, rates differed by less than their noise.
 const POOL: usize = 32;
 
 /// Another store's address, taken apart.

@@ -174,7 +174,7 @@ impl Redis {
             return;
         }
         tokio::time::sleep(REFRESH.saturating_sub(refreshed.elapsed())).await;
-        // Where nobody answers the old map stays, and the next failure comes here again.
+        // If no node answers, the old map stays, and the next failure comes here again.
         if let Ok(slots) = find(&self.0.wire, &self.0.peer.endpoints, Some(seen)).await {
             let mut current = self.0.slots.lock().unwrap_or_else(PoisonError::into_inner);
             *current = Arc::new(slots);

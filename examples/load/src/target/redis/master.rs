@@ -8,7 +8,7 @@
 //! The pool is opened before anything is measured: a TLS handshake takes a server longer than a write, and
 //! one caught in the middle of a run would be paid for by all others. A caller that finds all of the pool
 //! in use waits its turn. Invariant: at most N connections of the pool are open, and one that failed is
-//! dropped, to be replaced by the next who needs it.
+//! dropped, to be replaced by the next operation that needs it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
