@@ -99,7 +99,9 @@ impl<T> Future for Answer<T> {
         if state.is_over {
             return Poll::Ready(state.value.take());
         }
-        state.waker = Some(cx.waker().clone());
+        let before = state.waker.replace(cx.waker().clone());
+        drop(state);
+        drop(before); // a waker's drop is foreign code, which must not run under the lock
         Poll::Pending
     }
 }

@@ -135,7 +135,7 @@ impl End {
             Self::Unavailable => "unavailable",
             Self::Unstable => "unstable",
             Self::NotStored => "not_stored",
-            Self::UnderReplicated => "under_replicated",
+            Self::UnderReplicated => "too_thin",
             Self::Unknown => "unknown",
             Self::Failed => "failed",
         }

@@ -132,7 +132,7 @@ async fn ask_for_map(
 }
 
 async fn on_lane(stream: RecvStream) -> Result<Response, Ended> {
-    let mut lane = LaneReader::new(stream);
+    let mut lane = LaneReader::new(stream, None);
     while lane.read().await? {
         if let Some(frame) = lane.frames().next()? {
             return Ok(ResponseFrame::decode(frame)?.response);
@@ -143,7 +143,7 @@ async fn on_lane(stream: RecvStream) -> Result<Response, Ended> {
 
 async fn on_stream(connection: &Connection, max_frame: usize) -> Result<Response, Ended> {
     let mut stream = connection.accept_uni().await?;
-    match large::read(&mut stream, max_frame).await? {
+    match large::read(&mut stream, max_frame, None).await? {
         Large::Frame(frame) => Ok(ResponseFrame::decode(frame)?.response),
         Large::TooLong { bytes, .. } => Err(StreamError::TooLong { bytes }.into()),
     }

@@ -60,11 +60,9 @@ impl PeerLink {
         }
     }
 
-    /// Queues a request. More than may wait ends the link: then its sender learns that the request is lost.
-    pub(super) fn send(&self, frame: &RequestFrame) {
-        if !self.outbox.push(frame) {
-            self.task.abort();
-        }
+    /// Queues a request; false if too much waits already.
+    pub(super) fn send(&self, frame: &RequestFrame) -> bool {
+        self.outbox.push(frame)
     }
 
     pub(super) fn task_id(&self) -> Id {
@@ -114,7 +112,7 @@ async fn unused(outbox: &RequestOutbox) {
     loop {
         sleep(UNUSED).await;
         let pushed = outbox.pushed();
-        if pushed == before {
+        if pushed == before && outbox.is_empty() {
             return;
         }
         before = pushed;

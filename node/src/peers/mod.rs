@@ -12,7 +12,8 @@
 //! after three seconds without a datagram. What was sent on a link that broke is neither sent again nor answered:
 //! [`Event::Lost`] reports that once, and the sender decides what to do.
 //!
-//! Bounded: what waits for one node, in bytes, and the answers not taken yet; a link beyond either is lost.
+//! Bounded: what waits for one node, in bytes (a request beyond it is refused), and the answers not taken yet (a link
+//! beyond it is lost).
 
 mod link;
 #[cfg(test)]
@@ -22,8 +23,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use quoit_ring::NodeId;
-use quoit_ring::wire::{RequestFrame, ResponseFrame};
+use quoit_ring::wire::{Refusal, RequestFrame, Response, ResponseFrame};
+use quoit_ring::{NodeId, Time};
 use quoit_transport::dial::Dialer;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -52,8 +53,8 @@ pub(crate) struct Peers {
     tasks: JoinSet<()>,
     answers: mpsc::Receiver<Event>,
     answered: mpsc::Sender<Event>,
-    /// Nodes outside the ring to which something was sent; each is reported as lost.
-    unknown: VecDeque<NodeId>,
+    /// What came of requests that were not queued: their node is in no ring, or too much waits for it.
+    unsent: VecDeque<Event>,
 }
 
 impl Peers {
@@ -67,35 +68,37 @@ impl Peers {
             tasks: JoinSet::new(),
             answers,
             answered,
-            unknown: VecDeque::new(),
+            unsent: VecDeque::new(),
         }
     }
 
-    /// Sends a request to a node of the ring; the link is lost at once if there is no such node, or if more waits for
-    /// it than may.
+    /// Sends a request to a node of the ring. If there is no such node, its link is lost at once; if more waits for it
+    /// than may, the request is answered as refused, for the node would say the same.
     pub(crate) fn send(&mut self, to: NodeId, frame: &RequestFrame) {
         // A link whose task has just ended is reported as lost by `next`, and this frame with it.
         if let Some(link) = self.links.get(&to) {
-            return link.send(frame);
+            if !link.send(frame) {
+                self.unsent.push_back(refused(to, frame));
+            }
+            return;
         }
 
         let Some(member) = self.cluster.ring.member(to) else {
-            if !self.unknown.contains(&to) {
-                self.unknown.push_back(to);
-            }
+            self.unsent.push_back(Event::Lost(to));
             return;
         };
         let (dialer, answered) = (Rc::clone(&self.dialer), self.answered.clone());
         let link = PeerLink::open(member, dialer, answered, &mut self.tasks);
-        link.send(frame);
+        let queued = link.send(frame);
+        debug_assert!(queued, "an empty outbox takes any frame");
         self.links.insert(to, link);
     }
 
     /// The next event of any link; waits for it. Cancel safe.
     pub(crate) async fn next(&mut self) -> Event {
         loop {
-            if let Some(node) = self.unknown.pop_front() {
-                return Event::Lost(node);
+            if let Some(event) = self.unsent.pop_front() {
+                return event;
             }
             tokio::select! {
                 biased; // answers that came before a link ended still count
@@ -113,4 +116,15 @@ impl Peers {
             }
         }
     }
+}
+
+/// The answer to a request for which there is no space.
+fn refused(to: NodeId, request: &RequestFrame) -> Event {
+    let answer = ResponseFrame {
+        id: request.id,
+        epoch: request.epoch,
+        clock: Time::ZERO,
+        response: Response::Refused(Refusal::Overloaded { queue_ms: 0 }),
+    };
+    Event::Answer(to, answer)
 }

@@ -45,7 +45,8 @@ impl OtherNode {
                 tokio::spawn(async move {
                     let mut lane = Lane::accept(&connection).await.unwrap();
                     while let Ok(mut stream) = connection.accept_uni().await {
-                        let Ok(Large::Frame(frame)) = large::read(&mut stream, MAX_FRAME).await
+                        let Ok(Large::Frame(frame)) =
+                            large::read(&mut stream, MAX_FRAME, None).await
                         else {
                             return;
                         };
@@ -199,7 +200,7 @@ fn a_request_to_a_node_that_is_in_no_ring_is_lost() {
 }
 
 #[test]
-fn requests_beyond_what_may_wait_lose_the_link_instead_of_memory() {
+fn requests_beyond_what_may_wait_are_refused_and_take_no_memory() {
     run(async {
         let mut bench = Bench::start();
         let mut hint = large_hint(1, bench.node);
@@ -209,6 +210,10 @@ fn requests_beyond_what_may_wait_lose_the_link_instead_of_memory() {
         for _ in 0..3 {
             bench.peers.send(bench.node, &hint);
         }
-        assert!(matches!(bench.next().await, Event::Lost(node) if node == bench.node));
+        let Event::Answer(_, answer) = bench.next().await else {
+            panic!("the link is well");
+        };
+        let refused = Response::Refused(Refusal::Overloaded { queue_ms: 0 });
+        assert_eq!(answer.response, refused);
     });
 }

@@ -15,51 +15,26 @@
 //! after ten seconds.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use quinn::{Connection, SendStream};
+use quinn::Connection;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{MAX_FRAME, MAX_KEY};
-use quoit_transport::lane::{Lane, LaneReader, acknowledged};
+use quoit_transport::CloseCode;
+use quoit_transport::lane::{FRAME_DEADLINE, Lane, LaneReader};
 use quoit_transport::outbox::AnswerOutbox;
-use quoit_transport::{CloseCode, StreamError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::answers::Answers;
+use super::end::End;
 use super::{Phase, lane, large};
 use crate::engine::Engine;
 use crate::env::{Env, Priority};
 use crate::handlers::{Replica, Session};
 use crate::tls::peer_role;
 
-/// How long the last answers may take to be acknowledged; a slower peer counts as gone.
-const DELIVERY_DEADLINE: Duration = Duration::from_secs(3);
 /// What a frame has beside key and record: more than enough.
 const HEAD: usize = 1024;
-
-/// How one task of a connection ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The peer has ended its requests.
-    Finished,
-    /// A writer has seen all answers delivered.
-    Delivered,
-    /// The connection is lost, or the peer closed it.
-    Gone,
-    /// The peer broke the protocol, in this way.
-    Malformed(String),
-}
-
-impl From<StreamError> for End {
-    fn from(error: StreamError) -> Self {
-        if error.is_lost() {
-            Self::Gone
-        } else {
-            Self::Malformed(error.to_string())
-        }
-    }
-}
 
 /// Serves `connection` until it ends.
 pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
@@ -94,7 +69,7 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         state.cluster.ring.map().replication,
     );
     let mut tasks = JoinSet::new();
-    let reader = LaneReader::new(receive);
+    let reader = LaneReader::new(receive, Some(FRAME_DEADLINE));
     tasks.spawn(lane::read(reader, session(), Arc::clone(&outbox)));
     tasks.spawn(lane::write(send, Arc::clone(&outbox)));
     tasks.spawn(large::read(
@@ -172,15 +147,6 @@ async fn attend(
         }
     }
     (code, code.to_string())
-}
-
-/// Waits until the peer has all of a finished stream.
-pub(super) async fn delivered(stream: &SendStream) -> End {
-    match tokio::time::timeout(DELIVERY_DEADLINE, acknowledged(stream)).await {
-        // A peer that stops a stream does not want the answer.
-        Ok(Ok(()) | Err(StreamError::Refused)) => End::Delivered,
-        Ok(Err(_)) | Err(_) => End::Gone,
-    }
 }
 
 /// Waits until the node leaves service.

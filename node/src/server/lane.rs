@@ -17,7 +17,7 @@ use quoit_transport::lane::{self, LaneReader};
 use quoit_transport::outbox::AnswerOutbox;
 
 use super::answers::Answers;
-use super::connection::{End, delivered};
+use super::end::{End, delivered};
 use crate::engine::Engine;
 use crate::env::{Env, Now};
 use crate::handlers::Session;

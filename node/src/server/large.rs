@@ -11,11 +11,12 @@ use std::sync::Arc;
 use quinn::Connection;
 use quoit_ring::wire::Refusal;
 use quoit_transport::StreamError;
+use quoit_transport::lane::FRAME_DEADLINE;
 use quoit_transport::large::{self, Large};
 use quoit_transport::outbox::AnswerOutbox;
 
 use super::answers::Answers;
-use super::connection::{End, delivered};
+use super::end::{End, delivered};
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Session;
@@ -32,7 +33,7 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
             return End::Gone;
         };
         let began = session.replica().env().now().mono;
-        let large = match large::read(&mut stream, max).await {
+        let large = match large::read(&mut stream, max, Some(FRAME_DEADLINE)).await {
             Ok(large) => large,
             Err(error) => return error.into(),
         };

@@ -16,6 +16,7 @@
 
 mod answers;
 mod connection;
+mod end;
 mod lane;
 mod large;
 mod listener;

@@ -10,8 +10,9 @@
 //! stream for each.
 //!
 //! The preface makes the lane exist on the other side: QUIC announces a stream with its first bytes, and a dialler whose
-//! first frames are all large would otherwise have none for its answers. A lane that ends inside a frame is an error,
-//! and so is a frame that does not become whole within [`FRAME_DEADLINE`]: a byte now and then buys no time.
+//! first frames are all large would otherwise have none for its answers. A lane that ends inside a frame is an error.
+//! At the side that was dialled, so is a frame that does not become whole within [`FRAME_DEADLINE`]: a byte now and then
+//! buys no time.
 
 use std::time::Duration;
 
@@ -94,18 +95,21 @@ pub struct LaneReader {
     held: usize,
     /// Since when the first frame has been incomplete.
     partial_since: Option<Instant>,
+    frame_deadline: Option<Duration>,
 }
 
 impl LaneReader {
-    /// A reader of a lane behind its preface.
+    /// A reader of a lane behind its preface. A frame must become whole within `frame_deadline`: [`FRAME_DEADLINE`] where
+    /// strangers may connect, `None` for who dialled, whose requests have deadlines of their own.
     #[must_use]
-    pub fn new(stream: RecvStream) -> Self {
+    pub fn new(stream: RecvStream, frame_deadline: Option<Duration>) -> Self {
         Self {
             stream,
             frames: Frames::new(LANE_FRAME),
             chunks: [const { Bytes::new() }; CHUNKS],
             held: 0,
             partial_since: None,
+            frame_deadline,
         }
     }
 
@@ -122,7 +126,7 @@ impl LaneReader {
     /// [`StreamError::CutShort`], [`StreamError::TooSlow`], [`StreamError::Reset`] or [`StreamError::Lost`]; the
     /// connection is of no more use.
     pub async fn read(&mut self) -> Result<bool, StreamError> {
-        let deadline = self.frame_deadline();
+        let deadline = self.next_deadline();
         let reading = self.stream.read_chunks(&mut self.chunks);
 
         let read = match deadline {
@@ -147,7 +151,8 @@ impl LaneReader {
     }
 
     /// Until when the frame that has begun must be whole.
-    fn frame_deadline(&mut self) -> Option<Instant> {
+    fn next_deadline(&mut self) -> Option<Instant> {
+        let allowed = self.frame_deadline?;
         let taken = self.frames.len() < self.held;
         self.held = self.frames.len();
         if self.frames.is_empty() {
@@ -155,7 +160,7 @@ impl LaneReader {
         } else if taken || self.partial_since.is_none() {
             self.partial_since = Some(Instant::now());
         }
-        self.partial_since.map(|since| since + FRAME_DEADLINE)
+        self.partial_since.map(|since| since + allowed)
     }
 }
 

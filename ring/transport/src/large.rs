@@ -11,6 +11,8 @@
 //! configured differently. The reader learns its id, can refuse that request, and passes its bytes over. (Stopping its
 //! stream would also work, but looks to its sender like a broken connection.) Memory is taken as bytes come, not as they are announced.
 
+use std::time::Duration;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use quinn::{Connection, RecvStream, SendStream};
 use quoit_ring::wire::MAX_FRAME;
@@ -45,14 +47,19 @@ pub enum Large {
     },
 }
 
-/// Reads the one frame of a stream, up to the stream's end, if it has at most `max` bytes. Takes up to
-/// [`FRAME_DEADLINE`] for the length and again for each MiB that has begun. Not cancel safe.
+/// Reads the one frame of a stream, up to the stream's end, if it has at most `max` bytes. Takes up to `deadline` for
+/// the length and again for each MiB that has begun: [`FRAME_DEADLINE`] where strangers may connect, `None` for who
+/// dialled, whose requests have deadlines of their own. Not cancel safe.
 ///
 /// # Errors
 /// [`StreamError`]: the stream ended inside the frame or went on behind it, the frame is longer than any may be or came
 /// too slowly, or the connection is lost.
-pub async fn read(stream: &mut RecvStream, max: usize) -> Result<Large, StreamError> {
-    let length = in_time(0, read_length(stream)).await?;
+pub async fn read(
+    stream: &mut RecvStream,
+    max: usize,
+    deadline: Option<Duration>,
+) -> Result<Large, StreamError> {
+    let length = in_time(0, deadline, read_length(stream)).await?;
     if length > MAX_FRAME {
         return Err(StreamError::TooLong { bytes: length });
     }
@@ -61,12 +68,13 @@ pub async fn read(stream: &mut RecvStream, max: usize) -> Result<Large, StreamEr
             max >= TO_ID,
             "a frame too long to handle has an id to refuse"
         );
-        let id = in_time(0, read_id(stream)).await?;
+        let id = in_time(0, deadline, read_id(stream)).await?;
         return Ok(Large::TooLong { id, bytes: length });
     }
 
     let mut frame = buffer_for(length);
-    read_body(stream, length, |piece| frame.extend_from_slice(piece)).await?;
+    let keep = |piece: &[u8]| frame.extend_from_slice(piece);
+    read_body(stream, (length, deadline), keep).await?;
     debug_assert_eq!(frame.len(), length, "a body is read whole or not at all");
     Ok(Large::Frame(frame.freeze()))
 }
@@ -76,7 +84,12 @@ pub async fn read(stream: &mut RecvStream, max: usize) -> Result<Large, StreamEr
 /// # Errors
 /// As [`read`].
 pub async fn pass_over(stream: &mut RecvStream, bytes: usize) -> Result<(), StreamError> {
-    read_body(stream, bytes.saturating_sub(TO_ID), |_piece| ()).await
+    read_body(
+        stream,
+        (bytes.saturating_sub(TO_ID), Some(FRAME_DEADLINE)),
+        |_piece| (),
+    )
+    .await
 }
 
 /// Writes one whole frame, its length field included, on a stream of its own, and ends the stream. Waits while the
@@ -124,7 +137,7 @@ async fn read_array<const N: usize>(stream: &mut RecvStream) -> Result<[u8; N], 
 /// Reads the last `length` bytes of a stream, in the time that so many may take.
 async fn read_body(
     stream: &mut RecvStream,
-    length: usize,
+    (length, deadline): (usize, Option<Duration>),
     mut take: impl FnMut(&[u8]),
 ) -> Result<(), StreamError> {
     let reading = async {
@@ -142,7 +155,7 @@ async fn read_body(
             }
         }
     };
-    in_time(length, reading).await
+    in_time(length, deadline, reading).await
 }
 
 /// A sender that resets a stream has cut its frame short.
@@ -156,13 +169,19 @@ fn cut(error: StreamError) -> StreamError {
 /// Waits for `reading` as long as `bytes` bytes may take.
 async fn in_time<T>(
     bytes: usize,
+    deadline: Option<Duration>,
     reading: impl Future<Output = Result<T, StreamError>>,
 ) -> Result<T, StreamError> {
+    let Some(deadline) = deadline else {
+        return reading.await;
+    };
     let megabytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
-    let deadline = FRAME_DEADLINE.saturating_mul(megabytes.saturating_add(1));
-    timeout(deadline, reading)
-        .await
-        .map_err(|_elapsed| StreamError::TooSlow)?
+    timeout(
+        deadline.saturating_mul(megabytes.saturating_add(1)),
+        reading,
+    )
+    .await
+    .map_err(|_elapsed| StreamError::TooSlow)?
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@
 //! Clients dial nodes and nodes dial nodes; both use the same code on either side. The protocol:
 //!
 //! 1. The dialler opens the **lane**, the only bidirectional stream, and writes the [`PREFACE`](lane::PREFACE) on it
-//!    before anything else. An acceptor that has no lane after ten seconds closes the connection. QUIC shows a stream to the other side only once bytes have travelled on it, so without
-//!    the preface a connection that carries nothing but large frames would have no lane to answer on.
+//!    before anything else. QUIC shows a stream to the other side only once bytes have travelled on it, so without
+//!    the preface a connection that carries nothing but large frames would have no lane to answer on. An acceptor
+//!    that has no lane after ten seconds closes the connection.
 //! 2. Frames of up to [`LANE_FRAME`](quoit_ring::wire::LANE_FRAME) bytes travel on the lane, as many as wait in one
 //!    write. The id in a frame says which request an answer belongs to, whatever stream it came on.
 //! 3. A longer frame travels alone on a unidirectional stream of lower priority, in pieces of 64 KiB: what delays a

@@ -117,7 +117,7 @@ pub async fn run<S: FrameSink>(
         sink: sink.clone(),
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn_local(read_lane(sink.clone(), LaneReader::new(receive)));
+    tasks.spawn_local(read_lane(sink.clone(), LaneReader::new(receive, None)));
     tasks.spawn_local(write_lane(feed(), send));
     tasks.spawn_local(write_large(feed(), connection.clone()));
     tasks.spawn_local(read_large(
@@ -324,7 +324,7 @@ async fn read_one<S: FrameSink>(
     mut stream: quinn::RecvStream,
     max_frame: usize,
 ) -> Result<(), Ended> {
-    match large::read(&mut stream, max_frame).await? {
+    match large::read(&mut stream, max_frame, None).await? {
         Large::Frame(frame) => Ok(sink.frame(frame)?),
         Large::TooLong { bytes, .. } => Err(StreamError::TooLong { bytes }.into()),
     }

@@ -18,7 +18,10 @@ fn frame(bytes: usize) -> Vec<u8> {
 /// A dialler's lane and the reader at its other end.
 async fn lane(pair: &Pair) -> (Lane, LaneReader) {
     let (opened, accepted) = tokio::join!(Lane::open(&pair.dialled), Lane::accept(&pair.accepted));
-    (opened.unwrap(), LaneReader::new(accepted.unwrap().receive))
+    (
+        opened.unwrap(),
+        LaneReader::new(accepted.unwrap().receive, Some(FRAME_DEADLINE)),
+    )
 }
 
 /// Reads until something goes wrong, or until the lane ends.
@@ -46,7 +49,7 @@ fn an_opened_lane_exists_on_both_sides_before_any_frame() {
         let pair = Pair::connect().await;
         let (opened, accepted) =
             tokio::join!(Lane::open(&pair.dialled), Lane::accept(&pair.accepted));
-        let mut answers = LaneReader::new(opened.unwrap().receive);
+        let mut answers = LaneReader::new(opened.unwrap().receive, Some(FRAME_DEADLINE));
         let mut accepted = accepted.unwrap();
         accepted.send.write_all(&frame(10)).await.unwrap();
         assert!(answers.read().await.unwrap());

@@ -27,7 +27,7 @@ async fn read_after(bytes: &[u8], max: usize) -> Result<Large, StreamError> {
     };
     let reading = async {
         let mut stream = pair.accepted.accept_uni().await.unwrap();
-        read(&mut stream, max).await
+        read(&mut stream, max, Some(FRAME_DEADLINE)).await
     };
     tokio::join!(writing, reading).1
 }
@@ -52,7 +52,9 @@ fn a_large_frame_arrives_whole_and_is_acknowledged() {
             };
             let reading = async {
                 let mut stream = pair.accepted.accept_uni().await.unwrap();
-                read(&mut stream, MAX_FRAME).await.unwrap()
+                read(&mut stream, MAX_FRAME, Some(FRAME_DEADLINE))
+                    .await
+                    .unwrap()
             };
             let ((), large) = tokio::join!(writing, reading);
             assert_eq!(large, Large::Frame(sent.slice(LENGTH..)));
@@ -104,7 +106,7 @@ fn a_stream_that_is_reset_is_cut_short() {
         stream.write_all(&frame(1, 100)[..50]).await.unwrap();
         let mut incoming = pair.accepted.accept_uni().await.unwrap();
         stream.reset(VarInt::from_u32(7)).unwrap();
-        let cut = read(&mut incoming, MAX_FRAME).await;
+        let cut = read(&mut incoming, MAX_FRAME, Some(FRAME_DEADLINE)).await;
         assert!(matches!(cut, Err(StreamError::CutShort(_))), "{cut:?}");
     });
 }
@@ -122,12 +124,16 @@ fn a_frame_too_long_to_handle_is_named_and_passed_over_and_the_connection_lives(
         let reading = async {
             let mut stream = pair.accepted.accept_uni().await.unwrap();
             let bytes = 2 << 20;
-            let long = read(&mut stream, 1 << 20).await.unwrap();
+            let long = read(&mut stream, 1 << 20, Some(FRAME_DEADLINE))
+                .await
+                .unwrap();
             assert_eq!(long, Large::TooLong { id: 8, bytes });
             pass_over(&mut stream, bytes).await.unwrap();
 
             let mut stream = pair.accepted.accept_uni().await.unwrap();
-            let next = read(&mut stream, 1 << 20).await.unwrap();
+            let next = read(&mut stream, 1 << 20, Some(FRAME_DEADLINE))
+                .await
+                .unwrap();
             assert_eq!(next, Large::Frame(frame(9, 100).slice(LENGTH..)));
         };
         tokio::join!(writing, reading);
@@ -142,7 +148,9 @@ fn what_is_passed_over_must_be_whole_too() {
         stream.write_all(&frame(8, 1_000)[..500]).await.unwrap();
         stream.finish().unwrap();
         let mut incoming = pair.accepted.accept_uni().await.unwrap();
-        let long = read(&mut incoming, 100).await.unwrap();
+        let long = read(&mut incoming, 100, Some(FRAME_DEADLINE))
+            .await
+            .unwrap();
         assert_eq!(
             long,
             Large::TooLong {
@@ -168,7 +176,7 @@ fn a_byte_now_and_then_buys_a_large_frame_no_time() {
         };
         let reading = async {
             let mut stream = pair.accepted.accept_uni().await.unwrap();
-            read(&mut stream, MAX_FRAME).await
+            read(&mut stream, MAX_FRAME, Some(FRAME_DEADLINE)).await
         };
         tokio::select! {
             () = dripping => panic!("a whole frame of single bytes was read"),

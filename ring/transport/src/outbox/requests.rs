@@ -163,6 +163,12 @@ impl RequestOutbox {
         self.state.borrow().pushed
     }
 
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state.borrow().bytes == 0
+    }
+
     /// Whether [`RequestOutbox::finish`] was called.
     pub fn is_finished(&self) -> bool {
         self.state.borrow().finished

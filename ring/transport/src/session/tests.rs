@@ -155,7 +155,7 @@ fn a_finished_session_has_written_everything_and_closes_as_done() {
         bench.outbox.finish();
 
         let mut stream = bench.pair.accepted.accept_uni().await.unwrap();
-        let Large::Frame(large) = large::read(&mut stream, MAX_FRAME).await.unwrap() else {
+        let Large::Frame(large) = large::read(&mut stream, MAX_FRAME, None).await.unwrap() else {
             panic!("too long");
         };
         assert_eq!(RequestFrame::decode(large).unwrap().id, 2);
