@@ -53,38 +53,27 @@ pub(crate) enum Verdict {
 }
 
 /// What a figure is about.
-#[derive(Debug, Clone, Copy)]
-struct Kind {
-    name: &'static str,
-    unit: &'static str,
-    more_is_better: bool,
-    better: &'static str,
-    worse: &'static str,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rate,
+    Latency,
+    Cpu,
 }
 
-const fn rate(name: &'static str) -> Kind {
-    Kind {
-        name,
-        unit: "ops/s",
-        more_is_better: true,
-        better: "faster",
-        worse: "slower",
+impl Kind {
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Rate => "ops/s",
+            Self::Latency | Self::Cpu => "us",
+        }
     }
-}
 
-const fn latency(name: &'static str) -> Kind {
-    Kind {
-        unit: "us",
-        more_is_better: false,
-        ..rate(name)
-    }
-}
-
-const fn cpu(name: &'static str) -> Kind {
-    Kind {
-        better: "cheaper",
-        worse: "dearer",
-        ..latency(name)
+    /// The words for better and for worse.
+    const fn words(self) -> [&'static str; 2] {
+        match self {
+            Self::Rate | Self::Latency => ["faster", "slower"],
+            Self::Cpu => ["cheaper", "dearer"],
+        }
     }
 }
 
@@ -100,43 +89,38 @@ pub(super) fn of_verb(verb: &str, sides: [&[RunResult]; 2]) -> Vec<Difference> {
             figures
         })
     };
-    let unknown = |_: &[Slice]| 0.0;
+    let rate = figures(|op| op.rate, mean_count);
+    let p50 = figures(
+        |op| op.intended.p50 as f64,
+        |part| weighted(part, |slice| slice.p50),
+    );
+    let p99 = figures(
+        |op| op.intended.p99 as f64,
+        |part| weighted(part, |slice| slice.p99),
+    );
+    let p999 = figures(|op| op.intended.p999 as f64, |_unknown| 0.0);
     let all = [
-        difference(rate("rate"), figures(|op| op.rate, mean_count)),
-        difference(
-            latency("p50"),
-            figures(
-                |op| op.intended.p50 as f64,
-                |part| weighted(part, |slice| slice.p50),
-            ),
-        ),
-        difference(
-            latency("p99"),
-            figures(
-                |op| op.intended.p99 as f64,
-                |part| weighted(part, |slice| slice.p99),
-            ),
-        ),
-        difference(
-            latency("p99.9"),
-            figures(|op| op.intended.p999 as f64, unknown),
-        ),
+        difference("rate", Kind::Rate, rate),
+        difference("p50", Kind::Latency, p50),
+        difference("p99", Kind::Latency, p99),
+        difference("p99.9", Kind::Latency, p999),
     ];
     all.into_iter().flatten().collect()
 }
 
 /// Processor time per operation: client, servers, and both together.
 pub(super) fn of_cpu(sides: [&[RunResult]; 2]) -> Vec<Difference> {
-    let figures = |of: fn(&CpuNote) -> f64| {
-        sides.map(|runs| of_runs(runs.iter().filter_map(|run| run.cpu.as_ref()).map(of)))
+    let cpu = |figure, of: fn(&CpuNote) -> f64| {
+        let figures =
+            sides.map(|runs| of_runs(runs.iter().filter_map(|run| run.cpu.as_ref()).map(of)));
+        difference(figure, Kind::Cpu, figures)
     };
     let all = [
-        difference(cpu("client"), figures(|cpu| cpu.client_us_per_op)),
-        difference(cpu("servers"), figures(|cpu| cpu.servers_us_per_op)),
-        difference(
-            cpu("together"),
-            figures(|cpu| cpu.client_us_per_op + cpu.servers_us_per_op),
-        ),
+        cpu("client", |cpu| cpu.client_us_per_op),
+        cpu("servers", |cpu| cpu.servers_us_per_op),
+        cpu("together", |cpu| {
+            cpu.client_us_per_op + cpu.servers_us_per_op
+        }),
     ];
     all.into_iter().flatten().collect()
 }
@@ -174,12 +158,12 @@ fn weighted(part: &[Slice], of: impl Fn(&Slice) -> u64) -> f64 {
     sum.sum::<f64>() / count.max(1.0)
 }
 
-fn difference(kind: Kind, [a, b]: [Figures; 2]) -> Option<Difference> {
+fn difference(figure: &'static str, kind: Kind, [a, b]: [Figures; 2]) -> Option<Difference> {
     let Ratio { percent, interval } = Ratio::of(&a, &b)?;
-    let verdict = verdict(interval, kind.more_is_better);
+    let verdict = verdict(interval, kind);
     Some(Difference {
-        figure: kind.name,
-        unit: kind.unit,
+        figure,
+        unit: kind.unit(),
         a: geometric_mean(&a.runs)?,
         b: geometric_mean(&b.runs)?,
         percent,
@@ -189,11 +173,11 @@ fn difference(kind: Kind, [a, b]: [Figures; 2]) -> Option<Difference> {
     })
 }
 
-fn verdict(interval: Option<(f64, f64)>, more_is_better: bool) -> Verdict {
+fn verdict(interval: Option<(f64, f64)>, kind: Kind) -> Verdict {
     match interval {
         None => Verdict::Unknown,
         Some((low, high)) if low <= 0.0 && 0.0 <= high => Verdict::NoDifference,
-        Some((low, _)) if (low > 0.0) == more_is_better => Verdict::Better,
+        Some((low, _)) if (low > 0.0) == (kind == Kind::Rate) => Verdict::Better,
         Some(_) => Verdict::Worse,
     }
 }
@@ -208,9 +192,10 @@ fn sentence(kind: Kind, percent: f64, interval: Option<(f64, f64)>, verdict: Ver
     // One sign is enough for an interval that lies above zero.
     let positive = low.starts_with('+');
     let [low, high] = [low, high].map(|end| if positive { end.replace('+', "") } else { end });
+    let [better, worse] = kind.words();
     let what = match verdict {
-        Verdict::Better => format!("B is {}", kind.better),
-        Verdict::Worse => format!("B is {}", kind.worse),
+        Verdict::Better => format!("B is {better}"),
+        Verdict::Worse => format!("B is {worse}"),
         Verdict::NoDifference | Verdict::Unknown => "no clear difference".to_owned(),
     };
     format!("{what}: {percent} % ({low}..{high})")
@@ -234,45 +219,45 @@ mod tests {
         let interval = |low, high| Some((low, high));
         let table = [
             (
-                rate(""),
+                Kind::Rate,
                 12.0,
                 interval(9.0, 15.0),
                 "B is faster: +12 % (9..15)",
             ),
             (
-                rate(""),
+                Kind::Rate,
                 -12.0,
                 interval(-15.4, -9.0),
                 "B is slower: -12 % (-15..-9)",
             ),
             (
-                latency(""),
+                Kind::Latency,
                 -12.0,
                 interval(-15.4, -9.0),
                 "B is faster: -12 % (-15..-9)",
             ),
             (
-                latency(""),
+                Kind::Latency,
                 1.5,
                 interval(1.0, 2.0),
                 "B is slower: +1.5 % (1.0..2.0)",
             ),
             (
-                cpu(""),
+                Kind::Cpu,
                 -30.0,
                 interval(-33.0, -27.0),
                 "B is cheaper: -30 % (-33..-27)",
             ),
             (
-                rate(""),
+                Kind::Rate,
                 1.2,
                 interval(-2.1, 4.6),
                 "no clear difference: +1.2 % (-2.1..+4.6)",
             ),
-            (cpu(""), 3.0, None, "+3.0 %; no interval"),
+            (Kind::Cpu, 3.0, None, "+3.0 %; no interval"),
         ];
         for (kind, percent, interval, expected) in table {
-            let verdict = verdict(interval, kind.more_is_better);
+            let verdict = verdict(interval, kind);
             assert_eq!(sentence(kind, percent, interval, verdict), expected);
         }
     }

@@ -43,7 +43,7 @@ pub(crate) struct Done {
 
 /// Does what the script says, at its times.
 pub(crate) async fn play(
-    script: Vec<Fault>,
+    script: &[Fault],
     cluster: Option<Arc<Mutex<Cluster>>>,
     driver: Arc<LoadDriver>,
 ) -> Vec<Done> {
@@ -51,7 +51,7 @@ pub(crate) async fn play(
     let Some(cluster) = cluster else {
         return done;
     };
-    for fault in script {
+    for fault in script.iter().copied() {
         tokio::time::sleep_until(driver.begin() + fault.at).await;
         mark(&mut done, &driver);
         let at = driver.begin().elapsed().as_secs_f64();

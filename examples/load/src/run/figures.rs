@@ -30,11 +30,7 @@ pub(crate) fn latencies() -> anyhow::Result<Latencies> {
 pub(crate) fn percentiles(latencies: &Latencies) -> Percentiles {
     let at = |quantile| latencies.value_at_quantile(quantile);
     Percentiles {
-        min: if latencies.is_empty() {
-            0
-        } else {
-            latencies.min()
-        },
+        min: latencies.min(),
         mean: latencies.mean(),
         p50: at(0.5),
         p90: at(0.9),

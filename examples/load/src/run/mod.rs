@@ -52,6 +52,7 @@ use self::faults::Done;
 use self::recorder::Recorder;
 use self::schedule::Schedule;
 use crate::args::RunArgs;
+use crate::args::fault::Fault;
 use crate::args::values::Ramp;
 use crate::cluster::{Cluster, Options};
 use crate::os::Timer;
@@ -74,6 +75,8 @@ type Shared = Arc<Mutex<Cluster>>;
 /// Everything between the first operation and the last.
 struct Session<'a> {
     args: &'a RunArgs,
+    /// The fault script.
+    script: Vec<Fault>,
     executor: Arc<Executor>,
     cluster: Option<Shared>,
     searched: Vec<String>,
@@ -96,8 +99,9 @@ struct Measured {
 /// If the store cannot be reached or loaded, or the machine refuses something. Operations that fail are no
 /// errors but results.
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<RunResult> {
-    let (target, cluster) = connect(args).await?;
-    let mut session = Session::new(args, target, cluster);
+    let script = args.faults().map_err(anyhow::Error::msg)?;
+    let (target, cluster) = connect(args, &script).await?;
+    let mut session = Session::new(args, script, target, cluster);
     let executor = Arc::clone(&session.executor);
     if !args.work.no_load {
         bulk::load(&executor, args.work.keys, args.work.value, args.work.seed).await?;
@@ -109,7 +113,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<RunResult> {
     result
 }
 
-async fn connect(args: &RunArgs) -> anyhow::Result<(Target, Option<Shared>)> {
+async fn connect(args: &RunArgs, script: &[Fault]) -> anyhow::Result<(Target, Option<Shared>)> {
     let pace = &args.pace;
     let in_flight = if pace.closed {
         pace.in_flight
@@ -125,8 +129,7 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Target, Option<Shared>)> {
             None,
         ));
     };
-    let faults = args.faults().map_err(anyhow::Error::msg)?;
-    let faults = faults.iter().filter(|fault| fault.act.is_of_the_network());
+    let faults = script.iter().filter(|fault| fault.act.is_of_the_network());
     let options = Options {
         spec,
         memory: args.store.node_memory << 20,
@@ -147,7 +150,7 @@ async fn connect(args: &RunArgs) -> anyhow::Result<(Target, Option<Shared>)> {
 }
 
 impl<'a> Session<'a> {
-    fn new(args: &'a RunArgs, target: Target, cluster: Option<Shared>) -> Self {
+    fn new(args: &'a RunArgs, script: Vec<Fault>, target: Target, cluster: Option<Shared>) -> Self {
         let work = &args.work;
         let (_, mix, distribution) = settings::workload(args);
         let generator = Generator::new(work.seed, mix, work.keys, distribution, work.value);
@@ -157,6 +160,7 @@ impl<'a> Session<'a> {
         let executor = Executor::new(target, Values::new(run, work.value.most()), book, generator);
         Self {
             args,
+            script,
             executor: Arc::new(executor),
             cluster,
             searched: Vec::new(),
@@ -173,17 +177,16 @@ impl<'a> Session<'a> {
             Some(limit) if pace.find_rate => self.search(limit).await?,
             _ => pace.rate,
         };
-        let driver = self.driver(rate, pace.seconds, self.slice()?)?;
+        let driver = self.driver(rate, pace.seconds, self.slice())?;
         let started_unix_ms = unix_ms();
-        let script = self.args.faults().map_err(anyhow::Error::msg)?;
-        let stretches = phases::stretches(&script, pace.seconds);
+        let stretches = phases::stretches(&self.script, pace.seconds);
         let (begin, end) = (driver.begin(), driver.end());
         let target = &self.executor.target;
         let (ran, cost, health, done) = tokio::join!(
             load("measuring", &driver),
             cost::watch(target.clone(), begin, end),
             phases::watch(target, &stretches, begin, end),
-            faults::play(script, self.cluster.clone(), Arc::clone(&driver)),
+            faults::play(&self.script, self.cluster.clone(), Arc::clone(&driver)),
         );
         ran?;
         let cost = cost?;
@@ -197,10 +200,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn slice(&self) -> anyhow::Result<Duration> {
-        let faults = !self.args.faults().map_err(anyhow::Error::msg)?.is_empty();
-        let short = self.args.pace.seconds <= SHORT;
-        Ok(if faults || short { FINE_SLICE } else { SLICE })
+    fn slice(&self) -> Duration {
+        if self.script.is_empty() && self.args.pace.seconds > SHORT {
+            SLICE
+        } else {
+            FINE_SLICE
+        }
     }
 
     /// A load that begins now.
@@ -226,9 +231,8 @@ impl<'a> Session<'a> {
                 Schedule::new(ramp, time.as_secs_f64(), pace.arrivals, self.args.work.seed);
             (Pace::Open(schedule, Timer::precise()), pace.max_in_flight)
         };
-        let script = self.args.faults().map_err(anyhow::Error::msg)?;
         let recorder = Recorder::new(Instant::now() + HEAD_START, time, slice)?
-            .with_phases(phases::stretches(&script, time));
+            .with_phases(phases::stretches(&self.script, time));
         LoadDriver::new(
             Arc::clone(&self.executor),
             kind,

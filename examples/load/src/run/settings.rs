@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::args::fault::Fault;
 use crate::args::{RunArgs, Spread};
 use crate::workload::{Distribution, Mix};
 
@@ -23,7 +24,11 @@ pub(crate) fn workload(args: &RunArgs) -> (String, Mix, Distribution) {
 }
 
 /// The settings by name.
-pub(crate) fn settings(args: &RunArgs, rate: Option<f64>) -> BTreeMap<String, String> {
+pub(crate) fn settings(
+    args: &RunArgs,
+    script: &[Fault],
+    rate: Option<f64>,
+) -> BTreeMap<String, String> {
     let (_, mix, distribution) = workload(args);
     let (work, pace) = (&args.work, &args.pace);
     let loaded = if work.no_load {
@@ -53,9 +58,8 @@ pub(crate) fn settings(args: &RunArgs, rate: Option<f64>) -> BTreeMap<String, St
     if let Some(core) = pace.pin {
         all.push(("pinned", format!("generator and own nodes to core {core}")));
     }
-    let faults = args.faults().unwrap_or_default();
-    if !faults.is_empty() {
-        let acts = faults
+    if !script.is_empty() {
+        let acts = script
             .iter()
             .map(|fault| format!("{fault} at {:?}", fault.at));
         all.push(("faults", acts.collect::<Vec<_>>().join(", ")));

@@ -143,12 +143,8 @@ impl Target {
     pub(crate) async fn health(&self) -> Option<HealthNote> {
         match self {
             Self::Quoit(quoit) => quoit.health().await,
-            #[cfg(feature = "etcd")]
-            Self::Etcd(_) => None,
-            #[cfg(feature = "redis")]
-            Self::Redis(_) => None,
-            #[cfg(test)]
-            Self::Fake(_) => None,
+            #[cfg(any(test, feature = "etcd", feature = "redis"))]
+            _ => None,
         }
     }
 
@@ -156,12 +152,8 @@ impl Target {
     pub(crate) async fn close(&self) {
         match self {
             Self::Quoit(quoit) => quoit.close().await,
-            #[cfg(feature = "etcd")]
-            Self::Etcd(_) => {}
-            #[cfg(feature = "redis")]
-            Self::Redis(_) => {}
-            #[cfg(test)]
-            Self::Fake(_) => {}
+            #[cfg(any(test, feature = "etcd", feature = "redis"))]
+            _ => {}
         }
     }
 

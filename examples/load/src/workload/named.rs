@@ -32,32 +32,24 @@ const fn named(name: &'static str, mix: Mix, distribution: Distribution) -> Name
     }
 }
 
-const ALL: [Named; 8] = [
-    named(
-        "ycsb-a",
-        Mix::two((Verb::Get, 50), (Verb::Put, 50)),
-        Distribution::Zipfian,
-    ),
-    named(
-        "ycsb-b",
-        Mix::two((Verb::Get, 95), (Verb::Put, 5)),
-        Distribution::Zipfian,
-    ),
-    named("ycsb-c", Mix::only(Verb::Get), Distribution::Zipfian),
-    named(
-        "ycsb-d",
-        Mix::two((Verb::Get, 95), (Verb::Insert, 5)),
-        Distribution::Latest,
-    ),
-    named(
-        "ycsb-f",
-        Mix::two((Verb::Get, 50), (Verb::ReadModifyWrite, 50)),
-        Distribution::Zipfian,
-    ),
-    named("get", Mix::only(Verb::Get), Distribution::Uniform),
-    named("put", Mix::only(Verb::Put), Distribution::Uniform),
-    named("delete", Mix::only(Verb::Delete), Distribution::Uniform),
-];
+const ALL: [Named; 8] = {
+    use Distribution::{Latest, Uniform, Zipfian};
+    use Verb::{Delete, Get, Insert, Put, ReadModifyWrite};
+    [
+        named("ycsb-a", Mix::two((Get, 50), (Put, 50)), Zipfian),
+        named("ycsb-b", Mix::two((Get, 95), (Put, 5)), Zipfian),
+        named("ycsb-c", Mix::only(Get), Zipfian),
+        named("ycsb-d", Mix::two((Get, 95), (Insert, 5)), Latest),
+        named(
+            "ycsb-f",
+            Mix::two((Get, 50), (ReadModifyWrite, 50)),
+            Zipfian,
+        ),
+        named("get", Mix::only(Get), Uniform),
+        named("put", Mix::only(Put), Uniform),
+        named("delete", Mix::only(Delete), Uniform),
+    ]
+};
 
 impl FromStr for Named {
     type Err = String;
