@@ -279,8 +279,21 @@ pub struct KeptHint {
     pub target: NodeId,
     /// Which write.
     pub dot: Dot,
-    /// Whether it was there once no node kept hints.
-    pub reached: bool,
+    /// Which node keeps it.
+    pub holder: NodeId,
+    /// What became of it.
+    pub end: HintEnd,
+}
+
+/// What became of a hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HintEnd {
+    /// Its holder still has it.
+    Kept,
+    /// Its holder has removed it, and its owner had it by then.
+    Arrived,
+    /// Its holder has removed it, and its owner did not have it.
+    Lost,
 }
 
 /// What the owners of a key hold when nothing is under way any more.

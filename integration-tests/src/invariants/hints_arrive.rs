@@ -2,37 +2,36 @@
 //!
 //! ```text
 //!   client --Hint: dot, for n2--> n4 --Joined--> client          a promise of n4
-//!   ... n2 is back, n4 keeps nothing any more                    n2 has seen the dot
+//!   ... n2 is back, n4 commits and has the hint no more          n2 has seen the dot
 //! ```
 //!
-//! Looked at after the world was healed and before every key is read from all its owners, which would repair what
-//! did not get there. What reads repaired before may hide a loss; runs are many.
+//! Looked at whenever a node has committed: a read soon repairs what did not get there, and would hide the loss.
 //!
 //! Left out: nodes that acknowledge before they have synced, and may lose what they keep with the power.
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.6.
 
 use super::{Invariant, Violation};
-use crate::history::{History, KeyId};
+use crate::history::{HintEnd, History, KeyId};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
     name: "hints-arrive",
-    says: "a write that a node keeps for an owner is at that owner once no node keeps hints",
+    says: "a write that a node keeps for an owner is at that owner before the node removes it",
     source: "Dynamo 4.6",
     check,
 };
 
 fn check(history: &History) -> Result<(), Violation> {
-    let Some(lost) = history.hints.iter().find(|hint| !hint.reached) else {
+    let Some(lost) = history.hints.iter().find(|hint| hint.end == HintEnd::Lost) else {
         return Ok(());
     };
     let place = history.keys.iter().position(|key| key.name == lost.key);
     let key = place.and_then(|place| u32::try_from(place).ok()).map(KeyId);
     let name = String::from_utf8_lossy(&lost.key);
     let what = format!(
-        "key {name}: {} was kept for n{}, is kept no more, and never got there",
-        lost.dot, lost.target.0,
+        "key {name}: {} was kept for n{} by n{}, is kept no more, and did not get there",
+        lost.dot, lost.target.0, lost.holder.0,
     );
     Err(Violation {
         invariant: INVARIANT.name,
@@ -51,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_hint_that_is_gone_and_not_where_it_was_meant_for_is_a_violation() {
-        let history = |reached| {
+        let history = |end| {
             let mut recorder = Recorder::new();
             let key: bytes::Bytes = "k".into();
             recorder.key(&key, Family::Register);
@@ -60,18 +59,20 @@ mod tests {
                 actor: Actor(1),
             };
             let target = NodeId(3);
-            let hint = |reached| KeptHint {
+            let hint = |end| KeptHint {
                 key: key.clone(),
                 target,
                 dot,
-                reached,
+                holder: NodeId(4),
+                end,
             };
-            recorder.history_mut().hints = vec![hint(true), hint(reached)];
+            recorder.history_mut().hints = vec![hint(HintEnd::Arrived), hint(end)];
             recorder.finish()
         };
-        assert_eq!(check(&history(true)), Ok(()));
-        let violation = check(&history(false)).unwrap_err();
+        assert_eq!(check(&history(HintEnd::Kept)), Ok(()));
+        assert_eq!(check(&history(HintEnd::Arrived)), Ok(()));
+        let violation = check(&history(HintEnd::Lost)).unwrap_err();
         assert_eq!(violation.key, Some(KeyId(0)));
-        assert!(violation.what.contains("for n3"), "{violation}");
+        assert!(violation.what.contains("for n3 by n4"), "{violation}");
     }
 }

@@ -160,7 +160,7 @@ impl Run {
             ended,
             "hints were still kept two minutes after the last write",
         );
-        self.world.note_hints();
+        self.world.note_all_hints();
     }
 
     fn wait_for_tasks(&mut self, otherwise: &str) {

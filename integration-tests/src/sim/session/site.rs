@@ -16,7 +16,7 @@ use quoit_ring::wire::decode_record;
 use quoit_ring::{Dot, Moment, NodeId};
 
 use super::Name;
-use crate::history::{ClientId, KeptHint, KeyId, Op, OpId, Outcome, Recorder};
+use crate::history::{ClientId, HintEnd, KeptHint, KeyId, Op, OpId, Outcome, Recorder};
 use crate::sim::coverage::{Coverage, CoverageEvent};
 use crate::sim::plan::OPERATIONS;
 use crate::sim::tasks::Timeline;
@@ -197,7 +197,8 @@ impl Site {
             key,
             target,
             dot,
-            reached: false,
+            holder,
+            end: HintEnd::Kept,
         };
         self.recorder.borrow_mut().history_mut().hints.push(kept);
         true

@@ -36,6 +36,7 @@ impl World {
         });
         if done.is_ok() {
             self.note_exposure(node);
+            self.note_hints(node);
         }
 
         self.deliver_answers(node);

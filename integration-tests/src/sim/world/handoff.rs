@@ -11,21 +11,21 @@
 //! happens to those between it and other nodes.
 
 use bytes::{Bytes, BytesMut};
-use quoit_node::engine::layout::{NAMESPACE, record_key};
+use quoit_node::engine::layout::{NAMESPACE, hint_key, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_node::hints::Act;
-use quoit_ring::NodeId;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{Durability, RequestFrame, Response, ResponseFrame, decode_record};
+use quoit_ring::{Dot, NodeId};
 use rand::Rng as _;
 
 use super::World;
 use super::event::Event;
 use super::wires::TO_CLIENT;
-use crate::history::{ClientId, KeptHint};
+use crate::history::{ClientId, HintEnd};
 use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::{PEERS, Way};
-use crate::sim::machine::Peer;
+use crate::sim::machine::{Machine, Peer};
 
 /// How often a dispatcher looks while hints are kept, in microseconds.
 const LOOK: u64 = 100_000;
@@ -187,25 +187,42 @@ impl World {
         }
     }
 
-    /// Looks which of the writes that were kept for others are there; of nodes that may lose what they acknowledged,
-    /// nothing is expected.
-    pub fn note_hints(&self) {
-        let mut recorder = self.site.recorder().borrow_mut();
-        let hints = &mut recorder.history_mut().hints;
+    /// Looks which of the writes that were kept for others are kept no more, and whether they arrived.
+    pub fn note_all_hints(&self) {
+        for holder in 0..self.machines.len() {
+            self.note_hints(holder);
+        }
+    }
+
+    /// Looks which of the hints that a node was acknowledged to keep have gone, and whether their owners have those.
+    ///
+    /// It must be asked at every commit: a read would soon repair what got lost on the way, and hide the loss. Of nodes
+    /// that may lose what they acknowledged, nothing is expected.
+    pub(super) fn note_hints(&self, holder: usize) {
         if self.plan.settings.durability == Durability::Buffered {
-            return hints.clear();
+            return;
         }
 
-        for machine in &self.machines {
-            let store = machine.disk().contents();
-            let seen = |hint: &KeptHint| {
-                let key = record_key(NAMESPACE, &hint.key);
-                let record = decode_record(&store.get(Keyspace::Records, &key).ok()??).ok()?;
-                Some(record.seen().contains(hint.dot))
-            };
-            for hint in hints.iter_mut().filter(|hint| hint.target == machine.id()) {
-                hint.reached = seen(hint) == Some(true);
+        let holder = &self.machines[holder];
+        let mut recorder = self.site.recorder().borrow_mut();
+        let hints = &mut recorder.history_mut().hints;
+        let kept = hints.iter_mut().filter(|hint| hint.end == HintEnd::Kept);
+        for hint in kept.filter(|hint| hint.holder == holder.id()) {
+            let row = hint_key(hint.target, NAMESPACE, &hint.key);
+            if has_seen(holder, Keyspace::Hints, &row, hint.dot) {
+                continue;
             }
+
+            let mut machines = self.machines.iter();
+            let owner = machines.find(|machine| machine.id() == hint.target);
+            let row = record_key(NAMESPACE, &hint.key);
+            let arrived =
+                owner.is_some_and(|owner| has_seen(owner, Keyspace::Records, &row, hint.dot));
+            hint.end = if arrived {
+                HintEnd::Arrived
+            } else {
+                HintEnd::Lost
+            };
         }
     }
 
@@ -216,4 +233,11 @@ impl World {
         let mut machines = self.machines.iter();
         machines.all(|machine| machine.kept().is_some_and(empty))
     }
+}
+
+/// Whether a row on a machine's disk has seen a write.
+fn has_seen(machine: &Machine, keyspace: Keyspace, row: &[u8], dot: Dot) -> bool {
+    let stored = machine.own_disk().contents().get(keyspace, row);
+    let bytes = stored.ok().flatten();
+    bytes.is_some_and(|bytes| decode_record(&bytes).is_ok_and(|record| record.seen().contains(dot)))
 }
