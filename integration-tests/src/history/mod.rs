@@ -292,7 +292,7 @@ pub enum HintEnd {
     Kept,
     /// Its holder has removed it, and its owner had it by then.
     Arrived,
-    /// Its holder has removed it, and its owner did not have it.
+    /// Its holder has removed it, or says that it keeps none, and its owner did not have it.
     Lost,
 }
 

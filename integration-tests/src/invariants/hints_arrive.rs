@@ -5,7 +5,8 @@
 //!   ... n2 is back, n4 commits and has the hint no more          n2 has seen the dot
 //! ```
 //!
-//! Looked at whenever a node has committed: a read soon repairs what did not get there, and would hide the loss.
+//! Looked at whenever a node has committed: a read soon repairs what did not get there, and would hide the loss. Looked
+//! at again when no node says any more that it keeps something.
 //!
 //! Left out: nodes that acknowledge before they have synced, and may lose what they keep with the power.
 //!

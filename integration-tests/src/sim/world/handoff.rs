@@ -22,7 +22,7 @@ use rand::Rng as _;
 use super::World;
 use super::event::Event;
 use super::wires::TO_CLIENT;
-use crate::history::{ClientId, HintEnd};
+use crate::history::{ClientId, HintEnd, KeptHint};
 use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::{PEERS, Way};
 use crate::sim::machine::{Machine, Peer};
@@ -187,42 +187,42 @@ impl World {
         }
     }
 
-    /// Looks which of the writes that were kept for others are kept no more, and whether they arrived.
+    /// Looks where the hints are that are left when no node says any more that it keeps one. A row that its holder has
+    /// forgotten is as lost as one that it has removed.
     pub fn note_all_hints(&self) {
-        for holder in 0..self.machines.len() {
-            self.note_hints(holder);
+        let mut recorder = self.site.recorder().borrow_mut();
+        let hints = &mut recorder.history_mut().hints;
+        for hint in hints.iter_mut().filter(|hint| hint.end == HintEnd::Kept) {
+            hint.end = self.arrived_or_lost(hint);
+        }
+        if self.plan.settings.durability == Durability::Buffered {
+            hints.clear(); // such nodes may lose what they acknowledged
         }
     }
 
     /// Looks which of the hints that a node was acknowledged to keep have gone, and whether their owners have those.
     ///
-    /// It must be asked at every commit: a read would soon repair what got lost on the way, and hide the loss. Of nodes
-    /// that may lose what they acknowledged, nothing is expected.
+    /// It must be asked at every commit: a read would soon repair what got lost on the way, and hide the loss.
     pub(super) fn note_hints(&self, holder: usize) {
-        if self.plan.settings.durability == Durability::Buffered {
-            return;
-        }
-
         let holder = &self.machines[holder];
         let mut recorder = self.site.recorder().borrow_mut();
         let hints = &mut recorder.history_mut().hints;
         let kept = hints.iter_mut().filter(|hint| hint.end == HintEnd::Kept);
         for hint in kept.filter(|hint| hint.holder == holder.id()) {
             let row = hint_key(hint.target, NAMESPACE, &hint.key);
-            if has_seen(holder, Keyspace::Hints, &row, hint.dot) {
-                continue;
+            if !has_seen(holder, Keyspace::Hints, &row, hint.dot) {
+                hint.end = self.arrived_or_lost(hint);
             }
+        }
+    }
 
-            let mut machines = self.machines.iter();
-            let owner = machines.find(|machine| machine.id() == hint.target);
-            let row = record_key(NAMESPACE, &hint.key);
-            let arrived =
-                owner.is_some_and(|owner| has_seen(owner, Keyspace::Records, &row, hint.dot));
-            hint.end = if arrived {
-                HintEnd::Arrived
-            } else {
-                HintEnd::Lost
-            };
+    fn arrived_or_lost(&self, hint: &KeptHint) -> HintEnd {
+        let mut machines = self.machines.iter();
+        let owner = machines.find(|machine| machine.id() == hint.target);
+        let row = record_key(NAMESPACE, &hint.key);
+        match owner {
+            Some(owner) if has_seen(owner, Keyspace::Records, &row, hint.dot) => HintEnd::Arrived,
+            _ => HintEnd::Lost,
         }
     }
 
