@@ -30,8 +30,8 @@ use super::Event;
 const DIAL_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a link is kept for which there are no more frames; tests do not wait as long.
 pub(super) const UNUSED: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 10_000 });
-/// Most bytes that wait for one node. The longest frame may wait alone; beside others, hints get half of this. The
-/// dispatcher has either one hint under way to a node or at most 1 MiB of them, so it stays below either bound.
+/// Most bytes that wait for one node. The longest frame may wait alone; beside others, hints get half of this. A hint
+/// that finds no space is refused, stays in its queue, and is sent again later.
 const MAX_OUTBOX: usize = MAX_FRAME + (4 << 20);
 
 /// The node's handle of a link; the task behind it may be dialling still.
