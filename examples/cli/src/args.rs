@@ -13,11 +13,9 @@ use quoit_client::{Client, ClientBuilder, ConnectError, Consistency};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::pairs::MAX_VALUE;
 use crate::profile::{self, Found};
 use crate::units::parse_duration;
-
-/// The largest value that any node may be set to take; what a cluster allows, its nodes say.
-const MAX_VALUE_BYTES: usize = 16 << 20;
 
 /// Which cluster, and what its operations promise.
 #[derive(Debug, Clone, clap::Args)]
@@ -93,7 +91,7 @@ impl ClusterArgs {
     fn builder(&self, found: &Found) -> ClientBuilder {
         let mut builder = Client::builder()
             .profile(&found.file)
-            .max_value_bytes(MAX_VALUE_BYTES);
+            .max_value_bytes(MAX_VALUE);
         if let Some(mode) = self.consistency {
             builder = builder.consistency(mode.into());
         }

@@ -19,6 +19,7 @@ mod traffic;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use quoit_client::Client;
 use quoit_local::{ClusterSettings, NodeProgram, ProcessCluster};
 use quoit_node::provision::LocalOptions;
@@ -27,10 +28,11 @@ use tempfile::TempDir;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::pairs::{self, Feed};
+use crate::signals;
 use crate::units::{count, duration};
 use crate::verbs::import::{self, Limits};
 use crate::verbs::verify;
-use crate::{pairs, signals};
 use story::Story;
 use text::{TEXT, verses};
 
@@ -200,7 +202,7 @@ async fn wait_for(
 
 async fn write(story: &mut Story, client: &Client) -> Result<(), Failure> {
     let bar = story.progress(TEXT.len() as u64, "import");
-    let pairs = pairs::read(pairs::Format::Csv, bar.wrap_read(TEXT));
+    let pairs = feed(&bar)?;
     let limits = Limits {
         in_flight: IN_FLIGHT,
         keep_going: false,
@@ -222,10 +224,16 @@ async fn write(story: &mut Story, client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The pairs of the text, moving `bar` as they are read.
+fn feed(bar: &ProgressBar) -> Result<Feed, Failure> {
+    let pairs = pairs::read(pairs::Format::Csv, bar.wrap_read(TEXT));
+    Feed::start(pairs).map_err(|error| Failure::caused(&error))
+}
+
 /// Reads the text and compares; what is found goes into the last table as `what`.
 async fn read_back(story: &mut Story, client: &Client, what: &str) -> Result<(), Failure> {
     let bar = story.progress(TEXT.len() as u64, "verify");
-    let pairs = pairs::read(pairs::Format::Csv, bar.wrap_read(TEXT));
+    let pairs = feed(&bar)?;
     let counts = verify::check(client, pairs, IN_FLIGHT, &bar).await;
     bar.finish_and_clear();
     story.line(&format!("{counts}."))?;

@@ -3,6 +3,8 @@
 //! ```text
 //! push --> [ op op op ... ] --> a result for every push once it is full, in the order they end
 //! ```
+//!
+//! Who has something else to wait for starts operations while there is room, and takes results as they come.
 
 use std::future::Future;
 
@@ -29,13 +31,29 @@ impl<T: Send + 'static> InFlight<T> {
         &mut self,
         operation: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let ended = if self.tasks.len() < self.limit {
+        let ended = if self.has_room() {
             None
         } else {
             self.next().await
         };
-        self.tasks.spawn(operation);
+        self.start(operation);
         ended
+    }
+
+    /// Starts an operation; there must be room for it.
+    pub(crate) fn start(&mut self, operation: impl Future<Output = T> + Send + 'static) {
+        debug_assert!(self.has_room());
+        self.tasks.spawn(operation);
+    }
+
+    /// Whether another may be started without waiting.
+    pub(crate) fn has_room(&self) -> bool {
+        self.tasks.len() < self.limit
+    }
+
+    /// Whether none is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
     }
 
     /// Waits for the next operation to end; `None` if none is under way.

@@ -134,6 +134,14 @@ impl Output {
         }
     }
 
+    /// Makes `bar` one over bytes whose number nobody knows.
+    pub(crate) fn unbounded(bar: &ProgressBar) {
+        bar.unset_length();
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bytes}  {msg}") {
+            bar.set_style(style);
+        }
+    }
+
     fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)

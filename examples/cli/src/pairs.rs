@@ -8,9 +8,13 @@
 //! A pair knows its line, and so does whatever is wrong with one: a bad line is reported by its number
 //! and the reader goes on behind it, so the caller decides whether to. Only a file that cannot be read
 //! any further ends the reading by itself.
+//!
+//! Whatever the bytes are, at most one line is in memory, and of it no more than the longest key and value take.
 
 mod csv;
+mod feed;
 mod jsonl;
+mod plain;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,6 +23,11 @@ use std::path::Path;
 use bytes::Bytes;
 use clap::ValueEnum;
 use quoit_ring::wire::MAX_KEY;
+
+pub(crate) use feed::Feed;
+
+/// The largest value that any node may be set to take, in bytes; what a cluster allows, its nodes say.
+pub(crate) const MAX_VALUE: usize = 16 << 20;
 
 /// What a file of pairs looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,7 +61,7 @@ pub(crate) struct BadLine {
 }
 
 /// Pairs and bad lines, in the file's order.
-pub(crate) type Pairs = Box<dyn Iterator<Item = Result<Pair, BadLine>>>;
+pub(crate) type Pairs = Box<dyn Iterator<Item = Result<Pair, BadLine>> + Send>;
 
 impl Format {
     /// The format that a file's name implies.
@@ -67,7 +76,8 @@ impl Format {
 }
 
 /// Reads the pairs of `input`.
-pub(crate) fn read(format: Format, input: impl Read + 'static) -> Pairs {
+pub(crate) fn read(format: Format, input: impl Read + Send + 'static) -> Pairs {
+    let input = plain::PlainText::new(input);
     match format {
         Format::Csv => Box::new(csv::CsvPairs::new(input)),
         Format::JsonLines => Box::new(jsonl::JsonPairs::new(input)),
@@ -106,6 +116,10 @@ fn bad(line: u64, what: impl Into<String>) -> BadLine {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -135,6 +149,43 @@ mod tests {
                 error.starts_with(&format!("line 7: the key has {bytes} bytes")),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_gzip_is_named_in_either_format() {
+        let table = [
+            (Format::Csv, "key,value\na,1\n"),
+            (Format::JsonLines, "{\"key\":\"a\",\"value\":\"1\"}\n"),
+        ];
+        for (format, text) in table {
+            let marked = format!("\u{feff}{text}");
+            let found: Vec<_> = read(format, Cursor::new(marked))
+                .map(Result::unwrap)
+                .collect();
+            assert_eq!(
+                (found.len(), &found[0].key[..]),
+                (1, &b"a"[..]),
+                "{format:?}"
+            );
+
+            let found: Vec<_> = read(format, &b"\x1F\x8B\x08\0\0\0\0\0\0\x03"[..]).collect();
+            let error = found[0].as_ref().unwrap_err().to_string();
+            assert_eq!(found.len(), 1);
+            assert!(
+                error.starts_with("line 1: cannot be read: it is compressed with gzip;"),
+                "{error}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            for format in [Format::Csv, Format::JsonLines] {
+                let found = read(format, Cursor::new(bytes.clone())).count();
+                prop_assert!(found <= bytes.len() + 1);
+            }
         }
     }
 }

@@ -12,6 +12,8 @@
 
 #[path = "cli/explain.rs"]
 mod explain;
+#[path = "cli/files.rs"]
+mod files;
 mod support;
 
 use support::Home;

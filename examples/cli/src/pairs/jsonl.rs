@@ -4,18 +4,19 @@
 //! {"key": TEXT, "value": TEXT, "encoding": "text"|"base64", "key_encoding": "text"|"base64"}
 //! ```
 //!
-//! Both encodings may be left out and are `text` then. An unknown field is refused: a misspelt `encoding`
-//! would store the wrong bytes without a word. Empty lines are skipped.
+//! Both encodings may be left out and are `text` then. An unknown field is refused: a misspelt `encoding` would
+//! store the wrong bytes without a word. Empty lines are skipped. A line beyond its bound is skipped without
+//! being kept, and is a bad one.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
 use serde::Deserialize;
 
-use super::{BadLine, Pair, bad, pair};
+use super::{BadLine, MAX_VALUE, Pair, bad, pair};
 use crate::encoding::{Encoding, from_text};
 
-/// Most bytes of a line: the longest value with every byte escaped fits.
-const MAX_LINE: u64 = 128 << 20;
+/// Most bytes of a line: the longest value with every byte escaped (`\u0000`) fits, and the rest.
+const MAX_LINE: usize = 7 * MAX_VALUE;
 
 /// Reads JSON lines.
 pub(super) struct JsonPairs<R> {
@@ -44,24 +45,29 @@ impl<R: Read> JsonPairs<R> {
         }
     }
 
-    /// The next line that is not empty.
-    fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// The next line that is not empty, or a bad one if it is too long.
+    fn next_line(&mut self) -> io::Result<Option<Result<Vec<u8>, BadLine>>> {
         loop {
             let mut line = Vec::new();
             self.line += 1;
+            let bound = MAX_LINE as u64 + 1;
             let read = self
                 .input
                 .by_ref()
-                .take(MAX_LINE + 1)
+                .take(bound)
                 .read_until(b'\n', &mut line)?;
-            if line.len() as u64 > MAX_LINE {
-                return Err(io::Error::other("the line is too long"));
+            if line.len() > MAX_LINE {
+                if !line.ends_with(b"\n") {
+                    self.input.skip_until(b'\n')?;
+                }
+                let what = format!("the line has more than {MAX_LINE} bytes");
+                return Ok(Some(Err(bad(self.line, what))));
             }
             if read == 0 {
                 return Ok(None);
             }
             if !line.trim_ascii().is_empty() {
-                return Ok(Some(line));
+                return Ok(Some(Ok(line)));
             }
         }
     }
@@ -77,7 +83,7 @@ impl<R: Read> Iterator for JsonPairs<R> {
         let next = self.next_line();
         self.done = !matches!(next, Ok(Some(_)));
         match next {
-            Ok(text) => Some(parse(self.line, &text?)),
+            Ok(text) => Some(text?.and_then(|text| parse(self.line, &text))),
             Err(error) => {
                 let what = format!("cannot be read: {error}");
                 Some(Err(BadLine {
@@ -113,7 +119,11 @@ fn explained(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
     use super::*;
+    use crate::encoding::to_text;
 
     fn all(text: &'static str) -> Vec<Result<Pair, BadLine>> {
         JsonPairs::new(text.as_bytes()).collect()
@@ -188,5 +198,44 @@ mod tests {
         let found: Vec<_> = JsonPairs::new(Broken).collect();
         assert_eq!(found.len(), 1);
         assert!(found[0].as_ref().unwrap_err().last);
+    }
+
+    #[test]
+    fn a_line_beyond_its_bound_is_bad_and_the_next_is_read() {
+        let long = io::repeat(b'x').take(MAX_LINE as u64 + 10);
+        let text = long.chain(&b"\n{\"key\":\"a\",\"value\":\"\"}\n"[..]);
+        let found: Vec<_> = JsonPairs::new(text).collect();
+        let error = found[0].as_ref().unwrap_err();
+        assert_eq!((error.line, error.last), (1, false), "{error}");
+        assert_eq!(found[1].as_ref().unwrap().line, 2);
+    }
+
+    /// A field and, if it is no text, its encoding.
+    fn put(object: &mut Map<String, Value>, name: &str, encoding_name: &str, bytes: &[u8]) {
+        let (text, encoding) = to_text(bytes);
+        object.insert(name.into(), text.into());
+        if encoding == Encoding::Base64 {
+            object.insert(encoding_name.into(), "base64".into());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            pairs in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..8), any::<Vec<u8>>()), 0..8),
+        ) {
+            let mut text = String::new();
+            for (key, value) in &pairs {
+                let mut object = Map::new();
+                put(&mut object, "key", "key_encoding", key);
+                put(&mut object, "value", "encoding", value);
+                text += &format!("{}\n", Value::Object(object));
+            }
+            let found: Vec<_> = JsonPairs::new(text.as_bytes()).map(|pair| {
+                let pair = pair.unwrap();
+                (pair.key.to_vec(), pair.value.to_vec())
+            }).collect();
+            prop_assert_eq!(found, pairs);
+        }
     }
 }

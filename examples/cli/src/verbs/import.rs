@@ -1,9 +1,11 @@
-//! `quoit import FILE`: writes every pair of a file.
+//! `quoit import FILE`: writes every pair of a file, or of standard input.
 //!
 //! ```text
 //! lines --read--> pairs --put, up to --in-flight at once--> written | failed
 //!            `--> bad lines
 //! ```
+//!
+//! A pair is put when its line is there, not when the next one is: standard input may be a pipe that never ends.
 //!
 //! Every put is a blind one, so a pair that is written twice is as if it had been written once: an
 //! import that was stopped is resumed by running it again. A file should name each key once; of several
@@ -14,6 +16,7 @@
 
 mod report;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -25,7 +28,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::in_flight::InFlight;
 use crate::output::Output;
-use crate::pairs::{self, Format, Pair, Pairs};
+use crate::pairs::{self, Feed, Format, Pair};
 use crate::units;
 use report::Ended;
 pub(crate) use report::{MAX_SHOWN, Report};
@@ -52,10 +55,10 @@ pub(crate) struct Args {
 /// A file of pairs and how fast to go through it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct FileArgs {
-    /// CSV with the header `key,value`, or one JSON object {"key","value"} a line
+    /// CSV with the header `key,value`, or one JSON object {"key","value"} a line; `-` reads standard input
     pub(crate) file: PathBuf,
 
-    /// What the file holds [default: what its extension says]
+    /// What the file holds [default: what its extension says; standard input has none]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
@@ -66,24 +69,37 @@ pub(crate) struct FileArgs {
 }
 
 impl FileArgs {
-    /// Opens the file and moves `bar` as it is read; the bar's length becomes the file's.
-    pub(crate) fn pairs(&self, bar: &ProgressBar) -> Result<Pairs, Failure> {
-        let format = self
-            .format
-            .or_else(|| Format::of(&self.file))
-            .ok_or_else(|| {
-                let what = format!("the name {} does not say its format", self.file.display());
-                Failure::new(Exit::Usage, what)
-                    .hint("say what it holds: --format csv or --format jsonl")
-            })?;
-        let (file, length) =
-            pairs::open(&self.file).map_err(|error| unreadable(&self.file, &error))?;
-        bar.set_length(length);
-        Ok(pairs::read(format, bar.wrap_read(file)))
+    /// Opens the file and moves `bar` as it is read; the bar's length becomes the file's, if it has one.
+    pub(crate) fn pairs(&self, bar: &ProgressBar) -> Result<Feed, Failure> {
+        let format = self.format.or_else(|| Format::of(&self.file));
+        let format = format.ok_or_else(|| self.no_format())?;
+        let pairs = if self.is_standard_input() {
+            Output::unbounded(bar);
+            pairs::read(format, bar.wrap_read(io::stdin()))
+        } else {
+            let (file, length) =
+                pairs::open(&self.file).map_err(|error| unreadable(&self.file, &error))?;
+            bar.set_length(length);
+            pairs::read(format, bar.wrap_read(file))
+        };
+        Feed::start(pairs).map_err(|error| Failure::caused(&error))
+    }
+
+    fn is_standard_input(&self) -> bool {
+        self.file.as_os_str() == "-"
+    }
+
+    fn no_format(&self) -> Failure {
+        let what = if self.is_standard_input() {
+            "standard input has no name that says its format".to_owned()
+        } else {
+            format!("the name {} does not say its format", self.file.display())
+        };
+        Failure::new(Exit::Usage, what).hint("say what it holds: --format csv or --format jsonl")
     }
 }
 
-fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
     Failure::new(
         Exit::Error,
         format!("cannot read {}: {error}", file.display()),
@@ -118,20 +134,22 @@ pub(crate) struct Limits {
 /// Puts every pair.
 pub(crate) async fn load(
     client: &Client,
-    pairs: Pairs,
+    mut pairs: Feed,
     limits: Limits,
     bar: &ProgressBar,
 ) -> Report {
     let started = Instant::now();
     let mut report = Report::default();
     let mut flight = InFlight::new(limits.in_flight);
-    for pair in pairs {
-        match pair {
-            Ok(pair) => {
-                let ended = flight.push(put(client.clone(), pair)).await;
-                report.count_all(ended);
-            }
-            Err(bad) => report.problem(bad.into()),
+    loop {
+        tokio::select! {
+            biased;
+            ended = flight.next(), if !flight.is_empty() => report.count_all(ended),
+            line = pairs.next(), if flight.has_room() => match line {
+                None => break,
+                Some(Ok(pair)) => flight.start(put(client.clone(), pair)),
+                Some(Err(bad)) => report.problem(bad.into()),
+            },
         }
         if report.problems > 0 && !limits.keep_going {
             break;

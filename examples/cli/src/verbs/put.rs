@@ -16,11 +16,12 @@ use crate::encoding::parse_context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::pairs::MAX_VALUE;
 use crate::units::parse_duration;
 
 /// Most bytes read from standard input: one more than any cluster takes, so that the error is the
 /// client's, which says the limit.
-const MAX_INPUT: u64 = (16 << 20) + 1;
+const MAX_INPUT: u64 = MAX_VALUE as u64 + 1;
 
 /// Arguments of `put`.
 #[derive(Debug, clap::Args)]

@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::in_flight::InFlight;
 use crate::output::Output;
-use crate::pairs::{Pair, Pairs};
+use crate::pairs::{BadLine, Feed, Pair};
 use crate::units;
 
 /// Arguments of `verify`.
@@ -70,17 +70,22 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
 /// Reads every pair back.
 pub(crate) async fn check(
     client: &Client,
-    pairs: Pairs,
+    mut pairs: Feed,
     in_flight: usize,
     bar: &ProgressBar,
 ) -> Counts {
     let started = Instant::now();
     let mut counts = Counts::default();
     let mut flight = InFlight::new(in_flight);
-    for pair in pairs {
-        match pair {
-            Ok(pair) => counts.add(flight.push(read(client.clone(), pair)).await),
-            Err(bad) => counts.error(bad.to_string()),
+    loop {
+        tokio::select! {
+            biased;
+            ended = flight.next(), if !flight.is_empty() => counts.add(ended),
+            line = pairs.next(), if flight.has_room() => match line {
+                None => break,
+                Some(Ok(pair)) => flight.start(read(client.clone(), pair)),
+                Some(Err(bad)) => counts.bad_line(&bad),
+            },
         }
         show_progress(bar, counts.seen(), started);
     }
@@ -139,9 +144,9 @@ impl Counts {
         self.mention(format!("line {line}: `{}`: {what}", shown(&key)));
     }
 
-    fn error(&mut self, what: String) {
+    fn bad_line(&mut self, bad: &BadLine) {
         self.errors += 1;
-        self.mention(what);
+        self.mention(bad.to_string());
     }
 
     fn mention(&mut self, what: String) {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub(crate) use nodes::Nodes;
 
 /// How long anything may take.
-const SOON: Duration = Duration::from_secs(120);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 /// What a command left behind.
 #[derive(Debug)]
@@ -77,6 +77,11 @@ impl Home {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Starts a command; whoever does so waits for its end.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().unwrap()
     }
 
     /// Runs a command to its end.
