@@ -7,8 +7,6 @@
 //!
 //! Contexts are base64url without padding, so that they need no quoting in a shell or a URL.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use quoit_client::Context;
@@ -39,11 +37,6 @@ pub(crate) fn from_text(text: String, encoding: Encoding) -> Result<Vec<u8>, bas
         Encoding::Text => Ok(text.into_bytes()),
         Encoding::Base64 => STANDARD.decode(text),
     }
-}
-
-/// Bytes for a person: text as it is, anything else replaced.
-pub(crate) fn shown(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
 }
 
 /// A context as `--context` takes it.

@@ -12,12 +12,14 @@
 //! | [`demo`] | the tour |
 //! | [`pairs`], [`in_flight`] | files of pairs, and many operations at once |
 //! | [`profile`] | which cluster is meant |
-//! | [`failure`], [`exit`], [`output`] | what went wrong, how the program ends, the one place that prints |
+//! | [`failure`], [`exit`] | what went wrong, how the program ends |
+//! | [`output`], [`escape`] | the one place that prints, and makes harmless what it prints |
 
 mod args;
 mod cli;
 mod demo;
 mod encoding;
+mod escape;
 mod exit;
 mod failure;
 mod in_flight;
@@ -42,7 +44,10 @@ use crate::verbs::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(help_or_problem) => return output::usage(&help_or_problem),
+    };
     let out = Output::new(cli.output);
     match run(cli.verb, out) {
         Ok(exit) => exit.into(),

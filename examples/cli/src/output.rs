@@ -5,13 +5,19 @@
 //! standard error    notes, progress, problems
 //! ```
 //!
-//! A script may read standard output without looking for stray lines, and a person sees colours only on
-//! a terminal and only unless `NO_COLOR` is set. Standard error that nobody reads any more is no reason
+//! A script may read standard output without looking for stray lines, and a person sees colours, boxes and progress only on
+//! a terminal that can show them: see [`plain`]. Standard error that nobody reads any more is no reason
 //! to fail; standard output is.
+//!
+//! Whatever is printed for people is escaped here, so no verb can forget it: keys, values and names come from
+//! anybody. Only a value that is asked for goes to a pipe or a file as it is.
+
+mod table;
+mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
@@ -19,8 +25,12 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+use crate::escape;
 use crate::exit::Exit;
 use crate::failure::{Failure, stored_word};
+
+pub(crate) use table::side_by_side;
+pub(crate) use text::{Text, Tone, painted};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -40,17 +50,9 @@ pub(crate) struct Output {
     error_colours: bool,
 }
 
-/// What a text is, for its colour.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Tone {
-    Strong,
-    Good,
-    Bad,
-}
-
 impl Output {
     pub(crate) fn new(format: Format) -> Self {
-        let wanted = colours_wanted();
+        let wanted = !plain();
         Self {
             format,
             colours: wanted && io::stdout().is_terminal(),
@@ -62,45 +64,52 @@ impl Output {
         matches!(self.format, Format::Json)
     }
 
-    /// A line on standard output.
-    pub(crate) fn line(self, text: &str) -> Result<(), Failure> {
-        self.raw(format!("{text}\n").as_bytes())
+    /// A line on standard output, or several.
+    pub(crate) fn line(self, text: impl Into<Text>) -> Result<(), Failure> {
+        self.raw(format!("{}\n", text.into().shown(self.colours)).as_bytes())
     }
 
-    /// A value's bytes, with a newline behind them only on a terminal.
+    /// A value: its bytes, or on a terminal what they look like, with a newline behind them.
     pub(crate) fn value(self, bytes: &[u8]) -> Result<(), Failure> {
-        self.raw(bytes)?;
-        if io::stdout().is_terminal() && !bytes.ends_with(b"\n") {
-            self.raw(b"\n")
-        } else {
-            Ok(())
+        if !io::stdout().is_terminal() {
+            return self.raw(bytes);
         }
+        let mut text = escape::value(bytes);
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        self.raw(text.as_bytes())
     }
 
     /// A JSON value on a line of its own.
     pub(crate) fn json(self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|error| Failure::caused(&error))?;
-        self.line(&text)
+        self.raw(format!("{}\n", escape::json(&text)).as_bytes())
     }
 
-    /// A table without borders; `rows` begin with the header.
-    pub(crate) fn table(self, rows: Vec<Vec<String>>) -> Result<(), Failure> {
-        self.line(&columns(rows))
+    /// A table without borders; `rows` begin with the header. A cell is one line.
+    pub(crate) fn table<C: Into<Text>>(self, rows: Vec<Vec<C>>) -> Result<(), Failure> {
+        let rows = rows
+            .into_iter()
+            .map(|row| row.into_iter().map(Into::into).collect());
+        let text = table::columns(rows.collect(), self.colours);
+        // Its cells are escaped already; its colours must not be.
+        self.raw(format!("{text}\n").as_bytes())
     }
 
     /// A remark on standard error.
-    pub(crate) fn note(self, text: &str) {
-        // Whoever closed standard error does not want to hear.
-        writeln!(io::stderr(), "{text}").ok();
+    pub(crate) fn note(self, text: impl Into<Text>) {
+        self.error_line(&text.into().shown(self.error_colours));
     }
 
     /// What went wrong, on standard error.
     pub(crate) fn failure(self, failure: &Failure) {
         if self.is_json() {
-            return self.note(&failure_json(failure).to_string());
+            return self.error_line(&escape::json(&failure_json(failure).to_string()));
         }
-        let label = painted(self.error_colours, Tone::Bad, "error:");
-        self.note(&format!("{label} {}", failure.what));
+        // Only an error begins a line here, whatever its message is made of.
+        let what = failure.what.replace('\n', "\n  ");
+        self.note(painted(Tone::Bad, "error:").then(format!(" {what}")));
         if let Some(stored) = failure.stored {
             self.note(&format!("  stored: {}", stored_word(stored)));
         }
@@ -109,26 +118,16 @@ impl Output {
         }
     }
 
-    /// A text for standard output in the colour of `tone`.
-    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
-        painted(self.colours, tone, text)
-    }
-
-    /// A progress bar over `bytes`, on standard error; hidden unless that is a terminal.
+    /// A progress bar over `bytes`, on standard error; hidden unless that is a terminal that can show it.
     pub(crate) fn progress(self, bytes: u64, what: &'static str) -> ProgressBar {
-        let target = if self.is_json() {
+        let target = if self.is_json() || !self.error_colours {
             ProgressDrawTarget::hidden()
         } else {
             ProgressDrawTarget::stderr()
         };
-        let colour = if self.error_colours {
-            "{bar:30.cyan}"
-        } else {
-            "{bar:30}"
-        };
-        let template = format!("{{prefix}} {colour} {{percent:>3}} %  {{msg}}  eta {{eta}}");
+        let template = "{prefix} {bar:30.cyan} {percent:>3} %  {msg}  eta {eta}";
         let bar = ProgressBar::with_draw_target(Some(bytes), target).with_prefix(what);
-        match ProgressStyle::with_template(&template) {
+        match ProgressStyle::with_template(template) {
             Ok(style) => bar.with_style(style.progress_chars("=> ")),
             Err(_unusable) => bar,
         }
@@ -140,6 +139,11 @@ impl Output {
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bytes}  {msg}") {
             bar.set_style(style);
         }
+    }
+
+    fn error_line(self, safe: &str) {
+        // Whoever closed standard error does not want to hear.
+        writeln!(io::stderr(), "{safe}").ok();
     }
 
     fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
@@ -155,6 +159,19 @@ impl Output {
     }
 }
 
+/// Prints what is wrong with the line, or the help that it asks for; how the program ends.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() && escape::lines(text.as_bytes()) != text {
+        // It repeats arguments as they are, beside its own colours: those have to go, too.
+        writeln!(io::stderr(), "{}", escape::lines(text.as_bytes())).ok();
+    } else {
+        error.print().ok();
+    }
+    let code = u8::try_from(error.exit_code());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
 /// Shows what the libraries have to say on standard error: as much as `QUOIT_LOG` asks for, such as
 /// `debug` or `quoit_client=debug,info`, or as much as `unless_asked`.
 pub(crate) fn log_to_stderr(unless_asked: LevelFilter) {
@@ -162,45 +179,36 @@ pub(crate) fn log_to_stderr(unless_asked: LevelFilter) {
         .ok()
         .and_then(|text| text.parse().ok());
     let filter = asked.unwrap_or_else(|| Targets::new().with_default(unless_asked));
-    let colours = colours_wanted() && io::stderr().is_terminal();
+    let colours = !plain() && io::stderr().is_terminal();
     tracing_subscriber::registry()
         .with(fmt::layer().with_writer(io::stderr).with_ansi(colours))
         .with(filter)
         .init();
 }
 
-fn colours_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// The fewest columns that a box or a progress bar makes sense in.
+const NARROWEST: u16 = 20;
+
+/// Whether lines are printed without colours, boxes and progress: because `NO_COLOR` says so, or because a terminal
+/// here can do no more (`TERM=dumb`, no `TERM`, hardly any width).
+pub(crate) fn plain() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").map_or(cfg!(unix), |term| term == "dumb");
+    unwanted || dumb || width().is_some_and(|width| width < NARROWEST)
 }
 
-/// Rows in columns that are as wide as they need to be, the first row in capitals as given.
-fn columns(rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    for row in rows {
-        table.add_row(row);
-    }
-    table.column_iter_mut().for_each(|column| {
-        column.set_padding((0, 2));
-    });
-    let text = table.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    lines.join("\n")
+/// The columns of the terminal here, if there is one.
+#[cfg(unix)]
+fn width() -> Option<u16> {
+    let out = rustix::termios::tcgetwinsize(io::stdout());
+    let size = out.or_else(|_no_terminal| rustix::termios::tcgetwinsize(io::stderr()));
+    size.ok().map(|size| size.ws_col)
 }
 
-/// Values beside each other, as wide as the terminal allows, for a person to compare.
-pub(crate) fn side_by_side(header: Vec<String>, rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED);
-    table
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
-    table.to_string()
+/// The columns of the terminal here, if there is one.
+#[cfg(not(unix))]
+const fn width() -> Option<u16> {
+    None
 }
 
 fn failure_json(failure: &Failure) -> serde_json::Value {
@@ -213,34 +221,11 @@ fn failure_json(failure: &Failure) -> serde_json::Value {
     })
 }
 
-fn painted(colours: bool, tone: Tone, text: &str) -> String {
-    let code = match tone {
-        Tone::Strong => "1",
-        Tone::Good => "32",
-        Tone::Bad => "31;1",
-    };
-    if colours {
-        format!("\x1b[{code}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use quoit_client::Stored;
 
     use super::*;
-
-    #[test]
-    fn columns_line_up_and_lines_end_without_blanks() {
-        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
-        let text = columns(vec![row(["NAME", "STATE"]), row(["node-1", "up"])]);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0].find("STATE"), lines[1].find("up"));
-        assert!(lines.iter().all(|line| *line == line.trim_end()));
-    }
 
     #[test]
     fn a_failure_in_json_has_its_code_and_whether_the_write_could_exist() {
@@ -253,11 +238,5 @@ mod tests {
             "error": "thin", "kind": "outcome_unknown", "exit": 5, "stored": "too thinly", "hint": "again",
         });
         assert_eq!(failure_json(&failure), expected);
-    }
-
-    #[test]
-    fn text_is_plain_unless_colours_are_wanted() {
-        assert_eq!(painted(false, Tone::Good, "ok"), "ok");
-        assert_eq!(painted(true, Tone::Good, "ok"), "\x1b[32mok\x1b[0m");
     }
 }

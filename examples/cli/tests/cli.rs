@@ -15,6 +15,8 @@ mod explain;
 #[path = "cli/files.rs"]
 mod files;
 mod support;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 use support::Home;
 

@@ -15,7 +15,7 @@ use quoit_local::ProcessCluster;
 
 use super::connect;
 use super::story::Story;
-use crate::encoding::shown;
+use crate::escape;
 use crate::failure::Failure;
 use crate::verbs::get::siblings_table;
 
@@ -60,7 +60,7 @@ async fn merge(story: &mut Story, alice: &Client, bob: &Client) -> Result<(), Fa
 
     let settled = bob.get(KEY).await?;
     let seen = settled.value().cloned().unwrap_or_default();
-    let text = shown(&seen).replace('\n', ", ");
+    let text = escape::lines(&seen).replace('\n', ", ");
     story.line(&format!(
         "Neither is lost. Merged by union and put with what was read, Bob now reads: {text}."
     ))?;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Output, Tone};
+use crate::output::{Output, Text, Tone, painted};
 
 /// The output of one tour.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Story {
         }
         let heading = format!("{}. {text}", self.steps);
         self.out
-            .line(&format!("\n{}", self.out.paint(Tone::Strong, &heading)))
+            .line(Text::from("\n").then(painted(Tone::Strong, heading)))
     }
 
     /// Prints a line; in JSON only the findings count.
@@ -50,7 +50,7 @@ impl Story {
         if self.out.is_json() {
             Ok(())
         } else {
-            self.out.line(&indented(text))
+            self.out.line(indented(text))
         }
     }
 
@@ -76,12 +76,7 @@ impl Story {
                 .json(&self.findings.iter().map(finding).collect::<Vec<_>>())?;
         } else {
             self.heading("What happened")?;
-            self.out.table(
-                self.findings
-                    .iter()
-                    .map(|finding| self.row(finding))
-                    .collect(),
-            )?;
+            self.out.table(self.findings.iter().map(row).collect())?;
         }
         self.verdict()
     }
@@ -96,19 +91,15 @@ impl Story {
             "something was lost or wrong; the table says what",
         ))
     }
+}
 
-    fn row(&self, finding: &Finding) -> Vec<String> {
-        let verdict = if finding.fine {
-            (Tone::Good, "ok")
-        } else {
-            (Tone::Bad, "NOT OK")
-        };
-        vec![
-            finding.what.clone(),
-            finding.result.clone(),
-            self.out.paint(verdict.0, verdict.1),
-        ]
-    }
+fn row(finding: &Finding) -> Vec<Text> {
+    let verdict = if finding.fine {
+        painted(Tone::Good, "ok")
+    } else {
+        painted(Tone::Bad, "NOT OK")
+    };
+    vec![(&finding.what).into(), (&finding.result).into(), verdict]
 }
 
 /// Every line three blanks in, below its heading.

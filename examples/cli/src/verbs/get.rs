@@ -18,7 +18,8 @@ use serde_json::{Map, json};
 
 use super::{argument, keyed, put_bytes};
 use crate::args::{ClusterArgs, ReadArgs};
-use crate::encoding::{context_text, shown};
+use crate::encoding::context_text;
+use crate::escape::{self, one_line};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, side_by_side};
@@ -99,7 +100,7 @@ fn one(out: Output, key: &[u8], entry: &Entry) -> Result<Exit, Failure> {
     out.note(&siblings_table(entry.siblings()));
     let what = format!(
         "`{}` has {} siblings: none of them saw another",
-        shown(key),
+        one_line(key),
         entry.siblings().len()
     );
     Err(Failure::new(Exit::Conflict, what).hint(
@@ -108,7 +109,7 @@ fn one(out: Output, key: &[u8], entry: &Entry) -> Result<Exit, Failure> {
 }
 
 fn not_found(key: &[u8]) -> Failure {
-    Failure::new(Exit::NotFound, format!("`{}` has no value", shown(key)))
+    Failure::new(Exit::NotFound, format!("`{}` has no value", one_line(key)))
 }
 
 fn all(out: Output, key: &[u8], entry: &Entry) -> Result<Exit, Failure> {
@@ -180,7 +181,7 @@ fn siblings_block(block: &[Value], first: usize) -> String {
         .map(|number| format!("sibling {number}"));
     let header = std::iter::once(String::new()).chain(numbers).collect();
     let mut rows = vec![
-        row("value", &|sibling| shown(&sibling.bytes).into_owned()),
+        row("value", &|sibling| escape::lines(&sibling.bytes)),
         row("written", &|sibling| moment(sibling.dot.time.millis().0)),
         row("by", &|sibling| format!("{:?}", sibling.dot.actor)),
     ];

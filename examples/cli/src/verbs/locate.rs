@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{argument, keyed};
 use crate::args::ClusterArgs;
-use crate::encoding::shown;
+use crate::escape::one_line;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
     } else {
         out.line(&format!(
             "`{}` has the token {}",
-            shown(&key),
+            one_line(&key),
             token(&location)
         ))?;
         let header = HEADER.map(str::to_owned).to_vec();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::args::ClusterArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Output, Tone};
+use crate::output::{Output, Text, Tone, painted};
 use crate::units;
 
 const HEADER: [&str; 11] = [
@@ -45,8 +45,8 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
     if out.is_json() {
         out.json(&reports.iter().map(report_json).collect::<Vec<_>>())?;
     } else {
-        let header = HEADER.map(str::to_owned).to_vec();
-        let rows = reports.iter().map(|report| report_row(out, report));
+        let header = HEADER.map(Text::from).to_vec();
+        let rows = reports.iter().map(report_row);
         out.table(std::iter::once(header).chain(rows).collect())?;
     }
     let up = reports
@@ -64,7 +64,7 @@ pub(super) fn enough(up: usize, all: usize) -> Result<Exit, Failure> {
     Err(Failure::new(Exit::Unavailable, what).hint("start the others, or look at their logs"))
 }
 
-fn report_row(out: Output, report: &NodeReport) -> Vec<String> {
+fn report_row(report: &NodeReport) -> Vec<Text> {
     let member = &report.member;
     let names = [
         &member.name,
@@ -74,16 +74,14 @@ fn report_row(out: Output, report: &NodeReport) -> Vec<String> {
     ]
     .map(String::clone);
     let (facts, state) = match &report.status {
-        Ok(status) => (facts(status), out.paint(Tone::Good, "up")),
+        Ok(status) => (facts(status), painted(Tone::Good, "up")),
         Err(error) => {
             let nothing = [const { String::new() }; 6].map(|_empty| "-".to_owned());
-            (
-                nothing,
-                out.paint(Tone::Bad, &format!("unreachable: {error}")),
-            )
+            (nothing, painted(Tone::Bad, format!("unreachable: {error}")))
         }
     };
-    names.into_iter().chain(facts).chain([state]).collect()
+    let texts = names.into_iter().chain(facts).map(Text::from);
+    texts.chain([state]).collect()
 }
 
 fn facts(status: &NodeStatus) -> [String; 6] {
@@ -170,12 +168,10 @@ mod tests {
 
     #[test]
     fn a_node_that_does_not_answer_has_a_row_as_long_as_the_header() {
-        let row = report_row(
-            Output::new(crate::output::Format::Table),
-            &unreachable_node(),
-        );
+        let row = report_row(&unreachable_node());
         assert_eq!(row.len(), HEADER.len());
-        assert_eq!(row.last().unwrap(), "unreachable: no connection");
+        let state = painted(Tone::Bad, "unreachable: no connection");
+        assert_eq!(row.last(), Some(&state));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::import::{FileArgs, MAX_SHOWN, show_progress};
 use crate::args::{ClusterArgs, ReadArgs};
-use crate::encoding::shown;
+use crate::escape::one_line;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::in_flight::InFlight;
@@ -141,7 +141,7 @@ impl Counts {
             Err(error) => (&mut self.errors, error.to_string()),
         };
         *counter += 1;
-        self.mention(format!("line {line}: `{}`: {what}", shown(&key)));
+        self.mention(format!("line {line}: `{}`: {what}", one_line(&key)));
     }
 
     fn bad_line(&mut self, bad: &BadLine) {

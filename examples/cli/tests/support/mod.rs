@@ -1,7 +1,9 @@
 //! Runs the program: single commands with a bound on their time, and dev clusters that end with the test.
 
 mod nodes;
+mod terminal;
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -82,6 +84,11 @@ impl Home {
     /// Starts a command; whoever does so waits for its end.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
         self.command(args).spawn().unwrap()
+    }
+
+    /// The same with arguments that need not be UTF-8.
+    pub(crate) fn spawn_os(&self, args: &[&OsStr]) -> Child {
+        self.command(&[]).args(args).spawn().unwrap()
     }
 
     /// Runs a command to its end.

@@ -15,9 +15,9 @@ use quoit_client::{
 use quoit_ring::wire::Refusal;
 
 use super::{Repair, Story};
-use crate::encoding::shown;
+use crate::escape::one_line;
 use crate::failure::Failure;
-use crate::output::{Output, Tone};
+use crate::output::{Output, Text, Tone, painted};
 use crate::units::{bytes, count, elapsed, moment, plural};
 
 const REPLICAS: [&str; 7] = ["#", "ROLE", "NODE", "HOLDS", "STATE", "TOOK", "HEALTH"];
@@ -31,7 +31,7 @@ pub(super) fn print(story: &Story, out: Output) -> Result<(), Failure> {
     plan(story, out)?;
     title(out, "What each replica holds")?;
     let rows = (1..).zip(&story.replicas);
-    let rows = rows.map(|(rank, report)| replica(story, rank, report, out));
+    let rows = rows.map(|(rank, report)| replica(story, rank, report));
     table(out, &REPLICAS, rows.collect())?;
     let versions = versions(&story.replicas);
     if !versions.is_empty() {
@@ -39,21 +39,21 @@ pub(super) fn print(story: &Story, out: Output) -> Result<(), Failure> {
         table(out, &VERSIONS, versions)?;
     }
     title(out, "What a read did")?;
-    table(out, &READ, requests(story, out))?;
+    table(out, &READ, requests(story))?;
     out.line(&answer(story))?;
-    for line in repairs(story, out) {
-        out.line(&line)?;
+    for line in repairs(story) {
+        out.line(line)?;
     }
     Ok(())
 }
 
 fn title(out: Output, text: &str) -> Result<(), Failure> {
     out.line("")?;
-    out.line(&out.paint(Tone::Strong, text))
+    out.line(painted(Tone::Strong, text))
 }
 
-fn table(out: Output, header: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
-    let header = header.iter().map(|&name| name.to_owned()).collect();
+fn table(out: Output, header: &[&str], rows: Vec<Vec<Text>>) -> Result<(), Failure> {
+    let header = header.iter().map(|&name| name.into()).collect();
     out.table(std::iter::once(header).chain(rows).collect())
 }
 
@@ -62,7 +62,7 @@ fn plan(story: &Story, out: Output) -> Result<(), Failure> {
     let needs = &story.needs;
     out.line(&format!(
         "`{}` has the token {:016x}, in leaf {} of {}, by epoch {} of the ring",
-        shown(&story.key),
+        one_line(&story.key),
         story.location.token.0,
         count(leaf.into()),
         count(leaves.into()),
@@ -90,28 +90,25 @@ fn plan(story: &Story, out: Output) -> Result<(), Failure> {
     ))
 }
 
-fn replica(story: &Story, rank: usize, report: &ReplicaReport, out: Output) -> Vec<String> {
+fn replica(story: &Story, rank: usize, report: &ReplicaReport) -> Vec<Text> {
     let (holds, state) = match &report.answer {
-        Ok(entry) if report.stale => (holds(entry), out.paint(Tone::Bad, "stale")),
-        Ok(entry) => (holds(entry), out.paint(Tone::Good, "newest")),
+        Ok(entry) if report.stale => (holds(entry), painted(Tone::Bad, "stale")),
+        Ok(entry) => (holds(entry), painted(Tone::Good, "newest")),
         // A fallback keeps nothing of its own accord, and says so by refusing.
         Err(NodeError::Failed(Outcome::Refused(Refusal::NotReplica))) if !report.owner => {
-            ("-".to_owned(), "-".to_owned())
+            ("-".to_owned(), "-".into())
         }
-        Err(error) => (
-            format!("no answer: {error}"),
-            out.paint(Tone::Bad, "unknown"),
-        ),
+        Err(error) => (format!("no answer: {error}"), painted(Tone::Bad, "unknown")),
     };
     let health = story.health_of(report.member.id).map(health);
     vec![
-        rank.to_string(),
-        if report.owner { "owner" } else { "fallback" }.to_owned(),
-        report.member.name.clone(),
-        holds,
+        rank.to_string().into(),
+        if report.owner { "owner" } else { "fallback" }.into(),
+        (&report.member.name).into(),
+        holds.into(),
         state,
-        elapsed(report.elapsed),
-        health.unwrap_or_else(|| "-".to_owned()),
+        elapsed(report.elapsed).into(),
+        health.map_or_else(|| "-".into(), Text::from),
     ]
 }
 
@@ -143,7 +140,7 @@ fn health(node: &NodeHealth) -> String {
 }
 
 /// A row for each value that a replica holds, the latest first.
-fn versions(replicas: &[ReplicaReport]) -> Vec<Vec<String>> {
+fn versions(replicas: &[ReplicaReport]) -> Vec<Vec<Text>> {
     let mut held: BTreeMap<_, (&Value, Vec<&str>)> = BTreeMap::new();
     for report in replicas {
         for value in report.answer.iter().flat_map(Entry::siblings) {
@@ -152,15 +149,16 @@ fn versions(replicas: &[ReplicaReport]) -> Vec<Vec<String>> {
         }
     }
     let row = |(value, by): &(&Value, Vec<&str>)| {
+        let expires = value
+            .expiry
+            .map_or_else(|| "never".to_owned(), |expiry| moment(expiry.0));
         vec![
-            moment(value.dot.time.millis().0),
-            format!("{:?}", value.dot.actor),
-            preview(&value.bytes),
-            bytes(value.bytes.len() as u64),
-            value
-                .expiry
-                .map_or_else(|| "never".to_owned(), |expiry| moment(expiry.0)),
-            by.join(" "),
+            moment(value.dot.time.millis().0).into(),
+            format!("{:?}", value.dot.actor).into(),
+            preview(&value.bytes).into(),
+            bytes(value.bytes.len() as u64).into(),
+            expires.into(),
+            by.join(" ").into(),
         ]
     };
     held.values().rev().map(row).collect()
@@ -168,28 +166,31 @@ fn versions(replicas: &[ReplicaReport]) -> Vec<Vec<String>> {
 
 /// The beginning of a value, on one line.
 fn preview(value: &[u8]) -> String {
-    let text = shown(value);
-    let visible = |c: char| if c.is_control() { '.' } else { c };
-    let mut preview: String = text.chars().take(PREVIEW).map(visible).collect();
+    // A character has at most four bytes, so these are enough.
+    let begin = value.get(..4 * PREVIEW + 4).unwrap_or(value);
+    let text = one_line(begin);
+    let mut preview: String = text.chars().take(PREVIEW).collect();
     if text.chars().nth(PREVIEW).is_some() {
         preview.push('…');
     }
     preview
 }
 
-fn requests(story: &Story, out: Output) -> Vec<Vec<String>> {
+fn requests(story: &Story) -> Vec<Vec<Text>> {
     let rows = story.read.requests.iter().map(|request| {
         let outcome = match &request.outcome {
-            Some(Outcome::Done) => "done".to_owned(),
-            Some(failed) => out.paint(Tone::Bad, &failed.to_string()),
-            None => "not waited for".to_owned(),
+            Some(Outcome::Done) => "done".into(),
+            Some(failed) => painted(Tone::Bad, failed.to_string()),
+            None => "not waited for".into(),
         };
         vec![
-            elapsed(request.after),
-            request.kind.name().to_owned(),
-            request.name.clone(),
+            elapsed(request.after).into(),
+            request.kind.name().into(),
+            (&request.name).into(),
             outcome,
-            request.elapsed.map_or_else(|| "-".to_owned(), elapsed),
+            request
+                .elapsed
+                .map_or_else(|| "-".into(), |time| elapsed(time).into()),
         ]
     });
     rows.collect()
@@ -205,7 +206,7 @@ fn answer(story: &Story) -> String {
     format!("after {}: {found}", elapsed(after))
 }
 
-fn repairs(story: &Story, out: Output) -> Vec<String> {
+fn repairs(story: &Story) -> Vec<Text> {
     let stale = if story.needs.repair == ReadRepair::Off {
         "stale, and left so"
     } else {
@@ -223,7 +224,7 @@ fn repairs(story: &Story, out: Output) -> Vec<String> {
     ];
     let shown = parts.into_iter().filter(|(.., names)| !names.is_empty());
     shown
-        .map(|(tone, what, names)| format!("{}: {}", out.paint(tone, what), names.join(" ")))
+        .map(|(tone, what, names)| painted(tone, what).then(format!(": {}", names.join(" "))))
         .collect()
 }
 
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_preview_is_one_line_and_short() {
-        assert_eq!(preview(b"bread\nmilk"), "bread.milk");
+        assert_eq!(preview(b"bread\nmilk"), "bread\\nmilk");
         let long = preview(&[b'a'; 100]);
         assert_eq!(long.chars().count(), PREVIEW + 1);
         assert!(long.ends_with('…'));
