@@ -100,6 +100,20 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
+impl StartError {
+    /// Whether the same start may succeed later although nobody changes anything: what is in use may be free then, and
+    /// the clock have caught up.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::PortInUse { .. } | Self::ClockBehind { .. } | Self::Thread(_) => true,
+            Self::Identity(error) => matches!(error, IdentityError::InUse { .. }),
+            Self::Engine { source, .. } => matches!(source, EngineError::InUse { .. }),
+            _ => false,
+        }
+    }
+}
+
 /// Why a node did not stop in order. It is stopped nevertheless; the next start treats it as a crash.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -137,13 +151,21 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The process's exit code: 2 if the node never served and a restart alone does not help, 1 if it failed
-    /// while serving and may be started again.
+    /// The process's exit code: what a supervisor should do, which `docs/operations.md` lists. 1 if the node
+    /// failed while serving: start it again. 7 if it cannot start [yet](StartError::may_pass): try again later.
+    /// 2 if it cannot start until somebody changes something.
+    #[must_use]
+    pub const fn exit_number(&self) -> u8 {
+        match self {
+            Self::Storage(_) | Self::Stop(_) | Self::Signals(_) => 1,
+            Self::Start(error) if error.may_pass() => 7,
+            Self::Config(_) | Self::Start(_) => 2,
+        }
+    }
+
+    /// [`Self::exit_number`] as `main` returns it.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Config(_) | Self::Start(_) => ExitCode::from(2),
-            Self::Storage(_) | Self::Stop(_) | Self::Signals(_) => ExitCode::FAILURE,
-        }
+        self.exit_number().into()
     }
 }

@@ -12,7 +12,8 @@ use tracing_subscriber::prelude::*;
 
 /// Runs one storage node of a quoit cluster until SIGTERM or SIGINT.
 ///
-/// Ends with 0 after a stop in order, 1 if it failed while serving, 2 if it could not start.
+/// Ends with 0 after a stop in order, 1 if it failed while serving, 2 if it cannot start until something is changed, 7 if it
+/// cannot start yet: something else has its port or its directory, or the clock is behind.
 #[derive(Debug, Parser)]
 #[command(name = "quoit-node", version)]
 struct Arguments {

@@ -92,7 +92,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         result = Box::pin(tour(folder.path(), out)) => result,
     };
     if let Folder::Named(path) = &folder {
-        out.note(&format!(
+        out.note(format!(
             "the cluster stays; run it: quoit dev --data {}",
             path.display()
         ));

@@ -1,7 +1,7 @@
 //! Exit codes: what a script can distinguish without reading a message.
 //!
 //! ```text
-//! 0 ok   1 error   2 usage   3 not found   4 conflict   5 outcome unknown   6 unavailable
+//! 0 ok   1 error   2 usage   3 not found   4 conflict   5 outcome unknown   6 unavailable   7 try later
 //! ```
 //!
 //! The numbers are part of the command line's interface and never change their meaning. The question
@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Unknown,
     /// Too few nodes answered; nothing was stored.
     Unavailable,
+    /// A node cannot start yet: what it needs is in use, or its clock is behind.
+    TryLater,
 }
 
 /// The table of `--help`.
@@ -33,11 +35,12 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0  ok
   1  error, or a check found a difference
-  2  usage: the request makes no sense; for `node`, it cannot start
+  2  usage: the request makes no sense; a node cannot start until something is changed
   3  not found
   4  conflict: the key has siblings, or a condition failed
   5  outcome unknown: the write may be stored, or is on too few replicas
-  6  unavailable: too few nodes answered, nothing was stored";
+  6  unavailable: too few nodes answered, nothing was stored
+  7  try later: a node's port or directory is in use, or its clock is behind";
 
 impl Exit {
     /// The number.
@@ -50,6 +53,7 @@ impl Exit {
             Self::Conflict => 4,
             Self::Unknown => 5,
             Self::Unavailable => 6,
+            Self::TryLater => 7,
         }
     }
 
@@ -63,6 +67,7 @@ impl Exit {
             Self::Conflict => "conflict",
             Self::Unknown => "outcome_unknown",
             Self::Unavailable => "unavailable",
+            Self::TryLater => "try_later",
         }
     }
 }
@@ -77,20 +82,31 @@ impl From<Exit> for ExitCode {
 mod tests {
     use super::*;
 
+    const ALL: [Exit; 8] = [
+        Exit::Ok,
+        Exit::Error,
+        Exit::Usage,
+        Exit::NotFound,
+        Exit::Conflict,
+        Exit::Unknown,
+        Exit::Unavailable,
+        Exit::TryLater,
+    ];
+
+    #[test]
+    fn the_operations_page_lists_every_code() {
+        let page = include_str!("../../../docs/operations.md");
+        for exit in ALL {
+            let row = format!("\n| {} | ", exit.code());
+            assert_eq!(page.matches(&row).count(), 1, "{row:?}");
+        }
+    }
+
     #[test]
     fn the_help_lists_every_code_by_its_number() {
-        let all = [
-            Exit::Ok,
-            Exit::Error,
-            Exit::Usage,
-            Exit::NotFound,
-            Exit::Conflict,
-            Exit::Unknown,
-            Exit::Unavailable,
-        ];
         let lines: Vec<&str> = HELP.lines().skip(1).collect();
-        assert_eq!(lines.len(), all.len());
-        for (exit, line) in all.into_iter().zip(lines) {
+        assert_eq!(lines.len(), ALL.len());
+        for (exit, line) in ALL.into_iter().zip(lines) {
             let word = exit.name().replace('_', " ");
             let expected = format!("  {}  {word}", exit.code());
             assert!(line.starts_with(&expected), "{line}");

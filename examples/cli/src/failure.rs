@@ -16,6 +16,7 @@ use quoit_local::ClusterError;
 use quoit_ring::wire::Refusal;
 
 use crate::exit::Exit;
+use crate::verbs::node::start_exit;
 
 /// An error that ends a verb.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,9 +171,11 @@ impl From<ClusterError> for Failure {
                 name, status, log, ..
             } => Self::new(Exit::Error, format!("{name} ended with {status}"))
                 .hint(format!("its log ends with: {}", log.in_one_line(LOG_LINES))),
-            ClusterError::Start { .. } => {
-                Self::caused(&error).hint("is this cluster running already, or is its port taken?")
+            ClusterError::Start { ref source, .. } => Self {
+                exit: start_exit(source),
+                ..Self::caused(&error)
             }
+            .hint("is this cluster running already, or is its port taken?"),
             ClusterError::Stop { source, .. } => Self::caused(&*source),
             ClusterError::Config { source, .. } => (*source).into(),
             other => Self::caused(&other),

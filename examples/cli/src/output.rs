@@ -5,9 +5,13 @@
 //! standard error    notes, progress, problems
 //! ```
 //!
-//! A script may read standard output without looking for stray lines, and a person sees colours, boxes and progress only on
-//! a terminal that can show them: see [`plain`]. Standard error that nobody reads any more is no reason
-//! to fail; standard output is.
+//! A script may read standard output without looking for stray lines, and a person sees colours, boxes and
+//! progress only on a terminal that can show them: see [`plain`].
+//!
+//! Standard error that takes nothing any more is no reason to fail. Nor is a standard output whose reader has
+//! gone: it has read what it wanted. A full one is, unless what is printed says what was done: that goes to
+//! standard error then, and the exit code stays that of the work, since a write that is stored must never look
+//! like one that is not.
 //!
 //! Whatever is printed for people is escaped here, so no verb can forget it: keys, values and names come from
 //! anybody. Only a value that is asked for goes to a pipe or a file as it is.
@@ -87,6 +91,26 @@ impl Output {
         self.raw(format!("{}\n", escape::json(&text)).as_bytes())
     }
 
+    /// What was done, on a line of standard output; of standard error if that takes it no more.
+    pub(crate) fn outcome(self, text: impl Into<Text>) {
+        let text = text.into();
+        self.done(&text.shown(self.colours), &text.shown(self.error_colours));
+    }
+
+    /// The same as JSON.
+    pub(crate) fn outcome_json(self, value: &serde_json::Value) {
+        let text = value.to_string();
+        let safe = escape::json(&text);
+        self.done(&safe, &safe);
+    }
+
+    fn done(self, line: &str, error_line: &str) {
+        if let Err(error) = write(format!("{line}\n").as_bytes()) {
+            self.warning(&format!("cannot write to standard output: {error}"));
+            self.error_line(error_line);
+        }
+    }
+
     /// A table without borders; `rows` begin with the header. A cell is one line.
     pub(crate) fn table<C: Into<Text>>(self, rows: Vec<Vec<C>>) -> Result<(), Failure> {
         let rows = rows
@@ -102,6 +126,15 @@ impl Output {
         self.error_line(&text.into().shown(self.error_colours));
     }
 
+    /// What is wrong and hinders nothing, on standard error.
+    pub(crate) fn warning(self, what: &str) {
+        if self.is_json() {
+            self.error_line(&escape::json(&json!({ "warning": what }).to_string()));
+        } else {
+            self.note(format!("warning: {what}"));
+        }
+    }
+
     /// What went wrong, on standard error.
     pub(crate) fn failure(self, failure: &Failure) {
         if self.is_json() {
@@ -111,10 +144,10 @@ impl Output {
         let what = failure.what.replace('\n', "\n  ");
         self.note(painted(Tone::Bad, "error:").then(format!(" {what}")));
         if let Some(stored) = failure.stored {
-            self.note(&format!("  stored: {}", stored_word(stored)));
+            self.note(format!("  stored: {}", stored_word(stored)));
         }
         if let Some(hint) = &failure.hint {
-            self.note(&format!("  hint: {hint}"));
+            self.note(format!("  hint: {hint}"));
         }
     }
 
@@ -147,16 +180,21 @@ impl Output {
     }
 
     fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes)
-            .and_then(|()| out.flush())
-            .map_err(|error| {
-                Failure::new(
-                    Exit::Error,
-                    format!("cannot write to standard output: {error}"),
-                )
-            })
+        match write(bytes) {
+            // `quoit get key | head -c1`: the reader has what it wanted.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let what = format!("cannot write to standard output: {error}");
+                Err(Failure::new(Exit::Error, what))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
+}
+
+fn write(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 /// Prints what is wrong with the line, or the help that it asks for; how the program ends.

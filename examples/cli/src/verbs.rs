@@ -21,7 +21,6 @@ use quoit_client::Written;
 use serde_json::{Map, Value, json};
 
 use crate::encoding::{Encoding, context_text, to_text};
-use crate::failure::Failure;
 use crate::output::Output;
 
 /// The bytes of an argument; on Unix they need not be UTF-8.
@@ -46,7 +45,7 @@ fn keyed(key: &[u8]) -> Map<String, Value> {
 }
 
 /// Tells that a put or delete is done.
-fn written(out: Output, key: &[u8], receipt: &Written, show_context: bool) -> Result<(), Failure> {
+fn written(out: Output, key: &[u8], receipt: &Written, show_context: bool) {
     let context = context_text(&receipt.context);
     if out.is_json() {
         let mut object = keyed(key);
@@ -54,7 +53,7 @@ fn written(out: Output, key: &[u8], receipt: &Written, show_context: bool) -> Re
         object.insert("hints".into(), json!(receipt.hints));
         object.insert("dot".into(), json!(receipt.dot.to_string()));
         object.insert("context".into(), context.into());
-        return out.json(&object);
+        return out.outcome_json(&object.into());
     }
     let replicas = if receipt.acked == 1 {
         "replica"
@@ -65,12 +64,11 @@ fn written(out: Output, key: &[u8], receipt: &Written, show_context: bool) -> Re
         0 => String::new(),
         some => format!(", {some} of them in place of a node that is away"),
     };
-    out.note(&format!(
+    out.note(format!(
         "ok: {} {replicas} confirmed it{hints}",
         receipt.acked
     ));
     if show_context {
-        out.note(&format!("context: {context}"));
+        out.note(format!("context: {context}"));
     }
-    Ok(())
 }

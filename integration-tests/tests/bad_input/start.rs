@@ -31,8 +31,18 @@ fn refusal(config: Config) -> StartError {
 }
 
 /// The output of a process started with the configuration of `node`, after `edit`; it must end by itself
-/// with the exit code of a node that cannot start.
+/// with the exit code of a node that cannot start until something is changed.
 async fn complaint(cluster: &Cluster, node: usize, edit: impl FnOnce(String) -> String) -> String {
+    ends_with(2, cluster, node, edit).await
+}
+
+/// As above, with this exit code.
+async fn ends_with(
+    code: i32,
+    cluster: &Cluster,
+    node: usize,
+    edit: impl FnOnce(String) -> String,
+) -> String {
     let original = &cluster.local().nodes()[node].config;
     let config = original.with_file_name("edited.toml");
     fs::write(&config, edit(fs::read_to_string(original).unwrap())).unwrap();
@@ -41,7 +51,7 @@ async fn complaint(cluster: &Cluster, node: usize, edit: impl FnOnce(String) -> 
     let mut process = NodeProcess::start(&NodeProgram::new(node_binary!()), &config, &log).unwrap();
     let status = process.end(SOON).await.unwrap().expect("it started");
     let said = fs::read_to_string(&log).unwrap();
-    assert_eq!(status.code(), Some(2), "{said}");
+    assert_eq!(status.code(), Some(code), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     said
 }
@@ -66,7 +76,8 @@ async fn a_data_directory_serves_one_node_at_a_time() {
         "stop it or use another directory",
     ];
     assert_says(&sentence(&error), &parts);
-    assert_says(&complaint(&cluster, 0, |text| text).await, &parts);
+    let said = ends_with(7, &cluster, 0, |text| text).await;
+    assert_says(&said, &parts);
     assert_unharmed(cluster).await;
 }
 
@@ -84,7 +95,8 @@ async fn a_port_serves_one_node_at_a_time() {
     ];
     let parts = parts.each_ref().map(String::as_str);
     assert_says(&sentence(&error), &parts);
-    assert_says(&complaint(&cluster, 0, |text| text).await, &parts);
+    let said = ends_with(7, &cluster, 0, |text| text).await;
+    assert_says(&said, &parts);
     drop(taken);
     cluster.start_all().await.unwrap();
     assert_unharmed(cluster).await;

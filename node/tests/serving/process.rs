@@ -140,7 +140,7 @@ fn refused(config: &Path) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_node_that_cannot_start_says_why_and_returns_2() {
+fn a_node_that_cannot_start_says_why_and_returns_2_or_7_if_it_may_later() {
     let home = home();
     let (code, printed) = refused(&PathBuf::from("/no/such/node.toml"));
     assert_eq!(code, Some(2));
@@ -151,10 +151,19 @@ fn a_node_that_cannot_start_says_why_and_returns_2() {
 
     let (_process, _line) = Process::start(home.config());
     let (code, printed) = refused(home.config());
-    assert_eq!(code, Some(2));
+    assert_eq!(code, Some(7));
     assert!(
         printed.contains("another node is running on the data directory"),
         "{printed}"
     );
     assert!(!printed.contains('\u{1b}'), "no colours for a pipe");
+}
+
+#[test]
+fn a_taken_port_is_no_reason_to_give_up() {
+    let home = home();
+    let _taken = std::net::UdpSocket::bind(home.cluster.nodes()[0].address).unwrap();
+    let (code, printed) = refused(home.config());
+    assert_eq!(code, Some(7), "{printed}");
+    assert!(printed.contains("is in use"), "{printed}");
 }

@@ -119,7 +119,7 @@ pub(crate) fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
             }))?;
         } else {
             let id = id.map(|id| format!(" {id}")).unwrap_or_default();
-            out.line(&format!("{role} {name}{id}: {certificate}"))?;
+            out.line(format!("{role} {name}{id}: {certificate}"))?;
         }
     }
     out.note("ca.key can make anyone a member: keep it where no node can read it");

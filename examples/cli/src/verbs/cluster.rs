@@ -90,7 +90,7 @@ impl From<MapError> for Failure {
 fn init(args: &InitArgs, out: Output) -> Result<Exit, Failure> {
     let first = first_map(&args.certs, &args.members, args.replication, LeafBits::FULL)?;
     write_map(&args.out, &first)?;
-    out.note(&format!(
+    out.note(format!(
         "wrote {}: copy it to every node, and to no client",
         args.out.display()
     ));
@@ -115,7 +115,7 @@ fn show(map: &ClusterMap, out: Output) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     let copies = plural(map.replication.into(), "copy", "copies");
-    out.line(&format!(
+    out.line(format!(
         "cluster {}, epoch {}, {copies} of each key",
         map.cluster, map.epoch.0
     ))?;

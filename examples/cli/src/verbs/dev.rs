@@ -123,22 +123,29 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
 /// Reports that the cluster is ready, and waits for a signal.
 async fn serve(cluster: &LocalCluster, out: Output) -> Result<Exit, Failure> {
     let client = cluster.client_profile();
-    profile::remember(&client)?;
+    if let Err(failure) = profile::remember(&client) {
+        // The cluster serves all the same, to whoever names its profile.
+        let what = failure.what;
+        out.warning(&format!(
+            "{what}; other verbs need `--profile {}`",
+            client.display()
+        ));
+    }
     let addresses: Vec<String> = cluster
         .nodes()
         .iter()
         .map(|node| node.address.to_string())
         .collect();
     if out.is_json() {
-        out.json(
+        out.outcome_json(
             &json!({ "ready": true, "nodes": addresses, "profile": client.display().to_string() }),
-        )?;
+        );
     } else {
         let (count, addresses) = (addresses.len(), addresses.join(" "));
-        out.line(&format!(
+        out.outcome(format!(
             "ready: {count} nodes at {addresses} profile {}",
             client.display()
-        ))?;
+        ));
     }
     out.note("Ctrl-C stops it; from another terminal: quoit status");
     signals::stop_requested().await.map_err(|error| {

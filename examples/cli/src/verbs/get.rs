@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         )
         .await?;
     if args.show_context && !out.is_json() {
-        out.note(&format!("context: {}", context_text(entry.context())));
+        out.note(format!("context: {}", context_text(entry.context())));
     }
     match args.all {
         true => all(out, &key, &entry),
@@ -97,7 +97,7 @@ fn one(out: Output, key: &[u8], entry: &Entry) -> Result<Exit, Failure> {
     if !entry.is_conflict() {
         return Err(not_found(key));
     }
-    out.note(&siblings_table(entry.siblings()));
+    out.note(siblings_table(entry.siblings()));
     let what = format!(
         "`{}` has {} siblings: none of them saw another",
         one_line(key),
@@ -117,7 +117,7 @@ fn all(out: Output, key: &[u8], entry: &Entry) -> Result<Exit, Failure> {
         return Err(not_found(key));
     }
     if !out.is_json() {
-        out.line(&siblings_table(entry.siblings()))?;
+        out.line(siblings_table(entry.siblings()))?;
         return Ok(Exit::Ok);
     }
     for sibling in entry.siblings() {

@@ -65,7 +65,7 @@ fn show(out: Output, reports: &[HintsReport]) -> Result<(), Failure> {
     for report in reports {
         if let Err(error) = &report.kept {
             let name = &report.member.name;
-            out.note(&format!("what {name} keeps is not known: {error}"));
+            out.note(format!("what {name} keeps is not known: {error}"));
         }
     }
     Ok(())

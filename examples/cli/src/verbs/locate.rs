@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         object.insert("replicas".into(), reports.iter().map(report_json).collect());
         out.json(&object)?;
     } else {
-        out.line(&format!(
+        out.line(format!(
             "`{}` has the token {}",
             one_line(&key),
             token(&location)

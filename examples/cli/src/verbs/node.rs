@@ -5,7 +5,7 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use quoit_node::RunError;
+use quoit_node::{RunError, StartError};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::exit::Exit;
@@ -38,11 +38,21 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
 }
 
-/// As `quoit-node` ends: 2 if the node never served and will not until somebody changes something.
+/// As `quoit-node` ends.
 const fn exit(error: &RunError) -> Exit {
     match error {
-        RunError::Config(_) | RunError::Start(_) => Exit::Usage,
+        RunError::Start(error) => start_exit(error),
+        RunError::Config(_) => Exit::Usage,
         _ => Exit::Error,
+    }
+}
+
+/// How a program ends whose node did not start.
+pub(crate) const fn start_exit(error: &StartError) -> Exit {
+    if error.may_pass() {
+        Exit::TryLater
+    } else {
+        Exit::Usage
     }
 }
 
@@ -58,4 +68,29 @@ fn end_with_stdin() {
         }
     }
     std::process::exit(i32::from(Exit::Error.code()));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_node_ends_here_as_it_does_in_its_own_program() {
+        let behind = StartError::ClockBehind {
+            behind: Duration::from_secs(9),
+            allowed: Duration::from_secs(1),
+        };
+        let stopped = quoit_node::StopError::Overran;
+        let errors: [RunError; 3] = [behind.into(), StartError::NoMap.into(), stopped.into()];
+        let codes = [7, 2, 1];
+        for (error, code) in errors.iter().zip(codes) {
+            assert_eq!(
+                (exit(error).code(), error.exit_number()),
+                (code, code),
+                "{error}"
+            );
+        }
+    }
 }

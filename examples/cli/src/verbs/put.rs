@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
             },
         )
         .await?;
-    written(out, &key, &receipt, args.show_context)?;
+    written(out, &key, &receipt, args.show_context);
     Ok(Exit::Ok)
 }
 

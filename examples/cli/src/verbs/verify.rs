@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Nothing is written, and nothing ends it early but a file that cannot be read: the counts cover the
-//! whole file. A difference, a missing key and siblings end with 1; if all that went wrong is that keys
-//! could not be read, with 6.
+//! whole file. A difference, a missing key, siblings and a line without a pair end with 1; if all that went wrong
+//! is that keys could not be read, with what the first of them would end `get` with, mostly 6.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -48,6 +48,10 @@ pub(crate) struct Counts {
     pub(crate) siblings: u64,
     /// Keys that could not be read, and lines that hold no pair.
     pub(crate) errors: u64,
+    /// Of these the lines.
+    bad_lines: u64,
+    /// How the first key ends that could not be read.
+    unread: Option<Exit>,
     /// The first pairs that were not ok.
     pub(crate) shown: Vec<String>,
     pub(crate) elapsed: Duration,
@@ -60,7 +64,11 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         .cluster
         .with_client(
             |builder| args.read.apply(builder),
-            async |client| Ok(check(client, pairs, args.file.in_flight.into(), &bar).await),
+            async |client| {
+                // Or every line of the file would say that R is out of range.
+                client.quorum_sizes()?;
+                Ok(check(client, pairs, args.file.in_flight.into(), &bar).await)
+            },
         )
         .await;
     bar.finish_and_clear();
@@ -138,7 +146,11 @@ impl Counts {
             Ok(Verdict::Different) => (&mut self.different, "another value is stored".to_owned()),
             Ok(Verdict::Missing) => (&mut self.missing, "nothing is stored".to_owned()),
             Ok(Verdict::Siblings) => (&mut self.siblings, "there are siblings".to_owned()),
-            Err(error) => (&mut self.errors, error.to_string()),
+            Err(error) => {
+                let what = error.to_string();
+                self.unread.get_or_insert_with(|| Failure::from(error).exit);
+                (&mut self.errors, what)
+            }
         };
         *counter += 1;
         self.mention(format!("line {line}: `{}`: {what}", one_line(&key)));
@@ -146,6 +158,7 @@ impl Counts {
 
     fn bad_line(&mut self, bad: &BadLine) {
         self.errors += 1;
+        self.bad_lines += 1;
         self.mention(bad.to_string());
     }
 
@@ -167,13 +180,13 @@ impl Counts {
 
     fn print(&self, out: Output) -> Result<Exit, Failure> {
         if out.is_json() {
-            out.json(&json!({
+            out.outcome_json(&json!({
                 "ok": self.ok, "different": self.different, "missing": self.missing,
                 "siblings": self.siblings, "errors": self.errors,
                 "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
-            }))?;
+            }));
         } else {
-            out.line(&format!("verified {self}"))?;
+            out.outcome(format!("verified {self}"));
         }
         self.shown.iter().for_each(|what| out.note(what));
         self.verdict()
@@ -183,12 +196,19 @@ impl Counts {
     fn verdict(&self) -> Result<Exit, Failure> {
         match (self.wrong(), self.errors) {
             (0, 0) => Ok(Exit::Ok),
+            (0, _) if self.bad_lines > 0 => {
+                let what = format!(
+                    "{} no pair",
+                    units::plural(self.bad_lines, "line holds", "lines hold")
+                );
+                Err(Failure::new(Exit::Error, what))
+            }
             (0, errors) => {
                 let what = format!(
                     "{} not be read",
                     units::plural(errors, "pair could", "pairs could")
                 );
-                Err(Failure::new(Exit::Unavailable, what))
+                Err(Failure::new(self.unread.unwrap_or(Exit::Unavailable), what))
             }
             (wrong, _) => {
                 let what = format!(
@@ -262,9 +282,22 @@ mod tests {
         for wrong in [Verdict::Different, Verdict::Missing, Verdict::Siblings] {
             assert_eq!(exit(vec![Ok(wrong), Err(ReadError::Closed)]), Exit::Error);
         }
+        let unavailable = ReadError::Unavailable {
+            answered: 1,
+            needed: 2,
+            attempts: Vec::new(),
+        };
         assert_eq!(
-            exit(vec![Ok(Verdict::Ok), Err(ReadError::Closed)]),
+            exit(vec![Ok(Verdict::Ok), Err(unavailable)]),
             Exit::Unavailable
         );
+        let mut counts = counted(vec![Err(ReadError::Closed)]);
+        counts.bad_line(&BadLine {
+            line: 2,
+            what: "no".into(),
+            last: false,
+        });
+        assert_eq!(counts.verdict().unwrap_err().exit, Exit::Error);
+        assert_eq!(counts.errors, 2);
     }
 }

@@ -6,7 +6,7 @@ mod terminal;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ impl Ended {
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: TempDir,
+    /// The user's data directory.
+    data: PathBuf,
 }
 
 /// A dev cluster. It is the last one of its home.
@@ -51,9 +53,17 @@ pub(crate) struct Dev {
 
 impl Home {
     pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            data: folder.path().join("share"),
+            folder,
         }
+    }
+
+    /// A user's home in which no data directory can be made, not even by root.
+    pub(crate) fn with_unwritable_data(self) -> Self {
+        let data = PathBuf::from(self.file("not-a-folder", ""));
+        Self { data, ..self }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -73,7 +83,7 @@ impl Home {
             .env_remove("QUOIT_LOG");
         command
             .env("HOME", self.folder.path())
-            .env("XDG_DATA_HOME", self.path("share"));
+            .env("XDG_DATA_HOME", &self.data);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -89,6 +99,13 @@ impl Home {
     /// The same with arguments that need not be UTF-8.
     pub(crate) fn spawn_os(&self, args: &[&OsStr]) -> Child {
         self.command(&[]).args(args).spawn().unwrap()
+    }
+
+    /// Runs a command to its end, with these as standard output and error.
+    pub(crate) fn run_into(&self, args: &[&str], out: Stdio, err: Stdio) -> Output {
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        command.spawn().unwrap().wait_with_output().unwrap()
     }
 
     /// Runs a command to its end.
@@ -136,11 +153,16 @@ impl Home {
 
 impl Dev {
     /// Stops it as a service manager would; its exit code.
-    pub(crate) fn terminate(mut self) -> i32 {
+    pub(crate) fn terminate(self) -> i32 {
+        self.signalled("TERM")
+    }
+
+    /// Sends it a signal that stops it; its exit code.
+    pub(crate) fn signalled(mut self, name: &str) -> i32 {
         let pid = self.child.id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-TERM", &pid])
+                .args(["-s", name, &pid])
                 .status()
                 .unwrap()
                 .success()

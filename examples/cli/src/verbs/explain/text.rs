@@ -40,7 +40,7 @@ pub(super) fn print(story: &Story, out: Output) -> Result<(), Failure> {
     }
     title(out, "What a read did")?;
     table(out, &READ, requests(story))?;
-    out.line(&answer(story))?;
+    out.line(answer(story))?;
     for line in repairs(story) {
         out.line(line)?;
     }
@@ -60,7 +60,7 @@ fn table(out: Output, header: &[&str], rows: Vec<Vec<Text>>) -> Result<(), Failu
 fn plan(story: &Story, out: Output) -> Result<(), Failure> {
     let (leaf, leaves) = story.leaf();
     let needs = &story.needs;
-    out.line(&format!(
+    out.line(format!(
         "`{}` has the token {:016x}, in leaf {} of {}, by epoch {} of the ring",
         one_line(&story.key),
         story.location.token.0,
@@ -82,7 +82,7 @@ fn plan(story: &Story, out: Output) -> Result<(), Failure> {
         ReadRepair::Off => " and repairs nothing".to_owned(),
         _ => String::new(),
     };
-    out.line(&format!(
+    out.line(format!(
         "{mode}: {}; a read needs {}{repair}; a write needs {}",
         plural(needs.n as u64, "copy", "copies"),
         plural(needs.r as u64, "answer", "answers"),

@@ -82,14 +82,14 @@ impl Report {
 
     pub(super) fn print(&self, out: Output, keep_going: bool) -> Result<Exit, Failure> {
         if out.is_json() {
-            out.json(&json!({
+            out.outcome_json(&json!({
                 "written": self.written,
                 "problems": self.problems,
                 "bytes": self.bytes,
                 "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
-            }))?;
+            }));
         } else {
-            out.line(&format!("imported {}", self.summary()))?;
+            out.outcome(format!("imported {}", self.summary()));
         }
         if keep_going {
             self.shown.iter().for_each(|failure| out.failure(failure));
