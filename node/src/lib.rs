@@ -12,6 +12,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`Node`], [`run()`] | a whole node, started and stopped; the binary's body |
+//! | [`log_to_stderr`], [`StopSignals`] | what programs that run nodes share: a log that never ends them, and when to stop |
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
 //! | [`identity`], [`tls`] | the owner of the data directory; who may connect |
 //! | [`store_meta`] | the stored cluster map and clock mark |
@@ -49,12 +50,14 @@ mod error;
 pub mod handlers;
 pub mod hints;
 pub mod identity;
+mod log;
 mod node;
 mod peers;
 pub mod provision;
 mod reply;
 mod run;
 mod server;
+mod signals;
 pub mod state;
 pub mod storage;
 pub mod store_meta;
@@ -64,6 +67,8 @@ pub mod tls;
 pub mod write;
 
 pub use error::{RunError, StartError, StopError};
+pub use log::log_to_stderr;
 pub use node::Node;
 pub use quoit_transport::CloseCode;
 pub use run::run;
+pub use signals::StopSignals;

@@ -1,16 +1,14 @@
 //! `quoit-node`: one storage node, until a signal stops it.
 
 use std::error::Error;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
-use tracing_subscriber::prelude::*;
 
-/// Runs one storage node of a quoit cluster until SIGTERM or SIGINT.
+/// Runs one storage node of a quoit cluster until SIGTERM, SIGINT or SIGHUP.
 ///
 /// Ends with 0 after a stop in order, 1 if it failed while serving, 2 if it cannot start until something is changed, 7 if it
 /// cannot start yet: something else has its port or its directory, or the clock is behind.
@@ -27,11 +25,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::registry()
-        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours))
-        .with(arguments.log)
-        .init();
+    quoit_node::log_to_stderr(arguments.log);
 
     match quoit_node::run(&arguments.config) {
         Ok(()) => ExitCode::SUCCESS,

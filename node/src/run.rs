@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::engine::EngineError;
-use crate::{Node, RunError};
+use crate::{Node, RunError, StopSignals};
 
-/// Runs the node that the file at `config` describes until SIGTERM or SIGINT, then stops it in order.
+/// Runs the node that the file at `config` describes until SIGTERM, SIGINT or SIGHUP, then stops it in order.
 ///
 /// Prints one line to standard output when the node is ready. Blocks; must not be called from an async runtime.
 ///
@@ -23,7 +23,7 @@ pub fn run(config: &Path) -> Result<(), RunError> {
         .map_err(RunError::Signals)?;
     let mut signals = {
         let _inside = runtime.enter();
-        Signals::listen().map_err(RunError::Signals)?
+        StopSignals::listen().map_err(RunError::Signals)?
     };
 
     let node = Node::start(&config)?;
@@ -53,49 +53,5 @@ fn announce(node: &Node) {
     let line = writeln!(out, "quoit-node {} ready at {}", node.id(), node.address());
     if let Err(error) = line.and_then(|()| out.flush()) {
         tracing::warn!(%error, "the line that says the node is ready could not be written");
-    }
-}
-
-/// The signals that ask a process to end.
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            biased;
-            _signal = self.terminate.recv() => {}
-            _signal = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// The signals that ask a process to end.
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(%error, "signals cannot be waited for");
-            std::future::pending::<()>().await;
-        }
     }
 }

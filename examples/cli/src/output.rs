@@ -26,8 +26,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
-use tracing_subscriber::prelude::*;
 
 use crate::escape;
 use crate::exit::Exit;
@@ -217,11 +215,7 @@ pub(crate) fn log_to_stderr(unless_asked: LevelFilter) {
         .ok()
         .and_then(|text| text.parse().ok());
     let filter = asked.unwrap_or_else(|| Targets::new().with_default(unless_asked));
-    let colours = !plain() && io::stderr().is_terminal();
-    tracing_subscriber::registry()
-        .with(fmt::layer().with_writer(io::stderr).with_ansi(colours))
-        .with(filter)
-        .init();
+    quoit_node::log_to_stderr(filter);
 }
 
 /// The fewest columns that a box or a progress bar makes sense in.

@@ -1,20 +1,11 @@
-//! Requests to stop: Ctrl-C anywhere, and SIGTERM where there are signals.
+//! Requests to stop: Ctrl-C anywhere, and the signals of a supervisor and of a closed terminal where there are some.
 
 use std::io;
 
+use quoit_node::StopSignals;
+
 /// Completes when a signal asks the program to stop.
 pub(crate) async fn stop_requested() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            biased;
-            _signal = terminate.recv() => Ok(()),
-            result = tokio::signal::ctrl_c() => result,
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    StopSignals::listen()?.next().await;
+    Ok(())
 }

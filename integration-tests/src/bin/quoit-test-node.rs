@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
-use tracing_subscriber::prelude::*;
 
 /// What the process returns when its owner is gone.
 const ORPHANED: i32 = 3;
@@ -19,10 +17,7 @@ fn main() -> ExitCode {
         .ok()
         .and_then(|text| text.parse().ok());
     let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    tracing_subscriber::registry()
-        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(false))
-        .with(filter)
-        .init();
+    quoit_node::log_to_stderr(filter);
 
     std::thread::spawn(end_with_owner);
     let config = PathBuf::from(std::env::args_os().nth(2).unwrap_or_default());

@@ -1,5 +1,6 @@
 //! The binary: its ready line, signals, exit codes, and how clients notice a `kill -9`.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -58,7 +59,13 @@ struct Process(Child);
 impl Process {
     /// Starts a node and waits for its ready line.
     fn start(config: &Path) -> (Self, String) {
-        let mut child = command(config).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = command(config);
+        command.stderr(Stdio::null());
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> (Self, String) {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -92,7 +99,7 @@ impl Drop for Process {
 #[test]
 fn a_signal_stops_the_node_in_order_and_it_starts_again() {
     let home = home();
-    for name in ["TERM", "INT"] {
+    for name in ["TERM", "INT", "HUP"] {
         let (process, line) = Process::start(home.config());
         let node = &home.cluster.nodes()[0];
         assert_eq!(
@@ -107,7 +114,55 @@ fn a_signal_stops_the_node_in_order_and_it_starts_again() {
         assert_eq!(process.wait().code(), Some(0));
     }
     let (_process, _line) = Process::start(home.config());
-    assert_eq!(value_of(&home.caller().ask(get("k"))), b"INT");
+    assert_eq!(value_of(&home.caller().ask(get("k"))), b"HUP");
+}
+
+/// A standard error that takes nothing: a full disk, or a pipe whose reader has gone.
+fn unwilling() -> [Stdio; 2] {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    [full.into(), writer.into()]
+}
+
+#[test]
+fn a_node_whose_log_goes_nowhere_serves_and_stops_in_order() {
+    let home = home();
+    for (round, errors) in unwilling().into_iter().enumerate() {
+        let mut loud = command(home.config());
+        loud.env("QUOIT_LOG", "trace").stderr(errors);
+        let (process, line) = Process::of(loud);
+        assert!(line.contains(" ready at "), "{line}");
+        let value = round.to_string();
+        assert_eq!(
+            home.caller().ask(put("k", &write(&value, 0))),
+            Response::Joined
+        );
+        assert_eq!(value_of(&home.caller().ask(get("k"))), value.as_bytes());
+        process.signal("TERM");
+        assert_eq!(process.wait().code(), Some(0));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_that_was_started_to_outlive_its_terminal_does() {
+    let home = home();
+    let mut deaf = Command::new("nohup");
+    deaf.arg(env!("CARGO_BIN_EXE_quoit-node"))
+        .arg("--config")
+        .arg(home.config());
+    deaf.stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let (process, _line) = Process::of(deaf);
+    process.signal("HUP");
+    assert_eq!(
+        home.caller().ask(put("k", &write("v", 0))),
+        Response::Joined
+    );
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
 }
 
 #[test]

@@ -102,3 +102,32 @@ fn a_cluster_whose_folder_is_in_use_may_be_tried_later() {
         again.err
     );
 }
+
+#[test]
+fn standard_error_that_takes_nothing_changes_no_exit_code() {
+    let (home, _dev) = home_with_cluster();
+    for (line, code) in [
+        (&["put", "k", "v"][..], 0),
+        (&["get", "k"], 0),
+        (&["get", "no such key"], 3),
+        (&["get", "k", "--r", "9"], 2),
+        (&["fly"], 2),
+    ] {
+        for err in unwilling() {
+            let ended = home.run_into_logging(line, Stdio::null(), err);
+            assert_eq!(ended.status.code(), Some(code), "{line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cluster_whose_terminal_is_gone_stops_in_order() {
+    let home = Home::new();
+    let dev = home.dev(&home.path("data"), &["--nodes", "1", "--replication", "1"]);
+    assert_eq!(home.run(&["put", "k", "v"]).code, 0);
+    assert_eq!(dev.signalled("HUP"), 0);
+
+    let again = home.dev(&home.path("data"), &[]);
+    assert_eq!(home.run(&["get", "k"]).text(), "v");
+    assert_eq!(again.terminate(), 0);
+}

@@ -108,6 +108,14 @@ impl Home {
         command.spawn().unwrap().wait_with_output().unwrap()
     }
 
+    /// The same for one that logs much.
+    pub(crate) fn run_into_logging(&self, args: &[&str], out: Stdio, err: Stdio) -> Output {
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        command.env("QUOIT_LOG", "trace");
+        command.spawn().unwrap().wait_with_output().unwrap()
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ended {
         self.run_with(args, b"")
