@@ -13,7 +13,7 @@
 //! | [`workload`], [`target`], [`verify`] | which operations, on which store, and whether it kept its word |
 //! | [`cluster`], [`node`] | real processes on this machine, which are this program |
 //! | [`result`], [`report`], [`compare`](mod@compare), [`hlog`], [`table`] | what was found, and how it is shown |
-//! | [`os`] | processor time, memory, cores, precise timers |
+//! | [`os`], [`terminal`] | processor time, memory, cores, precise timers; the one place that prints |
 //!
 //! Ends with 0; 1 if the run failed; 2 if the line makes no sense; 3 if `--verify` found a write that was
 //! lost, resurrected or wrong; 130 after Ctrl-C. Whatever it started is gone by then.
@@ -29,25 +29,27 @@ mod result;
 mod run;
 mod table;
 mod target;
+mod terminal;
 mod verify;
 mod workload;
 
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use quoit_node::StopSignals;
 
 use crate::args::{Cli, Format, RunArgs, Verb};
 use crate::result::RunResult;
 use crate::run::folder;
+use crate::terminal::{complain, print};
 
 /// The line makes no sense.
 const USAGE: u8 = 2;
 /// A promise was broken.
 const BROKEN: u8 = 3;
-/// Ended by Ctrl-C or SIGTERM.
+/// Ended by Ctrl-C, SIGTERM or SIGHUP.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -81,18 +83,6 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints what went wrong, with its causes.
-fn complain(error: &anyhow::Error) {
-    // Without standard error there is nothing left to report to.
-    let _written = writeln!(io::stderr(), "error: {error:#}").is_ok();
-}
-
-/// Writes a result to standard output.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", text.trim_end()).context("standard output is gone")
-}
-
 fn measure(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if let Some(core) = args.pace.pin {
         // Before the first thread, so that all of them stay there, and the nodes, which inherit it.
@@ -102,10 +92,10 @@ fn measure(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(async {
-        let stop = stop_requested()?;
+        let mut stop = StopSignals::listen()?;
         tokio::select! {
             biased;
-            () = stop => Ok(None),
+            () = stop.next() => Ok(None),
             result = Box::pin(run::run(args)) => result.map(Some),
         }
     });
@@ -151,30 +141,4 @@ fn report_again(dir: &Path) -> anyhow::Result<ExitCode> {
     folder::page(dir, &folder::read(dir)?)?;
     print(&format!("{}", dir.join("report.html").display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Listens from now on for Ctrl-C and SIGTERM; completes when one of them arrives.
-fn stop_requested() -> io::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        let (mut interrupt, mut terminate) = (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        );
-        Ok(async move {
-            tokio::select! {
-                biased;
-                _signal = interrupt.recv() => {}
-                _signal = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
 }

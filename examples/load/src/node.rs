@@ -10,19 +10,17 @@ use std::process::ExitCode;
 
 /// Runs the node that `config` describes until a signal stops it, or the process that started it is gone.
 pub(crate) fn run(config: &Path, while_stdin_is_open: bool) -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    let info = tracing_subscriber::filter::LevelFilter::INFO;
+    quoit_node::log_to_stderr(tracing_subscriber::filter::Targets::new().with_default(info));
     if while_stdin_is_open {
         std::thread::spawn(end_with_stdin);
     }
     match quoit_node::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            crate::complain(&anyhow::Error::new(error));
-            ExitCode::FAILURE
+            let code = error.exit_code();
+            crate::terminal::complain(&anyhow::Error::new(error));
+            code
         }
     }
 }

@@ -73,11 +73,7 @@ pub(crate) fn write(dir: &Path, into: Option<&Path>) -> anyhow::Result<()> {
     plan.read_rounds(dir)?;
     let table = text::markdown(&plan);
     let Some(into) = into else {
-        #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
-        {
-            print!("{table}");
-        }
-        return Ok(());
+        return crate::terminal::print(&table);
     };
     let preface = fs::read_to_string(dir.join("preface.md")).unwrap_or_default();
     let filled = between(&read(into)?, &format!("{preface}{table}"))?;

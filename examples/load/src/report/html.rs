@@ -21,6 +21,7 @@ use super::units::{moment, rate, trimmed};
 use crate::hlog;
 use crate::report::plot::Spread;
 use crate::result::RunResult;
+use crate::terminal::acts;
 
 const STYLE: &str = include_str!("html/page.css");
 
@@ -120,12 +121,14 @@ fn section(heading: &str, body: &str) -> String {
     format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n")
 }
 
-/// Text as it may stand between tags and in quotes.
+/// Text as it may stand between tags and in quotes. What a browser may not show at all is replaced.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
+    text.replace(|c| acts(c) && c != '\n', "\u{fffd}")
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]

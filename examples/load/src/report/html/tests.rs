@@ -68,8 +68,17 @@ fn every_picture_has_a_description_and_its_axes_have_names() {
 }
 
 #[test]
+fn text_is_escaped_for_tags_and_for_quotes() {
+    let text = escaped("<script>\"a\" & 'b'</script>\u{1b}\u{202e}");
+    assert_eq!(
+        text,
+        "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;&lt;/script&gt;\u{fffd}\u{fffd}"
+    );
+}
+
+#[test]
 fn text_of_the_result_never_becomes_markup() {
-    let evil = "</style><script>alert(1)</script>\"'&".to_owned();
+    let evil = "</style><script>alert(1)</script>\"'&\u{1b}[31m".to_owned();
     let mut result = sample::typical(4);
     let op = result.operations["get"].clone();
     result.operations.insert(evil.clone(), op);
@@ -81,5 +90,5 @@ fn text_of_the_result_never_becomes_markup() {
     errors.insert(evil, 3);
     let page = html(&result).unwrap();
     elements(&page);
-    assert!(!page.contains("<script"));
+    assert!(!page.contains("<script") && !page.contains('\u{1b}'));
 }
