@@ -165,6 +165,7 @@ impl Source {
         match error {
             PemError::NotPem(source) => TlsError::NotPem { place, source },
             PemError::BadAuthority(source) => TlsError::BadAuthority { place, source },
+            PemError::Encrypted => TlsError::EncryptedKey { place },
             _empty => TlsError::Empty { place },
         }
     }

@@ -86,6 +86,14 @@ pub enum TlsError {
         /// Which one.
         place: PemSource,
     },
+    /// The private key is encrypted.
+    #[error(
+        "{place} is encrypted, and nobody is asked for a passphrase; decrypt it: openssl pkey -in KEY -out PLAIN"
+    )]
+    EncryptedKey {
+        /// Which one.
+        place: PemSource,
+    },
     /// The authority's text holds something that cannot be an authority.
     #[error("{place} cannot serve as one; give the cluster's ca.pem")]
     BadAuthority {

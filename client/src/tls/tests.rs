@@ -116,6 +116,13 @@ fn texts_that_hold_nothing_are_refused() {
 }
 
 #[test]
+fn an_encrypted_key_is_refused_as_what_it_is() {
+    let key = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let error = refused(CA, CLIENT[0], key);
+    assert!(matches!(error, TlsError::EncryptedKey { .. }), "{error}");
+}
+
+#[test]
 fn swapped_texts_are_refused() {
     let error = refused(CA, CLIENT[1], CLIENT[0]);
     assert!(matches!(error, TlsError::Empty { .. }), "{error}");

@@ -70,6 +70,12 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// The private key is encrypted.
+    #[error("the private key {} is encrypted, and a node asks nobody for a passphrase; decrypt it (openssl pkey -in KEY -out PLAIN) and keep it readable by the node alone", path.display())]
+    EncryptedKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// The authority's file holds something that cannot be an authority.
     #[error("{} cannot serve as an authority; give the cluster's ca.pem", path.display())]
     BadAuthority {

@@ -71,6 +71,7 @@ fn refused(path: &Path, error: PemError, empty: impl FnOnce(PathBuf) -> TlsError
     match error {
         PemError::NotPem(source) => TlsError::NotPem { path, source },
         PemError::BadAuthority(source) => TlsError::BadAuthority { path, source },
+        PemError::Encrypted => TlsError::EncryptedKey { path },
         _empty => empty(path),
     }
 }

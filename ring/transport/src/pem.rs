@@ -24,6 +24,9 @@ pub enum PemError {
     /// It holds nothing of the kind that was wanted.
     #[error("nothing of the wanted kind in it")]
     Empty,
+    /// The private key in it is encrypted, and nobody could be asked for its passphrase.
+    #[error("the private key is encrypted")]
+    Encrypted,
     /// A certificate in it cannot be an authority.
     #[error("not an authority's certificate")]
     BadAuthority(#[source] rustls::Error),
@@ -93,10 +96,35 @@ pub fn authorities(text: &[u8]) -> Result<RootCertStore, PemError> {
 /// ```
 ///
 /// # Errors
-/// [`PemError::NotPem`] or [`PemError::Empty`].
+/// [`PemError::NotPem`], [`PemError::Empty`] or [`PemError::Encrypted`].
 pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|source| match source {
+        _ if is_encrypted(text) => PemError::Encrypted,
         pem::Error::NoItemsFound => PemError::Empty,
         source => PemError::NotPem(source),
     })
+}
+
+/// Whether a text that holds no readable key holds an encrypted one: as PKCS #8, or as OpenSSL wrote them before.
+fn is_encrypted(text: &[u8]) -> bool {
+    let has = |line: &[u8]| text.windows(line.len()).any(|window| window == line);
+    has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(b"\nProc-Type: 4,ENCRYPTED")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encrypted_key_is_named_as_one() {
+        let pkcs8 =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let older = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n";
+        for text in [pkcs8, older] {
+            let refused = private_key(text.as_bytes());
+            assert!(matches!(refused, Err(PemError::Encrypted)), "{refused:?}");
+        }
+        let plain = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        assert!(private_key(plain.as_bytes()).is_ok());
+    }
 }

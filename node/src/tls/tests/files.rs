@@ -98,6 +98,14 @@ fn a_file_without_pem_is_refused() {
 }
 
 #[test]
+fn an_encrypted_key_is_refused_as_what_it_is() {
+    let (_folder, _authority, files, _id) = node();
+    let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let error = with(&files, &files.key, text.as_bytes());
+    assert!(matches!(error, TlsError::EncryptedKey { .. }), "{error}");
+}
+
+#[test]
 fn damaged_pem_is_refused() {
     let (_folder, _authority, files, _id) = node();
     for path in [&files.ca, &files.certificate, &files.key] {
