@@ -44,7 +44,7 @@ use crate::provision::{MapError, read_map};
 use crate::server::{Answers, Server, ServerOptions};
 use crate::state::NodeState;
 use crate::store_meta::{StoreLocation, StoreMeta};
-use crate::tls::NodeTls;
+use crate::tls::{ExpiryWatch, NodeTls};
 
 /// The Merkle tree's share of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
 const TREE_BYTES: u64 = 18 << 20;
@@ -109,7 +109,8 @@ impl Node {
         let committer = Committer::new(Arc::clone(&engine), &state);
         let worker =
             Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
-        let background = Background::start(walks, &engine, worker.watched(), clocks)
+        let expiry = ExpiryWatch::new(config.tls.certificate.clone(), tls.not_after());
+        let background = Background::start(walks, &engine, worker.watched(), expiry, clocks)
             .map_err(StartError::Thread)?;
 
         let env = RealEnv::new(clocks, queue);

@@ -16,14 +16,15 @@
 //! without a role, or with two, has none: it gets nowhere.
 
 mod error;
+mod expiry;
 mod material;
 
 use core::fmt;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quoit_ring::NodeId;
 use quoit_ring::role::{ALPN, Role, URI_PREFIX};
+use quoit_ring::{Millis, NodeId};
 use quoit_transport::tls::{client_config, provider};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{InconsistentKeys, ServerConfig, version};
@@ -34,6 +35,7 @@ use self::material::Material;
 use crate::config::TlsFiles;
 
 pub use self::error::{CertificateError, TlsError};
+pub(crate) use self::expiry::ExpiryWatch;
 pub use self::material::certificate_node;
 
 /// What a node needs to accept connections, and to make them to other nodes: its certificate and key, and the
@@ -43,6 +45,7 @@ pub struct NodeTls {
     server: Arc<QuicServerConfig>,
     client: Arc<QuicClientConfig>,
     node: NodeId,
+    not_after: Millis,
 }
 
 impl fmt::Debug for NodeTls {
@@ -67,7 +70,7 @@ impl NodeTls {
 
     fn load_at(files: &TlsFiles, now: UnixTime) -> Result<Self, TlsError> {
         let material = Material::load(files, now)?;
-        let node = material.node;
+        let (node, not_after) = (material.node, material.not_after);
         let server = Arc::new(QuicServerConfig::try_from(server_config(
             &material, files,
         )?)?);
@@ -80,6 +83,7 @@ impl NodeTls {
             server,
             client,
             node,
+            not_after,
         })
     }
 
@@ -87,6 +91,12 @@ impl NodeTls {
     #[must_use]
     pub const fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// The last moment at which the certificate is valid, in milliseconds since 1970.
+    #[must_use]
+    pub const fn not_after(&self) -> Millis {
+        self.not_after
     }
 
     /// Refuses a certificate that is not `expected`'s: a node never starts under another's name.

@@ -4,6 +4,7 @@
 //!   scan      how many hints are kept, then
 //!   rebuild   the Merkle sums: a piece, a pause as long as the piece took, ...     at most half a core
 //!   watch     commit running for long?  ask the engine whether it has failed
+//!             certificate about to end?  say so
 //! ```
 //!
 //! It watches from the start, between the pieces: rebuilding the sums of a large store takes minutes.
@@ -25,6 +26,7 @@ use crate::hints::{HintScan, HintUsage};
 use crate::reply::Reply;
 use crate::state::NodeState;
 use crate::storage::{Rebuild, Sums};
+use crate::tls::ExpiryWatch;
 
 /// Records summed up at a time: about a millisecond.
 const PIECE: usize = 1024;
@@ -45,6 +47,7 @@ impl Background {
         mut walks: Walks<G>,
         engine: &Arc<G>,
         watched: Watched<R>,
+        mut expiry: ExpiryWatch,
         clocks: Clocks,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -52,6 +55,7 @@ impl Background {
         let work = move || {
             while !stopped.load(Ordering::Acquire) && watched.failure.get().is_none() {
                 watch(&*engine, &watched);
+                expiry.look(clocks.now().wall);
                 let pause = walks.step(clocks);
                 park_timeout(pause);
             }
@@ -159,7 +163,7 @@ mod tests {
     use std::ops::RangeBounds;
 
     use bytes::Bytes;
-    use quoit_ring::Moment;
+    use quoit_ring::{Millis, Moment};
 
     use super::super::worker::Worker;
     use super::*;
@@ -234,7 +238,9 @@ mod tests {
         let committer = Committer::new(Arc::clone(&engine), &state);
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
         let walks = Walks::begin(&*engine, &state);
-        let background = Background::start(walks, &engine, worker.watched(), clocks).unwrap();
+        let expiry = ExpiryWatch::new("node.pem".into(), Millis(u64::MAX));
+        let watched = worker.watched();
+        let background = Background::start(walks, &engine, watched, expiry, clocks).unwrap();
         let now = clocks.now();
         let change = Change::Put(blind(dot(1, now.wall.0), "v"));
         let sink = Sink::default();

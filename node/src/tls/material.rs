@@ -4,9 +4,10 @@
 //! sentence: a client that meets a bad certificate sees no more than "connection refused".
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use quoit_ring::NodeId;
 use quoit_ring::role::{Role, SEED_SERVER_NAME, server_name};
+use quoit_ring::{Millis, NodeId};
 use quoit_transport::pem::{self, PemError};
 use quoit_transport::tls::provider;
 use rustls::RootCertStore;
@@ -23,6 +24,8 @@ pub(super) struct Material {
     pub(super) key: PrivateKeyDer<'static>,
     pub(super) roots: RootCertStore,
     pub(super) node: NodeId,
+    /// The last moment at which the certificate is valid.
+    pub(super) not_after: Millis,
 }
 
 impl Material {
@@ -34,11 +37,13 @@ impl Material {
         let node = read_node(&chain, &files.certificate)?;
         check_issuer(&chain, &roots, files, now)?;
         check_names(&chain, node, &files.certificate)?;
+        let not_after = read_end(&chain, &roots);
         Ok(Self {
             chain,
             key,
             roots,
             node,
+            not_after,
         })
     }
 }
@@ -105,13 +110,7 @@ fn check_issuer(
             path: certificate(),
         });
     };
-    let verdict = EndEntityCert::try_from(first).and_then(|leaf| {
-        let algorithms = provider().signature_verification_algorithms.all;
-        let usage = KeyUsage::server_auth();
-        leaf.verify_for_usage(algorithms, &roots.roots, rest, now, usage, None, None)
-            .map(|_path| ())
-    });
-    verdict.map_err(|source| match source {
+    verify(first, rest, roots, now).map_err(|source| match source {
         webpki::Error::CertExpired { .. } => TlsError::Expired {
             path: certificate(),
         },
@@ -124,6 +123,34 @@ fn check_issuer(
             source,
         },
     })
+}
+
+/// Whether the authorities vouch for `first`, as a server's, at the time `now`.
+fn verify(
+    first: &CertificateDer<'_>,
+    rest: &[CertificateDer<'_>],
+    roots: &RootCertStore,
+    now: UnixTime,
+) -> Result<(), webpki::Error> {
+    let algorithms = provider().signature_verification_algorithms.all;
+    let usage = KeyUsage::server_auth();
+    let leaf = EndEntityCert::try_from(first)?;
+    leaf.verify_for_usage(algorithms, &roots.roots, rest, now, usage, None, None)
+        .map(|_path| ())
+}
+
+/// The end of the first certificate of `chain`: what a verification far in the future complains of.
+fn read_end(chain: &[CertificateDer<'_>], roots: &RootCertStore) -> Millis {
+    let late = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    let complaint = chain
+        .split_first()
+        .map(|(first, rest)| verify(first, rest, roots, late));
+    match complaint {
+        Some(Err(webpki::Error::CertExpired { not_after, .. })) => {
+            Millis(not_after.as_secs().saturating_mul(1000))
+        }
+        _ => Millis(u64::MAX),
+    }
 }
 
 /// Checks that the first certificate of `chain` carries both names under which callers look for `node`.

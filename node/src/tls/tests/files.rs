@@ -186,7 +186,9 @@ fn a_certificate_of_another_authority_is_refused() {
 #[test]
 fn a_certificate_out_of_its_time_is_refused() {
     let (_folder, _authority, files, _id) = node();
-    NodeTls::load_at(&files, days_from_now(729)).unwrap();
+    let tls = NodeTls::load_at(&files, days_from_now(729)).unwrap();
+    let millis = |days| days_from_now(days).as_secs() * 1000;
+    assert!((millis(729)..=millis(731)).contains(&tls.not_after().0));
     let error = NodeTls::load_at(&files, days_from_now(731)).unwrap_err();
     assert!(matches!(error, TlsError::Expired { .. }), "{error}");
     let long_ago = UnixTime::since_unix_epoch(Duration::from_secs(1));

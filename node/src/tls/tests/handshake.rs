@@ -166,6 +166,7 @@ async fn a_client_cannot_pose_as_a_node() {
         key: PrivateKeyDer::from_pem_file(&client.key).unwrap(),
         roots: roots(&client.ca),
         node: NodeId(0),
+        not_after: Millis(u64::MAX),
     };
     let crypto = QuicServerConfig::try_from(server_config(&material, &client).unwrap()).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
