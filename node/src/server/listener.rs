@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, Incoming};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming};
+use quoit_ring::Moment;
 use quoit_transport::CloseCode;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use super::Phase;
 use super::answers::Answers;
 use super::connection::{close, leaving_service, serve};
+use super::seldom::Seldom;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Replica;
@@ -44,6 +46,7 @@ pub(super) async fn listen<E: Env<Reply = Answers>, G: Engine>(
     mut phase: watch::Receiver<Phase>,
 ) {
     let handshakes = Arc::new(AtomicUsize::new(0));
+    let complaints = Arc::new(Complaints::default());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -58,6 +61,7 @@ pub(super) async fn listen<E: Env<Reply = Answers>, G: Engine>(
                 let guest = Guest {
                     replica: Arc::clone(&replica),
                     handshakes: Arc::clone(&handshakes),
+                    complaints: Arc::clone(&complaints),
                     phase: phase.clone(),
                     max_connections,
                 };
@@ -96,21 +100,37 @@ fn screen(incoming: Incoming, handshakes: usize) -> Option<Incoming> {
 struct Guest<E: Env, G> {
     replica: Arc<Replica<E, G>>,
     handshakes: Arc<AtomicUsize>,
+    complaints: Arc<Complaints>,
     phase: watch::Receiver<Phase>,
     max_connections: u32,
+}
+
+/// What is said of connections that were not served, each kind seldom.
+#[derive(Debug, Default)]
+struct Complaints {
+    handshakes: Seldom,
+    seats: Seldom,
 }
 
 impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
     async fn attend(mut self, incoming: Incoming) {
         let peer = incoming.remote_address();
-        let Some(connection) = self.handshake(incoming).await else {
-            tracing::debug!(%peer, "the handshake failed");
-            return;
+        let connection = match self.handshake(incoming).await {
+            Ok(connection) => connection,
+            Err(reason) => {
+                // An expired certificate or one of another cluster is seen nowhere else but at the caller.
+                if let Some(left_out) = self.complaints.handshakes.may_say(self.now()) {
+                    tracing::warn!(%peer, %reason, left_out, "a handshake failed");
+                }
+                return;
+            }
         };
         let service = Arc::clone(&self.replica.state().service);
         let seat = Seat::take(&service);
         if seat.number > self.max_connections {
-            tracing::warn!(%peer, "refused: too many connections");
+            if let Some(left_out) = self.complaints.seats.may_say(self.now()) {
+                tracing::warn!(%peer, left_out, "refused: too many connections");
+            }
             close(
                 &connection,
                 CloseCode::TooManyConnections,
@@ -121,20 +141,40 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
         serve(connection, self.replica, self.phase).await;
     }
 
-    async fn handshake(&mut self, incoming: Incoming) -> Option<Connection> {
+    fn now(&self) -> Moment {
+        self.replica.env().now().mono
+    }
+
+    /// The connection, or why there is none.
+    async fn handshake(&mut self, incoming: Incoming) -> Result<Connection, Unconnected> {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
         let _counted = Counted(&self.handshakes);
-        let connecting = incoming.accept().ok()?;
+        let connecting = incoming.accept()?;
         let cut_short = async {
             leaving_service(&mut self.phase).await;
             tokio::time::sleep(LAST_HANDSHAKES).await;
         };
         tokio::select! {
             biased;
-            connected = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting) => connected.ok()?.ok(),
-            () = cut_short => None,
+            connected = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting) => match connected {
+                Ok(connected) => Ok(connected?),
+                Err(_elapsed) => Err(Unconnected::TookTooLong),
+            },
+            () = cut_short => Err(Unconnected::Stopping),
         }
     }
+}
+
+/// Why a caller did not become a connection.
+#[derive(Debug, thiserror::Error)]
+enum Unconnected {
+    /// TLS or QUIC refused one side.
+    #[error("{0}")]
+    Refused(#[from] ConnectionError),
+    #[error("it took longer than {HANDSHAKE_DEADLINE:?}")]
+    TookTooLong,
+    #[error("the node is stopping")]
+    Stopping,
 }
 
 /// Counts a handshake out, however it ends.

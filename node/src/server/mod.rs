@@ -20,6 +20,7 @@ mod end;
 mod lane;
 mod large;
 mod listener;
+mod seldom;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
