@@ -16,6 +16,7 @@
 //! refuses reads and writes until it is stopped: the engine's memory may differ from the disk.
 
 mod background;
+mod surroundings;
 mod worker;
 
 use std::fmt;
@@ -127,6 +128,7 @@ impl Node {
         let server = Server::start(options, replica).map_err(StartError::Thread)?;
 
         tracing::info!(node = %state.cluster.node, address = %server.address(), "serving");
+        surroundings::look(&state.cluster, server.address());
         Ok(Self {
             server,
             worker,

@@ -1,0 +1,86 @@
+//! What is found at a start that the node can live with, and its operator should know.
+//!
+//! ```text
+//! open files    fewer than the engine keeps open: a write will fail one day, and the node end
+//! address       the map sends clients and nodes elsewhere: they reach a proxy, or nobody
+//! ```
+//!
+//! Each is a warning of the log, once. Left out: whatever prevents a start; that is a
+//! [`StartError`](crate::StartError).
+
+use std::net::SocketAddr;
+
+use crate::cluster::ClusterView;
+
+/// What the engine keeps open at most, its journals and this process's sockets.
+const OPEN_FILES: u64 = 1024;
+
+/// Logs what is not as it should be around a node that serves at `address`.
+pub(super) fn look(cluster: &ClusterView, address: SocketAddr) {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    if let Some(limit) = open_files(&limits).filter(|limit| *limit < OPEN_FILES) {
+        tracing::warn!(
+            limit,
+            needed = OPEN_FILES,
+            "few files may be open at once; raise the limit: ulimit -n, or LimitNOFILE of systemd"
+        );
+    }
+
+    let mut members = cluster.ring.map().members.iter();
+    let member = members.find(|member| member.id == cluster.node);
+    if let Some(member) = member.filter(|member| is_elsewhere(address, &member.address)) {
+        tracing::warn!(listening = %address, map = %member.address, "the cluster's map sends others to an address at which this node does not listen; unless something there passes on to it, they will not find it: correct `listen`");
+    }
+}
+
+/// The soft limit of open files, as `/proc/self/limits` says it; none elsewhere.
+fn open_files(limits: &str) -> Option<u64> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether whoever dials `member`, a host and a port, comes to another place than `listening`. A host that is a name is
+/// not looked up.
+fn is_elsewhere(listening: SocketAddr, member: &str) -> bool {
+    if let Ok(member) = member.parse::<SocketAddr>() {
+        let same_host = listening.ip().is_unspecified() || listening.ip() == member.ip();
+        return !same_host || listening.port() != member.port();
+    }
+    let port = member
+        .rsplit_once(':')
+        .and_then(|(_host, port)| port.parse().ok());
+    port.is_some_and(|port: u16| port != listening.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_read() {
+        let limits = "Limit   Soft Limit   Hard Limit   Units\nMax open files            256                  4096                 files\n";
+        assert_eq!(open_files(limits), Some(256));
+        for none in [
+            "",
+            "Max open files",
+            "Max open files unlimited unlimited files",
+        ] {
+            assert_eq!(open_files(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_elsewhere_unless_its_address_leads_here() {
+        let here = "10.0.0.1:7440".parse().unwrap();
+        let any = "0.0.0.0:7440".parse().unwrap();
+        for address in ["10.0.0.1:7440", "n1.example:7440"] {
+            assert!(!is_elsewhere(here, address), "{address}");
+        }
+        for address in ["10.0.0.1:7441", "10.0.0.2:7440", "n1.example:7441"] {
+            assert!(is_elsewhere(here, address), "{address}");
+        }
+        assert!(!is_elsewhere(any, "10.0.0.2:7440") && is_elsewhere(any, "10.0.0.2:1"));
+    }
+}
