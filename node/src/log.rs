@@ -1,13 +1,17 @@
 //! The log of a program that runs a node: standard error, and never a reason to end.
 //!
 //! ```text
+//! log record ------.
 //! tracing event --fmt--> a line --LogWriter--> standard error, if it takes it
 //!                                         `--> nowhere, if it does not
 //! ```
 //!
-//! A standard error that is full or that nobody reads any more is common: a supervisor that was restarted, a terminal that
-//! was closed, a full disk. What writes the log would otherwise panic, in whichever thread had something to say.
-//! A line that is lost is not said again, and nothing counts them.
+//! A standard error that is full or that nobody reads any more is common: a supervisor that was restarted, a
+//! terminal that was closed, a full disk. What writes the log would otherwise panic, in whichever thread had
+//! something to say. A line that is lost is not said again, and nothing counts them.
+//!
+//! The storage engine speaks through the `log` facade. Its lines come here, too: only they say what failed when it
+//! gives up. Their targets are `fjall` and `lsm_tree`.
 //!
 //! Left out: a pipe that is open and never read. Who logs into it waits, as in any program.
 

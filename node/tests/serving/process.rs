@@ -144,6 +144,25 @@ fn a_node_whose_log_goes_nowhere_serves_and_stops_in_order() {
     }
 }
 
+#[test]
+fn what_the_engine_says_itself_is_in_the_log() {
+    let home = home();
+    let log = home.folder.path().join("log");
+    let mut plain = command(home.config());
+    plain
+        .env_remove("QUOIT_LOG")
+        .stderr(File::create(&log).unwrap());
+    let (process, _line) = Process::of(plain);
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    let said = std::fs::read_to_string(log).unwrap();
+    let engine = said.lines().find(|line| line.contains("fjall"));
+    assert!(
+        engine.is_some_and(|line| line.contains("database")),
+        "{said}"
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_node_that_was_started_to_outlive_its_terminal_does() {
