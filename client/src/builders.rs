@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Nothing is sent before the first poll, nor while the operation waits for a permit. Once submitted, it
-//! belongs to the client: dropping the future loses the answer and never half-cancels a write.
+//! belongs to the client: dropping the future loses the answer and never half-cancels a write. What such a write has
+//! sent may still be stored, below everything that this client writes to the key afterwards.
 //!
 //! Settings are checked when the operation starts; one out of range is an
 //! [`InvalidRequest`](crate::InvalidRequest), and nothing is sent.
@@ -216,7 +217,8 @@ impl Put {
     }
 
     /// Replaces exactly what `context` has seen; concurrent writes stay, as siblings. Without a context it
-    /// replaces whatever was there: the last writer wins.
+    /// replaces whatever was there: the last writer wins. Of two such writes of one client that are under way at once the
+    /// one that started later is the last; the other succeeds with it, as overwritten by it.
     pub fn context(mut self, context: &Context) -> Self {
         self.update.context = Some(context.clone());
         self

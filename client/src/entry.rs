@@ -241,7 +241,8 @@ fn unpinned(value: &Bytes) -> Bytes {
 pub struct Written {
     /// The write's name.
     pub dot: Dot,
-    /// Nodes that had acknowledged it when the put returned, at least W; others may have it by now, too.
+    /// Nodes that had acknowledged it when the put returned, at least W; others may have it by now, too. Of a blind write
+    /// that a later one of the same client has overwritten meanwhile, nodes that had either.
     pub acked: usize,
     /// Of those, fallbacks that keep the write as a hint for an owner that was away: none unless the put was
     /// [sloppy](crate::Put::sloppy). Reads do not ask them.

@@ -50,6 +50,14 @@ pub(crate) fn channel<T: Send + 'static>() -> (Reply<T>, Answer<T>) {
 }
 
 impl<T: Send + 'static> Reply<T> {
+    /// Whether the caller still waits: it has not dropped its [`Answer`]. A submission that the same caller made after
+    /// dropping it came through the inbox's lock, so whoever handles that one sees the drop.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|slot| Arc::strong_count(slot) > 1)
+    }
+
     /// Sets the value; the caller sees it once it is delivered.
     pub(crate) fn set(mut self, value: T) -> Delivery {
         let slot = self.0.take();
@@ -151,6 +159,14 @@ mod tests {
         assert_eq!(look(&mut answer), Poll::Pending);
         delivery.deliver();
         assert_eq!(look(&mut answer), Poll::Ready(Some(7)));
+    }
+
+    #[test]
+    fn a_reply_is_awaited_until_its_answer_is_dropped() {
+        let (reply, answer) = channel::<u32>();
+        assert!(reply.is_awaited());
+        drop(answer);
+        assert!(!reply.is_awaited());
     }
 
     #[test]

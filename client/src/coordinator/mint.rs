@@ -1,14 +1,18 @@
-//! The mint: new dots, and the writer's previous dot on each key.
+//! The mint: new dots, and what this writer did last on each key.
 //!
 //! ```text
-//!   key hash -> time of this actor's last dot on it        at most 65,536 keys, 16 bytes each
+//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 32 bytes each
+//!               last        of any write: the next one's `prev`
+//!               newest      of the write that was started last: an older one stays below it
+//!               overwrote   of the last blind write that W replicas acknowledged: older ones are overwritten
 //! ```
 //!
 //! Nothing of this actor lies between the previous dot and the new one, so the write may claim to have seen
 //! `(prev, time]` of its own actor and a writer's intervals melt into one. When the table is full, or the wall
 //! clock turns out to have been far ahead, a fresh actor begins with an empty one: it has no dot on any key
-//! yet. Two keys of one hash share the later time,
-//! which is safe: a `prev` too late only claims less.
+//! yet, and nothing is known of the earlier actor's writes any more. Two keys of one hash share their times, which is
+//! safe for `last` and `newest`: a `prev` too late only claims less, and a write that looks older is not minted again.
+//! For `overwrote` it would not be, so a 64-bit hash must not collide between two keys with writes under way.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -18,18 +22,49 @@ use quoit_ring::{Actor, Clock, Dot, Millis, Time, content_hash};
 
 use crate::env::Now;
 
-/// Most keys whose last dot is remembered: about 2 MiB.
+/// Most keys whose last dot is remembered: about 4 MiB.
 const MAX_KEYS: usize = 1 << 16;
 
 /// A table whose keys are hashes already.
 type ByHash<V> = HashMap<u64, V, BuildHasherDefault<AlreadyHashed>>;
+
+/// A key, as the mint knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyHash(u64);
+
+impl KeyHash {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        Self(content_hash(key, None))
+    }
+}
+
+/// The times of an actor's dots on one key; zero if there is none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Own {
+    last: Time,
+    newest: Time,
+    overwrote: Time,
+}
+
+/// How a write stands to the later writes of the same client on its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// There is none.
+    Newest,
+    /// There is one, and no blind one among them is acknowledged yet.
+    Behind,
+    /// A later blind one is acknowledged: this write happened before it, and was overwritten.
+    Overwritten,
+    /// The mint has another actor by now and cannot tell.
+    Forgotten,
+}
 
 /// Mints this client's dots.
 #[derive(Debug)]
 pub(crate) struct Mint {
     clock: Clock,
     actor: Actor,
-    last: ByHash<Time>,
+    own: ByHash<Own>,
     max_drift_ms: u64,
 }
 
@@ -39,7 +74,7 @@ impl Mint {
         Self {
             clock: Clock::starting_at(Time::ZERO),
             actor: Actor(actor),
-            last: ByHash::default(),
+            own: ByHash::default(),
             max_drift_ms: u64::try_from(max_drift.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -54,21 +89,69 @@ impl Mint {
         self.clock.observe(time, wall, self.max_drift_ms).is_ok()
     }
 
-    /// A new dot for `key` above `seen`, which was believed, and the time of this actor's previous one on it (zero if
-    /// there is none).
-    pub(crate) fn mint(&mut self, key: &[u8], seen: Time, now: Now) -> (Dot, Time) {
-        let hash = content_hash(key, None);
+    /// A dot for a new write of `key`, above `seen`, which was believed, and the time of this actor's previous one on it
+    /// (zero if there is none).
+    pub(crate) fn mint(&mut self, key: KeyHash, seen: Time, now: Now) -> (Dot, Time) {
+        let (dot, own) = self.next(key, seen, now);
+        own.newest = dot.time;
+        (dot, core::mem::replace(&mut own.last, dot.time))
+    }
+
+    /// A newer dot for the write that had `dot`, in other respects as [`Mint::mint`]. A write that another one was
+    /// started after stays the older of the two.
+    pub(crate) fn remint(
+        &mut self,
+        (key, dot): (KeyHash, Dot),
+        seen: Time,
+        now: Now,
+    ) -> (Dot, Time) {
+        let is_newest = self.standing(key, dot) == Standing::Newest;
+        let (dot, own) = self.next(key, seen, now);
+        if is_newest {
+            own.newest = dot.time;
+        }
+        (dot, core::mem::replace(&mut own.last, dot.time))
+    }
+
+    /// W replicas have acknowledged a blind write: what this client wrote before it on that key is overwritten.
+    pub(crate) fn acknowledged(&mut self, key: KeyHash, dot: Dot) {
+        if dot.actor == self.actor
+            && let Some(own) = self.own.get_mut(&key.0)
+        {
+            own.overwrote = own.overwrote.max(dot.time);
+        }
+    }
+
+    /// How the write of `dot` stands to this client's later ones.
+    pub(crate) fn standing(&self, key: KeyHash, dot: Dot) -> Standing {
+        match self.own.get(&key.0) {
+            Some(own) if dot.actor == self.actor => {
+                if own.newest == dot.time {
+                    Standing::Newest
+                } else if own.overwrote > dot.time {
+                    Standing::Overwritten
+                } else {
+                    Standing::Behind
+                }
+            }
+            _ => Standing::Forgotten,
+        }
+    }
+
+    /// The next dot above `seen`, and what was done before on its key.
+    fn next(&mut self, key: KeyHash, seen: Time, now: Now) -> (Dot, &mut Own) {
         if self.clock_went_back(now.wall) {
             self.clock = Clock::starting_at(Time::ZERO);
             self.observe(seen, now.wall); // it was forgotten with all the rest
             self.begin_anew(now);
         }
-        if self.last.len() >= MAX_KEYS && !self.last.contains_key(&hash) {
+        if self.own.len() >= MAX_KEYS && !self.own.contains_key(&key.0) {
             self.begin_anew(now);
         }
         let dot = self.dot(self.actor, now);
-        let prev = self.last.insert(hash, dot.time);
-        (dot, prev.unwrap_or(Time::ZERO))
+        let own = self.own.entry(key.0).or_default();
+        debug_assert!(own.last < dot.time, "dots of one actor only grow");
+        (dot, own)
     }
 
     /// Whether the wall clock was so far ahead before that what is minted above it would be refused everywhere.
@@ -79,7 +162,7 @@ impl Mint {
 
     /// Becomes another writer, who has no dot on any key yet.
     fn begin_anew(&mut self, now: Now) {
-        self.last.clear();
+        self.own.clear();
         let mixed = self.actor.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.actor = Actor(now.random.rotate_left(17) ^ mixed);
     }
@@ -116,6 +199,8 @@ mod tests {
 
     use super::*;
 
+    const KEY: KeyHash = KeyHash(7);
+
     fn now(random: u64) -> Now {
         Now {
             at: Moment(0),
@@ -127,25 +212,25 @@ mod tests {
     #[test]
     fn a_keys_previous_dot_is_remembered_for_that_key_only() {
         let mut mint = Mint::new(1, Duration::from_millis(500));
-        let (first, none) = mint.mint(b"a", Time::ZERO, now(1));
+        let (first, none) = mint.mint(KEY, Time::ZERO, now(1));
         assert_eq!(none, Time::ZERO);
-        assert_eq!(mint.mint(b"b", Time::ZERO, now(2)).1, Time::ZERO);
-        assert_eq!(mint.mint(b"a", Time::ZERO, now(3)).1, first.time);
+        assert_eq!(mint.mint(KeyHash::of(b"b"), Time::ZERO, now(2)).1, Time::ZERO);
+        assert_eq!(mint.mint(KEY, Time::ZERO, now(3)).1, first.time);
     }
 
     #[test]
     fn a_full_table_begins_anew_with_another_actor() {
         let mut mint = Mint::new(1, Duration::from_millis(500));
         for key in 0..MAX_KEYS {
-            mint.mint(&key.to_le_bytes(), Time::ZERO, now(key as u64));
+            mint.mint(KeyHash::of(&key.to_le_bytes()), Time::ZERO, now(key as u64));
         }
-        let (dot, _) = mint.mint(&0_usize.to_le_bytes(), Time::ZERO, now(7));
+        let (dot, _) = mint.mint(KeyHash::of(&0_usize.to_le_bytes()), Time::ZERO, now(7));
         assert_eq!(dot.actor, Actor(1), "a known key needs no new entry");
-        let (dot, prev) = mint.mint(b"one more", Time::ZERO, now(8));
+        let (dot, prev) = mint.mint(KeyHash::of(b"one more"), Time::ZERO, now(8));
         assert_ne!(dot.actor, Actor(1));
         assert_eq!(prev, Time::ZERO);
         assert_eq!(
-            mint.mint(&0_usize.to_le_bytes(), Time::ZERO, now(9)).1,
+            mint.mint(KeyHash::of(&0_usize.to_le_bytes()), Time::ZERO, now(9)).1,
             Time::ZERO,
             "the new actor never wrote it"
         );
@@ -156,7 +241,7 @@ mod tests {
         let mut mint = Mint::new(1, Duration::from_millis(500));
         let mut at = |wall, random| {
             mint.mint(
-                b"a",
+                KEY,
                 Time::ZERO,
                 Now {
                     at: Moment(0),
@@ -182,10 +267,10 @@ mod tests {
             wall: Millis(wall),
             random,
         };
-        mint.mint(b"a", Time::ZERO, at(3_600_000, 1));
+        mint.mint(KEY, Time::ZERO, at(3_600_000, 1));
         let seen = Time::at(Millis(1_300));
         assert!(mint.observe(seen, Millis(1_000)));
-        let (dot, _) = mint.mint(b"a", seen, at(1_000, 2));
+        let (dot, _) = mint.mint(KEY, seen, at(1_000, 2));
         assert!(dot.time > seen);
     }
 
@@ -194,6 +279,40 @@ mod tests {
         let mut mint = Mint::new(1, Duration::from_millis(500));
         assert!(!mint.observe(Time::at(Millis(10_000)), Millis(1_000)));
         assert!(mint.observe(Time::at(Millis(1_400)), Millis(1_000)));
-        assert!(mint.mint(b"a", Time::ZERO, now(0)).0.time > Time::at(Millis(1_400)));
+        assert!(mint.mint(KEY, Time::ZERO, now(0)).0.time > Time::at(Millis(1_400)));
+    }
+
+    #[test]
+    fn an_older_write_stays_behind_the_newer_one_until_that_is_acknowledged() {
+        let mut mint = Mint::new(1, Duration::from_millis(500));
+        let (older, _) = mint.mint(KEY, Time::ZERO, now(1));
+        assert_eq!(mint.standing(KEY, older), Standing::Newest);
+        let (newer, _) = mint.mint(KEY, Time::ZERO, now(2));
+        assert_eq!(mint.standing(KEY, older), Standing::Behind);
+
+        // Newer dots change nothing about which of the two was started last.
+        let (older, prev) = mint.remint((KEY, older), Time::ZERO, now(3));
+        assert_eq!(prev, newer.time);
+        assert_eq!(mint.standing(KEY, newer), Standing::Newest);
+        let (newer, prev) = mint.remint((KEY, newer), Time::ZERO, now(4));
+        assert_eq!(prev, older.time);
+        assert_eq!(mint.standing(KEY, newer), Standing::Newest);
+
+        mint.acknowledged(KEY, newer);
+        assert_eq!(mint.standing(KEY, older), Standing::Overwritten);
+        assert_eq!(mint.standing(KEY, newer), Standing::Newest);
+    }
+
+    #[test]
+    fn of_another_actors_writes_nothing_is_known() {
+        let mut mint = Mint::new(1, Duration::from_millis(500));
+        let (dot, _) = mint.mint(KEY, Time::ZERO, now(1));
+        let other = Dot {
+            actor: Actor(2),
+            ..dot
+        };
+        mint.acknowledged(KEY, other);
+        assert_eq!(mint.standing(KEY, other), Standing::Forgotten);
+        assert_eq!(mint.standing(KEY, dot), Standing::Newest);
     }
 }

@@ -2,6 +2,7 @@
 
 mod hedges;
 mod hints;
+mod own_writes;
 mod reads;
 mod writes;
 
@@ -190,6 +191,11 @@ impl Bench {
             permit: Arc::clone(&self.permits).try_acquire_owned().unwrap(),
             trace: None,
         }
+    }
+
+    /// The caller drops its future.
+    fn abandon(&mut self, ticket: u32) {
+        self.waiting.retain(|(waiting, _)| *waiting != ticket);
     }
 
     /// The next answer: its caller's ticket, and what it is.

@@ -13,12 +13,13 @@ use quoit_ring::wire::encode_record;
 use quoit_ring::{Delta, Dot, Millis, Time};
 
 use crate::coordinator::context::OpContext;
+use crate::coordinator::mint::{KeyHash, Standing};
 use crate::entry::Context;
 use crate::error::InvalidRequest;
 use crate::operation::plan;
 
 /// What a write does to its key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyUpdate {
     pub(crate) key: Bytes,
     /// The value; `None` deletes.
@@ -29,9 +30,10 @@ pub(crate) struct KeyUpdate {
 }
 
 /// What is sent: the update under its present dot.
-#[derive(Debug)]
-pub(super) struct Version {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
     pub(super) update: KeyUpdate,
+    key_hash: KeyHash,
     expiry: Option<Millis>,
     pub(super) dot: Dot,
     /// The record of the present dot, encoded once for all replicas.
@@ -52,7 +54,8 @@ impl Version {
             });
         }
 
-        let (dot, prev) = cx.mint.mint(&update.key, latest, cx.now);
+        let key_hash = KeyHash::of(&update.key);
+        let (dot, prev) = cx.mint.mint(key_hash, latest, cx.now);
         debug_assert!(
             dot.time > latest || latest == Time::ZERO,
             "a dot lies above what its context saw"
@@ -61,6 +64,7 @@ impl Version {
         let (record, context) = encoded(&update, expiry, &base, prev, dot);
         Ok(Self {
             update,
+            key_hash,
             expiry,
             dot,
             record,
@@ -71,9 +75,26 @@ impl Version {
     /// Takes a new dot above `above` that builds on `base`.
     pub(super) fn mint_over(&mut self, base: &Context, above: Time, cx: &mut OpContext) {
         let above = above.max(base.latest());
-        let (dot, prev) = cx.mint.mint(&self.update.key, above, cx.now);
+        let (dot, prev) = cx.mint.remint((self.key_hash, self.dot), above, cx.now);
         let (record, context) = encoded(&self.update, self.expiry, base, prev, dot);
         (self.dot, self.record, self.context) = (dot, record, context);
+    }
+
+    /// Whether it replaces whatever was there, not what a context has seen.
+    pub(super) const fn is_blind(&self) -> bool {
+        self.update.context.is_none()
+    }
+
+    /// How it stands to this client's later writes of the key.
+    pub(super) fn standing(&self, cx: &OpContext) -> Standing {
+        cx.mint.standing(self.key_hash, self.dot)
+    }
+
+    /// W replicas have acknowledged it.
+    pub(super) fn acknowledged(&self, cx: &mut OpContext) {
+        if self.is_blind() {
+            cx.mint.acknowledged(self.key_hash, self.dot);
+        }
     }
 }
 

@@ -4,8 +4,21 @@
 //!   Response::Joined, Superseded, Refused --> acked, superseded, failed
 //!   WriteStep::Send   --> Request::Put, one record encoded once for all replicas
 //!   WriteStep::Hint   --> Request::Hint to the next fallback, or to an owner that has the write (`handoff`)
-//!   WriteStep::Remint --> a new dot above what superseded the old one, then Send again
+//!   WriteStep::Remint --> a new dot above what superseded the old one, then Send again; or not (below)
 //! ```
+//!
+//! **A write is minted again only while its caller waits, and a blind one never above a later write of its client on
+//! that key**: else an abandoned upload comes back over the delete that followed it. So a superseded blind write that a
+//! later one of its client follows has been overtaken by it:
+//!
+//! ```text
+//!   the later one is acknowledged   it happened before that one, which has overwritten it: written
+//!   the later one is under way      wait for that, until the deadline
+//!   it failed, or is causal         the deadline ends it, and nothing of it is stored by then
+//! ```
+//!
+//! A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
+//! Another client, in this process or not, has a mint of its own, and its writes are others' writes.
 //!
 //! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
@@ -16,6 +29,7 @@ use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::coordinator::context::{BACKGROUND_MICROS, OpContext};
+use crate::coordinator::mint::Standing;
 use crate::coordinator::request_id::Purpose;
 use crate::coordinator::slab::Key;
 use crate::entry::Written;
@@ -53,6 +67,8 @@ pub(crate) struct Write {
     pub(super) quorum: WriteQuorum,
     /// Whether the last second has begun, in which holders are found for owners that missed it.
     is_closing: bool,
+    /// What has superseded it, while it waits for a later write of its client.
+    overtaken: Option<Time>,
 }
 
 impl Handler for Write {
@@ -86,6 +102,7 @@ impl Handler for Write {
             w,
             quorum: WriteQuorum::new(owners, w, plan.sloppy),
             is_closing: false,
+            overtaken: None,
         };
         let progress = write.step(cx);
         debug_assert!(progress == Progress::Pending, "nobody has answered yet");
@@ -130,6 +147,10 @@ impl Handler for Write {
     fn on_time(&mut self, cx: &mut OpContext) -> Progress {
         if self.requests.is_expired(cx) {
             return self.expire(cx);
+        }
+        if let Some(above) = self.overtaken.take() {
+            self.remint(above, cx);
+            return self.step(cx);
         }
         if cx.ejected.is_empty() || !self.give_up_on(&cx.ejected) {
             return Progress::Pending;
@@ -184,9 +205,21 @@ impl Write {
         self.requests.send(replica, what, request, cx);
     }
 
-    /// Mints the write again above what superseded it. The new dot builds on the first attempt, so it replaces that
-    /// wherever it was joined, and on nothing that this client wrote in between.
+    /// Mints the write again above what superseded it, if it may. The new dot builds on the first attempt, so it replaces
+    /// that wherever it was joined, and on nothing that this client wrote in between.
     fn remint(&mut self, above: Time, cx: &mut OpContext) {
+        let is_awaited = (self.reply.as_ref()).is_some_and(|(_, reply)| reply.is_awaited());
+        if !is_awaited {
+            return self.quorum.cannot_remint();
+        }
+        if self.version.is_blind() {
+            match self.version.standing(cx) {
+                Standing::Newest => {}
+                Standing::Overwritten => return self.quorum.overwritten(),
+                Standing::Behind => return self.overtaken = Some(above),
+                Standing::Forgotten => return self.quorum.cannot_remint(),
+            }
+        }
         if !cx.mint.observe(above, cx.now.wall) {
             return self.quorum.cannot_remint();
         }
@@ -206,6 +239,7 @@ impl Write {
         let result = match verdict {
             Ok(Acked { nodes, hints }) => {
                 cx.budget.earn();
+                self.version.acknowledged(cx);
                 Ok(Written {
                     dot: self.version.dot,
                     acked: nodes,

@@ -39,7 +39,9 @@ pub(crate) enum WriteStep {
     Send(usize),
     /// Find a holder to keep the write for an owner, and call [`WriteQuorum::hinted`] or [`WriteQuorum::no_holder`].
     Hint(usize),
-    /// Mint a dot above this time that has seen the present one, and call [`WriteQuorum::reminted`].
+    /// Mint a dot above this time that has seen the present one, and call [`WriteQuorum::reminted`]. If it may not be
+    /// minted, call [`WriteQuorum::cannot_remint`] or [`WriteQuorum::overwritten`], now or later: until then it comes
+    /// again with each further answer.
     Remint(Time),
     /// The verdict: how many acknowledged, at least W; or why not.
     Return(Result<Acked, WriteFailure>),
@@ -280,6 +282,7 @@ impl WriteQuorum {
     /// A dot above what superseded the write was minted: send it to every owner that did not fail. Hints of the earlier
     /// one no longer count.
     pub(crate) fn reminted(&mut self) {
+        self.remints += 1;
         self.acked_before = self.acked_before.max(self.acks().nodes);
         let mut states = (self.owners.iter().map(|owner| &owner.state))
             .chain(self.hints.iter().map(|hint| &hint.state));
@@ -299,9 +302,19 @@ impl WriteQuorum {
         }
     }
 
-    /// No dot above what superseded the write can be minted: the clocks are too far apart.
+    /// No dot above what superseded the write may be minted: the clocks are too far apart, or nobody waits for it.
     pub(crate) fn cannot_remint(&mut self) {
         self.fail();
+    }
+
+    /// A later write of the same client, which W have acknowledged, has replaced this one: whoever has superseded it
+    /// holds all that it said. Nobody needs it any more.
+    pub(crate) fn overwritten(&mut self) {
+        debug_assert!(self.phase == Phase::Writing, "asked for in place of a dot");
+        let acked = self.willing();
+        debug_assert!(acked.nodes >= self.w, "as for a new dot");
+        self.steps.push(WriteStep::Return(Ok(acked)));
+        self.finish();
     }
 
     /// Whether hints go out for owners that may still answer: not of a strict write that could fail.
@@ -401,7 +414,6 @@ impl WriteQuorum {
         } else if !self.may_still_come(|owner| !owner.is_overdue)
             && let Some(above) = self.remintable()
         {
-            self.remints += 1;
             self.steps.push(WriteStep::Remint(above));
         } else if !self.may_still_come(|_any| true) {
             self.fail();
@@ -445,10 +457,14 @@ impl WriteQuorum {
         self.owners.iter().all(settled)
     }
 
+    /// Replicas that have the write or a later one.
+    fn willing(&self) -> Acked {
+        self.count(|state| matches!(state, State::Acked | State::Superseded(_)))
+    }
+
     /// What to mint above, if minting again can reach W.
     fn remintable(&self) -> Option<Time> {
-        let willing = self.count(|state| matches!(state, State::Acked | State::Superseded(_)));
-        if willing.nodes < self.w || self.remints >= MAX_REMINTS {
+        if self.willing().nodes < self.w || self.remints >= MAX_REMINTS {
             return None;
         }
         let above = |state: &State| match state {
