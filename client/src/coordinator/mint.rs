@@ -1,10 +1,10 @@
 //! The mint: new dots, and what this writer did last on each key.
 //!
 //! ```text
-//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 32 bytes each
+//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 40 bytes each
 //!               last        of any write: the next one's `prev`
 //!               newest      of the write that was started last: an older one stays below it
-//!               overwrote   of the last blind write that W replicas acknowledged: older ones are overwritten
+//!               overwrote   of a blind write that was acknowledged, and by how many: older ones are overwritten
 //! ```
 //!
 //! Nothing of this actor lies between the previous dot and the new one, so the write may claim to have seen
@@ -22,7 +22,7 @@ use quoit_ring::{Actor, Clock, Dot, Millis, Time, content_hash};
 
 use crate::env::Now;
 
-/// Most keys whose last dot is remembered: about 4 MiB.
+/// Most keys whose last dot is remembered: about 5 MiB.
 const MAX_KEYS: usize = 1 << 16;
 
 /// A table whose keys are hashes already.
@@ -44,6 +44,8 @@ struct Own {
     last: Time,
     newest: Time,
     overwrote: Time,
+    /// Owners that had acknowledged that one when it returned.
+    copies: u8,
 }
 
 /// How a write stands to the later writes of the same client on its key.
@@ -51,9 +53,9 @@ struct Own {
 pub(crate) enum Standing {
     /// There is none.
     Newest,
-    /// There is one, and no blind one among them is acknowledged yet.
+    /// There is one, and no blind one among them is acknowledged by enough replicas yet.
     Behind,
-    /// A later blind one is acknowledged: this write happened before it, and was overwritten.
+    /// A later blind one is: this write happened before it, and was overwritten.
     Overwritten,
     /// The mint has another actor by now and cannot tell.
     Forgotten,
@@ -105,7 +107,7 @@ impl Mint {
         seen: Time,
         now: Now,
     ) -> (Dot, Time) {
-        let is_newest = self.standing(key, dot) == Standing::Newest;
+        let is_newest = self.standing(key, dot, 0) == Standing::Newest;
         let (dot, own) = self.next(key, seen, now);
         if is_newest {
             own.newest = dot.time;
@@ -113,22 +115,27 @@ impl Mint {
         (dot, core::mem::replace(&mut own.last, dot.time))
     }
 
-    /// W replicas have acknowledged a blind write: what this client wrote before it on that key is overwritten.
-    pub(crate) fn acknowledged(&mut self, key: KeyHash, dot: Dot) {
+    /// So many owners have acknowledged a blind write: what this client wrote before it on that key is overwritten. One
+    /// that has more copies is not forgotten for one that has fewer: a write is only overwritten by one that is on as
+    /// many replicas as it needs itself.
+    pub(crate) fn acknowledged(&mut self, key: KeyHash, dot: Dot, copies: usize) {
+        let copies = u8::try_from(copies).unwrap_or(u8::MAX);
         if dot.actor == self.actor
             && let Some(own) = self.own.get_mut(&key.0)
+            && own.overwrote < dot.time
+            && own.copies <= copies
         {
-            own.overwrote = own.overwrote.max(dot.time);
+            (own.overwrote, own.copies) = (dot.time, copies);
         }
     }
 
-    /// How the write of `dot` stands to this client's later ones.
-    pub(crate) fn standing(&self, key: KeyHash, dot: Dot) -> Standing {
+    /// How the write of `dot`, which needs so many copies, stands to this client's later ones.
+    pub(crate) fn standing(&self, key: KeyHash, dot: Dot, needed: usize) -> Standing {
         match self.own.get(&key.0) {
             Some(own) if dot.actor == self.actor => {
                 if own.newest == dot.time {
                     Standing::Newest
-                } else if own.overwrote > dot.time {
+                } else if own.overwrote > dot.time && usize::from(own.copies) >= needed {
                     Standing::Overwritten
                 } else {
                     Standing::Behind
@@ -214,7 +221,10 @@ mod tests {
         let mut mint = Mint::new(1, Duration::from_millis(500));
         let (first, none) = mint.mint(KEY, Time::ZERO, now(1));
         assert_eq!(none, Time::ZERO);
-        assert_eq!(mint.mint(KeyHash::of(b"b"), Time::ZERO, now(2)).1, Time::ZERO);
+        assert_eq!(
+            mint.mint(KeyHash::of(b"b"), Time::ZERO, now(2)).1,
+            Time::ZERO
+        );
         assert_eq!(mint.mint(KEY, Time::ZERO, now(3)).1, first.time);
     }
 
@@ -230,7 +240,8 @@ mod tests {
         assert_ne!(dot.actor, Actor(1));
         assert_eq!(prev, Time::ZERO);
         assert_eq!(
-            mint.mint(KeyHash::of(&0_usize.to_le_bytes()), Time::ZERO, now(9)).1,
+            mint.mint(KeyHash::of(&0_usize.to_le_bytes()), Time::ZERO, now(9))
+                .1,
             Time::ZERO,
             "the new actor never wrote it"
         );
@@ -286,21 +297,26 @@ mod tests {
     fn an_older_write_stays_behind_the_newer_one_until_that_is_acknowledged() {
         let mut mint = Mint::new(1, Duration::from_millis(500));
         let (older, _) = mint.mint(KEY, Time::ZERO, now(1));
-        assert_eq!(mint.standing(KEY, older), Standing::Newest);
+        assert_eq!(mint.standing(KEY, older, 2), Standing::Newest);
         let (newer, _) = mint.mint(KEY, Time::ZERO, now(2));
-        assert_eq!(mint.standing(KEY, older), Standing::Behind);
+        assert_eq!(mint.standing(KEY, older, 2), Standing::Behind);
 
         // Newer dots change nothing about which of the two was started last.
         let (older, prev) = mint.remint((KEY, older), Time::ZERO, now(3));
         assert_eq!(prev, newer.time);
-        assert_eq!(mint.standing(KEY, newer), Standing::Newest);
+        assert_eq!(mint.standing(KEY, newer, 2), Standing::Newest);
         let (newer, prev) = mint.remint((KEY, newer), Time::ZERO, now(4));
         assert_eq!(prev, older.time);
-        assert_eq!(mint.standing(KEY, newer), Standing::Newest);
+        assert_eq!(mint.standing(KEY, newer, 2), Standing::Newest);
 
-        mint.acknowledged(KEY, newer);
-        assert_eq!(mint.standing(KEY, older), Standing::Overwritten);
-        assert_eq!(mint.standing(KEY, newer), Standing::Newest);
+        mint.acknowledged(KEY, newer, 1);
+        assert_eq!(mint.standing(KEY, older, 2), Standing::Behind, "too few");
+        mint.acknowledged(KEY, newer, 2);
+        assert_eq!(mint.standing(KEY, older, 2), Standing::Behind, "once only");
+        let (newest, _) = mint.mint(KEY, Time::ZERO, now(5));
+        mint.acknowledged(KEY, newest, 2);
+        assert_eq!(mint.standing(KEY, older, 2), Standing::Overwritten);
+        assert_eq!(mint.standing(KEY, newest, 2), Standing::Newest);
     }
 
     #[test]
@@ -311,8 +327,8 @@ mod tests {
             actor: Actor(2),
             ..dot
         };
-        mint.acknowledged(KEY, other);
-        assert_eq!(mint.standing(KEY, other), Standing::Forgotten);
-        assert_eq!(mint.standing(KEY, dot), Standing::Newest);
+        mint.acknowledged(KEY, other, 2);
+        assert_eq!(mint.standing(KEY, other, 2), Standing::Forgotten);
+        assert_eq!(mint.standing(KEY, dot, 2), Standing::Newest);
     }
 }

@@ -85,15 +85,15 @@ impl Version {
         self.update.context.is_none()
     }
 
-    /// How it stands to this client's later writes of the key.
-    pub(super) fn standing(&self, cx: &OpContext) -> Standing {
-        cx.mint.standing(self.key_hash, self.dot)
+    /// How it stands to this client's later writes of the key, if it needs so many copies.
+    pub(super) fn standing(&self, needed: usize, cx: &OpContext) -> Standing {
+        cx.mint.standing(self.key_hash, self.dot, needed)
     }
 
-    /// W replicas have acknowledged it.
-    pub(super) fn acknowledged(&self, cx: &mut OpContext) {
+    /// It is acknowledged, by so many owners.
+    pub(super) fn acknowledged(&self, copies: usize, cx: &mut OpContext) {
         if self.is_blind() {
-            cx.mint.acknowledged(self.key_hash, self.dot);
+            cx.mint.acknowledged(self.key_hash, self.dot, copies);
         }
     }
 }

@@ -213,7 +213,7 @@ impl Write {
             return self.quorum.cannot_remint();
         }
         if self.version.is_blind() {
-            match self.version.standing(cx) {
+            match self.version.standing(self.copies_needed(), cx) {
                 Standing::Newest => {}
                 Standing::Overwritten => return self.quorum.overwritten(),
                 Standing::Behind => return self.overtaken = Some(above),
@@ -231,6 +231,11 @@ impl Write {
         self.quorum.reminted();
     }
 
+    /// How many owners must have a later write that is to count in place of this one.
+    fn copies_needed(&self) -> usize {
+        if self.quorum.is_sloppy() { 1 } else { self.w }
+    }
+
     fn answer(&mut self, verdict: Result<Acked, WriteFailure>, cx: &mut OpContext) {
         let Some(reply) = self.reply.take() else {
             debug_assert!(false, "one verdict");
@@ -239,7 +244,7 @@ impl Write {
         let result = match verdict {
             Ok(Acked { nodes, hints }) => {
                 cx.budget.earn();
-                self.version.acknowledged(cx);
+                self.version.acknowledged(nodes - hints, cx);
                 Ok(Written {
                     dot: self.version.dot,
                     acked: nodes,

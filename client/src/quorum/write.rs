@@ -258,6 +258,11 @@ impl WriteQuorum {
         hints.map(|(number, _)| number)
     }
 
+    /// Whether nodes that keep the write for an owner count.
+    pub(crate) const fn is_sloppy(&self) -> bool {
+        self.sloppy
+    }
+
     /// Whether the caller has its answer.
     pub(crate) fn has_returned(&self) -> bool {
         self.phase == Phase::Returned

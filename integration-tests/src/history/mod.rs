@@ -18,7 +18,7 @@ mod build;
 pub mod causal;
 mod gcounter;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -208,7 +208,7 @@ pub struct Op {
     pub healed: bool,
     /// When it was asked.
     pub invoked: Moment,
-    /// When it returned and with what; `None` if it never did, since its client crashed.
+    /// When it returned and with what; `None` if it never did, since its client crashed or its caller went away.
     pub returned: Option<(Moment, Outcome)>,
 }
 
@@ -355,6 +355,8 @@ pub struct History {
     pub victim: Option<NodeId>,
     /// Operations that asked for more replicas than a majority.
     pub demanding: BTreeSet<OpId>,
+    /// Operations whose caller went away before they ended, and when.
+    pub left: BTreeMap<OpId, Moment>,
     /// The operations in the order they were asked, by [`OpId`].
     pub ops: Vec<Op>,
     /// The dots in the order they were minted.

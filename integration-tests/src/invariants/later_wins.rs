@@ -9,6 +9,9 @@
 //! the replica that has `x` says so, and `y` is minted above it before it is acknowledged. So no write that was
 //! acknowledged before another began may have seen the dot under which that other was acknowledged.
 //!
+//! A blind write may be acknowledged as overwritten by a later one of its client. Then that one counts: it is above `x`,
+//! and `y` happened just before it.
+//!
 //! Both in quorum mode: the W replicas that joined `y` as a new write then include one that had joined `x`.
 //! Left out: writes whose outcome is unknown. They may arrive later, and rightly replace what is older.
 //!
@@ -18,7 +21,7 @@
 use quoit_ring::{Dot, Moment, Time};
 
 use super::{Invariant, Violation, describe};
-use crate::history::{History, KeyId, Mode, Op, OpId};
+use crate::history::{Basis, History, KeyId, Mode, Op, OpId};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -61,12 +64,29 @@ fn check(history: &History) -> Result<(), Violation> {
                 most = Some(ended);
             }
         }
-        if let Some(earlier) = most.filter(|earlier| write.dot.time <= earlier.floor) {
+        let lost = |earlier: &Acked| write.dot.time <= earlier.floor;
+        if let Some(earlier) = most.filter(lost)
+            && !is_overwritten(history, write, earlier.floor)
+        {
             return Err(violation(history, earlier, write));
         }
     }
 
     Ok(())
+}
+
+/// Whether a later blind write of the same client, with a dot above `floor`, was acknowledged by the time this one was.
+fn is_overwritten(history: &History, write: Acked, floor: Time) -> bool {
+    let client = history.op(write.id).client;
+    let by = |(id, op): (OpId, &Op)| {
+        let is_own = id != write.id && op.key == write.key && op.client == client;
+        let is_blind = op.call.basis() == Some(&Basis::Blind);
+        let is_later = write.invoked <= op.invoked && op.dot().is_some_and(|dot| dot.time > floor);
+        let is_acked = op.succeeded().is_some_and(|at| at <= write.returned);
+        is_own && is_blind && is_later && is_acked
+    };
+    let is_blind = history.op(write.id).call.basis() == Some(&Basis::Blind);
+    is_blind && history.iter().any(by)
 }
 
 fn acked((id, op): (OpId, &Op)) -> Option<Acked> {
@@ -106,7 +126,7 @@ mod tests {
     use quoit_ring::{Actor, Seen};
 
     use super::*;
-    use crate::history::{Basis, Call, ClientId, Family, Outcome, Recorder};
+    use crate::history::{Call, ClientId, Family, Outcome, Recorder};
 
     /// Two blind puts by their stamps, one after the other, on one key or two.
     fn history(stamps: [u64; 2], mode: Mode, keys: [&'static str; 2]) -> History {

@@ -19,6 +19,7 @@ pub mod merges_exact;
 pub mod never_backwards;
 pub mod no_means_no;
 pub mod one_may_fail;
+pub mod own_order;
 pub mod persisted_before_ack;
 mod replacing;
 pub mod same_dot;
@@ -78,6 +79,7 @@ pub const ALL: &[Invariant] = &[
     one_may_fail::INVARIANT,
     persisted_before_ack::INVARIANT,
     hints_arrive::INVARIANT,
+    own_order::INVARIANT,
 ];
 
 /// The invariant of this name.

@@ -63,6 +63,8 @@ pub enum CoverageEvent {
     StoreGone,
     /// A connection broke with requests under way.
     ConnectionLost,
+    /// A caller went away from a put that was under way.
+    CallerLeft,
     /// A caller's operation was cut short by the death of its client.
     ClientDied,
     /// A value was read expired.
@@ -79,7 +81,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -105,6 +107,7 @@ impl CoverageEvent {
         Self::ClockBehind,
         Self::StoreGone,
         Self::ConnectionLost,
+        Self::CallerLeft,
         Self::ClientDied,
         Self::ExpiredValue,
         Self::HintKept,
@@ -142,6 +145,7 @@ impl CoverageEvent {
             Self::ClockBehind => "start refused, clock behind",
             Self::StoreGone => "start refused, store gone",
             Self::ConnectionLost => "connection lost in use",
+            Self::CallerLeft => "caller left a put",
             Self::ClientDied => "client died in an operation",
             Self::ExpiredValue => "expired value judged",
             Self::HintKept => "hint kept",

@@ -6,17 +6,19 @@
 //!               '--end----> history
 //! ```
 //!
-//! A task lives as long as its client: if that crashes, the operation under way never returns.
+//! A task lives as long as its client: if that crashes, the operation under way never returns. Nor does one that its
+//! caller leaves.
 
 mod ask;
 mod crew;
+mod leave;
 mod outcome;
 mod site;
 
 use std::rc::Rc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use quoit_client::{Client, Entry, Get, Merge, Stored, WriteError, Written};
+use quoit_client::{Client, Entry, Get, Merge, Put, Stored, WriteError, Written};
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
@@ -147,6 +149,19 @@ impl Session {
         known: Option<&KnownContext>,
         ask: Ask,
     ) -> Result<KnownContext, Stored> {
+        let (op, put) = self.begin_put(name, value, known, ask);
+        let result = put.await;
+        self.written(name, op, result)
+    }
+
+    /// Begins to record a put, which has not been awaited yet.
+    fn begin_put(
+        &self,
+        name: &Name,
+        value: Bytes,
+        known: Option<&KnownContext>,
+        ask: Ask,
+    ) -> (OpId, Put) {
         let call = Call::Put {
             value: value.clone(),
             basis: KnownContext::basis(known),
@@ -169,9 +184,7 @@ impl Session {
         if let Some(ttl) = ask.ttl {
             put = put.ttl(ttl);
         }
-
-        let result = put.await;
-        self.written(name, op, result)
+        (op, put)
     }
 
     /// Deletes a key. Gives back what the writer knows now.

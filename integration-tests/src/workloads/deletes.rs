@@ -7,7 +7,7 @@
 //!
 //! Provokes: a deleted value that comes back from a replica which missed the delete, a new value that an old
 //! delete takes along, a delete that is lost because it has no value to show for itself, an absent key whose
-//! context is forgotten between two reads.
+//! context is forgotten between two reads, a put whose caller went away and that comes back over the delete after it.
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4, whose shopping cart has deleted items resurface.
 
@@ -43,6 +43,8 @@ enum Step {
     DeleteNothing,
     /// A delete and a put on its receipt.
     DeleteThenPut,
+    /// A put whose caller goes away, blind or causal, and a delete of all that is there.
+    LeaveThenDelete,
 }
 
 impl Workload for Deletes {
@@ -88,6 +90,7 @@ impl Deletes {
             (10, Step::DeleteStale),
             (3, Step::DeleteNothing),
             (5, Step::DeleteThenPut),
+            (self.profile.left / 10, Step::LeaveThenDelete),
         ];
         while session.pause().await {
             let at = At::key(session.rng().random_range(0..self.keys));
@@ -142,6 +145,15 @@ impl Deletes {
                 Some(receipt) => self.put(session, memory, at, Some(&receipt)).await,
                 None => None,
             },
+            Step::LeaveThenDelete => {
+                let known = memory.any(session.rng(), at.key);
+                let ask = self.profile.write(session.rng());
+                let value = self.profile.value(session);
+                let left = session.leave_put(&at.name, value, known.as_ref(), ask);
+                let receipt = left.await;
+                memory.keep(session.rng(), at.key, receipt);
+                self.delete(session, memory, at, None).await
+            }
         };
     }
 

@@ -34,6 +34,8 @@ pub(super) struct WorkloadProfile {
     pub(super) middling: u32,
     /// Values of 2 to 5 KiB.
     pub(super) large: u32,
+    /// Puts that their caller leaves, to go on with another write of the same key.
+    pub(super) left: u32,
 }
 
 impl WorkloadProfile {
@@ -47,6 +49,7 @@ impl WorkloadProfile {
             counted: one_of(rng, [0, 150, 500]),
             middling: one_of(rng, [50, 200, 500]),
             large: one_of(rng, [10, 50, 200]),
+            left: one_of(rng, [0, 50, 200]),
         }
     }
 
@@ -140,6 +143,7 @@ mod tests {
         counted: 500,
         middling: 200,
         large: 50,
+        left: 0,
     };
 
     #[test]

@@ -8,7 +8,7 @@
 //!
 //! Provokes: an acknowledged put that is lost to one by a skewed clock, a read that returns older state than an
 //! earlier one, a put of unknown outcome that appears, vanishes and appears, a digest that hides a
-//! difference.
+//! difference, a put whose caller went away and that comes back over the next one.
 //!
 //! Source: Kingsbury, *Jepsen*, the register workload; `DeCandia` et al., *Dynamo* (2007), section 4.5.
 
@@ -55,7 +55,25 @@ impl Registers {
     async fn fault_phase(self, mut session: Session) {
         while session.pause().await {
             let key = session.rng().random_range(0..self.keys);
-            self.step(&mut session, key).await;
+            if happens(session.rng(), self.profile.left) {
+                self.leave(&mut session, key).await;
+            } else {
+                self.step(&mut session, key).await;
+            }
+        }
+    }
+
+    /// Leaves a put, and puts the same key again.
+    async fn leave(&self, session: &mut Session, key: u64) {
+        let name = Name::of(Family::Register, key);
+        for is_left in [true, false] {
+            let ask = self.profile.write(session.rng());
+            let value = self.profile.value(session);
+            if is_left {
+                session.leave_put(&name, value, None, ask).await;
+            } else {
+                session.put(&name, value, None, ask).await.ok();
+            }
         }
     }
 

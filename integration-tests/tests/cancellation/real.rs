@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take that should happen soon, on a busy machine.
-const SOON: Duration = Duration::from_secs(25);
+pub(crate) const SOON: Duration = Duration::from_secs(25);
 /// Room for this many operations of less than 16 KiB, so that some of each round wait for it.
 const PERMITS: usize = 64;
 const LARGE: usize = 300 << 10;
@@ -28,7 +28,7 @@ const LARGE: usize = 300 << 10;
 const LATEST: Duration = Duration::from_millis(6);
 
 /// Three processes that log why connections end.
-async fn cluster() -> Cluster {
+pub(crate) async fn cluster() -> Cluster {
     let mut options = settings(3);
     options.local.durability = Durability::Buffered;
     let mut program = program(node_binary!());
@@ -36,7 +36,7 @@ async fn cluster() -> Cluster {
     Cluster::start(program, &options).await.unwrap()
 }
 
-async fn client(cluster: &Cluster) -> Client {
+pub(crate) async fn client(cluster: &Cluster) -> Client {
     let builder = cluster.client_builder().max_in_flight(PERMITS);
     builder.connect().await.unwrap()
 }
@@ -93,7 +93,7 @@ async fn settled(client: &Client, keys: &[String]) -> Vec<usize> {
     }
 }
 
-async fn nothing_is_left(client: &Client) {
+pub(crate) async fn nothing_is_left(client: &Client) {
     // It takes all permits.
     let whole = client.put("whole", vec![7; (PERMITS - 1) << 14]);
     timeout(SOON, whole)
@@ -112,7 +112,7 @@ async fn nothing_is_left(client: &Client) {
 }
 
 /// Ends the cluster; no node closed a connection for what came over it.
-async fn end(mut cluster: Cluster) {
+pub(crate) async fn end(mut cluster: Cluster) {
     for node in 0..cluster.size() {
         cluster.stop(node).await.unwrap();
         let log = cluster.log(node);

@@ -144,5 +144,9 @@ fn writes_of_one_client_on_other_keys_and_of_other_clients_are_not_meant() {
     bench.start(2, Call::Write { update, plan });
     bench.sent();
     answer_all(&mut bench, &first, &superseded(300));
-    assert_eq!(bench.sent().len(), 3, "another client's write is in its way");
+    assert_eq!(
+        bench.sent().len(),
+        3,
+        "another client's write is in its way"
+    );
 }

@@ -182,6 +182,12 @@ impl Site {
         self.recorder.borrow_mut().end(op, self.now(), outcome);
     }
 
+    /// The caller of an operation went away.
+    pub(super) fn left(&self, op: OpId) {
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.history_mut().left.insert(op, self.now());
+    }
+
     /// A frame with a hint goes out.
     pub(in crate::sim) fn hint_sent(&self, sent: HintSent, of: HintOf) {
         self.hints.borrow_mut().insert(sent, of);
