@@ -61,6 +61,8 @@ impl Default for Settings {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) key: Key,
+    /// Of which attempt: the replicas of a later one are others.
+    pub(crate) attempt: u8,
     pub(crate) replica: usize,
     /// Which request; `None` is every request to that replica.
     pub(crate) purpose: Option<Purpose>,

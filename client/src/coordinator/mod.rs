@@ -140,10 +140,12 @@ impl Coordinator {
                 continue;
             };
             // A node that keeps a write for several owners is several targets.
-            for (replica, &target) in operation.requests().targets().iter().enumerate() {
+            let requests = operation.requests();
+            for (replica, &target) in requests.targets().iter().enumerate() {
                 if target == node {
                     self.context.failures.push_back(Failure {
                         key,
+                        attempt: requests.attempt(),
                         replica,
                         purpose: None,
                         outcome: outcome.clone(),
@@ -164,6 +166,7 @@ impl Coordinator {
         let id = RequestId::from(id);
         context.failures.push_back(Failure {
             key: id.key,
+            attempt: id.attempt,
             replica: id.replica,
             purpose: Some(id.purpose),
             outcome: Outcome::QueueFull,

@@ -50,9 +50,11 @@ impl RequestId {
         }
     }
 
-    /// Whether it is a request to this replica; with a purpose, one for that.
-    pub(crate) fn is_for(&self, replica: usize, purpose: Option<Purpose>) -> bool {
-        self.replica == replica && purpose.is_none_or(|purpose| self.purpose == purpose)
+    /// Whether it is a request of this attempt to this replica; with a purpose, one for that.
+    pub(crate) fn is_for(&self, attempt: u8, replica: usize, purpose: Option<Purpose>) -> bool {
+        self.attempt == attempt
+            && self.replica == replica
+            && purpose.is_none_or(|purpose| self.purpose == purpose)
     }
 }
 

@@ -105,17 +105,16 @@ pub(crate) trait Handler: Sized {
         }
     }
 
-    /// Passes a failure on.
+    /// Passes a failure on that is of the present attempt. One that was queued before the write was minted again says
+    /// nothing of the new attempt's requests, which may go to other nodes under the same numbers.
     fn fail(&mut self, failure: Failure, cx: &mut OpContext) -> Progress {
-        let Failure {
-            replica,
-            purpose,
-            outcome,
-            ..
-        } = failure;
-        self.requests()
-            .trace_failure(replica, purpose, &outcome, cx);
-        self.on_failure(replica, purpose, outcome, cx)
+        let requests = self.requests();
+        requests.trace_failure(&failure, cx);
+        if requests.attempt() == failure.attempt {
+            self.on_failure(failure.replica, failure.purpose, failure.outcome, cx)
+        } else {
+            Progress::Pending
+        }
     }
 }
 

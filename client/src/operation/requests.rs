@@ -58,7 +58,7 @@ pub(crate) struct Requests {
     key: Key,
     started: Moment,
     pub(crate) deadline: Moment,
-    /// How often its requests were minted again: a response counts for the attempt that it answers, no later one.
+    /// How often its requests were minted again: a response or failure counts for its own attempt, no later one.
     attempt: u8,
     targets: Targets,
     trace: Option<Box<Trace>>,
@@ -86,6 +86,11 @@ impl Requests {
 
     pub(crate) const fn key(&self) -> Key {
         self.key
+    }
+
+    /// How often its requests were minted again.
+    pub(crate) const fn attempt(&self) -> u8 {
+        self.attempt
     }
 
     pub(crate) fn targets(&self) -> &[NodeId] {
@@ -135,15 +140,16 @@ impl Requests {
 
         if !cx.health.reachable(node) {
             cx.counters.unreachable += 1;
-            let (key, outcome) = (self.key, Outcome::Unreachable);
-            // The trace learns it now: the operation may be over when the event comes.
-            self.trace_failure(replica, Some(purpose), &outcome, cx);
-            cx.failures.push_back(Failure {
-                key,
+            let failure = Failure {
+                key: self.key,
+                attempt: self.attempt,
                 replica,
                 purpose: Some(purpose),
-                outcome,
-            });
+                outcome: Outcome::Unreachable,
+            };
+            // The trace learns it now: the operation may be over when the event comes.
+            self.trace_failure(&failure, cx);
+            cx.failures.push_back(failure);
             return;
         }
         cx.counters.attempt(kind);
@@ -166,16 +172,16 @@ impl Requests {
     }
 
     /// Shows in the trace that a replica will not answer.
-    pub(crate) fn trace_failure(
-        &mut self,
-        replica: usize,
-        purpose: Option<Purpose>,
-        outcome: &Outcome,
-        cx: &OpContext,
-    ) {
+    pub(crate) fn trace_failure(&mut self, failure: &Failure, cx: &OpContext) {
+        let &Failure {
+            attempt,
+            replica,
+            purpose,
+            ..
+        } = failure;
         if let Some(trace) = &mut self.trace {
-            let is_failed = |id| RequestId::from(id).is_for(replica, purpose);
-            trace.failed(is_failed, outcome, cx.now.at);
+            let is_failed = |id| RequestId::from(id).is_for(attempt, replica, purpose);
+            trace.failed(is_failed, &failure.outcome, cx.now.at);
         }
     }
 

@@ -39,7 +39,7 @@ use crate::operation::plan::{self, Plan};
 use crate::operation::requests::{Caller, Requests, Targets};
 use crate::operation::version::{KeyUpdate, Version};
 use crate::operation::{Handler, Progress};
-use crate::quorum::{Acked, WriteFailure, WriteQuorum, WriteStep};
+use crate::quorum::{Acked, Evidence, WriteFailure, WriteQuorum, WriteStep};
 use crate::reply::Reply;
 
 /// What a write returns.
@@ -262,20 +262,13 @@ impl Write {
     }
 
     fn explained(&self, failure: WriteFailure, cx: &OpContext) -> WriteError {
-        let WriteFailure {
+        let Evidence {
             acked,
-            acked_before,
-            unknown_before,
-            outcomes,
-        } = failure;
-        // Replicas that hold an earlier dot of this write count as having stored it.
-        let acked = acked.max(acked_before);
-        let is_unknown = |o: &Outcome| *o != Outcome::Done && o.may_be_stored();
-        let is_ambiguous = unknown_before || outcomes.iter().any(is_unknown);
-
+            may_be_stored,
+        } = failure.evidence;
         let (needed, n) = (self.w, self.owners);
-        let attempts = cx.attempts(self.requests.targets(), outcomes);
-        match (acked, is_ambiguous) {
+        let attempts = cx.attempts(self.requests.targets(), failure.outcomes);
+        match (acked, may_be_stored) {
             (_, true) => WriteError::Unknown {
                 acked,
                 needed,

@@ -22,4 +22,4 @@ mod steps;
 mod write;
 
 pub(crate) use read::{ReadFailure, ReadQuorum, ReadRules, ReadStep};
-pub(crate) use write::{Acked, WriteFailure, WriteQuorum, WriteStep};
+pub(crate) use write::{Acked, Evidence, WriteFailure, WriteQuorum, WriteStep};

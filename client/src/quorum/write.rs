@@ -12,9 +12,12 @@
 //! A *superseded* write changed nothing. If W cannot be reached because of it, the write is minted again above what
 //! superseded it, as soon as W owners have answered and the others are overdue: a skewed clock never loses a write
 //! that came later, and a silent owner delays no one. The first dot may be stored somewhere, or arrive later: the
-//! new one has seen it and replaces it there. The outcome keeps what is unknown of the first attempt, so that a failure is never
-//! reported as surely not stored. A replica that has superseded the dot but can *name* it has joined it before: that is
-//! an acknowledgement.
+//! new one has seen it and replaces it there. A replica that has superseded the dot but can *name* it has joined it
+//! before: that is an acknowledgement.
+//!
+//! **Evidence.** Whether the write may be stored is one fact for all its dots and hints, and only grows: it is noted when
+//! a request ends, or is given up, in a way that leaves that open, and nothing that happens later takes it back. A write
+//! that fails is reported by this fact, not by the outcomes, which are those of its last attempt.
 //!
 //! **Hints.** A strict write gets hints only once W owners have it: a write that fails must not come to life later. A
 //! *sloppy* one gets them at once, and a holder counts in place of one owner: W different nodes have the write, and W
@@ -61,13 +64,18 @@ pub(crate) struct Acked {
 /// Why W was not reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WriteFailure {
-    pub(crate) acked: usize,
-    /// Replicas that acknowledged an earlier dot of this write: it lives, or lived, there.
-    pub(crate) acked_before: usize,
-    /// Whether a replica had not answered when the write was minted again, and may hold an earlier dot.
-    pub(crate) unknown_before: bool,
-    /// What each owner did, then what became of each hint.
+    pub(crate) evidence: Evidence,
+    /// What each owner did in the last attempt, then what became of each hint.
     pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// Where a write is, as far as is known: over all its dots, and growing only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Evidence {
+    /// Most copies that acknowledged one and the same dot of it.
+    pub(crate) acked: usize,
+    /// Whether it may be somewhere else, too: a request's outcome is open for ever.
+    pub(crate) may_be_stored: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,9 +132,7 @@ pub(crate) struct WriteQuorum {
     hints: SmallVec<[Hint; 1]>,
     steps: Steps<WriteStep>,
     remints: u8,
-    /// Most replicas that acknowledged one earlier dot.
-    acked_before: usize,
-    unknown_before: bool,
+    evidence: Evidence,
     succeeded: bool,
 }
 
@@ -148,8 +154,7 @@ impl WriteQuorum {
             hints: smallvec![],
             steps: (0..n).map(WriteStep::Send).collect(),
             remints: 0,
-            acked_before: 0,
-            unknown_before: false,
+            evidence: Evidence::default(),
             succeeded: false,
         }
     }
@@ -216,14 +221,7 @@ impl WriteQuorum {
 
     /// The deadline has passed.
     pub(crate) fn expired(&mut self) {
-        let owners = self.owners.iter_mut().map(|owner| &mut owner.state);
-        let hints = self.hints.iter_mut().map(|hint| &mut hint.state);
-        for state in owners.chain(hints) {
-            if *state == State::Pending {
-                *state = State::Failed(Outcome::TimedOut);
-            }
-        }
-
+        self.give_up_pending();
         match self.phase {
             Phase::Writing => self.fail(),
             Phase::Returned => self.finish(),
@@ -288,10 +286,8 @@ impl WriteQuorum {
     /// one no longer count.
     pub(crate) fn reminted(&mut self) {
         self.remints += 1;
-        self.acked_before = self.acked_before.max(self.acks().nodes);
-        let mut states = (self.owners.iter().map(|owner| &owner.state))
-            .chain(self.hints.iter().map(|hint| &hint.state));
-        self.unknown_before |= states.any(|state| *state == State::Pending);
+        let is_open = self.states().any(|state| *state == State::Pending);
+        self.evidence.may_be_stored |= is_open;
         self.hints.clear();
 
         for replica in 0..self.owners.len() {
@@ -327,6 +323,24 @@ impl WriteQuorum {
         self.phase == Phase::Returned || self.sloppy
     }
 
+    /// Of every request: of owners, then of hints.
+    fn states(&self) -> impl Iterator<Item = &State> {
+        let owners = self.owners.iter().map(|owner| &owner.state);
+        owners.chain(self.hints.iter().map(|hint| &hint.state))
+    }
+
+    /// No answer is awaited any more.
+    fn give_up_pending(&mut self) {
+        let owners = self.owners.iter_mut().map(|owner| &mut owner.state);
+        let hints = self.hints.iter_mut().map(|hint| &mut hint.state);
+        for state in owners.chain(hints) {
+            if *state == State::Pending {
+                *state = State::Failed(Outcome::TimedOut);
+                self.evidence.may_be_stored = true;
+            }
+        }
+    }
+
     fn state(&self, replica: usize) -> Option<&State> {
         match replica.checked_sub(self.owners.len()) {
             None => self.owners.get(replica).map(|owner| &owner.state),
@@ -337,6 +351,9 @@ impl WriteQuorum {
     fn note(&mut self, replica: usize, state: State) {
         if !self.awaits(replica) {
             return;
+        }
+        if let State::Failed(outcome) = &state {
+            self.evidence.may_be_stored |= outcome.may_be_stored();
         }
         match replica.checked_sub(self.owners.len()) {
             None => {
@@ -414,6 +431,7 @@ impl WriteQuorum {
             "a write that has returned is not judged again"
         );
         let acked = self.acks();
+        self.evidence.acked = self.evidence.acked.max(acked.nodes);
         if acked.nodes >= self.w {
             self.give_back(acked);
         } else if !self.may_still_come(|owner| !owner.is_overdue)
@@ -482,26 +500,24 @@ impl WriteQuorum {
     }
 
     fn fail(&mut self) {
+        if self.phase != Phase::Writing {
+            return;
+        }
+        self.give_up_pending();
         let outcome = |state: &State| match state {
             State::Pending => Outcome::TimedOut,
             State::Acked => Outcome::Done,
             State::Superseded(_) => Outcome::Superseded,
             State::Failed(outcome) => outcome.clone(),
         };
-        let owners = self.owners.iter().map(|owner| outcome(&owner.state));
-        let hints = self.hints.iter().map(|hint| outcome(&hint.state));
         let failure = WriteFailure {
-            acked: self.acks().nodes,
-            acked_before: self.acked_before,
-            unknown_before: self.unknown_before,
-            outcomes: owners.chain(hints).collect(),
+            evidence: self.evidence,
+            outcomes: self.states().map(outcome).collect(),
         };
-        if self.phase == Phase::Writing {
-            // What it was still to do is of no use to a write that has failed.
-            self.steps.clear();
-            self.steps.push(WriteStep::Return(Err(failure)));
-            self.finish();
-        }
+        // What it was still to do is of no use to a write that has failed.
+        self.steps.clear();
+        self.steps.push(WriteStep::Return(Err(failure)));
+        self.finish();
     }
 
     fn finish(&mut self) {

@@ -113,6 +113,29 @@ fn a_sloppy_put_succeeds_with_one_owner_and_a_fallback() {
 }
 
 #[test]
+fn a_sloppy_put_whose_hint_may_have_arrived_is_never_reported_as_not_stored() {
+    let (mut bench, owners, fallbacks) = bench(4);
+    bench.link(fallbacks[0].0, Link::Up);
+    bench.link(owners[0].0, Link::Down);
+    bench.start(1, sloppy("v"));
+    let sent = bench.sent();
+    assert_eq!(sent[2].0, fallbacks[0]);
+    bench.link(fallbacks[0].0, Link::Down);
+    let above = Time::at(Millis(WALL.0 + 300));
+    let named = false;
+    for to in &sent[..2] {
+        bench.answer(to, Response::Superseded { named, above });
+    }
+    let again = bench.sent();
+    assert_eq!(again.len(), 2, "minted again");
+    for to in &again {
+        bench.answer(to, Response::Refused(Refusal::NotReplica));
+    }
+    let error = bench.written().unwrap_err();
+    assert_eq!(error.stored(), Stored::Maybe, "{error}");
+}
+
+#[test]
 fn a_node_that_keeps_a_write_for_two_owners_counts_once() {
     let (mut bench, owners, fallbacks) = bench(4);
     assert_eq!(fallbacks.len(), 1);

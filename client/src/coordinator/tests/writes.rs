@@ -104,6 +104,28 @@ fn an_answer_to_an_earlier_attempt_counts_for_none_that_came_later() {
 }
 
 #[test]
+fn a_failure_of_an_earlier_attempt_counts_for_none_that_came_later() {
+    let mut bench = Bench::new();
+    bench.start(1, put("v", None));
+    let sent = bench.sent();
+    let above = Time::at(Millis(WALL.0 + 300));
+    let named = false;
+    for to in &sent {
+        bench.answer(to, Response::Superseded { named, above });
+    }
+    let again = bench.sent();
+    let now = bench.now();
+    for (node, frame) in &sent {
+        bench.coordinator.handle_unsent(*node, frame.id, now);
+    }
+    assert!(bench.done().is_none(), "the second attempt is under way");
+    for to in &again {
+        bench.answer(to, Response::Joined);
+    }
+    assert!(bench.written().is_ok());
+}
+
+#[test]
 fn a_put_minted_again_spares_what_its_client_wrote_in_between() {
     let mut bench = Bench::new();
     bench.start(1, put("x", Some(Context::default())));

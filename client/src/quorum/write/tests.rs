@@ -69,7 +69,11 @@ fn an_acknowledgement_of_an_earlier_dot_is_not_forgotten() {
         write.failed(replica, Outcome::Unreachable);
     }
     let failure = verdict(&mut write).unwrap_err();
-    assert_eq!((failure.acked, failure.acked_before), (0, 1));
+    let expected = Evidence {
+        acked: 1,
+        may_be_stored: false,
+    };
+    assert_eq!(failure.evidence, expected);
 }
 
 #[test]
@@ -86,6 +90,7 @@ fn a_lost_replica_does_not_keep_a_write_from_being_minted_anew_but_stays_in_its_
     write.failed(1, Outcome::Unreachable);
     let failure = verdict(&mut write).unwrap_err();
     assert_eq!(failure.outcomes[2], Outcome::Lost);
+    assert!(failure.evidence.may_be_stored);
 }
 
 #[test]
@@ -102,7 +107,7 @@ fn too_few_willing_replicas_fail_with_their_reasons() {
     write.failed(0, Outcome::Unreachable);
     write.acked(1);
     write.failed(2, Outcome::Refused(Refusal::Storage(Fault::NoSpace)));
-    assert_eq!(verdict(&mut write).unwrap_err().acked, 1);
+    assert_eq!(verdict(&mut write).unwrap_err().evidence.acked, 1);
 }
 
 #[test]
@@ -298,7 +303,10 @@ fn a_covered_write_is_minted_anew_without_an_owner_that_is_overdue() {
     let [WriteStep::Return(Err(failure)), WriteStep::Finish] = &steps(&mut write)[..] else {
         panic!("no verdict");
     };
-    assert!(failure.unknown_before, "the first dot may have got there");
+    assert!(
+        failure.evidence.may_be_stored,
+        "the first dot may have got there"
+    );
 }
 
 #[test]
@@ -327,6 +335,45 @@ fn what_an_owner_refused_for_what_it_is_or_for_want_of_room_is_kept_for_nobody()
     }
 }
 
+/// A sloppy write whose hint for an owner out of reach broke off, and which the other owners have superseded.
+fn lost_hint() -> WriteQuorum {
+    let mut write = WriteQuorum::new(3, 2, true);
+    steps(&mut write);
+    write.failed(0, Outcome::Unreachable);
+    steps(&mut write);
+    write.hinted(0, Some(0));
+    write.failed(3, Outcome::Lost);
+    assert_eq!(steps(&mut write), [WriteStep::Hint(0)]);
+    write.no_holder(0);
+    write.superseded(1, false, Time(50));
+    write.superseded(2, false, Time(50));
+    assert_eq!(steps(&mut write), [WriteStep::Remint(Time(50))]);
+    write
+}
+
+#[test]
+fn a_hint_that_may_have_arrived_is_not_forgotten_when_the_write_is_minted_anew() {
+    let mut write = lost_hint();
+    write.reminted();
+    steps(&mut write);
+    write.no_holder(0);
+    (1..3).for_each(|owner| write.failed(owner, Outcome::Refused(Refusal::NotReplica)));
+    let failure = verdict(&mut write).unwrap_err();
+    assert!(failure.evidence.may_be_stored);
+    assert!(
+        !failure.outcomes.iter().any(Outcome::may_be_stored),
+        "the last attempt does not show it"
+    );
+}
+
+#[test]
+fn an_overwritten_write_ends_with_those_that_have_it_or_what_came_after() {
+    let mut write = lost_hint();
+    write.overwritten();
+    assert_eq!(steps(&mut write), [returned(2, 0), WriteStep::Finish]);
+    assert_eq!(write.forgone(), 0, "nobody misses it");
+}
+
 proptest! {
     #[test]
     fn the_verdict_is_given_once_and_only_on_w_distinct_acknowledgements(
@@ -344,6 +391,8 @@ proptest! {
         let mut acked: Vec<(usize, usize)> = Vec::new();
         let distinct = |of: Vec<usize>| of.into_iter().collect::<std::collections::BTreeSet<_>>().len();
         let mut ever_acked = false;
+        // What one request left open stays open, whatever comes after it.
+        let (mut ever_open, mut expired_with_pending) = (false, false);
         let mut events = events.into_iter().map(Some).chain([None, None]);
         loop {
             while let Some(step) = write.poll_step() {
@@ -359,12 +408,14 @@ proptest! {
                             prop_assert!(acked.iter().filter(|copy| copy.1 < n).count() < w);
                         }
                         if let Err(failure) = verdict {
-                            let acked = failure.acked + failure.acked_before > 0;
-                            prop_assert_eq!(acked, ever_acked);
+                            prop_assert_eq!(failure.evidence.acked > 0, ever_acked);
+                            let open = ever_open || expired_with_pending;
+                            prop_assert_eq!(failure.evidence.may_be_stored, open);
                             prop_assert_eq!(failure.outcomes.len(), copies.len());
                         }
                     }
                     WriteStep::Remint(_) => {
+                        ever_open |= (0..copies.len()).any(|replica| write.awaits(replica));
                         acked.clear();
                         copies.truncate(n);
                         write.reminted();
@@ -385,6 +436,7 @@ proptest! {
             }
             let Some(event) = events.next() else { break };
             let Some((replica, event)) = event else {
+                expired_with_pending |= (0..copies.len()).any(|replica| write.awaits(replica));
                 write.expired();
                 continue;
             };
@@ -392,6 +444,7 @@ proptest! {
                 acked.push(copies[replica]);
                 ever_acked = true;
             }
+            ever_open |= write.awaits(replica) && event == 3;
             match event {
                 0 => write.acked(replica),
                 1 => write.superseded(replica, false, Time(9)),
