@@ -30,6 +30,7 @@ use crate::merge::Merge;
 use crate::metrics::Kind;
 use crate::operation::plan::Plan;
 use crate::operation::version::KeyUpdate;
+use crate::operation::write::Content;
 use crate::operation::{Submission, read, write};
 use crate::trace::{self, Begun, ReadTrace};
 
@@ -75,9 +76,9 @@ pub struct Get {
 /// let edit = client.put("page:7", "edited").context(page.context()).w(3);
 /// if let Err(error) = edit.await {
 ///     match error.stored() {
-///         Stored::No => println!("safe to try again: {error}"),
-///         Stored::Maybe => println!("read before trying again: {error}"),
-///         Stored::UnderReplicated => println!("some replicas have it: {error}"),
+///         Stored::No => println!("safe to put again: {error}"),
+///         // Not by another put: this sends the very same write.
+///         Stored::Maybe | Stored::UnderReplicated => drop(client.retry(error).await?),
 ///     }
 /// }
 /// # Ok(())
@@ -284,7 +285,7 @@ impl IntoFuture for Put {
     type IntoFuture = Answer<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(write(self.client, self.update, self.plan))
+        Box::pin(write(self.client, Content::New(self.update), self.plan))
     }
 }
 
@@ -293,7 +294,7 @@ impl IntoFuture for Delete {
     type IntoFuture = Answer<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(write(self.client, self.update, self.plan))
+        Box::pin(write(self.client, Content::New(self.update), self.plan))
     }
 }
 
@@ -343,12 +344,13 @@ pub(crate) fn read(
     clippy::manual_async_fn,
     reason = "an async fn has its arguments twice, as above"
 )]
-fn write(
+pub(crate) fn write(
     client: Client,
-    update: KeyUpdate,
+    content: Content,
     plan: Plan,
 ) -> impl Future<Output = Result<Written, WriteError>> + Send {
     async move {
+        let update = content.update();
         client.check_key(&update.key)?;
         client.check_value(update.value.as_ref())?;
 
@@ -369,7 +371,7 @@ fn write(
         };
 
         let submitted = write::Submitted {
-            update,
+            content,
             plan,
             caller,
         };

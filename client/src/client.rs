@@ -22,17 +22,19 @@ use quoit_ring::{ClusterMap, Member, NodeId, Token};
 use tokio::sync::Semaphore;
 
 use crate::bridge::{CallerEnd, bridge};
-use crate::builders::{Delete, Get, Put};
+use crate::builders::{self, Delete, Get, Put};
 use crate::config::{ClientBuilder, Defaults, Limits};
 use crate::driver::Driver;
+use crate::entry::Written;
 use crate::env::Env;
-use crate::error::{ConnectError, InvalidRequest, NodeError, OTHER_QUESTION, Outcome};
+use crate::error::{ConnectError, InvalidRequest, NodeError, OTHER_QUESTION, Outcome, WriteError};
 use crate::health::HealthReport;
 use crate::metrics::Kind;
 use crate::operation::Submission;
 use crate::operation::ask::{self, NodeAnswer};
 use crate::operation::plan::Plan;
 use crate::operation::requests::Caller;
+use crate::operation::write::Content;
 use crate::reply::{self, Answer};
 use crate::runtime;
 use crate::trace::Trace;
@@ -189,7 +191,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Awaiting it gives a [`WriteError`](crate::WriteError), which says whether the write may exist.
+    /// Awaiting it gives a [`WriteError`], which says whether the write may exist.
     pub fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Put {
         Put::new(self.clone(), key.into(), value.into())
     }
@@ -206,9 +208,55 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Awaiting it gives a [`WriteError`](crate::WriteError), which says whether the delete may exist.
+    /// Awaiting it gives a [`WriteError`], which says whether the delete may exist.
     pub fn delete(&self, key: impl Into<Bytes>) -> Delete {
         Delete::new(self.clone(), key.into())
+    }
+
+    /// Sends a write again that failed with an outcome that is not [`Stored::No`](crate::Stored::No): the very same
+    /// write, under the same dot and with the settings it had. Where it was stored already it changes nothing, and what
+    /// others wrote since then stays. A second put would be another write: with a context it would leave the value
+    /// twice, without one it would replace what came in between.
+    ///
+    /// ```no_run
+    /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let page = client.get("page:7").await?;
+    /// let mut result = client.put("page:7", "edited").context(page.context()).await;
+    /// for pause in [100, 400, 1_600].map(Duration::from_millis) {
+    ///     match result {
+    ///         Err(error) if error.can_retry() => {
+    ///             tokio::time::sleep(pause).await;
+    ///             result = client.retry(error).await;
+    ///         }
+    ///         _ => break,
+    ///     }
+    /// }
+    /// let written = result?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It works on any client of the same cluster. A node takes no write that is older than its `max_write_age`, 60 s by
+    /// default: from then on only a read tells what became of the write ([`WriteError::can_retry`]).
+    ///
+    /// # Errors
+    /// A [`WriteError`] that carries the write again, with what is known of it by now: what may be stored stays so. If a
+    /// later write has superseded it at so many replicas that W cannot have it any more, that is
+    /// [`Unknown`](WriteError::Unknown) (or `UnderReplicated`) for good, with [`Outcome::Superseded`] at each of them: it
+    /// was stored and overwritten, or never. An error that carries no write comes back as it is, and so does any if
+    /// nothing could be sent, as on a closed client.
+    pub async fn retry(&self, error: WriteError) -> Result<Written, WriteError> {
+        let Some(sent) = error.write().and_then(|write| write.clone().into_sent()) else {
+            return Err(error);
+        };
+        let plan = sent.plan;
+        match builders::write(self.clone(), Content::Sent(sent), plan).await {
+            // Not "nothing was sent": that is true of this attempt, and not of the write.
+            Err(WriteError::Invalid(_) | WriteError::Closed | WriteError::Abandoned) => Err(error),
+            result => result,
+        }
     }
 
     /// Where a key lives, according to the ring that this client holds. Sends no request, and says nothing about

@@ -9,14 +9,17 @@
 //! ```
 //!
 //! One enum per kind of operation. Its fields are the evidence: replicas needed, replicas that answered, and the
-//! outcome at each. Invariant: [`Stored::No`] means that no replica can have stored the write. Left out: retries,
-//! which are the caller's decision once an operation has failed.
+//! outcome at each. Invariant: [`Stored::No`] means that no replica can have stored the write. A write that may be stored
+//! comes with its error, and [`Client::retry`](crate::Client::retry) sends it again. Left out: when to retry, which is the
+//! caller's decision once an operation has failed.
 
 use core::fmt;
 use std::time::Duration;
 
 use quoit_ring::NodeId;
 use quoit_ring::wire::{DecodeError, Refusal};
+
+use crate::sent::SentWrite;
 
 /// What is wrong with a response that does not fit its request.
 pub(crate) const OTHER_QUESTION: DecodeError =
@@ -199,26 +202,30 @@ pub enum InvalidRequest {
 pub enum Stored {
     /// On no replica for certain: safe to try again.
     No,
-    /// Unknown: on no replica, on some, or on W. Read the key, or put it again.
+    /// Unknown: on no replica, on some, or on W. [`Client::retry`](crate::Client::retry) it, or read the key. A second put
+    /// is another write.
     Maybe,
-    /// On some replicas, but fewer than W. Reads may see it, and repair may spread it.
+    /// On some replicas, but fewer than W. Reads may see it, and repair may spread it;
+    /// [`Client::retry`](crate::Client::retry) brings it to W.
     UnderReplicated,
 }
 
 /// Why a put or delete failed. [`WriteError::stored`] says whether the write may exist.
 ///
 /// ```
-/// use quoit_client::{Stored, WriteError};
+/// use quoit_client::{SentWrite, Stored, WriteError};
 ///
 /// fn advice(error: &WriteError) -> &'static str {
 ///     match error.stored() {
-///         Stored::No => "nothing happened: try again, or report it",
-///         Stored::Maybe => "read the key before anything else",
-///         Stored::UnderReplicated => "put again, to have it on W replicas",
+///         Stored::No => "nothing happened: put again, or report it",
+///         _ if error.can_retry() => "`Client::retry`, which sends the same write again",
+///         Stored::Maybe | Stored::UnderReplicated => "read the key: it is too late for a retry",
 ///     }
 /// }
-/// let thin = WriteError::UnderReplicated { acked: 1, needed: 2, attempts: vec![] };
-/// assert_eq!(advice(&thin), "put again, to have it on W replicas");
+/// # let write = SentWrite::default();
+/// let thin = WriteError::UnderReplicated { acked: 1, needed: 2, attempts: vec![], write };
+/// assert_eq!(thin.stored(), Stored::UnderReplicated);
+/// assert_eq!(advice(&WriteError::Abandoned), "read the key: it is too late for a retry");
 /// assert_eq!(WriteError::Closed.stored(), Stored::No);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -240,7 +247,8 @@ pub enum WriteError {
         /// The outcome of every attempt.
         attempts: Vec<Attempt>,
     },
-    /// Fewer than W replicas stored it. Reads may or may not see it, and repair spreads it; put again to be sure.
+    /// Fewer than W replicas stored it. Reads may or may not see it, and repair spreads it;
+    /// [`Client::retry`](crate::Client::retry) makes sure.
     #[error(
         "written too thinly: {acked} of the {needed} replicas needed stored it ({})",
         Failed(attempts)
@@ -252,8 +260,12 @@ pub enum WriteError {
         needed: usize,
         /// The outcome of every attempt.
         attempts: Vec<Attempt>,
+        /// The write, to send it again.
+        write: SentWrite,
     },
-    /// It may or may not be stored. Read the key to find out, or put again: with the same value that is harmless.
+    /// It may or may not be stored. [`Client::retry`](crate::Client::retry) sends the same write again; or read the key to
+    /// find out. A second put is another write, with the same value too: it may leave the value twice, or replace what
+    /// others wrote in between.
     #[error(
         "outcome unknown: {acked} of the {needed} replicas needed confirmed it ({})",
         Failed(attempts)
@@ -265,6 +277,8 @@ pub enum WriteError {
         needed: usize,
         /// The outcome of every attempt.
         attempts: Vec<Attempt>,
+        /// The write, to send it again.
+        write: SentWrite,
     },
     /// The client is closed; nothing was sent.
     #[error("the client is closed")]
@@ -283,6 +297,43 @@ impl WriteError {
             Self::UnderReplicated { .. } => Stored::UnderReplicated,
             Self::Unknown { .. } | Self::Abandoned => Stored::Maybe,
         }
+    }
+
+    /// The write that may be stored, as it was sent; `None` if it surely is not, or if the client was closed.
+    #[must_use]
+    pub const fn write(&self) -> Option<&SentWrite> {
+        match self {
+            Self::UnderReplicated { write, .. } | Self::Unknown { write, .. } => Some(write),
+            _ => None,
+        }
+    }
+
+    /// Whether [`Client::retry`](crate::Client::retry) can still help: the write is here to be sent again, and W replicas
+    /// are left that have neither refused it as too old nor had a later write.
+    #[must_use]
+    pub fn can_retry(&self) -> bool {
+        let (Self::UnderReplicated {
+            needed,
+            attempts,
+            write,
+            ..
+        }
+        | Self::Unknown {
+            needed,
+            attempts,
+            write,
+            ..
+        }) = self
+        else {
+            return false;
+        };
+        let is_open = |attempt: &&Attempt| {
+            !matches!(
+                attempt.outcome,
+                Outcome::Superseded | Outcome::Refused(Refusal::TooOld { .. })
+            )
+        };
+        write.sent().is_some() && attempts.iter().filter(is_open).count() >= *needed
     }
 }
 
@@ -421,8 +472,10 @@ mod tests {
             acked: 1,
             needed: 2,
             attempts,
+            write: SentWrite::default(),
         };
         assert_eq!(error.stored(), Stored::Maybe);
+        assert!(!error.can_retry(), "it carries no write");
         let expected = "outcome unknown: 1 of the 2 replicas needed confirmed it \
                     (n2: the connection broke before the answer came)";
         assert_eq!(error.to_string(), expected);

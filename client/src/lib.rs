@@ -24,7 +24,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `client`, `builders`, `config`, `consistency`, `entry`, `error` | the public interface |
+//! | `client`, `builders`, `config`, `consistency`, `entry`, `error`, `sent` | the public interface |
 //! | `inbox`, `bridge`, `reply` | carry operations to the driver, and answers back to callers |
 //! | `operation` | one type for each operation, which does all of it, from start to answer. Pure |
 //! | `coordinator` | owns the operations under way and routes events to them. Pure |
@@ -71,6 +71,7 @@ mod profile;
 mod quorum;
 mod reply;
 mod runtime;
+mod sent;
 mod tls;
 mod trace;
 mod transport;
@@ -90,5 +91,6 @@ pub use inspect::ReplicaReport;
 pub use merge::{LastWriterWins, Merge, SetUnion};
 pub use metrics::RequestKind;
 pub use profile::{Profile, ProfileError};
+pub use sent::SentWrite;
 pub use tls::{PemKind, PemSource, TlsError, TlsFiles};
 pub use trace::RequestReport;

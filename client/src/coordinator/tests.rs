@@ -4,6 +4,7 @@ mod hedges;
 mod hints;
 mod own_writes;
 mod reads;
+mod retries;
 mod writes;
 
 use core::future::Future;
@@ -70,6 +71,7 @@ enum Call {
         update: KeyUpdate,
         plan: Plan,
     },
+    Retry(WriteError),
     Ask {
         node: NodeId,
         request: Request,
@@ -150,10 +152,18 @@ impl Bench {
                 caller: self.caller(ticket, Kind::Get, Done::Read),
             }),
             Call::Write { update, plan } => Submission::Write(write::Submitted {
-                update,
+                content: write::Content::New(update),
                 plan,
                 caller: self.caller(ticket, Kind::Put, Done::Write),
             }),
+            Call::Retry(error) => {
+                let sent = error.write().unwrap().clone().into_sent().unwrap();
+                Submission::Write(write::Submitted {
+                    plan: sent.plan,
+                    content: write::Content::Sent(sent),
+                    caller: self.caller(ticket, Kind::Put, Done::Write),
+                })
+            }
             Call::Ask {
                 node,
                 request,

@@ -26,7 +26,7 @@ use crate::quorum::ReadRules;
 const MAX_TTL: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// How many replicas, what promise, how long. Nothing in it has been checked against the ring.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) consistency: Consistency,
     /// R of a read, W of a write; `None` is what the consistency says.

@@ -80,6 +80,26 @@ impl Version {
         (self.dot, self.record, self.context) = (dot, record, context);
     }
 
+    /// Its name.
+    pub(crate) const fn dot(&self) -> Dot {
+        self.dot
+    }
+
+    /// Its key.
+    pub(crate) const fn key(&self) -> &Bytes {
+        &self.update.key
+    }
+
+    /// What its writer has seen with it.
+    pub(crate) const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// What it does to its key.
+    pub(crate) const fn update(&self) -> &KeyUpdate {
+        &self.update
+    }
+
     /// Whether it replaces whatever was there, not what a context has seen.
     pub(super) const fn is_blind(&self) -> bool {
         self.update.context.is_none()

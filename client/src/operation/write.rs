@@ -20,6 +20,9 @@
 //! A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
 //! Another client, in this process or not, has a mint of its own, and its writes are others' writes.
 //!
+//! A write that failed may be **sent again** as what it is, under its dot. It is never minted again: whoever has
+//! superseded it may have seen it first, and it would come back. Nor does it forget that it may be stored.
+//!
 //! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
 
@@ -41,14 +44,31 @@ use crate::operation::version::{KeyUpdate, Version};
 use crate::operation::{Handler, Progress};
 use crate::quorum::{Acked, Evidence, WriteFailure, WriteQuorum, WriteStep};
 use crate::reply::Reply;
+use crate::sent::{Sent, SentWrite};
 
 /// What a write returns.
 pub(crate) type WriteResult = Result<Written, WriteError>;
 
+/// What to write: something new, or what was sent before.
+#[derive(Debug)]
+pub(crate) enum Content {
+    New(KeyUpdate),
+    Sent(Box<Sent>),
+}
+
+impl Content {
+    pub(crate) const fn update(&self) -> &KeyUpdate {
+        match self {
+            Self::New(update) => update,
+            Self::Sent(sent) => sent.version.update(),
+        }
+    }
+}
+
 /// What to write, and how.
 #[derive(Debug)]
 pub(crate) struct Submitted {
-    pub(crate) update: KeyUpdate,
+    pub(crate) content: Content,
     pub(crate) plan: Plan,
     pub(crate) caller: Caller<WriteResult>,
 }
@@ -64,6 +84,9 @@ pub(crate) struct Write {
     /// How many nodes own the key: the first targets. Behind them are the holders of hints.
     pub(super) owners: usize,
     w: usize,
+    plan: Plan,
+    /// Whether it was sent before and failed.
+    is_retry: bool,
     pub(super) quorum: WriteQuorum,
     /// Whether the last second has begun, in which holders are found for owners that missed it.
     is_closing: bool,
@@ -76,16 +99,28 @@ impl Handler for Write {
 
     fn start(submitted: Submitted, key: Key, cx: &mut OpContext) -> Option<Self> {
         let Submitted {
-            update,
+            content,
             plan,
             caller,
         } = submitted;
-        let list = cx.ring.preference_list(cx.ring.token_of(&update.key));
+        let key_bytes = &content.update().key;
+        let list = cx.ring.preference_list(cx.ring.token_of(key_bytes));
         let targets: Targets = list.owners().collect();
         let owners = targets.len();
-        let prepared = plan::write_count(&plan, owners)
-            .and_then(|w| Version::mint(update, cx).map(|version| (w, version)));
-        let (w, version) = match prepared {
+        let is_retry = matches!(content, Content::Sent(_));
+        let prepared = plan::write_count(&plan, owners).and_then(|w| {
+            let quorum = WriteQuorum::new(owners, w, plan.sloppy);
+            Ok(match content {
+                Content::New(update) => (w, Version::mint(update, cx)?, quorum),
+                Content::Sent(sent) => {
+                    let place = |holder| targets.iter().position(|owner| owner == holder);
+                    let holders = sent.holders.iter().filter_map(place);
+                    let quorum = quorum.again(sent.evidence, holders);
+                    (w, sent.version, quorum)
+                }
+            })
+        });
+        let (w, version, quorum) = match prepared {
             Ok(prepared) => prepared,
             Err(invalid) => {
                 caller.answer_at_once(End::Invalid, Err(invalid.into()), cx);
@@ -100,7 +135,9 @@ impl Handler for Write {
             version,
             owners,
             w,
-            quorum: WriteQuorum::new(owners, w, plan.sloppy),
+            plan,
+            is_retry,
+            quorum,
             is_closing: false,
             overtaken: None,
         };
@@ -212,12 +249,17 @@ impl Write {
         if !is_awaited {
             return self.quorum.cannot_remint();
         }
-        if self.version.is_blind() {
+        if self.is_retry || self.version.is_blind() {
             match self.version.standing(self.copies_needed(), cx) {
-                Standing::Newest => {}
+                Standing::Newest if !self.is_retry => {}
                 Standing::Overwritten => return self.quorum.overwritten(),
-                Standing::Behind => return self.overtaken = Some(above),
-                Standing::Forgotten => return self.quorum.cannot_remint(),
+                Standing::Behind if !self.is_retry => {
+                    self.overtaken = Some(above);
+                    return;
+                }
+                Standing::Newest | Standing::Behind | Standing::Forgotten => {
+                    return self.quorum.cannot_remint();
+                }
             }
         }
         if !cx.mint.observe(above, cx.now.wall) {
@@ -268,11 +310,22 @@ impl Write {
         } = failure.evidence;
         let (needed, n) = (self.w, self.owners);
         let attempts = cx.attempts(self.requests.targets(), failure.outcomes);
+        let write = || {
+            let owners = self.requests.targets();
+            let holders = self.quorum.holders();
+            SentWrite::new(Sent {
+                version: self.version.clone(),
+                plan: self.plan,
+                evidence: failure.evidence,
+                holders: holders.filter_map(|it| owners.get(it).copied()).collect(),
+            })
+        };
         match (acked, may_be_stored) {
             (_, true) => WriteError::Unknown {
                 acked,
                 needed,
                 attempts,
+                write: write(),
             },
             (0, false) => WriteError::NotStored {
                 needed,
@@ -283,6 +336,7 @@ impl Write {
                 acked,
                 needed,
                 attempts,
+                write: write(),
             },
         }
     }

@@ -159,6 +159,27 @@ impl WriteQuorum {
         }
     }
 
+    /// The same for a write that was sent before, of which this is known, and that these owners have acknowledged under
+    /// the dot that it still has: fewer than W.
+    pub(crate) fn again(
+        mut self,
+        evidence: Evidence,
+        holders: impl Iterator<Item = usize>,
+    ) -> Self {
+        self.evidence = evidence;
+        for holder in holders {
+            self.owners[holder].state = State::Acked;
+        }
+        self.steps.clear();
+        for (owner, it) in self.owners.iter().enumerate() {
+            if it.state == State::Pending {
+                self.steps.push(WriteStep::Send(owner));
+            }
+        }
+        debug_assert!(self.acks().nodes < self.w, "else it would not have failed");
+        self
+    }
+
     /// The next thing to do, or nothing until an input comes.
     pub(crate) fn poll_step(&mut self) -> Option<WriteStep> {
         self.steps.next()

@@ -3,7 +3,7 @@
 //! ```text
 //! error: outcome unknown: 1 of the 2 replicas needed confirmed it (node-3: no answer in time)
 //!   stored: maybe
-//!   hint: the write may be stored: read the key to find out, or repeat it, which is harmless with the same value
+//!   hint: the write may be stored: read the key to find out; repeating it is another write, which replaces later ones
 //! ```
 //!
 //! Every error of the libraries becomes one of these at one place, here: its message, the exit code,
@@ -121,10 +121,10 @@ impl From<WriteError> for Failure {
                 }
             },
             WriteError::UnderReplicated { .. } => {
-                ends(Exit::Unknown).hint("it is on too few replicas; repair spreads it, and repeating it makes sure")
+                ends(Exit::Unknown).hint("it is on too few replicas, and repair spreads it; repeating it is another write, which replaces later ones")
             }
             WriteError::Unknown { .. } | WriteError::Abandoned => ends(Exit::Unknown).hint(
-                "the write may be stored: read the key to find out, or repeat it, which is harmless with the same value",
+                "the write may be stored: read the key to find out; repeating it is another write, which replaces later ones",
             ),
             _ => ends(Exit::Error),
         };
@@ -185,6 +185,7 @@ impl From<ClusterError> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use quoit_client::SentWrite;
     use quoit_ring::NodeId;
 
     use super::*;
@@ -212,11 +213,13 @@ mod tests {
             acked: 1,
             needed: 2,
             attempts: Vec::new(),
+            write: SentWrite::default(),
         };
         let unknown = WriteError::Unknown {
             acked: 1,
             needed: 2,
             attempts: Vec::new(),
+            write: SentWrite::default(),
         };
         let table: [(Failure, Exit, Stored); 5] = [
             (

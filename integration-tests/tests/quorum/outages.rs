@@ -239,6 +239,7 @@ async fn with_two_of_three_owners_stopped_a_write_is_under_replicated_and_says_s
         acked: 1,
         needed: 2,
         attempts,
+        ..
     } = &write
     else {
         panic!("{write:?}");

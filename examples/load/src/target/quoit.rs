@@ -151,6 +151,7 @@ fn because(what: &str, attempts: &[Attempt]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use quoit_client::SentWrite;
     use quoit_ring::NodeId;
 
     use super::*;
@@ -170,6 +171,7 @@ mod tests {
             acked: 1,
             needed: 2,
             attempts,
+            write: SentWrite::default(),
         };
         let failure = write_error(&error);
         assert_eq!(failure.kind, "outcome unknown: no answer in time");

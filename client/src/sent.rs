@@ -1,0 +1,83 @@
+//! A write that failed after it was sent, kept so that the very same write can be sent again.
+//!
+//! ```text
+//!   put --> WriteError::Unknown { write, .. } --Client::retry--> the same dot, the same record
+//!                 '-- a new put with that value: another write, with a dot of its own
+//! ```
+//!
+//! A second put of the same value is no repetition: with a context it leaves the value twice, as siblings, if the first
+//! one was stored after all; without one it replaces what others wrote in between. What is kept here is the record that
+//! was sent and what is known of its whereabouts. Sending it again is a join of what may be there already, so it changes
+//! nothing where it was stored, and it never gets a newer dot: what came after it stays.
+//!
+//! Left out: how it is sent (`operation::write`).
+
+use core::fmt;
+
+use bytes::Bytes;
+use quoit_ring::Dot;
+
+use crate::entry::Context;
+use crate::operation::plan::Plan;
+use crate::operation::requests::Targets;
+use crate::operation::version::Version;
+use crate::quorum::Evidence;
+
+/// What is kept of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) version: Version,
+    pub(crate) plan: Plan,
+    pub(crate) evidence: Evidence,
+    /// The owners that have acknowledged this dot: they need not be asked again.
+    pub(crate) holders: Targets,
+}
+
+/// The write that an error is about, as it was sent: [`Client::retry`](crate::Client::retry) sends it again.
+///
+/// The default is no write at all, for a test that makes an error; a retry of that gives the error back.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct SentWrite(Option<Box<Sent>>);
+
+impl SentWrite {
+    pub(crate) fn new(sent: Sent) -> Self {
+        Self(Some(Box::new(sent)))
+    }
+
+    pub(crate) fn sent(&self) -> Option<&Sent> {
+        self.0.as_deref()
+    }
+
+    pub(crate) fn into_sent(self) -> Option<Box<Sent>> {
+        self.0
+    }
+
+    /// The write's name, by which a later read finds it among the values that it returns.
+    #[must_use]
+    pub fn dot(&self) -> Option<Dot> {
+        self.sent().map(|sent| sent.version.dot())
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Option<&Bytes> {
+        self.sent().map(|sent| sent.version.key())
+    }
+
+    /// What its writer had seen, and the write itself: a put with this context replaces it, wherever it is stored.
+    #[must_use]
+    pub fn context(&self) -> Option<&Context> {
+        self.sent().map(|sent| sent.version.context())
+    }
+}
+
+impl fmt::Debug for SentWrite {
+    /// Leaves the value out, which may have megabytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("SentWrite");
+        if let (Some(key), Some(dot)) = (self.key(), self.dot()) {
+            debug.field("key", key).field("dot", &dot);
+        }
+        debug.finish_non_exhaustive()
+    }
+}
