@@ -12,10 +12,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use quoit_ring::{Dot, Moment};
+use quoit_ring::{Dot, Moment, NodeId};
 use smallvec::{SmallVec, smallvec};
 
-use super::{Call, ClientId, Family, History, Key, KeyId, Minted, Op, OpId, Outcome};
+use super::{Call, ClientId, Family, History, Joined, Key, KeyId, Minted, Op, OpId, Outcome};
 
 /// A history being written.
 #[derive(Debug, Default)]
@@ -28,6 +28,10 @@ pub struct Recorder {
     requests: BTreeMap<(ClientId, u64), Request>,
     /// Writes of which a frame came twice.
     twice: BTreeSet<OpId>,
+    /// Frames with puts: which request each belongs to, and under which dot.
+    puts: BTreeMap<(ClientId, NodeId, u64), (u64, Dot)>,
+    /// The dots of writes that are sent again.
+    again: BTreeMap<(ClientId, Dot), OpId>,
 }
 
 /// A write as it goes out, with every dot it has had.
@@ -98,6 +102,16 @@ impl Recorder {
                 true
             }
             None => {
+                if let Some(&op) = self.again.get(&(client, dot)) {
+                    let request = (client, request);
+                    self.requests.insert(request, (op, smallvec![dot]));
+                    // Its last dot may have reached no frame before.
+                    let is_its = |minted: &Minted| minted.op == op && minted.dot == dot;
+                    if !self.history.minted.iter().any(is_its) {
+                        self.mint(op, dot, at);
+                    }
+                    return false;
+                }
                 let Some(op) = self.take_unsent(client, key, value().as_ref()) else {
                     debug_assert!(false, "a put without an operation");
                     return false;
@@ -107,6 +121,36 @@ impl Recorder {
                 self.mint(op, dot, at);
                 false
             }
+        }
+    }
+
+    /// A write that failed is sent again: frames of another request, known by its dot.
+    pub fn again(&mut self, id: OpId, dot: Dot) {
+        let client = self.history.ops[id.0 as usize].client;
+        self.again.insert((client, dot), id);
+        self.history.retried.insert(id);
+    }
+
+    /// A frame of a request, with a put under this dot, goes to a node.
+    pub fn put_to(&mut self, frame: (ClientId, NodeId, u64), request: u64, dot: Dot) {
+        self.puts.insert(frame, (request, dot));
+    }
+
+    /// A node answers that it has joined what came in a frame.
+    pub fn joined(&mut self, frame: (ClientId, NodeId, u64)) {
+        let (client, node, _) = frame;
+        if let Some((request, dot)) = self.puts.remove(&frame)
+            && let Some(&(op, _)) = self.requests.get(&(client, request))
+        {
+            self.history.joined.push(Joined { op, dot, node });
+        }
+    }
+
+    /// A write fails, and its error says that so many replicas have it and no others. If a frame came twice, one copy
+    /// may have been refused and the other joined, so nothing is expected of it.
+    pub fn under_replicated(&mut self, op: OpId, acked: usize) {
+        if !self.twice.contains(&op) {
+            self.history.under_replicated.insert(op, acked);
         }
     }
 

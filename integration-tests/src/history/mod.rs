@@ -259,6 +259,17 @@ pub struct Minted {
     pub at: Moment,
 }
 
+/// A node that answered that it has joined a put: it had it then, whatever came of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// Which write.
+    pub op: OpId,
+    /// Under which of its dots.
+    pub dot: Dot,
+    /// Which node.
+    pub node: NodeId,
+}
+
 /// Which nodes had an acknowledged write when it was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
@@ -355,6 +366,12 @@ pub struct History {
     pub victim: Option<NodeId>,
     /// Operations that asked for more replicas than a majority.
     pub demanding: BTreeSet<OpId>,
+    /// The puts that nodes joined, in the order of their answers.
+    pub joined: Vec<Joined>,
+    /// Writes that failed as being on so many replicas, fewer than they needed.
+    pub under_replicated: BTreeMap<OpId, usize>,
+    /// Writes that failed and were sent again; what they returned then is their outcome.
+    pub retried: BTreeSet<OpId>,
     /// Operations whose caller went away before they ended, and when.
     pub left: BTreeMap<OpId, Moment>,
     /// The operations in the order they were asked, by [`OpId`].

@@ -26,6 +26,7 @@ pub mod same_dot;
 pub mod serves_when_healed;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod thin_is_thin;
 
 use std::fmt;
 
@@ -80,6 +81,7 @@ pub const ALL: &[Invariant] = &[
     persisted_before_ack::INVARIANT,
     hints_arrive::INVARIANT,
     own_order::INVARIANT,
+    thin_is_thin::INVARIANT,
 ];
 
 /// The invariant of this name.

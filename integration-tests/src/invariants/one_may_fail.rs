@@ -28,7 +28,10 @@ fn check(history: &History) -> Result<(), Violation> {
     let Some(victim) = history.victim else {
         return Ok(());
     };
-    let failed = |(id, op): &(OpId, &Op)| failed(op) && !excused(history, *id, op);
+    // A write that was sent again had failed before.
+    let failed = |(id, op): &(OpId, &Op)| {
+        (failed(op) || history.retried.contains(id)) && !excused(history, *id, op)
+    };
     match history.iter().find(failed) {
         None => Ok(()),
         Some((id, op)) => Err(Violation {

@@ -83,6 +83,7 @@ impl Env for CallerEnv {
                 if site.sent(self.id, request, (key, record), *dot) {
                     site.saw(CoverageEvent::Reminted);
                 }
+                site.put_sent((self.id, to, frame.id), request, *dot);
             }
             Request::Hint {
                 target,

@@ -65,6 +65,8 @@ pub enum CoverageEvent {
     ConnectionLost,
     /// A caller went away from a put that was under way.
     CallerLeft,
+    /// A write that failed was sent again.
+    Retried,
     /// A caller's operation was cut short by the death of its client.
     ClientDied,
     /// A value was read expired.
@@ -81,7 +83,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -108,6 +110,7 @@ impl CoverageEvent {
         Self::StoreGone,
         Self::ConnectionLost,
         Self::CallerLeft,
+        Self::Retried,
         Self::ClientDied,
         Self::ExpiredValue,
         Self::HintKept,
@@ -146,6 +149,7 @@ impl CoverageEvent {
             Self::StoreGone => "start refused, store gone",
             Self::ConnectionLost => "connection lost in use",
             Self::CallerLeft => "caller left a put",
+            Self::Retried => "failed write sent again",
             Self::ClientDied => "client died in an operation",
             Self::ExpiredValue => "expired value judged",
             Self::HintKept => "hint kept",

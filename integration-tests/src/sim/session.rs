@@ -13,6 +13,7 @@ mod ask;
 mod crew;
 mod leave;
 mod outcome;
+mod retry;
 mod site;
 
 use std::rc::Rc;
@@ -151,6 +152,7 @@ impl Session {
     ) -> Result<KnownContext, Stored> {
         let (op, put) = self.begin_put(name, value, known, ask);
         let result = put.await;
+        let result = self.retried(op, result).await;
         self.written(name, op, result)
     }
 
@@ -212,6 +214,7 @@ impl Session {
         }
 
         let result = delete.await;
+        let result = self.retried(op, result).await;
         self.written(name, op, result)
     }
 
@@ -243,6 +246,9 @@ impl Session {
                 Ok(KnownContext::of(op, written.context))
             }
             Err(error) => {
+                if let WriteError::UnderReplicated { acked, .. } = error {
+                    self.site.under_replicated(op, acked);
+                }
                 let (outcome, event) = outcome::write_error(&error);
                 self.saw(event);
                 self.site.end(op, outcome);

@@ -56,6 +56,8 @@ pub struct Answered {
     pub frame: Bytes,
     /// What is remarkable about it.
     pub coverage_event: Option<CoverageEvent>,
+    /// The request's id, if it says that something was joined.
+    pub joined: Option<u64>,
 }
 
 /// Answers that have not left yet.
@@ -93,6 +95,7 @@ impl Reply for Answers {
             peer: self.peer,
             frame: frame.split_off(4).freeze(),
             coverage_event: coverage_event_of(&answer.response),
+            joined: (answer.response == Response::Joined).then_some(answer.id),
         });
     }
 

@@ -48,8 +48,10 @@ pub struct AckedWrite {
     pub dot: Dot,
 }
 
-/// Which client asked which node, under which id, to keep something.
-type HintSent = (ClientId, NodeId, u64);
+/// Which client asked which node, under which id.
+type FrameSent = (ClientId, NodeId, u64);
+/// The same, to keep something.
+type HintSent = FrameSent;
 /// The owner, the key and the write of a hint.
 type HintOf = (NodeId, Bytes, Dot);
 
@@ -180,6 +182,26 @@ impl Site {
             self.succeeded.set(self.succeeded.get() + 1);
         }
         self.recorder.borrow_mut().end(op, self.now(), outcome);
+    }
+
+    /// A write that failed is sent again.
+    pub(super) fn again(&self, op: OpId, dot: Dot) {
+        self.recorder.borrow_mut().again(op, dot);
+    }
+
+    /// A write failed, on so many replicas and surely no more.
+    pub(super) fn under_replicated(&self, op: OpId, acked: usize) {
+        self.recorder.borrow_mut().under_replicated(op, acked);
+    }
+
+    /// A frame with a put goes out to a node.
+    pub(in crate::sim) fn put_sent(&self, sent: FrameSent, request: u64, dot: Dot) {
+        self.recorder.borrow_mut().put_to(sent, request, dot);
+    }
+
+    /// A node answers a frame that it has joined its write.
+    pub(in crate::sim) fn joined(&self, sent: FrameSent) {
+        self.recorder.borrow_mut().joined(sent);
     }
 
     /// The caller of an operation went away.

@@ -122,6 +122,12 @@ impl World {
             if let Some(event) = answer.coverage_event {
                 self.site.saw(event);
             }
+            if let Some(id) = answer.joined
+                && answer.peer.node().is_none()
+            {
+                let holder = self.machines[node].id();
+                self.site.joined((client_of(answer.peer), holder, id));
+            }
             self.dispatch(answer.peer, node, Way::ToClient, &answer.frame);
         }
         self.answers = answers;
