@@ -225,9 +225,13 @@ impl Put {
         self
     }
 
-    /// How long the value lives, 1 ms to 100 years, by this machine's clock from the start of the put; default
-    /// is for ever. Once it has expired, by the clocks of the nodes that answer a read, the value is gone
-    /// exactly as if it had been deleted.
+    /// How long the value lives, 1 ms to 100 years from the start of the put; default is for ever. It counts by the
+    /// clocks of the nodes that keep the key, or by this machine's if that is a little ahead of them; a client that does
+    /// not know theirs yet asks first, which costs one round trip. Once it has expired, by the clocks of the nodes that
+    /// answer a read, the value is gone exactly as if it had been deleted.
+    ///
+    /// If the clocks differ too much the put fails with [`WriteError::ClockSkew`]: no value lives much longer or shorter
+    /// than it was put to.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.update.ttl = Some(ttl);
         self

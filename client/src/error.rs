@@ -55,6 +55,27 @@ pub enum Outcome {
     /// A later write there has superseded this one.
     #[error("a later write is there already")]
     Superseded,
+    /// A later write there has superseded this one, by a stamp too far ahead of this machine's clock to write above it.
+    #[error(
+        "a later write is there already, stamped {behind_ms} ms ahead of this machine's clock, {max_ms} ms are allowed: this machine's clock is behind, or its writer's was ahead"
+    )]
+    ClockBehind {
+        /// By how much this machine's clock is behind the stamp.
+        behind_ms: u64,
+        /// How far a stamp may be ahead.
+        max_ms: u64,
+    },
+    /// Its answer to a read was left out: its clock is too far ahead of a majority's, and a value that lives by theirs
+    /// has expired by its own.
+    #[error(
+        "its clock is {ahead_ms} ms ahead of what most replicas have reached, {max_ms} ms are allowed: set that node's clock"
+    )]
+    ClockAhead {
+        /// How far ahead.
+        ahead_ms: u64,
+        /// How far ahead it may be.
+        max_ms: u64,
+    },
     /// There is no connection to it; nothing was sent.
     #[error("no connection")]
     Unreachable,
@@ -88,7 +109,12 @@ impl Outcome {
         match self {
             Self::Done | Self::Lost | Self::TimedOut | Self::Damaged(_) => true,
             Self::Refused(refusal) => refusal.may_be_stored(),
-            Self::Superseded | Self::Unreachable | Self::QueueFull | Self::NotAsked => false,
+            Self::Superseded
+            | Self::ClockBehind { .. }
+            | Self::ClockAhead { .. }
+            | Self::Unreachable
+            | Self::QueueFull
+            | Self::NotAsked => false,
         }
     }
 
@@ -105,7 +131,11 @@ impl Outcome {
                 refusal,
                 Refusal::Draining | Refusal::NotReady | Refusal::Storage(_)
             ),
-            Self::Done | Self::Superseded | Self::NotAsked => false,
+            Self::Done
+            | Self::Superseded
+            | Self::ClockBehind { .. }
+            | Self::ClockAhead { .. }
+            | Self::NotAsked => false,
         }
     }
 }
@@ -197,6 +227,39 @@ pub enum InvalidRequest {
     Deadline(Duration),
 }
 
+/// This machine's clock differs too much from those of the nodes that keep the key: a majority of them where it is
+/// behind, so many that fewer than W would store the write where it is ahead.
+///
+/// ```
+/// # use quoit_client::ClockSkew;
+/// let skew = ClockSkew::Behind { behind_ms: 50_012, max_ms: 1_000 };
+/// assert!(skew.to_string().starts_with("this machine's clock is 50012 ms behind"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClockSkew {
+    /// A write would lose against others that were made before it, and what it lets live would end early.
+    #[error(
+        "this machine's clock is {behind_ms} ms behind those of the nodes, {max_ms} ms are allowed: set this machine's clock"
+    )]
+    Behind {
+        /// How far behind.
+        behind_ms: u64,
+        /// How far behind it may be.
+        max_ms: u64,
+    },
+    /// Nodes would refuse a write as stamped in their future.
+    #[error(
+        "this machine's clock is {ahead_ms} ms ahead of those of the nodes, {max_ms} ms are allowed: set this machine's clock"
+    )]
+    Ahead {
+        /// How far ahead.
+        ahead_ms: u64,
+        /// How far ahead it may be.
+        max_ms: u64,
+    },
+}
+
 /// Whether a failed write may exist; see [`WriteError::stored`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
@@ -234,6 +297,10 @@ pub enum WriteError {
     /// The request is invalid. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
+    /// This machine's clock is wrong, or those of most nodes are. Nothing was sent to be stored; it fails the same way
+    /// until a clock is set.
+    #[error("not written: {0}")]
+    ClockSkew(#[from] ClockSkew),
     /// No replica stored it. Safe to try again.
     #[error(
         "not written: {needed} of {n} replicas needed, none stored it ({})",
@@ -293,7 +360,9 @@ impl WriteError {
     #[must_use]
     pub const fn stored(&self) -> Stored {
         match self {
-            Self::Invalid(_) | Self::NotStored { .. } | Self::Closed => Stored::No,
+            Self::Invalid(_) | Self::ClockSkew(_) | Self::NotStored { .. } | Self::Closed => {
+                Stored::No
+            }
             Self::UnderReplicated { .. } => Stored::UnderReplicated,
             Self::Unknown { .. } | Self::Abandoned => Stored::Maybe,
         }

@@ -83,7 +83,8 @@ pub use consistency::{Consistency, ReadRepair};
 pub use driver::Driver;
 pub use entry::{Context, Entry, Value, Written};
 pub use error::{
-    Attempt, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored, WriteError,
+    Attempt, ClockSkew, ConnectError, InvalidRequest, NodeError, Outcome, ReadError, Stored,
+    WriteError,
 };
 pub use explain::{Explained, QuorumSizes};
 pub use health::{HealthReport, NodeHealth};

@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Request, RequestFrame};
-use quoit_ring::{Millis, NodeId, Time};
+use quoit_ring::{Millis, NodeId};
 use smallvec::SmallVec;
 
+use crate::coordinator::clocks::{NodeClocks, Reached};
 use crate::coordinator::mint::Mint;
 use crate::coordinator::request_id::{Purpose, RequestId};
 use crate::coordinator::slab::Key;
@@ -28,6 +29,8 @@ use crate::env::Now;
 use crate::error::{Attempt, Outcome};
 use crate::health::{Asked, Budget, ByteBudget, Health, HealthReport};
 use crate::metrics::{Counters, Operations, RequestKind};
+use crate::operation::{plan, write};
+use crate::quorum::TimeBound;
 use crate::reply::Delivery;
 
 /// How long an operation goes on in the background once its caller has the answer.
@@ -69,6 +72,15 @@ pub(crate) struct Failure {
     pub(crate) outcome: Outcome,
 }
 
+/// An operation that goes on as another one.
+#[derive(Debug)]
+pub(crate) enum Restart {
+    /// A write whose time is to be asked for.
+    ClockCheck(write::Submitted),
+    /// A write for which it was: its lifetime counts from then.
+    Write(write::Submitted, Millis),
+}
+
 /// What operations share.
 #[derive(Debug)]
 pub(crate) struct OpContext {
@@ -81,6 +93,7 @@ pub(crate) struct OpContext {
     /// Whether a newer ring is being fetched.
     pub(crate) is_refreshing: bool,
     pub(crate) mint: Mint,
+    pub(crate) clocks: NodeClocks,
     pub(crate) health: Health,
     /// Nodes out of health at the present tick.
     pub(crate) ejected: SmallVec<[NodeId; 4]>,
@@ -95,6 +108,8 @@ pub(crate) struct OpContext {
     pub(crate) sends: VecDeque<(NodeId, RequestFrame)>,
     /// Failed sends, in the order of sending.
     pub(crate) failures: VecDeque<Failure>,
+    /// Operations to begin once the present input is handled.
+    pub(crate) restarts: VecDeque<Restart>,
     /// Answers for callers, in the order of answering.
     pub(crate) answers: VecDeque<Delivery>,
 }
@@ -108,6 +123,7 @@ impl OpContext {
             ring_is_new: false,
             is_refreshing: false,
             mint: Mint::new(now.random, settings.max_clock_drift),
+            clocks: NodeClocks::default(),
             health: Health::new(micros(settings.hedge_all_after)),
             ejected: SmallVec::new(),
             budget: Budget::default(),
@@ -118,6 +134,7 @@ impl OpContext {
             pending_handoff: 0,
             sends: VecDeque::new(),
             failures: VecDeque::new(),
+            restarts: VecDeque::new(),
             answers: VecDeque::new(),
         }
     }
@@ -135,11 +152,28 @@ impl OpContext {
         self.sends.push_back((node, frame));
     }
 
-    /// A node's clock, as far as it is believed: expiry is judged by it, and one node with a clock far ahead
-    /// must not end everybody's values.
-    pub(crate) fn believed(&self, clock: Time) -> Millis {
-        let latest = (self.now.wall.0).saturating_add(self.mint.max_drift_ms());
-        Millis(clock.millis().0.min(latest))
+    /// How far the clocks of a key's owners are believed when expiry is judged: a minority with clocks far ahead
+    /// must not end everybody's values. While fewer than a majority have answered, all of those must have reached it.
+    pub(crate) fn time_bound(&self, owners: &[NodeId]) -> Option<TimeBound> {
+        let mut counts = (1..=plan::majority(owners.len())).rev();
+        let reached = |count| self.clocks.reached(owners, count, self.now.at);
+        let reached = counts.find_map(reached)?;
+        let max_ms = self.mint.max_drift_ms();
+        Some(TimeBound { reached, max_ms })
+    }
+
+    /// The time from which a write's lifetime counts, by what is remembered of its owners' clocks. None if a check
+    /// must come first: they are not known, or this machine's seems to differ by too much.
+    pub(crate) fn present(&self, owners: &[NodeId], w: usize, expires: bool) -> Option<Millis> {
+        let reached = |count| self.clocks.reached(owners, count, self.now.at);
+        let majority = reached(plan::majority(owners.len()));
+        if expires && majority.is_none() {
+            return None;
+        }
+        let w = reached(w);
+        let reached = Reached { majority, w };
+        let max_drift_ms = self.mint.max_drift_ms();
+        reached.present(self.now.wall, max_drift_ms).ok()
     }
 
     /// What each of the targets did, with their names.

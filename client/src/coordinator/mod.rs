@@ -23,6 +23,7 @@
 //!
 //! Source: the split of events from their handlers follows openraft's `engine/handler`.
 
+pub(crate) mod clocks;
 pub(crate) mod context;
 pub(crate) mod mint;
 pub(crate) mod request_id;
@@ -41,11 +42,12 @@ use crate::env::{Link, Now};
 use crate::error::Outcome;
 use crate::health::{self, Answer};
 use crate::metrics::{Counters, Operations};
+use crate::operation::write::Write;
 use crate::operation::{Operation, Progress, Submission};
 use crate::reply::Delivery;
 
 pub(crate) use context::Settings;
-use context::{Failure, OpContext};
+use context::{Failure, OpContext, Restart};
 use request_id::RequestId;
 use slab::{Key, Slab};
 use timers::Tick;
@@ -100,6 +102,7 @@ impl Coordinator {
 
         // What an answer says about its node counts even if nobody waits for it.
         context.mint.observe(frame.clock, now.wall);
+        context.clocks.observe(from, frame.clock, now.at);
         let answer = Answer::from(&frame.response);
         context.health.answered(from, frame.id, answer, now.at);
         context.counters.answer(answer);
@@ -228,23 +231,43 @@ impl Coordinator {
     }
 
     fn start(&mut self, submission: Submission) {
-        // Its requests carry the key, so the key comes first.
-        let key = self.running.reserve();
-        match Operation::start(submission, key, &mut self.context) {
-            Some(operation) => self.running.fill(key, operation),
-            None => self.running.remove(key),
-        }
+        self.begin(|key, cx| Operation::start(submission, key, cx));
         self.settle();
     }
 
+    fn begin(&mut self, start: impl FnOnce(Key, &mut OpContext) -> Option<Operation>) {
+        // Its requests carry the key, so the key comes first.
+        let key = self.running.reserve();
+        match start(key, &mut self.context) {
+            Some(operation) => self.running.fill(key, operation),
+            None => self.running.remove(key),
+        }
+    }
+
     /// Delivers failed sends, each to an operation that has returned from what it was doing: its own failures never
-    /// come up in the middle of its work. A failure may cause others; each takes a replica away, so that ends.
+    /// come up in the middle of its work. A failure may cause others; each takes a replica away, so that ends. So
+    /// do restarts: a write is checked once.
     fn settle(&mut self) {
-        while let Some(failure) = self.context.failures.pop_front() {
-            let key = failure.key;
-            if let Some(operation) = self.running.get_mut(key) {
-                let progress = operation.fail(failure, &mut self.context);
-                self.after(key, progress);
+        loop {
+            while let Some(failure) = self.context.failures.pop_front() {
+                let key = failure.key;
+                if let Some(operation) = self.running.get_mut(key) {
+                    let progress = operation.fail(failure, &mut self.context);
+                    self.after(key, progress);
+                }
+            }
+
+            match self.context.restarts.pop_front() {
+                None => return,
+                Some(Restart::ClockCheck(write)) => {
+                    let check = Submission::ClockCheck(write);
+                    self.begin(|key, cx| Operation::start(check, key, cx));
+                }
+                Some(Restart::Write(write, time)) => {
+                    self.begin(|key, cx| {
+                        Write::start_at(write, time, key, cx).map(Operation::Write)
+                    });
+                }
             }
         }
     }

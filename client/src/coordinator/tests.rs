@@ -1,5 +1,6 @@
 //! Whole operations against scripted nodes: frames out, answers in, time by hand.
 
+mod clocks;
 mod hedges;
 mod hints;
 mod own_writes;
@@ -99,6 +100,8 @@ struct Bench {
     waiting: Vec<Waiting>,
     micros: u64,
     random: u64,
+    /// How far the client's wall clock is off, in milliseconds.
+    wall_off: i64,
 }
 
 impl Bench {
@@ -128,6 +131,7 @@ impl Bench {
             waiting: Vec::new(),
             micros: 0,
             random: 1,
+            wall_off: 0,
         }
     }
 
@@ -136,7 +140,8 @@ impl Bench {
             .random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        let wall = Millis(WALL.0 + self.micros / 1_000);
+        let right = WALL.0 + self.micros / 1_000;
+        let wall = Millis(right.saturating_add_signed(self.wall_off));
         Now {
             at: Moment(self.micros),
             wall,
@@ -233,6 +238,19 @@ impl Bench {
             id: to.1.id,
             epoch,
             clock: Time::at(now.wall),
+            response,
+        };
+        self.coordinator.handle_response(to.0, frame, now);
+    }
+
+    /// Answers from a node whose clock is off by so many milliseconds.
+    fn answer_off(&mut self, to: &(NodeId, RequestFrame), response: Response, off_ms: i64) {
+        let now = self.now();
+        let right = Millis((WALL.0 + self.micros / 1_000).saturating_add_signed(off_ms));
+        let frame = ResponseFrame {
+            id: to.1.id,
+            epoch: Epoch(1),
+            clock: Time::at(right),
             response,
         };
         self.coordinator.handle_response(to.0, frame, now);

@@ -159,7 +159,7 @@ impl<T> From<&Result<T, WriteError>> for End {
         match result {
             Ok(_) => Self::Ok,
             Err(WriteError::Invalid(_)) => Self::Invalid,
-            Err(WriteError::NotStored { .. }) => Self::NotStored,
+            Err(WriteError::ClockSkew(_) | WriteError::NotStored { .. }) => Self::NotStored,
             Err(WriteError::UnderReplicated { .. }) => Self::UnderReplicated,
             Err(WriteError::Unknown { .. }) => Self::Unknown,
             Err(WriteError::Closed | WriteError::Abandoned) => Self::Failed,

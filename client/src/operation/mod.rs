@@ -18,6 +18,7 @@
 //! | --- | --- |
 //! | `read` | a quorum read with hedges and repair |
 //! | `write`, `version`, `handoff` | a quorum write; what it sends; which node keeps it for an owner that missed it |
+//! | `clock_check` | a write that waits for the time of its owners' clocks |
 //! | `ask` | one question to one node |
 //! | `refresh` | fetches a newer ring |
 //! | `health` | what this client knows of the nodes; asks nobody |
@@ -25,6 +26,7 @@
 //! | `requests` | what all of them have: caller, targets, deadline, attempt, trace |
 
 pub(crate) mod ask;
+pub(crate) mod clock_check;
 mod handoff;
 pub(crate) mod health;
 pub(crate) mod plan;
@@ -175,6 +177,7 @@ macro_rules! operations {
 operations! {
     Read(read::Read),
     Write(write::Write),
+    ClockCheck(clock_check::ClockCheck),
     Ask(ask::Ask),
     Health(health::Health),
     Refresh(refresh::Refresh),

@@ -84,10 +84,10 @@ pub(crate) fn write_count(plan: &Plan, n: usize) -> Result<usize, InvalidRequest
     count(plan, n, "w")
 }
 
-/// When a value written now with this time to live expires.
+/// When a value expires whose time to live counts from `present`.
 pub(crate) fn expiry(
     ttl: Option<Duration>,
-    wall: Millis,
+    present: Millis,
 ) -> Result<Option<Millis>, InvalidRequest> {
     let Some(ttl) = ttl else {
         return Ok(None);
@@ -96,11 +96,11 @@ pub(crate) fn expiry(
         return Err(InvalidRequest::TimeToLive(ttl));
     }
     let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-    Ok(Some(Millis(wall.0.saturating_add(millis))))
+    Ok(Some(Millis(present.0.saturating_add(millis))))
 }
 
 /// The least majority of `n`.
-const fn majority(n: usize) -> usize {
+pub(crate) const fn majority(n: usize) -> usize {
     n / 2 + 1
 }
 

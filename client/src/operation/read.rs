@@ -57,6 +57,8 @@ pub(crate) struct Read {
     _permit: OwnedSemaphorePermit,
     key: Bytes,
     quorum: ReadQuorum,
+    /// Whether an answer had a sibling that expires: only then clocks matter.
+    expires: bool,
     /// When to ask all further replicas; taken once that was done.
     hedge_all_after: Option<Moment>,
     /// How long it waits for each hedge, in microseconds; nothing if it does not hedge.
@@ -97,6 +99,7 @@ impl Handler for Read {
             _permit: caller.permit,
             key: name,
             quorum: ReadQuorum::new(n, rules),
+            expires: false,
             hedge_all_after: Some(cx.now.at.after(hedge_all_after)),
             hedge_after,
             hedged: None,
@@ -128,8 +131,12 @@ impl Handler for Read {
         match purpose {
             Purpose::Ask => match record_of(frame.response) {
                 Ok(record) => {
-                    let clock = cx.believed(frame.clock);
-                    self.quorum.answered(replica, record, clock);
+                    self.expires |= record.live().iter().any(|s| s.expiry.is_some());
+                    if self.expires {
+                        let bound = cx.time_bound(self.requests.targets());
+                        self.quorum.believe(bound);
+                    }
+                    self.quorum.answered(replica, record, frame.clock.millis());
                 }
                 Err(outcome) => self.quorum.failed(replica, outcome),
             },

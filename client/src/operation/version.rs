@@ -43,9 +43,13 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Checks an update and mints its dot above everything its context has seen.
-    pub(super) fn mint(update: KeyUpdate, cx: &mut OpContext) -> Result<Self, InvalidRequest> {
-        let expiry = plan::expiry(update.ttl, cx.now.wall)?;
+    /// Checks an update and mints its dot above everything its context has seen. A time to live counts from `present`.
+    pub(super) fn mint(
+        update: KeyUpdate,
+        present: Millis,
+        cx: &mut OpContext,
+    ) -> Result<Self, InvalidRequest> {
+        let expiry = plan::expiry(update.ttl, present)?;
         let latest = update.context.as_ref().map_or(Time::ZERO, Context::latest);
         if !cx.mint.observe(latest, cx.now.wall) {
             return Err(InvalidRequest::FutureContext {

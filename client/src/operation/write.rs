@@ -26,12 +26,12 @@
 //! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
 
-use quoit_ring::Time;
 use quoit_ring::wire::{Request, Response, ResponseFrame};
+use quoit_ring::{Millis, Time};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::coordinator::context::{BACKGROUND_MICROS, OpContext};
+use crate::coordinator::context::{BACKGROUND_MICROS, OpContext, Restart};
 use crate::coordinator::mint::Standing;
 use crate::coordinator::request_id::Purpose;
 use crate::coordinator::slab::Key;
@@ -92,58 +92,15 @@ pub(crate) struct Write {
     is_closing: bool,
     /// What has superseded it, while it waits for a later write of its client.
     overtaken: Option<Time>,
+    /// How far what superseded it lies ahead of this machine's clock, if that is too far to be followed.
+    behind_ms: u64,
 }
 
 impl Handler for Write {
     type Submitted = Submitted;
 
     fn start(submitted: Submitted, key: Key, cx: &mut OpContext) -> Option<Self> {
-        let Submitted {
-            content,
-            plan,
-            caller,
-        } = submitted;
-        let key_bytes = &content.update().key;
-        let list = cx.ring.preference_list(cx.ring.token_of(key_bytes));
-        let targets: Targets = list.owners().collect();
-        let owners = targets.len();
-        let is_retry = matches!(content, Content::Sent(_));
-        let prepared = plan::write_count(&plan, owners).and_then(|w| {
-            let quorum = WriteQuorum::new(owners, w, plan.sloppy);
-            Ok(match content {
-                Content::New(update) => (w, Version::mint(update, cx)?, quorum),
-                Content::Sent(sent) => {
-                    let place = |holder| targets.iter().position(|owner| owner == holder);
-                    let holders = sent.holders.iter().filter_map(place);
-                    let quorum = quorum.again(sent.evidence, holders);
-                    (w, sent.version, quorum)
-                }
-            })
-        });
-        let (w, version, quorum) = match prepared {
-            Ok(prepared) => prepared,
-            Err(invalid) => {
-                caller.answer_at_once(End::Invalid, Err(invalid.into()), cx);
-                return None;
-            }
-        };
-
-        let mut write = Self {
-            requests: Requests::new(key, targets, plan.deadline, caller.trace, cx),
-            reply: Some((caller.kind, caller.reply)),
-            permit: Some(caller.permit),
-            version,
-            owners,
-            w,
-            plan,
-            is_retry,
-            quorum,
-            is_closing: false,
-            overtaken: None,
-        };
-        let progress = write.step(cx);
-        debug_assert!(progress == Progress::Pending, "nobody has answered yet");
-        Some(write)
+        Self::begin(submitted, None, key, cx)
     }
 
     fn requests(&mut self) -> &mut Requests {
@@ -197,6 +154,89 @@ impl Handler for Write {
 }
 
 impl Write {
+    /// Starts a write for which clocks were asked: its lifetime counts from `present`.
+    pub(crate) fn start_at(
+        submitted: Submitted,
+        present: Millis,
+        key: Key,
+        cx: &mut OpContext,
+    ) -> Option<Self> {
+        Self::begin(submitted, Some(present), key, cx)
+    }
+
+    fn begin(
+        submitted: Submitted,
+        checked: Option<Millis>,
+        key: Key,
+        cx: &mut OpContext,
+    ) -> Option<Self> {
+        let Submitted {
+            content,
+            plan,
+            caller,
+        } = submitted;
+        let key_bytes = &content.update().key;
+        let list = cx.ring.preference_list(cx.ring.token_of(key_bytes));
+        let targets: Targets = list.owners().collect();
+        let owners = targets.len();
+        let counted = plan::write_count(&plan, owners);
+
+        let remembered = |&w: &usize| match &content {
+            Content::New(update) => cx.present(&targets, w, update.ttl.is_some()),
+            // Its lifetime has begun already.
+            Content::Sent(_) => Some(cx.now.wall),
+        };
+        let present = checked.or_else(|| counted.as_ref().map_or(Some(cx.now.wall), remembered));
+        let Some(present) = present else {
+            let submitted = Submitted {
+                content,
+                plan,
+                caller,
+            };
+            cx.restarts.push_back(Restart::ClockCheck(submitted));
+            return None;
+        };
+
+        let is_retry = matches!(content, Content::Sent(_));
+        let prepared = counted.and_then(|w| {
+            let quorum = WriteQuorum::new(owners, w, plan.sloppy);
+            Ok(match content {
+                Content::New(update) => (w, Version::mint(update, present, cx)?, quorum),
+                Content::Sent(sent) => {
+                    let place = |holder| targets.iter().position(|owner| owner == holder);
+                    let holders = sent.holders.iter().filter_map(place);
+                    let quorum = quorum.again(sent.evidence, holders);
+                    (w, sent.version, quorum)
+                }
+            })
+        });
+        let (w, version, quorum) = match prepared {
+            Ok(prepared) => prepared,
+            Err(invalid) => {
+                caller.answer_at_once(End::Invalid, Err(invalid.into()), cx);
+                return None;
+            }
+        };
+
+        let mut write = Self {
+            requests: Requests::new(key, targets, plan.deadline, caller.trace, cx),
+            reply: Some((caller.kind, caller.reply)),
+            permit: Some(caller.permit),
+            version,
+            owners,
+            w,
+            plan,
+            is_retry,
+            quorum,
+            is_closing: false,
+            overtaken: None,
+            behind_ms: 0,
+        };
+        let progress = write.step(cx);
+        debug_assert!(progress == Progress::Pending, "nobody has answered yet");
+        Some(write)
+    }
+
     /// The deadline has passed: of the write, or of its time in the background. In the second case owners that have
     /// not answered count as having missed it, and those that are to keep it for them get a second of their own.
     fn expire(&mut self, cx: &mut OpContext) -> Progress {
@@ -263,6 +303,7 @@ impl Write {
             }
         }
         if !cx.mint.observe(above, cx.now.wall) {
+            self.behind_ms = above.millis().0.saturating_sub(cx.now.wall.0);
             return self.quorum.cannot_remint();
         }
         cx.budget.charge();
@@ -309,7 +350,8 @@ impl Write {
             may_be_stored,
         } = failure.evidence;
         let (needed, n) = (self.w, self.owners);
-        let attempts = cx.attempts(self.requests.targets(), failure.outcomes);
+        let outcomes = self.with_skew(failure.outcomes, cx);
+        let attempts = cx.attempts(self.requests.targets(), outcomes);
         let write = || {
             let owners = self.requests.targets();
             let holders = self.quorum.holders();
@@ -339,5 +381,17 @@ impl Write {
                 write: write(),
             },
         }
+    }
+    /// Says of what was superseded that this machine's clock is to blame, if it is.
+    fn with_skew(&self, mut outcomes: Vec<Outcome>, cx: &OpContext) -> Vec<Outcome> {
+        let (behind_ms, max_ms) = (self.behind_ms, cx.mint.max_drift_ms());
+        if behind_ms > 0 {
+            for outcome in &mut outcomes {
+                if *outcome == Outcome::Superseded {
+                    *outcome = Outcome::ClockBehind { behind_ms, max_ms };
+                }
+            }
+        }
+        outcomes
     }
 }

@@ -21,5 +21,5 @@ mod read;
 mod steps;
 mod write;
 
-pub(crate) use read::{ReadFailure, ReadQuorum, ReadRules, ReadStep};
+pub(crate) use read::{ReadFailure, ReadQuorum, ReadRules, ReadStep, TimeBound};
 pub(crate) use write::{Acked, Evidence, WriteFailure, WriteQuorum, WriteStep};

@@ -20,6 +20,16 @@
 //! expired at the largest clock among the answers is dead; a replica that has not reached that instant does
 //! not hold its death yet, and gets it written back. Without the write-back reads could go backwards.
 //!
+//! ```text
+//!   clocks of the answers    n1 ---- what a majority has reached ---- bound ---- n2
+//!   an expiry                        dead by both                  |  alive by n1, dead by n2 alone: n2 is left out
+//! ```
+//!
+//! A clock beyond the [`TimeBound`] is not followed, or one broken clock would end everybody's values. Nor is it
+//! taken for less than it says: another reader may have counted that replica as a holder of the death. So an answer
+//! that only such a clock makes a death of does not count at all, and the next replica is asked. The reader's own clock
+//! has no part in this: readers whose clocks differ come to one result.
+//!
 //! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995).
 
 use quoit_ring::wire::DecodeError;
@@ -40,6 +50,21 @@ pub(crate) struct ReadRules {
     pub(crate) ask_all: bool,
     /// Whether who is found stale is repaired once the caller has its answer.
     pub(crate) repair: bool,
+}
+
+/// Up to when a replica's clock is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeBound {
+    /// What a majority of the replicas has reached, or all whose clocks are known if those are fewer.
+    pub(crate) reached: Millis,
+    /// How far ahead of that a clock may be, in milliseconds.
+    pub(crate) max_ms: u64,
+}
+
+impl TimeBound {
+    const fn latest(self) -> Millis {
+        Millis(self.reached.0.saturating_add(self.max_ms))
+    }
 }
 
 /// What to do next.
@@ -115,6 +140,8 @@ pub(crate) struct ReadQuorum {
     replicas: SmallVec<[State; 3]>,
     repairs: SmallVec<[Repair; 3]>,
     newest: Record,
+    /// None until clocks matter: then each is believed.
+    bound: Option<TimeBound>,
     steps: Steps<ReadStep>,
 }
 
@@ -128,6 +155,7 @@ impl ReadQuorum {
             replicas: (0..n).map(|_| State::Idle).collect(),
             repairs: smallvec![Repair::None; n],
             newest: Record::default(),
+            bound: None,
             steps: Steps::new(),
         };
         let asked = if rules.ask_all { n } else { rules.r };
@@ -155,6 +183,11 @@ impl ReadQuorum {
     /// Whether a replica's answer to a write-back is awaited.
     pub(crate) fn awaits_repair(&self, replica: usize) -> bool {
         self.repairs.get(replica) == Some(&Repair::Sent)
+    }
+
+    /// Sets up to when clocks are believed: before each answer of a read that has found an expiry.
+    pub(crate) const fn believe(&mut self, bound: Option<TimeBound>) {
+        self.bound = bound;
     }
 
     /// A replica answered with what it holds.
@@ -235,6 +268,7 @@ impl ReadQuorum {
     }
 
     fn evaluate_answers(&mut self) {
+        self.leave_out_fast_clocks();
         let answered = self.answers().count();
         if answered < self.rules.r {
             // A replica that failed is replaced, so that enough are asked at any time.
@@ -260,16 +294,41 @@ impl ReadQuorum {
         }
     }
 
+    /// Fails the answers that only a clock beyond the bound makes a death of.
+    fn leave_out_fast_clocks(&mut self) {
+        let Some(bound) = self.bound else {
+            return;
+        };
+        for state in &mut self.replicas {
+            let State::Answered(answer) = state else {
+                continue;
+            };
+            let between = |expiry: Millis| bound.latest() < expiry && expiry <= answer.clock;
+            let mut expiries = answer.record.live().iter().filter_map(|s| s.expiry);
+            if expiries.any(between) {
+                let ahead_ms = answer.clock.0.saturating_sub(bound.reached.0);
+                let max_ms = bound.max_ms;
+                *state = State::Failed(Outcome::ClockAhead { ahead_ms, max_ms });
+            }
+        }
+    }
+
+    /// A replica's clock, as far as it is believed.
+    fn time_of(&self, answer: &Answer) -> Millis {
+        let latest = self.bound.map(TimeBound::latest);
+        latest.map_or(answer.clock, |latest| answer.clock.min(latest))
+    }
+
     /// All answers joined, as they read at the largest clock among them.
     fn joined(&self) -> Record {
         let mut answers = self.answers().map(|(_, answer)| answer);
         let Some(first) = answers.next() else {
             return Record::default();
         };
-        let (mut joined, mut now) = (first.record.clone(), first.clock);
+        let (mut joined, mut now) = (first.record.clone(), self.time_of(first));
         for answer in answers {
             joined.join(&answer.record);
-            now = now.max(answer.clock);
+            now = now.max(self.time_of(answer));
         }
         if joined.live().iter().any(|s| s.expiry.is_some()) {
             return joined.at(now);
@@ -403,7 +462,7 @@ impl ReadQuorum {
 
     /// The replicas that hold the newest state, each judged at its own clock.
     fn holders(&self) -> impl Iterator<Item = usize> {
-        let same = |a: &Answer| self.newest.same_versions_at(&a.record, a.clock);
+        let same = |a: &Answer| (self.newest).same_versions_at(&a.record, self.time_of(a));
         self.answers()
             .filter(move |(_, answer)| same(answer))
             .map(|(replica, _)| replica)

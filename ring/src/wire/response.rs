@@ -127,7 +127,9 @@ pub enum Refusal {
         max_ms: u64,
     },
     /// The write's stamp is older than the node accepts.
-    #[error("the write is {age_ms} ms old, the node takes none older than {max_ms} ms")]
+    #[error(
+        "the write is {age_ms} ms old by the node's clock, the node takes none older than {max_ms} ms: check the clocks"
+    )]
     TooOld {
         /// How old.
         age_ms: u64,

@@ -93,40 +93,6 @@ fn a_permit_is_free_once_nothing_is_left_of_an_operation() {
 }
 
 #[test]
-fn a_node_with_a_clock_far_ahead_ends_nobodys_values() {
-    let mut bench = Bench::new();
-    let ttl = Some(Duration::from_secs(60));
-    let update = KeyUpdate {
-        key: "k".into(),
-        value: Some("v".into()),
-        ttl,
-        context: None,
-    };
-    bench.start(
-        1,
-        Call::Write {
-            update,
-            plan: plan(),
-        },
-    );
-    let record = record_bytes(&bench.sent()[0].1);
-    bench.start(2, get());
-    for (node, asked) in bench.sent() {
-        let response = Response::Record(record.clone());
-        let clock = Time::at(Millis(WALL.0 + 3_600_000));
-        let frame = ResponseFrame {
-            id: asked.id,
-            epoch: Epoch(1),
-            clock,
-            response,
-        };
-        let now = bench.now();
-        bench.coordinator.handle_response(node, frame, now);
-    }
-    assert_eq!(bench.read().unwrap().live().len(), 1);
-}
-
-#[test]
 fn a_repair_that_was_not_queued_fails_alone() {
     let mut bench = Bench::new();
     bench.start(1, put("v", None));

@@ -1,5 +1,6 @@
 //! Scripts of single reads.
 
+mod expiry;
 mod world;
 
 use quoit_ring::{Actor, Delta, Dot, Time};
@@ -291,4 +292,22 @@ fn a_value_that_only_a_digest_names_is_asked_for_even_if_nothing_is_repaired() {
     read.answered(1, blind(9, "new"), NOW);
     let end = [ReadStep::Return(Ok(())), ReadStep::Finish];
     assert_eq!(steps(&mut read), end);
+}
+
+#[test]
+fn an_answer_that_only_a_clock_beyond_the_bound_makes_a_death_of_is_replaced() {
+    let expiring = |at| Delta::blind(dot(1, 5), value("v", Some(Millis(at)))).into_record();
+    let bound = TimeBound {
+        reached: NOW,
+        max_ms: 500,
+    };
+    // Expired by the fast clock alone; by both; by neither.
+    for (expiry, asks) in [(NOW.0 + 501, true), (NOW.0 + 500, false), (9_001, false)] {
+        let mut read = asked(3, QUORUM);
+        read.believe(Some(bound));
+        read.answered(0, expiring(expiry), Millis(9_000));
+        read.answered(1, expiring(expiry), NOW);
+        let is_asked = steps(&mut read).contains(&ask(2, false));
+        assert_eq!(is_asked, asks, "expiry {expiry}");
+    }
 }

@@ -1,0 +1,209 @@
+//! A write that waits for the time: asks the clocks of its owners, then begins or is refused.
+//!
+//! ```text
+//!   Write --time unknown, or this machine's clock seems off--> ClockCheck --one question each--> owners
+//!     ^                                                            |
+//!     '------ the time is this -------- clocks agree <-------------+--> ClockSkew: the caller
+//! ```
+//!
+//! Two kinds of write come here: one with a time to live whose owners' clocks are not known yet, such as the first of
+//! a client, and one for which this machine's clock seems to differ too much by what is remembered. Neither is decided
+//! by an old answer, so a write is refused only by clocks that were asked for it, and nothing was sent then. It waits
+//! for a majority (for W, if that is more); after `hedge_all_after` for whoever has answered by then, so that a write
+//! in mode `One` needs one node. Any answer will do, a refusal too: each carries its node's clock.
+//!
+//! Left out: what is in order, which [`Reached`] says.
+
+use quoit_ring::wire::{Request, ResponseFrame};
+use quoit_ring::{Millis, Moment, NodeId};
+use smallvec::SmallVec;
+
+use crate::coordinator::clocks::Reached;
+use crate::coordinator::context::{OpContext, Restart, micros};
+use crate::coordinator::request_id::Purpose;
+use crate::coordinator::slab::Key;
+use crate::error::{ClockSkew, Outcome, WriteError};
+use crate::metrics::{End, RequestKind};
+use crate::operation::plan;
+use crate::operation::requests::{Requests, Targets};
+use crate::operation::{Handler, Progress, write};
+
+/// A write whose time is asked for.
+#[derive(Debug)]
+pub(crate) struct ClockCheck {
+    requests: Requests,
+    /// Taken when it begins, or its caller is answered.
+    write: Option<Box<write::Submitted>>,
+    started: Moment,
+    /// From when on whoever has answered is enough.
+    hedge_all_at: Moment,
+    owners: usize,
+    w: usize,
+    /// What each node asked did; none yet is [`Outcome::TimedOut`].
+    outcomes: SmallVec<[Outcome; 3]>,
+    awaited: usize,
+}
+
+impl Handler for ClockCheck {
+    type Submitted = write::Submitted;
+
+    fn start(submitted: write::Submitted, key: Key, cx: &mut OpContext) -> Option<Self> {
+        let (update, plan) = (submitted.content.update(), submitted.plan);
+        let (name, ttl) = (update.key.clone(), update.ttl);
+        let list = cx.ring.preference_list(cx.ring.token_of(&name));
+        let mut targets: Targets = list.owners().collect();
+        let owners = targets.len();
+        let lifetime = plan::expiry(ttl, cx.now.wall);
+        let w = match lifetime.and_then(|_ends| plan::write_count(&plan, owners)) {
+            Ok(w) => w,
+            Err(invalid) => {
+                let caller = submitted.caller;
+                caller.answer_at_once(End::Invalid, Err(invalid.into()), cx);
+                return None;
+            }
+        };
+
+        if plan.sloppy {
+            targets.extend(list.fallbacks());
+        }
+        let asked = targets.len();
+        let mut check = Self {
+            requests: Requests::new(key, targets, plan.deadline, None, cx),
+            write: Some(Box::new(submitted)),
+            started: cx.now.at,
+            hedge_all_at: cx.now.at.after(micros(cx.settings.hedge_all_after)),
+            owners,
+            w,
+            outcomes: SmallVec::from_elem(Outcome::TimedOut, asked),
+            awaited: asked,
+        };
+        for replica in 0..asked {
+            let request = Request::Get {
+                key: name.clone(),
+                digest: true,
+            };
+            let what = (Purpose::Ask, RequestKind::Probe);
+            check.requests.send(replica, what, request, cx);
+        }
+        Some(check)
+    }
+
+    fn requests(&mut self) -> &mut Requests {
+        &mut self.requests
+    }
+
+    fn on_response(
+        &mut self,
+        replica: usize,
+        _purpose: Purpose,
+        _frame: ResponseFrame,
+        cx: &mut OpContext,
+    ) -> Progress {
+        self.resolved(replica, Outcome::Done, cx)
+    }
+
+    fn on_failure(
+        &mut self,
+        replica: usize,
+        _purpose: Option<Purpose>,
+        outcome: Outcome,
+        cx: &mut OpContext,
+    ) -> Progress {
+        self.resolved(replica, outcome, cx)
+    }
+
+    fn on_time(&mut self, cx: &mut OpContext) -> Progress {
+        self.evaluate(cx)
+    }
+}
+
+impl ClockCheck {
+    fn resolved(&mut self, replica: usize, outcome: Outcome, cx: &mut OpContext) -> Progress {
+        if let Some(before) = self.outcomes.get_mut(replica)
+            && *before == Outcome::TimedOut
+        {
+            *before = outcome;
+            self.awaited -= 1;
+        }
+        self.evaluate(cx)
+    }
+
+    /// Begins the write as soon as enough clocks are in order, and refuses it once no further one is waited for.
+    fn evaluate(&mut self, cx: &mut OpContext) -> Progress {
+        let heard: Targets = (self.requests.targets().iter().zip(&self.outcomes))
+            .filter(|(_, outcome)| **outcome == Outcome::Done)
+            .map(|(&node, _)| node)
+            .collect();
+        let is_late = self.hedge_all_at <= cx.now.at && !heard.is_empty();
+        let is_last = self.awaited == 0 || is_late || self.requests.is_expired(cx);
+        let enough = plan::majority(self.owners).max(self.w);
+        if heard.len() < enough && !is_last {
+            return Progress::Pending;
+        }
+        if heard.is_empty() {
+            return self.fail(cx);
+        }
+
+        match self.present(&heard, cx) {
+            Ok(time) => self.begin(time, cx),
+            Err(skew) if is_last => self.refuse(skew, cx),
+            Err(_maybe_of_few) => Progress::Pending,
+        }
+    }
+
+    fn present(&self, heard: &[NodeId], cx: &OpContext) -> Result<Millis, ClockSkew> {
+        let reached = |count| cx.clocks.reached(heard, count, cx.now.at);
+        let majority = plan::majority(self.owners);
+        let majority = if heard.len() < majority {
+            plan::majority(heard.len())
+        } else {
+            majority
+        };
+        // The answers may have been under way for as long: nobody is refused for that.
+        let elapsed = cx.now.at.since(self.started).div_ceil(1_000);
+        let w = reached(self.w.min(heard.len()));
+        let reached = Reached {
+            majority: reached(majority),
+            w: w.map(|w| Millis(w.0.saturating_add(elapsed))),
+        };
+        reached.present(cx.now.wall, cx.mint.max_drift_ms())
+    }
+
+    fn begin(&mut self, time: Millis, cx: &mut OpContext) -> Progress {
+        if let Some(mut write) = self.write.take() {
+            if !write.caller.reply.is_awaited() {
+                // Its dot would lie above whatever its caller has written since it left.
+                return Progress::Over;
+            }
+            let spent = self.requests.elapsed(cx);
+            let left = write.plan.deadline.saturating_sub(spent);
+            write.plan.deadline = left.max(*crate::consistency::DEADLINES.start());
+            cx.restarts.push_back(Restart::Write(*write, time));
+        }
+        Progress::Over
+    }
+
+    fn refuse(&mut self, skew: ClockSkew, cx: &mut OpContext) -> Progress {
+        self.answer(WriteError::ClockSkew(skew), cx)
+    }
+
+    /// No clock was reported, so no node would have stored it.
+    fn fail(&mut self, cx: &mut OpContext) -> Progress {
+        let attempts = cx.attempts(self.requests.targets(), self.outcomes.to_vec());
+        let (needed, n) = (self.w, self.owners);
+        let error = WriteError::NotStored {
+            needed,
+            n,
+            attempts,
+        };
+        self.answer(error, cx)
+    }
+
+    fn answer(&mut self, error: WriteError, cx: &mut OpContext) -> Progress {
+        if let Some(write) = self.write.take() {
+            let caller = write.caller;
+            caller.answer_at_once(End::NotStored, Err(error), cx);
+        }
+        Progress::Over
+    }
+}
