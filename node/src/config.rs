@@ -137,6 +137,13 @@ pub struct Config {
     /// waits for is dropped. 0 drops them at once.
     #[serde(default = "default_drain_ms")]
     pub drain_ms: u64,
+
+    /// Whether to start although this machine's clock is far behind the stored mark ([`StartError::ClockBehind`]).
+    /// No key of the file: it is for one start, by the flag `--accept-clock-set-back` of `quoit-node`.
+    ///
+    /// [`StartError::ClockBehind`]: crate::StartError::ClockBehind
+    #[serde(skip)]
+    pub accept_clock_set_back: bool,
 }
 
 /// The node's TLS files; all PEM.
@@ -262,6 +269,7 @@ impl Config {
             hints_per_second: default_hints_per_second(),
             write_queue: WriteQueue::default(),
             drain_ms: default_drain_ms(),
+            accept_clock_set_back: false,
         }
     }
 

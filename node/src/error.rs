@@ -73,7 +73,7 @@ pub enum StartError {
     },
     /// The clock of the earlier run is far ahead of this machine's: every write would be too old.
     #[error(
-        "this machine's clock is {behind:?} behind a time that this node has promised never to go back from, {allowed:?} are allowed: set the clock; if it is right and was wrong before, wait until it gets there, or replace the node by one with a new identity"
+        "this machine's clock is {behind:?} behind a time that this node has promised never to go back from, {allowed:?} are allowed: set the clock; if it is right now and was ahead before, start once with `--accept-clock-set-back`, after reading of its risks in docs/operations.md"
     )]
     ClockBehind {
         /// By how much.

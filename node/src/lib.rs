@@ -70,5 +70,5 @@ pub use error::{RunError, StartError, StopError};
 pub use log::log_to_stderr;
 pub use node::Node;
 pub use quoit_transport::CloseCode;
-pub use run::run;
+pub use run::{run, run_with};
 pub use signals::StopSignals;

@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use quoit_node::RunError;
+use quoit_node::config::Config;
 use tracing_subscriber::filter::Targets;
 
 /// Runs one storage node of a quoit cluster until SIGTERM, SIGINT or SIGHUP.
@@ -21,19 +23,33 @@ struct Arguments {
     /// What to log to standard error: a level, or levels by module, such as `info,quoit_node::hints=debug`.
     #[arg(long, env = "QUOIT_LOG", default_value = "info", value_name = "FILTER")]
     log: Targets,
+    /// Start although this machine's clock is far behind the time that the node has stored, since the clock was ahead
+    /// before and is right now. For one start; docs/operations.md says what it risks.
+    #[arg(long)]
+    accept_clock_set_back: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     quoit_node::log_to_stderr(arguments.log);
 
-    match quoit_node::run(&arguments.config) {
+    match run(&arguments.config, arguments.accept_clock_set_back) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             explain(&error);
             error.exit_code()
         }
     }
+}
+
+#[expect(
+    clippy::result_large_err,
+    reason = "it is made once, and ends the process"
+)]
+fn run(config: &Path, accept_clock_set_back: bool) -> Result<(), RunError> {
+    let mut config = Config::load(config)?;
+    config.accept_clock_set_back = accept_clock_set_back;
+    quoit_node::run_with(&config)
 }
 
 /// Prints an error and its sources.

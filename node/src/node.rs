@@ -89,6 +89,15 @@ impl Node {
         let (engine, options) = open(&data, config)?;
         let (limits, clocks) = (Limits::from(config), Clocks::start());
         let meta = StoreMeta::load(&engine, first.as_ref(), &location(&data))?;
+        let meta = if config.accept_clock_set_back {
+            meta.accept_clock_set_back(&engine, &limits, clocks.now().wall)
+                .map_err(|source| StartError::Engine {
+                    path: location(&data).path,
+                    source,
+                })?
+        } else {
+            meta
+        };
         let meta = meta.check(tls.node(), &limits, clocks.now().wall)?;
         std::thread::sleep(meta.wait(&limits, clocks.now().wall));
 

@@ -16,7 +16,14 @@ use crate::{Node, RunError, StopSignals};
 /// # Errors
 /// [`RunError`]; the process should return [`RunError::exit_code`].
 pub fn run(config: &Path) -> Result<(), RunError> {
-    let config = Config::load(config)?;
+    run_with(&Config::load(config)?)
+}
+
+/// Runs the node of a loaded configuration, like [`run`].
+///
+/// # Errors
+/// [`RunError`]; the process should return [`RunError::exit_code`].
+pub fn run_with(config: &Config) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -26,7 +33,7 @@ pub fn run(config: &Path) -> Result<(), RunError> {
         StopSignals::listen().map_err(RunError::Signals)?
     };
 
-    let node = Node::start(&config)?;
+    let node = Node::start(config)?;
     announce(&node);
 
     let failure = runtime.block_on(async {

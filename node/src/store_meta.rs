@@ -127,6 +127,33 @@ impl StoreMeta {
         Ok(self)
     }
 
+    /// Lowers a mark to `wall` that [`StoreMeta::check`] would refuse, for good; any other stays.
+    ///
+    /// The mark is what keeps ages from going back. Without it a write of before the clock was set back is taken
+    /// however old it is, and a value that was read as expired may be read again. Stamps in the future that are stored
+    /// already stay: no write goes above them until their time has come. So only an operator may ask for this.
+    ///
+    /// # Errors
+    /// [`EngineError`]: the mark is stored as it was, or lowered.
+    pub fn accept_clock_set_back<G: Engine>(
+        mut self,
+        engine: &G,
+        limits: &Limits,
+        wall: Millis,
+    ) -> Result<Self, EngineError> {
+        if check_clock(self.mark, limits, wall).is_ok() {
+            return Ok(self);
+        }
+
+        let mark = Time::at(wall);
+        tracing::warn!(from = ?self.mark, to = ?mark, "the clock's mark is lowered, as asked");
+        let mut batch = Batch::with_capacity(1);
+        batch.insert(Keyspace::Meta, META_CLOCK, mark.0.to_be_bytes().to_vec());
+        engine.commit(batch, Durability::Fsync)?;
+        self.mark = mark;
+        Ok(self)
+    }
+
     /// How long to wait before serving, so that this run never sends an earlier time than the last one did: a value
     /// that was read as expired must not be read again.
     ///

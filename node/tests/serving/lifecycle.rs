@@ -246,3 +246,43 @@ fn a_clock_mark_far_ahead_of_the_wall_clock_is_told_at_the_start() {
     );
     assert!(behind.to_string().contains("set the clock"), "{behind}");
 }
+
+#[test]
+fn a_clock_that_was_ahead_and_is_right_now_is_accepted_if_an_operator_says_so_and_then_for_good() {
+    let mut place = place();
+    place.start().stop(TIMEOUT).unwrap();
+    let year = 365 * 86_400_000;
+    change_meta(&place, |batch| {
+        let mark = Time::at(Millis(wall().0 + year)).0.to_be_bytes();
+        batch.insert(Keyspace::Meta, META_CLOCK, mark.to_vec());
+    });
+    let refused = Node::start(&place.config).unwrap_err();
+    let flag = "--accept-clock-set-back";
+    assert!(refused.to_string().contains(flag), "{refused}");
+
+    place.config.accept_clock_set_back = true;
+    let node = place.start();
+    let mut caller = place.caller(&node, "client");
+    let write = put("k", &write("v", 0));
+    assert_eq!(caller.ask(write), Response::Joined, "no write is too old");
+    node.stop(TIMEOUT).unwrap();
+
+    place.config.accept_clock_set_back = false;
+    place.start().stop(TIMEOUT).unwrap();
+}
+
+/// The wait keeps a value dead that readers saw expired: each time that a node reports lies above all it reported in
+/// its last run.
+#[test]
+fn a_node_serves_no_earlier_than_its_mark_allows() {
+    let place = place();
+    place.start().stop(TIMEOUT).unwrap();
+    let mark = Millis(wall().0 + 400);
+    change_meta(&place, |batch| {
+        let bytes = Time::at(mark).0.to_be_bytes();
+        batch.insert(Keyspace::Meta, META_CLOCK, bytes.to_vec());
+    });
+    let node = place.start();
+    assert!(wall() >= mark, "it served while its clock was behind");
+    drop(node);
+}

@@ -5,6 +5,7 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
+use quoit_node::config::Config;
 use quoit_node::{RunError, StartError};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -19,6 +20,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
+    /// Start although this machine's clock is far behind the time that the node has stored, since the clock was ahead
+    /// before and is right now; for one start
+    #[arg(long)]
+    accept_clock_set_back: bool,
+
     /// End at once when standard input does: then the process that started this one is gone
     #[arg(long, hide = true)]
     while_stdin_is_open: bool,
@@ -29,13 +35,23 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         std::thread::spawn(end_with_stdin);
     }
     log_to_stderr(LevelFilter::INFO);
-    match quoit_node::run(&args.config) {
+    match serve(args) {
         Ok(()) => Ok(Exit::Ok),
         Err(error) => Err(Failure {
             exit: exit(&error),
             ..Failure::caused(&error)
         }),
     }
+}
+
+#[expect(
+    clippy::result_large_err,
+    reason = "it is made once, and ends the process"
+)]
+fn serve(args: &Args) -> Result<(), RunError> {
+    let mut config = Config::load(&args.config)?;
+    config.accept_clock_set_back = args.accept_clock_set_back;
+    quoit_node::run_with(&config)
 }
 
 /// As `quoit-node` ends.
