@@ -294,6 +294,23 @@ impl ReadQuorum {
         }
     }
 
+    /// All answers joined, as they read at the largest clock among them.
+    fn joined(&self) -> Record {
+        let mut answers = self.answers().map(|(_, answer)| answer);
+        let Some(first) = answers.next() else {
+            return Record::default();
+        };
+        let (mut joined, mut now) = (first.record.clone(), self.time_of(first));
+        for answer in answers {
+            joined.join(&answer.record);
+            now = now.max(self.time_of(answer));
+        }
+        if joined.live().iter().any(|s| s.expiry.is_some()) {
+            return joined.at(now);
+        }
+        joined
+    }
+
     /// Fails the answers that only a clock beyond the bound makes a death of.
     fn leave_out_fast_clocks(&mut self) {
         let Some(bound) = self.bound else {
@@ -317,23 +334,6 @@ impl ReadQuorum {
     fn time_of(&self, answer: &Answer) -> Millis {
         let latest = self.bound.map(TimeBound::latest);
         latest.map_or(answer.clock, |latest| answer.clock.min(latest))
-    }
-
-    /// All answers joined, as they read at the largest clock among them.
-    fn joined(&self) -> Record {
-        let mut answers = self.answers().map(|(_, answer)| answer);
-        let Some(first) = answers.next() else {
-            return Record::default();
-        };
-        let (mut joined, mut now) = (first.record.clone(), self.time_of(first));
-        for answer in answers {
-            joined.join(&answer.record);
-            now = now.max(self.time_of(answer));
-        }
-        if joined.live().iter().any(|s| s.expiry.is_some()) {
-            return joined.at(now);
-        }
-        joined
     }
 
     /// Asks in full those replicas whose digests name a value that nobody has sent yet.

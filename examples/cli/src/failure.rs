@@ -141,7 +141,8 @@ fn verdict(attempts: &[Attempt]) -> Option<Exit> {
         Outcome::Refused(Refusal::ValueTooLarge { .. } | Refusal::BadKey { .. }) => {
             Some(Exit::Usage)
         }
-        Outcome::Refused(Refusal::Forbidden | Refusal::ClockAhead { .. }) => Some(Exit::Error),
+        Outcome::Refused(Refusal::Forbidden | Refusal::ClockAhead { .. })
+        | Outcome::ClockBehind { .. } => Some(Exit::Error),
         _ => None,
     })
 }
