@@ -360,6 +360,8 @@ pub struct History {
     pub clocks_off: Vec<ClockOff>,
     /// When a node that syncs before it answers was about to answer with something unsynced on its disk.
     pub acked_early: Vec<(NodeId, Moment)>,
+    /// When a restarted node reported an earlier time than before, and by how many milliseconds.
+    pub clocks_back: Vec<(NodeId, Moment, u64)>,
     /// The keys, by [`KeyId`].
     pub keys: Vec<Key>,
     /// The one node that faults happened to, if there was only one.
@@ -378,6 +380,8 @@ pub struct History {
     pub ops: Vec<Op>,
     /// The dots in the order they were minted.
     pub minted: Vec<Minted>,
+    /// When what was put expires, by the first dot of its write.
+    pub expiries: BTreeMap<Dot, Millis>,
     /// The acknowledged writes in the order they were acknowledged; those of which the disks were not looked at
     /// are missing.
     pub held: Vec<Held>,

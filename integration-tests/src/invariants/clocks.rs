@@ -3,11 +3,14 @@
 //! ```text
 //!   a node reports    at least its wall clock, at most what any wall clock led it to, and that no more than
 //!                     the drift ahead of its own
-//!   a reader takes    the latest that the nodes reported, but no more than the drift ahead of its own clock
+//!   a reader takes    the latest that the nodes reported, but no more than the drift ahead of what a majority of
+//!                     them, two or more, have reached; its own clock has no part in it
+//!   a writer counts   lifetimes from the later of its own clock and what a majority has reached; that may be twice
+//!                     the drift ahead of its own
 //! ```
 //!
-//! So a node that is behind makes values live longer only while it is, and one that is ahead ends no
-//! values early: of clients and nodes both would have to be ahead. Left out: which of them was asked.
+//! So a node that is behind makes values live longer only while it is, and one that is ahead ends none much earlier:
+//! a second one would have to be ahead, too. Left out: which of them was asked.
 //!
 //! Source: Kulkarni et al., *Logical Physical Clocks* (2014), for a clock that follows others within a bound.
 
@@ -15,48 +18,80 @@ use quoit_ring::{Millis, Moment};
 
 use crate::history::{ClockOff, History, Side};
 
-/// How far a clock is believed to be ahead of one's own, in milliseconds: the default of clients and nodes.
+/// How far a clock is believed to be ahead of others, in milliseconds: the default of clients and nodes.
 pub(super) const DRIFT_MS: u64 = 500;
 
 /// How far a clock that is kept in order is off at most: a step to or from another error is as much longer.
 const USUAL_MS: u64 = 200;
 
+/// How long an answer may be under way, in milliseconds, or lie unread while its client pauses.
+const LATE_MS: u64 = 3_000;
+
 /// A stretch of time.
 pub(super) type Window = (Moment, Moment);
 
-/// The latest that anybody may take for the time until `at`.
+/// The latest that a reader may take for the time until `at`.
 pub(super) fn latest_taken(history: &History, at: Moment) -> Millis {
-    let before = (Moment(0), at);
-    let ahead = |side| furthest(history, side, before, |by| by);
-    let (nodes, clients) = (ahead(Side::Node), ahead(Side::Client));
-    let both = nodes.min(clients).saturating_add(DRIFT_MS);
-    let ahead = nodes.max(clients).min(both);
-    Millis(history.wall(at).0.saturating_add(ahead))
+    let ahead = Ahead::until(history, at);
+    let by = ahead.any.min(ahead.majority.saturating_add(DRIFT_MS));
+    Millis(history.wall(at).0.saturating_add(by))
 }
 
-/// The earliest that a quorum read under way in `window` takes for the time.
+/// The latest from which a writer may count a lifetime until `at`.
+pub(super) fn latest_counted(history: &History, at: Moment) -> Millis {
+    let ahead = Ahead::until(history, at);
+    let writers = furthest(history, Side::Client, (Moment(0), at), |by| by);
+    let few = ahead.any.min(writers.saturating_add(2 * DRIFT_MS));
+    let by = writers.max(ahead.majority).max(few);
+    Millis(history.wall(at).0.saturating_add(by))
+}
+
+/// The earliest from which a writer may count a lifetime in `window`: from its own clock, and from what nodes have
+/// reached as far as their last answers tell.
+pub(super) fn earliest_counted(history: &History, window: Window) -> Millis {
+    let writer = earliest_shown(history, Side::Client, window);
+    let nodes = behind(history, Side::Node, (Moment(0), window.1));
+    let told = history.wall(window.0).0.saturating_sub(nodes + LATE_MS);
+    writer.max(Millis(told))
+}
+
+/// The earliest that a quorum read under way in `window` takes for the time, where it finds a value.
 pub(super) fn earliest_taken(history: &History, window: Window) -> Millis {
-    let nodes = behind(history, Side::Node, window);
-    let reader = behind(history, Side::Client, window).saturating_sub(DRIFT_MS);
-    Millis(history.wall(window.0).0.saturating_sub(nodes.max(reader)))
+    earliest_shown(history, Side::Node, window)
 }
 
-/// What a reader under way in `window` believes at least, if a node reports it.
-pub(super) fn believed(history: &History, window: Window) -> Millis {
-    let reader = earliest_shown(history, Side::Client, window).0;
-    Millis(reader.saturating_add(DRIFT_MS))
+/// How far ahead nodes may have reported to be, in milliseconds.
+struct Ahead {
+    any: u64,
+    /// All of any two or more.
+    majority: u64,
+}
+
+impl Ahead {
+    fn until(history: &History, at: Moment) -> Self {
+        let before = (Moment(0), at);
+        let clients = furthest(history, Side::Client, before, |by| by);
+        let mut nodes = [0, 0];
+        for off in met(history, Side::Node, before) {
+            let ahead = u64::try_from(off.by_ms).unwrap_or_default();
+            if ahead > nodes[0] {
+                nodes = [ahead, nodes[0]];
+            } else {
+                nodes[1] = nodes[1].max(ahead);
+            }
+        }
+
+        // What a node joins may lead it ahead of its own clock, but not of all clocks.
+        let led = nodes[0].max(clients);
+        let [any, majority] = nodes.map(|own| led.min(own.saturating_add(DRIFT_MS)));
+        Self { any, majority }
+    }
 }
 
 /// The earliest that a wall clock shows in `window`.
 pub(super) fn earliest_shown(history: &History, side: Side, window: Window) -> Millis {
     let behind = behind(history, side, window);
     Millis(history.wall(window.0).0.saturating_sub(behind))
-}
-
-/// The latest that a wall clock shows in `window`.
-pub(super) fn latest_shown(history: &History, side: Side, window: Window) -> Millis {
-    let ahead = furthest(history, side, window, |by| by);
-    Millis(history.wall(window.1).0.saturating_add(ahead))
 }
 
 /// Whether the clock that a node reports may have gone back in `window`: it was set by more than a node holds back.
@@ -73,10 +108,15 @@ fn behind(history: &History, side: Side, window: Window) -> u64 {
 
 /// By how many milliseconds a clock was off in `window` at most, in one direction.
 fn furthest(history: &History, side: Side, window: Window, way: impl Fn(i64) -> i64) -> u64 {
-    let meets = |off: &&ClockOff| off.side == side && off.from <= window.1 && window.0 <= off.until;
-    let off = history.clocks_off.iter().filter(meets);
-    let most = off.map(|off| way(off.by_ms)).max().unwrap_or_default();
-    u64::try_from(most).unwrap_or_default()
+    let most = met(history, side, window).map(|off| way(off.by_ms)).max();
+    u64::try_from(most.unwrap_or_default()).unwrap_or_default()
+}
+
+/// The clocks of a side that were off in `window`.
+fn met(history: &History, side: Side, window: Window) -> impl Iterator<Item = &ClockOff> {
+    let meets =
+        move |off: &&ClockOff| off.side == side && off.from <= window.1 && window.0 <= off.until;
+    history.clocks_off.iter().filter(meets)
 }
 
 #[cfg(test)]
@@ -106,41 +146,59 @@ mod tests {
         let right = history(&[]);
         assert_eq!(latest_taken(&right, Moment(2_000_999)), Millis(12_000));
         assert_eq!(earliest_taken(&right, DURING), Millis(11_500));
-        assert_eq!(latest_shown(&right, Side::Node, DURING), Millis(11_600));
+        assert_eq!(latest_counted(&right, DURING.1), Millis(11_600));
         assert!(!may_have_gone_back(&right, (Moment(0), AFTER.1)));
     }
 
     #[test]
-    fn one_side_that_is_far_ahead_leads_by_the_drift_alone_but_for_good() {
-        for side in [Side::Node, Side::Client] {
-            let ahead = history(&[(side, 3_600_000)]);
-            assert_eq!(latest_taken(&ahead, AFTER.1), Millis(13_100 + DRIFT_MS));
+    fn one_node_or_all_clients_far_ahead_lead_by_little_but_for_good() {
+        const HOUR: i64 = 3_600_000;
+        let (node, client) = ((Side::Node, HOUR), (Side::Client, HOUR));
+        for (off, by) in [
+            (&[node][..], 2 * DRIFT_MS),
+            (&[client], DRIFT_MS),
+            (&[node, (Side::Node, 80)], 2 * DRIFT_MS + 80),
+            (&[(Side::Node, 80)], 80),
+            (&[(Side::Node, 80), (Side::Client, 90)], 90),
+            (&[node, node], HOUR.unsigned_abs()),
+        ] {
+            let ahead = history(off);
+            let taken = latest_taken(&ahead, AFTER.1);
+            assert_eq!(taken, Millis(13_100 + by), "{off:?}");
             assert_eq!(latest_taken(&ahead, Moment(500_000)), Millis(10_500));
         }
-
-        let little = history(&[(Side::Node, 80)]);
-        assert_eq!(latest_taken(&little, AFTER.1), Millis(13_180));
-        let both = history(&[(Side::Node, 2_000), (Side::Client, 900)]);
-        assert_eq!(
-            latest_taken(&both, AFTER.1),
-            Millis(13_100 + 900 + DRIFT_MS)
-        );
     }
 
     #[test]
-    fn a_clock_that_is_behind_counts_only_while_it_is() {
+    fn a_lifetime_counts_from_a_writers_clock_or_from_two_nodes_or_a_little_later() {
+        let counted = |off: &[(Side, i64)]| latest_counted(&history(off), AFTER.1).0 - 13_100;
+        assert_eq!(counted(&[(Side::Client, 700)]), 700);
+        assert_eq!(counted(&[(Side::Node, 3_600_000)]), 2 * DRIFT_MS);
+        let two = [(Side::Node, 3_000), (Side::Node, 2_000)];
+        assert_eq!(counted(&two), 2_000 + DRIFT_MS);
+    }
+
+    #[test]
+    fn a_lifetime_counts_from_the_nodes_where_its_writer_is_far_behind() {
+        let counted = |off: &[(Side, i64)]| earliest_counted(&history(off), DURING).0;
+        assert_eq!(counted(&[]), 11_500);
+        assert_eq!(counted(&[(Side::Client, -200)]), 11_300);
+        assert_eq!(counted(&[(Side::Client, -50_000)]), 11_500 - LATE_MS);
+        assert_eq!(counted(&[(Side::Node, -50_000)]), 11_500);
+    }
+
+    #[test]
+    fn a_node_that_is_behind_counts_only_while_it_is_and_a_reader_never() {
         let nodes = history(&[(Side::Node, -700)]);
         assert_eq!(earliest_taken(&nodes, DURING), Millis(10_800));
         assert_eq!(earliest_taken(&nodes, AFTER), Millis(13_000));
-        assert_eq!(believed(&nodes, DURING), Millis(11_500 + DRIFT_MS));
+        let clients = history(&[(Side::Client, -3_600_000)]);
+        assert_eq!(earliest_taken(&clients, DURING), Millis(11_500));
         let clients = history(&[(Side::Client, -700)]);
-        assert_eq!(earliest_taken(&clients, DURING), Millis(11_300));
-        assert_eq!(believed(&clients, DURING), Millis(11_300));
         assert_eq!(
             earliest_shown(&clients, Side::Client, DURING),
             Millis(10_800)
         );
-        assert_eq!(earliest_shown(&clients, Side::Node, DURING), Millis(11_500));
     }
 
     #[test]

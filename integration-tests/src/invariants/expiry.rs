@@ -6,20 +6,20 @@
 //!                               |  once dead by the clock of enough nodes, dead for every later read
 //! ```
 //!
-//! The expiry is an instant, set by the writer's clock. A quorum read takes the latest clock among its answers
-//! for the time, none further ahead of its own than the allowed drift, and before it returns that a value is
-//! dead so many nodes have reached that time, or dropped the value, that every later read meets one. So a read
+//! The expiry is an instant, counted from the clocks of the nodes. A quorum read takes the latest clock among its
+//! answers for the time, none further ahead of a majority's than the allowed drift, and before it returns that a
+//! value is dead so many nodes have reached that time, or dropped the value, that every later read meets one. Its own
+//! clock may be an hour off. So a read
 //!
 //! - invoked after the expiry does not return the value: every node that answers is past it;
-//! - invoked after another quorum read had seen the value dead does not either. Two things may hide that from
-//!   it, and are let pass: a reader believes no clock beyond its own and the drift; and a node follows its
-//!   own clock when that is set back by more than it holds back for;
+//! - invoked after another quorum read had seen the value dead does not either. One thing may hide that from it, and
+//!   is let pass: a node follows its own clock when that is set back by more than it holds back for;
 //! - returned before the expiry finds what a quorum acknowledged, if nothing can have replaced it.
 //!
 //! Each is judged by the clocks of the run: with as much grace as they were off (see `clocks`), and no more.
 //!
-//! A value that was put to expire is never found without an expiry, nor with a later one than its writer's clock
-//! can have set.
+//! A value that was put to expire is never found without an expiry, nor with a later one than its writer can have
+//! counted: an acknowledged one lives as long as it was put to, within the drift.
 //!
 //! Left out: reads of one replica, which promise nothing about expiry; when dead bytes leave the disk.
 //!
@@ -78,6 +78,8 @@ struct Judge<'a> {
     history: &'a History,
     keyed: &'a Keyed,
     puts: BTreeMap<&'a Bytes, OpId>,
+    /// When what was put expires.
+    expiries: BTreeMap<OpId, Millis>,
     reads: Vec<Read<'a>>,
 }
 
@@ -100,10 +102,13 @@ impl<'a> Judge<'a> {
             }
             _ => None,
         };
+        let expiries = (history.minted.iter())
+            .filter_map(|minted| Some((minted.op, *history.expiries.get(&minted.dot)?)));
         Self {
             history,
             keyed,
             puts: ops().filter_map(put).collect(),
+            expiries: expiries.collect(),
             reads: ops().filter_map(read).collect(),
         }
     }
@@ -118,7 +123,11 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        self.keyed.ops.iter().try_for_each(|&id| self.not_early(id))
+        for &id in &self.keyed.ops {
+            self.long_enough(id)?;
+            self.not_early(id)?;
+        }
+        Ok(())
     }
 
     /// The value has the expiry that it was put with.
@@ -131,8 +140,8 @@ impl<'a> Judge<'a> {
             return Ok(());
         };
         let by = op.returned.as_ref().map_or(read.returned, |(at, _)| *at);
-        let shown = clocks::latest_shown(self.history, Side::Client, (op.invoked, by));
-        let latest = ttl_ms.map(|ttl| shown.0.saturating_add(ttl));
+        let counted = clocks::latest_counted(self.history, by);
+        let latest = ttl_ms.map(|ttl| counted.0.saturating_add(ttl));
         let right = match (found.expiry, latest) {
             (None, None) => true,
             (Some(expiry), Some(latest)) => expiry.0 <= latest,
@@ -178,10 +187,6 @@ impl<'a> Judge<'a> {
         expiry: Millis,
         earlier: &[Read<'_>],
     ) -> Result<(), Violation> {
-        if clocks::believed(self.history, read.window()) < expiry {
-            return Ok(()); // this reader need not believe a node that is past the expiry
-        }
-
         let dead = earlier.iter().find(|earlier| {
             earlier.returned <= read.invoked
                 && !earlier.found(found.dot)
@@ -199,6 +204,29 @@ impl<'a> Judge<'a> {
             describe::op(self.history, dead.id)
         );
         Err(self.violation(&[dead.id, read.id], &what))
+    }
+
+    /// A value that was acknowledged was put to live as long as its writer asked.
+    fn long_enough(&self, id: OpId) -> Result<(), Violation> {
+        let op = self.history.op(id);
+        let (Some(&expiry), Some(acked)) = (self.expiries.get(&id), op.succeeded()) else {
+            return Ok(());
+        };
+        let Call::Put { ttl_ms, .. } = op.call else {
+            return Ok(());
+        };
+        let counted = clocks::earliest_counted(self.history, (op.invoked, acked));
+        let least = counted.0.saturating_add(ttl_ms.unwrap_or_default());
+        if expiry.0 >= least {
+            return Ok(());
+        }
+
+        let what = format!(
+            "was acknowledged, to expire at {} ms, at least {} ms too early",
+            expiry.0,
+            least - expiry.0
+        );
+        Err(self.violation(&[id], &what))
     }
 
     /// A value that a quorum acknowledged is found until it may have expired by some clock.

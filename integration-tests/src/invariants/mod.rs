@@ -7,6 +7,7 @@
 
 pub mod acked_by_enough;
 pub mod acked_never_lost;
+pub mod clock_goes_on;
 mod clocks;
 pub mod convergence;
 mod describe;
@@ -79,6 +80,7 @@ pub const ALL: &[Invariant] = &[
     serves_when_healed::INVARIANT,
     one_may_fail::INVARIANT,
     persisted_before_ack::INVARIANT,
+    clock_goes_on::INVARIANT,
     hints_arrive::INVARIANT,
     own_order::INVARIANT,
     thin_is_thin::INVARIANT,

@@ -27,6 +27,8 @@ pub enum CoverageEvent {
     Reminted,
     /// A node found one dot with two contents.
     Collision,
+    /// A client refused a write since its clock was too far off.
+    ClockSkew,
     /// A write ended as surely not stored.
     NotStored,
     /// A write ended as stored too thinly.
@@ -83,7 +85,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -91,6 +93,7 @@ impl CoverageEvent {
         Self::SupersededNamed,
         Self::Reminted,
         Self::Collision,
+        Self::ClockSkew,
         Self::NotStored,
         Self::UnderReplicated,
         Self::Unknown,
@@ -130,6 +133,7 @@ impl CoverageEvent {
             Self::SupersededNamed => "put superseded, dot named",
             Self::Reminted => "write re-minted",
             Self::Collision => "dot collision found",
+            Self::ClockSkew => "write refused, clock off",
             Self::NotStored => "write surely not stored",
             Self::UnderReplicated => "write under-replicated",
             Self::Unknown => "write unknown",

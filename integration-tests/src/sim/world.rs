@@ -34,11 +34,12 @@ use quoit_ring::{Member, Moment};
 use rand::rngs::SmallRng;
 
 use self::event::Event;
+use self::wires::Reported;
 use super::caller::{Caller, CallerEnv};
 use super::faults::Planned;
 use super::machine::{Answered, Machine, Peer};
 use super::network::Network;
-use super::plan::Plan;
+use super::plan::{NODES, Plan};
 use super::schedule::Schedule;
 use super::session::{AckedWrite, Site};
 use super::tasks::Tasks;
@@ -70,6 +71,8 @@ pub struct World {
     rng: SmallRng,
     trace: Trace,
     answers: Vec<Answered>,
+    /// What each node reported as its clock.
+    reported: Vec<Reported>,
     /// Connections off which frames were read that are not submitted yet.
     reading: BTreeSet<(Peer, usize)>,
     /// How often the disk had hit its node when a fault of it began.
@@ -111,6 +114,7 @@ impl World {
             rng: seed.stream("world", 0),
             trace: Trace::new(lines),
             answers: Vec::new(),
+            reported: vec![Reported::default(); NODES],
             reading: BTreeSet::new(),
             disk_fired: vec![0; plan.faults.len()],
             plan,

@@ -78,9 +78,27 @@ impl Nemesis {
             faults.extend(self.dead_battery());
         }
 
+        if self.liars == Liars::Clients && happens(&mut self.rng, 400) {
+            faults.push(self.slow_client());
+        }
         faults.extend(self.last_ones());
         faults.sort_by_key(|planned| planned.at);
         faults
+    }
+
+    /// A client whose clock is seconds to a minute behind, or ahead, for nearly all of the run.
+    fn slow_client(&mut self) -> Planned {
+        let most = *pick(&mut self.rng, &[3_000, 60_000]);
+        let behind = self.rng.random_range(600..=most);
+        let is_ahead = happens(&mut self.rng, 200);
+        Planned {
+            at: Moment(STORM.start + self.rng.random_range(0..200_000)),
+            lasts: self.rng.random_range(1_500_000..2_300_000),
+            fault: Fault::ClientClock {
+                client: self.client(),
+                ms: if is_ahead { behind } else { -behind },
+            },
+        }
     }
 
     /// Faults that hardly anything can keep from being felt: whatever the others did, a run has some.

@@ -67,6 +67,7 @@ pub(super) fn written(written: &Written) -> Outcome {
 pub(super) fn write_error(error: &WriteError) -> (Outcome, Option<CoverageEvent>) {
     let (why, event) = match error {
         WriteError::Invalid(_) => ("invalid", None),
+        WriteError::ClockSkew(_) => ("clock skew", Some(CoverageEvent::ClockSkew)),
         WriteError::NotStored { .. } => ("not stored", Some(CoverageEvent::NotStored)),
         WriteError::UnderReplicated { .. } => {
             ("under-replicated", Some(CoverageEvent::UnderReplicated))

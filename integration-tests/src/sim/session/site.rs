@@ -240,9 +240,19 @@ impl Site {
         (key, record): (&Bytes, &Bytes),
         dot: Dot,
     ) -> bool {
-        let value = || decode_record(record).ok()?.live().first()?.value.clone();
+        let mut expiry = None;
+        let value = || {
+            let record = decode_record(record).ok()?;
+            let sibling = record.live().first()?;
+            expiry = sibling.expiry;
+            sibling.value.clone()
+        };
         let sent = (dot, self.now());
         let mut recorder = self.recorder.borrow_mut();
-        recorder.sent(client, request, key, value, sent)
+        let is_reminted = recorder.sent(client, request, key, value, sent);
+        if let Some(expiry) = expiry {
+            recorder.history_mut().expiries.insert(dot, expiry);
+        }
+        is_reminted
     }
 }

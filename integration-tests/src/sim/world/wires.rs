@@ -11,6 +11,7 @@
 
 use bytes::Bytes;
 use quoit_client::env::Link;
+use quoit_ring::Time;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{RequestFrame, ResponseFrame};
 use rand::Rng as _;
@@ -34,6 +35,16 @@ const LONGEST_PAUSE: u64 = 800_000;
 
 pub(super) const TO_NODE: u64 = 10 << 8;
 pub(super) const TO_CLIENT: u64 = 11 << 8;
+
+/// What a node has reported as its clock, since that was last set.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reported {
+    life: u32,
+    offset_ms: i64,
+    latest: Time,
+    /// In earlier lives.
+    before: Time,
+}
 
 impl World {
     pub(super) fn send_to_node(&mut self, client: ClientId, sent: Sent) {
@@ -128,9 +139,38 @@ impl World {
                 let holder = self.machines[node].id();
                 self.site.joined((client_of(answer.peer), holder, id));
             }
+            self.note_reported(node, &answer.frame);
             self.dispatch(answer.peer, node, Way::ToClient, &answer.frame);
         }
         self.answers = answers;
+    }
+
+    /// Holds the clock of an answer against what its node reported in earlier lives.
+    fn note_reported(&mut self, node: usize, frame: &Bytes) {
+        let Ok(frame) = ResponseFrame::decode(frame.clone()) else {
+            return; // a request of its own
+        };
+        let (life, offset_ms) = (self.machines[node].life(), self.node_offset(node));
+        let reported = &mut self.reported[node];
+        if reported.offset_ms != offset_ms {
+            *reported = Reported {
+                life,
+                offset_ms,
+                ..Reported::default()
+            };
+        }
+        if reported.life != life {
+            (reported.life, reported.before) = (life, reported.latest);
+        }
+        reported.latest = reported.latest.max(frame.clock);
+
+        let (before, now) = (reported.before, frame.clock);
+        if now < before {
+            let back_ms = before.millis().0 - now.millis().0;
+            let back = (self.machines[node].id(), self.now(), back_ms);
+            let mut recorder = self.site.recorder().borrow_mut();
+            recorder.history_mut().clocks_back.push(back);
+        }
     }
 
     pub(super) fn arrive_at_client(&mut self, peer: Peer, node: usize, frame: Bytes) {
