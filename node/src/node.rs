@@ -197,7 +197,7 @@ impl Node {
         committer?.finish(clocks.now())?;
 
         drop((server, worker)); // the last handles to the engine
-        close(engine);
+        close(engine)?;
         data.mark_clean()?;
         tracing::info!(node = %state.cluster.node, "stopped in order");
         Ok(())
@@ -275,8 +275,10 @@ fn listen(address: SocketAddr) -> Result<UdpSocket, StartError> {
 }
 
 /// Closes the engine; everything that used it has ended.
-fn close(engine: Arc<NodeEngine>) {
-    if Arc::into_inner(engine).is_none() {
-        tracing::error!("the engine is still in use while it should close");
+fn close(engine: Arc<NodeEngine>) -> Result<(), EngineError> {
+    if let Some(engine) = Arc::into_inner(engine) {
+        return engine.into_inner().close();
     }
+    tracing::error!("the engine is still in use while it should close");
+    Ok(())
 }

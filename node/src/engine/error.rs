@@ -4,6 +4,7 @@
 //!   who acts    caller        operator                        restart
 //!               InvalidKey    NoSpace  InUse   NewerFormat    Io (in a write)
 //!               InvalidValue  Corrupt  Memory  ForeignFormat  Poisoned
+//!                             JournalDamaged
 //! ```
 //!
 //! The caller's errors leave the engine as it was. The first failed write returns its own error; every later
@@ -80,6 +81,25 @@ pub enum EngineError {
         /// What was wrong, as far as known.
         #[source]
         source: Option<Arc<dyn Error + Send + Sync>>,
+    },
+
+    /// A journal holds something else than what was written to it: acknowledged writes are missing. Found before the
+    /// engine was opened. Nothing was changed.
+    #[error(
+        "the journal {} is damaged at byte {offset}, where {expected} was expected; {following} later batches can \
+         be read. Acknowledged writes are missing, so the store is not opened, and nothing was changed: keep a copy \
+         of it, and read \"Damaged journals\" in docs/operations.md",
+        .file.display()
+    )]
+    JournalDamaged {
+        /// The journal.
+        file: PathBuf,
+        /// Where in it the expectation failed, in bytes.
+        offset: u64,
+        /// What should be there.
+        expected: &'static str,
+        /// Batches of writes behind that place that can still be decoded, those of later journals included.
+        following: u64,
     },
 
     /// The directory is open already, here or in another process. Nothing was changed.

@@ -29,6 +29,7 @@
 mod batch;
 mod error;
 mod fjall;
+mod journal;
 pub mod layout;
 mod memory;
 mod row_cache;

@@ -78,6 +78,12 @@ impl<G> RowCache<G> {
         }
     }
 
+    /// The engine, without the rows.
+    #[must_use]
+    pub fn into_inner(self) -> G {
+        self.engine
+    }
+
     /// The shard of `hash`.
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
         // The high bits: the low ones choose the place within the shard.

@@ -4,6 +4,7 @@
 //!   directory/
 //!     creating.lock      held while the store is made
 //!     store.new/         the store being made; what a crash left of it is deleted
+//!     stopped            what the journals held at an orderly stop; not there while the store is open
 //!     store/             the store: made completely, then renamed
 //!       0.jnl ...        journals: where a commit goes first
 //!       keyspaces/N/     one tree each
@@ -21,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 
 use fjall::{Database, LsmError, PersistMode};
 
-use super::{EngineError, EngineOptions, Keyspace, layout, space};
+use super::{EngineError, EngineOptions, Keyspace, journal, layout, space};
 
 /// An open database, shared by the engine with its snapshots and walks.
 pub(super) struct Store {
@@ -49,6 +50,10 @@ impl Store {
         }
 
         let doing = "opening the store";
+        {
+            let _lock = lock(directory, &path)?;
+            journal::check(directory, &path)?;
+        }
         let database = options.database(&path).open();
         let database = database.map_err(|e| sort_at(doing, directory, e))?;
         check_format(&existing(&database, Keyspace::Meta)?)?;
@@ -60,6 +65,27 @@ impl Store {
             directory: directory.to_owned(),
             failure: OnceLock::new(),
         })
+    }
+
+    /// Closes the database, and records what its journals hold.
+    pub(super) fn close(self) -> Result<(), EngineError> {
+        self.usable()?;
+        let Self {
+            keyspaces,
+            database,
+            directory,
+            failure: _none,
+        } = self;
+        drop((keyspaces, database)); // ends fjall's threads, the last that write
+
+        let path = path_in(&directory);
+        let _lock = lock(&directory, &path)?;
+        journal::note_closed(&directory, &path)
+    }
+
+    /// The error that it is still in use.
+    pub(super) fn in_use(&self) -> EngineError {
+        in_use(&self.directory)
     }
 
     pub(super) fn keyspace(&self, keyspace: Keyspace) -> &fjall::Keyspace {
@@ -127,9 +153,7 @@ fn create(directory: &Path, path: &Path, options: EngineOptions) -> Result<(), E
     let lock = File::create(directory.join("creating.lock")).map_err(failed)?;
     lock.try_lock().map_err(|error| match error {
         TryLockError::Error(error) => failed(error),
-        TryLockError::WouldBlock => EngineError::InUse {
-            directory: directory.into(),
-        },
+        TryLockError::WouldBlock => in_use(directory),
     })?;
     if path.try_exists().map_err(failed)? {
         return Ok(()); // another process made it before this one had the lock
@@ -155,6 +179,28 @@ fn fill(path: &Path, options: EngineOptions) -> fjall::Result<()> {
     let meta = database.keyspace(meta.name(), || options.keyspace(meta))?;
     meta.insert(layout::META_FORMAT, layout::FORMAT.to_be_bytes())?;
     database.persist(PersistMode::SyncAll)
+}
+
+/// Keeps everyone else from opening the store at `path` until the file is dropped, with the lock that fjall takes.
+fn lock(directory: &Path, path: &Path) -> Result<Option<File>, EngineError> {
+    let failed = |error| EngineError::from_io("locking the store", error);
+    let file = match File::open(path.join("lock")) {
+        Ok(file) => file,
+        // fjall reports what is missing.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+        Err(TryLockError::WouldBlock) => Err(in_use(directory)),
+    }
+}
+
+fn in_use(directory: &Path) -> EngineError {
+    EngineError::InUse {
+        directory: directory.into(),
+    }
 }
 
 /// Makes creations and renames in `directory`, and the directory itself, survive a loss of power.
@@ -203,9 +249,7 @@ fn damaged(doing: &'static str, what: String) -> EngineError {
 /// Classifies an error of fjall from opening or making the store in `directory`.
 fn sort_at(doing: &'static str, directory: &Path, error: fjall::Error) -> EngineError {
     match error {
-        fjall::Error::Locked => EngineError::InUse {
-            directory: directory.into(),
-        },
+        fjall::Error::Locked => in_use(directory),
         error => sort(doing, error),
     }
 }

@@ -10,6 +10,7 @@ pub(crate) fn fault_of(error: &EngineError) -> Fault {
         EngineError::NoSpace { .. } => Fault::Filled,
         EngineError::Poisoned { cause: Some(first) } => fault_of(first),
         EngineError::Corrupt { .. }
+        | EngineError::JournalDamaged { .. }
         | EngineError::NewerFormat { .. }
         | EngineError::ForeignFormat { .. } => Fault::Corrupt,
         _ => Fault::Failed,

@@ -24,6 +24,7 @@ use quoit_node::engine::{
     MAX_KEY, MemoryEngine, Snapshot,
 };
 
+mod journals;
 mod twins;
 
 /// The least memory has the smallest memtables, so that a sequence writes tables too.
