@@ -5,6 +5,7 @@
 //! | `requests` | small and large requests are answered, each once |
 //! | `hostile` | junk closes the connection it came on, and nothing else |
 //! | `lifecycle` | starts, stops, crashes; which directories a node refuses |
+//! | `power_loss` | what was acknowledged is there whatever part of the unsynced writes a loss of power keeps |
 //! | `process` | the binary: its ready line, signals, exit codes, `kill -9` |
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
@@ -13,5 +14,6 @@
 mod caller;
 mod hostile;
 mod lifecycle;
+mod power_loss;
 mod process;
 mod requests;
