@@ -173,7 +173,7 @@ impl Node {
     }
 
     /// Stops in order: refuses new requests, answers the accepted ones, delivers the answers, makes all
-    /// durable. Blocks for at most `grace` plus the last sync.
+    /// durable. Blocks for at most `grace`, the last sync, and a look at the journals.
     ///
     /// # Errors
     /// [`StopError`]. The node is stopped nevertheless; the next start treats it as a crash.

@@ -185,6 +185,7 @@ pub(crate) struct Disk {
     engine: MemoryEngine,
     full: AtomicBool,
     unreadable: AtomicBool,
+    read_only: AtomicBool,
     durabilities: Mutex<Vec<engine::Durability>>,
 }
 
@@ -196,6 +197,10 @@ impl Disk {
     /// What each commit so far was to survive.
     pub(crate) fn durabilities(&self) -> Vec<engine::Durability> {
         self.durabilities.lock().unwrap().clone()
+    }
+
+    pub(crate) fn set_read_only(&self) {
+        self.read_only.store(true, Ordering::Release);
     }
 
     pub(crate) fn set_full(&self, full: bool) {
@@ -221,6 +226,7 @@ impl Engine for Disk {
             !self.full.load(Ordering::Acquire),
             "a commit on a full disk"
         );
+        self.takes_writes().unwrap();
         self.durabilities.lock().unwrap().push(durability);
         self.engine.commit(batch, durability)
     }
@@ -235,6 +241,17 @@ impl Engine for Disk {
 
     fn check(&self) -> Result<(), EngineError> {
         self.engine.check()
+    }
+
+    fn takes_writes(&self) -> Result<(), EngineError> {
+        match self.read_only.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(EngineError::TableDamaged {
+                keyspace: Keyspace::Records,
+                file: "12".into(),
+                others: 0,
+            }),
+        }
     }
 
     fn has_room(&self, _bytes: u64) -> bool {

@@ -68,6 +68,11 @@ impl<G: Engine> Committer<G> {
         writes: &mut Vec<Write<R>>,
         now: Now,
     ) -> Result<(), EngineError> {
+        if let Err(error) = self.engine.takes_writes() {
+            let refused = Verdict::Refused(Refusal::Storage(fault_of(&error)));
+            self.answer(writes, &vec![refused; writes.len()], now);
+            return Ok(());
+        }
         let bytes = writes.iter().map(|write| write.bytes).sum();
         if !self.disk_space.is_enough(&*self.engine, bytes, now.mono) {
             let full = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
@@ -112,7 +117,9 @@ impl<G: Engine> Committer<G> {
     /// # Errors
     /// The engine's; it takes no more.
     pub fn idle(&mut self, now: Now) -> Result<(), EngineError> {
-        if self.disk_space.is_enough(&*self.engine, 0, now.mono) {
+        if self.engine.takes_writes().is_ok()
+            && self.disk_space.is_enough(&*self.engine, 0, now.mono)
+        {
             self.commit(Batch::new(), Time::ZERO, now)?;
         }
         self.measure(now);
@@ -124,6 +131,9 @@ impl<G: Engine> Committer<G> {
     /// # Errors
     /// The engine's; what was committed as buffered may be lost.
     pub fn finish(self, now: Now) -> Result<(), EngineError> {
+        if self.engine.takes_writes().is_err() {
+            return Ok(()); // nothing has changed, the stored mark is above every time sent out
+        }
         let durability = self.durability();
         let mut batch = Batch::new();
         put_mark(&mut batch, self.mark.last(now));

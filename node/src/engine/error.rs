@@ -4,7 +4,7 @@
 //!   who acts    caller        operator                        restart
 //!               InvalidKey    NoSpace  InUse   NewerFormat    Io (in a write)
 //!               InvalidValue  Corrupt  Memory  ForeignFormat  Poisoned
-//!                             JournalDamaged
+//!                             JournalDamaged  TableDamaged
 //! ```
 //!
 //! The caller's errors leave the engine as it was. The first failed write returns its own error; every later
@@ -73,7 +73,8 @@ pub enum EngineError {
 
     /// The data on disk is damaged.
     #[error(
-        "the stored data is damaged, found while {doing}: replace the disk and let the other replicas fill it"
+        "the stored data is damaged, found while {doing}: check the disk, and read \"Damaged tables\" in \
+         docs/operations.md"
     )]
     Corrupt {
         /// The engine's activity.
@@ -100,6 +101,22 @@ pub enum EngineError {
         expected: &'static str,
         /// Batches of writes behind that place that can still be decoded, those of later journals included.
         following: u64,
+    },
+
+    /// A table holds something else than what was written to it. Reads of its undamaged parts and of other tables go on
+    /// once the engine is opened again; writes do not.
+    #[error(
+        "the table {} of {} does not match its checksum{}: no write is taken, reads of what is undamaged go on. Check \
+         the disk, and read \"Damaged tables\" in docs/operations.md",
+        .file.display(), .keyspace.name(), and_others(*.others)
+    )]
+    TableDamaged {
+        /// Where its keys are.
+        keyspace: Keyspace,
+        /// The table.
+        file: PathBuf,
+        /// How many other tables are damaged.
+        others: usize,
     },
 
     /// The directory is open already, here or in another process. Nothing was changed.
@@ -144,7 +161,10 @@ impl EngineError {
     pub const fn surely_not_stored(&self) -> bool {
         matches!(
             self,
-            Self::InvalidKey { .. } | Self::InvalidValue { .. } | Self::Poisoned { .. }
+            Self::InvalidKey { .. }
+                | Self::InvalidValue { .. }
+                | Self::TableDamaged { .. }
+                | Self::Poisoned { .. }
         )
     }
 
@@ -160,6 +180,13 @@ impl EngineError {
             },
             _ => Self::Io { doing, source },
         }
+    }
+}
+
+fn and_others(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        more => format!(", nor do {more} others"),
     }
 }
 

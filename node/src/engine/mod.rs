@@ -35,6 +35,7 @@ mod memory;
 mod row_cache;
 mod space;
 mod store;
+mod tables;
 mod tuning;
 
 use std::fmt::Debug;
@@ -192,6 +193,15 @@ pub trait Engine: Send + Sync + Debug + 'static {
     ///
     /// [`EngineError::Poisoned`] if a write or the engine's background work has failed.
     fn check(&self) -> Result<(), EngineError>;
+
+    /// Whether the engine takes writes at all, as long as it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::TableDamaged`] if it is open for reading only; no commit then changes anything.
+    fn takes_writes(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Whether the disk has space for a batch of `bytes` and for the background work that it causes. A commit
     /// without it may fail the engine for good. True where free space cannot be read.

@@ -94,9 +94,13 @@ impl<G> RowCache<G> {
 
     /// Returns the engine's result. Once the engine has failed, the cache is bypassed.
     fn note<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
-        use EngineError::{InvalidKey, InvalidValue};
-        let harmless =
-            |error: &EngineError| matches!(error, InvalidKey { .. } | InvalidValue { .. });
+        use EngineError::{InvalidKey, InvalidValue, TableDamaged};
+        let harmless = |error: &EngineError| {
+            matches!(
+                error,
+                InvalidKey { .. } | InvalidValue { .. } | TableDamaged { .. }
+            )
+        };
         if result.as_ref().is_err_and(|error| !harmless(error)) {
             self.failed.store(true, Ordering::Release);
         }
@@ -156,6 +160,10 @@ impl<G: Engine> Engine for RowCache<G> {
 
     fn check(&self) -> Result<(), EngineError> {
         self.note(self.engine.check())
+    }
+
+    fn takes_writes(&self) -> Result<(), EngineError> {
+        self.engine.takes_writes()
     }
 
     fn has_room(&self, bytes: u64) -> bool {

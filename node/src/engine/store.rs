@@ -4,6 +4,7 @@
 //!   directory/
 //!     creating.lock      held while the store is made
 //!     store.new/         the store being made; what a crash left of it is deleted
+//!     damaged            tables that were found damaged, see [`tables`]
 //!     stopped            what the journals held at an orderly stop; not there while the store is open
 //!     store/             the store: made completely, then renamed
 //!       0.jnl ...        journals: where a commit goes first
@@ -22,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 
 use fjall::{Database, LsmError, PersistMode};
 
+use super::tables::{self, Damage};
 use super::{EngineError, EngineOptions, Keyspace, journal, layout, space};
 
 /// An open database, shared by the engine with its snapshots and walks.
@@ -30,6 +32,8 @@ pub(super) struct Store {
     keyspaces: Vec<fjall::Keyspace>,
     pub(super) database: Database,
     directory: PathBuf,
+    /// Why no write is taken, if a table is damaged.
+    read_only: Option<EngineError>,
     /// The first failed write; once set, every call is refused.
     failure: OnceLock<EngineError>,
 }
@@ -54,7 +58,20 @@ impl Store {
             let _lock = lock(directory, &path)?;
             journal::check(directory, &path)?;
         }
-        let database = options.database(&path).open();
+        let damaged = tables::noted(directory, &path);
+        let damaged = damaged.map_err(|e| EngineError::from_io("checking the tables", e))?;
+        let read_only = table_damaged(&path, &damaged);
+        let database = match &read_only {
+            None => options.database(&path).open(),
+            Some(error) => {
+                tracing::error!(
+                    error = error as &(dyn Error + 'static),
+                    "the engine is read only"
+                );
+                // Without threads nothing merges, so nothing meets the damage but a read of it.
+                options.database(&path).worker_threads_unchecked(0).open()
+            }
+        };
         let database = database.map_err(|e| sort_at(doing, directory, e))?;
         check_format(&existing(&database, Keyspace::Meta)?)?;
 
@@ -63,6 +80,7 @@ impl Store {
             keyspaces: keyspaces.collect::<Result<_, _>>()?,
             database,
             directory: directory.to_owned(),
+            read_only,
             failure: OnceLock::new(),
         })
     }
@@ -74,7 +92,7 @@ impl Store {
             keyspaces,
             database,
             directory,
-            failure: _none,
+            ..
         } = self;
         drop((keyspaces, database)); // ends fjall's threads, the last that write
 
@@ -107,6 +125,11 @@ impl Store {
         }
     }
 
+    /// Refuses if a table is damaged.
+    pub(super) fn takes_writes(&self) -> Result<(), EngineError> {
+        self.read_only.clone().map_or(Ok(()), Err)
+    }
+
     /// Keeps a failed write as the cause of all later refusals; the first one counts.
     pub(super) fn fail(&self, doing: &'static str, error: fjall::Error) -> EngineError {
         let error = self.explain(sort(doing, error));
@@ -115,7 +138,8 @@ impl Store {
         error
     }
 
-    /// Names the cause of failed background work, which fjall does not report: a full disk, if it still is.
+    /// Names the cause of failed background work, which fjall does not report: a full disk, if it still is, or a
+    /// damaged table.
     fn explain(&self, error: EngineError) -> EngineError {
         let full = || space::free(&self.directory).is_some_and(|free| free < space::SLACK);
         match error {
@@ -123,7 +147,29 @@ impl Store {
                 doing: "writing tables in the background",
                 source: Arc::new(io::ErrorKind::StorageFull.into()),
             },
+            EngineError::Poisoned { cause: None } => EngineError::Poisoned {
+                cause: self.find_damage().map(Arc::new),
+            },
             error => error,
+        }
+    }
+
+    /// Looks for damaged tables, and notes them for the next opening.
+    fn find_damage(&self) -> Option<EngineError> {
+        tracing::warn!("the engine's background work has failed: all tables are checked");
+        let path = path_in(&self.directory);
+        let noted = tables::find(&path, &self.keyspaces).and_then(|damage| {
+            if !damage.is_empty() {
+                tables::note(&self.directory, &damage)?;
+            }
+            Ok(damage)
+        });
+        match noted {
+            Ok(damage) => table_damaged(&path, &damage),
+            Err(error) => {
+                tracing::error!(%error, "the tables cannot be checked");
+                None
+            }
         }
     }
 
@@ -244,6 +290,16 @@ fn check_format(meta: &fjall::Keyspace) -> Result<(), EngineError> {
 fn damaged(doing: &'static str, what: String) -> EngineError {
     let source = Some(Arc::from(Box::<dyn Error + Send + Sync>::from(what)));
     EngineError::Corrupt { doing, source }
+}
+
+fn table_damaged(store: &Path, damage: &[Damage]) -> Option<EngineError> {
+    damage
+        .split_first()
+        .map(|(first, others)| EngineError::TableDamaged {
+            keyspace: first.keyspace,
+            file: store.join(&first.file),
+            others: others.len(),
+        })
 }
 
 /// Classifies an error of fjall from opening or making the store in `directory`.

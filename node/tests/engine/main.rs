@@ -264,6 +264,82 @@ fn a_damaged_table_is_an_error_and_never_not_found() {
     ));
 }
 
+#[test]
+fn a_damaged_table_ends_writes_by_name_and_no_further_start_fails() {
+    const KEYS: u32 = 600;
+    let directory = tempfile::tempdir().unwrap();
+    let value = |key: u32| -> Bytes {
+        let mut bytes = vec![0; 16_000];
+        SmallRng::seed_from_u64(key.into()).fill(&mut bytes[..]);
+        bytes.into()
+    };
+    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    for key in 0..KEYS {
+        put(&engine, key.to_be_bytes().to_vec(), value(key));
+    }
+    engine.close().unwrap();
+    let tables = tables_in(directory.path());
+    assert!(tables.len() > 1);
+    for table in &tables {
+        let mut bytes = fs::read(table).unwrap();
+        bytes[1_000] ^= 1;
+        fs::write(table, bytes).unwrap();
+    }
+
+    // Every tenth key again and again: tables that overlap the damaged ones, so that they are merged.
+    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let failed = (0..3_000).find_map(|round: u32| {
+        let key = round * 10 % KEYS;
+        let mut batch = Batch::new();
+        batch.insert(Keyspace::Records, key.to_be_bytes().to_vec(), value(key));
+        if round > 500 {
+            thread::sleep(Duration::from_millis(20));
+        }
+        engine.commit(batch, Durability::Buffered).err()
+    });
+    let failed = failed.expect("a merge meets the damage");
+    let named = |error: &EngineError| match error {
+        EngineError::TableDamaged { keyspace, file, .. } => {
+            *keyspace == Keyspace::Records && tables.contains(file)
+        }
+        _ => false,
+    };
+    let EngineError::Poisoned { cause: Some(cause) } = &failed else {
+        panic!("{failed:?}")
+    };
+    assert!(named(cause), "{failed:?}");
+    drop(engine);
+
+    // No start fails any more: what is undamaged is served, the rest and all writes are refused by name.
+    for _ in 0..3 {
+        let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+        assert!(named(&engine.takes_writes().unwrap_err()));
+        let mut batch = Batch::new();
+        batch.insert(Keyspace::Records, &b"more"[..], &b""[..]);
+        assert!(named(&engine.commit(batch, Durability::Fsync).unwrap_err()));
+        let mut damaged = 0;
+        for key in 0..KEYS {
+            match engine.get(Keyspace::Records, &key.to_be_bytes()) {
+                Ok(found) => assert_eq!(found, Some(value(key))),
+                Err(EngineError::Corrupt { .. }) => damaged += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert!(0 < damaged && damaged < KEYS / 4, "{damaged}");
+        engine.check().unwrap();
+        engine.close().unwrap();
+    }
+
+    for table in &tables {
+        let mut bytes = fs::read(table).unwrap();
+        bytes[1_000] ^= 1;
+        fs::write(table, bytes).unwrap();
+    }
+    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    engine.takes_writes().unwrap();
+    put(&engine, "more", "");
+}
+
 const LIMITED: &str = "QUOIT_TEST_LIMITED_DIRECTORY";
 
 #[test]

@@ -240,6 +240,25 @@ fn writes_are_refused_by_name_while_the_disk_is_full_and_taken_again_once_there_
 }
 
 #[test]
+fn an_engine_that_only_reads_is_left_alone_and_writes_are_refused_by_name() {
+    let mut world = World::over(Disk::default());
+    assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
+    world.engine.set_read_only();
+    let damaged = Refusal::Storage(Fault::Corrupt);
+    assert!(!damaged.may_be_stored(), "no write was begun");
+    for second in 1..4 {
+        let now = at(WALL + second * 1_000);
+        world.committer.idle(now).unwrap();
+        let change = Change::Put(blind(dot(2, now.wall.0), "w"));
+        world.waiting.push(write(1, &world.sink, "k", change, now));
+        let answers = world.commit_at(now);
+        assert_eq!(answers, [Response::Refused(damaged)]);
+        assert_eq!(values(&world.stored("k").unwrap()), [b"v"], "reads go on");
+    }
+    world.committer.finish(at(WALL + 9_000)).unwrap();
+}
+
+#[test]
 fn many_bytes_within_a_second_do_not_outrun_the_look_at_the_disk() {
     let mut world = World::over(Disk::default());
     assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
