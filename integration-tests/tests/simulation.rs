@@ -133,13 +133,13 @@ fn the_page_of_mutants_names_each_with_its_invariant() {
     for Mutant {
         name,
         description,
-        invariant,
+        caught_by,
         ..
     } in &mutants
     {
         let (cell, row) = (
             format!("`{name}`"),
-            format!("| {description} | {invariant} |"),
+            format!("| {description} | {caught_by} |"),
         );
         assert!(
             rows.iter()

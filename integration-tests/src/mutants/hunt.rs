@@ -46,6 +46,15 @@ impl Hunt {
         }
     }
 
+    /// The run of a test, which takes no seeds: caught if it `failed`.
+    #[must_use]
+    pub fn of_test(name: &str, failed: bool) -> Self {
+        Self {
+            caught: failed.then_some(0),
+            ..Self::new(name)
+        }
+    }
+
     /// Adds the run of the next seed.
     pub fn add(&mut self, run: &Judged) {
         self.seeds += 1;

@@ -19,11 +19,15 @@
 //!   ...
 //! ```
 //!
+//! What the simulation replaces, such as the real disk, no invariant can judge. Such a defect names the test that must
+//! fail instead: `Caught by test: PACKAGE TARGET NAME`.
+//!
 //! Invariant: no build of this workspace contains a mutant. The defects are text until `cargo sim-mutants` applies one
 //! to its own copy under `target/`.
 //!
 //! Source: `DeMillo`, Lipton and Sayward, *Hints on Test Data Selection* (1978).
 
+mod catcher;
 mod hunt;
 mod patch;
 mod scratch;
@@ -34,13 +38,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use self::catcher::{Catcher, TestName};
 pub use self::hunt::{Hunt, Sighting};
 pub use self::patch::{ApplyError, FilePatch, ParseError, Patch};
 pub use self::scratch::{ScratchCopy, ScratchError};
-use crate::invariants;
-
-/// What precedes the name of the invariant in a patch's header.
-const CAUGHT_BY: &str = "Caught by: ";
 
 /// One deliberate defect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +50,8 @@ pub struct Mutant {
     pub name: String,
     /// What the defect does, in one sentence.
     pub description: String,
-    /// The invariant that must catch it.
-    pub invariant: &'static str,
+    /// What must catch it.
+    pub caught_by: Catcher,
     /// The change to the source.
     pub patch: Patch,
 }
@@ -140,12 +141,8 @@ impl Mutant {
             .ok_or_else(|| {
                 header_error("the first line must be a sentence that ends with a period")
             })?;
-        let named = lines
-            .next()
-            .and_then(|line| line.strip_prefix(CAUGHT_BY))
-            .ok_or_else(|| header_error("the second line must be `Caught by: INVARIANT`"))?;
-        let invariant = invariants::find(named)
-            .ok_or_else(|| header_error(&format!("there is no invariant {named}")))?;
+        let named = lines.next().unwrap_or_default();
+        let caught_by = Catcher::parse(named).map_err(|reason| header_error(&reason))?;
 
         let patch = Patch::parse(diff).map_err(|source| MutantError::Diff {
             name: name.to_owned(),
@@ -154,7 +151,7 @@ impl Mutant {
         Ok(Self {
             name: name.to_owned(),
             description: description.to_owned(),
-            invariant: invariant.name,
+            caught_by,
             patch,
         })
     }
@@ -208,11 +205,28 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_must_catch_a_mutant_exists() {
+        for mutant in Mutant::all().unwrap() {
+            let Catcher::Test(test) = &mutant.caught_by else {
+                continue;
+            };
+            let folder = test.package.strip_prefix("quoit-").unwrap();
+            let function = test.name.rsplit("::").next().unwrap();
+            let begin = format!("fn {function}(");
+            let tests = root().join(folder).join("tests").join(&test.target);
+            let found = fs::read_dir(tests).unwrap().any(|file| {
+                fs::read_to_string(file.unwrap().path()).is_ok_and(|text| text.contains(&begin))
+            });
+            assert!(found, "{}: there is no test {}", mutant.name, test.name);
+        }
+    }
+
+    #[test]
     fn a_patch_file_names_its_defect_and_the_invariant_that_must_catch_it() {
         let text = format!("It forgets.\nCaught by: convergence\n\n{DIFF}");
         let mutant = Mutant::parse("forgets", &text).unwrap();
         assert_eq!(mutant.description, "It forgets.");
-        assert_eq!(mutant.invariant, "convergence");
+        assert_eq!(mutant.caught_by, Catcher::Invariant("convergence"));
         assert_eq!(mutant.patch.files.len(), 1);
     }
 
@@ -223,6 +237,7 @@ mod tests {
             "It forgets\nCaught by: convergence\n",
             "It forgets.\n",
             "It forgets.\nCaught by: nobody\n",
+            "It forgets.\nCaught by test: quoit-node serving\n",
         ] {
             let text = format!("{header}\n{DIFF}");
             let error = Mutant::parse("forgets", &text).unwrap_err();

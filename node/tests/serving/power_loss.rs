@@ -21,6 +21,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Engine as _, EngineOptions, FjallEngine, Keyspace};
@@ -196,8 +197,15 @@ impl Running {
         self.child.wait().unwrap().code()
     }
 
+    /// Waits until it ends by itself.
     fn wait(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        for _ in 0..400 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the node goes on: no journal was synced");
     }
 }
 
@@ -229,11 +237,8 @@ fn compile(recorder: &Path) -> Result<(), String> {
 
 fn cannot_run(why: &str) {
     // Not `eprintln!`: the test harness would keep it to itself.
-    writeln!(
-        std::io::stderr(),
-        "\nNOT TESTED: the loss of power: {why}\n"
-    )
-    .unwrap();
+    let said = format!("\nNOT TESTED: the loss of power: {why}\n\n");
+    std::io::stderr().write_all(said.as_bytes()).unwrap();
     assert!(std::env::var_os("CI").is_none(), "not tested: {why}");
 }
 
@@ -264,7 +269,7 @@ fn no_loss_of_power_loses_an_acknowledged_write() {
     let Some(mut node) = Recorded::new() else {
         return;
     };
-    let puts = if images() < 100 { 240 } else { 2_800 };
+    let puts = if images() < 100 { 240 } else { 1_500 };
     let mut number = 0;
     for signal in ["TERM", "KILL"] {
         let running = node.start(None);
@@ -373,9 +378,9 @@ fn after_a_failed_sync_nothing_more_is_acknowledged() {
 }
 
 #[test]
-fn the_library_syncs_the_journals_that_it_reads_back() {
-    // A repeated write is acknowledged as already stored. So what an opening has read back must be durable, and it is
-    // twice over: by the library, and by the node's own `persist`.
+fn what_a_start_reads_back_is_synced_by_the_library_and_by_the_node() {
+    // A repeated write is acknowledged as already stored, so what a start has read back must be durable. fjall 3.1 syncs
+    // its last journal when it opens; it does not promise that, so the node syncs, too.
     let Some(mut node) = Recorded::new() else {
         return;
     };

@@ -3,6 +3,7 @@
 //! ```text
 //!   clean build           kept for the end
 //!   each mutant           apply to the scratch copy, build, `quoit-sim hunt INVARIANT`     caught in seed 3
+//!                         or `cargo test NAME`, if its patch names a test                  caught: the test fails
 //!   clean build           as many seeds as the slowest hunt took: no violation
 //!                         --write--> integration-tests/MUTANTS.md
 //! ```
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use quoit_integration_tests::mutants::{Hunt, Mutant};
+use quoit_integration_tests::mutants::{Catcher, Hunt, Mutant};
 
 use self::build::{Builder, Control};
 use self::report::HuntReport;
@@ -102,12 +103,20 @@ fn hunt(builder: &Builder, mutant: &Mutant) -> anyhow::Result<Hunted> {
     let name = || format!("mutant {}", mutant.name);
 
     let begin = Instant::now();
-    let program = builder.build(Some(mutant)).with_context(name)?;
-    let build_seconds = begin.elapsed().as_secs_f64();
-
-    let begin = Instant::now();
-    let hunt = program.hunt(mutant.invariant).with_context(name)?;
-    let hunt_seconds = begin.elapsed().as_secs_f64();
+    let (hunt, built) = match &mutant.caught_by {
+        Catcher::Invariant(invariant) => {
+            let program = builder.build(Some(mutant)).with_context(name)?;
+            let built = begin.elapsed();
+            (program.hunt(invariant).with_context(name)?, built)
+        }
+        Catcher::Test(test) => {
+            builder.build_test(mutant, test).with_context(name)?;
+            let built = begin.elapsed();
+            (builder.run_test(test).with_context(name)?, built)
+        }
+    };
+    let build_seconds = built.as_secs_f64();
+    let hunt_seconds = (begin.elapsed() - built).as_secs_f64();
 
     Ok(Hunted {
         mutant: mutant.clone(),

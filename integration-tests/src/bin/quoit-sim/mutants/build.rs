@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
-use quoit_integration_tests::mutants::{Hunt, Mutant, ScratchCopy};
+use quoit_integration_tests::mutants::{Hunt, Mutant, ScratchCopy, TestName};
 use quoit_integration_tests::sim::campaign::all_cores;
 
 /// The profile of the root `Cargo.toml`: simulation checks on, quick to build.
@@ -62,20 +62,8 @@ impl Builder {
     pub(crate) fn build(&self, mutant: Option<&Mutant>) -> anyhow::Result<Program> {
         self.copy.update(mutant.map(|mutant| &mutant.patch))?;
 
-        let target = self.folder.join("build");
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .args(["build", "--locked", "--quiet", "--profile", PROFILE])
-            .args(["--package", "quoit-integration-tests", "--bin", "quoit-sim"])
-            .arg("--target-dir")
-            .arg(&target)
-            .current_dir(self.copy.folder())
-            .output()
-            .context("cannot start cargo")?;
-        if !built.status.success() {
-            let errors = String::from_utf8_lossy(&built.stderr);
-            bail!("the copy of the source does not build:\n{errors}");
-        }
+        let build = ["--package", "quoit-integration-tests", "--bin", "quoit-sim"];
+        self.must_build(self.cargo("build").args(build))?;
 
         // The next build replaces cargo's own file; the clean program must outlive them all.
         let name = match mutant {
@@ -83,13 +71,67 @@ impl Builder {
             None => "quoit-sim-clean",
         };
         let path = self.folder.join(name);
-        let from = target.join(PROFILE).join("quoit-sim");
+        let from = self.target().join(PROFILE).join("quoit-sim");
         fs::copy(&from, &path).with_context(|| format!("cannot copy {}", from.display()))?;
         Ok(Program {
             path,
             seeds: self.seeds,
             threads: self.threads,
         })
+    }
+
+    /// Builds `test` with `mutant`.
+    pub(crate) fn build_test(&self, mutant: &Mutant, test: &TestName) -> anyhow::Result<()> {
+        self.copy.update(Some(&mutant.patch))?;
+        self.must_build(self.test(test).arg("--no-run"))
+    }
+
+    /// Runs `test` as it was built.
+    pub(crate) fn run_test(&self, test: &TestName) -> anyhow::Result<Hunt> {
+        let mut run = self.test(test);
+        let done = run.args(["--", "--exact", &test.name]).output();
+        let done = done.context("cannot start the test")?;
+        let printed = String::from_utf8_lossy(&done.stdout);
+        let failed = printed.contains("1 failed;");
+        if !failed && !printed.contains("1 passed;") {
+            bail!("the test {} did not run:\n{printed}", test.name);
+        }
+        Ok(Hunt::of_test(&test.name, failed))
+    }
+
+    fn test(&self, test: &TestName) -> Command {
+        let mut command = self.cargo("test");
+        command.args(["--package", &test.package, "--test", &test.target]);
+        command
+    }
+
+    fn cargo(&self, verb: &str) -> Command {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .args([
+                verb,
+                "--locked",
+                "--quiet",
+                "--profile",
+                PROFILE,
+                "--target-dir",
+            ])
+            .arg(self.target())
+            .current_dir(self.copy.folder());
+        command
+    }
+
+    fn target(&self) -> PathBuf {
+        self.folder.join("build")
+    }
+
+    fn must_build(&self, command: &mut Command) -> anyhow::Result<()> {
+        let built = command.output().context("cannot start cargo")?;
+        if !built.status.success() {
+            let errors = String::from_utf8_lossy(&built.stderr);
+            bail!("the copy of the source does not build:\n{errors}");
+        }
+        Ok(())
     }
 }
 

@@ -45,7 +45,7 @@ impl HuntReport {
         let mutants = plural(self.hunted.len() as u64, "mutant", "mutants");
         let seeds = plural(self.control.seeds, "seed", "seeds");
         format!(
-            "\n{label} {} of {mutants} caught by their invariants; without any, {seeds} are clean",
+            "\n{label} {} of {mutants} caught as named; without any, {seeds} are clean",
             self.caught()
         )
     }
@@ -55,7 +55,7 @@ impl HuntReport {
         let mutant = |one: &'_ Hunted| MutantJson {
             name: one.mutant.name.clone(),
             description: one.mutant.description.clone(),
-            invariant: one.mutant.invariant,
+            caught_by: one.mutant.caught_by.to_string(),
             caught: one.hunt.caught,
             seeds: one.hunt.seeds,
             others: one
@@ -96,8 +96,9 @@ struct ReportJson {
 struct MutantJson {
     name: String,
     description: String,
-    invariant: &'static str,
-    /// The first seed in which the invariant was violated.
+    /// An invariant or a test.
+    caught_by: String,
+    /// The first seed in which the invariant was violated; 0 if a test failed.
     caught: Option<u64>,
     seeds: u64,
     others: Vec<SightingJson>,

@@ -19,10 +19,11 @@ pub(crate) fn header() -> String {
 /// A hunt on a terminal.
 pub(crate) fn row(one: &Hunted, out: Output) -> String {
     let seeds = match one.hunt.caught {
+        Some(0) => out.paint(Tone::Good, "  test"),
         Some(seed) => out.paint(Tone::Good, &format!("{seed:>6}")),
         None => out.paint(Tone::Bad, &format!("{:>6}", "never")),
     };
-    let (name, invariant) = (&one.mutant.name, one.mutant.invariant);
+    let (name, invariant) = (&one.mutant.name, &one.mutant.caught_by);
     let (build, hunt) = (one.build_seconds, one.hunt_seconds);
     let others = others(&one.hunt);
     let row = format!("{name:<30} {invariant:<20} {seeds} {build:>5.1} s {hunt:>5.1} s   {others}");
@@ -33,12 +34,13 @@ pub(crate) fn row(one: &Hunted, out: Output) -> String {
 pub(crate) fn markdown(hunted: &[Hunted], within: u64, control: u64) -> String {
     let mut text = String::from(HEAD);
     for one in hunted {
-        let seeds = one
-            .hunt
-            .caught
-            .map_or_else(|| "**never**".to_owned(), |seed| seed.to_string());
+        let seeds = match one.hunt.caught {
+            Some(0) => "a test fails".to_owned(),
+            Some(seed) => seed.to_string(),
+            None => "**never**".to_owned(),
+        };
         let (name, does) = (&one.mutant.name, &one.mutant.description);
-        let (invariant, others) = (one.mutant.invariant, others(&one.hunt));
+        let (invariant, others) = (&one.mutant.caught_by, others(&one.hunt));
         // Writing to a string cannot fail.
         writeln!(
             text,
@@ -75,7 +77,7 @@ A checker that has never failed proves little. Each mutant is a deliberate defec
 node or ring, in the line where an engineer could have made it. It is a patch in [mutants/](mutants) and
 in no build of this workspace: `cargo sim-mutants` applies one at a time to a copy of the source, builds
 it, and runs seeds from 1 until the invariant that its patch names is violated. A violation of another
-invariant does not count.
+invariant does not count. A patch for what the simulation replaces names a test, which must fail.
 
 This page is written by `cargo sim-mutants --write`. The test suite checks that each patch still applies.
 
