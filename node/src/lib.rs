@@ -24,6 +24,7 @@
 //! | [`commit`] | how writes are joined, in batches, by one thread |
 //! | [`storage`] | records on the engine: rows, Merkle sums, disk space |
 //! | [`hints`] | hinted hand-off |
+//! | [`walks`] | what is counted and summed up after a start |
 //! | [`engine`] | ordered maps of bytes on disk, and their model in memory |
 //! | `server` | QUIC connections, frames, bounds |
 //!
@@ -64,6 +65,7 @@ pub mod store_meta;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod walks;
 pub mod write;
 
 pub use error::{RunError, StartError, StopError};

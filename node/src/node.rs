@@ -29,7 +29,7 @@ use quoit_ring::NodeId;
 use quoit_ring::wire::FirstMap;
 use quoit_transport::quic;
 
-use self::background::{Background, Walks};
+use self::background::{Background, PIECE};
 use self::worker::Worker;
 use crate::admission::Queue;
 use crate::clock::Clocks;
@@ -46,6 +46,7 @@ use crate::server::{Answers, Server, ServerOptions};
 use crate::state::NodeState;
 use crate::store_meta::{StoreLocation, StoreMeta};
 use crate::tls::{ExpiryWatch, NodeTls};
+use crate::walks::Walks;
 
 /// The Merkle tree's share of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
 const TREE_BYTES: u64 = 18 << 20;
@@ -110,7 +111,7 @@ impl Node {
         let engine = Arc::new(RowCache::new(engine, options.rows(), merkle_key.0));
         let settings = (limits, config.durability.into());
         let state = NodeState::new(tls.node(), ring, merkle_key, mark, settings);
-        let walks = Walks::begin(&*engine, &state);
+        let walks = Walks::begin(&*engine, &state, PIECE);
 
         let socket = listen(config.listen)?;
         data.mark_running()?;

@@ -1,5 +1,7 @@
 //! Shared by the tests of several modules: a node in memory, and short constructors.
 
+use std::collections::BTreeSet;
+use std::ops::RangeBounds;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,10 +16,11 @@ use quoit_ring::{
 
 use crate::config::Limits;
 use crate::engine::{
-    self, Batch, Engine, EngineError, Keyspace, MemoryEngine, MemorySnapshot, Usage,
+    self, Batch, Engine, EngineError, Keyspace, MemoryEngine, MemorySnapshot, Snapshot, Usage,
 };
 use crate::env::{Env, Now, Rejected, Reply};
 use crate::state::NodeState;
+use crate::storage::{Rebuild, Walked};
 use crate::write::{Change, Destination, Write};
 
 /// The wall time at which most tests play.
@@ -95,6 +98,12 @@ pub(crate) fn encoded(record: &Record) -> Bytes {
     let mut out = BytesMut::new();
     encode_record(record, &mut out);
     out.freeze()
+}
+
+/// Sums up all that is stored.
+pub(crate) fn rebuild<G: Engine>(engine: &G, state: &NodeState) {
+    let mut walk = Rebuild::new();
+    while walk.step(engine, &state.sums, &state.cluster, 7) == Ok(Walked::More) {}
 }
 
 /// Keeps the answers it is sent.
@@ -300,6 +309,99 @@ impl Engine for Failing {
 
     fn check(&self) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        self.engine.usage()
+    }
+}
+
+/// A snapshot on which walks fail at some keys.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) snapshot: MemorySnapshot,
+    pub(crate) keyspace: Keyspace,
+    pub(crate) keys: BTreeSet<Bytes>,
+}
+
+impl Snapshot for Unreadable {
+    type Range = std::vec::IntoIter<Result<(Bytes, Bytes), EngineError>>;
+
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.snapshot.get(keyspace, key)
+    }
+
+    fn range(&self, keyspace: Keyspace, range: impl RangeBounds<Bytes>) -> Self::Range {
+        let rows = self.snapshot.range(keyspace, range).map(|row| {
+            let (key, value) = row?;
+            if keyspace == self.keyspace && self.keys.contains(&key) {
+                return Err(damage());
+            }
+            Ok((key, value))
+        });
+        rows.collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// What reading a damaged row gives.
+pub(crate) fn damage() -> EngineError {
+    EngineError::Corrupt {
+        doing: "testing",
+        source: None,
+    }
+}
+
+/// An engine in memory on which walks fail at some keys, until it is mended.
+#[derive(Debug)]
+pub(crate) struct Unreliable {
+    pub(crate) engine: MemoryEngine,
+    keyspace: Keyspace,
+    keys: Mutex<BTreeSet<Bytes>>,
+}
+
+impl Unreliable {
+    pub(crate) fn new(
+        engine: MemoryEngine,
+        keyspace: Keyspace,
+        keys: impl IntoIterator<Item = Bytes>,
+    ) -> Self {
+        Self {
+            engine,
+            keyspace,
+            keys: Mutex::new(keys.into_iter().collect()),
+        }
+    }
+
+    pub(crate) fn mend(&self) {
+        self.keys.lock().unwrap().clear();
+    }
+}
+
+impl Engine for Unreliable {
+    type Snapshot = Unreadable;
+
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.engine.get(keyspace, key)
+    }
+
+    fn commit(&self, batch: Batch, durability: engine::Durability) -> Result<(), EngineError> {
+        self.engine.commit(batch, durability)
+    }
+
+    fn snapshot(&self) -> Unreadable {
+        Unreadable {
+            snapshot: self.engine.snapshot(),
+            keyspace: self.keyspace,
+            keys: self.keys.lock().unwrap().clone(),
+        }
+    }
+
+    fn persist(&self) -> Result<(), EngineError> {
+        self.engine.persist()
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        self.engine.check()
     }
 
     fn usage(&self) -> Usage {

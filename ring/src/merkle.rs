@@ -23,6 +23,7 @@ use core::hash::Hasher as _;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use crate::cluster::NodeId;
 use crate::token::{Leaf, LeafBits};
 use crate::version::{Record, Sibling};
 
@@ -97,6 +98,23 @@ impl MerkleKey {
         record.live().iter().fold(Sum::default(), |sum, sibling| {
             sum.plus(self.hash(key, sibling))
         })
+    }
+
+    /// What a record that `node` holds and cannot read adds to its leaf there: a sum that no other node has, so that the
+    /// leaf is never taken for equal.
+    ///
+    /// ```
+    /// # use quoit_ring::{MerkleKey, NodeId};
+    /// let key = MerkleKey([1; 16]);
+    /// assert_ne!(key.taint(NodeId(1), b"k"), key.taint(NodeId(2), b"k"));
+    /// ```
+    #[must_use]
+    pub fn taint(&self, node: NodeId, key: &[u8]) -> Sum {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(&node.0.to_le_bytes());
+        hasher.write(b"cannot be read");
+        hasher.write(key);
+        Sum(hasher.finish128().as_u128())
     }
 
     fn hash(&self, key: &[u8], sibling: &Sibling) -> Sum {

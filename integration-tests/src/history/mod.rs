@@ -351,6 +351,19 @@ pub struct ClockOff {
     pub by_ms: i64,
 }
 
+/// More hints on a node's disk than it may keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HintExcess {
+    /// The node.
+    pub holder: NodeId,
+    /// When it was noticed.
+    pub at: Moment,
+    /// Bytes of keys and records, for one node or for all.
+    pub bytes: u64,
+    /// How many are allowed.
+    pub max: u64,
+}
+
 /// A whole run.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -387,6 +400,8 @@ pub struct History {
     pub held: Vec<Held>,
     /// Writes that nodes were acknowledged to keep for others.
     pub hints: Vec<KeptHint>,
+    /// When nodes kept more for others than they may.
+    pub hint_excess: Vec<HintExcess>,
     /// The end of each key that was used.
     pub finals: Vec<Final>,
     /// The end of each node.

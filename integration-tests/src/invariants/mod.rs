@@ -14,6 +14,7 @@ mod describe;
 pub mod exact_siblings;
 pub mod expiry;
 pub mod hints_arrive;
+pub mod hints_bounded;
 pub mod later_wins;
 pub mod linearizable;
 pub mod merges_exact;
@@ -84,6 +85,7 @@ pub const ALL: &[Invariant] = &[
     hints_arrive::INVARIANT,
     own_order::INVARIANT,
     thin_is_thin::INVARIANT,
+    hints_bounded::INVARIANT,
 ];
 
 /// The invariant of this name.

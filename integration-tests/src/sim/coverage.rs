@@ -77,6 +77,10 @@ pub enum CoverageEvent {
     HintKept,
     /// A hint was delivered.
     HintDelivered,
+    /// A target refused a hint for what it is.
+    HintRefused,
+    /// A node read a further page of hints.
+    HintPage,
     /// A node's hint store was full.
     HintsFull,
     /// A sloppy write was acknowledged by nodes with hints.
@@ -85,7 +89,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -118,6 +122,8 @@ impl CoverageEvent {
         Self::ExpiredValue,
         Self::HintKept,
         Self::HintDelivered,
+        Self::HintRefused,
+        Self::HintPage,
         Self::HintsFull,
         Self::Sloppy,
     ];
@@ -158,6 +164,8 @@ impl CoverageEvent {
             Self::ExpiredValue => "expired value judged",
             Self::HintKept => "hint kept",
             Self::HintDelivered => "hint delivered",
+            Self::HintRefused => "hint refused for what it is",
+            Self::HintPage => "further page of hints read",
             Self::HintsFull => "hint store full",
             Self::Sloppy => "sloppy write acknowledged",
         }

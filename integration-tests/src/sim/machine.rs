@@ -19,6 +19,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +27,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_node::StartError;
 use quoit_node::config::{Limits, WriteQueue};
-use quoit_node::engine::EngineError;
+use quoit_node::engine::layout::parse_hint_key;
+use quoit_node::engine::{EngineError, Keyspace, Snapshot as _};
 use quoit_node::env::Now;
-use quoit_node::hints::{Act, Delivered};
+use quoit_node::hints::{Act, Delivered, PageSize};
 use quoit_node::storage::Sums;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame};
@@ -52,6 +54,40 @@ pub struct Settings {
     pub queue: WriteQueue,
     /// Wall time when the run begins.
     pub base: Millis,
+    /// Limits that a real node does not let anybody set.
+    pub small: SmallLimits,
+}
+
+/// Limits that are small in some runs, so that they are met.
+#[derive(Debug, Clone, Copy)]
+pub struct SmallLimits {
+    /// Bytes of the longest frame that the node takes; what is longer it refuses by its length.
+    pub max_frame: usize,
+    /// How many hints are read at a time.
+    pub page: PageSize,
+}
+
+impl Default for SmallLimits {
+    fn default() -> Self {
+        Self {
+            max_frame: usize::MAX,
+            page: PageSize::NODE,
+        }
+    }
+}
+
+/// What lies on a machine's disk for other nodes: how many hints for each, and their bytes.
+#[must_use]
+pub fn hints_on_disk(machine: &Machine) -> BTreeMap<NodeId, (u64, u64)> {
+    let mut kept = BTreeMap::<NodeId, (u64, u64)>::new();
+    let store = machine.disk().contents();
+    for (stored_key, record) in store.range(Keyspace::Hints, ..).flatten() {
+        let target = parse_hint_key(&stored_key).map_or(NodeId(0), |(target, ..)| target);
+        let bytes = u64::try_from(stored_key.len() + record.len()).unwrap_or(u64::MAX);
+        let entry = kept.entry(target).or_default();
+        *entry = (entry.0 + 1, entry.1 + bytes);
+    }
+    kept
 }
 
 /// A machine: what survives the process, and the process while there is one.
@@ -312,15 +348,16 @@ impl Machine {
     }
 
     /// Brings the Merkle sums a step further; whether there are more to come.
-    pub fn rebuild(&mut self) -> bool {
-        self.process.as_mut().is_some_and(Process::rebuild)
+    pub fn rebuild(&mut self, now: Moment) -> bool {
+        let running = self.running(now);
+        running.is_some_and(|(process, read)| process.rebuild(read))
     }
 
-    /// Whether the running node found something unreadable while it brought its sums back or counted its hints: it
-    /// has no sums, or takes no hints, until it is started again.
+    /// Whether the running node found something unreadable while it brought its sums back or counted its hints: until
+    /// it is started again its sums are not shown or tainted, and its count of hints may be too low.
     #[must_use]
-    pub fn gave_up_a_walk(&self) -> bool {
-        self.process.as_ref().is_some_and(Process::gave_up_a_walk)
+    pub fn missed_a_row(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::missed_a_row)
     }
 
     /// Whether answers are to leave.
@@ -352,6 +389,11 @@ impl Machine {
     pub fn lengthen_queue(&mut self) -> bool {
         let before = std::mem::take(&mut self.settings.queue);
         before.requests < self.settings.queue.requests
+    }
+
+    /// Lets the node take frames of any length from the next start on; whether it did not before.
+    pub fn lengthen_frames(&mut self) -> bool {
+        std::mem::replace(&mut self.settings.small.max_frame, usize::MAX) != usize::MAX
     }
 
     /// The process dies, and an empty disk is in place of the node's own.

@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use quoit_node::config::{Limits, WriteQueue};
+use quoit_node::hints::PageSize;
 use quoit_ring::wire::Durability;
 use quoit_ring::{Millis, Moment};
 use rand::Rng as _;
@@ -25,7 +26,7 @@ use rand::rngs::SmallRng;
 use self::nemesis::Nemesis;
 use super::chance::{Seed, happens};
 use super::faults::Planned;
-use super::machine::Settings;
+use super::machine::{Settings, SmallLimits};
 
 pub use self::cluster::Cluster;
 
@@ -45,6 +46,8 @@ pub struct Plan {
     pub cluster: Cluster,
     /// The settings of the nodes.
     pub settings: Settings,
+    /// The one node that takes no longer frames than so many bytes, if it is that sort of run.
+    pub short_frames: Option<(usize, usize)>,
     /// How many clients.
     pub clients: usize,
     /// How long an operation may take.
@@ -84,7 +87,7 @@ impl Plan {
             Durability::Buffered
         };
         let clients = rng.random_range(3..=5);
-        let settings = settings(&mut rng, durability);
+        let mut settings = settings(&mut rng, durability);
         let deadline = Duration::from_millis(rng.random_range(400..=1_500));
         let pause = rng.random_range(8_000..=20_000);
         let travel = *pick(&mut rng, &[100, 200, 500, 2_000]);
@@ -96,10 +99,17 @@ impl Plan {
             .collect();
         let nemesis = Nemesis::new(seed, clients, durability);
         let victim = nemesis.victim();
+        let mut small = seed.stream("small limits", 0);
+        let short_frames = short_frames(&mut small);
+        settings.small.page = page_size(&mut small);
+        if happens(&mut small, 100) {
+            settings.limits.max_hint_bytes = 2_500;
+        }
         let mut plan = Self {
             seed,
             cluster,
             settings,
+            short_frames,
             clients,
             deadline,
             pause,
@@ -121,6 +131,7 @@ impl Plan {
     /// Leaves nothing but the one node that fails to blame if an operation does.
     fn be_fair(&mut self) {
         self.settings.queue = WriteQueue::default();
+        self.short_frames = None;
         self.settings.limits.max_siblings = 64;
         self.deadline = Duration::from_millis(2_000);
         self.travel = self.travel.min(500);
@@ -152,6 +163,26 @@ fn settings(rng: &mut SmallRng, durability: Durability) -> Settings {
             WriteQueue::default()
         },
         base: Millis(1_700_000_000_000 + rng.random_range(0..1_000_000)),
+        small: SmallLimits::default(),
+    }
+}
+
+/// In some runs one node takes no long frames, so that it refuses hints which others keep for it, again and again.
+fn short_frames(rng: &mut SmallRng) -> Option<(usize, usize)> {
+    let (node, bytes) = (rng.random_range(0..NODES), *pick(rng, &[200, 300, 600]));
+    happens(rng, 150).then_some((node, bytes))
+}
+
+/// In some runs few hints are read at a time, so that there are several pages of them.
+fn page_size(rng: &mut SmallRng) -> PageSize {
+    let hints = rng.random_range(1..=4);
+    if happens(rng, 250) {
+        PageSize {
+            hints,
+            ..PageSize::NODE
+        }
+    } else {
+        PageSize::NODE
     }
 }
 

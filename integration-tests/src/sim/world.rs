@@ -36,6 +36,7 @@ use rand::rngs::SmallRng;
 use self::event::Event;
 use self::wires::Reported;
 use super::caller::{Caller, CallerEnv};
+use super::coverage::CoverageEvent;
 use super::faults::Planned;
 use super::machine::{Answered, Machine, Peer};
 use super::network::Network;
@@ -95,15 +96,21 @@ impl World {
         let seed = plan.seed;
         let mut workloads_rng = seed.stream("workloads", 0);
         let replication = plan.cluster.first.map.replication;
-        let machine = |member: &Member| {
+        let machine = |(node, member): (usize, &Member)| {
             let first = Arc::clone(&plan.cluster.first);
-            Machine::new(member.id, first, plan.settings.clone())
+            let mut settings = plan.settings.clone();
+            if let Some((_, bytes)) = plan.short_frames.filter(|&(short, _)| short == node) {
+                settings.small.max_frame = bytes;
+            }
+            Machine::new(member.id, first, settings)
         };
         let mut world = Self {
             site: Rc::new(Site::new(plan.pause)),
             schedule: Schedule::default(),
             tasks: Tasks::default(),
-            machines: plan.cluster.ring.members().iter().map(machine).collect(),
+            machines: (plan.cluster.ring.members().iter().enumerate())
+                .map(machine)
+                .collect(),
             callers: Vec::new(),
             lives: Vec::new(),
             network: Network::new(seed.stream("network", 0), plan.travel, plan.faults.len()),
@@ -310,7 +317,12 @@ impl World {
                 life,
                 target,
                 after,
-            } => self.read_hints((node, life), target, after.as_deref()),
+            } => {
+                if after.is_some() {
+                    self.site.saw(CoverageEvent::HintPage);
+                }
+                self.read_hints((node, life), target, after.as_deref());
+            }
             Event::LostPeer { node, life, to } => self.lost_peer(node, life, to),
             Event::Committed { node, life } => self.committed(node, life),
             Event::Idle { node, life } => self.idle(node, life),

@@ -15,14 +15,14 @@
 
 use bytes::Bytes;
 use quoit_ring::wire::{DecodeError, Fault, Refusal, decode_record};
-use quoit_ring::{Leaf, NodeId, Record, Sum, Time};
+use quoit_ring::{NodeId, Record, Sum, Time};
 
 use super::Verdict;
 use super::join::{Joins, Rules};
 use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
 use crate::hints::{HintDelta, row_bytes};
-use crate::storage::{BatchBuilder, fault_of};
+use crate::storage::{BatchBuilder, SumChange, fault_of};
 use crate::write::{Destination, Write};
 
 /// The effects of a batch, not carried out yet.
@@ -33,7 +33,7 @@ pub struct Applied {
     /// What is to be committed; empty if nothing changed.
     pub batch: Batch,
     /// By how much the sums change once it is.
-    pub sums: Vec<(Leaf, Sum)>,
+    pub sums: Vec<SumChange>,
     /// By how much the hints change once it is.
     pub hints: Vec<HintDelta>,
     /// The latest stamp that was joined, [`Time::ZERO`] if none.
@@ -78,16 +78,17 @@ struct BatchRun<'a, G> {
     joins: Joins<'a>,
     verdicts: Vec<Verdict>,
     rows: BatchBuilder,
-    sums: Vec<(Leaf, Sum)>,
+    sums: Vec<SumChange>,
     poisoned: Option<EngineError>,
 }
 
 impl<G: Engine> BatchRun<'_, G> {
     /// Applies the writes of one row, given by their places.
     fn apply_row<R>(&mut self, writes: &[Write<R>], places: &[usize]) {
-        let Some(first) = places.first().map(|&place| &writes[place]) else {
+        let Some(&place) = places.first() else {
             return;
         };
+        let first = &writes[place];
 
         let old = match self.read(first.destination, &first.key) {
             Ok(old) => old,
@@ -112,18 +113,26 @@ impl<G: Engine> BatchRun<'_, G> {
         // A write that changes nothing, such as a retry, costs no commit.
         if before.map_or_else(|| !new.is_absent(), |old| !old.same_versions(&new)) {
             match first.destination {
-                Destination::Record => self.change(first, before, &new),
+                Destination::Record => self.change((place, first), before, &new),
                 Destination::Hint(target) => self.keep(target, &first.key, old.as_ref(), &new),
             }
         }
     }
 
     /// Stages the change of one key.
-    fn change<R>(&mut self, write: &Write<R>, old: Option<&Record>, new: &Record) {
+    fn change<R>(
+        &mut self,
+        (place, write): (usize, &Write<R>),
+        old: Option<&Record>,
+        new: &Record,
+    ) {
         let key = &self.joins.rules.merkle_key;
-        let before = old.map_or_else(Sum::default, |old| key.sum_of(&write.key, old));
-        self.sums
-            .push((write.leaf, key.sum_of(&write.key, new).minus(before)));
+        self.sums.push(SumChange {
+            write: place,
+            leaf: write.leaf,
+            before: old.map_or_else(Sum::default, |old| key.sum_of(&write.key, old)),
+            after: key.sum_of(&write.key, new),
+        });
         self.rows.put_record(&write.key, write.leaf, old, new);
     }
 

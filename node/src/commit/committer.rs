@@ -23,7 +23,7 @@ use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
 use crate::reply::Reply;
 use crate::state::NodeState;
-use crate::storage::{DiskSpace, fault_of};
+use crate::storage::{DiskSpace, SumChange, fault_of};
 use crate::write::{Destination, Write};
 
 /// How often what the engine holds is measured.
@@ -90,6 +90,8 @@ impl<G: Engine> Committer<G> {
             poisoned,
         } = apply(&*self.engine, &self.rules(writes, now), writes);
 
+        let key_of = |change: &SumChange| &writes[change.write].key;
+        self.state.sums.begin(&sums, key_of);
         let committed = match poisoned {
             Some(error) => Err(error),
             None => self.commit(batch, latest, now),
@@ -99,7 +101,7 @@ impl<G: Engine> Committer<G> {
         // Only now: what is not committed must move neither sums nor clock.
         match &committed {
             Ok(()) => {
-                self.state.sums.add(&sums);
+                self.state.sums.add(&sums, key_of);
                 self.state.hints.add(&hints);
                 self.state.clock.observe(latest, now);
                 self.state.stats.add_collisions(collisions);

@@ -33,6 +33,7 @@ mod journal;
 pub mod layout;
 mod memory;
 mod row_cache;
+mod skip;
 mod space;
 mod store;
 mod tables;
@@ -48,6 +49,7 @@ pub use self::error::EngineError;
 pub use self::fjall::{FjallEngine, FjallRange, FjallSnapshot};
 pub use self::memory::{MemoryEngine, MemoryRange, MemorySnapshot};
 pub use self::row_cache::RowCache;
+pub(crate) use self::skip::skip_unreadable;
 pub use self::tuning::{EngineOptions, LEAST_MEMORY};
 
 /// Longest key in bytes; the shortest is one byte.

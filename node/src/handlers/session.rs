@@ -107,7 +107,7 @@ impl<E: Env, G: Engine> Session<E, G> {
     }
 
     /// Refuses a request of which no more than its id was read.
-    pub(crate) fn refuse(&self, id: u64, refusal: Refusal, now: Now) {
+    pub fn refuse(&self, id: u64, refusal: Refusal, now: Now) {
         self.send(id, Response::Refused(refusal), now);
     }
 

@@ -9,6 +9,7 @@ use crate::state::NodeState;
 /// Answers with the node's state.
 pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Response {
     let (records, disk_bytes) = state.stats.usage();
+    let walk = state.sums.progress();
     Response::Status(Box::new(NodeStatus {
         node: state.cluster.node,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -20,5 +21,8 @@ pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Respons
         queued_writes,
         merkle_root: state.sums.root(),
         dot_collisions: state.stats.collisions(),
+        summed_records: walk.summed,
+        unreadable_records: walk.unreadable,
+        refused_hints: state.hints.refused(),
     }))
 }

@@ -19,7 +19,7 @@ use crate::engine::layout::{NAMESPACE, record_key};
 use crate::engine::{Batch, Durability, Engine as _, Keyspace, MemoryEngine};
 use crate::env::Env as _;
 use crate::state::NodeState;
-use crate::storage::Rebuild;
+use crate::testing::rebuild;
 use crate::testing::{Disk, FakeEnv, SELF, Sink, WALL, at, blind, dot, encoded, state};
 
 const CURRENT: Epoch = Epoch(2);
@@ -383,8 +383,7 @@ fn sums_are_for_peers_and_not_before_they_are_ready() {
     }
     let mut world = world_of(1, Role::Node(NodeId(2)), FakeEnv::default());
     assert_eq!(world.refusal(sums()), Refusal::NotReady);
-    let over = Rebuild::new(&*world.engine).step(&world.state.sums, &world.state.cluster.ring, 10);
-    assert_eq!(over, Ok(true));
+    rebuild(&*world.engine, &world.state);
     let Some(Response::Sums(sums)) = world.ask(sums()) else {
         panic!("they are ready")
     };
@@ -409,9 +408,7 @@ fn a_status_tells_how_the_node_is() {
     );
     assert_eq!(status.uptime_ms, 10_000);
     assert_eq!(status.merkle_root, None);
-    Rebuild::new(&*world.engine)
-        .step(&world.state.sums, &world.state.cluster.ring, 10)
-        .unwrap();
+    rebuild(&*world.engine, &world.state);
     let Some(Response::Status(status)) = world.ask(Request::Status) else {
         panic!("no status")
     };

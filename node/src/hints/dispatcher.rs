@@ -12,6 +12,9 @@
 //! joined it. The dispatcher does not know which nodes are away: the first hint of a queue is the probe, and after a
 //! timeout or a broken connection the queue rests.
 //!
+//! What a refusal means for the other hints is decided by its scope: one that is about the hint alone skips it, one
+//! that is about the target or about this node rests the queue. Refused hints are kept, counted and tried again.
+//!
 //! Invariant: a removed hint was joined by all its receivers.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,11 +23,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::wire::{Kept, Refusal, Request, RequestFrame, Response, decode_record};
+use quoit_ring::wire::{
+    Kept, Refusal, RefusalScope, RefusedHints, Request, RequestFrame, Response, decode_record,
+};
 use quoit_ring::{Leaf, Moment, NodeId, Record};
 
 use super::page::{Hint, Page};
-use super::queue::{QueueStep, TargetQueue};
+use super::queue::{LONGEST_REST, QueueStep, TargetQueue};
+use super::usage::HintUsage;
 use crate::cluster::ClusterView;
 use crate::write::{Change, Destination, Write};
 
@@ -132,8 +138,14 @@ impl HintDispatcher {
         self.queues.is_empty() && self.acts.is_empty()
     }
 
-    /// Looks what is `kept` and what has taken too long; to be called ten times a second, or once a second while it
-    /// [is idle](Self::is_idle).
+    /// Looks what is kept, as [`Self::handle_time`], and reports what is refused; to be called ten times a second, or
+    /// once a second while it [is idle](Self::is_idle).
+    pub fn look_after(&mut self, usage: &HintUsage, now: Moment) {
+        self.handle_time(&usage.kept().unwrap_or_default(), now);
+        usage.set_refused(self.refused());
+    }
+
+    /// Looks what is `kept` and what has taken too long.
     pub fn handle_time(&mut self, kept: &[Kept], now: Moment) {
         for kept in kept {
             self.queues
@@ -155,7 +167,12 @@ impl HintDispatcher {
     pub fn handle_page(&mut self, target: NodeId, page: Option<Page>, now: Moment) {
         if let Some(queue) = self.queues.get_mut(&target) {
             match page {
-                Some(page) => queue.loaded(page),
+                Some(page) => {
+                    let unreadable = page.unreadable;
+                    if queue.loaded(page, now) {
+                        tracing::error!(target_node = %target, unreadable, "hints cannot be read");
+                    }
+                }
                 None => queue.not_loaded(now),
             }
         }
@@ -175,11 +192,8 @@ impl HintDispatcher {
                     self.deliver(id);
                 }
             }
-            Response::Refused(Refusal::Overloaded { queue_ms }) => {
-                self.fail(id, Duration::from_millis(u64::from(*queue_ms)), now);
-            }
-            // The record itself: no other hint has to wait for it.
-            Response::Refused(Refusal::BadRecord | Refusal::ClockAhead { .. }) => self.give_up(id),
+            Response::Refused(refusal) => self.refuse(id, *refusal, now),
+            // Not an answer to a repair.
             _ => self.fail(id, Duration::ZERO, now),
         }
         self.pump(now);
@@ -193,6 +207,21 @@ impl HintDispatcher {
             self.fail(id, Duration::ZERO, now);
         }
         self.pump(now);
+    }
+
+    /// The hints that their targets refuse at present.
+    #[must_use]
+    pub fn refused(&self) -> Option<RefusedHints> {
+        let refusals = (self.queues.iter())
+            .filter_map(|(&target, queue)| queue.refusals().map(|refusals| (target, refusals)));
+        let mut count = 0;
+        let counted = refusals.inspect(|(_, (of_target, ..))| count += of_target);
+        let (target, (_, _, reason)) = counted.max_by_key(|&(_, (_, at, _))| at)?;
+        Some(RefusedHints {
+            count,
+            target,
+            reason,
+        })
     }
 
     /// The next thing to do.
@@ -256,7 +285,7 @@ impl HintDispatcher {
         let Some((job, queue)) = self.take(id) else {
             return;
         };
-        queue.delivered(job.hint.record.len());
+        queue.delivered(&job.hint);
         match decode_record(&job.hint.record) {
             Ok(record) => self.acts.push_back(Act::Remove(Delivered {
                 target: job.target,
@@ -272,14 +301,30 @@ impl HintDispatcher {
 
     fn fail(&mut self, id: u64, rest: Duration, now: Moment) {
         if let Some((job, queue)) = self.take(id) {
-            queue.failed(job.hint.record.len(), rest, now);
+            queue.failed(&job.hint, rest, now);
         }
     }
 
-    fn give_up(&mut self, id: u64) {
-        if let Some((job, queue)) = self.take(id) {
-            queue.refused(job.hint.record.len());
-            tracing::warn!(target_node = %job.target, "a hint was refused for what it is");
+    /// A receiver refused it.
+    fn refuse(&mut self, id: u64, reason: Refusal, now: Moment) {
+        let Some((job, queue)) = self.take(id) else {
+            return;
+        };
+        let rest = match (reason.scope(), reason) {
+            (RefusalScope::Request, _) => None,
+            (RefusalScope::Node, Refusal::Overloaded { queue_ms }) => {
+                Some(Duration::from_millis(u64::from(queue_ms)))
+            }
+            (RefusalScope::Node, _) => Some(Duration::ZERO),
+            // What is wrong with this node's ring or certificate, no other hint will mend.
+            (RefusalScope::Sender, _) => Some(LONGEST_REST),
+        };
+        if queue.refused(&job.hint, reason, rest, now) {
+            let refused = queue.refusals().map_or(0, |(count, ..)| count);
+            tracing::warn!(
+                target_node = %job.target, %reason, refused,
+                "a hint was refused: it is kept, and tried again later"
+            );
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::dispatcher::{Act, HintDispatcher};
-use super::page::{Page, load};
+use super::page::{Page, PageSize, load};
 use super::usage::HintUsage;
 use crate::engine::Engine;
 use crate::env::Env;
@@ -83,10 +83,12 @@ impl<E: Env, G: Engine> Driver<E, G> {
     }
 
     fn tick(&mut self) {
-        let kept = self.delivery.usage.kept().unwrap_or_default();
         let now = self.now();
-        self.delivery.dispatcher.handle_time(&kept, now);
-        if self.delivery.dispatcher.is_idle() {
+        let Delivery {
+            dispatcher, usage, ..
+        } = &mut self.delivery;
+        dispatcher.look_after(usage, now);
+        if dispatcher.is_idle() {
             self.ticks.reset_after(IDLE);
         }
     }
@@ -122,7 +124,8 @@ impl<E: Env, G: Engine> Driver<E, G> {
                 Act::Load { target, after } => {
                     let engine = Arc::clone(&self.delivery.engine);
                     let task = self.pages.spawn_blocking(move || {
-                        let page = load(&engine.snapshot(), target, after.as_deref());
+                        let page =
+                            load(&engine.snapshot(), target, after.as_deref(), PageSize::NODE);
                         let failed = |error: &_| {
                             tracing::error!(
                                 error = error as &dyn std::error::Error,

@@ -13,7 +13,8 @@
 //! The client finds out which node missed a write; this node stores the hint, and delivers it when the target is back.
 //! A thousand writes of one key are one hint. At its bounds a node refuses hints and drops none. A hint is removed only
 //! after its target has joined it, as durably as configured; what was added to it in the meantime stays. If the target
-//! no longer owns the key, the hint goes to all its present owners.
+//! no longer owns the key, the hint goes to all its present owners. A hint that its target refuses, or that cannot be
+//! read, holds up no other.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -30,11 +31,12 @@ mod dispatcher;
 pub(crate) mod driver;
 mod page;
 mod queue;
+mod refused;
 mod scan;
 mod usage;
 
 pub use self::dispatcher::{Act, Delivered, HintDispatcher};
-pub use self::page::{Hint, Page, load};
+pub use self::page::{Hint, Page, PageSize, load};
 pub use self::scan::HintScan;
 pub(crate) use self::usage::row_bytes;
 pub use self::usage::{HintDelta, HintUsage};

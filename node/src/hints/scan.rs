@@ -1,43 +1,61 @@
 //! The scan that counts the hints after a start.
+//!
+//! Each step has a snapshot of its own and begins behind the last one's end. No hint changes meanwhile: before they are
+//! counted none is accepted and none delivered. What cannot be read is passed over and not counted, so that the bound on
+//! hints may be passed by as much.
 
+use std::ops::Bound;
+
+use bytes::Bytes;
 use quoit_ring::wire::Fault;
 
 use super::usage::{HintDelta, HintUsage, row_bytes};
 use crate::engine::layout::parse_hint_key;
-use crate::engine::{Engine, Keyspace, Snapshot};
+use crate::engine::{Engine, EngineError, Keyspace, Snapshot, skip_unreadable};
 use crate::storage::fault_of;
 
-/// The walk that counts the hints after a start, a piece at a time.
+/// The walk that counts the hints after a start, a chunk at a time.
 #[derive(Debug)]
-pub struct HintScan<G: Engine> {
-    walk: <G::Snapshot as Snapshot>::Range,
+pub struct HintScan {
+    /// What is not counted yet.
+    next: Bound<Bytes>,
+    /// The key behind which that begins.
+    last: Bytes,
 }
 
-impl<G: Engine> HintScan<G> {
-    /// Begins with what `engine` holds now; call it before the run's first commit.
+impl HintScan {
+    /// A walk from the start.
     #[must_use]
-    pub fn new(engine: &G) -> Self {
+    pub const fn new() -> Self {
         Self {
-            walk: engine.snapshot().range(Keyspace::Hints, ..),
+            next: Bound::Unbounded,
+            last: Bytes::new(),
         }
     }
 
     /// Counts up to `hints` of them into `hint_usage`; true once it was the last of them.
     ///
     /// # Errors
-    /// What is wrong with the storage; the count will not be there in this run.
-    pub fn step(&mut self, hint_usage: &HintUsage, hints: usize) -> Result<bool, Fault> {
+    /// The engine has failed; the count will not be there in this run.
+    pub fn step<G: Engine>(
+        &mut self,
+        engine: &G,
+        hint_usage: &HintUsage,
+        hints: usize,
+    ) -> Result<bool, Fault> {
+        let snapshot = engine.snapshot();
+        let walk = snapshot.range(Keyspace::Hints, (self.next.clone(), Bound::Unbounded));
         let mut counted = 0;
-        for entry in self.walk.by_ref().take(hints) {
-            let (stored_key, value) = entry.map_err(|error| fault_of(&error))?;
-            let (target, ..) = parse_hint_key(&stored_key).map_err(|_short| Fault::Corrupt)?;
-            let bytes = row_bytes(stored_key.len(), value.len());
-            hint_usage.add(&[HintDelta {
-                target,
-                count: 1,
-                bytes,
-            }]);
+        for entry in walk.take(hints) {
             counted += 1;
+            match entry {
+                Ok((stored_key, value)) => {
+                    count(&stored_key, value.len(), hint_usage);
+                    self.next = Bound::Excluded(stored_key.clone());
+                    self.last = stored_key;
+                }
+                Err(error) => return self.pass(&snapshot, hint_usage, &error),
+            }
         }
         let over = counted < hints;
         if over {
@@ -45,4 +63,48 @@ impl<G: Engine> HintScan<G> {
         }
         Ok(over)
     }
+
+    /// Passes over what cannot be read.
+    fn pass<S: Snapshot>(
+        &mut self,
+        snapshot: &S,
+        hint_usage: &HintUsage,
+        error: &EngineError,
+    ) -> Result<bool, Fault> {
+        if matches!(error, EngineError::Poisoned { .. }) {
+            return Err(fault_of(error));
+        }
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "a place among the stored hints cannot be read: it is not counted"
+        );
+        hint_usage.pass_over();
+        let end = Bound::Unbounded;
+        let next = skip_unreadable(snapshot, Keyspace::Hints, &self.last, &end, error);
+        let Some(next) = next else {
+            hint_usage.set_ready();
+            return Ok(true);
+        };
+        self.next = Bound::Included(next.clone());
+        self.last = next;
+        Ok(false)
+    }
+}
+
+impl Default for HintScan {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn count(stored_key: &Bytes, value: usize, hint_usage: &HintUsage) {
+    let Ok((target, ..)) = parse_hint_key(stored_key) else {
+        tracing::error!(?stored_key, "a stored hint has a key that is none");
+        return;
+    };
+    hint_usage.add(&[HintDelta {
+        target,
+        count: 1,
+        bytes: row_bytes(stored_key.len(), value),
+    }]);
 }

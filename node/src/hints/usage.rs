@@ -1,7 +1,7 @@
 //! How many hints are kept, and their bytes, by target.
 //!
 //! ```text
-//!   start:   snapshot of the hints ---- counted in the background ----> ready
+//!   start:   the hints ---- counted in the background, chunk by chunk ----> ready
 //!   live:    each commit adds what its hints have grown by
 //! ```
 //!
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quoit_ring::NodeId;
-use quoit_ring::wire::Kept;
+use quoit_ring::wire::{Kept, RefusedHints};
 
 /// By how much what is kept for one node changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct HintUsage {
 #[derive(Debug, Default)]
 struct State {
     ready: bool,
+    uncounted: u64,
+    refused: Option<RefusedHints>,
     kept: BTreeMap<NodeId, (u64, u64)>,
 }
 
@@ -47,6 +49,28 @@ impl HintUsage {
             bytes,
         };
         state.ready.then(|| state.kept.iter().map(entry).collect())
+    }
+
+    /// Places among the hints that could not be read when they were counted.
+    #[must_use]
+    pub fn uncounted(&self) -> u64 {
+        self.state().uncounted
+    }
+
+    /// The scan has passed over a place that cannot be read.
+    pub(super) fn pass_over(&self) {
+        self.state().uncounted += 1;
+    }
+
+    /// The hints that their targets refuse at present.
+    #[must_use]
+    pub fn refused(&self) -> Option<RefusedHints> {
+        self.state().refused
+    }
+
+    /// Sets the hints that are refused.
+    pub(super) fn set_refused(&self, refused: Option<RefusedHints>) {
+        self.state().refused = refused;
     }
 
     /// Adds changes that were committed, or counted.
@@ -86,6 +110,7 @@ mod tests {
     use crate::engine::layout::{NAMESPACE, hint_key};
     use crate::engine::{Batch, Durability, Engine as _, Keyspace, MemoryEngine};
     use crate::hints::HintScan;
+    use crate::testing::Unreliable;
 
     #[test]
     fn what_is_kept_is_not_reported_before_it_is_counted() {
@@ -96,10 +121,10 @@ mod tests {
             batch.insert(Keyspace::Hints, key, &b"four"[..]);
         }
         engine.commit(batch, Durability::Fsync).unwrap();
-        let (hint_usage, mut scan) = (HintUsage::default(), HintScan::new(&engine));
-        assert_eq!(scan.step(&hint_usage, 2), Ok(false));
+        let (hint_usage, mut scan) = (HintUsage::default(), HintScan::new());
+        assert_eq!(scan.step(&engine, &hint_usage, 2), Ok(false));
         assert_eq!(hint_usage.kept(), None);
-        assert_eq!(scan.step(&hint_usage, 2), Ok(true));
+        assert_eq!(scan.step(&engine, &hint_usage, 2), Ok(true));
         let kept = |target, count| Kept {
             target: NodeId(target),
             count,
@@ -109,9 +134,25 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_that_cannot_be_read_is_not_counted_and_the_others_are() {
+        let engine = MemoryEngine::new();
+        let mut batch = Batch::new();
+        let stored = |key: &str| hint_key(NodeId(7), NAMESPACE, key.as_bytes());
+        for key in ["a", "b", "c", "d"] {
+            batch.insert(Keyspace::Hints, stored(key), &b"four"[..]);
+        }
+        engine.commit(batch, Durability::Fsync).unwrap();
+        let engine = Unreliable::new(engine, Keyspace::Hints, [stored("b")]);
+        let (hint_usage, mut scan) = (HintUsage::default(), HintScan::new());
+        while !scan.step(&engine, &hint_usage, 2).unwrap() {}
+        assert_eq!(hint_usage.kept().unwrap()[0].count, 3);
+        assert_eq!(hint_usage.uncounted(), 1);
+    }
+
+    #[test]
     fn a_node_for_which_nothing_is_kept_any_more_is_not_listed() {
         let (hint_usage, engine) = (HintUsage::default(), MemoryEngine::new());
-        assert_eq!(HintScan::new(&engine).step(&hint_usage, 8), Ok(true));
+        assert_eq!(HintScan::new().step(&engine, &hint_usage, 8), Ok(true));
         let delta = |count, bytes| HintDelta {
             target: NodeId(7),
             count,

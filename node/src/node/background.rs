@@ -1,8 +1,7 @@
 //! The background thread: rebuilds derived state after a start, and watches the committer.
 //!
 //! ```text
-//!   scan      how many hints are kept, then
-//!   rebuild   the Merkle sums: a piece, a pause as long as the piece took, ...     at most half a core
+//!   walks     a piece, a pause as long as the piece took, ...     at most half a core
 //!   watch     commit running for long?  ask the engine whether it has failed
 //!             certificate about to end?  say so
 //! ```
@@ -20,16 +19,13 @@ use std::time::Duration;
 
 use super::worker::Watched;
 use crate::clock::Clocks;
-use crate::cluster::ClusterView;
 use crate::engine::Engine;
-use crate::hints::{HintScan, HintUsage};
 use crate::reply::Reply;
-use crate::state::NodeState;
-use crate::storage::{Rebuild, Sums};
 use crate::tls::ExpiryWatch;
+use crate::walks::{NextStep, Walks};
 
 /// Records summed up at a time: about a millisecond.
-const PIECE: usize = 1024;
+pub(super) const PIECE: usize = 1024;
 /// How often the committer is checked.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a commit may run before the engine is checked.
@@ -56,8 +52,7 @@ impl Background {
             while !stopped.load(Ordering::Acquire) && watched.failure.get().is_none() {
                 watch(&*engine, &watched);
                 expiry.look(clocks.now().wall);
-                let pause = walks.step(clocks);
-                park_timeout(pause);
+                park_timeout(walk(&mut walks, &*engine, clocks));
             }
         };
         let thread = std::thread::Builder::new()
@@ -87,65 +82,12 @@ impl Drop for Background {
     }
 }
 
-/// The walks over stored data after a start, with their snapshots.
-#[derive(Debug)]
-pub(super) struct Walks<G: Engine> {
-    scan: Option<HintScan<G>>,
-    rebuild: Option<Rebuild<G>>,
-    hints: Arc<HintUsage>,
-    sums: Arc<Sums>,
-    cluster: Arc<ClusterView>,
-}
-
-impl<G: Engine> Walks<G> {
-    /// Begins both, before the run's first commit. Counts a first piece of the hints at once: usually there are none.
-    pub(super) fn begin(engine: &G, state: &NodeState) -> Self {
-        let mut walks = Self {
-            scan: Some(HintScan::new(engine)),
-            rebuild: Some(Rebuild::new(engine)),
-            hints: Arc::clone(&state.hints),
-            sums: Arc::clone(&state.sums),
-            cluster: Arc::clone(&state.cluster),
-        };
-        walks.count();
-        walks
-    }
-
-    /// Handles one piece; returns how long to pause.
-    fn step(&mut self, clocks: Clocks) -> Duration {
-        let began = clocks.now().mono;
-        if !self.count() && !self.sum_up() {
-            return LOOK;
-        }
-        clocks.now().mono.saturating_since(began).min(LOOK)
-    }
-
-    /// Counts the next piece of the hints, if any is left; gives up if stored data cannot be read.
-    fn count(&mut self) -> bool {
-        let Some(walk) = &mut self.scan else {
-            return false;
-        };
-        match walk.step(&self.hints, PIECE) {
-            Ok(false) => return true,
-            Ok(true) => {}
-            Err(fault) => tracing::error!(%fault, "the hints cannot be counted: none are taken"),
-        }
-        self.scan = None;
-        true
-    }
-
-    /// Adds the next piece to the sums, if any is left; gives up if stored data cannot be read.
-    fn sum_up(&mut self) -> bool {
-        let Some(walk) = &mut self.rebuild else {
-            return false;
-        };
-        match walk.step(&self.sums, &self.cluster.ring, PIECE) {
-            Ok(false) => return true,
-            Ok(true) => {}
-            Err(fault) => tracing::error!(%fault, "the Merkle sums cannot be rebuilt"),
-        }
-        self.rebuild = None;
-        true
+/// Does one piece of the walks; returns how long to pause.
+fn walk<G: Engine>(walks: &mut Walks<G>, engine: &G, clocks: Clocks) -> Duration {
+    let began = clocks.now().mono;
+    match walks.step(engine, began) {
+        NextStep::Soon => clocks.now().mono.saturating_since(began).min(LOOK),
+        NextStep::At(_) | NextStep::Never => LOOK,
     }
 }
 
@@ -237,7 +179,7 @@ mod tests {
         let queue = Arc::new(Queue::new(WriteQueue::default()));
         let committer = Committer::new(Arc::clone(&engine), &state);
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
-        let walks = Walks::begin(&*engine, &state);
+        let walks = Walks::begin(&*engine, &state, PIECE);
         let expiry = ExpiryWatch::new("node.pem".into(), Millis(u64::MAX));
         let watched = worker.watched();
         let background = Background::start(walks, &engine, watched, expiry, clocks).unwrap();

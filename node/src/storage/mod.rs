@@ -3,19 +3,24 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `index` | the engine batch of changed records: rows, leaf entries, expiry entries |
-//! | [`Sums`], [`Rebuild`] | the Merkle tree over live data, and how it comes back after a start |
+//! | [`Sums`], [`Rebuild`] | the Merkle tree over live data, and the walk that brings it back after a start |
+//! | `cursor` | what a walk has added up while commits change it |
 //! | `disk_space` | whether the disk has space for one more batch |
 //! | `fault` | what callers see of an engine's errors |
 //!
 //! The [`engine`](crate::engine) below knows keys and values only; the rules by which records are joined are those
 //! of [`commit`](crate::commit).
 
+mod cursor;
 mod disk_space;
 mod fault;
 mod index;
+mod rebuild;
 mod sums;
 
+pub use self::cursor::SumChange;
 pub(crate) use self::disk_space::DiskSpace;
 pub(crate) use self::fault::fault_of;
 pub(crate) use self::index::BatchBuilder;
-pub use self::sums::{Rebuild, Sums};
+pub use self::rebuild::{Rebuild, Walked};
+pub use self::sums::{Sums, WalkProgress};

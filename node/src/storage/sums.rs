@@ -1,44 +1,62 @@
 //! The Merkle sums of a running node.
 //!
 //! ```text
-//!   start:   snapshot ---- walked in the background ---.
-//!                                                      +--> tree (in memory)  --> ready when the walk ends
-//!   live:    commits after the snapshot: new - old ----'
+//!   start:   records ---- walked in the background, chunk by chunk ----.
+//!                                                                      +--> tree (in memory)  --> ready in the end
+//!   live:    commits behind the walk's cursor: new - old --------------'
 //! ```
 //!
-//! The tree is not stored: it is summed up again after each start. Sums commute, so what was there before
-//! and what changes meanwhile may be added in any order. Until the walk is over the tree is neither the old
+//! The tree is not stored: it is summed up again after each start. Until the walk is over the tree is neither the old
 //! nor the new truth, and nobody is shown it.
 //!
-//! Invariant: the snapshot is taken before the first commit of the run; once ready, each leaf's sum is that
-//! of the live siblings committed in it.
+//! Invariant: once ready, each leaf's sum is that of the live siblings committed in it, and of one taint for each of
+//! its records that cannot be read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use quoit_ring::placement::Ring;
-use quoit_ring::wire::{Fault, decode_record};
-use quoit_ring::{Leaf, LeafBits, MerkleKey, MerkleTree, Sum};
+use bytes::Bytes;
+use quoit_ring::{LeafBits, MerkleKey, MerkleTree, Sum};
 
-use super::fault_of;
-use crate::engine::layout::parse_record_key;
-use crate::engine::{Engine, Keyspace, Snapshot};
+use super::cursor::{Cursor, Position, SumChange, SummedRow};
 
 /// The sums over a node's live data. The lock is held for a batch of additions at most.
 #[derive(Debug)]
 pub struct Sums {
     key: MerkleKey,
-    tree: Mutex<MerkleTree>,
+    bits: LeafBits,
+    state: Mutex<State>,
     ready: AtomicBool,
 }
 
+#[derive(Debug)]
+struct State {
+    tree: MerkleTree,
+    cursor: Cursor,
+    progress: WalkProgress,
+}
+
+/// How far the walk that rebuilds the sums has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WalkProgress {
+    /// Records summed up so far.
+    pub summed: u64,
+    /// Records, or places among them, that could not be read.
+    pub unreadable: u64,
+}
+
 impl Sums {
-    /// The sums of no data, not ready until a [`Rebuild`] has ended.
+    /// The sums of no data, not ready until a [`Rebuild`](super::Rebuild) has ended.
     #[must_use]
     pub fn new(bits: LeafBits, key: MerkleKey) -> Self {
         Self {
             key,
-            tree: Mutex::new(MerkleTree::new(bits)),
+            bits,
+            state: Mutex::new(State {
+                tree: MerkleTree::new(bits),
+                cursor: Cursor::new(),
+                progress: WalkProgress::default(),
+            }),
             ready: AtomicBool::new(false),
         }
     }
@@ -49,28 +67,50 @@ impl Sums {
         self.key
     }
 
-    /// Adds changes to their leaves.
-    pub fn add(&self, changes: &[(Leaf, Sum)]) {
+    /// Call it before a commit that makes these changes, so that a walk beside it counts them once. `key_of` gives the
+    /// user key of a change.
+    pub fn begin<'a>(&self, changes: &[SumChange], key_of: impl Fn(&SumChange) -> &'a Bytes) {
+        if self.is_ready() || changes.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for change in changes {
+            state.cursor.begin(key_of(change), change.before);
+        }
+    }
+
+    /// Adds changes that were committed; those in front of the walk's cursor are left to it.
+    pub fn add<'a>(&self, changes: &[SumChange], key_of: impl Fn(&SumChange) -> &'a Bytes) {
         if changes.is_empty() {
             return;
         }
-        let mut tree = self.tree();
-        for &(leaf, change) in changes {
-            tree.add(leaf, change);
+        let mut state = self.state();
+        let walked = self.is_ready();
+        for change in changes {
+            let SumChange {
+                leaf,
+                before,
+                after,
+                ..
+            } = *change;
+            if walked || (state.cursor).committed(key_of(change), leaf, after) {
+                state.tree.add(leaf, after.minus(before));
+            }
         }
+        state.cursor.end();
     }
 
     /// The sum over everything, or `None` while it is being rebuilt.
     #[must_use]
     pub fn root(&self) -> Option<Sum> {
-        self.is_ready().then(|| self.tree().root())
+        self.is_ready().then(|| self.state().tree.root())
     }
 
     /// The sums below one node of the tree, none if there is no such node; `None` while being rebuilt.
     #[must_use]
     pub fn children(&self, level: usize, index: usize) -> Option<Vec<Sum>> {
         self.is_ready()
-            .then(|| self.tree().children(level, index).to_vec())
+            .then(|| self.state().tree.children(level, index).to_vec())
     }
 
     /// Whether the sums are those of what is stored.
@@ -79,47 +119,52 @@ impl Sums {
         self.ready.load(Ordering::Acquire)
     }
 
-    fn tree(&self) -> MutexGuard<'_, MerkleTree> {
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The walk that brings the sums back after a start, a piece at a time, at the pace of its caller.
-#[derive(Debug)]
-pub struct Rebuild<G: Engine> {
-    walk: <G::Snapshot as Snapshot>::Range,
-    piece: Vec<(Leaf, Sum)>,
-}
-
-impl<G: Engine> Rebuild<G> {
-    /// Begins with what `engine` holds now; call it before the run's first commit.
+    /// How far the walk has come.
     #[must_use]
-    pub fn new(engine: &G) -> Self {
-        Self {
-            walk: engine.snapshot().range(Keyspace::Records, ..),
-            piece: Vec::new(),
-        }
+    pub fn progress(&self) -> WalkProgress {
+        self.state().progress
     }
 
-    /// Adds up to `records` records to `sums`; true once it was the last of them.
-    ///
-    /// # Errors
-    /// What is wrong with the storage; the sums will not be ready in this run.
-    pub fn step(&mut self, sums: &Sums, ring: &Ring, records: usize) -> Result<bool, Fault> {
-        self.piece.clear();
-        for entry in self.walk.by_ref().take(records) {
-            let (stored_key, value) = entry.map_err(|error| fault_of(&error))?;
-            let (_namespace, key) =
-                parse_record_key(&stored_key).map_err(|_short| Fault::Corrupt)?;
-            let record = decode_record(&value).map_err(|_junk| Fault::Corrupt)?;
-            let leaf = ring.leaf_bits().leaf_of(ring.token_of(key));
-            self.piece.push((leaf, sums.key.sum_of(key, &record)));
+    /// Opens a chunk of the walk, before its snapshot is taken.
+    pub(super) fn open_chunk(&self) {
+        self.state().cursor.open();
+    }
+
+    /// Where the next chunk begins.
+    pub(super) fn position(&self) -> Position {
+        self.state().cursor.position().clone()
+    }
+
+    /// Adds the rows of a chunk, which ends before `end`; false if it is to be read again.
+    pub(super) fn close_chunk(&self, rows: Vec<SummedRow>, end: Position, unreadable: u64) -> bool {
+        let mut state = self.state();
+        let summed = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let Some(added) = state.cursor.close(rows, end) else {
+            return false;
+        };
+        for (leaf, sum) in added {
+            state.tree.add(leaf, sum);
         }
-        sums.add(&self.piece);
-        let over = self.piece.len() < records;
-        if over {
-            sums.ready.store(true, Ordering::Release);
-        }
-        Ok(over)
+        state.progress.summed += summed;
+        state.progress.unreadable += unreadable;
+        true
+    }
+
+    /// The walk has read everything.
+    pub(super) fn set_ready(&self) {
+        debug_assert_eq!(self.position(), Position::End, "the walk is over");
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Lets the walk begin again.
+    pub(super) fn start_over(&self) {
+        let mut state = self.state();
+        state.tree = MerkleTree::new(self.bits);
+        state.cursor.start_over();
+        state.progress = WalkProgress::default();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -32,7 +32,10 @@ pub use frame::{Frames, LANE_FRAME, MAX_FRAME};
 pub use map::FirstMap;
 pub use record::{decode_record, encode_record};
 pub use request::{MAX_KEY, Request, RequestFrame};
-pub use response::{Durability, Fault, Kept, NodeStatus, Refusal, Response, ResponseFrame};
+pub use response::{
+    Durability, Fault, Kept, NodeStatus, Refusal, RefusalScope, RefusedHints, Response,
+    ResponseFrame,
+};
 
 /// The version of every format in this module: frames, records, maps. A reader refuses any other with
 /// [`DecodeError::Version`].

@@ -201,6 +201,49 @@ impl Refusal {
     pub const fn may_be_stored(self) -> bool {
         matches!(self, Self::Storage(Fault::Failed | Fault::Filled))
     }
+
+    /// What the refusal is about, and so whether another request to the same node may pass. Every kind is decided
+    /// here, so that a new one cannot be forgotten.
+    ///
+    /// ```
+    /// # use quoit_ring::wire::{Refusal, RefusalScope};
+    /// assert_eq!(Refusal::BadRecord.scope(), RefusalScope::Request);
+    /// assert_eq!(Refusal::Draining.scope(), RefusalScope::Node);
+    /// assert_eq!(Refusal::OldEpoch.scope(), RefusalScope::Sender);
+    /// ```
+    #[must_use]
+    pub const fn scope(self) -> RefusalScope {
+        match self {
+            // One damaged row, too: the node serves the others.
+            Self::NotReplica
+            | Self::BadKey { .. }
+            | Self::ValueTooLarge { .. }
+            | Self::TooManySiblings { .. }
+            | Self::RecordTooLarge { .. }
+            | Self::ClockAhead { .. }
+            | Self::TooOld { .. }
+            | Self::BadRecord
+            | Self::HintsFull { .. }
+            | Self::Storage(Fault::Corrupt) => RefusalScope::Request,
+            Self::Expired
+            | Self::Overloaded { .. }
+            | Self::Draining
+            | Self::NotReady
+            | Self::Storage(Fault::NoSpace | Fault::Failed | Fault::Filled) => RefusalScope::Node,
+            Self::OldEpoch | Self::Forbidden => RefusalScope::Sender,
+        }
+    }
+}
+
+/// What a [`Refusal`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalScope {
+    /// This request: its key, its record or its stamp. Others may pass.
+    Request,
+    /// The node at present: hardly any request would pass. This one may pass later.
+    Node,
+    /// The sender: its ring or its certificate. No request of its kind passes until that changes.
+    Sender,
 }
 
 impl From<BadDelta> for Refusal {
@@ -241,6 +284,23 @@ pub struct NodeStatus {
     pub merkle_root: Option<Sum>,
     /// Dots seen with two contents since the start: a client's state was cloned.
     pub dot_collisions: u64,
+    /// Records that the walk after the start has summed up so far; it ends near [`records`](Self::records).
+    pub summed_records: u64,
+    /// Records, or places among them, that this walk could not read.
+    pub unreadable_records: u64,
+    /// The hints that their targets refuse; `None` if there are none.
+    pub refused_hints: Option<RefusedHints>,
+}
+
+/// The hints of one node that their targets refuse. They are kept, and tried again ever less often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct RefusedHints {
+    /// How many; at least so many if it is 4,096 or more.
+    pub count: u64,
+    /// The target that was the last to refuse one.
+    pub target: NodeId,
+    /// Its reason.
+    pub reason: Refusal,
 }
 
 /// A response with what every response carries.

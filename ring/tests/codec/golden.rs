@@ -12,8 +12,8 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
-    DecodeError, Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, Request, RequestFrame,
-    Response, ResponseFrame,
+    DecodeError, Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, RefusedHints, Request,
+    RequestFrame, Response, ResponseFrame,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -119,6 +119,9 @@ fn status() -> NodeStatus {
         queued_writes: 9,
         merkle_root: Some(Sum(11)),
         dot_collisions: 0,
+        summed_records: 12,
+        unreadable_records: 13,
+        refused_hints: None,
     }
 }
 
@@ -126,6 +129,14 @@ pub(crate) fn responses() -> [(Response, &'static str); 10] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
+        refused_hints: Some(RefusedHints {
+            count: 14,
+            target: NodeId(15),
+            reason: Refusal::TooOld {
+                age_ms: 16,
+                max_ms: 17,
+            },
+        }),
         ..status()
     };
     [
@@ -135,12 +146,14 @@ pub(crate) fn responses() -> [(Response, &'static str); 10] {
         ),
         (
             Response::Status(Box::new(status())),
-            // node, version, uptime, fsync, records, disk, connections, queue, some sum, collisions
-            "1f000000 02 01 0700000000000000 11000000 | 03 09 01 0a 03302e31 05 00 06 07 08 09 010b 00 |",
+            // node, version, uptime, fsync, records, disk, connections, queue, some sum, collisions, summed, unreadable,
+            // no refused hints
+            "22000000 02 01 0700000000000000 14000000 | 03 09 01 0a 03302e31 05 00 06 07 08 09 010b 00 0c 0d 00 |",
         ),
         (
             Response::Status(Box::new(rebuilding)),
-            "1e000000 02 01 0700000000000000 10000000 | 03 09 01 0a 03302e31 05 01 06 07 08 09 00 00 |",
+            // ... some refused: 14, by 15, too old: 16, 17
+            "26000000 02 01 0700000000000000 18000000 | 03 09 01 0a 03302e31 05 01 06 07 08 09 00 00 0c 0d 01 0e 0f 08 10 11 |",
         ),
         (
             Response::Record(BODY),

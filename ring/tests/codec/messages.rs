@@ -6,8 +6,8 @@
 use bytes::{Bytes, BytesMut};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
-    Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, Request, RequestFrame, Response,
-    ResponseFrame, encode_record,
+    Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, RefusedHints, Request, RequestFrame,
+    Response, ResponseFrame, encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -125,7 +125,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         6 => Response::Sums((0..rng.below(17)).map(|_| Sum(wide(rng))).collect()),
         7 => Response::Hints((0..rng.below(40)).map(|_| kept(rng)).collect()),
         _ => {
-            let variant = rng.below(REFUSALS);
+            let variant = rng.below(16);
             Response::Refused(refusal(rng, variant))
         }
     };
@@ -157,6 +157,18 @@ fn status(rng: &mut Rng) -> NodeStatus {
         queued_writes: short(rng),
         merkle_root: rng.percent(50).then(|| Sum(wide(rng))),
         dot_collisions: long(rng),
+        summed_records: long(rng),
+        unreadable_records: long(rng),
+        refused_hints: rng.percent(50).then(|| refused(rng)),
+    }
+}
+
+fn refused(rng: &mut Rng) -> RefusedHints {
+    let variant = rng.below(16);
+    RefusedHints {
+        count: long(rng),
+        target: NodeId(long(rng)),
+        reason: refusal(rng, variant),
     }
 }
 

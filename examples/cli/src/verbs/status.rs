@@ -1,7 +1,8 @@
 //! `quoit status`: how every node of the cluster is.
 //!
 //! Every node is asked, those that do not answer are shown as such, and the exit code is 6 unless a
-//! majority answered: then more than half of the nodes are worth looking at before anything else.
+//! majority answered: then more than half of the nodes are worth looking at before anything else. What a node cannot
+//! read, and hints that are refused, are named on standard error.
 
 use std::time::Duration;
 
@@ -48,6 +49,9 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         let header = HEADER.map(Text::from).to_vec();
         let rows = reports.iter().map(report_row);
         out.table(std::iter::once(header).chain(rows).collect())?;
+        for line in reports.iter().flat_map(|report| troubles(report, &reports)) {
+            out.note(&line);
+        }
     }
     let up = reports
         .iter()
@@ -84,17 +88,47 @@ fn report_row(report: &NodeReport) -> Vec<Text> {
     texts.chain([state]).collect()
 }
 
+/// What is wrong at a node that answered, a line each.
+fn troubles(report: &NodeReport, reports: &[NodeReport]) -> Vec<String> {
+    let (Ok(status), name) = (&report.status, &report.member.name) else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    if status.unreadable_records > 0 {
+        let count = units::count(status.unreadable_records);
+        lines.push(format!(
+            "{name} cannot read {count} of its records: see its log"
+        ));
+    }
+    if let Some(refused) = &status.refused_hints {
+        let mut members = reports.iter().map(|report| &report.member);
+        let target = members.find(|member| member.id == refused.target);
+        let by = target.map_or_else(|| refused.target.to_string(), |member| member.name.clone());
+        let (count, reason) = (units::count(refused.count), refused.reason);
+        lines.push(format!(
+            "{name} keeps hints that are refused: {count}, the last by {by}: {reason}"
+        ));
+    }
+    lines
+}
+
+/// The Merkle root, or about how much of the records is summed up already.
+fn merkle(status: &NodeStatus) -> String {
+    if let Some(sum) = status.merkle_root {
+        return format!("{:.8}", sum.to_string());
+    }
+    let share = status.summed_records.saturating_mul(100) / status.records.max(1);
+    format!("building ~{} %", share.min(99)) // the count of records is an estimate
+}
+
 fn facts(status: &NodeStatus) -> [String; 6] {
-    let root = status
-        .merkle_root
-        .map(|sum| format!("{:.8}", sum.to_string()));
     [
         status.version.clone(),
         units::duration(Duration::from_millis(status.uptime_ms)),
         format!("~{}", units::count(status.records)),
         units::bytes(status.disk_bytes),
         durability(status.durability).to_owned(),
-        root.unwrap_or_else(|| "building".to_owned()),
+        merkle(status),
     ]
 }
 
@@ -119,6 +153,12 @@ fn report_json(report: &NodeReport) -> Value {
             "connections": status.connections, "queued_writes": status.queued_writes,
             "merkle_root": status.merkle_root.map(|sum| sum.to_string()),
             "dot_collisions": status.dot_collisions,
+            "summed_records": status.summed_records,
+            "unreadable_records": status.unreadable_records,
+            "refused_hints": status.refused_hints.map(|refused| json!({
+                "count": refused.count, "target": refused.target.to_string(),
+                "reason": refused.reason.to_string(),
+            })),
         }),
         Err(error) => json!({ "error": error.to_string() }),
     };
@@ -131,23 +171,71 @@ fn report_json(report: &NodeReport) -> Value {
 #[cfg(test)]
 mod tests {
     use quoit_client::{NodeError, Outcome};
+    use quoit_ring::wire::{Refusal, RefusedHints};
     use quoit_ring::{Member, NodeId};
 
     use super::*;
 
-    fn unreachable_node() -> NodeReport {
-        let member = Member {
+    fn member() -> Member {
+        Member {
             id: NodeId(7),
             name: "node-1".into(),
             address: "127.0.0.1:7440".into(),
             zone: "a".into(),
             weight: 100,
             vnodes: Vec::new(),
-        };
+        }
+    }
+
+    fn unreachable_node() -> NodeReport {
         NodeReport {
-            member,
+            member: member(),
             status: Err(NodeError::Failed(Outcome::Unreachable)),
         }
+    }
+
+    fn troubled_node() -> NodeReport {
+        let status = NodeStatus {
+            node: NodeId(7),
+            version: "0.1.0".into(),
+            uptime_ms: 5_000,
+            durability: Durability::Fsync,
+            records: 4_000,
+            disk_bytes: 9,
+            connections: 1,
+            queued_writes: 0,
+            merkle_root: None,
+            dot_collisions: 0,
+            summed_records: 1_650,
+            unreadable_records: 2,
+            refused_hints: Some(RefusedHints {
+                count: 3,
+                target: NodeId(7),
+                reason: Refusal::BadRecord,
+            }),
+        };
+        NodeReport {
+            member: member(),
+            status: Ok(status),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_at_a_node_is_named() {
+        let report = troubled_node();
+        let lines = troubles(&report, std::slice::from_ref(&report));
+        assert_eq!(
+            lines,
+            [
+                "node-1 cannot read 2 of its records: see its log",
+                "node-1 keeps hints that are refused: 3, the last by node-1: the record is not a \
+                 well-formed write"
+            ]
+        );
+        assert!(report_row(&report).contains(&Text::from("building ~41 %".to_owned())));
+        let object = report_json(&report);
+        assert_eq!(object["refused_hints"]["count"], 3);
+        assert!(troubles(&unreachable_node(), &[]).is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use quoit_node::admission::Queue;
 use quoit_node::env::{Env, Now, Priority, Rejected, Reply};
 use quoit_node::write::Write;
-use quoit_ring::wire::{Refusal, Response, ResponseFrame};
+use quoit_ring::wire::{Refusal, RefusalScope, Response, ResponseFrame};
 use quoit_ring::{Millis, Moment};
 
 use crate::sim::coverage::CoverageEvent;
@@ -94,7 +94,15 @@ impl Reply for Answers {
         self.out.locked().push(Answered {
             peer: self.peer,
             frame: frame.split_off(4).freeze(),
-            coverage_event: coverage_event_of(&answer.response),
+            coverage_event: match answer.response {
+                // All that nodes ask each other is to take hints.
+                Response::Refused(refusal)
+                    if self.peer.node().is_some() && refusal.scope() == RefusalScope::Request =>
+                {
+                    Some(CoverageEvent::HintRefused)
+                }
+                ref response => coverage_event_of(response),
+            },
             joined: (answer.response == Response::Joined).then_some(answer.id),
         });
     }

@@ -19,21 +19,22 @@ use quoit_node::commit::Committer;
 use quoit_node::engine::{Engine as _, EngineError, RowCache};
 use quoit_node::env::{Now, Reply as _};
 use quoit_node::handlers::{Replica, Session};
-use quoit_node::hints::{Delivered, HintDispatcher, HintScan, load};
+use quoit_node::hints::{Delivered, HintDispatcher, load};
 use quoit_node::state::NodeState;
-use quoit_node::storage::{Rebuild, Sums};
+use quoit_node::storage::Sums;
 use quoit_node::store_meta::{StoreLocation, StoreMeta};
+use quoit_node::walks::{NextStep, Walks};
 use quoit_node::write::Write;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{DecodeError, Kept, Refusal, Response, ResponseFrame};
+use quoit_ring::wire::{DecodeError, Kept, Refusal, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{Millis, Moment, NodeId};
 
-use super::Machine;
 use super::env::{Answered, Answers, NodeClock, NodeEnv, Outbox, Peer};
+use super::{Machine, SmallLimits};
 use crate::sim::disk::DiskEngine;
 
-/// Records that a rebuild of the sums looks at in one step.
-const PIECE: usize = 32;
+/// Rows that the walks after a start read in one step: so few that commits come between the steps.
+const PIECE: usize = 16;
 
 /// Bytes of its row cache: room for some of the keys and not for all, so that rows come and go. So small a one
 /// is in one piece on every machine.
@@ -55,14 +56,12 @@ pub(super) struct Process {
     committing: Option<Now>,
     batch: Vec<Write<Answers>>,
     sessions: BTreeMap<Peer, Session<NodeEnv, Stored>>,
-    /// `None` once the sums are back, or given up.
-    rebuild: Option<Rebuild<Stored>>,
-    /// `None` once the hints are counted.
-    recount: Option<HintScan<Stored>>,
+    walks: Walks<Stored>,
     dispatcher: HintDispatcher,
     engine: Arc<Stored>,
     clock: Arc<NodeClock>,
     out: Outbox,
+    limits: SmallLimits,
     born: Moment,
     failed: bool,
 }
@@ -88,9 +87,8 @@ impl Process {
             queue: Arc::clone(&queue),
         };
         let replica = Replica::new(env, Arc::clone(&engine), &state);
-        let mut process = Self {
-            rebuild: Some(Rebuild::new(&*engine)),
-            recount: Some(HintScan::new(&*engine)),
+        let process = Self {
+            walks: Walks::begin(&*engine, &state, PIECE),
             dispatcher: HintDispatcher::new(Arc::clone(&state.cluster), HINTS_PER_SECOND),
             committer: Committer::new(Arc::clone(&engine), &state),
             engine,
@@ -102,10 +100,10 @@ impl Process {
             sessions: BTreeMap::new(),
             clock,
             out: Outbox::default(),
+            limits: machine.settings.small,
             born: now,
             failed: false,
         };
-        process.recount();
         Ok((process, wait))
     }
 
@@ -126,9 +124,9 @@ impl Process {
         &self.state.sums
     }
 
-    pub(super) fn gave_up_a_walk(&self) -> bool {
-        let sums = self.rebuild.is_none() && !self.state.sums.is_ready();
-        sums || (self.recount.is_none() && self.kept().is_none())
+    /// Whether a walk met something that it could not read.
+    pub(super) fn missed_a_row(&self) -> bool {
+        self.state.sums.progress().unreadable > 0 || self.state.hints.uncounted() > 0
     }
 
     /// Takes a connection in, of who its certificate says that it is.
@@ -152,6 +150,14 @@ impl Process {
         let Some(session) = self.sessions.get_mut(&peer) else {
             return Ok(());
         };
+        // As the server does with a frame on a stream of its own, before it is read whole.
+        let (bytes, max) = (frame.len(), self.limits.max_frame);
+        if bytes > max {
+            let [bytes, max] = [bytes, max].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+            let id = RequestFrame::decode(frame)?.id;
+            session.refuse(id, Refusal::RecordTooLarge { bytes, max }, read);
+            return Ok(());
+        }
         session.handle(frame, read)
     }
 
@@ -213,13 +219,12 @@ impl Process {
 
     /// Lets the dispatcher look at what is kept.
     pub(super) fn look_after_hints(&mut self, read: Now) {
-        let kept = self.kept().unwrap_or_default();
-        self.dispatcher.handle_time(&kept, read.mono);
+        self.dispatcher.look_after(&self.state.hints, read.mono);
     }
 
     /// Reads a page of hints for the dispatcher.
     pub(super) fn read_hints(&mut self, target: NodeId, after: Option<&[u8]>, read: Now) {
-        let page = load(&self.engine.snapshot(), target, after);
+        let page = load(&self.engine.snapshot(), target, after, self.limits.page);
         self.dispatcher.handle_page(target, page.ok(), read.mono);
     }
 
@@ -230,32 +235,9 @@ impl Process {
         let _taken = self.queue.push(&mut removal, || read.mono).is_ok();
     }
 
-    /// Counts some more hints; whether there are more to come.
-    fn recount(&mut self) -> bool {
-        let Some(walk) = &mut self.recount else {
-            return false;
-        };
-        let more = matches!(walk.step(&self.state.hints, PIECE), Ok(false));
-        if !more {
-            self.recount = None;
-        }
-        more
-    }
-
-    /// Goes a step further in counting the hints or summing up the records; whether there are more to come.
-    pub(super) fn rebuild(&mut self) -> bool {
-        if self.recount() {
-            return true;
-        }
-        let Some(walk) = &mut self.rebuild else {
-            return false;
-        };
-        let step = walk.step(&self.state.sums, &self.state.cluster.ring, PIECE);
-        let more = matches!(step, Ok(false));
-        if !more {
-            self.rebuild = None;
-        }
-        more
+    /// Goes a step further in counting the hints or summing up the records; whether there are more to come soon.
+    pub(super) fn rebuild(&mut self, read: Now) -> bool {
+        self.walks.step(&self.engine, read.mono) == NextStep::Soon
     }
 
     pub(super) fn drain(&self) {

@@ -10,7 +10,7 @@ use quoit_ring::wire::{
 };
 use quoit_ring::{Actor, Delta, Dot, Epoch, Millis, Moment, Record, Time};
 
-use super::{Machine, Peer, Settings};
+use super::{Machine, Peer, Settings, SmallLimits};
 use crate::sim::plan::Cluster;
 
 /// Wall time of a test's beginning.
@@ -39,6 +39,7 @@ pub(crate) fn running() -> Machine {
         durability: Durability::Fsync,
         queue: WriteQueue::default(),
         base: BASE,
+        small: SmallLimits::default(),
     };
     let id = cluster.ring.members()[0].id;
     let mut machine = Machine::new(id, cluster.first, settings);
@@ -49,7 +50,7 @@ pub(crate) fn running() -> Machine {
 /// Starts the node, brings its sums back, and connects the client.
 pub(crate) fn start(machine: &mut Machine) {
     machine.start(Moment(0)).unwrap();
-    while machine.rebuild() {}
+    while machine.rebuild(Moment(0)) {}
     machine.connect(PEER, Role::Client);
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //!   records on disk --recomputed------> leaf by leaf equal to the node's Merkle tree
 //!                   '--derived-------> the leaves and expiry indices, entry by entry
+//!   hints on disk   --counted--------> what the node believes to keep, target by target
 //! ```
 
 use std::collections::BTreeSet;
@@ -11,10 +12,10 @@ use bytes::Bytes;
 use quoit_node::engine::layout::{NAMESPACE, expiry_key, leaf_key, parse_record_key};
 use quoit_node::engine::{Keyspace, MemorySnapshot, Snapshot as _};
 use quoit_ring::placement::Ring;
-use quoit_ring::wire::decode_record;
+use quoit_ring::wire::{Kept, decode_record};
 use quoit_ring::{MerkleKey, MerkleTree};
 
-use crate::sim::machine::Machine;
+use crate::sim::machine::{Machine, hints_on_disk};
 
 /// Where a node's sums or indices differ from its records: a sentence each.
 pub(super) fn differences(machine: &Machine, ring: &Ring, key: MerkleKey) -> Vec<String> {
@@ -42,7 +43,30 @@ pub(super) fn differences(machine: &Machine, ring: &Ring, key: MerkleKey) -> Vec
     }
 
     found.extend(compare_sums(machine, &tree));
+    found.extend(compare_hints(machine));
     found
+}
+
+/// Compares what a node believes to keep for others with what is on its disk.
+fn compare_hints(machine: &Machine) -> Option<String> {
+    let on_disk: Vec<Kept> = hints_on_disk(machine)
+        .into_iter()
+        .map(|(target, (count, bytes))| Kept {
+            target,
+            count,
+            bytes,
+        })
+        .collect();
+    let own = on_disk.iter().any(|kept| kept.target == machine.id());
+    let believed = machine.kept();
+    if !own
+        && believed
+            .as_ref()
+            .is_none_or(|believed| *believed == on_disk)
+    {
+        return None; // a node that is down is reported above
+    }
+    Some(format!("hints: {on_disk:?} on disk, {believed:?} counted"))
 }
 
 /// What the records alone say the rest must be.
@@ -120,10 +144,10 @@ mod tests {
     use quoit_ring::Moment;
 
     use bytes::BytesMut;
-    use quoit_node::engine::layout::record_key;
+    use quoit_node::engine::layout::{hint_key, record_key};
     use quoit_node::engine::{Batch, Durability, Engine as _};
     use quoit_ring::wire::encode_record;
-    use quoit_ring::{Actor, Delta, Dot, Leaf, Time};
+    use quoit_ring::{Actor, Delta, Dot, Leaf, NodeId, Time};
 
     use super::*;
     use crate::sim::machine::testing::{put, running, stored};
@@ -201,6 +225,18 @@ mod tests {
         let found = audited(&machine);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("the Merkle root differs"), "{found:?}");
+    }
+
+    #[test]
+    fn a_hint_that_is_not_counted_is_reported() {
+        let machine = machine();
+        let key = hint_key(NodeId(3), NAMESPACE, b"key");
+        write(&machine, |batch| {
+            batch.insert(Keyspace::Hints, key, &b"record"[..]);
+        });
+        let found = audited(&machine);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("hints: "), "{found:?}");
     }
 
     #[test]

@@ -11,7 +11,9 @@
 
 use super::World;
 use super::event::Event;
+use crate::history::HintExcess;
 use crate::sim::chance::delay;
+use crate::sim::machine::hints_on_disk;
 
 /// How long a step of the rebuild of the sums takes, in microseconds.
 const REBUILD: u64 = 2_000;
@@ -37,6 +39,7 @@ impl World {
         if done.is_ok() {
             self.note_exposure(node);
             self.note_hints(node);
+            self.note_hint_excess(node);
         }
 
         self.deliver_answers(node);
@@ -54,6 +57,34 @@ impl World {
             let mut recorder = self.site.recorder().borrow_mut();
             recorder.history_mut().acked_early.push(early);
         }
+    }
+
+    /// Looks whether a node keeps more for others than it may.
+    fn note_hint_excess(&self, node: usize) {
+        let machine = &self.machines[node];
+        if machine.missed_a_row() {
+            return; // it does not know what it keeps
+        }
+        let excess = |(bytes, max)| HintExcess {
+            holder: machine.id(),
+            at: self.now(),
+            bytes,
+            max,
+        };
+        let limits = &self.plan.settings.limits;
+        let kept = hints_on_disk(machine);
+        let of_one = (kept.values().map(|&(_, bytes)| bytes).max()).unwrap_or_default();
+        let of_all = kept.values().map(|&(_, bytes)| bytes).sum();
+        let bounds = [
+            (of_one, limits.max_hint_bytes_per_node),
+            (of_all, limits.max_hint_bytes),
+        ];
+        let found = bounds
+            .into_iter()
+            .filter(|(bytes, max)| bytes > max)
+            .map(excess);
+        let mut recorder = self.site.recorder().borrow_mut();
+        recorder.history_mut().hint_excess.extend(found);
     }
 
     /// Starts the next commit of a node, if something waits and none is under way.
@@ -80,8 +111,9 @@ impl World {
     }
 
     pub(super) fn rebuild(&mut self, node: usize, life: u32) {
-        if self.machines[node].life() == life && self.machines[node].rebuild() {
-            let at = self.now().after(REBUILD);
+        let now = self.now();
+        if self.machines[node].life() == life && self.machines[node].rebuild(now) {
+            let at = now.after(REBUILD);
             self.schedule.at(at, Event::Rebuild { node, life });
         }
     }

@@ -124,8 +124,10 @@ impl World {
         for node in 0..self.machines.len() {
             self.machines[node].disk().heal();
             self.machines[node].set_clock(self.plan.node_clocks[node]);
-            // Operations of the recovery phase must succeed, so a queue that was short to be overrun is no longer.
-            if self.machines[node].gave_up_a_walk() || self.machines[node].lengthen_queue() {
+            // Operations of the recovery phase must succeed, so limits that were small to be met are so no longer.
+            let machine = &mut self.machines[node];
+            let was_limited = machine.lengthen_queue() | machine.lengthen_frames();
+            if was_limited || machine.missed_a_row() {
                 let life = self.machines[node].life();
                 self.stop_node(node, life);
             }

@@ -32,7 +32,10 @@ impl World<MemoryEngine> {
     /// Holds the `hint_usage` against what is stored.
     fn hint_usage(&self) -> Vec<Kept> {
         let (counted, hint_usage) = (HintUsage::default(), &self.state.hints);
-        assert_eq!(HintScan::new(&*self.engine).step(&counted, 1_000), Ok(true));
+        assert_eq!(
+            HintScan::new().step(&*self.engine, &counted, 1_000),
+            Ok(true)
+        );
         assert_eq!(hint_usage.kept(), counted.kept());
         hint_usage.kept().unwrap()
     }
@@ -41,7 +44,7 @@ impl World<MemoryEngine> {
 /// A world that has counted its hints.
 fn world() -> World<MemoryEngine> {
     let world = super::world();
-    let counted = HintScan::new(&*world.engine).step(&world.state.hints, 1);
+    let counted = HintScan::new().step(&*world.engine, &world.state.hints, 1);
     assert_eq!(counted, Ok(true));
     world
 }

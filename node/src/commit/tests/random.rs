@@ -12,8 +12,8 @@ use quoit_ring::{Delta, MerkleTree, Millis, Record, Seen, Time};
 use super::{World, world};
 use crate::engine::layout::{NAMESPACE, expiry_key, leaf_key, parse_record_key};
 use crate::engine::{Engine as _, Keyspace, MemoryEngine, Snapshot as _};
-use crate::storage::{Rebuild, Sums};
-use crate::testing::{WALL, dot, ring};
+use crate::storage::{Rebuild, Sums, Walked};
+use crate::testing::{WALL, dot, rebuild, ring, state};
 use crate::write::Change;
 
 /// One write of the random runs.
@@ -55,6 +55,12 @@ fn change(step: &Step, stored: Option<&Record>) -> Change {
     }
 }
 
+/// Lets a walk do one step; whether it is over.
+fn is_over(walk: &mut Rebuild<MemoryEngine>, world: &World<MemoryEngine>, rows: usize) -> bool {
+    let (sums, cluster) = (&world.state.sums, &world.state.cluster);
+    walk.step(&world.engine, sums, cluster, rows).unwrap() == Walked::Over
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -63,6 +69,7 @@ proptest! {
         batches in vec(vec(step(), 1..12), 1..8),
     ) {
         let mut world = world();
+        rebuild(&*world.engine, &world.state);
         let ring = ring(1);
         let mut model: BTreeMap<String, Record> = BTreeMap::new();
         for batch in &batches {
@@ -112,15 +119,13 @@ proptest! {
         prop_assert_eq!(world.keys(Keyspace::Leaves), leaves);
         prop_assert_eq!(world.keys(Keyspace::Expiry), dues);
 
-        let mut nothing = Rebuild::new(&MemoryEngine::new());
-        prop_assert_eq!(world.state.sums.root(), None, "not shown before it is ready");
-        prop_assert!(nothing.step(&world.state.sums, &ring, 10).unwrap());
         prop_assert_eq!(world.state.sums.root(), Some(tree.root()));
     }
 
     #[test]
     fn sums_come_back_from_a_walk_that_writes_overtake(
-        before in vec(step(), 0..20), during in vec(vec(step(), 1..6), 0..6),
+        before in vec(step(), 0..20), during in vec(vec(step(), 1..6), 0..12),
+        rows in 1..5_usize,
     ) {
         let mut first = world();
         for step in &before {
@@ -131,23 +136,23 @@ proptest! {
         let World { engine, committer, .. } = first;
         drop(committer);
         let mut world = World::over(Arc::into_inner(engine).unwrap());
-        let ring = ring(1);
-        let mut rebuild = Rebuild::new(&*world.engine);
+        let mut walk = Rebuild::new();
         let mut over = false;
         for batch in &during {
             for step in batch {
                 world.add(&format!("key-{}", step.key), change(step, None));
             }
             world.commit();
-            over = over || rebuild.step(&world.state.sums, &ring, 1).unwrap();
+            over = over || is_over(&mut walk, &world, rows);
         }
+        prop_assert_eq!(world.state.sums.root().is_some(), over, "not shown before it is ready");
         while !over {
-            over = rebuild.step(&world.state.sums, &ring, 1).unwrap();
+            over = is_over(&mut walk, &world, rows);
         }
-        let again = Sums::new(ring.leaf_bits(), world.state.sums.key());
-        Rebuild::new(&*world.engine).step(&again, &ring, 1_000).unwrap();
-        prop_assert_eq!(world.state.sums.root(), again.root());
+        let again = state(1);
+        rebuild(&*world.engine, &again);
+        prop_assert_eq!(world.state.sums.root(), again.sums.root());
         let children = |sums: &Sums| (0..4).map(|level| sums.children(level, 0)).collect::<Vec<_>>();
-        prop_assert_eq!(children(&world.state.sums), children(&again));
+        prop_assert_eq!(children(&world.state.sums), children(&again.sums));
     }
 }

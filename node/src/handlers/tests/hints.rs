@@ -75,7 +75,7 @@ fn what_is_kept_is_told_once_it_is_counted() {
     let mut world = world_of_three();
     let not_ready = Response::Refused(Refusal::NotReady);
     assert_eq!(world.ask(Request::Hints), Some(not_ready));
-    let counted = HintScan::new(&*world.engine).step(&world.state.hints, 1);
+    let counted = HintScan::new().step(&*world.engine, &world.state.hints, 1);
     assert_eq!(counted, Ok(true));
     assert_eq!(world.ask(Request::Hints), Some(Response::Hints(vec![])));
 }

@@ -1,5 +1,7 @@
 //! What a dispatcher delivers, to which node, and what it removes.
 
+use quoit_ring::wire::Fault;
+
 use super::*;
 use crate::testing::{blind, dot, encoded, state};
 
@@ -34,6 +36,7 @@ fn page(key: &Bytes) -> Page {
         target: AWAY,
         hints: vec![hint],
         is_last: true,
+        unreadable: 0,
     }
 }
 
@@ -140,4 +143,158 @@ fn a_hint_refused_for_what_it_is_does_not_hold_up_others() {
         dispatcher.jobs.is_empty() && !dispatcher.is_idle(),
         "it is kept"
     );
+}
+
+/// Every refusal there is, and whether a target that gives it to one hint may take another one.
+fn refusals() -> Vec<Refusal> {
+    let (bytes, max) = (9, 8);
+    let faults = [Fault::NoSpace, Fault::Corrupt, Fault::Failed, Fault::Filled];
+    let mut all = vec![
+        Refusal::NotReplica,
+        Refusal::OldEpoch,
+        Refusal::Forbidden,
+        Refusal::BadKey { bytes },
+        Refusal::ValueTooLarge { bytes, max },
+        Refusal::TooManySiblings { max: 8 },
+        Refusal::RecordTooLarge { bytes, max },
+        Refusal::ClockAhead {
+            ahead_ms: 9,
+            max_ms: 8,
+        },
+        Refusal::TooOld {
+            age_ms: 9,
+            max_ms: 8,
+        },
+        Refusal::BadRecord,
+        Refusal::Expired,
+        Refusal::Overloaded { queue_ms: 9 },
+        Refusal::Draining,
+        Refusal::NotReady,
+        Refusal::HintsFull { bytes, max },
+    ];
+    all.extend(faults.map(Refusal::Storage));
+    all
+}
+
+/// Lets a dispatcher deliver `left` for so many seconds, and its target answer; how often each key was sent.
+fn deliver_for(
+    seconds: u64,
+    dispatcher: &mut HintDispatcher,
+    left: &mut Vec<Hint>,
+    answer: impl Fn(&Bytes) -> Response,
+) -> BTreeMap<Bytes, u32> {
+    let (mut sent, mut now) = (BTreeMap::<Bytes, u32>::new(), NOW);
+    while now < NOW + Duration::from_secs(seconds) {
+        let kept = if left.is_empty() { vec![] } else { kept() };
+        dispatcher.handle_time(&kept, now);
+        while let Some(act) = dispatcher.poll() {
+            match act {
+                Act::Load { target, after } => {
+                    let is_behind =
+                        |hint: &&Hint| after.as_ref().is_none_or(|after| hint.key > after);
+                    let page = Page {
+                        target,
+                        hints: left.iter().filter(is_behind).cloned().collect(),
+                        is_last: true,
+                        unreadable: 0,
+                    };
+                    dispatcher.handle_page(target, Some(page), now);
+                }
+                Act::Send { to, frame } => {
+                    let Request::Repair { key, .. } = &frame.request else {
+                        panic!("{frame:?}");
+                    };
+                    *sent.entry(key.clone()).or_default() += 1;
+                    dispatcher.handle_answer(to, frame.id, &answer(key), now);
+                }
+                Act::Remove(delivered) => left.retain(|hint| hint.key != delivered.key),
+            }
+        }
+        now += Duration::from_millis(100);
+    }
+    sent
+}
+
+/// The hints of twenty keys of the target, in the order of their keys.
+fn twenty(cluster: &ClusterView) -> Vec<Hint> {
+    let ring = &cluster.ring;
+    let owned = |key: &String| {
+        let list = ring.preference_list(ring.token_of(key.as_bytes()));
+        list.is_owner(AWAY)
+    };
+    let keys = (0..).map(|n: u32| n.to_string()).filter(owned).take(20);
+    let record = encoded(blind(dot(1, 5), "v").record());
+    let mut hints: Vec<Hint> = keys
+        .map(|key| Hint {
+            key: key.into(),
+            record: record.clone(),
+        })
+        .collect();
+    hints.sort_by(|a, b| a.key.cmp(&b.key));
+    hints
+}
+
+#[test]
+fn a_hint_that_is_refused_for_ever_holds_up_no_other_whatever_the_reason() {
+    let cluster = state(3).cluster;
+    for reason in refusals() {
+        let mut dispatcher = HintDispatcher::new(Arc::clone(&cluster), 1_000);
+        let mut left = twenty(&cluster);
+        let bad = left[3].key.clone();
+        let answer = |key: &Bytes| {
+            if *key == bad {
+                Response::Refused(reason)
+            } else {
+                Response::Joined
+            }
+        };
+        let sent = deliver_for(600, &mut dispatcher, &mut left, answer);
+        assert_eq!(left.len(), 1, "{reason}: {sent:?}");
+        assert_eq!(left[0].key, bad);
+        let most = match reason.scope() {
+            RefusalScope::Request => 20,
+            RefusalScope::Node | RefusalScope::Sender => 140,
+        };
+        assert!((2..most).contains(&sent[&bad]), "{reason}: {}", sent[&bad]);
+        let refused = RefusedHints {
+            count: 1,
+            target: AWAY,
+            reason,
+        };
+        assert_eq!(dispatcher.refused(), Some(refused));
+    }
+}
+
+#[test]
+fn a_refused_hint_that_is_taken_in_the_end_is_counted_no_more() {
+    let cluster = state(3).cluster;
+    let mut dispatcher = HintDispatcher::new(Arc::clone(&cluster), 1_000);
+    let mut left = twenty(&cluster);
+    let refuse = |_: &Bytes| Response::Refused(Refusal::BadRecord);
+    deliver_for(10, &mut dispatcher, &mut left, refuse);
+    assert_eq!(dispatcher.refused().map(|refused| refused.count), Some(20));
+    let kept = kept();
+    for second in 10..100 {
+        let now = NOW + Duration::from_secs(second);
+        dispatcher.handle_time(&kept, now);
+        while let Some(act) = dispatcher.poll() {
+            match act {
+                Act::Load { target, .. } => {
+                    let (hints, is_last) = (std::mem::take(&mut left), true);
+                    let page = Page {
+                        target,
+                        hints,
+                        is_last,
+                        unreadable: 0,
+                    };
+                    dispatcher.handle_page(target, Some(page), now);
+                }
+                Act::Send { to, frame } => {
+                    dispatcher.handle_answer(to, frame.id, &Response::Joined, now);
+                }
+                Act::Remove(_) => {}
+            }
+        }
+    }
+    assert_eq!(dispatcher.refused(), None);
 }
