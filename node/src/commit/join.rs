@@ -15,6 +15,7 @@ use quoit_ring::{Delta, MerkleKey, NodeId, Record, Time, check_drift};
 use super::Verdict;
 use crate::clock::Now;
 use crate::config::Limits;
+use crate::engine::layout::HINT_PREFIX;
 use crate::hints::HintDelta;
 use crate::write::{Change, Destination, Write};
 
@@ -88,7 +89,7 @@ impl<'a> Joins<'a> {
         })?;
 
         let verdict = match &write.change {
-            Change::Put(delta) => self.put(write.destination, delta, current)?,
+            Change::Put(delta) => self.put((write.destination, &write.key), delta, current)?,
             Change::Repair(record) | Change::Delivered(record) => {
                 current.join(record);
                 Verdict::Joined
@@ -103,7 +104,7 @@ impl<'a> Joins<'a> {
 
     fn put(
         &mut self,
-        destination: Destination,
+        (destination, key): (Destination, &[u8]),
         delta: &Delta,
         current: &mut Record,
     ) -> Result<Verdict, Refusal> {
@@ -134,7 +135,7 @@ impl<'a> Joins<'a> {
         joined.join(delta.record());
         check_bounds(current, &joined, &rules.limits)?;
         if let Destination::Hint(target) = destination {
-            self.check_hint_space(target, current, &joined)?;
+            self.check_hint_space((target, key), current, &joined)?;
         }
 
         *current = joined;
@@ -146,7 +147,7 @@ impl<'a> Joins<'a> {
     /// no larger may pass: a thousand writes of one key are one hint.
     fn check_hint_space(
         &self,
-        target: NodeId,
+        (target, key): (NodeId, &[u8]),
         current: &Record,
         joined: &Record,
     ) -> Result<(), Refusal> {
@@ -167,7 +168,8 @@ impl<'a> Joins<'a> {
             ),
             (grown(&|_any| true), limits.max_hint_bytes),
         ];
-        let most = u64::try_from(most_bytes(joined)).unwrap_or(u64::MAX);
+        let most = HINT_PREFIX + key.len() + most_bytes(joined);
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
         for (bytes, max) in bounds {
             if bytes.saturating_add(most) > max && encoded_bytes(joined) > encoded_bytes(current) {
                 return Err(Refusal::HintsFull { bytes, max });

@@ -45,7 +45,10 @@ pub const META_MERKLE: &[u8] = b"merkle";
 pub const META_DISK: &[u8] = b"disk";
 
 /// Longest user key in bytes that fits all keyspaces: [`MAX_KEY`] less the longest fixed part.
-pub const MAX_USER_KEY: usize = MAX_KEY - size_of::<u64>() - size_of::<u16>();
+pub const MAX_USER_KEY: usize = MAX_KEY - HINT_PREFIX;
+
+/// Bytes in front of the user key in [`Keyspace::Hints`](super::Keyspace::Hints): the longest fixed part.
+pub const HINT_PREFIX: usize = size_of::<u64>() + size_of::<u16>();
 
 /// A stored key that is shorter than the fixed part of its keyspace: the data is damaged or foreign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

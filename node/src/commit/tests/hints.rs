@@ -97,6 +97,22 @@ fn a_delivered_hint_is_removed_unless_more_was_added_to_it() {
 }
 
 #[test]
+fn a_delete_that_was_added_to_a_delivered_delete_is_kept() {
+    let mut world = world();
+    world.hint(AWAY, "k", delete(dot(1, WALL)));
+    let sent = world.kept(AWAY, "k").unwrap();
+    world.hint(AWAY, "k", delete(dot(2, WALL + 1)));
+    world.keep(AWAY, "k", Change::Delivered(sent));
+    let grown = world.kept(AWAY, "k").unwrap();
+    assert!(
+        grown.seen().contains(dot(2, WALL + 1)),
+        "no sibling tells them apart"
+    );
+    world.keep(AWAY, "k", Change::Delivered(grown));
+    assert_eq!(world.kept(AWAY, "k"), None);
+}
+
+#[test]
 fn removing_and_keeping_in_one_batch_see_each_other() {
     let mut world = world();
     world.hint(AWAY, "k", blind(dot(1, WALL), "v"));
@@ -134,6 +150,33 @@ fn what_goes_beyond_a_bound_is_refused_and_what_does_not_grow_passes() {
     assert!(matches!(of_all, Response::Refused(Refusal::HintsFull { max: of, .. }) if of == max));
     let bytes: u64 = world.hint_usage().iter().map(|kept| kept.bytes).sum();
     assert!(bytes <= max);
+}
+
+#[test]
+fn the_hints_of_one_batch_do_not_pass_the_bound_together() {
+    let value = "v".repeat(300);
+    for long_keys in [false, true] {
+        let mut world = world();
+        for n in 0..20 {
+            let (key, value) = if long_keys {
+                (format!("{value}{n}"), "v")
+            } else {
+                (n.to_string(), &*value)
+            };
+            world.put(&key, blind(dot(1, WALL), value));
+            world.waiting.last_mut().unwrap().destination = Destination::Hint(AWAY);
+        }
+        let answers = world.commit();
+        let max = LIMITS.max_hint_bytes_per_node;
+        let full =
+            |answer: &&Response| matches!(answer, Response::Refused(Refusal::HintsFull { .. }));
+        assert!(
+            (10..20).contains(&answers.iter().filter(full).count()),
+            "{answers:?}"
+        );
+        let kept = world.hint_usage()[0];
+        assert!(kept.bytes <= max && kept.bytes > max / 2, "{kept:?}");
+    }
 }
 
 #[test]
