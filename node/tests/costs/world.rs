@@ -23,6 +23,7 @@ use quoit_node::engine::MemoryEngine;
 use quoit_node::env::{Env, Now, Rejected, Reply};
 use quoit_node::handlers::{Replica, Session};
 use quoit_node::state::NodeState;
+use quoit_node::walks::{NextStep, Walks};
 use quoit_node::write::Write;
 use quoit_ring::placement::Ring;
 use quoit_ring::role::Role;
@@ -125,6 +126,9 @@ impl World {
         let engine = Arc::new(MemoryEngine::new());
         let settings = (LIMITS, Durability::Buffered);
         let state = NodeState::new(NodeId(1), ring(), MerkleKey([5; 16]), Time::ZERO, settings);
+        // As on a node that has been up for a while: the walk over what is stored has ended.
+        let mut walks = Walks::begin(&*engine, &state, 1);
+        while walks.step(&*engine, Moment(0)) != NextStep::Never {}
         let queue = Arc::new(Queue::new(WriteQueue::default()));
         let env = QueueEnv(Arc::clone(&queue));
         let replica = Replica::new(env, Arc::clone(&engine), &state);

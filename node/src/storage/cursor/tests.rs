@@ -27,6 +27,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 type Rows = BTreeMap<Bytes, u64>;
 
+/// A key, its old value, its new one.
+type ValueChange = (Bytes, u64, u64);
+
 fn sum(value: u64) -> Sum {
     Sum(u128::from(value))
 }
@@ -39,7 +42,7 @@ struct World {
     /// The snapshot of the chunk that is open.
     chunk: Option<Rows>,
     /// The commit under way: its old and new values, and whether it is visible.
-    commit: Option<(Vec<(Bytes, u64, u64)>, bool)>,
+    commit: Option<(Vec<ValueChange>, bool)>,
 }
 
 impl World {
