@@ -37,7 +37,7 @@ pub enum Walked {
     Incomplete,
 }
 
-/// The walk that brings the sums back; see the [module](self).
+/// The walk that brings the sums back after a start, a chunk at a time, each with a snapshot of its own.
 #[derive(Debug)]
 pub struct Rebuild<G: Engine> {
     /// The snapshot of the chunk that is open.
