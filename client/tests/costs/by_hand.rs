@@ -190,6 +190,7 @@ impl World {
     fn replies_of(&self, index: usize, answer: &impl Fn(NodeId, &Request) -> Response) -> BytesMut {
         let (mut requests, mut replies) = (Frames::new(LANE_FRAME), BytesMut::new());
         let mut shared = self.shared.borrow_mut();
+        let clock = Time::at(Millis(WALL + shared.micros / 1_000));
         let (node, lane) = &mut shared.lanes[index];
         requests.push(lane);
         lane.clear();
@@ -198,7 +199,7 @@ impl World {
             let reply = ResponseFrame {
                 id: request.id,
                 epoch: EPOCH,
-                clock: Time::at(Millis(WALL)),
+                clock,
                 response: answer(*node, &request.request),
             };
             reply.encode(&mut replies);
