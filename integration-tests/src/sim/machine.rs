@@ -101,6 +101,8 @@ pub struct Machine {
     has_run: bool,
     /// How far the wall clock is off, in milliseconds.
     offset_ms: i64,
+    /// How often it was set to another time.
+    clock_sets: u64,
     /// Counts processes, so that what was meant for one does not reach the next.
     life: u32,
     process: Option<Process>,
@@ -131,6 +133,7 @@ impl Machine {
             settings,
             has_run: false,
             offset_ms: 0,
+            clock_sets: 0,
             life: 0,
             process: None,
             serving: false,
@@ -196,7 +199,16 @@ impl Machine {
 
     /// Sets the wall clock this far off.
     pub const fn set_clock(&mut self, offset_ms: i64) {
+        if self.offset_ms != offset_ms {
+            self.clock_sets += 1;
+        }
         self.offset_ms = offset_ms;
+    }
+
+    /// How often its wall clock was set to another time.
+    #[must_use]
+    pub const fn clock_sets(&self) -> u64 {
+        self.clock_sets
     }
 
     /// Dots found with two contents, over all lives.

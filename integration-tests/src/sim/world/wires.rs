@@ -40,7 +40,10 @@ pub(super) const TO_CLIENT: u64 = 11 << 8;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Reported {
     life: u32,
-    offset_ms: i64,
+    /// How often its clock had been set.
+    sets: u64,
+    /// Whether it was set in this life: an answer from before may still be on its way out.
+    was_set: bool,
     latest: Time,
     /// In earlier lives.
     before: Time,
@@ -150,17 +153,24 @@ impl World {
         let Ok(frame) = ResponseFrame::decode(frame.clone()) else {
             return; // a request of its own
         };
-        let (life, offset_ms) = (self.machines[node].life(), self.node_offset(node));
+        let (life, sets) = (self.machines[node].life(), self.machines[node].clock_sets());
         let reported = &mut self.reported[node];
-        if reported.offset_ms != offset_ms {
+        let is_set = reported.sets != sets;
+        if reported.life != life {
+            let before = if is_set || reported.was_set {
+                Time::ZERO
+            } else {
+                reported.latest
+            };
             *reported = Reported {
                 life,
-                offset_ms,
-                ..Reported::default()
+                sets,
+                was_set: false,
+                latest: before,
+                before,
             };
-        }
-        if reported.life != life {
-            (reported.life, reported.before) = (life, reported.latest);
+        } else if is_set {
+            (reported.sets, reported.was_set, reported.before) = (sets, true, Time::ZERO);
         }
         reported.latest = reported.latest.max(frame.clock);
 
