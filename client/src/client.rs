@@ -246,7 +246,8 @@ impl Client {
     /// later write has superseded it at so many replicas that W cannot have it any more, that is
     /// [`Unknown`](WriteError::Unknown) (or `UnderReplicated`) for good, with [`Outcome::Superseded`] at each of them: it
     /// was stored and overwritten, or never. An error that carries no write comes back as it is, and so does any if
-    /// nothing could be sent, as on a closed client.
+    /// nothing could be sent: on a closed client, on one with smaller limits, or on one whose clock is further behind the
+    /// write than it may be. Of two retries of one error at once, neither knows what the other reaches.
     pub async fn retry(&self, error: WriteError) -> Result<Written, WriteError> {
         let Some(sent) = error.write().and_then(|write| write.clone().into_sent()) else {
             return Err(error);
@@ -254,7 +255,8 @@ impl Client {
         let plan = sent.plan;
         match builders::write(self.clone(), Content::Sent(sent), plan).await {
             // Not "nothing was sent": that is true of this attempt, and not of the write.
-            Err(WriteError::Invalid(_) | WriteError::Closed | WriteError::Abandoned) => Err(error),
+            Err(WriteError::Invalid(_) | WriteError::Closed) => Err(error),
+            Err(WriteError::Abandoned) => Err(error.left_open()),
             result => result,
         }
     }

@@ -377,6 +377,24 @@ impl WriteError {
         }
     }
 
+    /// It was sent again, and what came of that will not be known.
+    pub(crate) fn left_open(self) -> Self {
+        match self {
+            Self::UnderReplicated {
+                acked,
+                needed,
+                attempts,
+                write,
+            } => Self::Unknown {
+                acked,
+                needed,
+                attempts,
+                write: write.left_open(),
+            },
+            other => other,
+        }
+    }
+
     /// Whether [`Client::retry`](crate::Client::retry) can still help: the write is here to be sent again, and W replicas
     /// are left that have neither refused it as too old nor had a later write.
     #[must_use]
@@ -402,7 +420,11 @@ impl WriteError {
                 Outcome::Superseded | Outcome::Refused(Refusal::TooOld { .. })
             )
         };
-        write.sent().is_some() && attempts.iter().filter(is_open).count() >= *needed
+        // Behind the owners stand the nodes that were to keep it for one of them, which count in its place.
+        let open = |owners| attempts.iter().take(owners).filter(is_open).count();
+        write
+            .sent()
+            .is_some_and(|sent| open(sent.owners) >= *needed)
     }
 }
 

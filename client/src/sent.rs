@@ -17,7 +17,9 @@ use core::fmt;
 use bytes::Bytes;
 use quoit_ring::Dot;
 
+use crate::coordinator::context::OpContext;
 use crate::entry::Context;
+use crate::error::InvalidRequest;
 use crate::operation::plan::Plan;
 use crate::operation::requests::Targets;
 use crate::operation::version::Version;
@@ -29,8 +31,27 @@ pub(crate) struct Sent {
     pub(crate) version: Version,
     pub(crate) plan: Plan,
     pub(crate) evidence: Evidence,
+    /// How many nodes own its key: the first of its error's attempts.
+    pub(crate) owners: usize,
     /// The owners that have acknowledged this dot: they need not be asked again.
     pub(crate) holders: Targets,
+}
+
+impl Sent {
+    /// Moves the clock of this client's mint up to the write, which another client may have minted.
+    ///
+    /// # Errors
+    /// If it lies too far ahead to be believed: what this client writes afterwards would be overwritten by it.
+    pub(crate) fn believe(&self, cx: &OpContext) -> Result<(), InvalidRequest> {
+        let (time, wall) = (self.version.dot().time, cx.now.wall);
+        if cx.mint.observe(time, wall) {
+            return Ok(());
+        }
+        Err(InvalidRequest::FutureContext {
+            ahead_ms: time.millis().0.saturating_sub(wall.0),
+            max_ms: cx.mint.max_drift_ms(),
+        })
+    }
 }
 
 /// The write that an error is about, as it was sent: [`Client::retry`](crate::Client::retry) sends it again.
@@ -50,6 +71,14 @@ impl SentWrite {
 
     pub(crate) fn into_sent(self) -> Option<Box<Sent>> {
         self.0
+    }
+
+    /// It was sent again, and what came of that will not be known.
+    pub(crate) fn left_open(mut self) -> Self {
+        if let Some(sent) = &mut self.0 {
+            sent.evidence.may_be_stored = true;
+        }
+        self
     }
 
     /// The write's name, by which a later read finds it among the values that it returns.

@@ -126,16 +126,16 @@ impl Coordinator {
         let context = &mut self.context;
         context.now = now;
 
-        let before = context.health.set_link(node, link, now.at);
-        if link != Link::Down || before == Link::Down {
-            return;
-        }
-        let outcome = if before == Link::Up {
-            context.counters.connections_lost += 1;
-            Outcome::Lost
-        } else {
+        let outcome = match (context.health.set_link(node, link, now.at), link) {
+            (Link::Up, Link::Down) => {
+                context.counters.connections_lost += 1;
+                Outcome::Lost
+            }
+            // The node has another address by a newer map: its old connection closes without answers.
+            (Link::Up, Link::Opening) => Outcome::Lost,
             // Frames wait for the first connection, so none of them has left.
-            Outcome::Unreachable
+            (Link::Opening, Link::Down) => Outcome::Unreachable,
+            _ => return,
         };
 
         for slot in 0..self.running.slots() {

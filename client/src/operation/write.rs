@@ -203,6 +203,8 @@ impl Write {
             Ok(match content {
                 Content::New(update) => (w, Version::mint(update, present, cx)?, quorum),
                 Content::Sent(sent) => {
+                    // What this client writes from now on lies above it, wherever it was minted.
+                    sent.believe(cx)?;
                     let place = |holder| targets.iter().position(|owner| owner == holder);
                     let holders = sent.holders.iter().filter_map(place);
                     let quorum = quorum.again(sent.evidence, holders);
@@ -232,9 +234,11 @@ impl Write {
             overtaken: None,
             behind_ms: 0,
         };
-        let progress = write.step(cx);
-        debug_assert!(progress == Progress::Pending, "nobody has answered yet");
-        Some(write)
+        // A write that is sent again may be over: by a newer map W owners may have it already.
+        match write.step(cx) {
+            Progress::Pending => Some(write),
+            Progress::Over => None,
+        }
     }
 
     /// The deadline has passed: of the write, or of its time in the background. In the second case owners that have
@@ -359,6 +363,7 @@ impl Write {
                 version: self.version.clone(),
                 plan: self.plan,
                 evidence: failure.evidence,
+                owners: self.owners,
                 holders: holders.filter_map(|it| owners.get(it).copied()).collect(),
             })
         };

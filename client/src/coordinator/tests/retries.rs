@@ -187,3 +187,66 @@ fn a_retry_that_comes_too_late_says_so() {
     let text = error.to_string();
     assert!(text.contains("the write is 61000 ms old"), "{text}");
 }
+
+#[test]
+fn what_a_client_writes_after_the_retry_of_anothers_write_lies_above_that() {
+    let mut fast = Bench::new();
+    fast.wall_off = 400;
+    let error = unknown(&mut fast, None, superseded());
+    let mut bench = Bench::new();
+    bench.pass(5_100);
+    bench.wall_off = -5_100;
+    bench.start(1, Call::Retry(error));
+    let retried = record_in(&bench.sent()[0].1).max_time();
+    bench.start(2, put("later", None));
+    let later = record_in(&bench.sent()[0].1).max_time();
+    assert!(later > retried, "{later:?} {retried:?}");
+}
+
+#[test]
+fn a_write_that_lies_too_far_ahead_to_be_written_above_is_not_sent_again() {
+    let mut fast = Bench::new();
+    fast.wall_off = 3_600_000;
+    let error = unknown(&mut fast, None, superseded());
+    let mut bench = Bench::new();
+    bench.start(1, Call::Retry(error));
+    assert!(bench.sent().is_empty());
+    assert!(matches!(bench.written(), Err(WriteError::Invalid(_))));
+    assert!(bench.coordinator.is_idle());
+}
+
+#[test]
+fn a_retry_that_was_abandoned_leaves_open_whether_w_have_the_write() {
+    let mut bench = Bench::new();
+    bench.start(1, put("v", None));
+    let sent = bench.sent();
+    bench.answer(&sent[0], Response::Joined);
+    for to in &sent[1..] {
+        bench.answer(to, Response::Refused(Refusal::Draining));
+    }
+    let error = bench.written().unwrap_err().left_open();
+    assert_eq!(error.stored(), Stored::Maybe);
+
+    // And that stays so, whatever the next retry finds.
+    bench.start(2, Call::Retry(error));
+    for to in &bench.sent() {
+        bench.answer(to, Response::Refused(Refusal::Draining));
+    }
+    assert_eq!(bench.written().unwrap_err().stored(), Stored::Maybe);
+}
+
+#[test]
+fn what_was_sent_to_a_node_that_got_another_address_may_be_stored() {
+    let mut bench = Bench::new();
+    for node in 1..=3 {
+        bench.link(node, Link::Up);
+    }
+    bench.start(1, put("v", None));
+    let sent = bench.sent();
+    bench.link(sent[0].0.0, Link::Opening);
+    bench.link(sent[0].0.0, Link::Down);
+    for to in &sent[1..] {
+        bench.answer(to, Response::Refused(Refusal::Draining));
+    }
+    assert_eq!(bench.written().unwrap_err().stored(), Stored::Maybe);
+}

@@ -456,3 +456,16 @@ proptest! {
         prop_assert_eq!((verdicts, finished), (1, 1));
     }
 }
+
+#[test]
+fn a_write_that_w_owners_have_by_a_newer_map_returns_at_once() {
+    let again = |holders: &[usize]| {
+        let mut quorum =
+            WriteQuorum::new(3, 2, false).again(Evidence::default(), holders.iter().copied());
+        core::iter::from_fn(|| quorum.poll_step()).collect::<Vec<_>>()
+    };
+    let acked = |nodes| WriteStep::Return(Ok(Acked { nodes, hints: 0 }));
+    assert_eq!(again(&[0]), [WriteStep::Send(1), WriteStep::Send(2)]);
+    assert_eq!(again(&[0, 2]), [WriteStep::Send(1), acked(2)]);
+    assert_eq!(again(&[0, 1, 2]), [acked(3), WriteStep::Finish]);
+}
