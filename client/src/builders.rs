@@ -7,7 +7,9 @@
 //!
 //! Nothing is sent before the first poll, nor while the operation waits for a permit. Once submitted, it
 //! belongs to the client: dropping the future loses the answer and never half-cancels a write. What such a write has
-//! sent may still be stored, below everything that this client writes to the key afterwards.
+//! sent may still be stored, below every write without a context that this client starts on the key afterwards. Not so
+//! below a later one with a context that has not seen it, beside which it stands as a sibling, nor below one whose dot is
+//! earlier since this machine's clock was set back meanwhile.
 //!
 //! Settings are checked when the operation starts; one out of range is an
 //! [`InvalidRequest`](crate::InvalidRequest), and nothing is sent.
@@ -219,7 +221,8 @@ impl Put {
 
     /// Replaces exactly what `context` has seen; concurrent writes stay, as siblings. Without a context it
     /// replaces whatever was there: the last writer wins. Of two such writes of one client that are under way at once the
-    /// one that started later is the last; the other succeeds with it, as overwritten by it.
+    /// one that started later is the last, unless this machine's clock was set back in between; the other succeeds as
+    /// overwritten by it, if that one is on as many replicas as the other needs.
     pub fn context(mut self, context: &Context) -> Self {
         self.update.context = Some(context.clone());
         self

@@ -1,28 +1,41 @@
 //! The mint: new dots, and what this writer did last on each key.
 //!
 //! ```text
-//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 40 bytes each
-//!               last        of any write: the next one's `prev`
-//!               newest      of the write that was started last: an older one stays below it
-//!               overwrote   of a blind write that was acknowledged, and by how many: older ones are overwritten
+//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 64 bytes each
+//!               last          of any write: the next one's `prev`
+//!               newest        of the write that was started last: an older one stays below it
+//!               newest blind  of the blind one that was: only it and those before it overwrite; and how many are
+//!                             under way
+//!               acknowledged  of blind writes, and by how many: older ones are overwritten
 //! ```
 //!
 //! Nothing of this actor lies between the previous dot and the new one, so the write may claim to have seen
 //! `(prev, time]` of its own actor and a writer's intervals melt into one. When the table is full, or the wall
 //! clock turns out to have been far ahead, a fresh actor begins with an empty one: it has no dot on any key
-//! yet, and nothing is known of the earlier actor's writes any more. Two keys of one hash share their times, which is
-//! safe for `last` and `newest`: a `prev` too late only claims less, and a write that looks older is not minted again.
-//! For `overwrote` it would not be, so a 64-bit hash must not collide between two keys with writes under way.
+//! yet, and nothing is known of the earlier actor's writes any more. After the clock went back the new actor's dots may
+//! lie below the earlier one's, so a blind write may then lose against one that this client began before it.
+//!
+//! Two keys of one hash share their times, which is safe for `last` and `newest`: a `prev` too late only claims less, and
+//! a write that looks older is not minted again. For what is acknowledged it would not be: a put that was lost would be
+//! reported as overwritten. So the hash is keyed by this mint's own randomness, and nobody can look for two such keys
+//! beforehand. It means nothing to another mint: a write that is sent again is hashed again.
+
+mod own;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
-use quoit_ring::{Actor, Clock, Dot, Millis, Time, content_hash};
+use quoit_ring::{Actor, Clock, Dot, Millis, Time};
+use siphasher::sip::SipHasher13;
 
 use crate::env::Now;
+use crate::quorum::Acked;
 
-/// Most keys whose last dot is remembered: about 5 MiB.
+pub(crate) use own::Needed;
+use own::Own;
+
+/// Most keys whose last dot is remembered: about 8 MiB.
 const MAX_KEYS: usize = 1 << 16;
 
 /// A table whose keys are hashes already.
@@ -32,30 +45,16 @@ type ByHash<V> = HashMap<u64, V, BuildHasherDefault<AlreadyHashed>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyHash(u64);
 
-impl KeyHash {
-    pub(crate) fn of(key: &[u8]) -> Self {
-        Self(content_hash(key, None))
-    }
-}
-
-/// The times of an actor's dots on one key; zero if there is none.
-#[derive(Debug, Clone, Copy, Default)]
-struct Own {
-    last: Time,
-    newest: Time,
-    overwrote: Time,
-    /// Owners that had acknowledged that one when it returned.
-    copies: u8,
-}
-
 /// How a write stands to the later writes of the same client on its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// There is none.
     Newest,
-    /// There is one, and no blind one among them is acknowledged by enough replicas yet.
+    /// There is one, none that has overwritten it, and a blind one that may do so is under way.
     Behind,
-    /// A later blind one is: this write happened before it, and was overwritten.
+    /// There is one, and none that has overwritten it or is under way to do so.
+    Lost,
+    /// A later blind one is acknowledged by as many as this one needs: this write happened before it, and was overwritten.
     Overwritten,
     /// The mint has another actor by now and cannot tell.
     Forgotten,
@@ -67,6 +66,8 @@ pub(crate) struct Mint {
     clock: Clock,
     actor: Actor,
     own: ByHash<Own>,
+    /// The key of the hashes; 0 for the half that the first write draws.
+    hash_key: (u64, u64),
     max_drift_ms: u64,
 }
 
@@ -77,6 +78,7 @@ impl Mint {
             clock: Clock::starting_at(Time::ZERO),
             actor: Actor(actor),
             own: ByHash::default(),
+            hash_key: (actor, 0),
             max_drift_ms: u64::try_from(max_drift.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -91,58 +93,82 @@ impl Mint {
         self.clock.observe(time, wall, self.max_drift_ms).is_ok()
     }
 
-    /// A dot for a new write of `key`, above `seen`, which was believed, and the time of this actor's previous one on it
-    /// (zero if there is none).
-    pub(crate) fn mint(&mut self, key: KeyHash, seen: Time, now: Now) -> (Dot, Time) {
-        let (dot, own) = self.next(key, seen, now);
-        own.newest = dot.time;
-        (dot, core::mem::replace(&mut own.last, dot.time))
+    /// The hash under which this mint knows a key, the same as long as it lives.
+    pub(crate) fn hash(&mut self, key: &[u8], now: Now) -> KeyHash {
+        if self.hash_key.1 == 0 {
+            // The actor stands in every dot: it alone would be no secret.
+            self.hash_key.1 = now.random | 1;
+        }
+        let (actor, secret) = self.hash_key;
+        let mut hasher = SipHasher13::new_with_keys(actor, secret);
+        hasher.write(key);
+        KeyHash(hasher.finish())
     }
 
-    /// A newer dot for the write that had `dot`, in other respects as [`Mint::mint`]. A write that another one was
-    /// started after stays the older of the two.
-    pub(crate) fn remint(
+    /// A dot for a new write of `key`, above `seen`, which was believed, and the time of this actor's previous one on it
+    /// (zero if there is none). A blind one counts as under way.
+    pub(crate) fn mint(
         &mut self,
-        (key, dot): (KeyHash, Dot),
+        (key, is_blind): (KeyHash, bool),
         seen: Time,
         now: Now,
     ) -> (Dot, Time) {
-        let is_newest = self.standing(key, dot, 0) == Standing::Newest;
         let (dot, own) = self.next(key, seen, now);
-        if is_newest {
-            own.newest = dot.time;
-        }
-        (dot, core::mem::replace(&mut own.last, dot.time))
+        (dot, own.started(dot.time, is_blind))
     }
 
-    /// So many owners have acknowledged a blind write: what this client wrote before it on that key is overwritten. One
-    /// that has more copies is not forgotten for one that has fewer: a write is only overwritten by one that is on as
-    /// many replicas as it needs itself.
-    pub(crate) fn acknowledged(&mut self, key: KeyHash, dot: Dot, copies: usize) {
-        let copies = u8::try_from(copies).unwrap_or(u8::MAX);
-        if dot.actor == self.actor
-            && let Some(own) = self.own.get_mut(&key.0)
-            && own.overwrote < dot.time
-            && own.copies <= copies
-        {
-            (own.overwrote, own.copies) = (dot.time, copies);
+    /// A newer dot for the write that had `dot` and does not count as under way, in other respects as [`Mint::mint`]. A
+    /// write that another one was started after stays the older of the two.
+    pub(crate) fn remint(
+        &mut self,
+        (key, is_blind, dot): (KeyHash, bool, Dot),
+        seen: Time,
+        now: Now,
+    ) -> (Dot, Time) {
+        let is_newest = (self.own_of(key, dot)).is_some_and(|own| own.is_newest(dot.time));
+        let (dot, own) = self.next(key, seen, now);
+        let prev = if is_newest {
+            own.started(dot.time, is_blind)
+        } else {
+            core::mem::replace(&mut own.last, dot.time)
+        };
+        (dot, prev)
+    }
+
+    /// A blind write is under way again: others may wait for it.
+    pub(crate) fn counted(&mut self, key: KeyHash, dot: Dot) {
+        if let Some(own) = self.own_of(key, dot) {
+            own.counted();
         }
     }
 
-    /// How the write of `dot`, which needs so many copies, stands to this client's later ones.
-    pub(crate) fn standing(&self, key: KeyHash, dot: Dot, needed: usize) -> Standing {
+    /// A blind write that counted as under way will not be acknowledged as it is: nobody is to wait for it.
+    pub(crate) fn withdrawn(&mut self, key: KeyHash, dot: Dot) {
+        if let Some(own) = self.own_of(key, dot) {
+            own.withdrawn();
+        }
+    }
+
+    /// A blind write that counted as under way is acknowledged: what this client wrote before it on that key is
+    /// overwritten, if it needs no more copies.
+    pub(crate) fn acknowledged(&mut self, key: KeyHash, dot: Dot, acked: Acked) {
+        if let Some(own) = self.own_of(key, dot) {
+            own.acknowledged(dot.time, acked);
+        }
+    }
+
+    /// How the write of `dot`, which does not count as under way, stands to this client's later ones.
+    pub(crate) fn standing(&self, key: KeyHash, dot: Dot, needed: Needed) -> Standing {
         match self.own.get(&key.0) {
-            Some(own) if dot.actor == self.actor => {
-                if own.newest == dot.time {
-                    Standing::Newest
-                } else if own.overwrote > dot.time && usize::from(own.copies) >= needed {
-                    Standing::Overwritten
-                } else {
-                    Standing::Behind
-                }
-            }
+            Some(own) if dot.actor == self.actor => own.standing(dot.time, needed),
             _ => Standing::Forgotten,
         }
+    }
+
+    /// What is known of the key of a write, if it is the present actor's.
+    fn own_of(&mut self, key: KeyHash, dot: Dot) -> Option<&mut Own> {
+        let is_own = dot.actor == self.actor;
+        self.own.get_mut(&key.0).filter(|_| is_own)
     }
 
     /// The next dot above `seen`, and what was done before on its key.
@@ -201,134 +227,4 @@ impl Hasher for AlreadyHashed {
 }
 
 #[cfg(test)]
-mod tests {
-    use quoit_ring::Moment;
-
-    use super::*;
-
-    const KEY: KeyHash = KeyHash(7);
-
-    fn now(random: u64) -> Now {
-        Now {
-            at: Moment(0),
-            wall: Millis(1_000),
-            random,
-        }
-    }
-
-    #[test]
-    fn a_keys_previous_dot_is_remembered_for_that_key_only() {
-        let mut mint = Mint::new(1, Duration::from_millis(500));
-        let (first, none) = mint.mint(KEY, Time::ZERO, now(1));
-        assert_eq!(none, Time::ZERO);
-        assert_eq!(
-            mint.mint(KeyHash::of(b"b"), Time::ZERO, now(2)).1,
-            Time::ZERO
-        );
-        assert_eq!(mint.mint(KEY, Time::ZERO, now(3)).1, first.time);
-    }
-
-    #[test]
-    fn a_full_table_begins_anew_with_another_actor() {
-        let mut mint = Mint::new(1, Duration::from_millis(500));
-        for key in 0..MAX_KEYS {
-            mint.mint(KeyHash::of(&key.to_le_bytes()), Time::ZERO, now(key as u64));
-        }
-        let (dot, _) = mint.mint(KeyHash::of(&0_usize.to_le_bytes()), Time::ZERO, now(7));
-        assert_eq!(dot.actor, Actor(1), "a known key needs no new entry");
-        let (dot, prev) = mint.mint(KeyHash::of(b"one more"), Time::ZERO, now(8));
-        assert_ne!(dot.actor, Actor(1));
-        assert_eq!(prev, Time::ZERO);
-        assert_eq!(
-            mint.mint(KeyHash::of(&0_usize.to_le_bytes()), Time::ZERO, now(9))
-                .1,
-            Time::ZERO,
-            "the new actor never wrote it"
-        );
-    }
-
-    #[test]
-    fn a_wall_clock_that_was_far_ahead_is_forgotten_with_its_actor() {
-        let mut mint = Mint::new(1, Duration::from_millis(500));
-        let mut at = |wall, random| {
-            mint.mint(
-                KEY,
-                Time::ZERO,
-                Now {
-                    at: Moment(0),
-                    wall: Millis(wall),
-                    random,
-                },
-            )
-        };
-        at(1_000, 1);
-        let (ahead, _) = at(3_600_000, 2);
-        let (back, prev) = at(1_200, 3);
-        assert!(back.time < ahead.time && back.actor != ahead.actor);
-        assert_eq!(prev, Time::ZERO);
-        let (small_step, _) = at(1_000, 4);
-        assert!(small_step.time > back.time && small_step.actor == back.actor);
-    }
-
-    #[test]
-    fn a_dot_lies_above_what_was_seen_also_when_the_clock_went_back() {
-        let mut mint = Mint::new(1, Duration::from_millis(500));
-        let at = |wall, random| Now {
-            at: Moment(0),
-            wall: Millis(wall),
-            random,
-        };
-        mint.mint(KEY, Time::ZERO, at(3_600_000, 1));
-        let seen = Time::at(Millis(1_300));
-        assert!(mint.observe(seen, Millis(1_000)));
-        let (dot, _) = mint.mint(KEY, seen, at(1_000, 2));
-        assert!(dot.time > seen);
-    }
-
-    #[test]
-    fn a_stamp_too_far_ahead_is_not_followed() {
-        let mut mint = Mint::new(1, Duration::from_millis(500));
-        assert!(!mint.observe(Time::at(Millis(10_000)), Millis(1_000)));
-        assert!(mint.observe(Time::at(Millis(1_400)), Millis(1_000)));
-        assert!(mint.mint(KEY, Time::ZERO, now(0)).0.time > Time::at(Millis(1_400)));
-    }
-
-    #[test]
-    fn an_older_write_stays_behind_the_newer_one_until_that_is_acknowledged() {
-        let mut mint = Mint::new(1, Duration::from_millis(500));
-        let (older, _) = mint.mint(KEY, Time::ZERO, now(1));
-        assert_eq!(mint.standing(KEY, older, 2), Standing::Newest);
-        let (newer, _) = mint.mint(KEY, Time::ZERO, now(2));
-        assert_eq!(mint.standing(KEY, older, 2), Standing::Behind);
-
-        // Newer dots change nothing about which of the two was started last.
-        let (older, prev) = mint.remint((KEY, older), Time::ZERO, now(3));
-        assert_eq!(prev, newer.time);
-        assert_eq!(mint.standing(KEY, newer, 2), Standing::Newest);
-        let (newer, prev) = mint.remint((KEY, newer), Time::ZERO, now(4));
-        assert_eq!(prev, older.time);
-        assert_eq!(mint.standing(KEY, newer, 2), Standing::Newest);
-
-        mint.acknowledged(KEY, newer, 1);
-        assert_eq!(mint.standing(KEY, older, 2), Standing::Behind, "too few");
-        mint.acknowledged(KEY, newer, 2);
-        assert_eq!(mint.standing(KEY, older, 2), Standing::Behind, "once only");
-        let (newest, _) = mint.mint(KEY, Time::ZERO, now(5));
-        mint.acknowledged(KEY, newest, 2);
-        assert_eq!(mint.standing(KEY, older, 2), Standing::Overwritten);
-        assert_eq!(mint.standing(KEY, newest, 2), Standing::Newest);
-    }
-
-    #[test]
-    fn of_another_actors_writes_nothing_is_known() {
-        let mut mint = Mint::new(1, Duration::from_millis(500));
-        let (dot, _) = mint.mint(KEY, Time::ZERO, now(1));
-        let other = Dot {
-            actor: Actor(2),
-            ..dot
-        };
-        mint.acknowledged(KEY, other, 2);
-        assert_eq!(mint.standing(KEY, other, 2), Standing::Forgotten);
-        assert_eq!(mint.standing(KEY, dot, 2), Standing::Newest);
-    }
-}
+mod tests;

@@ -13,10 +13,11 @@ use quoit_ring::wire::encode_record;
 use quoit_ring::{Delta, Dot, Millis, Time};
 
 use crate::coordinator::context::OpContext;
-use crate::coordinator::mint::{KeyHash, Standing};
+use crate::coordinator::mint::{KeyHash, Needed, Standing};
 use crate::entry::Context;
 use crate::error::InvalidRequest;
 use crate::operation::plan;
+use crate::quorum::Acked;
 
 /// What a write does to its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,9 @@ impl Version {
             });
         }
 
-        let key_hash = KeyHash::of(&update.key);
-        let (dot, prev) = cx.mint.mint(key_hash, latest, cx.now);
+        let key_hash = cx.mint.hash(&update.key, cx.now);
+        let is_blind = update.context.is_none();
+        let (dot, prev) = cx.mint.mint((key_hash, is_blind), latest, cx.now);
         debug_assert!(
             dot.time > latest || latest == Time::ZERO,
             "a dot lies above what its context saw"
@@ -79,7 +81,8 @@ impl Version {
     /// Takes a new dot above `above` that builds on `base`.
     pub(super) fn mint_over(&mut self, base: &Context, above: Time, cx: &mut OpContext) {
         let above = above.max(base.latest());
-        let (dot, prev) = cx.mint.remint((self.key_hash, self.dot), above, cx.now);
+        let before = (self.key_hash, self.is_blind(), self.dot);
+        let (dot, prev) = cx.mint.remint(before, above, cx.now);
         let (record, context) = encoded(&self.update, self.expiry, base, prev, dot);
         (self.dot, self.record, self.context) = (dot, record, context);
     }
@@ -109,16 +112,32 @@ impl Version {
         self.update.context.is_none()
     }
 
+    /// It is sent again, by a client that may not be the one that minted it and hashes its key differently.
+    pub(super) fn sent_again(&mut self, cx: &mut OpContext) {
+        self.key_hash = cx.mint.hash(&self.update.key, cx.now);
+        if self.is_blind() {
+            self.counted(cx);
+        }
+    }
+
     /// How it stands to this client's later writes of the key, if it needs so many copies.
-    pub(super) fn standing(&self, needed: usize, cx: &OpContext) -> Standing {
+    pub(super) fn standing(&self, needed: Needed, cx: &OpContext) -> Standing {
         cx.mint.standing(self.key_hash, self.dot, needed)
     }
 
-    /// It is acknowledged, by so many owners.
-    pub(super) fn acknowledged(&self, copies: usize, cx: &mut OpContext) {
-        if self.is_blind() {
-            cx.mint.acknowledged(self.key_hash, self.dot, copies);
-        }
+    /// It is a blind write that may be acknowledged.
+    pub(super) fn counted(&self, cx: &mut OpContext) {
+        cx.mint.counted(self.key_hash, self.dot);
+    }
+
+    /// It was counted, and will not be acknowledged as it is.
+    pub(super) fn withdrawn(&self, cx: &mut OpContext) {
+        cx.mint.withdrawn(self.key_hash, self.dot);
+    }
+
+    /// It was counted, and is acknowledged.
+    pub(super) fn acknowledged(&self, acked: Acked, cx: &mut OpContext) {
+        cx.mint.acknowledged(self.key_hash, self.dot, acked);
     }
 }
 

@@ -12,12 +12,14 @@
 //! later one of its client follows has been overtaken by it:
 //!
 //! ```text
-//!   the later one is acknowledged   it happened before that one, which has overwritten it: written
-//!   the later one is under way      wait for that, until the deadline
-//!   it failed, or is causal         the deadline ends it, and nothing of it is stored by then
+//!   a later blind one is acknowledged   it happened before that one, which has overwritten it: written
+//!   one is under way                    wait for that, until the deadline
+//!   neither                             fail: the later ones have failed, are causal, or are on too few replicas;
+//!                                       unless W may acknowledge it as it is, since an owner is late
 //! ```
 //!
-//! A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
+//! It counts as overwritten only by a write on as many replicas as it needs itself: on W owners, or if it is sloppy on W
+//! nodes. A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
 //! Another client, in this process or not, has a mint of its own, and its writes are others' writes.
 //!
 //! A write that failed may be **sent again** as what it is, under its dot. It is never minted again: whoever has
@@ -32,7 +34,7 @@ use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::coordinator::context::{BACKGROUND_MICROS, OpContext, Restart};
-use crate::coordinator::mint::Standing;
+use crate::coordinator::mint::{Needed, Standing};
 use crate::coordinator::request_id::Purpose;
 use crate::coordinator::slab::Key;
 use crate::entry::Written;
@@ -73,6 +75,17 @@ pub(crate) struct Submitted {
     pub(crate) caller: Caller<WriteResult>,
 }
 
+/// A blind write, seen by the others of its client on the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It may be acknowledged: the mint counts it, and earlier ones may wait for it.
+    Counted,
+    /// Superseded by what lies here, it waits for a later one. It is not counted, or two such would wait for each other.
+    Overtaken(Time),
+    /// None has to look at it: it is causal, or will not be acknowledged as itself.
+    Out,
+}
+
 /// One write under way.
 #[derive(Debug)]
 pub(crate) struct Write {
@@ -90,8 +103,7 @@ pub(crate) struct Write {
     pub(super) quorum: WriteQuorum,
     /// Whether the last second has begun, in which holders are found for owners that missed it.
     is_closing: bool,
-    /// What has superseded it, while it waits for a later write of its client.
-    overtaken: Option<Time>,
+    place: Place,
     /// How far what superseded it lies ahead of this machine's clock, if that is too far to be followed.
     behind_ms: u64,
 }
@@ -142,7 +154,7 @@ impl Handler for Write {
         if self.requests.is_expired(cx) {
             return self.expire(cx);
         }
-        if let Some(above) = self.overtaken.take() {
+        if let Place::Overtaken(above) = self.place {
             self.remint(above, cx);
             return self.step(cx);
         }
@@ -208,7 +220,9 @@ impl Write {
                     let place = |holder| targets.iter().position(|owner| owner == holder);
                     let holders = sent.holders.iter().filter_map(place);
                     let quorum = quorum.again(sent.evidence, holders);
-                    (w, sent.version, quorum)
+                    let mut version = sent.version;
+                    version.sent_again(cx);
+                    (w, version, quorum)
                 }
             })
         });
@@ -220,6 +234,11 @@ impl Write {
             }
         };
 
+        let place = if version.is_blind() {
+            Place::Counted
+        } else {
+            Place::Out
+        };
         let mut write = Self {
             requests: Requests::new(key, targets, plan.deadline, caller.trace, cx),
             reply: Some((caller.kind, caller.reply)),
@@ -231,7 +250,7 @@ impl Write {
             is_retry,
             quorum,
             is_closing: false,
-            overtaken: None,
+            place,
             behind_ms: 0,
         };
         // A write that is sent again may be over: by a newer map W owners may have it already.
@@ -294,14 +313,20 @@ impl Write {
             return self.quorum.cannot_remint();
         }
         if self.is_retry || self.version.is_blind() {
-            match self.version.standing(self.copies_needed(), cx) {
+            self.withdraw(cx);
+            match self.version.standing(self.needed(), cx) {
                 Standing::Newest if !self.is_retry => {}
                 Standing::Overwritten => return self.quorum.overwritten(),
                 Standing::Behind if !self.is_retry => {
-                    self.overtaken = Some(above);
+                    self.place = Place::Overtaken(above);
                     return;
                 }
-                Standing::Newest | Standing::Behind | Standing::Forgotten => {
+                // An owner that is late may acknowledge it as it is.
+                Standing::Lost if !self.is_retry && self.quorum.may_reach_w() => {
+                    self.place = Place::Overtaken(above);
+                    return;
+                }
+                Standing::Newest | Standing::Behind | Standing::Lost | Standing::Forgotten => {
                     return self.quorum.cannot_remint();
                 }
             }
@@ -314,13 +339,40 @@ impl Write {
         cx.counters.remints += 1;
         let first = core::mem::take(&mut self.version.context);
         self.version.mint_over(&first, above, cx);
+        if self.version.is_blind() {
+            self.place = Place::Counted;
+        }
         self.requests.begin_attempt(self.owners);
         self.quorum.reminted();
     }
 
-    /// How many owners must have a later write that is to count in place of this one.
-    fn copies_needed(&self) -> usize {
-        if self.quorum.is_sloppy() { 1 } else { self.w }
+    /// How many copies there must be of a later write that is to count in place of this one.
+    const fn needed(&self) -> Needed {
+        Needed {
+            w: self.w,
+            sloppy: self.quorum.is_sloppy(),
+        }
+    }
+
+    /// It will not be acknowledged as it is: nobody is to wait for it.
+    fn withdraw(&mut self, cx: &mut OpContext) {
+        if core::mem::replace(&mut self.place, Place::Out) == Place::Counted {
+            self.version.withdrawn(cx);
+        }
+    }
+
+    /// It is acknowledged: what waits for it has been overwritten.
+    fn acknowledged(&mut self, acked: Acked, cx: &mut OpContext) {
+        match core::mem::replace(&mut self.place, Place::Out) {
+            Place::Counted => self.version.acknowledged(acked, cx),
+            Place::Overtaken(_) => {
+                // An owner was late, so it is no longer to be minted again.
+                self.version.counted(cx);
+                self.version.acknowledged(acked, cx);
+            }
+            // If it was overwritten, those were the copies of another.
+            Place::Out => {}
+        }
     }
 
     fn answer(&mut self, verdict: Result<Acked, WriteFailure>, cx: &mut OpContext) {
@@ -329,18 +381,21 @@ impl Write {
             return;
         };
         let result = match verdict {
-            Ok(Acked { nodes, hints }) => {
+            Ok(acked) => {
                 cx.budget.earn();
-                self.version.acknowledged(nodes - hints, cx);
+                self.acknowledged(acked, cx);
                 Ok(Written {
                     dot: self.version.dot,
-                    acked: nodes,
-                    hints,
+                    acked: acked.nodes,
+                    hints: acked.hints,
                     // Only minting again would need it, and a write that has returned is not.
                     context: core::mem::take(&mut self.version.context),
                 })
             }
-            Err(failure) => Err(self.explained(failure, cx)),
+            Err(failure) => {
+                self.withdraw(cx);
+                Err(self.explained(failure, cx))
+            }
         };
         // What goes on from here has a bound of its own.
         self.permit = None;

@@ -255,6 +255,12 @@ impl WriteQuorum {
         self.phase != Phase::Finished && self.state(replica) == Some(&State::Pending)
     }
 
+    /// Whether W may acknowledge it under its present dot, though late.
+    pub(crate) fn may_reach_w(&self) -> bool {
+        let may = |state: &State| matches!(state, State::Acked | State::Pending);
+        self.count(may).nodes >= self.w
+    }
+
     /// Owners whose answer is awaited, and for which no holder has been asked.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = usize> {
         let awaited =

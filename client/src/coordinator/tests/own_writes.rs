@@ -108,7 +108,7 @@ fn a_superseded_blind_put_whose_successor_fails_is_reported_as_not_stored() {
     answer_all(&mut bench, &first, &superseded(300));
     answer_all(&mut bench, &second, &Response::Refused(Refusal::Draining));
     assert_eq!(bench.written().unwrap_err().stored(), Stored::No);
-    bench.pass(5_100);
+    bench.pass(10);
     let error = bench.written().unwrap_err();
     assert_eq!(error.stored(), Stored::No, "{error}");
     assert!(bench.sent().is_empty() && bench.coordinator.is_idle());
@@ -149,4 +149,183 @@ fn writes_of_one_client_on_other_keys_and_of_other_clients_are_not_meant() {
         3,
         "another client's write is in its way"
     );
+}
+
+/// A put of "k" in other respects than the plan's own.
+fn put_with(value: &'static str, plan: Plan) -> Call {
+    let Call::Write { update, .. } = put(value, None) else {
+        unreachable!("a put is a write");
+    };
+    Call::Write { update, plan }
+}
+
+fn w(count: u8) -> Plan {
+    Plan {
+        count: Some(count),
+        ..plan()
+    }
+}
+
+#[test]
+fn an_overtaken_put_ends_with_the_later_one_though_one_before_had_more_copies() {
+    let mut bench = Bench::new();
+    bench.start(1, put_with("all", w(3)));
+    let all = bench.sent();
+    answer_all(&mut bench, &all, &Response::Joined);
+    bench.written().unwrap();
+
+    for _ in 0..5 {
+        bench.start(2, put("a", None));
+        let first = bench.sent();
+        bench.start(3, put("b", None));
+        let second = bench.sent();
+        answer_all(&mut bench, &first, &superseded(300));
+        assert!(bench.done().is_none());
+        answer_all(&mut bench, &second, &Response::Joined);
+        bench.written().unwrap();
+        bench.pass(10);
+        bench.written().unwrap();
+    }
+}
+
+#[test]
+fn a_superseded_sloppy_put_needs_a_later_one_on_as_many_nodes() {
+    let sloppy = Plan {
+        sloppy: true,
+        ..w(2)
+    };
+    let thin = Plan {
+        consistency: Consistency::One,
+        ..w(1)
+    };
+    for (later, is_enough) in [(thin, false), (sloppy, true)] {
+        let mut bench = Bench::new();
+        bench.start(1, put_with("a", sloppy));
+        let first = bench.sent();
+        bench.start(2, put_with("b", later));
+        let second = bench.sent();
+        answer_all(&mut bench, &second, &Response::Joined);
+        bench.written().unwrap();
+        answer_all(&mut bench, &first, &superseded(300));
+        assert_eq!(bench.written().is_ok(), is_enough);
+    }
+}
+
+#[test]
+fn an_overwritten_put_does_not_lend_its_copies_to_the_one_that_overwrote_it() {
+    let mut bench = Bench::new();
+    bench.start(1, put_with("needs all", w(3)));
+    let oldest = bench.sent();
+    bench.start(2, put("a", None));
+    let first = bench.sent();
+    bench.start(3, put("b", None));
+    let second = bench.sent();
+    answer_all(&mut bench, &second[..2], &Response::Joined);
+    bench.written().unwrap();
+    answer_all(&mut bench, &first, &superseded(300));
+    assert_eq!(bench.written().unwrap().acked, 3, "these have either");
+    answer_all(&mut bench, &oldest, &superseded(300));
+    assert_eq!(bench.written().unwrap_err().stored(), Stored::No);
+}
+
+#[test]
+fn a_superseded_blind_put_does_not_wait_for_a_causal_one() {
+    let mut bench = Bench::new();
+    bench.start(1, put("a", None));
+    let first = bench.sent();
+    bench.start(2, put("b", Some(Context::default())));
+    bench.sent();
+    answer_all(&mut bench, &first, &superseded(300));
+    assert_eq!(bench.written().unwrap_err().stored(), Stored::No);
+    assert!(bench.sent().is_empty());
+}
+
+#[test]
+fn superseded_blind_puts_do_not_wait_for_each_other() {
+    let mut bench = Bench::new();
+    bench.start(1, put("a", None));
+    let first = bench.sent();
+    bench.start(2, put("b", None));
+    let second = bench.sent();
+    bench.start(3, delete());
+    let third = bench.sent();
+    answer_all(&mut bench, &first, &superseded(300));
+    answer_all(&mut bench, &second, &superseded(300));
+    assert!(bench.done().is_none());
+
+    // Nobody waits for the third, so it is not minted again.
+    bench.abandon(3);
+    answer_all(&mut bench, &third, &superseded(300));
+    assert!(bench.coordinator.poll_answer().is_some(), "of the third");
+    bench.pass(10);
+    for _ in 0..2 {
+        assert_eq!(bench.written().unwrap_err().stored(), Stored::No);
+    }
+    assert!(bench.sent().is_empty() && bench.coordinator.is_idle());
+}
+
+#[test]
+fn a_superseded_blind_put_waits_for_the_retry_of_a_later_one() {
+    let mut bench = Bench::new();
+    bench.start(1, put("a", None));
+    let first = bench.sent();
+    bench.start(2, put("b", None));
+    let second = bench.sent();
+    bench.answer(&second[0], Response::Joined);
+    answer_all(
+        &mut bench,
+        &second[1..],
+        &Response::Refused(Refusal::Draining),
+    );
+    let error = bench.written().unwrap_err();
+    bench.start(3, Call::Retry(error));
+    let again = bench.sent();
+    answer_all(&mut bench, &first, &superseded(300));
+    bench.pass(10);
+    assert!(bench.done().is_none());
+    answer_all(&mut bench, &again, &Response::Joined);
+    bench.written().unwrap();
+    bench.pass(10);
+    bench.written().unwrap();
+}
+
+#[test]
+fn a_late_owner_may_still_acknowledge_a_superseded_put() {
+    let mut bench = Bench::new();
+    bench.start(1, put("a", None));
+    let first = bench.sent();
+    bench.start(2, put("b", None));
+    let second = bench.sent();
+    bench.answer(&first[0], Response::Joined);
+    bench.answer(&first[1], superseded(300));
+    answer_all(&mut bench, &second, &Response::Refused(Refusal::Draining));
+    bench.written().unwrap_err();
+    bench.pass(10);
+    assert!(bench.done().is_none());
+    bench.answer(&first[2], Response::Joined);
+    bench.written().unwrap();
+}
+
+#[test]
+fn a_retry_is_hashed_by_the_client_that_sends_it() {
+    let mut bench = Bench::new();
+    bench.start(1, put("a", None));
+    bench.sent();
+    bench.pass(5_100);
+    let error = bench.written().unwrap_err();
+
+    // It has drawn the same actor, and nothing else of the same.
+    let mut other = Bench::new();
+    other.random = 99;
+    other.pass(1_000);
+    other.start(1, put("b", None));
+    for to in &other.sent() {
+        other.answer(to, Response::Joined);
+    }
+    other.written().unwrap();
+    other.start(2, Call::Retry(error));
+    for to in &other.sent() {
+        other.answer(to, superseded(300));
+    }
+    assert!(other.written().is_ok(), "the later one has overwritten it");
 }
