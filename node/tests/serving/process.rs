@@ -44,13 +44,24 @@ impl Home {
 }
 
 fn command(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quoit-node"));
+    let mut command = hearing_hangups(env!("CARGO_BIN_EXE_quoit-node"));
     command
         .arg("--config")
         .arg(config)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// A program that hears SIGHUP, though these tests may run under `nohup` and ignore it.
+fn hearing_hangups(program: &str) -> Command {
+    if cfg!(target_os = "linux") {
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP").arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
 }
 
 /// A node's process; ended with the test, however that ends.

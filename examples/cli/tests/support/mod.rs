@@ -76,7 +76,7 @@ impl Home {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_quoit"));
+        let mut command = hearing_hangups(env!("CARGO_BIN_EXE_quoit"));
         command
             .args(args)
             .env_remove("QUOIT_PROFILE")
@@ -202,4 +202,15 @@ fn wait(child: &mut Child) -> Option<i32> {
     }
     child.kill().unwrap();
     None
+}
+
+/// A program that hears SIGHUP, though these tests may run under `nohup` and ignore it.
+fn hearing_hangups(program: &str) -> Command {
+    if cfg!(target_os = "linux") {
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP").arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
 }
