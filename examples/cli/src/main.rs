@@ -46,7 +46,7 @@ use crate::verbs::{
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(help_or_problem) => return output::usage(&help_or_problem),
+        Err(help_or_problem) => return output::usage(help_or_problem),
     };
     let out = Output::new(cli.output);
     match run(cli.verb, out) {

@@ -22,11 +22,13 @@ mod text;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use clap::Parser as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use crate::cli::Cli;
 use crate::escape;
 use crate::exit::Exit;
 use crate::failure::{Failure, stored_word};
@@ -196,14 +198,13 @@ fn write(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Prints what is wrong with the line, or the help that it asks for; how the program ends.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    if error.use_stderr() && escape::lines(text.as_bytes()) != text {
-        // It repeats arguments as they are, beside its own colours: those have to go, too.
-        writeln!(io::stderr(), "{}", escape::lines(text.as_bytes())).ok();
-    } else {
-        error.print().ok();
-    }
+pub(crate) fn usage(error: clap::Error) -> ExitCode {
+    // It repeats arguments as they are. Escaped in its text a line's end would still forge a line, and a colour of its
+    // own would not be left, so it is asked what is wrong with the escaped line.
+    let escaped = std::env::args_os().map(|arg| escape::one_line(arg.as_encoded_bytes()));
+    let error = Cli::try_parse_from(escaped).err().unwrap_or(error);
+    error.print().ok();
+
     let code = u8::try_from(error.exit_code());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }

@@ -5,15 +5,17 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use super::home_with_cluster;
 
-/// Clears the screen, renames the window, turns red, and would forge a line.
-const EVIL: &str = "a\x1b[2J\x1b]0;pwned\x07\x1b[31m\nerror: forged\u{202e}";
+/// Clears the screen, renames the window, turns magenta, and would forge a line.
+const EVIL: &str = "a\x1b[2J\x1b]0;pwned\x07\x1b[35m\nerror: forged\u{202e}";
 
 /// Without the escape sequences that the program makes itself: its colours, and its progress bar.
 fn without_own(text: &str) -> String {
     let own = [
         "\x1b[0m",
         "\x1b[1m",
+        "\x1b[31m",
         "\x1b[31;1m",
+        "\x1b[33m",
         "\x1b[32m",
         "\x1b[36m",
         "\x1b[38;5;1m",
@@ -49,7 +51,7 @@ fn bytes_of_keys_and_values_are_escaped_on_a_terminal_by_every_verb() {
         &["locate", EVIL],
         &["explain", EVIL],
         &["verify", &file],
-        &["import", "/no/such/\x1b[31m.csv"],
+        &["import", "/no/such/\x1b[35m.csv"],
         &["get", "k", "--timeout", EVIL],
     ] {
         let shown = home.on_terminal("xterm", 120, line);
@@ -59,7 +61,7 @@ fn bytes_of_keys_and_values_are_escaped_on_a_terminal_by_every_verb() {
             "{line:?}: {rest:?}"
         );
         assert!(
-            rest.contains("[31m"),
+            rest.contains("[35m"),
             "{line:?} shows what it escapes: {rest:?}"
         );
     }
