@@ -50,7 +50,7 @@ pub(crate) struct KeyHash(u64);
 pub(crate) enum Standing {
     /// There is none.
     Newest,
-    /// There is one, none that has overwritten it, and a blind one that may do so is under way.
+    /// There is one, none that has overwritten it, and a blind one that may do so is under way, or goes on to more owners.
     Behind,
     /// There is one, and none that has overwritten it or is under way to do so.
     Lost,
@@ -142,15 +142,15 @@ impl Mint {
         }
     }
 
-    /// A blind write that counted as under way will not be acknowledged as it is: nobody is to wait for it.
+    /// Nothing more will come of a blind write that counted as under way: nobody is to wait for it.
     pub(crate) fn withdrawn(&mut self, key: KeyHash, dot: Dot) {
         if let Some(own) = self.own_of(key, dot) {
             own.withdrawn();
         }
     }
 
-    /// A blind write that counted as under way is acknowledged: what this client wrote before it on that key is
-    /// overwritten, if it needs no more copies.
+    /// A blind write that counts as under way has returned well and has so many copies: what this client wrote before it
+    /// on that key is overwritten, if it needs no more of them.
     pub(crate) fn acknowledged(&mut self, key: KeyHash, dot: Dot, acked: Acked) {
         if let Some(own) = self.own_of(key, dot) {
             own.acknowledged(dot.time, acked);

@@ -129,7 +129,8 @@ impl Write {
     }
 
     /// Nothing more will come of a write that has returned.
-    pub(super) fn forget(&self, cx: &mut OpContext) -> Progress {
+    pub(super) fn forget(&mut self, cx: &mut OpContext) -> Progress {
+        self.withdraw(cx);
         cx.health.counters.hints_forgone += self.quorum.forgone() as u64;
         let bytes = self.pending_handoff_bytes();
         debug_assert!(cx.pending_handoff >= bytes, "counted when it returned");

@@ -125,17 +125,17 @@ impl Version {
         cx.mint.standing(self.key_hash, self.dot, needed)
     }
 
-    /// It is a blind write that may be acknowledged.
+    /// It is a blind write that owners may acknowledge.
     pub(super) fn counted(&self, cx: &mut OpContext) {
         cx.mint.counted(self.key_hash, self.dot);
     }
 
-    /// It was counted, and will not be acknowledged as it is.
+    /// It was counted, and nothing more will come of it.
     pub(super) fn withdrawn(&self, cx: &mut OpContext) {
         cx.mint.withdrawn(self.key_hash, self.dot);
     }
 
-    /// It was counted, and is acknowledged.
+    /// It is counted, has returned well, and has so many copies.
     pub(super) fn acknowledged(&self, acked: Acked, cx: &mut OpContext) {
         cx.mint.acknowledged(self.key_hash, self.dot, acked);
     }

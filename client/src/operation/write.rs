@@ -19,7 +19,7 @@
 //! ```
 //!
 //! It counts as overwritten only by a write on as many replicas as it needs itself: on W owners, or if it is sloppy on W
-//! nodes. A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
+//! nodes. One that has returned with fewer goes on to the other owners, so it is waited for, too. A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
 //! Another client, in this process or not, has a mint of its own, and its writes are others' writes.
 //!
 //! A write that failed may be **sent again** as what it is, under its dot. It is never minted again: whoever has
@@ -78,11 +78,11 @@ pub(crate) struct Submitted {
 /// A blind write, seen by the others of its client on the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// It may be acknowledged: the mint counts it, and earlier ones may wait for it.
+    /// More owners may acknowledge it: the mint counts it, and earlier ones may wait for it.
     Counted,
     /// Superseded by what lies here, it waits for a later one. It is not counted, or two such would wait for each other.
     Overtaken(Time),
-    /// None has to look at it: it is causal, or will not be acknowledged as itself.
+    /// None has to look at it: it is causal, or nothing more will come of it as itself.
     Out,
 }
 
@@ -131,6 +131,7 @@ impl Handler for Write {
             Response::Joined => {
                 cx.health.counters.hints += u64::from(is_hint);
                 self.quorum.acked(replica);
+                self.copied(cx);
             }
             Response::Superseded { named, above } => self.quorum.superseded(replica, named, above),
             Response::Refused(refusal) => self.quorum.failed(replica, Outcome::Refused(refusal)),
@@ -354,24 +355,32 @@ impl Write {
         }
     }
 
-    /// It will not be acknowledged as it is: nobody is to wait for it.
-    fn withdraw(&mut self, cx: &mut OpContext) {
+    /// Nothing more will come of it as it is: nobody is to wait for it.
+    pub(super) fn withdraw(&mut self, cx: &mut OpContext) {
         if core::mem::replace(&mut self.place, Place::Out) == Place::Counted {
             self.version.withdrawn(cx);
         }
     }
 
-    /// It is acknowledged: what waits for it has been overwritten.
+    /// It has returned well: what waits for it has been overwritten.
     fn acknowledged(&mut self, acked: Acked, cx: &mut OpContext) {
-        match core::mem::replace(&mut self.place, Place::Out) {
-            Place::Counted => self.version.acknowledged(acked, cx),
+        match self.place {
+            Place::Counted => {}
+            // An owner was late, so it is no longer to be minted again.
             Place::Overtaken(_) => {
-                // An owner was late, so it is no longer to be minted again.
                 self.version.counted(cx);
-                self.version.acknowledged(acked, cx);
+                self.place = Place::Counted;
             }
             // If it was overwritten, those were the copies of another.
-            Place::Out => {}
+            Place::Out => return,
+        }
+        self.version.acknowledged(acked, cx);
+    }
+
+    /// An owner took it after it had returned: that may be enough for one that waits for it.
+    fn copied(&self, cx: &mut OpContext) {
+        if self.reply.is_none() && self.place == Place::Counted {
+            self.version.acknowledged(self.quorum.acks(), cx);
         }
     }
 
@@ -442,6 +451,7 @@ impl Write {
             },
         }
     }
+
     /// Says of what was superseded that this machine's clock is to blame, if it is.
     fn with_skew(&self, mut outcomes: Vec<Outcome>, cx: &OpContext) -> Vec<Outcome> {
         let (behind_ms, max_ms) = (self.behind_ms, cx.mint.max_drift_ms());

@@ -440,7 +440,8 @@ impl WriteQuorum {
         }
     }
 
-    fn acks(&self) -> Acked {
+    /// Who has acknowledged it under its present dot.
+    pub(crate) fn acks(&self) -> Acked {
         self.count(|state| *state == State::Acked)
     }
 

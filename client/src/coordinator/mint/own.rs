@@ -10,6 +10,9 @@
 //! three at most, as many as three replicas can make; beyond that the oldest is dropped, and a write that it would have
 //! overwritten fails as superseded.
 //!
+//! A write that has returned goes on to the owners that have not answered, and each that still takes it is one copy more.
+//! So it counts as under way until nothing more will come of it.
+//!
 //! Blind writes under way are counted, not listed. While an earlier one is under way, a write behind a later one that
 //! failed may therefore wait for that earlier one in vain.
 
@@ -34,7 +37,7 @@ pub(crate) struct Needed {
     pub(crate) sloppy: bool,
 }
 
-/// Who had acknowledged a write when it returned.
+/// Who has acknowledged a write.
 #[derive(Debug, Clone, Copy, Default)]
 struct Copies {
     owners: u8,
@@ -76,7 +79,7 @@ pub(super) struct Own {
     newest_blind: Time,
     acked_at: [Time; MAX_ACKED],
     acked_by: [Copies; MAX_ACKED],
-    /// Blind writes that may be acknowledged yet.
+    /// Blind writes that more owners may acknowledge yet.
     under_way: u16,
 }
 
@@ -95,20 +98,19 @@ impl Own {
         self.newest.0 == time.0
     }
 
-    /// A blind write may be acknowledged.
+    /// More owners may acknowledge a blind write.
     pub(super) const fn counted(&mut self) {
         self.under_way = self.under_way.saturating_add(1);
     }
 
-    /// A blind write will not be acknowledged.
+    /// Nothing more will come of a blind write that was counted.
     pub(super) const fn withdrawn(&mut self) {
         // Of a retry that another client with this actor's number began nothing was counted.
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// A blind write is acknowledged.
+    /// A blind write that has returned well has so many copies.
     pub(super) fn acknowledged(&mut self, time: Time, acked: Acked) {
-        self.withdrawn();
         let copies = Copies::of(acked);
         let mut oldest = 0;
         for slot in 0..MAX_ACKED {

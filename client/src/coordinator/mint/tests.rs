@@ -113,6 +113,12 @@ fn superseded(mint: &mut Mint, random: u64) -> Dot {
     dot
 }
 
+/// Of a blind write that was started nothing more will come; it has so many copies.
+fn ended(mint: &mut Mint, dot: Dot, copies: Acked) {
+    mint.acknowledged(KEY, dot, copies);
+    mint.withdrawn(KEY, dot);
+}
+
 #[test]
 fn an_older_write_stays_behind_the_newer_one_until_that_is_acknowledged() {
     let mut mint = Mint::new(1, Duration::from_millis(500));
@@ -147,12 +153,12 @@ fn an_older_causal_write_that_is_minted_again_stays_the_older() {
 fn a_later_write_with_fewer_copies_overwrites_what_needs_no_more() {
     let mut mint = Mint::new(1, Duration::from_millis(500));
     let (full, _) = mint.mint((KEY, true), Time::ZERO, now(1));
-    mint.acknowledged(KEY, full, acked(3, 0));
+    ended(&mut mint, full, acked(3, 0));
     for round in 0..20 {
         let older = superseded(&mut mint, 2 * round);
         let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(2 * round + 1));
         assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Behind);
-        mint.acknowledged(KEY, newer, acked(2, 0));
+        ended(&mut mint, newer, acked(2, 0));
         assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Overwritten);
         assert_eq!(mint.standing(KEY, older, owners(3)), Standing::Lost);
     }
@@ -164,10 +170,24 @@ fn a_write_with_more_copies_is_not_forgotten_for_later_ones_with_fewer() {
     let older = superseded(&mut mint, 1);
     for (round, copies) in [3, 1, 2, 1, 2, 1].into_iter().enumerate() {
         let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(2 + round as u64));
-        mint.acknowledged(KEY, newer, acked(copies, 0));
+        ended(&mut mint, newer, acked(copies, 0));
         assert_eq!(mint.standing(KEY, older, owners(3)), Standing::Overwritten);
     }
     assert_eq!(mint.standing(KEY, older, owners(4)), Standing::Lost);
+}
+
+#[test]
+fn a_write_that_has_returned_is_waited_for_while_it_goes_on_to_more_owners() {
+    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let older = superseded(&mut mint, 1);
+    let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(2));
+    mint.acknowledged(KEY, newer, acked(1, 1));
+    assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Behind);
+    mint.acknowledged(KEY, newer, acked(2, 1));
+    assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Overwritten);
+    assert_eq!(mint.standing(KEY, older, owners(3)), Standing::Behind);
+    mint.withdrawn(KEY, newer);
+    assert_eq!(mint.standing(KEY, older, owners(3)), Standing::Lost);
 }
 
 #[test]
@@ -175,10 +195,10 @@ fn a_sloppy_write_counts_nodes_and_a_strict_one_owners() {
     let mut mint = Mint::new(1, Duration::from_millis(500));
     let older = superseded(&mut mint, 1);
     let (thin, _) = mint.mint((KEY, true), Time::ZERO, now(2));
-    mint.acknowledged(KEY, thin, acked(1, 0));
+    ended(&mut mint, thin, acked(1, 0));
     assert_eq!(mint.standing(KEY, older, nodes(2)), Standing::Lost);
     let (sloppy, _) = mint.mint((KEY, true), Time::ZERO, now(3));
-    mint.acknowledged(KEY, sloppy, acked(1, 1));
+    ended(&mut mint, sloppy, acked(1, 1));
     assert_eq!(mint.standing(KEY, older, nodes(2)), Standing::Overwritten);
     assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Lost);
 }
@@ -219,9 +239,7 @@ fn a_write_of_an_earlier_actor_changes_nothing_for_the_present_one() {
     }
     let older = superseded(&mut mint, 2);
     let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(3));
-    mint.withdrawn(KEY, before);
-    assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Behind);
-    mint.acknowledged(KEY, before, acked(3, 0));
+    ended(&mut mint, before, acked(3, 0));
     assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Behind);
     mint.withdrawn(KEY, newer);
     assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Lost);

@@ -198,14 +198,15 @@ fn a_superseded_sloppy_put_needs_a_later_one_on_as_many_nodes() {
         consistency: Consistency::One,
         ..w(1)
     };
-    for (later, is_enough) in [(thin, false), (sloppy, true)] {
+    for (later, joining, is_enough) in [(thin, 1, false), (thin, 2, true), (sloppy, 2, true)] {
         let mut bench = Bench::new();
         bench.start(1, put_with("a", sloppy));
         let first = bench.sent();
         bench.start(2, put_with("b", later));
         let second = bench.sent();
-        answer_all(&mut bench, &second, &Response::Joined);
+        answer_all(&mut bench, &second[..joining], &Response::Joined);
         bench.written().unwrap();
+        answer_all(&mut bench, &second[joining..], &superseded(300));
         answer_all(&mut bench, &first, &superseded(300));
         assert_eq!(bench.written().is_ok(), is_enough);
     }
@@ -225,7 +226,32 @@ fn an_overwritten_put_does_not_lend_its_copies_to_the_one_that_overwrote_it() {
     answer_all(&mut bench, &first, &superseded(300));
     assert_eq!(bench.written().unwrap().acked, 3, "these have either");
     answer_all(&mut bench, &oldest, &superseded(300));
+    bench.pass(10);
+    assert!(bench.done().is_none(), "the third owner may answer yet");
+    bench.answer(&second[2], superseded(300));
+    bench.pass(10);
     assert_eq!(bench.written().unwrap_err().stored(), Stored::No);
+}
+
+#[test]
+fn a_superseded_put_waits_for_more_owners_of_a_later_one_that_has_returned() {
+    let mut bench = Bench::new();
+    bench.start(1, put("a", None));
+    let first = bench.sent();
+    let thin = Plan {
+        consistency: Consistency::One,
+        ..w(1)
+    };
+    bench.start(2, put_with("b", thin));
+    let second = bench.sent();
+    bench.answer(&second[0], Response::Joined);
+    bench.written().unwrap();
+    answer_all(&mut bench, &first, &superseded(300));
+    bench.pass(10);
+    assert!(bench.done().is_none(), "one owner is not enough for it");
+    bench.answer(&second[1], Response::Joined);
+    bench.pass(10);
+    assert!(bench.written().is_ok());
 }
 
 #[test]
