@@ -1,13 +1,15 @@
 //! The mint: new dots, and what this writer did last on each key.
 //!
 //! ```text
-//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 64 bytes each
+//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 56 bytes each
 //!               last          of any write: the next one's `prev`
 //!               newest        of the write that was started last: an older one stays below it
-//!               newest blind  of the blind one that was: only it and those before it overwrite; and how many are
-//!                             under way
 //!               acknowledged  of blind writes, and by how many: older ones are overwritten
+//!            -> of its blind writes under way              only those: an older one may wait for one of them
 //! ```
+//!
+//! A write that has returned goes on to the owners that have not answered, and each that still takes it is one copy more.
+//! So it counts as under way until nothing more will come of it.
 //!
 //! Nothing of this actor lies between the previous dot and the new one, so the write may claim to have seen
 //! `(prev, time]` of its own actor and a writer's intervals melt into one. When the table is full, or the wall
@@ -23,11 +25,13 @@
 mod own;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 use quoit_ring::{Actor, Clock, Dot, Millis, Time};
 use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
 
 use crate::env::Now;
 use crate::quorum::Acked;
@@ -35,7 +39,7 @@ use crate::quorum::Acked;
 pub(crate) use own::Needed;
 use own::Own;
 
-/// Most keys whose last dot is remembered: about 8 MiB.
+/// Most keys whose last dot is remembered: about 7 MiB.
 const MAX_KEYS: usize = 1 << 16;
 
 /// A table whose keys are hashes already.
@@ -66,6 +70,8 @@ pub(crate) struct Mint {
     clock: Clock,
     actor: Actor,
     own: ByHash<Own>,
+    /// Of blind writes that more owners may acknowledge yet.
+    under_way: ByHash<SmallVec<[Time; 2]>>,
     /// The key of the hashes; 0 for the half that the first write draws.
     hash_key: (u64, u64),
     max_drift_ms: u64,
@@ -78,6 +84,7 @@ impl Mint {
             clock: Clock::starting_at(Time::ZERO),
             actor: Actor(actor),
             own: ByHash::default(),
+            under_way: ByHash::default(),
             hash_key: (actor, 0),
             max_drift_ms: u64::try_from(max_drift.as_millis()).unwrap_or(u64::MAX),
         }
@@ -114,7 +121,11 @@ impl Mint {
         now: Now,
     ) -> (Dot, Time) {
         let (dot, own) = self.next(key, seen, now);
-        (dot, own.started(dot.time, is_blind))
+        let prev = own.started(dot.time);
+        if is_blind {
+            self.counted(key, dot);
+        }
+        (dot, prev)
     }
 
     /// A newer dot for the write that had `dot` and does not count as under way, in other respects as [`Mint::mint`]. A
@@ -128,29 +139,40 @@ impl Mint {
         let is_newest = (self.own_of(key, dot)).is_some_and(|own| own.is_newest(dot.time));
         let (dot, own) = self.next(key, seen, now);
         let prev = if is_newest {
-            own.started(dot.time, is_blind)
+            own.started(dot.time)
         } else {
             core::mem::replace(&mut own.last, dot.time)
         };
+        if is_blind {
+            debug_assert!(is_newest, "no blind write goes above a later one");
+            self.counted(key, dot);
+        }
         (dot, prev)
     }
 
-    /// A blind write is under way again: others may wait for it.
+    /// More owners may acknowledge a blind write: others may wait for it.
     pub(crate) fn counted(&mut self, key: KeyHash, dot: Dot) {
-        if let Some(own) = self.own_of(key, dot) {
-            own.counted();
+        if dot.actor == self.actor {
+            self.under_way.entry(key.0).or_default().push(dot.time);
         }
     }
 
     /// Nothing more will come of a blind write that counted as under way: nobody is to wait for it.
     pub(crate) fn withdrawn(&mut self, key: KeyHash, dot: Dot) {
-        if let Some(own) = self.own_of(key, dot) {
-            own.withdrawn();
+        // What an earlier actor had under way was forgotten with it.
+        let Entry::Occupied(mut times) = self.under_way.entry(key.0) else {
+            return;
+        };
+        if let Some(place) = times.get().iter().position(|time| *time == dot.time) {
+            times.get_mut().swap_remove(place);
+        }
+        if times.get().is_empty() {
+            times.remove();
         }
     }
 
-    /// A blind write that counts as under way has returned well and has so many copies: what this client wrote before it
-    /// on that key is overwritten, if it needs no more of them.
+    /// A blind write that counts as under way has so many copies: what this client wrote before it on that key is
+    /// overwritten, if it needs no more of them.
     pub(crate) fn acknowledged(&mut self, key: KeyHash, dot: Dot, acked: Acked) {
         if let Some(own) = self.own_of(key, dot) {
             own.acknowledged(dot.time, acked);
@@ -159,10 +181,18 @@ impl Mint {
 
     /// How the write of `dot`, which does not count as under way, stands to this client's later ones.
     pub(crate) fn standing(&self, key: KeyHash, dot: Dot, needed: Needed) -> Standing {
-        match self.own.get(&key.0) {
-            Some(own) if dot.actor == self.actor => own.standing(dot.time, needed),
-            _ => Standing::Forgotten,
+        let own = (self.own.get(&key.0)).filter(|_| dot.actor == self.actor);
+        match own.map(|own| own.standing(dot.time, needed)) {
+            None => Standing::Forgotten,
+            Some(Standing::Lost) if self.is_followed(key, dot) => Standing::Behind,
+            Some(standing) => standing,
         }
+    }
+
+    /// Whether a later blind write is under way.
+    fn is_followed(&self, key: KeyHash, dot: Dot) -> bool {
+        let times = self.under_way.get(&key.0);
+        times.is_some_and(|times| times.iter().any(|time| *time > dot.time))
     }
 
     /// What is known of the key of a write, if it is the present actor's.
@@ -196,6 +226,7 @@ impl Mint {
     /// Becomes another writer, who has no dot on any key yet.
     fn begin_anew(&mut self, now: Now) {
         self.own.clear();
+        self.under_way.clear();
         let mixed = self.actor.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.actor = Actor(now.random.rotate_left(17) ^ mixed);
     }

@@ -135,7 +135,7 @@ impl Version {
         cx.mint.withdrawn(self.key_hash, self.dot);
     }
 
-    /// It is counted, has returned well, and has so many copies.
+    /// It is counted, and has so many copies.
     pub(super) fn acknowledged(&self, acked: Acked, cx: &mut OpContext) {
         cx.mint.acknowledged(self.key_hash, self.dot, acked);
     }

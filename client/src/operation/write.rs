@@ -19,7 +19,8 @@
 //! ```
 //!
 //! It counts as overwritten only by a write on as many replicas as it needs itself: on W owners, or if it is sloppy on W
-//! nodes. One that has returned with fewer goes on to the other owners, so it is waited for, too. A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
+//! nodes, whether that is enough for the later one or not. One that has returned with fewer goes on to the other owners,
+//! so it is waited for, too. A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
 //! Another client, in this process or not, has a mint of its own, and its writes are others' writes.
 //!
 //! A write that failed may be **sent again** as what it is, under its dot. It is never minted again: whoever has
@@ -133,7 +134,10 @@ impl Handler for Write {
                 self.quorum.acked(replica);
                 self.copied(cx);
             }
-            Response::Superseded { named, above } => self.quorum.superseded(replica, named, above),
+            Response::Superseded { named, above } => {
+                self.quorum.superseded(replica, named, above);
+                self.copied(cx);
+            }
             Response::Refused(refusal) => self.quorum.failed(replica, Outcome::Refused(refusal)),
             _other => (self.quorum).failed(replica, Outcome::Damaged(OTHER_QUESTION)),
         }
@@ -377,9 +381,9 @@ impl Write {
         self.version.acknowledged(acked, cx);
     }
 
-    /// An owner took it after it had returned: that may be enough for one that waits for it.
+    /// A replica has answered: if it took the write, that may be enough for one that waits for it, though not for this one.
     fn copied(&self, cx: &mut OpContext) {
-        if self.reply.is_none() && self.place == Place::Counted {
+        if self.place == Place::Counted {
             self.version.acknowledged(self.quorum.acks(), cx);
         }
     }

@@ -10,11 +10,7 @@
 //! three at most, as many as three replicas can make; beyond that the oldest is dropped, and a write that it would have
 //! overwritten fails as superseded.
 //!
-//! A write that has returned goes on to the owners that have not answered, and each that still takes it is one copy more.
-//! So it counts as under way until nothing more will come of it.
-//!
-//! Blind writes under way are counted, not listed. While an earlier one is under way, a write behind a later one that
-//! failed may therefore wait for that earlier one in vain.
+//! Left out: which of its writes are under way, which the [mint](super) knows.
 
 use quoit_ring::Time;
 
@@ -25,7 +21,7 @@ use crate::quorum::Acked;
 const MAX_ACKED: usize = 3;
 
 const _: () = assert!(
-    size_of::<(u64, Own)>() == 64,
+    size_of::<(u64, Own)>() == 56,
     "what the mint's header says of a key"
 );
 
@@ -75,22 +71,14 @@ pub(super) struct Own {
     pub(super) last: Time,
     /// Of the write that was started last.
     newest: Time,
-    /// Of the blind write that was started last.
-    newest_blind: Time,
     acked_at: [Time; MAX_ACKED],
     acked_by: [Copies; MAX_ACKED],
-    /// Blind writes that more owners may acknowledge yet.
-    under_way: u16,
 }
 
 impl Own {
     /// A write is started; gives back the time of the previous dot.
-    pub(super) fn started(&mut self, time: Time, is_blind: bool) -> Time {
+    pub(super) const fn started(&mut self, time: Time) -> Time {
         self.newest = time;
-        if is_blind {
-            self.newest_blind = time;
-            self.counted();
-        }
         core::mem::replace(&mut self.last, time)
     }
 
@@ -98,18 +86,7 @@ impl Own {
         self.newest.0 == time.0
     }
 
-    /// More owners may acknowledge a blind write.
-    pub(super) const fn counted(&mut self) {
-        self.under_way = self.under_way.saturating_add(1);
-    }
-
-    /// Nothing more will come of a blind write that was counted.
-    pub(super) const fn withdrawn(&mut self) {
-        // Of a retry that another client with this actor's number began nothing was counted.
-        self.under_way = self.under_way.saturating_sub(1);
-    }
-
-    /// A blind write that has returned well has so many copies.
+    /// A blind write has so many copies.
     pub(super) fn acknowledged(&mut self, time: Time, acked: Acked) {
         let copies = Copies::of(acked);
         let mut oldest = 0;
@@ -130,15 +107,13 @@ impl Own {
         }
     }
 
-    /// How the write of that dot stands, which is not counted itself.
+    /// How the write of that dot stands, if none is under way.
     pub(super) fn standing(&self, time: Time, needed: Needed) -> Standing {
         let mut acked = self.acked_at.iter().zip(&self.acked_by);
         if self.is_newest(time) {
             Standing::Newest
         } else if acked.any(|(at, by)| *at > time && by.are_enough(needed)) {
             Standing::Overwritten
-        } else if self.newest_blind > time && self.under_way > 0 {
-            Standing::Behind
         } else {
             Standing::Lost
         }

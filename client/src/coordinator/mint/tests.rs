@@ -214,6 +214,13 @@ fn nobody_waits_for_a_write_that_cannot_overwrite_it() {
         Standing::Lost,
         "neither for a causal one nor for an earlier one"
     );
+    let (failed, _) = mint.mint((KEY, true), Time::ZERO, now(6));
+    mint.withdrawn(KEY, failed);
+    assert_eq!(
+        mint.standing(KEY, older, owners(2)),
+        Standing::Lost,
+        "the earlier one is under way still"
+    );
     mint.withdrawn(KEY, earlier);
 
     let (second, _) = mint.mint((KEY, true), Time::ZERO, now(4));

@@ -235,23 +235,27 @@ fn an_overwritten_put_does_not_lend_its_copies_to_the_one_that_overwrote_it() {
 
 #[test]
 fn a_superseded_put_waits_for_more_owners_of_a_later_one_that_has_returned() {
-    let mut bench = Bench::new();
-    bench.start(1, put("a", None));
-    let first = bench.sent();
-    let thin = Plan {
-        consistency: Consistency::One,
-        ..w(1)
-    };
-    bench.start(2, put_with("b", thin));
-    let second = bench.sent();
-    bench.answer(&second[0], Response::Joined);
-    bench.written().unwrap();
-    answer_all(&mut bench, &first, &superseded(300));
-    bench.pass(10);
-    assert!(bench.done().is_none(), "one owner is not enough for it");
-    bench.answer(&second[1], Response::Joined);
-    bench.pass(10);
-    assert!(bench.written().is_ok());
+    let above = Time::at(Millis(WALL.0 + 300));
+    let named = Response::Superseded { named: true, above };
+    for answer in [Response::Joined, named] {
+        let mut bench = Bench::new();
+        bench.start(1, put("a", None));
+        let first = bench.sent();
+        let thin = Plan {
+            consistency: Consistency::One,
+            ..w(1)
+        };
+        bench.start(2, put_with("b", thin));
+        let second = bench.sent();
+        bench.answer(&second[0], Response::Joined);
+        bench.written().unwrap();
+        answer_all(&mut bench, &first, &superseded(300));
+        bench.pass(10);
+        assert!(bench.done().is_none(), "one owner is not enough for it");
+        bench.answer(&second[1], answer);
+        bench.pass(10);
+        assert!(bench.written().is_ok());
+    }
 }
 
 #[test]
