@@ -95,7 +95,13 @@ pub fn load<S: Snapshot>(
             Err(error) => {
                 let next = skip_unreadable(snapshot, Keyspace::Hints, &last, &end, &error);
                 let Some(next) = next else {
-                    return Err(error);
+                    if page.hints.is_empty() {
+                        return Err(error);
+                    }
+                    // What was read goes out; of the rest nothing can be.
+                    page.unreadable += 1;
+                    page.is_last = true;
+                    break;
                 };
                 let error: &dyn std::error::Error = &error;
                 tracing::debug!(target_node = %target, error, "a hint cannot be read");
