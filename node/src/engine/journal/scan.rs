@@ -23,7 +23,11 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::batch::{Batch, BatchReader, Flaw, Next, may_start};
 
-/// How far the sequence numbers of two neighbours may lie apart. Flushes and merges take one or two each.
+/// How far the sequence numbers of two neighbours may lie apart. Flushes and merges take one or two each, but once damage
+/// was cut off the next batch follows the tables' last, which may be millions ahead. A damaged number in the middle of a
+/// journal shows by the next batch, which then lies below it.
+const FURTHEST: u64 = 1 << 40;
+/// How far ahead a batch is looked for behind a flaw: the nearer, the fewer bytes look like one.
 const GAP: u64 = 1 << 20;
 /// How many times its own length a file is read at most in the search for batches behind a flaw.
 const ATTEMPTS: u64 = 4;
@@ -86,7 +90,7 @@ pub(super) fn scan(
 fn next<R: Read + Seek>(reader: &mut BatchReader<R>, last: Option<u64>) -> io::Result<Next> {
     let start = reader.at();
     let next = reader.next()?;
-    let follows = |seqno| last.is_none_or(|last| last < seqno && seqno - last <= GAP);
+    let follows = |seqno| last.is_none_or(|last| last < seqno && seqno - last <= FURTHEST);
     Ok(match next {
         Next::Batch(batch) if !follows(batch.seqno) => Next::Flaw(Flaw {
             batch: start,
