@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A request keeps its number through all its frames, so the further dots of a re-minted write
-//! are recorded too.
+//! are recorded too. Deletes of one client on one key all say the same, so none begins while another has sent nothing
+//! yet: one that waits for clocks would be taken for the later one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -83,8 +84,18 @@ impl Recorder {
         }
     }
 
-    /// A frame with a put of `value`, or without one a delete, is sent. `request` is the same in all frames of one write and in none of another.
-    /// Whether the write had another dot before.
+    /// Whether a delete of a client began of which no frame was seen yet.
+    #[must_use]
+    pub fn has_unsent_delete(&self, client: ClientId, key: &Bytes) -> bool {
+        let id = self.keys.get(key);
+        let queue = id.and_then(|&key| self.unsent.get(&(client, key)));
+        let is_delete =
+            |op: &OpId| matches!(self.history.ops[op.0 as usize].call, Call::Delete { .. });
+        queue.is_some_and(|queue| queue.iter().any(is_delete))
+    }
+
+    /// A frame with a put of `value`, or without one a delete, is sent. `request` is the same in all frames of one write
+    /// and in none of another. Whether the write had another dot before.
     pub fn sent(
         &mut self,
         client: ClientId,

@@ -10,15 +10,21 @@
 //! acknowledged before another began may have seen the dot under which that other was acknowledged.
 //!
 //! A blind write may be acknowledged as overwritten by a later one of its client. Then that one counts: it is above `x`,
-//! and `y` happened just before it.
+//! and `y` happened just before it. Its caller may have left, so that nobody heard of its end: it counts if a quorum
+//! joined it.
 //!
 //! Both in quorum mode: the W replicas that joined `y` as a new write then include one that had joined `x`.
-//! Left out: writes whose outcome is unknown. They may arrive later, and rightly replace what is older.
+//! Left out: writes whose outcome is unknown. They may arrive later, and rightly replace what is older. And writes that
+//! failed on too few replicas and were sent again: one of these may have taken a write without having `x`, and where the
+//! two meet later `x` wins. Sent again the write is found there by its name, though dead; it may have been read before,
+//! so it must not be minted above.
 //!
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4, for reconciliation by timestamps; Kingsbury, *Jepsen:
 //! Cassandra* (2013), for what it loses.
 
-use quoit_ring::{Dot, Moment, Time};
+use std::collections::BTreeSet;
+
+use quoit_ring::{Dot, Moment, NodeId, Time};
 
 use super::{Invariant, Violation, describe};
 use crate::history::{Basis, History, KeyId, Mode, Op, OpId};
@@ -30,6 +36,9 @@ pub const INVARIANT: Invariant = Invariant {
     source: "Dynamo 4.4",
     check,
 };
+
+/// The fewest nodes of a quorum.
+const QUORUM: usize = 2;
 
 /// An acknowledged write.
 #[derive(Clone, Copy)]
@@ -66,6 +75,7 @@ fn check(history: &History) -> Result<(), Violation> {
         }
         let lost = |earlier: &Acked| write.dot.time <= earlier.floor;
         if let Some(earlier) = most.filter(lost)
+            && !history.retried.contains(&write.id)
             && !is_overwritten(history, write, earlier.floor)
         {
             return Err(violation(history, earlier, write));
@@ -81,12 +91,22 @@ fn is_overwritten(history: &History, write: Acked, floor: Time) -> bool {
     let by = |(id, op): (OpId, &Op)| {
         let is_own = id != write.id && op.key == write.key && op.client == client;
         let is_blind = op.call.basis() == Some(&Basis::Blind);
-        let is_later = write.invoked <= op.invoked && op.dot().is_some_and(|dot| dot.time > floor);
-        let is_acked = op.succeeded().is_some_and(|at| at <= write.returned);
-        is_own && is_blind && is_later && is_acked
+        let is_later = write.invoked <= op.invoked && op.invoked <= write.returned;
+        is_own && is_blind && is_later && has_copies(history, id, op, (floor, write.returned))
     };
     let is_blind = history.op(write.id).call.basis() == Some(&Basis::Blind);
     is_blind && history.iter().any(by)
+}
+
+/// Whether a write had been acknowledged by then under a dot above `floor`, to its caller or after that had left.
+fn has_copies(history: &History, id: OpId, op: &Op, (floor, by): (Time, Moment)) -> bool {
+    if op.succeeded().is_some_and(|at| at <= by) {
+        return op.dot().is_some_and(|dot| dot.time > floor);
+    }
+    let joined = history.joined.iter();
+    let joined = joined.filter(|it| it.op == id && it.dot.time > floor);
+    let nodes: BTreeSet<NodeId> = joined.map(|it| it.node).collect();
+    history.left.contains_key(&id) && nodes.len() >= QUORUM
 }
 
 fn acked((id, op): (OpId, &Op)) -> Option<Acked> {
@@ -129,7 +149,7 @@ mod tests {
     use crate::history::{Call, ClientId, Family, Outcome, Recorder};
 
     /// Two blind puts by their stamps, one after the other, on one key or two.
-    fn history(stamps: [u64; 2], mode: Mode, keys: [&'static str; 2]) -> History {
+    fn history<const N: usize>(stamps: [u64; N], mode: Mode, keys: [&'static str; N]) -> History {
         let mut recorder = Recorder::new();
         for (index, (stamp, key)) in (0..).zip(stamps.into_iter().zip(keys)) {
             let key = recorder.key(&key.into(), Family::Register);
@@ -187,6 +207,25 @@ mod tests {
             ([900, 400], Mode::One, ["k", "k"]),
         ] {
             assert_eq!(check(&history(stamps, mode, keys)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_later_put_that_its_caller_left_overwrites_once_a_quorum_has_it() {
+        for joined in 0..=2 {
+            let mut history = history([900, 400, 950], Mode::Quorum, ["k"; 3]);
+            history.ops[2].client = history.ops[1].client;
+            history.ops[2].invoked = history.ops[1].invoked;
+            history.ops[2].returned = None;
+            history.left.insert(OpId(2), Moment(110));
+            let dot = history.minted[2].dot;
+            let copies = (0..joined).map(|node| crate::history::Joined {
+                op: OpId(2),
+                dot,
+                node: NodeId(node),
+            });
+            history.joined.extend(copies);
+            assert_eq!(check(&history).is_ok(), joined == 2, "{joined} have it");
         }
     }
 }

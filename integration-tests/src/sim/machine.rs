@@ -103,6 +103,8 @@ pub struct Machine {
     offset_ms: i64,
     /// How often it was set to another time.
     clock_sets: u64,
+    /// The same when its process started.
+    sets_at_start: u64,
     /// Counts processes, so that what was meant for one does not reach the next.
     life: u32,
     process: Option<Process>,
@@ -134,6 +136,7 @@ impl Machine {
             has_run: false,
             offset_ms: 0,
             clock_sets: 0,
+            sets_at_start: 0,
             life: 0,
             process: None,
             serving: false,
@@ -205,6 +208,12 @@ impl Machine {
         self.offset_ms = offset_ms;
     }
 
+    /// Whether its wall clock was set while the present process ran.
+    #[must_use]
+    pub const fn clock_was_set(&self) -> bool {
+        self.clock_sets > self.sets_at_start
+    }
+
     /// How often its wall clock was set to another time.
     #[must_use]
     pub const fn clock_sets(&self) -> u64 {
@@ -242,6 +251,7 @@ impl Machine {
     /// The node's own: it does not start with what it finds. The machine stays down.
     pub fn start(&mut self, now: Moment) -> Result<Duration, StartError> {
         self.life += 1;
+        self.sets_at_start = self.clock_sets;
         self.serving = false;
         let (process, wait) = Process::start(self, now)?;
         self.process = Some(process);

@@ -31,6 +31,9 @@ pub use self::ask::{Ask, KnownContext, Name};
 pub use self::crew::{Crew, Work};
 pub use self::site::{AckedWrite, Phase, Site};
 
+/// How long a delete waits for an earlier one of its client on the key to be sent, in microseconds.
+const UNSENT_PAUSE: u64 = 1_000;
+
 /// One task's use of its client.
 #[derive(Debug)]
 pub struct Session {
@@ -199,6 +202,10 @@ impl Session {
         known: Option<&KnownContext>,
         ask: Ask,
     ) -> Result<KnownContext, Stored> {
+        while self.site.has_unsent_delete(self.id, &name.bytes) {
+            self.sleep(UNSENT_PAUSE).await;
+        }
+
         let basis = KnownContext::basis(known);
         let op = self.begin(name, Call::Delete { basis }, ask);
         let mut delete = self

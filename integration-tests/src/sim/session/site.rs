@@ -184,6 +184,11 @@ impl Site {
         self.recorder.borrow_mut().end(op, self.now(), outcome);
     }
 
+    /// Whether a delete of a client was asked that has sent nothing yet.
+    pub(super) fn has_unsent_delete(&self, client: ClientId, key: &Bytes) -> bool {
+        self.recorder.borrow().has_unsent_delete(client, key)
+    }
+
     /// A write that failed is sent again.
     pub(super) fn again(&self, op: OpId, dot: Dot) {
         self.recorder.borrow_mut().again(op, dot);

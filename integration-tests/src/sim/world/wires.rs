@@ -165,7 +165,8 @@ impl World {
             *reported = Reported {
                 life,
                 sets,
-                was_set: false,
+                // Before its first answer, maybe.
+                was_set: self.machines[node].clock_was_set(),
                 latest: before,
                 before,
             };
