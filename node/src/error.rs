@@ -101,14 +101,18 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether the same start may succeed later although nobody changes anything: what is in use may be free then, and
-    /// the clock have caught up.
+    /// Whether the same start may succeed later although nobody changes anything: what is in use may be free then, the
+    /// clock have caught up, and a table that was found damaged just now be left out.
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
             Self::PortInUse { .. } | Self::ClockBehind { .. } | Self::Thread(_) => true,
             Self::Identity(error) => matches!(error, IdentityError::InUse { .. }),
-            Self::Engine { source, .. } => matches!(source, EngineError::InUse { .. }),
+            // Once its damage is noted, the next start serves what is left.
+            Self::Engine { source, .. } => matches!(
+                source,
+                EngineError::InUse { .. } | EngineError::Poisoned { cause: Some(_) }
+            ),
             _ => false,
         }
     }

@@ -4,7 +4,7 @@
 //!   who acts    caller        operator                        restart
 //!               InvalidKey    NoSpace  InUse   NewerFormat    Io (in a write)
 //!               InvalidValue  Corrupt  Memory  ForeignFormat  Poisoned
-//!                             JournalDamaged  TableDamaged
+//!                             JournalDamaged  ManifestDamaged  TableDamaged
 //! ```
 //!
 //! The caller's errors leave the engine as it was. The first failed write returns its own error; every later
@@ -101,6 +101,20 @@ pub enum EngineError {
         expected: &'static str,
         /// Batches of writes behind that place that can still be decoded, those of later journals included.
         following: u64,
+    },
+
+    /// A manifest, which says what tables a tree has, is not what was written. Found before the engine was opened: the
+    /// library would delete tables that it does not know of. Nothing was changed.
+    #[error(
+        "{} in the store is damaged or missing, {expected} was expected. The store is not opened, and nothing was \
+         changed: keep a copy of it, and read \"Damaged manifests\" in docs/operations.md",
+        .file.display()
+    )]
+    ManifestDamaged {
+        /// The manifest, or where it should be, below the store.
+        file: PathBuf,
+        /// What should be there.
+        expected: &'static str,
     },
 
     /// A table holds something else than what was written to it. Reads of its undamaged parts and of other tables go on

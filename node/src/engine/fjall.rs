@@ -69,10 +69,10 @@ impl FjallEngine {
     /// # Errors
     ///
     /// [`EngineError::Memory`], [`EngineError::InUse`], [`EngineError::NewerFormat`],
-    /// [`EngineError::ForeignFormat`] and [`EngineError::JournalDamaged`] leave what is stored as it was.
-    /// [`EngineError::Corrupt`] if a part of it is missing or damaged, except for a table that an earlier run found
-    /// damaged: the engine is then open for reading only, see [`Engine::takes_writes`]. Otherwise an I/O error; an incomplete store is
-    /// made again next time.
+    /// [`EngineError::ForeignFormat`], [`EngineError::ManifestDamaged`] and [`EngineError::JournalDamaged`] leave what
+    /// is stored as it was. [`EngineError::Corrupt`] if a part of it is missing or damaged, except for a table that an
+    /// earlier run found damaged: the engine is then open for reading only, see [`Engine::takes_writes`]. Otherwise an
+    /// I/O error; an incomplete store is made again next time.
     pub fn open(directory: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         let store = Arc::new(Store::open(directory, options)?);
         Ok(Self { store })

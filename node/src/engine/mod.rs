@@ -31,6 +31,7 @@ mod error;
 mod fjall;
 mod journal;
 pub mod layout;
+mod manifests;
 mod memory;
 mod row_cache;
 mod skip;

@@ -4,7 +4,7 @@
 //!   directory/
 //!     creating.lock      held while the store is made
 //!     store.new/         the store being made; what a crash left of it is deleted
-//!     damaged            tables that were found damaged, see [`tables`]
+//!     damaged            tables that were found damaged, see [`tables`]; manifests are checked first, see [`manifests`]
 //!     stopped            what the journals held at an orderly stop; not there while the store is open
 //!     store/             the store: made completely, then renamed
 //!       0.jnl ...        journals: where a commit goes first
@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 use fjall::{Database, LsmError, PersistMode};
 
 use super::tables::{self, Damage};
-use super::{EngineError, EngineOptions, Keyspace, journal, layout, space};
+use super::{EngineError, EngineOptions, Keyspace, journal, layout, manifests, space};
 
 /// An open database, shared by the engine with its snapshots and walks.
 pub(super) struct Store {
@@ -56,6 +56,7 @@ impl Store {
         let doing = "opening the store";
         {
             let _lock = lock(directory, &path)?;
+            manifests::check(&path)?;
             journal::check(directory, &path)?;
         }
         let damaged = tables::noted(directory, &path);

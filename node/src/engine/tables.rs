@@ -11,6 +11,8 @@
 //! other blocks are served, reads of damaged ones are errors, and no write is taken, because nothing would move it out
 //! of memory.
 //!
+//! A table that the disk cannot read is damaged, too.
+//!
 //! Left out: which keys a table held, as the damaged block would have to say; tables whose index is damaged, which
 //! keep the library from opening the store at all; a search while nothing has failed.
 //!
@@ -30,6 +32,9 @@ use crate::identity::disk;
 const NAME: &str = "damaged";
 const NEW: &str = "damaged.new";
 const TITLE: &str = "quoit damaged tables 1";
+/// Too many files are open, in the system or in this process: the same numbers on every Unix.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 /// More than the names of ten thousand tables need.
 const LONGEST: u64 = 1 << 20;
 
@@ -49,7 +54,7 @@ pub(super) fn find(store: &Path, keyspaces: &[fjall::Keyspace]) -> io::Result<Ve
     for (&keyspace, tree) in Keyspace::ALL.iter().zip(keyspaces) {
         for table in tree.tree.current_version().iter_tables() {
             let checksum = table.checksum().into_u128();
-            if !matches(&table.path, checksum)? {
+            if !is_whole(&table.path, checksum)? {
                 let file = table.path.strip_prefix(store).unwrap_or(&table.path);
                 found.push(Damage {
                     keyspace,
@@ -83,7 +88,7 @@ pub(super) fn noted(directory: &Path, store: &Path) -> io::Result<Vec<Damage>> {
 
     let mut still = Vec::new();
     for one in damage.into_iter().flatten() {
-        match matches(&store.join(&one.file), one.checksum) {
+        match is_whole(&store.join(&one.file), one.checksum) {
             Ok(true) => {}
             Ok(false) => still.push(one),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -98,6 +103,27 @@ pub(super) fn noted(directory: &Path, store: &Path) -> io::Result<Vec<Damage>> {
         disk::sync_parent(&path)?;
     }
     Ok(still)
+}
+
+/// Whether a table is what was written. A disk mostly reports a bad sector as an error of the read: that is damage, too,
+/// and must be noted, or each start would meet it again.
+fn is_whole(path: &Path, checksum: u128) -> io::Result<bool> {
+    match matches(path, checksum) {
+        Err(error) if is_of_the_file(&error) => Ok(false),
+        checked => checked,
+    }
+}
+
+/// Whether an error is the file's, not that of a process which has no more memory or files.
+fn is_of_the_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, NotFound, OutOfMemory, PermissionDenied};
+    let kind = error.kind();
+    let is_limit = matches!(error.raw_os_error(), Some(ENFILE | EMFILE));
+    !is_limit
+        && !matches!(
+            kind,
+            Interrupted | NotFound | OutOfMemory | PermissionDenied
+        )
 }
 
 fn matches(path: &Path, checksum: u128) -> io::Result<bool> {
@@ -179,6 +205,11 @@ mod tests {
         note(folder.path(), &[damage.clone(), gone]).unwrap();
         assert_eq!(noted(), [damage]);
 
+        fs::remove_file(&table).unwrap();
+        fs::create_dir(&table).unwrap(); // reading it fails, as that of a bad sector does
+        assert_eq!(noted().len(), 1);
+
+        fs::remove_dir(&table).unwrap();
         fs::write(&table, "written").unwrap();
         assert_eq!(noted(), []);
         assert!(!folder.path().join(NAME).exists());

@@ -11,6 +11,7 @@ pub(crate) fn fault_of(error: &EngineError) -> Fault {
         EngineError::Poisoned { cause: Some(first) } => fault_of(first),
         EngineError::Corrupt { .. }
         | EngineError::JournalDamaged { .. }
+        | EngineError::ManifestDamaged { .. }
         | EngineError::TableDamaged { .. }
         | EngineError::NewerFormat { .. }
         | EngineError::ForeignFormat { .. } => Fault::Corrupt,

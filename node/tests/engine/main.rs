@@ -25,6 +25,7 @@ use quoit_node::engine::{
 };
 
 mod journals;
+mod manifests;
 mod twins;
 
 /// The least memory has the smallest memtables, so that a sequence writes tables too.
@@ -175,7 +176,10 @@ fn a_store_without_its_format_or_a_keyspace_is_damaged_not_new() {
     let is_damaged = || {
         let opened = FjallEngine::open(directory.path(), SMALL);
         assert!(
-            matches!(opened, Err(EngineError::Corrupt { .. })),
+            matches!(
+                opened,
+                Err(EngineError::Corrupt { .. } | EngineError::ManifestDamaged { .. })
+            ),
             "{opened:?}"
         );
     };
