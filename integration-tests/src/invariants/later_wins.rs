@@ -10,8 +10,7 @@
 //! acknowledged before another began may have seen the dot under which that other was acknowledged.
 //!
 //! A blind write may be acknowledged as overwritten by a later one of its client. Then that one counts: it is above `x`,
-//! and `y` happened just before it. Its caller may have left, so that nobody heard of its end: it counts if a quorum
-//! joined it.
+//! and `y` happened just before it. It counts if a quorum joined it, too: its caller may have left, or asked for more.
 //!
 //! Both in quorum mode: the W replicas that joined `y` as a new write then include one that had joined `x`.
 //! Left out: writes whose outcome is unknown. They may arrive later, and rightly replace what is older. And writes that
@@ -98,7 +97,7 @@ fn is_overwritten(history: &History, write: Acked, floor: Time) -> bool {
     is_blind && history.iter().any(by)
 }
 
-/// Whether a write had been acknowledged by then under a dot above `floor`, to its caller or after that had left.
+/// Whether a write has a quorum under a dot above `floor`, or had been acknowledged by then.
 fn has_copies(history: &History, id: OpId, op: &Op, (floor, by): (Time, Moment)) -> bool {
     if op.succeeded().is_some_and(|at| at <= by) {
         return op.dot().is_some_and(|dot| dot.time > floor);
@@ -106,7 +105,7 @@ fn has_copies(history: &History, id: OpId, op: &Op, (floor, by): (Time, Moment))
     let joined = history.joined.iter();
     let joined = joined.filter(|it| it.op == id && it.dot.time > floor);
     let nodes: BTreeSet<NodeId> = joined.map(|it| it.node).collect();
-    history.left.contains_key(&id) && nodes.len() >= QUORUM
+    nodes.len() >= QUORUM
 }
 
 fn acked((id, op): (OpId, &Op)) -> Option<Acked> {
@@ -211,13 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn a_later_put_that_its_caller_left_overwrites_once_a_quorum_has_it() {
+    fn a_later_put_that_did_not_return_overwrites_once_a_quorum_has_it() {
         for joined in 0..=2 {
             let mut history = history([900, 400, 950], Mode::Quorum, ["k"; 3]);
             history.ops[2].client = history.ops[1].client;
             history.ops[2].invoked = history.ops[1].invoked;
             history.ops[2].returned = None;
-            history.left.insert(OpId(2), Moment(110));
             let dot = history.minted[2].dot;
             let copies = (0..joined).map(|node| crate::history::Joined {
                 op: OpId(2),
