@@ -375,6 +375,12 @@ impl Machine {
         running.is_some_and(|(process, read)| process.rebuild(read))
     }
 
+    /// Whether the running node's count of hints may be too low.
+    #[must_use]
+    pub fn missed_a_hint(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::missed_a_hint)
+    }
+
     /// Whether the running node found something unreadable while it brought its sums back or counted its hints: until
     /// it is started again its sums are not shown or tainted, and its count of hints may be too low.
     #[must_use]

@@ -74,6 +74,8 @@ pub struct World {
     answers: Vec<Answered>,
     /// What each node reported as its clock.
     reported: Vec<Reported>,
+    /// Nodes that did not count all of their hints, and may keep too many until they have fewer again.
+    uncounted: BTreeSet<usize>,
     /// Connections off which frames were read that are not submitted yet.
     reading: BTreeSet<(Peer, usize)>,
     /// How often the disk had hit its node when a fault of it began.
@@ -122,6 +124,7 @@ impl World {
             trace: Trace::new(lines),
             answers: Vec::new(),
             reported: vec![Reported::default(); NODES],
+            uncounted: BTreeSet::new(),
             reading: BTreeSet::new(),
             disk_fired: vec![0; plan.faults.len()],
             plan,

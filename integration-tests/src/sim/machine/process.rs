@@ -129,6 +129,11 @@ impl Process {
         self.state.sums.progress().unreadable > 0 || self.state.hints.uncounted() > 0
     }
 
+    /// Whether it counted the hints without some that it could not read.
+    pub(super) fn missed_a_hint(&self) -> bool {
+        self.state.hints.uncounted() > 0
+    }
+
     /// Takes a connection in, of who its certificate says that it is.
     pub(super) fn connect(&mut self, peer: Peer, role: Role) {
         let out = self.out.clone();

@@ -60,17 +60,12 @@ impl World {
     }
 
     /// Looks whether a node keeps more for others than it may.
-    fn note_hint_excess(&self, node: usize) {
+    fn note_hint_excess(&mut self, node: usize) {
         let machine = &self.machines[node];
-        if machine.missed_a_row() {
-            return; // it does not know what it keeps
+        if machine.missed_a_hint() {
+            self.uncounted.insert(node); // it does not know what it keeps
+            return;
         }
-        let excess = |(bytes, max)| HintExcess {
-            holder: machine.id(),
-            at: self.now(),
-            bytes,
-            max,
-        };
         let limits = &self.plan.settings.limits;
         let kept = hints_on_disk(machine);
         let of_one = (kept.values().map(|&(_, bytes)| bytes).max()).unwrap_or_default();
@@ -79,10 +74,22 @@ impl World {
             (of_one, limits.max_hint_bytes_per_node),
             (of_all, limits.max_hint_bytes),
         ];
-        let found = bounds
+        let mut found = bounds
             .into_iter()
             .filter(|(bytes, max)| bytes > max)
-            .map(excess);
+            .peekable();
+        if found.peek().is_none() {
+            self.uncounted.remove(&node);
+        } else if self.uncounted.contains(&node) {
+            return; // an earlier life did not, and took too much
+        }
+        let (holder, at) = (self.machines[node].id(), self.now());
+        let found = found.map(|(bytes, max)| HintExcess {
+            holder,
+            at,
+            bytes,
+            max,
+        });
         let mut recorder = self.site.recorder().borrow_mut();
         recorder.history_mut().hint_excess.extend(found);
     }
