@@ -44,15 +44,15 @@ pub use self::limits::Limits;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The node's data directory; created at the first start, used by one node at a time. Required.
+    /// The node's data directory; made by [`Node::init`](crate::Node::init), used by one node at a time. Required.
     pub data: PathBuf,
 
     /// The UDP address to serve at, `ip:port`. Required. Port 0 takes any free one, for tests only: the
     /// cluster map must name the real port.
     pub listen: SocketAddr,
 
-    /// The first cluster map, written by `quoit cluster init`. Read only while the data directory is new;
-    /// afterwards the map in the node's store is the truth.
+    /// The first cluster map, written by `quoit cluster init`. Read when the data directory is
+    /// initialised; afterwards the map in the node's store is the truth.
     #[serde(default)]
     pub map: Option<PathBuf>,
 

@@ -16,7 +16,7 @@ use crate::identity::IdentityError;
 use crate::provision::MapError;
 use crate::tls::TlsError;
 
-/// Why a node did not start. Nothing is left running when it is returned.
+/// Why a node did not start, or could not be initialised. Nothing is left running when it is returned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -40,20 +40,14 @@ pub enum StartError {
         /// Why not.
         source: EngineError,
     },
-    /// The node has run on this data directory, and its store is gone, in whole or in part.
-    #[error("what this node has promised to keep is gone from {}: mount the disk that holds it, or replace the node by one with a new identity", path.display())]
-    StoreGone {
-        /// Where the store should be.
-        path: PathBuf,
-    },
     /// The store was made in another data directory.
     #[error("the store in {} belongs to another data directory: mount the one that belongs to this identity", path.display())]
     OtherStore {
         /// The store's directory.
         path: PathBuf,
     },
-    /// No map is stored, and none was given.
-    #[error("this node has not stored a cluster map yet; set `map` to the cluster's first map")]
+    /// A data directory was to be initialised, and no map was given.
+    #[error("a node is initialised with the cluster's first map: set `map` to it")]
     NoMap,
     /// The map that is stored cannot be read.
     #[error("the stored cluster map is damaged; replace this node by a new one")]
@@ -143,6 +137,9 @@ pub enum RunError {
     /// The node did not start.
     #[error("the node did not start")]
     Start(#[from] StartError),
+    /// The data directory could not be initialised.
+    #[error("the node was not initialised")]
+    Init(#[source] StartError),
     /// The storage failed while the node was serving.
     #[error("the node's storage failed; see above, and restart it")]
     Storage(#[source] EngineError),
@@ -162,8 +159,8 @@ impl RunError {
     pub const fn exit_number(&self) -> u8 {
         match self {
             Self::Storage(_) | Self::Stop(_) | Self::Signals(_) => 1,
-            Self::Start(error) if error.may_pass() => 7,
-            Self::Config(_) | Self::Start(_) => 2,
+            Self::Start(error) | Self::Init(error) if error.may_pass() => 7,
+            Self::Config(_) | Self::Start(_) | Self::Init(_) => 2,
         }
     }
 

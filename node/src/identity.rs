@@ -6,24 +6,27 @@
 //! DIR/store/     the engine's
 //! ```
 //!
-//! A disk belongs to one node of one cluster for ever, and the identity is written before any data. So a
-//! non-empty directory without an identity is foreign and refused. So is one with an unreadable identity: taken
-//! for absent, the node would start empty under an id whose data the cluster counts on. The file is replaced
+//! A disk belongs to one node of one cluster for ever. [`DataDir::init`] gives it to that node, once: the identity
+//! comes before any data, marked as incomplete until the store is there. [`DataDir::open`] takes what was
+//! initialised and never begins anything; [`Found::may`] is where that is decided. An unreadable identity is refused:
+//! taken for absent, the node would start empty under an id whose data the cluster counts on. The file is replaced
 //! atomically and durably: write a new one, sync it, rename it over the old.
 //!
 //! The endpoint's two keys are here because they must outlast the process. With them a restarted node recognises
 //! packets of its earlier connections and resets those at once; with fresh keys it would drop the packets, and
 //! every client would wait for its timeout.
 //!
-//! Left out: detection of a copied directory on another machine.
+//! Left out: making the store; detection of a copied directory on another machine.
 
 pub(crate) mod disk;
 mod error;
+mod first_use;
 mod format;
+mod look;
 mod owner;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,10 +36,12 @@ use rand::rngs::{OsRng, StdRng};
 use rand::{Rng as _, SeedableRng as _};
 use ring::hmac;
 
-use self::format::{Content, Flaw, Left};
+use self::format::{Content, Left};
+use self::look::{has_lock, look};
 use self::owner::Secrets;
 
 pub use self::error::IdentityError;
+pub use self::first_use::{Act, Found, May};
 pub use self::owner::Identity;
 
 const LOCK: &str = "lock";
@@ -57,19 +62,27 @@ pub struct Expected {
 /// A data directory in use: no other node can have it until this is dropped or the process ends.
 ///
 /// ```
-/// # use quoit_node::identity::{DataDir, Expected};
+/// # use quoit_node::engine::{EngineOptions, FjallEngine};
+/// # use quoit_node::identity::{DataDir, Expected, IdentityError};
 /// # use quoit_ring::{ClusterId, NodeId};
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("data");
 /// let expected = Expected { cluster: Some(ClusterId(1)), node: NodeId(2) };
+/// let mut data = DataDir::init(&path, expected)?;
+/// FjallEngine::create_or_open(&data.store(), EngineOptions::default())?.close()?;
+/// data.mark_clean()?;
+/// drop(data);
+///
 /// let mut data = DataDir::open(&path, expected)?;
-/// assert!(!data.has_run());
 /// data.mark_running()?;
 /// // ... serve ...
 /// data.mark_clean()?;
 /// drop(data);
-/// let data = DataDir::open(&path, expected)?;
-/// assert!(data.has_run() && data.was_clean());
+/// assert!(DataDir::open(&path, expected)?.was_clean());
+///
+/// std::fs::remove_dir_all(&path)?; // as if the disk were not mounted
+/// let refused = DataDir::open(&path, expected);
+/// assert!(matches!(refused, Err(IdentityError::NoDirectory { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -78,30 +91,57 @@ pub struct DataDir {
     content: Content,
     /// The state of the last run, when opened.
     found: Left,
+    may: May,
     /// Locked. Closing it unlocks, which the system does even for a killed process.
     _lock: File,
 }
 
 impl DataDir {
-    /// Takes the directory at `path` for one node: locks it, and checks its owner. An absent or empty one is
-    /// created for the expected node.
+    /// Gives the directory at `path` to the expected node, or goes on with doing so; it must be absent or empty, or
+    /// have been left by an initialisation that was cut short. [`DataDir::mark_clean`] completes it once the store
+    /// is there; until then no node can run on it.
     ///
     /// # Errors
-    /// [`IdentityError`] says why not. A directory that is refused is left as it was, an empty `lock`
-    /// file aside.
+    /// [`IdentityError`] says why not. A directory that is refused is left as it was.
+    pub fn init(path: &Path, expected: Expected) -> Result<Self, IdentityError> {
+        Self::take(path, Act::Initialise, expected)
+    }
+
+    /// Takes the directory at `path` for the node whose it is: locks it, and checks its owner.
+    ///
+    /// # Errors
+    /// [`IdentityError`] says why not. A directory that is refused is left as it was; that of a node may get a
+    /// missing `lock` file.
     pub fn open(path: &Path, expected: Expected) -> Result<Self, IdentityError> {
-        create(path)?;
+        Self::take(path, Act::Run, expected)
+    }
+
+    /// Takes the directory to do `act`.
+    ///
+    /// # Errors
+    /// As [`DataDir::init`] and [`DataDir::open`].
+    pub fn take(path: &Path, act: Act, expected: Expected) -> Result<Self, IdentityError> {
+        // Refused without the trace of a lock file, where there is none yet.
+        if !has_lock(path)? {
+            let (_content, may) = look(path, act, expected)?;
+            if may == May::Begin {
+                cluster_of(path, expected)?;
+                create(path)?;
+            }
+        }
+
         let lock = lock(path)?;
-        let found = read(path)?;
-        let content = match found {
-            Some(content) => check(content, expected, path)?,
-            None => first_use(path, expected)?,
+        // Nobody else changes anything now.
+        let (content, may) = look(path, act, expected)?;
+        let content = match content {
+            Some(content) => content,
+            None => begin(path, expected)?,
         };
-        let path = path.to_owned();
         Ok(Self {
-            path,
+            path: path.to_owned(),
             content,
             found: content.left,
+            may,
             _lock: lock,
         })
     }
@@ -112,18 +152,17 @@ impl DataDir {
         self.content.identity
     }
 
-    /// Whether the last run stopped in order; true for a new directory. If false, writes acknowledged in
+    /// Whether the last run stopped in order; true if none has run yet. If false, writes acknowledged in
     /// buffered mode may be missing after a power loss.
     #[must_use]
     pub const fn was_clean(&self) -> bool {
         !matches!(self.found, Left::Running)
     }
 
-    /// Whether a node had run on it when it was opened. If so, the store with the acknowledged writes must be
-    /// there; if not, it is empty, and the first map must be stored.
+    /// What may be done: whether the store must be there, or is to be made.
     #[must_use]
-    pub const fn has_run(&self) -> bool {
-        !matches!(self.found, Left::NeverRan)
+    pub const fn may(&self) -> May {
+        self.may
     }
 
     /// The folder of the engine; the engine creates it.
@@ -133,8 +172,7 @@ impl DataDir {
     }
 
     /// Records durably that a node is running: from here on an end without [`DataDir::mark_clean`] is a
-    /// crash, and a missing store is a loss. Call it once the first map is stored, before the first write
-    /// is accepted.
+    /// crash. Call it before the first write is accepted.
     ///
     /// # Errors
     /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
@@ -142,7 +180,8 @@ impl DataDir {
         self.mark(Left::Running)
     }
 
-    /// Records durably that the node stopped in order. Call it after the engine is closed.
+    /// Records durably that the node stopped in order, or that the directory is initialised: from here on a missing
+    /// store is a loss. Call it after the engine is closed.
     ///
     /// # Errors
     /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
@@ -205,97 +244,39 @@ fn lock(path: &Path) -> Result<File, IdentityError> {
     }
 }
 
-/// The identity in the directory, or `None` if there is no such file.
-fn read(dir: &Path) -> Result<Option<Content>, IdentityError> {
-    let path = dir.join(IDENTITY);
-    let failed = |source| IdentityError::Read {
-        path: path.clone(),
-        source,
-    };
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-
-    let mut bytes = Vec::new();
-    // One byte beyond the length is enough to see that a file is too long.
-    file.take(format::LENGTH as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-
-    format::decode(&bytes).map(Some).map_err(|flaw| match flaw {
-        Flaw::Damaged => IdentityError::Damaged { path },
-        Flaw::Newer(found) => IdentityError::Newer {
-            path,
-            found,
-            known: format::VERSION,
-        },
-    })
-}
-
-fn check(content: Content, expected: Expected, path: &Path) -> Result<Content, IdentityError> {
-    let Identity { cluster, node, .. } = content.identity;
-    let path = || path.to_owned();
-    match expected.cluster {
-        Some(expected) if expected != cluster => Err(IdentityError::OtherCluster {
-            path: path(),
-            expected,
-            found: cluster,
-        }),
-        _ if expected.node != node => Err(IdentityError::OtherNode {
-            path: path(),
-            expected: expected.node,
-            found: node,
-        }),
-        _ => Ok(content),
-    }
-}
-
-/// Gives a directory without identity to the expected node, if it is empty.
-fn first_use(path: &Path, expected: Expected) -> Result<Content, IdentityError> {
-    refuse_foreign(path)?;
-    let Expected {
-        cluster: Some(cluster),
-        node,
-    } = expected
-    else {
-        return Err(IdentityError::NoMap {
+/// Gives a directory without identity to the expected node.
+fn begin(path: &Path, expected: Expected) -> Result<Content, IdentityError> {
+    let cluster = cluster_of(path, expected)?;
+    match disk::sync_parent(path) {
+        // Not this user's to look into, so the directory is another's work of before.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        // It may be there from an earlier call that ended before it was durable.
+        synced => synced.map_err(|source| IdentityError::Write {
             path: path.to_owned(),
-        });
-    };
+            source,
+        })?,
+    }
 
     let mut rng = StdRng::try_from_rng(&mut OsRng).map_err(IdentityError::Entropy)?;
     let identity = Identity {
         cluster,
-        node,
+        node: expected.node,
         disk: rng.random(),
     };
     let content = Content {
         identity,
         secrets: Secrets::draw(&mut rng),
-        left: Left::NeverRan,
+        left: Left::Incomplete,
     };
     write(path, &content)?;
     Ok(content)
 }
 
-/// Refuses a directory that holds anything besides what an interrupted first use leaves.
-fn refuse_foreign(path: &Path) -> Result<(), IdentityError> {
-    let failed = |source| IdentityError::Read {
+/// The cluster that a new directory is to be part of.
+fn cluster_of(path: &Path, expected: Expected) -> Result<ClusterId, IdentityError> {
+    expected.cluster.ok_or_else(|| IdentityError::NoMap {
         path: path.to_owned(),
-        source,
-    };
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        if name != LOCK && name != IDENTITY_NEW {
-            return Err(IdentityError::Foreign {
-                path: path.to_owned(),
-                found: name,
-            });
-        }
-    }
-    Ok(())
+    })
 }
 
 /// Replaces the identity, atomically and durably.

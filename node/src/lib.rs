@@ -11,10 +11,10 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`Node`], [`run()`] | a whole node, started and stopped; the binary's body |
+//! | [`Node`], [`init()`], [`run()`] | a whole node, initialised, started and stopped; the binary's body |
 //! | [`log_to_stderr`], [`StopSignals`] | what programs that run nodes share: a log that never ends them, and when to stop |
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
-//! | [`identity`], [`tls`] | the owner of the data directory; who may connect |
+//! | [`identity`], [`tls`] | the owner of the data directory, whether that may be new; who may connect |
 //! | [`store_meta`] | the stored cluster map and clock mark |
 //! | [`state`], [`cluster`], [`clock`] | shared by several modules: handles, ring, clock |
 //! | [`env`](mod@env) | the seam: clock, storage executor and answers, real or simulated |
@@ -34,7 +34,9 @@
 //!
 //! use quoit_node::{Node, config::Config};
 //!
-//! let node = Node::start(&Config::load(Path::new("node.toml"))?)?;
+//! let config = Config::load(Path::new("node.toml"))?;
+//! Node::init(&config)?; // once, where the node is set up
+//! let node = Node::start(&config)?;
 //! println!("node {} serves at {}", node.id(), node.address());
 //! node.stop(Duration::from_secs(10))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -72,5 +74,5 @@ pub use error::{RunError, StartError, StopError};
 pub use log::log_to_stderr;
 pub use node::Node;
 pub use quoit_transport::CloseCode;
-pub use run::{run, run_with};
+pub use run::{init, run, run_with};
 pub use signals::StopSignals;

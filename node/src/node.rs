@@ -1,6 +1,7 @@
 //! A whole node: its parts, and the order in which they start and stop.
 //!
 //! ```text
+//!   init    certificates --> map --> data directory, engine: made; closed
 //!   start   certificates --> data directory --> engine --> map, clock --> socket --> "running" --> threads
 //!   stop    requests refused --> queue emptied, committer ends --> answers delivered, connections closed
 //!           --> clock and data made durable --> engine closed --> "stopped in order"
@@ -16,6 +17,7 @@
 //! refuses reads and writes until it is stopped: the engine's memory may differ from the disk.
 
 mod background;
+mod opening;
 mod surroundings;
 mod worker;
 
@@ -26,25 +28,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_ring::NodeId;
-use quoit_ring::wire::FirstMap;
 use quoit_transport::quic;
 
 use self::background::{Background, PIECE};
+use self::opening::Opened;
 use self::worker::Worker;
 use crate::admission::Queue;
 use crate::clock::Clocks;
 use crate::commit::Committer;
 use crate::config::{Config, Limits};
-use crate::engine::{Engine as _, EngineError, EngineOptions, FjallEngine, LEAST_MEMORY, RowCache};
+use crate::engine::{EngineError, FjallEngine, RowCache};
 use crate::env::RealEnv;
 use crate::error::{StartError, StopError};
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
-use crate::identity::{DataDir, Expected, IdentityError};
-use crate::provision::{MapError, read_map};
+use crate::identity::{DataDir, Identity};
 use crate::server::{Answers, Server, ServerOptions};
 use crate::state::NodeState;
-use crate::store_meta::{StoreLocation, StoreMeta};
+use crate::store_meta::StoreMeta;
 use crate::tls::{ExpiryWatch, NodeTls};
 use crate::walks::Walks;
 
@@ -76,24 +77,65 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Starts a node; returns once it serves. Blocks: after a crash until the engine has replayed its journals,
+    /// Makes the data directory of `config` this node's; once, before its first start. The directory must be absent or
+    /// empty, and `map` given. Blocks for some syncs of the disk. Cut short, by a loss of power perhaps, it is done
+    /// again and goes on where it was.
+    ///
+    /// [`Node::start`] never does this by itself: to a node whose disk is not mounted or was wiped everything looks as
+    /// before its first start, and beginning with nothing it would answer that keys are absent which it has promised to
+    /// keep. So call this where the node is set up, never just in case before each start.
+    ///
+    /// ```
+    /// # use quoit_node::provision::{LocalCluster, LocalOptions};
+    /// # use quoit_ring::LeafBits;
+    /// use quoit_node::identity::IdentityError;
+    /// use quoit_node::{Node, StartError, config::Config};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let options = LocalOptions { leaf_bits: LeafBits::new(12).unwrap(), nodes: 1, replication: 1, ..Default::default() };
+    /// # let cluster = LocalCluster::create_or_open(&folder.path().join("c"), &options)?;
+    /// # let mut config = Config::load(&cluster.nodes()[0].config)?;
+    /// # config.data = folder.path().join("data");
+    /// let early = Node::start(&config).unwrap_err();
+    /// assert!(matches!(early, StartError::Identity(IdentityError::NoDirectory { .. })));
+    ///
+    /// let identity = Node::init(&config)?;
+    /// let node = Node::start(&config)?;
+    /// assert_eq!(node.id(), identity.node);
+    ///
+    /// let again = Node::init(&config).unwrap_err();
+    /// # drop(node);
+    /// assert!(matches!(again, StartError::Identity(IdentityError::Initialised { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`]. A directory that holds anything is left as it was.
+    pub fn init(config: &Config) -> Result<Identity, StartError> {
+        opening::init(config)
+    }
+
+    /// Starts a node on the directory that [`Node::init`] made its own; returns once it serves. Blocks: after a crash until the engine has replayed its journals,
     /// and within seconds of the last run for up to the allowed clock drift, so that values which readers saw
     /// expired stay so.
     ///
     /// # Errors
-    /// [`StartError`]; nothing is left running. A new data directory may have been initialised.
+    /// [`StartError`]; nothing is left running, and a directory that is not this node's is left as it was.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let tls = NodeTls::load(&config.tls)?;
 
-        let (mut data, first) = take_directory(config, tls.node())?;
-        let (engine, options) = open(&data, config)?;
+        let Opened {
+            mut data,
+            engine,
+            options,
+            meta,
+        } = opening::to_run(config, tls.node())?;
         let (limits, clocks) = (Limits::from(config), Clocks::start());
-        let meta = StoreMeta::load(&engine, first.as_ref(), &location(&data))?;
         let meta = if config.accept_clock_set_back {
             meta.accept_clock_set_back(&engine, &limits, clocks.now().wall)
                 .map_err(|source| StartError::Engine {
-                    path: location(&data).path,
+                    path: data.store(),
                     source,
                 })?
         } else {
@@ -203,69 +245,6 @@ impl Node {
         tracing::info!(node = %state.cluster.node, "stopped in order");
         Ok(())
     }
-}
-
-/// Takes the data directory for `node`; returns the first map, too, if its file exists.
-fn take_directory(
-    config: &Config,
-    node: NodeId,
-) -> Result<(DataDir, Option<FirstMap>), StartError> {
-    let (first, missing) = match config.map.as_deref().map(read_map).transpose() {
-        Ok(first) => (first, None),
-        // The file is needed only for a new directory: the directory decides whether it is missed.
-        Err(error) if is_missing(&error) => (None, Some(error)),
-        Err(error) => return Err(error.into()),
-    };
-    let cluster = first.as_ref().map(|first| first.map.cluster);
-    match (
-        DataDir::open(&config.data, Expected { cluster, node }),
-        missing,
-    ) {
-        (Ok(data), _) => Ok((data, first)),
-        (Err(IdentityError::NoMap { .. }), Some(missing)) => Err(missing.into()),
-        (Err(error), _) => Err(error.into()),
-    }
-}
-
-fn is_missing(error: &MapError) -> bool {
-    matches!(error, MapError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
-}
-
-fn location(data: &DataDir) -> StoreLocation {
-    StoreLocation {
-        path: data.store(),
-        disk: data.identity().disk,
-        has_run: data.has_run(),
-    }
-}
-
-/// Opens the engine of a data directory.
-fn open(data: &DataDir, config: &Config) -> Result<(FjallEngine, EngineOptions), StartError> {
-    let path = data.store();
-    let failed = |source| StartError::Engine {
-        path: path.clone(),
-        source,
-    };
-    // The engine would create a missing store, which is right only before the node's first run.
-    if data.has_run() && !FjallEngine::is_in(&path).map_err(failed)? {
-        return Err(StartError::StoreGone { path });
-    }
-
-    if !data.was_clean() {
-        tracing::warn!("the node did not stop in order: its journals are read back");
-    }
-    let memory = config.memory.saturating_sub(TREE_BYTES).max(LEAST_MEMORY);
-    let options = EngineOptions {
-        memory,
-        phase: data.identity().disk,
-        ..EngineOptions::default()
-    };
-    let engine = FjallEngine::open(&path, options).map_err(failed)?;
-
-    // Replayed writes may be only in the system's page cache. A repeated write is acknowledged as already stored, which
-    // must mean durable.
-    engine.persist().map_err(failed)?;
-    Ok((engine, options))
 }
 
 fn listen(address: SocketAddr) -> Result<UdpSocket, StartError> {

@@ -1,4 +1,4 @@
-//! A node as a process: started from a file, stopped by a signal. The body of `quoit-node`, in the library so that
+//! A node as a process: initialised and started from a file, stopped by a signal. The body of `quoit-node`, in the library so that
 //! other programs can run a node, too.
 
 use std::io::{self, Write as _};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::engine::EngineError;
+use crate::identity::Identity;
 use crate::{Node, RunError, StopSignals};
 
 /// Runs the node that the file at `config` describes until SIGTERM, SIGINT or SIGHUP, then stops it in order.
@@ -17,6 +18,14 @@ use crate::{Node, RunError, StopSignals};
 /// [`RunError`]; the process should return [`RunError::exit_code`].
 pub fn run(config: &Path) -> Result<(), RunError> {
     run_with(&Config::load(config)?)
+}
+
+/// Initialises the data directory of the node that the file at `config` describes: [`Node::init`].
+///
+/// # Errors
+/// [`RunError`]; the process should return [`RunError::exit_code`].
+pub fn init(config: &Path) -> Result<Identity, RunError> {
+    Node::init(&Config::load(config)?).map_err(RunError::Init)
 }
 
 /// Runs the node of a loaded configuration, like [`run`].

@@ -1,13 +1,13 @@
 //! What the store holds about the node itself: the cluster's first map, and the clock's mark.
 //!
 //! ```text
-//!   first start   the file `map`  --stored-->  meta: cluster map, Merkle key, disk id
+//!   initialised   the file `map`  --stored-->  meta: cluster map, Merkle key, disk id
 //!   later         meta is the truth; the file may be gone, but must not be another cluster's
 //! ```
 //!
-//! The map is stored before the node first runs, in one commit with the key and the id of the disk. So a store
-//! without a map has never served. It accepts one only in a directory where no node has run; in any other it is the
-//! remains of a lost store. A store with another disk's id belongs to another data directory and is refused.
+//! The map is stored when the data directory is initialised, in one commit with the key and the id of the disk. A
+//! store without a map takes one only then ([`May`]); at a run it is the remains of a lost store. A store with another
+//! disk's id belongs to another data directory and is refused.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use crate::config::Limits;
 use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_DISK, META_MERKLE};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
 use crate::error::StartError;
+use crate::identity::{IdentityError, May};
 
 /// Where the store is, and whether it must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +32,15 @@ pub struct StoreLocation {
     pub path: PathBuf,
     /// The id of the disk, as its [identity](crate::identity::Identity::disk) has it.
     pub disk: u128,
-    /// Whether a node has run here. If so, the store with its acknowledged writes must be there.
-    pub has_run: bool,
+    /// What may be done here: whether the store, with what was acknowledged, must be there.
+    pub may: May,
 }
 
 /// What a node reads from its store before it serves.
 ///
 /// ```
 /// # use quoit_node::engine::MemoryEngine;
+/// # use quoit_node::identity::{IdentityError, May};
 /// # use quoit_node::store_meta::{StoreLocation, StoreMeta};
 /// # use quoit_node::StartError;
 /// # use quoit_ring::placement::{Newcomer, grow};
@@ -53,14 +55,14 @@ pub struct StoreLocation {
 /// # };
 /// # let first = FirstMap { map: grow(empty, [newcomer], 1)?, merkle_key: MerkleKey([7; 16]) };
 /// let engine = MemoryEngine::new();
-/// let mut location = StoreLocation { path: "data/store".into(), disk: 42, has_run: false };
+/// let mut location = StoreLocation { path: "data/store".into(), disk: 42, may: May::Begin };
 /// let meta = StoreMeta::load(&engine, Some(&first), &location)?;
 /// assert_eq!((meta.merkle_key, meta.mark), (first.merkle_key, Time::ZERO));
 ///
-/// location.has_run = true; // from now on the store is the truth, and needs no map
+/// location.may = May::Run; // from now on the store is the truth, and needs no map
 /// assert_eq!(StoreMeta::load(&engine, None, &location)?.ring.map(), &first.map);
 /// let emptied = StoreMeta::load(&MemoryEngine::new(), Some(&first), &location);
-/// assert!(matches!(emptied, Err(StartError::StoreGone { .. })));
+/// assert!(matches!(emptied, Err(StartError::Identity(IdentityError::StoreGone { .. }))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -74,7 +76,7 @@ pub struct StoreMeta {
 }
 
 impl StoreMeta {
-    /// Reads the meta values of `engine`, the one at `location`; stores `first` if no node has run there yet.
+    /// Reads the meta values of `engine`, the one at `location`; stores `first` if it is being initialised.
     ///
     /// # Errors
     /// [`StartError`]: the store is another disk's, or gone, or damaged, or there is no valid map.
@@ -90,19 +92,18 @@ impl StoreMeta {
             source,
         };
         let get = |name| engine.get(Keyspace::Meta, name).map_err(failed);
-        let may_begin = !location.has_run;
         let disk = location.disk.to_be_bytes();
         let (map, merkle_key) = match (get(META_DISK)?, get(META_CLUSTER)?, get(META_MERKLE)?) {
             (Some(found), ..) if found[..] != disk => return Err(StartError::OtherStore { path }),
             (Some(_), Some(map), Some(key)) => parse(&map, &key).map_err(StartError::StoredMap)?,
-            (None, None, None) if may_begin => {
+            (None, None, None) if location.may.make_store() => {
                 let first = first.ok_or(StartError::NoMap)?;
                 // Checked first: a stored map is never replaced by the file again.
                 Ring::new(&first.map)?;
                 store_first(engine, first, disk).map_err(failed)?;
                 (first.map.clone(), first.merkle_key)
             }
-            _ => return Err(StartError::StoreGone { path }),
+            _ => return Err(IdentityError::StoreGone { path }.into()),
         };
         let mark = get(META_CLOCK)?.map_or(Ok(Time::ZERO), |mark| parse_mark(&mark));
         Ok(Self {

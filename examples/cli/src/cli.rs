@@ -67,7 +67,7 @@ pub(crate) enum Verb {
     Dev(dev::Args),
     /// Take the two-minute tour: five processes, a text, a conflict, a kill -9
     Demo(demo::Args),
-    /// Run one storage node
+    /// Run one storage node, or initialise it before its first start
     Node(node::Args),
     /// Make certificates for a cluster
     #[command(subcommand)]

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 
 fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
     match verb {
-        Verb::Node(args) => node::run(&args),
+        Verb::Node(args) => node::run(&args, out),
         Verb::Certs(verb) => certs::run(verb, out),
         Verb::Cluster(verb) => cluster::run(verb, out),
         Verb::Put(args) => wait(put::run(args, out)),

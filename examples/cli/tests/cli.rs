@@ -16,6 +16,8 @@ mod endings;
 mod explain;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/first_use.rs"]
+mod first_use;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;

@@ -61,7 +61,9 @@ pub enum CoverageEvent {
     CommitCut,
     /// A node refused to start with its clock so far behind.
     ClockBehind,
-    /// A node refused to start since its store was missing.
+    /// A node refused to start on an empty disk: identity and store were missing.
+    DiskGone,
+    /// A node refused to start since its store alone was missing.
     StoreGone,
     /// A connection broke with requests under way.
     ConnectionLost,
@@ -89,7 +91,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -114,6 +116,7 @@ impl CoverageEvent {
         Self::CommitFailed,
         Self::CommitCut,
         Self::ClockBehind,
+        Self::DiskGone,
         Self::StoreGone,
         Self::ConnectionLost,
         Self::CallerLeft,
@@ -156,6 +159,7 @@ impl CoverageEvent {
             Self::CommitFailed => "commit failed",
             Self::CommitCut => "commit cut short",
             Self::ClockBehind => "start refused, clock behind",
+            Self::DiskGone => "start refused, disk empty",
             Self::StoreGone => "start refused, store gone",
             Self::ConnectionLost => "connection lost in use",
             Self::CallerLeft => "caller left a put",

@@ -154,7 +154,8 @@ pub enum Fault {
         /// How many in 1,000.
         permille: u32,
     },
-    /// A node goes down and finds an empty disk in place of its own until it is over, as when a volume was not mounted.
+    /// A node goes down and finds an empty disk in place of its own until it is over, as when a volume was not mounted:
+    /// identity and store are gone at once, and now and then the store alone.
     Unmounted {
         /// Which.
         node: usize,

@@ -94,11 +94,12 @@ pub fn hints_on_disk(machine: &Machine) -> BTreeMap<NodeId, (u64, u64)> {
 pub struct Machine {
     id: NodeId,
     disk: Disk,
+    /// Whether the disk holds the node's identity, which lies beside the store.
+    identified: bool,
     /// The node's own disk while another is in its place.
     unmounted: Option<Disk>,
     first: Arc<FirstMap>,
     settings: Settings,
-    has_run: bool,
     /// How far the wall clock is off, in milliseconds.
     offset_ms: i64,
     /// How often it was set to another time.
@@ -124,16 +125,16 @@ impl fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// A machine on which no node has run.
+    /// A machine on which no node has run, with its disk initialised for one.
     #[must_use]
     pub fn new(id: NodeId, first: Arc<FirstMap>, settings: Settings) -> Self {
-        Self {
+        let mut machine = Self {
             id,
             disk: Disk::new(),
+            identified: false,
             unmounted: None,
             first,
             settings,
-            has_run: false,
             offset_ms: 0,
             clock_sets: 0,
             sets_at_start: 0,
@@ -141,7 +142,14 @@ impl Machine {
             process: None,
             serving: false,
             collisions: 0,
-        }
+        };
+        let done = process::initialise(&machine);
+        debug_assert!(
+            done.is_ok(),
+            "{done:?}: the disk is new, and the map a ring"
+        );
+        machine.identified = true;
+        machine
     }
 
     /// The node that lives here.
@@ -255,7 +263,7 @@ impl Machine {
         self.serving = false;
         let (process, wait) = Process::start(self, now)?;
         self.process = Some(process);
-        self.has_run = true;
+        self.identified = true;
         Ok(wait)
     }
 
@@ -424,11 +432,13 @@ impl Machine {
         std::mem::replace(&mut self.settings.small.max_frame, usize::MAX) != usize::MAX
     }
 
-    /// The process dies, and an empty disk is in place of the node's own.
+    /// The process dies, and an empty disk is in place of the node's own. The identity is gone with it, unless that
+    /// lies elsewhere, as now and then where somebody mounts a disk for the store alone.
     pub fn unmount(&mut self, rng: &mut SmallRng) {
         self.kill(rng);
         if self.unmounted.is_none() {
             self.unmounted = Some(std::mem::take(&mut self.disk));
+            self.identified = happens(rng, 250);
         }
     }
 
@@ -437,6 +447,7 @@ impl Machine {
         if let Some(own) = self.unmounted.take() {
             self.kill(rng);
             self.disk = own;
+            self.identified = true;
         }
     }
 

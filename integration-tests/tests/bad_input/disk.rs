@@ -1,7 +1,7 @@
 //! A disk that is full: 64 MiB of it, in a mount namespace that only the node sees.
 //!
 //! ```text
-//!   holder   unshare -m: mounts a tmpfs over the node's data directory, then sleeps and keeps it alive
+//!   holder   unshare -m: mounts a tmpfs with the initialised node over its data directory, then keeps it alive
 //!   node     nsenter -t HOLDER -m: sees the tmpfs, started any number of times
 //!   more     nsenter ... mount -o remount,size=...: there is space again
 //! ```
@@ -34,8 +34,10 @@ impl Disk {
     fn mount(folder: &Path, mib: u32) -> Result<Self, String> {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         let mounted = folder.display().to_string();
+        // The node was initialised in the folder; its disk begins with what that made.
         let script = format!(
-            "mount -t tmpfs -o size={mib}m tmpfs '{mounted}' && echo ready && exec sleep 600"
+            "cp -a '{mounted}' '{mounted}.first' && mount -t tmpfs -o size={mib}m tmpfs '{mounted}' \
+             && cp -a '{mounted}.first/.' '{mounted}' && echo ready && exec sleep 600"
         );
         let mut holder = Command::new("unshare")
             .args(["-m", "sh", "-c", &script])

@@ -4,7 +4,7 @@
 //!   who acts    caller        operator                        restart
 //!               InvalidKey    NoSpace  InUse   NewerFormat    Io (in a write)
 //!               InvalidValue  Corrupt  Memory  ForeignFormat  Poisoned
-//!                             JournalDamaged  ManifestDamaged  TableDamaged
+//!                             JournalDamaged  ManifestDamaged  TableDamaged  Missing
 //! ```
 //!
 //! The caller's errors leave the engine as it was. The first failed write returns its own error; every later
@@ -131,6 +131,13 @@ pub enum EngineError {
         file: PathBuf,
         /// How many other tables are damaged.
         others: usize,
+    },
+
+    /// There is no store in the directory, and none was asked to be made. Nothing was changed.
+    #[error("there is no store in {}: mount the disk that holds it", .directory.display())]
+    Missing {
+        /// The engine's directory.
+        directory: PathBuf,
     },
 
     /// The directory is open already, here or in another process. Nothing was changed.

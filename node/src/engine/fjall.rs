@@ -18,6 +18,7 @@
 //! none of them can meet files that a later opening has changed.
 
 use std::fmt;
+use std::io;
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,24 +39,22 @@ pub struct FjallEngine {
 }
 
 impl FjallEngine {
-    /// Whether there is an engine in `directory`, so that [`FjallEngine::open`] would not make one.
+    /// Whether there is an engine in `directory`.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Io`] if that cannot be read, which is never taken for "no". Nothing is changed.
-    pub fn is_in(directory: &Path) -> Result<bool, EngineError> {
+    /// What the system said, which is never taken for "no". Nothing is changed.
+    pub fn is_in(directory: &Path) -> io::Result<bool> {
         Store::is_in(directory)
     }
 
-    /// Opens the engine in `directory`; creates both if they are missing.
-    ///
-    /// After a crash it replays the journals first, at about 30 MB/s for small values.
+    /// Opens the engine in `directory`, after making both if they are missing: for a node's first start, and for tests.
     ///
     /// ```
     /// use quoit_node::engine::{Batch, Durability, Engine, EngineOptions, FjallEngine, Keyspace};
     ///
     /// let directory = tempfile::tempdir()?;
-    /// let engine = FjallEngine::open(directory.path(), EngineOptions::default())?;
+    /// let engine = FjallEngine::create_or_open(directory.path(), EngineOptions::default())?;
     /// let mut batch = Batch::new();
     /// batch.insert(Keyspace::Records, &b"key"[..], &b"value"[..]);
     /// engine.commit(batch, Durability::Fsync)?;
@@ -68,11 +67,23 @@ impl FjallEngine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Memory`], [`EngineError::InUse`], [`EngineError::NewerFormat`],
+    /// As [`FjallEngine::open`]; an incomplete store is made again next time.
+    pub fn create_or_open(directory: &Path, options: EngineOptions) -> Result<Self, EngineError> {
+        let store = Arc::new(Store::create_or_open(directory, options)?);
+        Ok(Self { store })
+    }
+
+    /// Opens the engine in `directory`.
+    ///
+    /// After a crash it replays the journals first, at about 30 MB/s for small values.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Missing`], [`EngineError::Memory`], [`EngineError::InUse`], [`EngineError::NewerFormat`],
     /// [`EngineError::ForeignFormat`], [`EngineError::ManifestDamaged`] and [`EngineError::JournalDamaged`] leave what
     /// is stored as it was. [`EngineError::Corrupt`] if a part of it is missing or damaged, except for a table that an
     /// earlier run found damaged: the engine is then open for reading only, see [`Engine::takes_writes`]. Otherwise an
-    /// I/O error; an incomplete store is made again next time.
+    /// I/O error.
     pub fn open(directory: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         let store = Arc::new(Store::open(directory, options)?);
         Ok(Self { store })

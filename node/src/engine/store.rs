@@ -40,17 +40,30 @@ pub(super) struct Store {
 
 impl Store {
     /// Whether there is a store in `directory`.
-    pub(super) fn is_in(directory: &Path) -> Result<bool, EngineError> {
-        let there = path_in(directory).try_exists();
-        there.map_err(|error| EngineError::from_io("looking for the store", error))
+    pub(super) fn is_in(directory: &Path) -> io::Result<bool> {
+        path_in(directory).try_exists()
     }
 
-    /// Opens the store in `directory`; makes both if they are missing.
+    /// Opens the store in `directory`, after making both if they are missing.
+    pub(super) fn create_or_open(
+        directory: &Path,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        options.check()?;
+        let path = path_in(directory);
+        if !is_there(directory)? {
+            create(directory, &path, options)?;
+        }
+        Self::open(directory, options)
+    }
+
+    /// Opens the store in `directory`.
     pub(super) fn open(directory: &Path, options: EngineOptions) -> Result<Self, EngineError> {
         options.check()?;
         let path = path_in(directory);
-        if !Self::is_in(directory)? {
-            create(directory, &path, options)?;
+        if !is_there(directory)? {
+            let directory = directory.into();
+            return Err(EngineError::Missing { directory });
         }
 
         let doing = "opening the store";
@@ -186,6 +199,11 @@ impl Store {
         self.usable()?;
         (self.database.persist(mode)).map_err(|error| self.fail(doing, error))
     }
+}
+
+fn is_there(directory: &Path) -> Result<bool, EngineError> {
+    let there = Store::is_in(directory);
+    there.map_err(|error| EngineError::from_io("looking for the store", error))
 }
 
 fn path_in(directory: &Path) -> PathBuf {

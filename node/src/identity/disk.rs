@@ -13,7 +13,11 @@ pub(crate) fn create_all(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     create_all(parent(path))?;
-    std::fs::create_dir(path)?;
+    match std::fs::create_dir(path) {
+        // Another process made it just now, and may not have synced it yet.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
     sync_parent(path)
 }
 

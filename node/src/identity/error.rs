@@ -43,8 +43,71 @@ pub enum IdentityError {
     /// The system gave no randomness for the ids and keys of a new directory.
     #[error("the system gave no randomness")]
     Entropy(#[source] rand::rand_core::OsError),
-    /// It is not empty and has no identity: it is not, or no longer, a node's.
-    #[error("the data directory {} has no identity but holds `{}`; use an empty directory", path.display(), found.display())]
+    /// A node was to run where there is no directory.
+    #[error(
+        "there is no data directory {}, and nothing was written: mount the disk that holds it; run `quoit node init` \
+         first if this node has never run anywhere; if its disk is lost, replace the node by one under a new id",
+        path.display()
+    )]
+    NoDirectory {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A node was to run on a directory that is empty: no node was initialised there, or another disk was.
+    #[error(
+        "the data directory {} is empty, and nothing was written: if this node has run before, its disk is not \
+         mounted or was wiped, so mount it, or replace the node by one under a new id; run `quoit node init` first \
+         if it has never run anywhere",
+        path.display()
+    )]
+    NotInitialised {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A node was to run on a directory whose initialisation was cut short. No node has run there.
+    #[error(
+        "the data directory {} was not initialised to the end, and nothing was written: run `quoit node init` again, \
+         which goes on with it",
+        path.display()
+    )]
+    Incomplete {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It was to be initialised, and is a node's already.
+    #[error(
+        "the data directory {} is initialised already, and nothing was written: start its node, or use an empty directory",
+        path.display()
+    )]
+    Initialised {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A node may have run here, and its store is gone, in whole or in part.
+    #[error(
+        "what this node has promised to keep is gone from {}, and nothing was written: mount the disk that holds it, \
+         or replace the node by one under a new id",
+        path.display()
+    )]
+    StoreGone {
+        /// Where the store should be.
+        path: PathBuf,
+    },
+    /// A store is here, and the identity of the node that wrote it is gone.
+    #[error(
+        "the data directory {} holds a store whose `identity` is gone, and nothing was written: put that file back from \
+         a copy of this very directory, or replace the node by one under a new id",
+        path.display()
+    )]
+    IdentityGone {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It holds something else than a node's data.
+    #[error(
+        "the data directory {} has no identity but holds `{}`, and nothing was written; use an empty directory",
+        path.display(), found.display()
+    )]
     Foreign {
         /// The directory.
         path: PathBuf,

@@ -3,7 +3,7 @@
 //! ```text
 //!   0  magic "quoit-id"        8
 //!   8  version                 1
-//!   9  state of the last run    1   0 running, 1 stopped in order, 2 never ran
+//!   9  state of the last run    1   0 running, 1 stopped in order, 2 not initialised to the end
 //!  10  cluster id             16
 //!  26  node id                 8   all integers little-endian
 //!  34  disk id                16
@@ -41,10 +41,10 @@ pub(super) enum Flaw {
 pub(super) enum Left {
     /// A node is running, or ended without a stop.
     Running = 0,
-    /// The last node stopped in order.
+    /// The last node stopped in order, or none has run since the directory was initialised.
     Clean = 1,
-    /// No node has run yet: no write was acknowledged.
-    NeverRan = 2,
+    /// The store is not complete yet: no node has run.
+    Incomplete = 2,
 }
 
 impl Left {
@@ -52,7 +52,7 @@ impl Left {
         match byte {
             0 => Some(Self::Running),
             1 => Some(Self::Clean),
-            2 => Some(Self::NeverRan),
+            2 => Some(Self::Incomplete),
             _ => None,
         }
     }

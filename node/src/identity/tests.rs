@@ -19,41 +19,42 @@ fn fresh() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// A directory that has been used once.
+/// A directory that has been initialised.
 fn used() -> (TempDir, PathBuf) {
     let (folder, path) = fresh();
-    drop(DataDir::open(&path, MINE).unwrap());
+    let mut data = DataDir::init(&path, MINE).unwrap();
+    std::fs::create_dir_all(data.store().join("store")).unwrap(); // the engine's sign
+    data.mark_clean().unwrap();
     (folder, path)
 }
 
-/// What the directory holds, its lock file aside.
-fn contents(path: &Path) -> BTreeMap<OsString, Vec<u8>> {
-    std::fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_name() != LOCK)
-        .map(|entry| {
-            (
-                entry.file_name(),
-                std::fs::read(entry.path()).unwrap_or_default(),
-            )
-        })
-        .collect()
+/// What the directory holds, if it is there.
+fn contents(path: &Path) -> Option<BTreeMap<OsString, Vec<u8>>> {
+    let entries = std::fs::read_dir(path).ok()?;
+    let entries = entries.map(|entry| entry.unwrap()).map(|entry| {
+        let bytes = std::fs::read(entry.path()).unwrap_or_default();
+        (entry.file_name(), bytes)
+    });
+    Some(entries.collect())
 }
 
-/// Opens, expects a refusal, and checks that nothing changed.
-fn refused(path: &Path, expected: Expected) -> IdentityError {
+/// Does `act`, expects a refusal, and checks that nothing changed.
+fn refused_to(act: Act, path: &Path, expected: Expected) -> IdentityError {
     let before = contents(path);
-    let error = DataDir::open(path, expected).expect_err("the directory was accepted");
+    let error = DataDir::take(path, act, expected).expect_err("the directory was accepted");
     assert_eq!(contents(path), before, "a refusal changed the directory");
     error
+}
+
+fn refused(path: &Path, expected: Expected) -> IdentityError {
+    refused_to(Act::Run, path, expected)
 }
 
 #[test]
 fn the_identity_of_a_new_directory_lasts() {
     let (_folder, path) = fresh();
-    let first = DataDir::open(&path, MINE).unwrap();
-    assert!(!first.has_run() && first.was_clean());
+    let first = DataDir::init(&path, MINE).unwrap();
+    assert_eq!((first.may(), first.was_clean()), (May::Begin, true));
     assert_eq!(
         (first.identity().cluster, first.identity().node),
         (ClusterId(1), NodeId(2))
@@ -61,8 +62,8 @@ fn the_identity_of_a_new_directory_lasts() {
     let content = first.content;
     drop(first);
 
-    let again = DataDir::open(&path, MINE).unwrap();
-    assert!(!again.has_run(), "opened is not run");
+    let again = DataDir::init(&path, MINE).unwrap();
+    assert_eq!(again.may(), May::GoOn, "it was not completed");
     assert_eq!(again.content, content, "disk id and keys are drawn once");
     assert_eq!(again.store(), path.join("store"));
 }
@@ -71,11 +72,115 @@ fn the_identity_of_a_new_directory_lasts() {
 fn two_disks_differ_in_id_and_keys() {
     let ((_a, a), (_b, b)) = (fresh(), fresh());
     let (a, b) = (
-        DataDir::open(&a, MINE).unwrap(),
-        DataDir::open(&b, MINE).unwrap(),
+        DataDir::init(&a, MINE).unwrap(),
+        DataDir::init(&b, MINE).unwrap(),
     );
     assert_ne!(a.identity().disk, b.identity().disk);
     assert_ne!(a.content.secrets, b.content.secrets);
+}
+
+#[test]
+fn a_run_leaves_no_trace_where_nothing_was_initialised() {
+    let (_folder, path) = fresh();
+    let error = refused(&path, MINE);
+    assert!(
+        matches!(error, IdentityError::NoDirectory { .. }),
+        "{error}"
+    );
+
+    std::fs::create_dir_all(&path).unwrap();
+    let error = refused(&path, MINE);
+    assert!(
+        matches!(error, IdentityError::NotInitialised { .. }),
+        "{error}"
+    );
+
+    // The root of a file system that was just made.
+    std::fs::create_dir(path.join("lost+found")).unwrap();
+    let error = refused(&path, MINE);
+    assert!(
+        matches!(error, IdentityError::NotInitialised { .. }),
+        "{error}"
+    );
+    assert_eq!(DataDir::init(&path, MINE).unwrap().may(), May::Begin);
+}
+
+#[test]
+fn a_node_whose_directory_was_wiped_is_refused() {
+    let (_folder, path) = used();
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let error = refused(&path, MINE);
+    assert!(
+        matches!(error, IdentityError::NotInitialised { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_a_nodes_is_not_initialised_again() {
+    let (_folder, path) = used();
+    let error = refused_to(Act::Initialise, &path, MINE);
+    assert!(
+        matches!(error, IdentityError::Initialised { .. }),
+        "{error}"
+    );
+
+    let mut data = DataDir::open(&path, MINE).unwrap();
+    data.mark_running().unwrap();
+    let error = refused_to(Act::Initialise, &path, MINE);
+    assert!(matches!(error, IdentityError::InUse { .. }), "{error}");
+    drop(data);
+
+    let error = refused_to(Act::Initialise, &path, MINE);
+    assert!(
+        matches!(error, IdentityError::Initialised { .. }),
+        "after a crash: {error}"
+    );
+}
+
+#[test]
+fn an_identity_whose_store_is_gone_is_refused_to_both() {
+    let (_folder, path) = used();
+    std::fs::remove_dir_all(path.join(STORE)).unwrap();
+    for act in [Act::Run, Act::Initialise] {
+        let error = refused_to(act, &path, MINE);
+        assert!(matches!(error, IdentityError::StoreGone { .. }), "{error}");
+    }
+}
+
+#[test]
+fn nobody_runs_on_a_directory_that_is_not_initialised_to_the_end() {
+    let (_folder, path) = fresh();
+    drop(DataDir::init(&path, MINE).unwrap());
+    let error = refused(&path, MINE);
+    assert!(matches!(error, IdentityError::Incomplete { .. }), "{error}");
+
+    let neighbour = Expected {
+        node: NodeId(9),
+        ..MINE
+    };
+    let error = refused_to(Act::Initialise, &path, neighbour);
+    assert!(matches!(error, IdentityError::OtherNode { .. }), "{error}");
+}
+
+#[test]
+fn of_those_who_initialise_one_directory_at_once_one_succeeds() {
+    let (_folder, path) = fresh();
+    let init = |_number: usize| {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let mut data = DataDir::init(&path, MINE).ok()?;
+            std::fs::create_dir_all(data.store().join("store")).unwrap();
+            data.mark_clean().unwrap();
+            Some(data.identity())
+        })
+    };
+    let threads: Vec<_> = (0..8).map(init).collect();
+    let ended = threads.into_iter().filter_map(|t| t.join().unwrap());
+    let winners: Vec<_> = ended.collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(DataDir::open(&path, MINE).unwrap().identity(), winners[0]);
 }
 
 #[test]
@@ -99,25 +204,8 @@ fn an_end_without_a_clean_stop_is_remembered() {
 }
 
 #[test]
-fn that_a_node_has_run_is_never_forgotten() {
-    let (_folder, path) = used();
-    let mut data = DataDir::open(&path, MINE).unwrap();
-    assert!(!data.has_run());
-    data.mark_running().unwrap();
-    drop(data);
-    let mut data = DataDir::open(&path, MINE).unwrap();
-    assert!(data.has_run(), "after a crash");
-    data.mark_clean().unwrap();
-    drop(data);
-    assert!(
-        DataDir::open(&path, MINE).unwrap().has_run(),
-        "after a stop"
-    );
-}
-
-#[test]
 fn a_second_node_on_one_directory_is_refused_until_the_first_is_gone() {
-    let (_folder, path) = fresh();
+    let (_folder, path) = used();
     let first = DataDir::open(&path, MINE).unwrap();
     assert!(matches!(refused(&path, MINE), IdentityError::InUse { .. }));
     drop(first);
@@ -177,33 +265,50 @@ fn without_a_map_a_used_directory_knows_its_cluster_and_a_new_one_is_refused() {
     );
 
     let (_folder, path) = fresh();
-    std::fs::create_dir_all(&path).unwrap();
-    assert!(matches!(
-        refused(&path, no_map),
-        IdentityError::NoMap { .. }
-    ));
+    let error = refused_to(Act::Initialise, &path, no_map);
+    assert!(matches!(error, IdentityError::NoMap { .. }), "{error}");
 }
 
 #[test]
 fn a_directory_with_data_but_no_identity_is_never_taken_for_a_new_one() {
     let (_folder, path) = used();
-    std::fs::create_dir(path.join(STORE)).unwrap();
     std::fs::remove_file(path.join(IDENTITY)).unwrap();
-    let error = refused(&path, MINE);
-    assert!(
-        matches!(&error, IdentityError::Foreign { found, .. } if found == STORE),
-        "{error}"
-    );
+    for act in [Act::Run, Act::Initialise] {
+        let error = refused_to(act, &path, MINE);
+        assert!(
+            matches!(error, IdentityError::IdentityGone { .. }),
+            "{error}"
+        );
+    }
+
+    std::fs::remove_dir_all(path.join(STORE)).unwrap();
+    std::fs::write(path.join("thesis.txt"), b"years of work").unwrap();
+    for act in [Act::Run, Act::Initialise] {
+        let error = refused_to(act, &path, MINE);
+        assert!(
+            matches!(&error, IdentityError::Foreign { found, .. } if found == "thesis.txt"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
-fn a_first_use_that_was_interrupted_is_done_again() {
+fn a_first_use_that_was_cut_short_is_done_again() {
     let (_folder, path) = fresh();
     std::fs::create_dir_all(&path).unwrap();
     std::fs::write(path.join(LOCK), b"").unwrap();
     std::fs::write(path.join(IDENTITY_NEW), b"half").unwrap();
-    assert!(!DataDir::open(&path, MINE).unwrap().has_run());
-    assert_eq!(contents(&path).len(), 1, "the half-written file is gone");
+    let error = refused(&path, MINE);
+    assert!(
+        matches!(error, IdentityError::NotInitialised { .. }),
+        "{error}"
+    );
+    assert_eq!(DataDir::init(&path, MINE).unwrap().may(), May::Begin);
+    let names = contents(&path).unwrap();
+    assert!(
+        !names.contains_key(IDENTITY_NEW.as_ref() as &std::ffi::OsStr),
+        "the half-written file is gone"
+    );
 }
 
 #[test]
@@ -275,8 +380,13 @@ fn a_directory_that_cannot_be_created_is_refused() {
     let file = folder.path().join("file");
     std::fs::write(&file, b"in the way").unwrap();
     for path in [file.clone(), file.join("data")] {
-        let error = DataDir::open(&path, MINE).unwrap_err();
+        let error = DataDir::init(&path, MINE).unwrap_err();
         assert!(matches!(error, IdentityError::Create { .. }), "{error}");
+        let error = DataDir::open(&path, MINE).unwrap_err();
+        assert!(
+            matches!(error, IdentityError::NoDirectory { .. }),
+            "{error}"
+        );
     }
 }
 
@@ -293,6 +403,6 @@ fn the_identity_is_readable_by_its_owner_alone() {
 #[test]
 fn the_secrets_are_not_printed() {
     let (_folder, path) = fresh();
-    let data = DataDir::open(&path, MINE).unwrap();
+    let data = DataDir::init(&path, MINE).unwrap();
     assert!(format!("{data:?}").contains("Secrets(..)"));
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/certs/        the authority and all certificates
 //! DIR/cluster.map   the first map
-//! DIR/node-1/       node.toml, data/ once the node has run
+//! DIR/node-1/       node.toml, data/ initialised for the node
 //! DIR/node-2/ ...
 //! DIR/admin.toml    profile of an operator
 //! DIR/client.toml   profile of a client; written last: a folder that has it is complete
@@ -21,7 +21,9 @@ mod text;
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 use quoit_ring::wire::FirstMap;
 use quoit_ring::{LeafBits, NodeId};
@@ -29,7 +31,8 @@ use quoit_ring::{LeafBits, NodeId};
 use super::authority::Authority;
 use super::files::{Readers, write_new};
 use super::map::{NewMember, first_map, read_map, write_map};
-use crate::config::Durability;
+use crate::Node;
+use crate::config::{Config, Durability};
 
 pub use self::error::LocalError;
 pub use self::ports::Ports;
@@ -176,6 +179,7 @@ impl LocalCluster {
             })?;
             write(&config(dir, &member.name), &text::config(member, options))?;
         }
+        init_nodes(dir, &members)?;
         for name in [ADMIN, CLIENT] {
             write(&profile(dir, name), &text::profile(name, &members))?;
         }
@@ -234,6 +238,31 @@ impl LocalCluster {
             nodes,
         })
     }
+}
+
+/// Initialises the data directory of every node, all at once: each waits for its disk.
+fn init_nodes(dir: &Path, members: &[NewMember]) -> Result<(), LocalError> {
+    std::thread::scope(|scope| {
+        let start = |member| scope.spawn(move || init_node(dir, member));
+        let threads: Vec<_> = members.iter().map(start).collect();
+        let end = |thread: ScopedJoinHandle<'_, _>| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => resume_unwind(panic),
+        };
+        // All are waited for; the first error counts.
+        let done: Vec<Result<(), LocalError>> = threads.into_iter().map(end).collect();
+        done.into_iter().collect()
+    })
+}
+
+fn init_node(dir: &Path, member: &NewMember) -> Result<(), LocalError> {
+    let failed = |source| LocalError::Init {
+        name: member.name.clone(),
+        source: Box::new(source),
+    };
+    let config = Config::load(&config(dir, &member.name));
+    let config = config.map_err(|error| failed(error.into()))?;
+    Node::init(&config).map(drop).map_err(failed)
 }
 
 /// The `n`th node of the map, counted from 1.

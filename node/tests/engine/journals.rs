@@ -27,10 +27,10 @@ enum End {
 /// A store with so many pairs, each written by a batch of its own, and the bytes of its journal.
 fn filled(end: End) -> (TempDir, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     engine.close().unwrap();
     // Opened again, the journal has lost the zeros it was made with; its copies are small.
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     for key in 0..PAIRS {
         put(&engine, key.to_be_bytes().to_vec(), value(key));
     }
@@ -80,7 +80,7 @@ fn serves(directory: &Path, bytes: &[u8]) -> Option<u32> {
     let changed = tempfile::tempdir().unwrap();
     copy(directory, changed.path());
     fs::write(journal(changed.path()), bytes).unwrap();
-    let engine = match FjallEngine::open(changed.path(), SMALL) {
+    let engine = match FjallEngine::create_or_open(changed.path(), SMALL) {
         Ok(engine) => engine,
         Err(EngineError::JournalDamaged { file, offset, .. }) => {
             assert_eq!(file, journal(changed.path()));
@@ -165,11 +165,11 @@ fn a_journal_that_ends_early_is_torn_after_a_crash_and_damaged_after_an_orderly_
 fn after_a_crash_that_followed_an_orderly_stop_nothing_of_the_stop_counts() {
     let (directory, _bytes) = filled(End::InOrder);
     assert!(directory.path().join("stopped").exists());
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     assert!(!directory.path().join("stopped").exists());
     put(&engine, "after", "1");
     drop(engine);
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     let found = engine.get(Keyspace::Records, b"after").unwrap();
     assert_eq!(found.as_deref(), Some(&b"1"[..]));
 
@@ -186,7 +186,7 @@ fn after_a_crash_that_followed_an_orderly_stop_nothing_of_the_stop_counts() {
 #[test]
 fn a_full_journal_is_checked_in_a_fraction_of_the_time_that_its_replay_takes() {
     let directory = tempfile::tempdir().unwrap();
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     // Several journals, the sealed ones included: tables are written meanwhile.
     for key in 0..100_000_u32 {
         put(
@@ -205,12 +205,12 @@ fn a_full_journal_is_checked_in_a_fraction_of_the_time_that_its_replay_takes() {
     let bytes: u64 = journals.sum();
     assert!(bytes >= 64 << 20, "{bytes}");
 
-    let (engine, opened) = timed(|| FjallEngine::open(directory.path(), SMALL).unwrap());
+    let (engine, opened) = timed(|| FjallEngine::create_or_open(directory.path(), SMALL).unwrap());
     let ((), closed) = timed(|| engine.close().unwrap());
     println!(
         "{bytes} bytes of journals: opened in {opened} ms, read back and closed in {closed} ms"
     );
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     for key in [0, 50_000, 99_999_u32] {
         let found = engine.get(Keyspace::Records, &key.to_be_bytes()).unwrap();
         assert_eq!(found.unwrap(), key.to_be_bytes().repeat(250));

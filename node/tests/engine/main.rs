@@ -39,13 +39,13 @@ const SMALL: EngineOptions = EngineOptions {
 fn a_directory_is_open_once_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let in_use = || {
-        let second = FjallEngine::open(directory.path(), SMALL);
+        let second = FjallEngine::create_or_open(directory.path(), SMALL);
         assert!(
             matches!(second, Err(EngineError::InUse { .. })),
             "{second:?}"
         );
     };
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     in_use();
     let snapshot = engine.snapshot();
     drop(engine);
@@ -54,13 +54,13 @@ fn a_directory_is_open_once_at_a_time() {
     drop(snapshot);
     in_use();
     assert_eq!(entries(walk).len(), 1);
-    FjallEngine::open(directory.path(), SMALL).unwrap();
+    FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
 }
 
 #[test]
 fn a_key_too_long_or_empty_is_refused_and_the_engine_goes_on() {
     let directory = tempfile::tempdir().unwrap();
-    refuses_bad_keys(&FjallEngine::open(directory.path(), SMALL).unwrap());
+    refuses_bad_keys(&FjallEngine::create_or_open(directory.path(), SMALL).unwrap());
     refuses_bad_keys(&MemoryEngine::new());
 }
 
@@ -96,7 +96,7 @@ fn refuses_bad_keys(engine: &impl Engine) {
 #[test]
 fn a_snapshot_never_shows_half_a_batch() {
     let directory = tempfile::tempdir().unwrap();
-    shows_whole_batches(&FjallEngine::open(directory.path(), SMALL).unwrap());
+    shows_whole_batches(&FjallEngine::create_or_open(directory.path(), SMALL).unwrap());
     shows_whole_batches(&MemoryEngine::new());
 }
 
@@ -125,7 +125,7 @@ fn shows_whole_batches(engine: &impl Engine) {
 #[test]
 fn a_reader_never_sees_a_key_go_back_within_a_batch() {
     let directory = tempfile::tempdir().unwrap();
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     put(&engine, "count", 0_u32.to_be_bytes().to_vec());
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -152,7 +152,7 @@ fn a_reader_never_sees_a_key_go_back_within_a_batch() {
 #[test]
 fn a_store_of_a_newer_node_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     let mut batch = Batch::new();
     let newer = layout::FORMAT + 1;
     batch.insert(
@@ -163,7 +163,7 @@ fn a_store_of_a_newer_node_is_refused_and_left_alone() {
     engine.commit(batch, Durability::Fsync).unwrap();
     drop(engine);
     for _ in 0..2 {
-        match FjallEngine::open(directory.path(), SMALL) {
+        match FjallEngine::create_or_open(directory.path(), SMALL) {
             Err(EngineError::NewerFormat { found, .. }) => assert_eq!(found, newer),
             other => panic!("{other:?}"),
         }
@@ -174,7 +174,7 @@ fn a_store_of_a_newer_node_is_refused_and_left_alone() {
 fn a_store_without_its_format_or_a_keyspace_is_damaged_not_new() {
     let directory = tempfile::tempdir().unwrap();
     let is_damaged = || {
-        let opened = FjallEngine::open(directory.path(), SMALL);
+        let opened = FjallEngine::create_or_open(directory.path(), SMALL);
         assert!(
             matches!(
                 opened,
@@ -183,7 +183,7 @@ fn a_store_without_its_format_or_a_keyspace_is_damaged_not_new() {
             "{opened:?}"
         );
     };
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     let mut batch = Batch::new();
     batch.remove(Keyspace::Meta, layout::META_FORMAT);
     engine.commit(batch, Durability::Fsync).unwrap();
@@ -208,7 +208,7 @@ fn a_crash_while_the_store_is_made_leaves_nothing_in_the_way() {
     let unfinished = directory.path().join("store.new");
     fs::create_dir_all(unfinished.join("keyspaces")).unwrap();
     fs::write(unfinished.join("0.jnl"), b"half a journal").unwrap();
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     put(&engine, "k", "v");
     assert!(!unfinished.exists());
 }
@@ -220,7 +220,7 @@ fn too_little_memory_is_refused() {
         memory: LEAST_MEMORY - 1,
         ..SMALL
     };
-    let opened = FjallEngine::open(directory.path(), options);
+    let opened = FjallEngine::create_or_open(directory.path(), options);
     assert!(
         matches!(opened, Err(EngineError::Memory { .. })),
         "{opened:?}"
@@ -232,7 +232,7 @@ fn too_little_memory_is_refused() {
 fn a_damaged_table_is_an_error_and_never_not_found() {
     const KEYS: u32 = 300;
     let directory = tempfile::tempdir().unwrap();
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     let value = |key: u32| -> Bytes { key.to_be_bytes().repeat(4000).into() };
     for key in 0..KEYS {
         put(&engine, key.to_be_bytes().to_vec(), value(key));
@@ -251,7 +251,7 @@ fn a_damaged_table_is_an_error_and_never_not_found() {
         bytes[100] ^= 1;
         fs::write(table, bytes).unwrap();
     }
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     let mut damaged = 0;
     for key in 0..KEYS {
         match engine.get(Keyspace::Records, &key.to_be_bytes()) {
@@ -277,7 +277,7 @@ fn a_damaged_table_ends_writes_by_name_and_no_further_start_fails() {
         SmallRng::seed_from_u64(key.into()).fill(&mut bytes[..]);
         bytes.into()
     };
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     for key in 0..KEYS {
         put(&engine, key.to_be_bytes().to_vec(), value(key));
     }
@@ -291,7 +291,7 @@ fn a_damaged_table_ends_writes_by_name_and_no_further_start_fails() {
     }
 
     // Every tenth key again and again: tables that overlap the damaged ones, so that they are merged.
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     let failed = (0..3_000).find_map(|round: u32| {
         let key = round * 10 % KEYS;
         let mut batch = Batch::new();
@@ -316,7 +316,7 @@ fn a_damaged_table_ends_writes_by_name_and_no_further_start_fails() {
 
     // No start fails any more: what is undamaged is served, the rest and all writes are refused by name.
     for _ in 0..3 {
-        let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+        let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
         assert!(named(&engine.takes_writes().unwrap_err()));
         let mut batch = Batch::new();
         batch.insert(Keyspace::Records, &b"more"[..], &b""[..]);
@@ -339,7 +339,7 @@ fn a_damaged_table_ends_writes_by_name_and_no_further_start_fails() {
         bytes[1_000] ^= 1;
         fs::write(table, bytes).unwrap();
     }
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     engine.takes_writes().unwrap();
     put(&engine, "more", "");
 }
@@ -350,7 +350,7 @@ const LIMITED: &str = "QUOIT_TEST_LIMITED_DIRECTORY";
 fn after_a_failed_commit_everything_is_refused_until_it_is_opened_again() {
     let directory = tempfile::tempdir().unwrap();
     put(
-        &FjallEngine::open(directory.path(), SMALL).unwrap(),
+        &FjallEngine::create_or_open(directory.path(), SMALL).unwrap(),
         "before",
         "1",
     );
@@ -374,7 +374,7 @@ fn after_a_failed_commit_everything_is_refused_until_it_is_opened_again() {
         "{said}"
     );
 
-    let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
     let found = |key: &str| engine.get(Keyspace::Records, key.as_bytes()).unwrap();
     assert_eq!(found("before").as_deref(), Some(&b"1"[..]));
     assert_eq!(found("small").is_some(), found("large").is_some());
@@ -386,7 +386,7 @@ fn after_a_failed_commit_everything_is_refused_until_it_is_opened_again() {
 #[ignore = "only makes sense under a limit of file sizes, which another test sets"]
 fn in_a_process_that_may_not_write_much() {
     let directory = env::var_os(LIMITED).expect("is run by another test");
-    let engine = FjallEngine::open(Path::new(&directory), SMALL).unwrap();
+    let engine = FjallEngine::create_or_open(Path::new(&directory), SMALL).unwrap();
     let snapshot = engine.snapshot();
     let walk = snapshot.range(Keyspace::Records, ..);
     let one = |key: &'static str, value: Vec<u8>| {

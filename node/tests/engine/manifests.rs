@@ -18,7 +18,7 @@ const FLIPS: usize = 200;
 fn filled() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     for round in 0..3_u32 {
-        let engine = FjallEngine::open(directory.path(), SMALL).unwrap();
+        let engine = FjallEngine::create_or_open(directory.path(), SMALL).unwrap();
         for key in 0..3_000_u32 {
             let key = [round.to_be_bytes(), key.to_be_bytes()].concat();
             put(&engine, key, vec![7; 2_000]);

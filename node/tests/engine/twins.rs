@@ -68,7 +68,7 @@ impl Twins {
             seed,
             rng: SmallRng::seed_from_u64(seed),
             earlier: Vec::new(),
-            real: Some(FjallEngine::open(directory.path(), SMALL).unwrap()),
+            real: Some(FjallEngine::create_or_open(directory.path(), SMALL).unwrap()),
             model: MemoryEngine::new(),
             directory,
         }
@@ -193,7 +193,7 @@ impl Twins {
     fn reopen(&mut self) {
         self.earlier.clear();
         self.real = None;
-        self.real = Some(FjallEngine::open(self.directory.path(), SMALL).unwrap());
+        self.real = Some(FjallEngine::create_or_open(self.directory.path(), SMALL).unwrap());
     }
 
     fn snapshots(&self) -> Pair {

@@ -23,9 +23,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use quoit_node::Node;
+use quoit_node::config::Config;
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Engine as _, EngineOptions, FjallEngine, Keyspace};
-use quoit_node::identity::{DataDir, Expected};
+use quoit_node::identity::{DataDir, Expected, IdentityError};
 use quoit_node::provision::{LocalCluster, LocalOptions};
 use quoit_ring::wire::Response;
 use quoit_ring::{Delta, LeafBits};
@@ -47,8 +49,14 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// `None` where nothing can be recorded.
+    /// A node that was initialised; `None` where nothing can be recorded.
     fn new() -> Option<Self> {
+        let node = Self::not_initialised()?;
+        node.init();
+        Some(node)
+    }
+
+    fn not_initialised() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let recorder = folder.path().join("recorder.so");
         if let Err(why) = compile(&recorder) {
@@ -64,6 +72,8 @@ impl Recorded {
         };
         let home = folder.path().canonicalize().unwrap().join("c");
         let cluster = LocalCluster::create_or_open(&home, &options).unwrap();
+        // Made before anything was recorded; it is made again.
+        std::fs::remove_dir_all(home.join("node-1/data")).unwrap();
         Some(Self {
             folder,
             cluster,
@@ -86,10 +96,16 @@ impl Recorded {
         self.folder.path().join("die")
     }
 
-    /// Starts the node; the first sync of a journal from the `failing` one on fails.
-    fn start(&self, failing: Option<u32>) -> Running {
+    fn init(&self) {
+        let status = self.command(&["init"]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The node's program, recorded.
+    fn command(&self, verb: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quoit-node"));
         command
+            .args(verb)
             .arg("--config")
             .arg(&self.cluster.nodes()[0].config)
             .env("LD_PRELOAD", &self.recorder)
@@ -98,6 +114,12 @@ impl Recorded {
             .env("QUOIT_RECORD_DIE", self.die())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
+        command
+    }
+
+    /// Starts the node; the first sync of a journal from the `failing` one on fails.
+    fn start(&self, failing: Option<u32>) -> Running {
+        let mut command = self.command(&[]);
         if let Some(failing) = failing {
             command.env("QUOIT_RECORD_FAIL", failing.to_string());
         }
@@ -149,21 +171,15 @@ impl Recorded {
             .filter(|(_, by)| *by <= length)
             .collect();
         let data = image.path().join("data");
-        if acknowledged.is_empty() && !data.join("identity").exists() {
-            return; // it had not yet begun
-        }
-        let node = self.cluster.nodes()[0].id;
-        let owner = Expected {
-            cluster: None,
-            node,
+        let dir = match self.open(&data) {
+            Ok(dir) => dir,
+            Err(cut) if acknowledged.is_empty() && was_cut_short(&cut) => {
+                self.init_again(data, &what);
+                return;
+            }
+            Err(error) => panic!("{error}: {what}"),
         };
-        let dir = DataDir::open(&data, owner).unwrap_or_else(|error| panic!("{error}: {what}"));
         let store = dir.store();
-        if acknowledged.is_empty() && !FjallEngine::is_in(&store).unwrap() {
-            return;
-        }
-
-        assert!(FjallEngine::is_in(&store).unwrap(), "{what}");
         let engine = FjallEngine::open(&store, EngineOptions::default());
         let engine = engine.unwrap_or_else(|error| panic!("{error:?}: {what}"));
         for (number, _) in acknowledged {
@@ -181,6 +197,32 @@ impl Recorded {
             assert!(found, "{number} is another: {what}");
         }
     }
+}
+
+impl Recorded {
+    fn open(&self, data: &Path) -> Result<DataDir, IdentityError> {
+        let (cluster, node) = (None, self.cluster.nodes()[0].id);
+        DataDir::open(data, Expected { cluster, node })
+    }
+
+    /// An initialisation that was cut short is gone on with.
+    fn init_again(&self, data: PathBuf, what: &str) {
+        let mut config = Config::load(&self.cluster.nodes()[0].config).unwrap();
+        config.data = data;
+        let done = Node::init(&config);
+        done.unwrap_or_else(|error| panic!("{error:?}: {what}"));
+        self.open(&config.data).unwrap();
+    }
+}
+
+/// Whether no node can have run: nothing is there, or it is not complete.
+const fn was_cut_short(error: &IdentityError) -> bool {
+    matches!(
+        error,
+        IdentityError::NoDirectory { .. }
+            | IdentityError::NotInitialised { .. }
+            | IdentityError::Incomplete { .. }
+    )
 }
 
 /// A node's process; killed with the test, however that ends.
@@ -328,6 +370,36 @@ fn no_loss_of_power_loses_an_acknowledged_write() {
         record.operations.len(),
         images()
     );
+}
+
+#[test]
+fn an_initialisation_that_loses_power_anywhere_is_gone_on_with_and_a_finished_one_is_durable() {
+    let Some(node) = Recorded::not_initialised() else {
+        return;
+    };
+    node.init();
+    let Some(record) = node.load() else { return };
+    let last = record.operations.len() - 1;
+    let step = (record.operations.len() as u64).div_ceil(images()).max(1);
+    let mut disk = Disk::default();
+    for (seed, (length, operation)) in (0..).zip(&record.operations) {
+        disk.apply(operation);
+        if seed % step == 0 {
+            let unsynced = match seed / step % 3 {
+                0 => Unsynced::Nothing,
+                1 => Unsynced::All,
+                _ => Unsynced::Some,
+            };
+            node.check(&disk, &record.bytes, *length, (unsynced, seed));
+        }
+    }
+
+    let image = tempfile::tempdir().unwrap();
+    let mut rng = SmallRng::seed_from_u64(0);
+    let to = (&*node.root(), image.path());
+    disk.write(&record.bytes, to, Unsynced::Nothing, &mut rng);
+    let opened = node.open(&image.path().join("data"));
+    assert!(opened.is_ok(), "{opened:?} after {last} operations");
 }
 
 #[test]

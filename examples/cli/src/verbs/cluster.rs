@@ -5,7 +5,7 @@
 //! cluster show cluster.map
 //! ```
 //!
-//! The map goes to every node, which takes it once. It holds a key that clients must not have.
+//! The map goes to every node, which takes it once, when it is initialised. It holds a key that clients must not have.
 
 use std::path::PathBuf;
 
@@ -94,6 +94,7 @@ fn init(args: &InitArgs, out: Output) -> Result<Exit, Failure> {
         "wrote {}: copy it to every node, and to no client",
         args.out.display()
     ));
+    out.note("then, on each node, once: quoit node init --config node.toml");
     show(&first.map, out)
 }
 

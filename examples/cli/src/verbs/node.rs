@@ -1,24 +1,34 @@
-//! `quoit node --config FILE`: runs one storage node, exactly as the `quoit-node` program does.
+//! `quoit node`: one storage node, exactly as the `quoit-node` program has it.
+//!
+//! ```text
+//! node init --config FILE   once, before the first start: makes the empty data directory this node's
+//! node --config FILE        runs it
+//! ```
 //!
 //! One program is enough this way: `quoit demo` starts its nodes by running itself.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use quoit_node::config::Config;
 use quoit_node::{RunError, StartError};
+use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::log_to_stderr;
+use crate::output::{Output, log_to_stderr};
 
 /// Arguments of `node`.
 #[derive(Debug, clap::Args)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+
     /// The node's configuration
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
 
     /// Start although this machine's clock is far behind the time that the node has stored, since the clock was ahead
     /// before and is right now; for one start
@@ -30,17 +40,49 @@ pub(crate) struct Args {
     while_stdin_is_open: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+/// What else to do than to run.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Make an empty data directory this node's, once, before its first start
+    ///
+    /// A node that has run before and finds its directory empty has lost its disk: mount it, or replace the node by one
+    /// under a new id. Initialised again, it would deny what it has promised to keep.
+    Init {
+        /// The node's configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: &Args, out: Output) -> Result<Exit, Failure> {
+    if let Some(Verb::Init { config }) = &args.verb {
+        return init(config, out);
+    }
     if args.while_stdin_is_open {
         std::thread::spawn(end_with_stdin);
     }
     log_to_stderr(LevelFilter::INFO);
-    match serve(args) {
-        Ok(()) => Ok(Exit::Ok),
-        Err(error) => Err(Failure {
-            exit: exit(&error),
-            ..Failure::caused(&error)
-        }),
+    serve(args).map_err(|error| failure(&error))?;
+    Ok(Exit::Ok)
+}
+
+fn init(config: &Path, out: Output) -> Result<Exit, Failure> {
+    log_to_stderr(LevelFilter::WARN);
+    let node = quoit_node::init(config)
+        .map_err(|error| failure(&error))?
+        .node;
+    if out.is_json() {
+        out.outcome_json(&json!({ "initialised": true, "id": node.to_string() }));
+    } else {
+        out.outcome(format!("node {node} initialised"));
+    }
+    Ok(Exit::Ok)
+}
+
+fn failure(error: &RunError) -> Failure {
+    Failure {
+        exit: exit(error),
+        ..Failure::caused(error)
     }
 }
 
@@ -49,7 +91,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     reason = "it is made once, and ends the process"
 )]
 fn serve(args: &Args) -> Result<(), RunError> {
-    let mut config = Config::load(&args.config)?;
+    // Required by the grammar.
+    let config = args.config.as_deref().unwrap_or_else(|| Path::new(""));
+    let mut config = Config::load(config)?;
     config.accept_clock_set_back = args.accept_clock_set_back;
     quoit_node::run_with(&config)
 }
@@ -57,7 +101,7 @@ fn serve(args: &Args) -> Result<(), RunError> {
 /// As `quoit-node` ends.
 const fn exit(error: &RunError) -> Exit {
     match error {
-        RunError::Start(error) => start_exit(error),
+        RunError::Start(error) | RunError::Init(error) => start_exit(error),
         RunError::Config(_) => Exit::Usage,
         _ => Exit::Error,
     }
@@ -90,6 +134,8 @@ fn end_with_stdin() {
 mod tests {
     use std::time::Duration;
 
+    use quoit_node::identity::IdentityError;
+
     use super::*;
 
     #[test]
@@ -99,8 +145,17 @@ mod tests {
             allowed: Duration::from_secs(1),
         };
         let stopped = quoit_node::StopError::Overran;
-        let errors: [RunError; 3] = [behind.into(), StartError::NoMap.into(), stopped.into()];
-        let codes = [7, 2, 1];
+        let empty = IdentityError::NotInitialised {
+            path: "data".into(),
+        };
+        let errors: [RunError; 5] = [
+            behind.into(),
+            StartError::NoMap.into(),
+            StartError::from(empty).into(),
+            RunError::Init(StartError::NoMap),
+            stopped.into(),
+        ];
+        let codes = [7, 2, 2, 2, 1];
         for (error, code) in errors.iter().zip(codes) {
             assert_eq!(
                 (exit(error).code(), error.exit_number()),

@@ -9,6 +9,7 @@
 //! After a failed commit or idle call it serves nothing, as the real one; the world starts another.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use bytes::Bytes;
 use quoit_node::StartError;
 use quoit_node::admission::{MAX_BATCH, Queue, Taken};
 use quoit_node::commit::Committer;
-use quoit_node::engine::{Engine as _, EngineError, RowCache};
+use quoit_node::engine::layout::META_DISK;
+use quoit_node::engine::{Engine as _, EngineError, Keyspace, RowCache, Snapshot as _};
 use quoit_node::env::{Now, Reply as _};
 use quoit_node::handlers::{Replica, Session};
 use quoit_node::hints::{Delivered, HintDispatcher, load};
+use quoit_node::identity::{Act, Found};
 use quoit_node::state::NodeState;
 use quoit_node::storage::Sums;
 use quoit_node::store_meta::{StoreLocation, StoreMeta};
@@ -282,14 +285,37 @@ impl Process {
     }
 }
 
+/// Makes a new disk the node's, as `Node::init` does.
+pub(super) fn initialise(machine: &Machine) -> Result<(), StartError> {
+    let engine = machine.disk.open();
+    let location = location(machine, Act::Initialise)?;
+    StoreMeta::load(&engine, Some(&machine.first), &location)?;
+    machine.disk.kill();
+    Ok(())
+}
+
 /// What a start finds and checks.
 fn load_meta(machine: &Machine, engine: &Stored, now: Moment) -> Result<StoreMeta, StartError> {
-    let location = StoreLocation {
-        path: "store".into(),
-        disk: u128::from(machine.id.0),
-        has_run: machine.has_run,
-    };
+    let location = location(machine, Act::Run)?;
     let limits = &machine.settings.limits;
     let meta = StoreMeta::load(engine, Some(&machine.first), &location)?;
     meta.check(machine.id, limits, machine.wall(now))
+}
+
+/// Where the store is, if `act` may be done with what lies there.
+fn location(machine: &Machine, act: Act) -> Result<StoreLocation, StartError> {
+    let path = PathBuf::from("store");
+    let store = machine.disk.contents();
+    let has_store = !matches!(store.get(Keyspace::Meta, META_DISK), Ok(None));
+    let found = match (machine.identified, has_store) {
+        (true, true) => Found::Node,
+        (true, false) => Found::IdentityAlone,
+        (false, true) => Found::StoreAlone,
+        (false, false) => Found::Nothing,
+    };
+    Ok(StoreLocation {
+        may: found.may(act, &path)?,
+        disk: u128::from(machine.id.0),
+        path,
+    })
 }

@@ -1,6 +1,7 @@
 //! What a machine keeps, and what its node tells, when it dies at a bad moment.
 
 use quoit_node::StartError;
+use quoit_node::identity::IdentityError;
 use quoit_ring::Moment;
 use quoit_ring::wire::{Refusal, Response};
 use rand::SeedableRng as _;
@@ -64,17 +65,25 @@ fn what_was_acknowledged_survives_a_kill_and_with_fsync_a_loss_of_power() {
 
 #[test]
 fn a_node_does_not_start_without_its_disk_and_has_all_of_it_when_that_is_back() {
-    let mut machine = running();
-    assert_eq!(put_through(&mut machine, "a"), [Response::Joined]);
-    machine.unmount(&mut random(1));
-    let refused = machine.start(Moment(0));
-    assert!(matches!(refused, Err(StartError::StoreGone { .. })));
-    assert!(!machine.is_up());
-    assert!(stored(&machine, "a").is_some(), "its own disk is elsewhere");
-    machine.remount(&mut random(1));
-    start(&mut machine);
-    assert!(stored(&machine, "a").is_some());
-    assert_eq!(put_through(&mut machine, "b"), [Response::Joined]);
+    let (mut bare, mut identified) = (0, 0);
+    for seed in 0..16 {
+        let mut machine = running();
+        assert_eq!(put_through(&mut machine, "a"), [Response::Joined]);
+        machine.unmount(&mut random(seed));
+        match machine.start(Moment(0)) {
+            Err(StartError::Identity(IdentityError::NotInitialised { .. })) => bare += 1,
+            Err(StartError::Identity(IdentityError::StoreGone { .. })) => identified += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(!machine.is_up());
+        assert!(stored(&machine, "a").is_some(), "its own disk is elsewhere");
+
+        machine.remount(&mut random(1));
+        start(&mut machine);
+        assert!(stored(&machine, "a").is_some());
+        assert_eq!(put_through(&mut machine, "b"), [Response::Joined]);
+    }
+    assert!(bare > identified && identified > 0, "{bare}, {identified}");
 }
 
 #[test]

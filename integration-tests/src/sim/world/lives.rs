@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use quoit_client::Client;
 use quoit_node::StartError;
+use quoit_node::identity::IdentityError;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
@@ -50,7 +51,12 @@ impl World {
             Err(error) => {
                 match error {
                     StartError::ClockBehind { .. } => self.site.saw(CoverageEvent::ClockBehind),
-                    StartError::StoreGone { .. } => self.site.saw(CoverageEvent::StoreGone),
+                    StartError::Identity(IdentityError::NotInitialised { .. }) => {
+                        self.site.saw(CoverageEvent::DiskGone);
+                    }
+                    StartError::Identity(IdentityError::StoreGone { .. }) => {
+                        self.site.saw(CoverageEvent::StoreGone);
+                    }
                     _ => {}
                 }
                 self.schedule

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::StartError;
 use crate::provision::{AuthorityError, MapError};
 
 /// Why a local cluster could not be made or opened. A complete one is as it was; a new one may be
@@ -72,6 +73,14 @@ pub enum LocalError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The data directory of a new node could not be initialised.
+    #[error("cannot initialise {name}")]
+    Init {
+        /// Which node.
+        name: String,
+        /// Why not.
+        source: Box<StartError>,
     },
     /// A certificate could not be made.
     #[error("cannot make the cluster's certificates")]

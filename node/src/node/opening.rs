@@ -1,0 +1,128 @@
+//! Initialising a node's data directory, and opening it to run.
+//!
+//! ```text
+//!   to initialise   map names the node? --> identity, incomplete --> store --> first map --> closed --> complete
+//!   to run                                  identity             --> store --> stored map
+//! ```
+//!
+//! Both go the same way; what may be made on it is [`Found::may`](crate::identity::Found::may)'s to say. Each arrow of
+//! the first line is durable before the next step, so a loss of power leaves nothing, or what is known to be incomplete
+//! and is gone on with, or a node.
+
+use std::io;
+
+use quoit_ring::NodeId;
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::FirstMap;
+
+use super::TREE_BYTES;
+use crate::config::Config;
+use crate::engine::{Engine as _, EngineOptions, FjallEngine, LEAST_MEMORY};
+use crate::error::StartError;
+use crate::identity::{Act, DataDir, Expected, Identity};
+use crate::provision::{MapError, read_map};
+use crate::store_meta::{StoreLocation, StoreMeta};
+use crate::tls::NodeTls;
+
+/// A data directory with its store open.
+pub(super) struct Opened {
+    pub(super) data: DataDir,
+    pub(super) engine: FjallEngine,
+    pub(super) options: EngineOptions,
+    pub(super) meta: StoreMeta,
+}
+
+/// Initialises the data directory of a configuration.
+pub(super) fn init(config: &Config) -> Result<Identity, StartError> {
+    config.check()?;
+    let node = NodeTls::load(&config.tls)?.node();
+    // All that can be wrong with the map is found before anything is written.
+    let first = read_map(config.map.as_deref().ok_or(StartError::NoMap)?)?;
+    let cluster = first.map.cluster;
+    if Ring::new(&first.map)?.member(node).is_none() {
+        return Err(StartError::NotAMember { node, cluster });
+    }
+
+    let Opened {
+        mut data, engine, ..
+    } = open(config, node, Some(&first), Act::Initialise)?;
+    engine.close().map_err(|source| StartError::Engine {
+        path: data.store(),
+        source,
+    })?;
+    data.mark_clean()?;
+    Ok(data.identity())
+}
+
+/// Opens the data directory of a configuration to run `node`.
+pub(super) fn to_run(config: &Config, node: NodeId) -> Result<Opened, StartError> {
+    // The file was needed once; if it is still there, it must be this cluster's.
+    let first = match config.map.as_deref().map(read_map).transpose() {
+        Err(error) if is_missing(&error) => None,
+        first => first?,
+    };
+    open(config, node, first.as_ref(), Act::Run)
+}
+
+fn open(
+    config: &Config,
+    node: NodeId,
+    first: Option<&FirstMap>,
+    act: Act,
+) -> Result<Opened, StartError> {
+    let cluster = first.map(|first| first.map.cluster);
+    let data = DataDir::take(&config.data, act, Expected { cluster, node })?;
+    let (engine, options) = open_engine(&data, config)?;
+    let meta = StoreMeta::load(&engine, first, &location(&data))?;
+    Ok(Opened {
+        data,
+        engine,
+        options,
+        meta,
+    })
+}
+
+fn is_missing(error: &MapError) -> bool {
+    matches!(error, MapError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+fn location(data: &DataDir) -> StoreLocation {
+    StoreLocation {
+        path: data.store(),
+        disk: data.identity().disk,
+        may: data.may(),
+    }
+}
+
+/// Opens the engine of a data directory; makes it only where that may be made.
+fn open_engine(
+    data: &DataDir,
+    config: &Config,
+) -> Result<(FjallEngine, EngineOptions), StartError> {
+    let path = data.store();
+    let failed = |source| StartError::Engine {
+        path: path.clone(),
+        source,
+    };
+    if !data.was_clean() {
+        tracing::warn!("the node did not stop in order: its journals are read back");
+    }
+
+    let memory = config.memory.saturating_sub(TREE_BYTES).max(LEAST_MEMORY);
+    let options = EngineOptions {
+        memory,
+        phase: data.identity().disk,
+        ..EngineOptions::default()
+    };
+    let engine = if data.may().make_store() {
+        FjallEngine::create_or_open(&path, options)
+    } else {
+        FjallEngine::open(&path, options)
+    };
+    let engine = engine.map_err(failed)?;
+
+    // Replayed writes may be only in the system's page cache. A repeated write is acknowledged as already stored, which
+    // must mean durable.
+    engine.persist().map_err(failed)?;
+    Ok((engine, options))
+}
