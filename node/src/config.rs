@@ -102,11 +102,18 @@ pub struct Config {
     #[serde(default = "default_max_clock_drift_ms")]
     pub max_clock_drift_ms: u64,
 
-    /// Most connections at a time, 1 to 65,536; default 512. A client keeps one connection per node,
-    /// whatever its load. Each may cost up to about 8 MiB while its peer misbehaves. Further
-    /// connections are refused.
+    /// Most connections of clients at a time, 1 to 65,536; default 512. A client keeps one connection per
+    /// node, whatever its load. Each may cost up to 8 MiB while its client misbehaves. Further ones are
+    /// refused. Each other node of the cluster has 4 beside these, and operators have 4 once these are taken.
     #[serde(default = "default_max_connections")]
     pub max_connections: usize,
+
+    /// Most connections at a time with one client certificate, 1 to 65,536; default three quarters of
+    /// `max_connections`, so that one application, or whoever stole its key, leaves the others a part. Give
+    /// applications certificates of their own and a lower bound where one must not crowd out others. Read
+    /// [`Config::connections_per_identity`] for the value in force.
+    #[serde(default)]
+    pub max_connections_per_identity: Option<usize>,
 
     /// Bounds of the queue of writes that wait for the disk; seven eighths are for clients, the rest for peers. Load
     /// shedding keeps a queue that has not been empty for a second far below them.
@@ -264,6 +271,7 @@ impl Config {
             max_write_age_ms: default_max_write_age_ms(),
             max_clock_drift_ms: default_max_clock_drift_ms(),
             max_connections: default_max_connections(),
+            max_connections_per_identity: None,
             max_hint_bytes: default_max_hint_bytes(),
             max_hint_bytes_per_node: default_max_hint_bytes_per_node(),
             hints_per_second: default_hints_per_second(),
@@ -342,6 +350,12 @@ impl Config {
         range("max_clock_drift_ms", self.max_clock_drift_ms, 1, 60_000)?;
         range("max_connections", self.max_connections, 1, 65_536)?;
         range(
+            "max_connections_per_identity",
+            self.connections_per_identity(),
+            1,
+            65_536,
+        )?;
+        range(
             "write_queue.requests",
             self.write_queue.requests,
             1,
@@ -362,6 +376,13 @@ impl Config {
         )?;
         range("hints_per_second", self.hints_per_second, 1, 1_000_000)?;
         range("drain_ms", self.drain_ms, 0, 600_000)
+    }
+
+    /// The effective bound on connections with one certificate: `max_connections_per_identity` or its default.
+    #[must_use]
+    pub fn connections_per_identity(&self) -> usize {
+        self.max_connections_per_identity
+            .unwrap_or_else(|| (self.max_connections - self.max_connections / 4).max(1))
     }
 
     /// The effective bound on a record in bytes: `max_record_bytes` or its default.

@@ -43,8 +43,8 @@ use crate::error::{StartError, StopError};
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
 use crate::identity::{DataDir, Identity};
-use crate::server::{Answers, Server, ServerOptions};
-use crate::state::NodeState;
+use crate::server::{Answers, SeatBounds, Server, ServerOptions};
+use crate::state::{ConnectionEvent, NodeState};
 use crate::store_meta::StoreMeta;
 use crate::tls::{ExpiryWatch, NodeTls};
 use crate::walks::Walks;
@@ -174,7 +174,7 @@ impl Node {
             endpoint: data.endpoint_config(),
             server: tls.server_config(),
             client: tls.client_config(),
-            max_connections: config.max_connections,
+            seats: seats(config),
             dispatcher,
         };
         let server = Server::start(options, replica).map_err(StartError::Thread)?;
@@ -196,6 +196,12 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.state.cluster.node
+    }
+
+    /// How often `event` has happened to callers since the start.
+    #[must_use]
+    pub fn counted(&self, event: ConnectionEvent) -> u64 {
+        self.state.service.counted(event)
     }
 
     /// Its address: `listen`, with the real port if that was 0.
@@ -244,6 +250,14 @@ impl Node {
         data.mark_clean()?;
         tracing::info!(node = %state.cluster.node, "stopped in order");
         Ok(())
+    }
+}
+
+fn seats(config: &Config) -> SeatBounds {
+    let bound = |connections: usize| u32::try_from(connections).unwrap_or(u32::MAX);
+    SeatBounds {
+        connections: bound(config.max_connections),
+        per_identity: bound(config.connections_per_identity()),
     }
 }
 

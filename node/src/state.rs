@@ -109,11 +109,28 @@ impl CommitStats {
     }
 }
 
+/// What happened to callers that were not served, or not at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionEvent {
+    /// A caller had to prove that it receives what is sent to its address, while many handshakes were under way.
+    Retry,
+    /// A handshake was not begun: too many were under way.
+    HandshakeRefused,
+    /// A handshake that stood still made place for another.
+    HandshakeGivenUp,
+    /// A handshake failed: a certificate that is not trusted, bytes that are no TLS, or it took too long.
+    HandshakeFailed,
+    /// A connection was closed: its identity or the node has as many as it may.
+    SeatRefused,
+}
+
 /// Whether a node is stopping, and how many connections it serves.
 #[derive(Debug, Default)]
 pub struct ServiceState {
     draining: AtomicBool,
     connections: AtomicU32,
+    events: [AtomicU64; 5],
 }
 
 impl ServiceState {
@@ -128,9 +145,20 @@ impl ServiceState {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Counts a connection in; returns how many there are now.
-    pub(crate) fn connected(&self) -> u32 {
-        self.connections.fetch_add(1, Ordering::AcqRel) + 1
+    /// Counts what happened to a caller; how often it has since the start.
+    pub(crate) fn count(&self, event: ConnectionEvent) -> u64 {
+        self.events[event as usize].fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How often `event` has happened since the start.
+    #[must_use]
+    pub fn counted(&self, event: ConnectionEvent) -> u64 {
+        self.events[event as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection in.
+    pub(crate) fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Counts a connection out.

@@ -26,6 +26,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quoit_ring::role::{ALPN, Role, URI_PREFIX};
 use quoit_ring::{Millis, NodeId};
 use quoit_transport::tls::{client_config, provider};
+use ring::digest::{SHA256, digest};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{InconsistentKeys, ServerConfig, version};
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -164,11 +165,36 @@ fn server_config(material: &Material, files: &TlsFiles) -> Result<ServerConfig, 
 /// # Errors
 /// [`CertificateError`]; the connection should be closed, for nothing may be answered on it.
 pub fn peer_role(connection: &quinn::Connection) -> Result<Role, CertificateError> {
+    peer(connection).map(|(role, _identity)| role)
+}
+
+/// The role of the caller at the other end of `connection`, and which certificate it has.
+pub(crate) fn peer(connection: &quinn::Connection) -> Result<(Role, Identity), CertificateError> {
     let identity = connection.peer_identity().ok_or(CertificateError::Absent)?;
     let chain = identity
         .downcast::<Vec<CertificateDer<'static>>>()
         .map_err(|_other_crypto| CertificateError::Absent)?;
-    certificate_role(chain.first().ok_or(CertificateError::Absent)?)
+    let certificate = chain.first().ok_or(CertificateError::Absent)?;
+    Ok((certificate_role(certificate)?, Identity::of(certificate)))
+}
+
+/// A certificate, by the first eight bytes of its SHA-256 fingerprint, as `openssl x509 -fingerprint -sha256` prints it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Identity(pub(crate) u64);
+
+impl Identity {
+    fn of(certificate: &CertificateDer<'_>) -> Self {
+        let digest = digest(&SHA256, certificate);
+        let first = digest.as_ref().first_chunk();
+        debug_assert!(first.is_some(), "a SHA-256 has 32 bytes");
+        Self(u64::from_be_bytes(*first.unwrap_or(&[0; 8])))
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// The one role in a certificate. Other URIs beside it do not matter.

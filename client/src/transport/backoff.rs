@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A thousand clients that lost one node together must not come back together; full jitter spreads them
-//! best. Randomness is an argument.
+//! best. A node that has no seat for a client pays for a handshake each time to say so: there the pauses are ten times as
+//! long, and at least half of that. Randomness is an argument.
 //!
 //! Source: Brooker, *Exponential Backoff And Jitter* (2015).
 
@@ -16,6 +17,9 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(1);
+
+/// How much longer the pauses are while a node has no seat.
+const CROWDED: u32 = 10;
 
 /// Failures in a row.
 #[derive(Debug, Default)]
@@ -30,6 +34,14 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         let most = u64::try_from(doubled.min(LONGEST).as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(random % most.saturating_add(1))
+    }
+
+    /// The pause after the node had no seat for this client.
+    pub(super) fn pause_while_crowded(&mut self, random: u64) -> Duration {
+        let doubled = FIRST.saturating_mul(1 << self.failures.min(16));
+        let half = doubled.min(LONGEST) * CROWDED / 2;
+        let spread = self.pause(random) * CROWDED / 2;
+        half + spread
     }
 
     /// An attempt succeeded.
@@ -56,6 +68,18 @@ mod tests {
         }
         backoff.reset();
         assert_eq!(backoff.pause(longest(FIRST)), FIRST);
+    }
+
+    #[test]
+    fn a_node_without_a_seat_is_asked_ten_times_less_often() {
+        let mut backoff = Backoff::default();
+        for millis in [50, 100, 200, 400, 800, 1_000, 1_000] {
+            let most = Duration::from_millis(millis);
+            let before = backoff.failures;
+            assert_eq!(backoff.pause_while_crowded(longest(most)), most * CROWDED);
+            backoff.failures = before;
+            assert_eq!(backoff.pause_while_crowded(0), most * CROWDED / 2);
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //!
 //! Each change is reported once. The node has to prove its identity at each connection, so another node
 //! at a reused address is never taken for it. Back-off restarts only once the node has sent a readable frame: a node
-//! that accepts connections and closes them at once is not dialled in a loop.
+//! that accepts connections and closes them at once is not dialled in a loop. One that has no seat for this client is
+//! dialled less often still.
 
 use core::cell::Cell;
 use std::rc::Rc;
@@ -112,15 +113,17 @@ impl<E: LinkEvents> OneLink<E> {
         self.sink.events.link(node, Link::Opening);
         let mut backoff = Backoff::default();
         loop {
-            match self.connect().await {
+            let crowded = match self.connect().await {
                 Ok((connection, lane)) => {
                     let ended = self.serve(connection, lane).await;
                     tracing::info!(%node, address = %self.address, "connection over: {ended}");
+                    matches!(ended, Ended::Broken(error) if error.is_crowded())
                 }
                 Err(why) => {
                     tracing::debug!(%node, address = %self.address, "no connection: {why}");
+                    matches!(why, ConnectError::Lane(error) if error.is_crowded())
                 }
-            }
+            };
             if self.outbox.is_finished() {
                 return;
             }
@@ -130,21 +133,25 @@ impl<E: LinkEvents> OneLink<E> {
             if self.sink.heard.take() {
                 backoff.reset();
             }
-            sleep(backoff.pause(self.rng.next_u64())).await;
+            let random = self.rng.next_u64();
+            let pause = match crowded {
+                true => backoff.pause_while_crowded(random),
+                false => backoff.pause(random),
+            };
+            sleep(pause).await;
         }
     }
 
-    async fn connect(&self) -> Result<(Connection, Lane), String> {
+    async fn connect(&self) -> Result<(Connection, Lane), ConnectError> {
         let name = role::server_name(self.sink.node);
         let attempt = async {
             let connection = self.dialer.dial(&self.address, &name).await?;
             let lane = Lane::open(&connection).await.map_err(ConnectError::Lane)?;
             Ok((connection, lane))
         };
-        match timeout(ATTEMPT, attempt).await {
-            Ok(result) => result.map_err(|error: ConnectError| error.to_string()),
-            Err(_elapsed) => Err(NO_ANSWER.to_owned()),
-        }
+        timeout(ATTEMPT, attempt)
+            .await
+            .unwrap_or(Err(ConnectError::NoAnswer))
     }
 
     /// Moves frames until the connection ends; no task of it is left then.
@@ -169,6 +176,8 @@ enum ConnectError {
     Dial(#[from] DialError),
     #[error(transparent)]
     Lane(StreamError),
+    #[error("{NO_ANSWER}")]
+    NoAnswer,
 }
 
 /// Passes on what a node sends, with the node's id.

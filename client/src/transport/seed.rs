@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Seeds are started one behind the other and then run side by side, so a silent one costs a
-//! fraction of a second. A seed is only an address: any node of the cluster may answer there.
+//! fraction of a second. A seed is only an address: any node of the cluster may answer there. One that begins no
+//! handshakes just now, because many are under way, is asked again until the time is over.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ use tokio::time::{sleep, timeout};
 
 /// How long after one seed the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(200);
+/// How long after it refused to begin a handshake a seed is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Seeds that are tried; more would not help to find a cluster.
 const MAX_SEEDS: usize = 64;
 
@@ -58,22 +62,30 @@ pub(crate) async fn fetch_ring(
     time: Duration,
     max_frame: usize,
 ) -> Result<Ring, Vec<(String, String)>> {
+    let said = Rc::new(RefCell::new(vec![None; seeds.len()]));
     let mut attempts = JoinSet::new();
     for (index, seed) in seeds.iter().take(MAX_SEEDS).enumerate() {
-        let (dialer, seed) = (Rc::clone(dialer), seed.clone());
+        let (dialer, seed, said) = (Rc::clone(dialer), seed.clone(), Rc::clone(&said));
         let delay = STAGGER.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX));
         attempts.spawn_local(async move {
             sleep(delay).await;
-            let ring = ask(&dialer, &seed, time, max_frame).await;
-            (index, ring)
+            loop {
+                let error = match ask(&dialer, &seed, time, max_frame).await {
+                    Ok(ring) => return Some(ring),
+                    Err(error) => error,
+                };
+                said.borrow_mut()[index] = Some(error.to_string());
+                if !matches!(error, SeedError::Dial(error) if error.is_refused()) {
+                    return None;
+                }
+                sleep(AGAIN).await;
+            }
         });
     }
-    let mut said: Vec<Option<String>> = vec![None; seeds.len()];
     let answered = timeout(time, async {
-        while let Some(Ok((index, ring))) = attempts.join_next().await {
-            match ring {
-                Ok(ring) => return Some(ring),
-                Err(error) => said[index] = Some(error.to_string()),
+        while let Some(Ok(ring)) = attempts.join_next().await {
+            if ring.is_some() {
+                return ring;
             }
         }
         None
@@ -82,6 +94,7 @@ pub(crate) async fn fetch_ring(
         return Ok(ring);
     }
     let sentence = |why: Option<String>| why.unwrap_or_else(|| NO_ANSWER.to_owned());
+    let said = said.take();
     Err(seeds
         .iter()
         .cloned()

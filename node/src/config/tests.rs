@@ -65,12 +65,17 @@ fn the_example_names_every_key() {
 }
 
 #[test]
-fn the_derived_default_in_the_example_is_the_real_one() {
-    let line = EXAMPLE
-        .lines()
-        .find(|line| line.starts_with("# max_record_bytes"))
-        .unwrap();
-    let config = with(line.trim_start_matches("# ")).unwrap();
+fn the_derived_defaults_in_the_example_are_the_real_ones() {
+    let example = |key: &str| {
+        let line = EXAMPLE.lines().find(|line| line.starts_with(key)).unwrap();
+        with(line.trim_start_matches("# ")).unwrap()
+    };
+    let config = example("# max_connections_per_identity");
+    assert_eq!(
+        config.max_connections_per_identity,
+        Some(with("").unwrap().connections_per_identity())
+    );
+    let config = example("# max_record_bytes");
     assert_eq!(
         config.max_record_bytes,
         Some(with("").unwrap().record_bytes())
@@ -133,6 +138,14 @@ fn every_value_outside_its_range_is_refused_by_name() {
         ("hints_per_second = 1000001", "hints_per_second"),
         ("max_connections = 0", "max_connections"),
         ("max_connections = 65537", "max_connections"),
+        (
+            "max_connections_per_identity = 0",
+            "max_connections_per_identity",
+        ),
+        (
+            "max_connections_per_identity = 65537",
+            "max_connections_per_identity",
+        ),
         ("write_queue = { requests = 0 }", "write_queue.requests"),
         (
             "write_queue = { requests = 1048577 }",

@@ -1,4 +1,4 @@
-//! One connection: the caller's role, its four tasks, and how it ends.
+//! One connection: its four tasks, and how it ends.
 //!
 //! ```text
 //!   lane   read --> session --> outbox --> write       small frames, one stream
@@ -10,8 +10,8 @@
 //!          malformed bytes            close, with the reason in words
 //! ```
 //!
-//! The role is read once, from the certificate that TLS has verified, before any byte is looked at. The lane comes
-//! next: the dialler opens it first, and nothing else is read before. Without one the connection is closed as malformed
+//! The role was read from the certificate that TLS has verified, before any byte is looked at. The lane comes first: the
+//! dialler opens it, and nothing else is read before. Without one the connection is closed as malformed
 //! after ten seconds.
 
 use std::sync::Arc;
@@ -31,24 +31,17 @@ use super::{Phase, lane, large};
 use crate::engine::Engine;
 use crate::env::{Env, Priority};
 use crate::handlers::{Replica, Session};
-use crate::tls::peer_role;
 
 /// What a frame has beside key and record: more than enough.
 const HEAD: usize = 1024;
 
-/// Serves `connection` until it ends.
+/// Serves the `connection` of `caller` until it ends.
 pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
     connection: Connection,
+    caller: Role,
     replica: Arc<Replica<E, G>>,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let caller = match peer_role(&connection) {
-        Ok(role) => role,
-        Err(error) => {
-            tracing::warn!(peer = %connection.remote_address(), %error, "a caller without a role");
-            return close(&connection, CloseCode::Unauthorised, &error.to_string());
-        }
-    };
     tracing::debug!(peer = %connection.remote_address(), %caller, "connected");
     let Lane { send, receive } = match opened(&connection, &mut phase).await {
         Ok(lane) => lane,

@@ -7,7 +7,7 @@ use quoit_transport::StreamError;
 use quoit_transport::lane::acknowledged;
 
 /// How long the last answers may take to be acknowledged; a slower peer counts as gone.
-const DELIVERY_DEADLINE: Duration = Duration::from_secs(3);
+pub(super) const DELIVERY_DEADLINE: Duration = Duration::from_secs(3);
 
 /// How one task of a connection ended.
 #[derive(Debug)]

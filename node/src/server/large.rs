@@ -1,7 +1,9 @@
 //! The server's side of large frames: requests in, answers out, each on a stream of its own.
 //!
-//! One at a time in either direction: that bounds the memory of a connection to one large frame beside its
-//! windows, and costs no speed, since the next stream's bytes arrive in its window meanwhile.
+//! One request is read at a time: that bounds the memory of a connection to one large frame beside its windows, and costs
+//! no speed, since the next stream's bytes arrive in its window meanwhile. Answers are written one at a time, too, and
+//! count as output until they are acknowledged: a client that leaves a packet of each unacknowledged makes the node keep
+//! them all.
 //!
 //! A record longer than this node handles is refused and its bytes are passed over: the peer is configured
 //! differently, and its connection stays.
@@ -11,12 +13,13 @@ use std::sync::Arc;
 use quinn::Connection;
 use quoit_ring::wire::Refusal;
 use quoit_transport::StreamError;
-use quoit_transport::lane::FRAME_DEADLINE;
+use quoit_transport::lane::{FRAME_DEADLINE, acknowledged};
 use quoit_transport::large::{self, Large};
 use quoit_transport::outbox::AnswerOutbox;
+use tokio::task::JoinSet;
 
 use super::answers::Answers;
-use super::end::{End, delivered};
+use super::end::{DELIVERY_DEADLINE, End};
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Session;
@@ -38,6 +41,8 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
             Err(error) => return error.into(),
         };
 
+        // No answer is added to a full outbox: with the lane's reader doing the same, at most one exceeds its bound.
+        outbox.drained().await;
         let now = session.replica().env().now();
         match large {
             Large::Frame(frame) => {
@@ -56,7 +61,6 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
             }
         }
         session.submit(now);
-        outbox.drained().await;
     }
 }
 
@@ -67,20 +71,31 @@ fn too_large(bytes: usize, max: usize) -> Refusal {
 
 /// Writes large answers until no more will come and the peer has them all.
 pub(super) async fn write(connection: Connection, outbox: Arc<AnswerOutbox>) -> End {
-    let mut last = None;
+    let mut unacknowledged = JoinSet::new();
     while let Some(frame) = outbox.next_large().await {
         let bytes = frame.len();
         match large::write(&connection, frame).await {
-            Ok(stream) => last = Some(stream),
+            Ok(stream) => {
+                let outbox = Arc::clone(&outbox);
+                unacknowledged.spawn(async move {
+                    // Whatever became of it, it is in memory no longer.
+                    let _end = acknowledged(&stream).await.is_ok();
+                    outbox.written(bytes);
+                });
+            }
             // A peer may lose interest in an answer.
-            Err(StreamError::Refused) => tracing::trace!("a large answer was not wanted any more"),
+            Err(StreamError::Refused) => {
+                tracing::trace!("a large answer was not wanted any more");
+                outbox.written(bytes);
+            }
             Err(_lost) => return End::Gone,
         }
-        outbox.written(bytes);
+        while unacknowledged.try_join_next().is_some() {}
     }
 
-    match last {
-        Some(stream) => delivered(&stream).await,
-        None => End::Delivered,
+    let all = async { while unacknowledged.join_next().await.is_some() {} };
+    match tokio::time::timeout(DELIVERY_DEADLINE, all).await {
+        Ok(()) => End::Delivered,
+        Err(_elapsed) => End::Gone,
     }
 }

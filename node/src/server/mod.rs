@@ -1,8 +1,8 @@
 //! The server: QUIC connections on one thread.
 //!
 //! ```text
-//!   endpoint --accept--> handshake --> role --> connection: lane + large frames --> sessions
-//!      bounds:  waiting handshakes | connections | streams, windows | frames | output
+//!   endpoint --accept--> handshake --> role, seat --> connection: lane + large frames --> sessions
+//!      bounds:  handshakes | seats | streams, windows | frames | output
 //! ```
 //!
 //! The rules for both ends of a connection are in `quoit-transport`; what it carries, in `quoit-ring`.
@@ -17,9 +17,13 @@
 mod answers;
 mod connection;
 mod end;
+mod guest;
+mod handshakes;
+mod intake;
 mod lane;
 mod large;
 mod listener;
+mod seats;
 mod seldom;
 
 use std::io;
@@ -43,6 +47,7 @@ use crate::peers::Peers;
 
 pub(crate) use self::answers::Answers;
 use self::connection::leaving_service;
+pub(crate) use self::seats::SeatBounds;
 
 /// How far the server has shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +77,7 @@ pub(crate) struct ServerOptions {
     pub(crate) endpoint: EndpointConfig,
     pub(crate) server: ServerConfig,
     pub(crate) client: ClientConfig,
-    pub(crate) max_connections: usize,
+    pub(crate) seats: SeatBounds,
     pub(crate) dispatcher: HintDispatcher,
 }
 
@@ -103,7 +108,6 @@ impl Server {
         let (dialling, client) = (endpoint.clone(), options.client);
         let (phase, watched) = watch::channel(Phase::Serving);
         let (ending, ended) = mpsc::channel();
-        let max = u32::try_from(options.max_connections).unwrap_or(u32::MAX);
         let thread = std::thread::Builder::new()
             .name("quoit-io".to_owned())
             .spawn(move || {
@@ -116,7 +120,7 @@ impl Server {
                     dispatcher: options.dispatcher,
                     peers: Peers::new(cluster, Dialer::from_endpoint(dialling, client)),
                 };
-                let listening = listener::listen(endpoint, replica, max, watched);
+                let listening = listener::listen(endpoint, replica, options.seats, watched);
                 let delivering = deliver(delivery, leaving);
                 let links = LocalSet::new(); // links to other nodes stay on this thread
                 let delivering = async {

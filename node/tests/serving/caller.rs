@@ -75,7 +75,7 @@ pub(crate) struct Caller {
     next: u64,
 }
 
-fn client_config(certs: &Path, name: &str) -> quinn::ClientConfig {
+pub(crate) fn client_config(certs: &Path, name: &str) -> quinn::ClientConfig {
     let read = |file: String| std::fs::read(certs.join(file)).unwrap();
     let chain = |pem: &[u8]| -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(pem)
@@ -214,6 +214,17 @@ impl Caller {
         let answer = self.receive();
         assert_eq!(answer.id, id);
         answer.response
+    }
+
+    /// Asks; the connection's end, if it ends before the answer.
+    pub(crate) fn try_ask(&mut self, request: Request) -> Result<Response, ConnectionError> {
+        let connection = self.connection.clone();
+        let closed =
+            async { tokio::time::timeout(Duration::from_millis(300), connection.closed()).await };
+        match self.runtime.block_on(closed) {
+            Ok(closed) => Err(closed),
+            Err(_still_open) => Ok(self.ask(request)),
+        }
     }
 
     /// Why the node closed the connection.

@@ -3,6 +3,7 @@
 //! | module | what it shows |
 //! | --- | --- |
 //! | `requests` | small and large requests are answered, each once |
+//! | `flood` | handshakes that nobody ends, and callers with too many connections, keep no one else out |
 //! | `hostile` | junk closes the connection it came on, and nothing else |
 //! | `lifecycle` | starts, stops, crashes; which directories a node refuses |
 //! | `power_loss` | what was acknowledged is there whatever part of the unsynced writes a loss of power keeps |
@@ -12,6 +13,7 @@
 #![expect(clippy::panic, reason = "a test stops at the first surprise")]
 
 mod caller;
+mod flood;
 mod hostile;
 mod lifecycle;
 mod power_loss;

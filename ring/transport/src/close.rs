@@ -1,7 +1,7 @@
 //! Why a connection is closed: the code that the other side receives.
 //!
 //! ```text
-//!   0 done | 1 draining | 2 malformed | 3 unauthorised | 4 too many connections
+//!   0 done | 1 draining | 2 malformed | 3 unauthorised | 4 too many connections | 5 too many of this identity
 //! ```
 //!
 //! A code is part of the wire format: numbers are never reused. The reason in words beside it is for logs.
@@ -24,16 +24,19 @@ pub enum CloseCode {
     Unauthorised = 3,
     /// The node has reached its limit of connections.
     TooManyConnections = 4,
+    /// The caller's own identity, its certificate, has as many connections as it may.
+    TooManyOfIdentity = 5,
 }
 
 impl CloseCode {
     /// Every code.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Done,
         Self::Draining,
         Self::Malformed,
         Self::Unauthorised,
         Self::TooManyConnections,
+        Self::TooManyOfIdentity,
     ];
 
     /// The code as it is sent.
@@ -45,6 +48,18 @@ impl CloseCode {
     #[must_use]
     pub fn code(self) -> VarInt {
         VarInt::from_u32(self as u32)
+    }
+
+    /// Whether the node is short of something that other callers hold: come back later, and not soon.
+    ///
+    /// ```
+    /// # use quoit_transport::CloseCode;
+    /// assert!(CloseCode::TooManyOfIdentity.is_crowded());
+    /// assert!(!CloseCode::Draining.is_crowded());
+    /// ```
+    #[must_use]
+    pub const fn is_crowded(self) -> bool {
+        matches!(self, Self::TooManyConnections | Self::TooManyOfIdentity)
     }
 
     /// The meaning of a received code; `None` for one that this version doesn't know.
@@ -70,6 +85,7 @@ impl fmt::Display for CloseCode {
             Self::Malformed => "malformed bytes",
             Self::Unauthorised => "the certificate names no role",
             Self::TooManyConnections => "too many connections",
+            Self::TooManyOfIdentity => "too many connections of this identity",
         })
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use quinn::{
     ClientConfig, ConnectError, Connecting, Connection, ConnectionError, Endpoint, EndpointConfig,
-    TokioRuntime,
+    TokioRuntime, TransportErrorCode,
 };
 
 use crate::CloseCode;
@@ -50,6 +50,14 @@ pub enum DialError {
     /// The handshake failed or the connection was lost.
     #[error("{}", Explained(.0))]
     Lost(#[from] ConnectionError),
+}
+
+impl DialError {
+    /// Whether the node began no handshake because many are under way; that passes within seconds.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Lost(ConnectionError::ConnectionClosed(close)) if is_refused(close.error_code))
+    }
 }
 
 impl Dialer {
@@ -180,14 +188,20 @@ impl fmt::Display for Explained<'_> {
                     Some(CloseCode::Unauthorised) => {
                         f.write_str("the node does not serve the role of this client's certificate")
                     }
-                    Some(CloseCode::TooManyConnections) => {
-                        f.write_str("the node serves as many connections as it may")
-                    }
+                    Some(CloseCode::TooManyConnections) => f.write_str(
+                        "the node serves as many connections as it may: close some, or raise its `max_connections`",
+                    ),
+                    Some(CloseCode::TooManyOfIdentity) => f.write_str(
+                        "the node serves as many connections of this client's certificate as it may: give applications certificates of their own, or raise its `max_connections_per_identity`",
+                    ),
                     Some(CloseCode::Done) | None => {
                         write!(f, "the node closed the connection ({close})")
                     }
                 }
             }
+            ConnectionError::ConnectionClosed(close) if is_refused(close.error_code) => f.write_str(
+                "the node begins no more handshakes for the moment: many are under way, from this address or at all",
+            ),
             ConnectionError::TimedOut => f.write_str(NO_ANSWER),
             other => write!(f, "the connection broke: {other}"),
         }
@@ -196,6 +210,11 @@ impl fmt::Display for Explained<'_> {
 
 /// What a dial that gets no answer means.
 pub const NO_ANSWER: &str = "no answer from there: does the node run, and does UDP reach it?";
+
+/// Whether a code of QUIC means that a handshake was not begun (RFC 9000, section 20.1).
+fn is_refused(code: TransportErrorCode) -> bool {
+    u64::from(code) == 0x2
+}
 
 /// Whether a code of QUIC stands for an alert of TLS.
 const fn is_tls(code: u64) -> bool {
@@ -220,7 +239,8 @@ mod tests {
         assert!(said(CloseCode::Draining as u32).contains("is stopping"));
         assert!(said(CloseCode::Malformed as u32).contains("could not read"));
         assert!(said(CloseCode::Unauthorised as u32).contains("the role"));
-        assert!(said(CloseCode::TooManyConnections as u32).contains("as many connections"));
+        assert!(said(CloseCode::TooManyConnections as u32).contains("`max_connections`"));
+        assert!(said(CloseCode::TooManyOfIdentity as u32).contains("this client's certificate"));
         assert!(said(77).contains("closed the connection"));
     }
 

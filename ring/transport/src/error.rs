@@ -10,6 +10,7 @@ use quinn::{
 };
 use quoit_ring::wire::{DecodeError, MAX_FRAME};
 
+use crate::CloseCode;
 use crate::dial::Explained;
 
 /// Why a stream is of no more use. Its connection is to be closed.
@@ -67,6 +68,15 @@ impl StreamError {
     #[must_use]
     pub const fn is_lost(&self) -> bool {
         matches!(self, Self::Lost(_))
+    }
+
+    /// Whether the node has no seat for this connection, see [`CloseCode::is_crowded`]: dial again, but not soon.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        let Self::Lost(ConnectionError::ApplicationClosed(close)) = self else {
+            return false;
+        };
+        CloseCode::from_code(close.error_code.into_inner()).is_some_and(CloseCode::is_crowded)
     }
 
     /// The meaning of a failed read of `stream`.

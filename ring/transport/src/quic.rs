@@ -1,7 +1,7 @@
 //! The one QUIC configuration, with its reasons.
 //!
 //! ```text
-//!   what a peer may cost      streams x 1 MiB received, as much sent and not yet acknowledged
+//!   what a client may cost    a server 3 streams x 512 KiB received, 2 MiB sent and not yet acknowledged
 //!   what makes it quick       packets of up to 6,400 bytes where the path allows, one acknowledgement for ten of
 //!                             them, frames sent in the order written, segmentation offload (on by default)
 //! ```
@@ -24,10 +24,13 @@ use quinn::{
     TransportConfig, VarInt,
 };
 
-/// Bytes that a peer may have sent on one stream and this side not yet read.
-pub const STREAM_WINDOW: u32 = 1 << 20;
-/// Bytes that this side may have written on a connection and the other end not yet acknowledged.
-pub const SEND_WINDOW: u32 = 8 * STREAM_WINDOW;
+/// Bytes that a server may have sent on one stream and its dialler not yet read.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// Bytes that a dialler may have sent on one stream and its server not yet read. Less than the other way: a server has
+/// many diallers, and trusts clients with no more memory than it must.
+pub const SERVER_STREAM_WINDOW: u32 = 512 << 10;
+/// Bytes that a server may have written on a connection and its dialler not yet acknowledged.
+pub const ANSWER_WINDOW: u32 = 2 << 20;
 /// Longest packet, in bytes; see the head of this file.
 pub const MAX_PACKET: u16 = 6_400;
 /// Length of the first packets, which every path on the Internet carries.
@@ -65,14 +68,14 @@ impl Side {
     /// use quoit_transport::quic::Side;
     ///
     /// assert_eq!(Side::Client.large_streams(), 16);
-    /// assert_eq!(Side::Server.large_streams(), 7);
+    /// assert_eq!(Side::Server.large_streams(), 2);
     /// ```
     #[must_use]
     pub const fn large_streams(self) -> u32 {
         match self {
             Self::Client => 16,
             Self::Peer => 3,
-            Self::Server => 7,
+            Self::Server => 2,
         }
     }
 
@@ -84,8 +87,25 @@ impl Side {
     /// by one that it does not read.
     const fn receive_window(self) -> u32 {
         match self {
-            Self::Client | Self::Server => 8 * STREAM_WINDOW,
+            Self::Client => 8 * STREAM_WINDOW,
             Self::Peer => 4 * STREAM_WINDOW,
+            Self::Server => 3 * SERVER_STREAM_WINDOW,
+        }
+    }
+
+    const fn stream_window(self) -> u32 {
+        match self {
+            Self::Client | Self::Peer => STREAM_WINDOW,
+            Self::Server => SERVER_STREAM_WINDOW,
+        }
+    }
+
+    /// Bytes that this side may have written and the other end not yet acknowledged. A dialler writes no more than its
+    /// server has windows for: what it wrote for a stream that is not read must not hold up the others.
+    const fn send_window(self) -> u32 {
+        match self {
+            Self::Client | Self::Peer => Self::Server.receive_window(),
+            Self::Server => ANSWER_WINDOW,
         }
     }
 
@@ -133,9 +153,9 @@ pub fn transport(side: Side) -> TransportConfig {
         .keep_alive_interval(side.keep_alive())
         .max_concurrent_bidi_streams(VarInt::from_u32(side.lanes()))
         .max_concurrent_uni_streams(VarInt::from_u32(side.large_streams()))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .stream_receive_window(VarInt::from_u32(side.stream_window()))
         .receive_window(VarInt::from_u32(side.receive_window()))
-        .send_window(u64::from(SEND_WINDOW))
+        .send_window(u64::from(side.send_window()))
         .send_fairness(false)
         .datagram_receive_buffer_size(None);
     config
@@ -197,7 +217,7 @@ mod tests {
     fn a_connections_window_holds_the_lanes_and_that_of_large_streams_in_use() {
         for side in [Side::Peer, Side::Server] {
             let streams = side.large_streams() + 1;
-            assert_eq!(side.receive_window(), streams * STREAM_WINDOW);
+            assert_eq!(side.receive_window(), streams * side.stream_window());
         }
     }
 
@@ -208,7 +228,9 @@ mod tests {
 
     #[test]
     fn what_a_dialler_may_send_fits_the_servers_window() {
-        assert!(SEND_WINDOW <= Side::Server.receive_window());
+        for side in [Side::Client, Side::Peer] {
+            assert!(side.send_window() <= Side::Server.receive_window());
+        }
     }
 
     #[test]

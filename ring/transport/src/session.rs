@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Large frames are kept from starving small ones twice: their streams have the lower priority, and what is written of
-//! them and not yet acknowledged stays below half of the connection's windows, so that the lane always has its share.
+//! them and not yet acknowledged stays a stream's window below the connection's, so that the lane always has its share.
 //!
 //! Runs inside a [`tokio::task::LocalSet`]: outbox and sink belong to one thread.
 
@@ -28,12 +28,12 @@ use tokio::time::{sleep, timeout};
 use crate::lane::{self, Lane, LaneReader, acknowledged};
 use crate::large::{self, Large};
 use crate::outbox::{LaneSource, Queued, RequestOutbox, Take};
-use crate::quic::{SEND_WINDOW, STREAM_WINDOW};
+use crate::quic::{SERVER_STREAM_WINDOW, Side};
 use crate::silence::silent;
 use crate::{CloseCode, StreamError};
 
-/// Bytes of large frames that may be unacknowledged. The other half of what may be sent is left to the lane.
-const LARGE_UNACKED: u32 = SEND_WINDOW / 2;
+/// Bytes of large frames that may be unacknowledged: the windows of their streams. One more window is left to the lane.
+const LARGE_UNACKED: u32 = Side::Server.large_streams() * SERVER_STREAM_WINDOW;
 /// How long what is written may take to arrive before a connection that is no longer needed is closed.
 const FLUSH: Duration = Duration::from_secs(1);
 /// How often the close is checked to have been sent, and how many times.
@@ -271,7 +271,7 @@ async fn write_large<S: FrameSink>(feed: Feed<S>, connection: Connection) -> Res
 
         let bytes = u32::try_from(frame.bytes()).unwrap_or(u32::MAX);
         // One stream's window bounds how much of one frame can be unacknowledged.
-        let wanted = Arc::clone(&unacked).acquire_many_owned(bytes.min(STREAM_WINDOW));
+        let wanted = Arc::clone(&unacked).acquire_many_owned(bytes.min(SERVER_STREAM_WINDOW));
         let Ok(permit) = wanted.await else { break };
         if frame.is_expired(feed.outbox.now()) {
             feed.expired(&[frame.id()])?;

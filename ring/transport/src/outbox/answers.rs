@@ -11,6 +11,9 @@
 //!
 //! Bounded: beyond [`MAX_OUTPUT`] bytes the connection's requests are left unread until it has drained. Answers to
 //! writes that were taken in before still come; the write queue bounds them.
+//!
+//! A large answer counts until it is acknowledged as a whole: while a part of it is not, all of it stays in memory, and
+//! the transport's own window counts only that part.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,8 +27,9 @@ use tokio::sync::Notify;
 use super::LaneSource;
 use crate::StreamError;
 
-/// Bytes waiting to be written at which a connection's requests are left unread.
-pub const MAX_OUTPUT: usize = 8 << 20;
+/// Bytes waiting at which a connection's requests are left unread: two of the longest values by default, so that one is
+/// read while another is sent.
+pub const MAX_OUTPUT: usize = 2 << 20;
 /// What a frame has beside a record or a map: more than enough.
 const HEAD: usize = 512;
 /// What the lane's buffer starts with.
@@ -46,7 +50,7 @@ const LANE_BUFFER: usize = 16 << 10;
 /// ```
 pub struct AnswerOutbox {
     buffers: Mutex<Buffers>,
-    /// Bytes in the buffers or being written.
+    /// Bytes in the buffers or being written, those of large answers until they are acknowledged.
     bytes: AtomicUsize,
     lane_filled: AtomicBool,
     large_filled: AtomicBool,
@@ -132,7 +136,8 @@ impl AnswerOutbox {
         }
     }
 
-    /// Counts out bytes that the transport has taken; no more than were taken from here.
+    /// Counts out bytes that the transport has taken, or all of a large answer that was acknowledged; no more than were
+    /// taken from here.
     pub fn written(&self, bytes: usize) {
         let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
         debug_assert!(before >= bytes, "only what was taken is counted out");
@@ -296,7 +301,7 @@ mod tests {
             sent += 1;
             answers.push(&answer(sent, 1 << 20));
         }
-        assert_eq!(sent, 8);
+        assert_eq!(sent, 2);
         let mut drained = std::pin::pin!(output.drained());
         let mut context = Context::from_waker(Waker::noop());
         assert!(drained.as_mut().poll(&mut context).is_pending());

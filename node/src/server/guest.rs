@@ -1,0 +1,133 @@
+//! One incoming connection: handshake, seat, service.
+//!
+//! ```text
+//!   handshake, 5 s at most --> role, identity --> seat --> serve
+//!                    |              |               '--> closed: too many connections, of this identity or in all
+//!                    |              '--> closed: no role
+//!                    '--> given up for another one, if it stands still while many come
+//! ```
+//!
+//! A connection without a seat gets its handshake all the same: only then is its identity known, and only then can it be
+//! closed with a reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Connection, ConnectionError, Incoming};
+use quoit_ring::role::Role;
+use quoit_transport::CloseCode;
+use tokio::sync::watch;
+
+use super::Phase;
+use super::answers::Answers;
+use super::connection::{close, leaving_service, serve};
+use super::intake::{Intake, UnderWay};
+use super::seats::Holder;
+use crate::engine::Engine;
+use crate::env::Env;
+use crate::handlers::Replica;
+use crate::state::ConnectionEvent;
+use crate::tls::{Identity, peer};
+
+/// How long a handshake may take: several losses on a long path. Clients give up after one second.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a handshake may still take once the node is stopping: only after it can the connection be closed with the reason.
+const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
+
+/// One incoming connection and what it needs.
+pub(super) struct Guest<E: Env, G> {
+    pub(super) replica: Arc<Replica<E, G>>,
+    pub(super) under_way: UnderWay,
+    pub(super) intake: Arc<Intake>,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
+impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
+    pub(super) async fn attend(mut self, incoming: Incoming) {
+        let address = incoming.remote_address();
+        let connected = handshake(incoming, &mut self.phase).await;
+        let Self {
+            replica,
+            under_way,
+            intake,
+            phase,
+        } = self;
+        drop(under_way);
+        let now = || replica.env().now().mono;
+
+        let connection = match connected {
+            Ok(connection) => connection,
+            Err(reason) => {
+                // An expired certificate or one of another cluster is seen nowhere else but at the caller.
+                let total = intake.count(ConnectionEvent::HandshakeFailed);
+                if let Some(left_out) = intake.complaints.failures.may_say(now()) {
+                    tracing::warn!(peer = %address, %reason, left_out, total, "a handshake failed");
+                }
+                return;
+            }
+        };
+        let (role, identity) = match peer(&connection) {
+            Ok(caller) => caller,
+            Err(error) => {
+                tracing::warn!(peer = %address, %error, "a caller without a role");
+                return close(&connection, CloseCode::Unauthorised, &error.to_string());
+            }
+        };
+
+        match intake.seat(holder(&replica, role, identity)) {
+            Ok(_seat) => serve(connection, role, replica, phase).await,
+            Err(full) => {
+                let total = intake.count(ConnectionEvent::SeatRefused);
+                if let Some(left_out) = intake.complaints.seats.may_say(now()) {
+                    tracing::warn!(
+                        peer = %address, %role, certificate = %identity, reason = %full, left_out, total,
+                        "a connection was refused"
+                    );
+                }
+                close(&connection, full.close_code(), &full.to_string());
+            }
+        }
+    }
+}
+
+/// The kind of seat that a caller may have.
+fn holder<E: Env, G: Engine>(replica: &Replica<E, G>, role: Role, identity: Identity) -> Holder {
+    let members = &replica.state().cluster.ring.map().members;
+    match role {
+        Role::Node(id) if members.iter().any(|member| member.id == id) => Holder::Peer(id),
+        Role::Admin => Holder::Operator(identity),
+        Role::Client | Role::Node(_) => Holder::Client(identity),
+    }
+}
+
+/// The connection, or why there is none.
+async fn handshake(
+    incoming: Incoming,
+    phase: &mut watch::Receiver<Phase>,
+) -> Result<Connection, Unconnected> {
+    let connecting = incoming.accept()?;
+    let cut_short = async {
+        leaving_service(phase).await;
+        tokio::time::sleep(LAST_HANDSHAKES).await;
+    };
+    tokio::select! {
+        biased;
+        connected = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting) => match connected {
+            Ok(connected) => Ok(connected?),
+            Err(_elapsed) => Err(Unconnected::TookTooLong),
+        },
+        () = cut_short => Err(Unconnected::Stopping),
+    }
+}
+
+/// Why a caller did not become a connection.
+#[derive(Debug, thiserror::Error)]
+enum Unconnected {
+    /// TLS or QUIC refused one side.
+    #[error("{0}")]
+    Refused(#[from] ConnectionError),
+    #[error("it took longer than {HANDSHAKE_DEADLINE:?}")]
+    TookTooLong,
+    #[error("the node is stopping")]
+    Stopping,
+}
