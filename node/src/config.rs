@@ -213,7 +213,7 @@ impl Default for WriteQueue {
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 /// Bytes of a record beside its values: dots, hashes, expiries and the seen region.
-const RECORD_OVERHEAD: usize = 64 * KIB;
+pub(crate) const RECORD_OVERHEAD: usize = 64 * KIB;
 /// Least memory that any configuration allows, in bytes.
 pub const MIN_MEMORY: u64 = 64 << 20;
 /// Most memory that any configuration allows, in bytes.

@@ -27,9 +27,10 @@ use tokio::task::JoinSet;
 
 use super::answers::Answers;
 use super::end::End;
+use super::oversize::Oversize;
 use super::{Phase, lane, large};
 use crate::engine::Engine;
-use crate::env::{Env, Priority};
+use crate::env::Env;
 use crate::handlers::{Replica, Session};
 
 /// What a frame has beside key and record: more than enough.
@@ -39,7 +40,7 @@ const HEAD: usize = 1024;
 pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
     connection: Connection,
     caller: Role,
-    replica: Arc<Replica<E, G>>,
+    (replica, oversize): (Arc<Replica<E, G>>, Oversize),
     mut phase: watch::Receiver<Phase>,
 ) {
     tracing::debug!(peer = %connection.remote_address(), %caller, "connected");
@@ -48,12 +49,16 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         Err((code, reason)) => return close(&connection, code, &reason),
     };
 
+    let oversize = match caller {
+        Role::Node(_) => None,
+        Role::Client | Role::Admin => Some(oversize),
+    };
     let outbox = AnswerOutbox::new();
     let session = || {
         Session::new(
             Arc::clone(&replica),
             caller,
-            Answers::new(Arc::clone(&outbox), priority_of(caller)),
+            Answers::new(Arc::clone(&outbox), oversize.clone()),
         )
     };
     let state = replica.state();
@@ -69,20 +74,13 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         connection.clone(),
         session(),
         Arc::clone(&outbox),
-        max,
+        (max, oversize.clone()),
     ));
     tasks.spawn(large::write(connection.clone(), Arc::clone(&outbox)));
 
     let (code, reason) = attend(&mut tasks, &outbox, &mut phase).await;
     tracing::debug!(peer = %connection.remote_address(), %code, reason, "disconnected");
     close(&connection, code, &reason);
-}
-
-const fn priority_of(caller: Role) -> Priority {
-    match caller {
-        Role::Node(_) => Priority::Peer,
-        Role::Client | Role::Admin => Priority::Client,
-    }
 }
 
 /// Waits for the lane; if there is none, or the node leaves service before, how to close the connection.

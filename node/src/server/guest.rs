@@ -75,7 +75,10 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
         };
 
         match intake.seat(holder(&replica, role, identity)) {
-            Ok(_seat) => serve(connection, role, replica, phase).await,
+            Ok(_seat) => {
+                let oversize = intake.oversize.clone();
+                serve(connection, role, (replica, oversize), phase).await;
+            }
             Err(full) => {
                 let total = intake.count(ConnectionEvent::SeatRefused);
                 if let Some(left_out) = intake.complaints.seats.may_say(now()) {

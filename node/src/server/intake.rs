@@ -1,4 +1,4 @@
-//! What all incoming connections share: the bounds of handshakes and seats, and what is counted and logged of those
+//! What all incoming connections share: the bounds of handshakes, seats and long frames, and what is counted and logged of those
 //! that are not served.
 //!
 //! The machines decide; this only holds them, and ends the task of a handshake that was given up. Everything here runs
@@ -11,6 +11,7 @@ use quoit_ring::Moment;
 use tokio::task::AbortHandle;
 
 use super::handshakes::{Decision, HandshakeId, Handshakes, Origin, TOTAL};
+use super::oversize::Oversize;
 use super::seats::{Full, Holder, Seat, SeatBounds, Seats};
 use super::seldom::Seldom;
 use crate::state::{ConnectionEvent, ServiceState};
@@ -23,6 +24,7 @@ pub(super) struct Intake {
     seats: Mutex<Seats>,
     service: Arc<ServiceState>,
     pub(super) complaints: Complaints,
+    pub(super) oversize: Oversize,
 }
 
 /// What is said of connections that were not served, each kind seldom.
@@ -41,13 +43,14 @@ pub(super) struct Complaints {
 }
 
 impl Intake {
-    pub(super) fn new(bounds: SeatBounds, service: &Arc<ServiceState>) -> Self {
+    pub(super) fn new(bounds: SeatBounds, oversize: Oversize, service: &Arc<ServiceState>) -> Self {
         Self {
             handshakes: Mutex::default(),
             tasks: Mutex::default(),
             seats: Mutex::new(Seats::new(bounds)),
             service: Arc::clone(service),
             complaints: Complaints::default(),
+            oversize,
         }
     }
 

@@ -5,6 +5,9 @@
 //! count as output until they are acknowledged: a client that leaves a packet of each unacknowledged makes the node keep
 //! them all.
 //!
+//! A frame longer than one value needs takes memory that all clients share, see `oversize`; if there is none, it is refused
+//! as overloaded, and its bytes are passed over.
+//!
 //! A record longer than this node handles is refused and its bytes are passed over: the peer is configured
 //! differently, and its connection stays.
 
@@ -15,11 +18,12 @@ use quoit_ring::wire::Refusal;
 use quoit_transport::StreamError;
 use quoit_transport::lane::{FRAME_DEADLINE, acknowledged};
 use quoit_transport::large::{self, Large};
-use quoit_transport::outbox::AnswerOutbox;
+use quoit_transport::outbox::{AnswerOutbox, LargeAnswer};
 use tokio::task::JoinSet;
 
 use super::answers::Answers;
 use super::end::{DELIVERY_DEADLINE, End};
+use super::oversize::Oversize;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Session;
@@ -29,14 +33,21 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
     connection: Connection,
     mut session: Session<E, G>,
     outbox: Arc<AnswerOutbox>,
-    max: usize,
+    (max, oversize): (usize, Option<Oversize>),
 ) -> End {
     loop {
         let Ok(mut stream) = connection.accept_uni().await else {
             return End::Gone;
         };
         let began = session.replica().env().now().mono;
-        let large = match large::read(&mut stream, max, Some(FRAME_DEADLINE)).await {
+        let mut memory = Ok(None);
+        let admits = |bytes| {
+            if let Some(oversize) = oversize.as_ref().filter(|_| bytes <= max) {
+                memory = oversize.take(bytes);
+            }
+            bytes <= max && memory.is_ok()
+        };
+        let large = match large::read_if(&mut stream, admits, Some(FRAME_DEADLINE)).await {
             Ok(large) => large,
             Err(error) => return error.into(),
         };
@@ -53,7 +64,8 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
                 }
             }
             Large::TooLong { id, bytes } => {
-                session.refuse(id, too_large(bytes, max), now);
+                let refusal = memory.err().unwrap_or_else(|| too_large(bytes, max));
+                session.refuse(id, refusal, now);
                 session.submit(now);
                 if let Err(error) = large::pass_over(&mut stream, bytes).await {
                     return error.into();
@@ -72,7 +84,7 @@ fn too_large(bytes: usize, max: usize) -> Refusal {
 /// Writes large answers until no more will come and the peer has them all.
 pub(super) async fn write(connection: Connection, outbox: Arc<AnswerOutbox>) -> End {
     let mut unacknowledged = JoinSet::new();
-    while let Some(frame) = outbox.next_large().await {
+    while let Some(LargeAnswer { frame, permit }) = outbox.next_large().await {
         let bytes = frame.len();
         match large::write(&connection, frame).await {
             Ok(stream) => {
@@ -80,6 +92,7 @@ pub(super) async fn write(connection: Connection, outbox: Arc<AnswerOutbox>) -> 
                 unacknowledged.spawn(async move {
                     // Whatever became of it, it is in memory no longer.
                     let _end = acknowledged(&stream).await.is_ok();
+                    drop(permit);
                     outbox.written(bytes);
                 });
             }

@@ -16,6 +16,7 @@ use super::answers::Answers;
 use super::guest::Guest;
 use super::handshakes::{Decision, HandshakeId, Origin};
 use super::intake::Intake;
+use super::oversize::Oversize;
 use super::seats::SeatBounds;
 use crate::engine::Engine;
 use crate::env::Env;
@@ -32,7 +33,9 @@ pub(super) async fn listen<E: Env<Reply = Answers>, G: Engine>(
     bounds: SeatBounds,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let intake = Arc::new(Intake::new(bounds, &replica.state().service));
+    let state = replica.state();
+    let oversize = Oversize::new(state.limits.max_value_bytes);
+    let intake = Arc::new(Intake::new(bounds, oversize, &state.service));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -23,6 +23,7 @@ mod intake;
 mod lane;
 mod large;
 mod listener;
+mod oversize;
 mod seats;
 mod seldom;
 

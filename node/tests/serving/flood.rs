@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use quoit_ring::role::SEED_SERVER_NAME;
 use quoit_ring::wire::Response;
 
 use crate::caller::{Caller, Place, client_config, get, place, wall};
+use crate::process::{Process, home};
 
 /// What a client allows one attempt to connect.
 const ATTEMPT: u64 = 1_000;
@@ -33,7 +35,7 @@ struct Stranger {
 
 impl Stranger {
     /// The stranger at 127.0.0.`last`.
-    fn at(place: &Place, last: u8) -> Self {
+    fn at(certs: &Path, last: u8) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, last), 0)).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(20)))
@@ -41,7 +43,7 @@ impl Stranger {
         Self {
             socket,
             endpoint: Endpoint::new(Arc::new(EndpointConfig::default()), None, false, None),
-            config: client_config(&place.certs(), "client"),
+            config: client_config(certs, "client"),
             begun: Vec::new(),
         }
     }
@@ -120,7 +122,9 @@ fn assert_served(place: &Place, node: SocketAddr) {
 fn first_packets_that_nobody_follows_up_keep_no_client_out() {
     let place = place();
     let node = place.start();
-    let mut strangers: Vec<Stranger> = (2..10).map(|last| Stranger::at(&place, last)).collect();
+    let mut strangers: Vec<Stranger> = (2..10)
+        .map(|last| Stranger::at(&place.certs(), last))
+        .collect();
     for stranger in &mut strangers {
         stranger.begin(75, node.address());
     }
@@ -131,7 +135,7 @@ fn first_packets_that_nobody_follows_up_keep_no_client_out() {
 fn handshakes_that_stop_behind_a_retry_keep_no_client_out() {
     let place = place();
     let node = place.start();
-    let mut stranger = Stranger::at(&place, 2);
+    let mut stranger = Stranger::at(&place.certs(), 2);
     for _ in 0..10 {
         stranger.begin(50, node.address());
         stranger.prove_address(node.address());
@@ -143,7 +147,7 @@ fn handshakes_that_stop_behind_a_retry_keep_no_client_out() {
 fn a_host_that_fills_its_part_with_handshakes_is_served_again_within_two_seconds() {
     let place = place();
     let node = place.start();
-    let mut stranger = Stranger::at(&place, 1); // the honest client's own address
+    let mut stranger = Stranger::at(&place.certs(), 1); // the honest client's own address
     for _ in 0..4 {
         stranger.begin(50, node.address());
         stranger.prove_address(node.address());
@@ -203,4 +207,41 @@ fn served(place: &Place, node: &Node, name: &str) -> Caller {
     let mut caller = place.caller(node, name);
     assert_eq!(caller.ask(get("k")), Response::Absent);
     caller
+}
+
+/// Processor time that a process has used, in microseconds; whole ticks of 10 ms.
+fn processor_time(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let behind_name = stat.rsplit_once(')').unwrap().1;
+    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    ticks
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum::<u64>()
+        * 10_000
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "reads /proc")]
+fn strangers_cost_little_processor_time() {
+    let home = home();
+    let (node, _ready) = Process::start(home.config());
+    let mut stranger = Stranger::at(&home.certs(), 2);
+    stranger.begin(100, home.address()); // from now on addresses are proven first
+
+    let before = processor_time(node.id());
+    for _ in 0..20 {
+        stranger.begin(100, home.address());
+    }
+    assert_eq!(home.caller().ask(get("k")), Response::Absent); // behind them all
+    let each = (processor_time(node.id()) - before) / 2_000;
+    eprintln!("{each} us for a first packet that gets a Retry");
+    assert!(each < 200, "{each} us");
+
+    let before = processor_time(node.id());
+    for _ in 0..100 {
+        drop(home.caller());
+    }
+    let each = (processor_time(node.id()) - before) / 100;
+    eprintln!("{each} us for a connection that is made and closed");
+    assert!(each < 10_000, "{each} us");
 }

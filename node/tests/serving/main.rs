@@ -6,6 +6,7 @@
 //! | `flood` | handshakes that nobody ends, and callers with too many connections, keep no one else out |
 //! | `hostile` | junk closes the connection it came on, and nothing else |
 //! | `lifecycle` | starts, stops, crashes; which directories a node refuses |
+//! | `memory` | what connections cost that read nothing |
 //! | `power_loss` | what was acknowledged is there whatever part of the unsynced writes a loss of power keeps |
 //! | `process` | the binary: its ready line, signals, exit codes, `kill -9` |
 
@@ -16,6 +17,7 @@ mod caller;
 mod flood;
 mod hostile;
 mod lifecycle;
+mod memory;
 mod power_loss;
 mod process;
 mod requests;

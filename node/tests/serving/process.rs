@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -14,12 +15,12 @@ use tempfile::TempDir;
 use crate::caller::{Caller, TIMEOUT, get, put, value_of, write};
 
 /// A cluster of one node, run as a process at a port of its own.
-struct Home {
+pub(crate) struct Home {
     folder: TempDir,
     cluster: LocalCluster,
 }
 
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let folder = tempfile::tempdir().unwrap();
     let leaf_bits = LeafBits::new(12).unwrap();
     let options = LocalOptions {
@@ -33,13 +34,20 @@ fn home() -> Home {
 }
 
 impl Home {
-    fn config(&self) -> &Path {
+    pub(crate) fn config(&self) -> &Path {
         &self.cluster.nodes()[0].config
     }
 
-    fn caller(&self) -> Caller {
-        let address = self.cluster.nodes()[0].address;
-        Caller::connect(&self.folder.path().join("c/certs"), "client", address).unwrap()
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.cluster.nodes()[0].address
+    }
+
+    pub(crate) fn certs(&self) -> PathBuf {
+        self.folder.path().join("c/certs")
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::connect(&self.certs(), "client", self.address()).unwrap()
     }
 }
 
@@ -65,11 +73,11 @@ fn hearing_hangups(program: &str) -> Command {
 }
 
 /// A node's process; ended with the test, however that ends.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts a node and waits for its ready line.
-    fn start(config: &Path) -> (Self, String) {
+    pub(crate) fn start(config: &Path) -> (Self, String) {
         let mut command = command(config);
         command.stderr(Stdio::null());
         Self::of(command)
@@ -82,6 +90,10 @@ impl Process {
             .read_line(&mut line)
             .unwrap();
         (Self(child), line)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     fn signal(&self, name: &str) {

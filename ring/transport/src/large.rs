@@ -59,15 +59,28 @@ pub async fn read(
     max: usize,
     deadline: Option<Duration>,
 ) -> Result<Large, StreamError> {
+    debug_assert!(
+        max >= TO_ID,
+        "a frame too long to handle has an id to refuse"
+    );
+    read_if(stream, |bytes| bytes <= max, deadline).await
+}
+
+/// The same for a frame that `admits` lets in by its length, before any of it is kept; it lets in all that are shorter
+/// than a head. Any other is [`Large::TooLong`].
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_if(
+    stream: &mut RecvStream,
+    admits: impl FnOnce(usize) -> bool,
+    deadline: Option<Duration>,
+) -> Result<Large, StreamError> {
     let length = in_time(0, deadline, read_length(stream)).await?;
     if length > MAX_FRAME {
         return Err(StreamError::TooLong { bytes: length });
     }
-    if length > max {
-        debug_assert!(
-            max >= TO_ID,
-            "a frame too long to handle has an id to refuse"
-        );
+    if !admits(length) {
         let id = in_time(0, deadline, read_id(stream)).await?;
         return Ok(Large::TooLong { id, bytes: length });
     }

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::{LANE_FRAME, Response, ResponseFrame};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::LaneSource;
 use crate::StreamError;
@@ -61,8 +61,17 @@ pub struct AnswerOutbox {
 
 struct Buffers {
     lane: BytesMut,
-    large: VecDeque<Bytes>,
+    large: VecDeque<LargeAnswer>,
     finishing: bool,
+}
+
+/// A frame that needs a stream of its own.
+#[derive(Debug)]
+pub struct LargeAnswer {
+    /// The frame, its length field included.
+    pub frame: Bytes,
+    /// Memory that it takes from others' beside this connection's. Keep it until the frame is out of memory.
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 impl AnswerOutbox {
@@ -120,13 +129,13 @@ impl AnswerOutbox {
 
     /// The next frame that needs a stream of its own; `None` once all are out and no more will come. Count it out with
     /// [`AnswerOutbox::written`]. Cancel safe.
-    pub async fn next_large(&self) -> Option<Bytes> {
+    pub async fn next_large(&self) -> Option<LargeAnswer> {
         loop {
             let filled = self.wake_large.notified();
             {
                 let mut buffers = self.buffers();
-                if let Some(frame) = buffers.large.pop_front() {
-                    return Some(frame);
+                if let Some(answer) = buffers.large.pop_front() {
+                    return Some(answer);
                 }
                 if buffers.finishing {
                     return None;
@@ -170,12 +179,17 @@ impl AnswerOutbox {
     /// Adds an answer, which need not leave before [`AnswerOutbox::flush`]. Never waits and never refuses: the caller
     /// bounds what comes by [`AnswerOutbox::is_full`].
     pub fn push(&self, answer: &ResponseFrame) {
+        self.push_with(answer, None);
+    }
+
+    /// The same for an answer that takes memory of others; the permit goes with it if it is large, else back.
+    pub fn push_with(&self, answer: &ResponseFrame, permit: Option<OwnedSemaphorePermit>) {
         let large = may_be_large(&answer.response).then(|| encoded(answer));
         let mut buffers = self.buffers();
         let (bytes, filled) = match large {
             Some(frame) if frame.len() > LANE_FRAME => {
                 let bytes = frame.len();
-                buffers.large.push_back(frame);
+                buffers.large.push_back(LargeAnswer { frame, permit });
                 (bytes, &self.large_filled)
             }
             Some(frame) => {
@@ -274,7 +288,8 @@ mod tests {
         }
         assert!(frames.is_empty());
         let large = now(output.next_large()).unwrap().unwrap();
-        assert_eq!(ResponseFrame::decode(large.slice(4..)).unwrap().id, 2);
+        let decoded = ResponseFrame::decode(large.frame.slice(4..));
+        assert_eq!(decoded.unwrap().id, 2);
     }
 
     #[test]
@@ -306,7 +321,7 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         assert!(drained.as_mut().poll(&mut context).is_pending());
         let written = now(output.next_large()).unwrap().unwrap();
-        output.written(written.len());
+        output.written(written.frame.len());
         assert!(drained.as_mut().poll(&mut context).is_ready());
     }
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use crate::StreamError;
 
-pub use answers::{AnswerOutbox, MAX_OUTPUT};
+pub use answers::{AnswerOutbox, LargeAnswer, MAX_OUTPUT};
 pub use queued::{Queued, clock};
 pub use requests::{Batch, RequestOutbox, Take};
 
