@@ -123,11 +123,11 @@ impl Seats {
     /// Frees a seat that was taken.
     pub(super) fn free(&mut self, seat: Seat) {
         match seat {
-            Seat::Peer(node) => count_out(&mut self.peers, node),
+            Seat::Peer(node) => count_out(&mut self.peers, &node),
             Seat::Operator => self.operators -= 1,
             Seat::Shared(identity) => {
                 self.shared -= 1;
-                count_out(&mut self.identities, identity);
+                count_out(&mut self.identities, &identity);
             }
         }
     }
@@ -163,14 +163,14 @@ impl Seats {
 }
 
 /// Counts one out; holders without any are not remembered.
-fn count_out<K: Ord>(held: &mut BTreeMap<K, u32>, key: K) {
-    let Some(count) = held.get_mut(&key) else {
+fn count_out<K: Ord>(held: &mut BTreeMap<K, u32>, key: &K) {
+    let Some(count) = held.get_mut(key) else {
         debug_assert!(false, "a seat is freed once");
         return;
     };
     *count -= 1;
     if *count == 0 {
-        held.remove(&key);
+        held.remove(key);
     }
 }
 
