@@ -46,7 +46,7 @@ const MAX_SOURCES: usize = 4096;
 const STALE: Duration = Duration::from_secs(1);
 /// How often handshakes may begin at unproven addresses: every 5 ms, 64 at once.
 const UNPROVEN_PACE: Pace = Pace::new(5, 64);
-/// How often they may at one source: every 10 ms, 128 at once. One costs about half a millisecond of processor time.
+/// How often they may at one source: every 10 ms, 128 at once. One costs up to 0.8 ms of processor time.
 const SOURCE_PACE: Pace = Pace::new(10, 128);
 
 /// Names a handshake under way; later ones are larger.
