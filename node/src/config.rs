@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use self::error::ConfigError;
-pub use self::limits::Limits;
+pub use self::limits::{Limits, MAX_INTERVALS};
 
 /// The settings of a node. Field by field the keys of the file.
 ///
@@ -79,13 +79,14 @@ pub struct Config {
 
     /// Most siblings of one key, 1 to 1,024; default 64. A put beyond it is refused, so that an
     /// application that never merges finds out; 64 concurrent writers of one key are beyond any sensible
-    /// use. Repairs are never refused.
+    /// use. Repairs may leave as many for each copy of a key: what replicas were given apart must come together.
     #[serde(default = "default_max_siblings")]
     pub max_siblings: usize,
 
     /// Most bytes of one record (all siblings and what they have seen), at least `max_value_bytes`
     /// plus 64 KiB and at most 64 MiB plus 64 KiB; default 4 × `max_value_bytes` + 64 KiB: four
-    /// concurrent writers of the longest values, and dozens of small ones, fit. Read
+    /// concurrent writers of the longest values, and dozens of small ones, fit. A repair may leave as many for each
+    /// copy of a key. A record is read and written as a whole: the bound is also what one small put may cost. Read
     /// [`Config::record_bytes`] for the value in force.
     #[serde(default, deserialize_with = "size::optional")]
     pub max_record_bytes: Option<usize>,

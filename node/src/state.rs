@@ -77,6 +77,7 @@ impl NodeState {
 #[derive(Debug, Default)]
 pub struct CommitStats {
     collisions: AtomicU64,
+    refused_repairs: AtomicU64,
     records: AtomicU64,
     disk_bytes: AtomicU64,
 }
@@ -91,6 +92,17 @@ impl CommitStats {
     #[must_use]
     pub fn collisions(&self) -> u64 {
         self.collisions.load(Ordering::Relaxed)
+    }
+
+    /// Counts repairs that were refused for the bounds on a record.
+    pub(crate) fn add_refused_repairs(&self, repairs: u64) {
+        self.refused_repairs.fetch_add(repairs, Ordering::Relaxed);
+    }
+
+    /// Repairs refused for the bounds on a record since the start.
+    #[must_use]
+    pub fn refused_repairs(&self) -> u64 {
+        self.refused_repairs.load(Ordering::Relaxed)
     }
 
     /// Sets the engine's size.

@@ -31,6 +31,7 @@ pub(crate) const SELF: NodeId = NodeId(1);
 pub(crate) const LIMITS: Limits = Limits {
     max_value_bytes: 1 << 20,
     max_siblings: 4,
+    max_intervals: 32,
     max_record_bytes: 2048,
     max_write_age_ms: 60_000,
     max_clock_drift_ms: 500,
@@ -47,12 +48,17 @@ pub(crate) fn at(wall: u64) -> Now {
 
 /// A ring of `members` nodes with one copy of each key, cut into 2^12 leaves.
 pub(crate) fn ring(members: u64) -> Ring {
+    ring_of(members, 1)
+}
+
+/// A ring of `members` nodes with so many copies of each key.
+pub(crate) fn ring_of(members: u64, replication: u8) -> Ring {
     let empty = ClusterMap {
         cluster: ClusterId(7),
         epoch: Epoch(2),
         token_key: TokenKey([3; 16]),
         leaf_bits: LeafBits::new(12).unwrap(),
-        replication: 1,
+        replication,
         members: vec![],
     };
     let newcomers = (1..=members).map(|id| Newcomer {
@@ -66,14 +72,13 @@ pub(crate) fn ring(members: u64) -> Ring {
 }
 
 pub(crate) fn state(members: u64) -> NodeState {
+    state_of(ring(members))
+}
+
+/// The state of a node of `ring`.
+pub(crate) fn state_of(ring: Ring) -> NodeState {
     let settings = (LIMITS, Durability::Fsync);
-    NodeState::new(
-        SELF,
-        ring(members),
-        MerkleKey([5; 16]),
-        Time::ZERO,
-        settings,
-    )
+    NodeState::new(SELF, ring, MerkleKey([5; 16]), Time::ZERO, settings)
 }
 
 pub(crate) fn dot(actor: u64, ms: u64) -> Dot {

@@ -56,7 +56,8 @@ pub enum Destination {
 pub enum Change {
     /// A client's new write: age, drift and the record's bounds are checked.
     Put(Delta),
-    /// A record that other replicas hold already: never refused for its age or size.
+    /// A record that other replicas hold already: never refused for its age, and only beyond the bounds on what all of
+    /// them may hold together.
     Repair(Record),
     /// A hint that its target has joined: it is removed, unless more has been added to it since.
     Delivered(Record),

@@ -102,7 +102,12 @@ impl From<ReadError> for Failure {
                     "try again, look at `quoit status`, or read from fewer replicas with `--consistency one`",
                 ),
             },
-            ReadError::Unstable { .. } => unavailable().hint("try again; nothing was changed"),
+            ReadError::Unstable { attempts, .. } => match verdict(&attempts) {
+                Some(exit @ Exit::Conflict) => Self::new(exit, what).hint(
+                    "its replicas hold more than one of them may: read it with `--consistency one` and put the key again, or delete it",
+                ),
+                _ => unavailable().hint("try again; nothing was changed"),
+            },
             _ => Self::new(Exit::Error, what),
         }
     }
@@ -135,9 +140,11 @@ impl From<WriteError> for Failure {
 /// How a request ends that was refused for what it is, not for the state the nodes are in.
 fn verdict(attempts: &[Attempt]) -> Option<Exit> {
     attempts.iter().find_map(|attempt| match attempt.outcome {
-        Outcome::Refused(Refusal::TooManySiblings { .. } | Refusal::RecordTooLarge { .. }) => {
-            Some(Exit::Conflict)
-        }
+        Outcome::Refused(
+            Refusal::TooManySiblings { .. }
+            | Refusal::RecordTooLarge { .. }
+            | Refusal::SeenTooLarge { .. },
+        ) => Some(Exit::Conflict),
         Outcome::Refused(Refusal::ValueTooLarge { .. } | Refusal::BadKey { .. }) => {
             Some(Exit::Usage)
         }

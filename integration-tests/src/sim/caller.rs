@@ -19,17 +19,21 @@ use quoit_client::env::{Env, Link, Now};
 use quoit_client::{Client, ClientBuilder, Driver};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Request, RequestFrame};
-use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
+use quoit_ring::{ClusterMap, Epoch, Millis, Moment, NodeId};
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
 use super::chance::happens;
 use super::coverage::CoverageEvent;
+use super::overfill;
 use super::session::Site;
 use crate::history::ClientId;
 
 /// How often a loaded client has no permit for a repair, in 1,000.
 const CROWDED: u32 = 500;
+
+/// How often a client that fills records up does so beside a put, in 1,000.
+const OVERFILLS: u32 = 100;
 
 /// The part of a request's id that names its operation; the rest is replica, purpose and attempt.
 const OPERATION: u64 = 0xffff_ffff_0fff_ff00;
@@ -52,6 +56,8 @@ struct Desk {
     wall: Cell<Millis>,
     crowded: Cell<bool>,
     turned_away: Cell<u64>,
+    overfills: Cell<bool>,
+    overfilled: Cell<u64>,
     out: RefCell<Vec<Sent>>,
 }
 
@@ -75,7 +81,7 @@ impl Env for CallerEnv {
 
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool {
         let site = Rc::clone(&self.site);
-        let mut put = None;
+        let (mut put, epoch) = (None, frame.epoch);
         match &frame.request {
             Request::Put { key, dot, record } => {
                 let request = frame.id & OPERATION;
@@ -115,6 +121,9 @@ impl Env for CallerEnv {
         frame.encode(&mut bytes);
         let frame = bytes.split_off(4).freeze();
         self.desk.out.borrow_mut().push(Sent { to, frame, put });
+        if put.is_some() {
+            self.overfill(to, epoch);
+        }
         true
     }
 
@@ -129,6 +138,18 @@ impl CallerEnv {
             .turned_away
             .set(self.desk.turned_away.get() + u64::from(away));
         away
+    }
+
+    /// Sends a repair besides that fills a record up, now and then, if it is that sort of client.
+    fn overfill(&mut self, to: NodeId, epoch: Epoch) {
+        if !self.desk.overfills.get() || !happens(&mut self.rng, OVERFILLS) {
+            return;
+        }
+        let sent = self.desk.overfilled.get() + 1;
+        self.desk.overfilled.set(sent);
+        let frame = overfill::repair(&mut self.rng, self.desk.wall.get(), (sent, epoch));
+        let put = None;
+        self.desk.out.borrow_mut().push(Sent { to, frame, put });
     }
 }
 
@@ -183,6 +204,8 @@ impl Caller {
             wall: Cell::default(),
             crowded: Cell::default(),
             turned_away: Cell::default(),
+            overfills: Cell::default(),
+            overfilled: Cell::default(),
             out: RefCell::default(),
         });
         set_clocks(&desk, base, now, offset_ms);
@@ -243,6 +266,17 @@ impl Caller {
     #[must_use]
     pub fn turned_away(&self) -> u64 {
         self.desk.turned_away.get()
+    }
+
+    /// Sets whether it fills records up.
+    pub fn set_overfills(&self, overfills: bool) {
+        self.desk.overfills.set(overfills);
+    }
+
+    /// How many repairs it has sent to that end.
+    #[must_use]
+    pub fn overfilled(&self) -> u64 {
+        self.desk.overfilled.get()
     }
 
     /// When the driver wants to be called, if that is not planned yet or earlier than planned.

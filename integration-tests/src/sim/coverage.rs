@@ -53,6 +53,8 @@ pub enum CoverageEvent {
     Draining,
     /// A node refused one more sibling.
     TooManySiblings,
+    /// A node refused a repair that would take a record over its bounds.
+    RepairRefused,
     /// A node's storage refused or failed.
     StorageFault,
     /// A commit failed.
@@ -112,6 +114,7 @@ impl CoverageEvent {
         Self::Overloaded,
         Self::Draining,
         Self::TooManySiblings,
+        Self::RepairRefused,
         Self::StorageFault,
         Self::CommitFailed,
         Self::CommitCut,
@@ -155,6 +158,7 @@ impl CoverageEvent {
             Self::Overloaded => "queue full",
             Self::Draining => "stopping node refused",
             Self::TooManySiblings => "one sibling too many",
+            Self::RepairRefused => "repair over the bounds refused",
             Self::StorageFault => "storage fault reported",
             Self::CommitFailed => "commit failed",
             Self::CommitCut => "commit cut short",

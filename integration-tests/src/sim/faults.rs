@@ -189,6 +189,11 @@ pub enum Fault {
         /// Which.
         client: usize,
     },
+    /// A client sends repairs that no honest one would, of a key of their own, so that its records reach their bounds.
+    Overfill {
+        /// Which.
+        client: usize,
+    },
 }
 
 impl Fault {
@@ -218,11 +223,12 @@ impl Fault {
             Self::ClientCrash { .. } => "client crash",
             Self::PauseClient { .. } => "paused client",
             Self::Crowded { .. } => "crowded client",
+            Self::Overfill { .. } => "overfilling client",
         }
     }
 
     /// Every kind there is.
-    pub const KINDS: [&'static str; 22] = [
+    pub const KINDS: [&'static str; 23] = [
         "cut",
         "one-way cut",
         "swizzle",
@@ -245,6 +251,7 @@ impl Fault {
         "client crash",
         "paused client",
         "crowded client",
+        "overfilling client",
     ];
 }
 
@@ -307,7 +314,8 @@ impl fmt::Display for Described<'_> {
             Fault::ClientClock { client, ms } => write!(f, " c{client} by {ms} ms"),
             Fault::ClientCrash { client }
             | Fault::PauseClient { client }
-            | Fault::Crowded { client } => write!(f, " c{client}"),
+            | Fault::Crowded { client }
+            | Fault::Overfill { client } => write!(f, " c{client}"),
         }
     }
 }

@@ -158,6 +158,12 @@ impl Machine {
         self.id
     }
 
+    /// The bounds on its writes.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
     /// Which process is or was the last here.
     #[must_use]
     pub const fn life(&self) -> u32 {

@@ -25,8 +25,9 @@ use rand::rngs::SmallRng;
 
 use self::nemesis::Nemesis;
 use super::chance::{Seed, happens};
-use super::faults::Planned;
+use super::faults::{Fault, Planned};
 use super::machine::{Settings, SmallLimits};
+use super::overfill;
 
 pub use self::cluster::Cluster;
 
@@ -123,9 +124,27 @@ impl Plan {
         };
         if victim.is_some() {
             plan.be_fair();
+        } else {
+            plan.overfill();
         }
 
         plan
+    }
+
+    /// In some runs a client sends repairs that fill records up to their bounds.
+    fn overfill(&mut self) {
+        let mut rng = self.seed.stream("overfill", 0);
+        if !happens(&mut rng, 150) {
+            return;
+        }
+        self.settings.limits.max_intervals = overfill::MAX_INTERVALS;
+        self.faults.push(Planned {
+            at: Moment(rng.random_range(STORM)),
+            lasts: rng.random_range(500_000..1_500_000),
+            fault: Fault::Overfill {
+                client: rng.random_range(0..self.clients),
+            },
+        });
     }
 
     /// Leaves nothing but the one node that fails to blame if an operation does.
@@ -147,6 +166,7 @@ fn settings(rng: &mut SmallRng, durability: Durability) -> Settings {
         limits: Limits {
             max_value_bytes: 1 << 20,
             max_siblings: if happens(rng, 100) { 8 } else { 64 },
+            max_intervals: 1 << 16,
             max_record_bytes: 4 << 20,
             max_write_age_ms: 60_000,
             max_clock_drift_ms: 500,
@@ -201,7 +221,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::sim::faults::Fault;
 
     #[test]
     fn a_seed_makes_one_plan_and_another_seed_another() {

@@ -18,7 +18,7 @@ use quoit_ring::wire::{DecodeError, Fault, Refusal, decode_record};
 use quoit_ring::{NodeId, Record, Sum, Time};
 
 use super::Verdict;
-use super::join::{Joins, Rules};
+use super::join::{Joins, RefusedRepairs, Rules};
 use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
 use crate::hints::{HintDelta, row_bytes};
@@ -40,6 +40,8 @@ pub struct Applied {
     pub latest: Time,
     /// Dots found with two contents.
     pub collisions: u64,
+    /// Repairs refused for the bounds on a record.
+    pub refused_repairs: RefusedRepairs,
     /// The engine has failed earlier and has to be opened again; nothing may be committed.
     pub poisoned: Option<EngineError>,
 }
@@ -106,7 +108,7 @@ impl<G: Engine> BatchRun<'_, G> {
             let write = &writes[place];
             self.verdicts[place] = self
                 .joins
-                .join(write, &mut new)
+                .join((place, write), &mut new)
                 .unwrap_or_else(Verdict::Refused);
         }
 
@@ -192,6 +194,7 @@ impl<G: Engine> BatchRun<'_, G> {
             hints: self.joins.hints,
             latest: self.joins.latest,
             collisions: self.joins.collisions,
+            refused_repairs: self.joins.refused_repairs,
             poisoned: self.poisoned,
         }
     }

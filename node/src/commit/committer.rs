@@ -17,7 +17,7 @@ use std::time::Duration;
 use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame};
 use quoit_ring::{Moment, Time};
 
-use super::{Applied, Rules, Verdict, apply};
+use super::{Applied, RefusedRepairs, Rules, Verdict, apply};
 use crate::clock::{ClockMark, Now};
 use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
@@ -29,6 +29,12 @@ use crate::write::{Destination, Write};
 /// How often what the engine holds is measured.
 const MEASURE: Duration = Duration::from_secs(1);
 
+/// How often a refused repair is worth a line in the log.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// How many bytes of a key the log shows.
+const LOGGED_KEY: usize = 64;
+
 /// Commits batches; an engine has one committer at a time. See the [module](crate::commit).
 #[derive(Debug)]
 pub struct Committer<G> {
@@ -37,6 +43,7 @@ pub struct Committer<G> {
     mark: ClockMark,
     disk_space: DiskSpace,
     measured: Option<Moment>,
+    log_after: Option<Moment>,
 }
 
 impl<G: Engine> Committer<G> {
@@ -49,6 +56,7 @@ impl<G: Engine> Committer<G> {
             state: state.clone(),
             disk_space: DiskSpace::new(),
             measured: None,
+            log_after: None,
         }
     }
 
@@ -87,6 +95,7 @@ impl<G: Engine> Committer<G> {
             hints,
             latest,
             collisions,
+            refused_repairs,
             poisoned,
         } = apply(&*self.engine, &self.rules(writes, now), writes);
 
@@ -109,6 +118,7 @@ impl<G: Engine> Committer<G> {
             Err(error) => fail(&mut verdicts, error),
         }
 
+        self.note_refused(refused_repairs, writes, now);
         self.answer(writes, &verdicts, now);
         self.measure(now);
         committed
@@ -148,6 +158,7 @@ impl<G: Engine> Committer<G> {
         let kept = (writes.iter().any(keeps)).then(|| self.state.hints.kept());
         Rules {
             limits: self.state.limits,
+            copies: self.state.cluster.ring.replication(),
             merkle_key: self.state.sums.key(),
             now,
             reading: self.state.clock.reading(now),
@@ -189,6 +200,26 @@ impl<G: Engine> Committer<G> {
         for reply in writes.drain(..).filter_map(|write| write.reply) {
             reply.flush();
         }
+    }
+
+    /// Counts repairs that were refused, and names the key of one: its replicas differ until somebody writes it.
+    fn note_refused<R>(&mut self, refused: RefusedRepairs, writes: &[Write<R>], now: Now) {
+        let Some((place, reason)) = refused.last else {
+            return;
+        };
+        self.state.stats.add_refused_repairs(refused.count);
+        if self.log_after.is_some_and(|after| now.mono < after) {
+            return;
+        }
+        self.log_after = Some(now.mono + LOG_EVERY);
+
+        let (key, since_start) = (&writes[place].key, self.state.stats.refused_repairs());
+        let key = key[..key.len().min(LOGGED_KEY)].escape_ascii();
+        tracing::warn!(
+            %key, %reason, since_start,
+            "a repair was refused: the replicas of the key differ until it is put with the context of a read, put \
+             without one, or deleted"
+        );
     }
 
     fn measure(&mut self, now: Now) {

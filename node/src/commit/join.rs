@@ -5,14 +5,16 @@
 //! twice, and both variants are kept. Joining a dead dot would change nothing, but answering "joined" would
 //! be a lie: the caller could not read its value back.
 //!
+//! **Bounds.** A record stays within its [bounds](super::bounds), whoever sends what is joined.
+//!
 //! **Hints.** A put that is kept for another node is checked by the same rules, and against the bounds on hints.
 //! A delivered hint is removed if nothing was added to it since.
 
-use bytes::BytesMut;
-use quoit_ring::wire::{Kept, Refusal, encode_record};
+use quoit_ring::wire::{Kept, Refusal, record_len};
 use quoit_ring::{Delta, MerkleKey, NodeId, Record, Time, check_drift};
 
 use super::Verdict;
+use super::bounds::{RecordBounds, most_bytes};
 use crate::clock::Now;
 use crate::config::Limits;
 use crate::engine::layout::HINT_PREFIX;
@@ -24,6 +26,8 @@ use crate::write::{Change, Destination, Write};
 pub struct Rules {
     /// Bounds on writes.
     pub limits: Limits,
+    /// Copies of each key.
+    pub copies: usize,
     /// The key of the sums.
     pub merkle_key: MerkleKey,
     /// The present; drift is checked against its wall time.
@@ -46,6 +50,17 @@ pub(super) struct Joins<'a> {
     pub(super) latest: Time,
     /// Dots found with two contents.
     pub(super) collisions: u64,
+    /// Repairs refused for the bounds on a record.
+    pub(super) refused_repairs: RefusedRepairs,
+}
+
+/// The repairs of a batch that were refused for the bounds on a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RefusedRepairs {
+    /// How many.
+    pub count: u64,
+    /// Which of the batch's writes was the last of them, and why.
+    pub last: Option<(usize, Refusal)>,
 }
 
 impl<'a> Joins<'a> {
@@ -55,13 +70,17 @@ impl<'a> Joins<'a> {
             hints: Vec::new(),
             latest: Time::ZERO,
             collisions: 0,
+            refused_repairs: RefusedRepairs {
+                count: 0,
+                last: None,
+            },
         }
     }
 
-    /// Joins one write into `current`, unless a rule forbids it.
+    /// Joins one write, the `place`th of the batch, into `current`, unless a rule forbids it.
     pub(super) fn join<R>(
         &mut self,
-        write: &Write<R>,
+        (place, write): (usize, &Write<R>),
         current: &mut Record,
     ) -> Result<Verdict, Refusal> {
         let rules = self.rules;
@@ -91,8 +110,7 @@ impl<'a> Joins<'a> {
         let verdict = match &write.change {
             Change::Put(delta) => self.put((write.destination, &write.key), delta, current)?,
             Change::Repair(record) | Change::Delivered(record) => {
-                current.join(record);
-                Verdict::Joined
+                self.repair(place, record, current)?
             }
         };
 
@@ -100,6 +118,22 @@ impl<'a> Joins<'a> {
             self.latest = self.latest.max(stamp);
         }
         Ok(verdict)
+    }
+
+    fn repair(
+        &mut self,
+        place: usize,
+        record: &Record,
+        current: &mut Record,
+    ) -> Result<Verdict, Refusal> {
+        let bounds = RecordBounds::of_repairs(&self.rules.limits, self.rules.copies);
+        let joined = bounds.join(current, record);
+        if let Err(refusal) = joined {
+            let refused = &mut self.refused_repairs;
+            refused.count += 1;
+            refused.last = Some((place, refusal));
+        }
+        joined.map(|()| Verdict::Joined)
     }
 
     fn put(
@@ -131,14 +165,15 @@ impl<'a> Joins<'a> {
             collided = variants.all(|variant| Some(variant.hash) != hash);
         }
 
-        let mut joined = current.clone();
-        joined.join(delta.record());
-        check_bounds(current, &joined, &rules.limits)?;
-        if let Destination::Hint(target) = destination {
-            self.check_hint_space((target, key), current, &joined)?;
+        let bounds = RecordBounds::of_puts(&rules.limits);
+        match destination {
+            Destination::Record => bounds.join(current, delta.record())?,
+            Destination::Hint(target) => {
+                let joined = bounds.joined(current, delta.record())?;
+                self.check_hint_space((target, key), current, &joined)?;
+                *current = joined;
+            }
         }
-
-        *current = joined;
         self.collisions += u64::from(collided);
         Ok(Verdict::Joined)
     }
@@ -171,41 +206,10 @@ impl<'a> Joins<'a> {
         let most = HINT_PREFIX + key.len() + most_bytes(joined);
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         for (bytes, max) in bounds {
-            if bytes.saturating_add(most) > max && encoded_bytes(joined) > encoded_bytes(current) {
+            if bytes.saturating_add(most) > max && record_len(joined) > record_len(current) {
                 return Err(Refusal::HintsFull { bytes, max });
             }
         }
         Ok(())
     }
-}
-
-/// Refuses a put that would take the record beyond its bounds; one that leaves it no larger may pass, or
-/// nothing could ever be merged or deleted there.
-fn check_bounds(current: &Record, joined: &Record, limits: &Limits) -> Result<(), Refusal> {
-    let (siblings, before) = (joined.live().len(), current.live().len());
-    if siblings > limits.max_siblings && siblings > before {
-        let max = u32::try_from(limits.max_siblings).unwrap_or(u32::MAX);
-        return Err(Refusal::TooManySiblings { max });
-    }
-    let max = limits.max_record_bytes;
-    if most_bytes(joined) <= max {
-        return Ok(());
-    }
-    let bytes = encoded_bytes(joined);
-    if bytes > max && bytes > encoded_bytes(current) {
-        let [bytes, max] = [bytes, max].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
-        return Err(Refusal::RecordTooLarge { bytes, max });
-    }
-    Ok(())
-}
-
-/// What a record's encoding has at most: fixed fields, and every number at its longest.
-fn most_bytes(record: &Record) -> usize {
-    32 + 48 * record.live().len() + 32 * record.seen().intervals().len() + record.value_bytes()
-}
-
-fn encoded_bytes(record: &Record) -> usize {
-    let mut out = BytesMut::new();
-    encode_record(record, &mut out);
-    out.len()
 }

@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | [`apply()`] | the decision: writes and stored rows in, verdicts and an engine batch out |
 //! | `join` | one write joined into one record, unless a rule forbids it |
+//! | `bounds` | how large a record may become, whoever sends what is joined |
 //! | [`Committer`] | the effect: commit, then sums, clock and answers, in that order |
 //! | [`Verdict`] | the result of one write |
 //!
@@ -22,6 +23,7 @@
 //! is no failure: writes are refused until it has space.
 
 mod apply;
+mod bounds;
 mod committer;
 mod join;
 #[cfg(test)]
@@ -30,5 +32,5 @@ mod verdict;
 
 pub use self::apply::{Applied, apply};
 pub use self::committer::Committer;
-pub use self::join::Rules;
+pub use self::join::{RefusedRepairs, Rules};
 pub use self::verdict::Verdict;

@@ -1,6 +1,6 @@
 //! What a batch does, seen from outside the committer.
 //!
-//! `rules` holds the verdicts, `stored` what is in the engine after them and what a failing one does, `hints` what is
+//! `rules` holds the verdicts, `bounds` how large a record may become, `stored` what is in the engine after them and what a failing one does, `hints` what is
 //! kept for other nodes, `random` the properties: whatever is written, the sums and the entries are those of the records.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::state::NodeState;
 use crate::testing::{Sink, WALL, at, state, write};
 use crate::write::{Change, Write};
 
+mod bounds;
 mod hints;
 mod random;
 mod rules;
@@ -33,7 +34,11 @@ struct World<G> {
 
 impl<G: Engine> World<G> {
     fn over(engine: G) -> Self {
-        let (engine, state) = (Arc::new(engine), state(1));
+        Self::with_state(engine, state(1))
+    }
+
+    fn with_state(engine: G, state: NodeState) -> Self {
+        let engine = Arc::new(engine);
         let committer = Committer::new(Arc::clone(&engine), &state);
         Self {
             engine,

@@ -1,7 +1,7 @@
 //! Repair: what other replicas hold already.
 //!
-//! Its dots are as old as they are, and it is never refused for its size: what a quorum holds must be able to
-//! reach every replica. It must be whole, though. A record without its values would be stored without them,
+//! Its dots are as old as they are, and the bounds on puts do not hold for it: what a quorum holds must be able to
+//! reach every replica. What all replicas may hold together bounds the join. It must be whole, though. A record without its values would be stored without them,
 //! and one whose bytes were damaged on the way would spread the damage.
 
 use bytes::Bytes;

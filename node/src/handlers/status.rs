@@ -24,5 +24,6 @@ pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Respons
         summed_records: walk.summed,
         unreadable_records: walk.unreadable,
         refused_hints: state.hints.refused(),
+        refused_repairs: state.stats.refused_repairs(),
     }))
 }

@@ -288,7 +288,7 @@ fn junk_and_values_too_long_are_refused_on_arrival() {
     assert_eq!(
         world.ask(as_repair(encoded(long.record()))),
         None,
-        "a repair may be any size"
+        "the join decides about the size of a repair"
     );
 }
 

@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use quinn::Connection;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{MAX_FRAME, MAX_KEY};
 use quoit_transport::CloseCode;
 use quoit_transport::lane::{FRAME_DEADLINE, Lane, LaneReader};
 use quoit_transport::outbox::AnswerOutbox;
@@ -32,9 +31,6 @@ use super::{Phase, lane, large};
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::{Replica, Session};
-
-/// What a frame has beside key and record: more than enough.
-const HEAD: usize = 1024;
 
 /// Serves the `connection` of `caller` until it ends.
 pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
@@ -62,10 +58,7 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         )
     };
     let state = replica.state();
-    let max = max_frame(
-        state.limits.max_record_bytes,
-        state.cluster.ring.map().replication,
-    );
+    let max = state.limits.max_frame(state.cluster.ring.replication());
     let mut tasks = JoinSet::new();
     let reader = LaneReader::new(receive, Some(FRAME_DEADLINE));
     tasks.spawn(lane::read(reader, session(), Arc::clone(&outbox)));
@@ -149,35 +142,6 @@ pub(super) async fn leaving_service(phase: &mut watch::Receiver<Phase>) {
         .is_ok();
 }
 
-/// The longest frame that is handled. A repair may carry what the records of all replicas of a key have become
-/// together, each within its bounds.
-fn max_frame(max_record_bytes: usize, replication: u8) -> usize {
-    max_record_bytes
-        .saturating_mul(usize::from(replication))
-        .saturating_add(MAX_KEY + HEAD)
-        .min(MAX_FRAME)
-}
-
 pub(super) fn close(connection: &Connection, code: CloseCode, reason: &str) {
     connection.close(code.code(), reason.as_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_all_replicas_records_have_become_together_fits_one_frame() {
-        let record = 4 << 20;
-        for replication in 1..=7 {
-            let merged = usize::from(replication) * record;
-            assert!(max_frame(record, replication) >= merged + MAX_KEY);
-        }
-        assert_eq!(
-            max_frame(64 << 20, 7),
-            MAX_FRAME,
-            "within what any frame may be"
-        );
-        assert_eq!(max_frame(usize::MAX, 3), MAX_FRAME);
-    }
 }

@@ -17,6 +17,7 @@
 use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::encode_record;
 use quoit_ring::{Leaf, Millis, Record};
+use smallvec::SmallVec;
 
 use crate::engine::layout::{NAMESPACE, expiry_key, leaf_key, record_key};
 use crate::engine::{Batch, Keyspace};
@@ -53,18 +54,15 @@ impl BatchBuilder {
             self.batch
                 .insert(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key), Vec::new());
         }
-        for due in dues(new).filter(|&due| !is_due(old, due)) {
+        let (before, after) = (old.map(dues).unwrap_or_default(), dues(new));
+        for due in only_in(&after, &before) {
             self.batch.insert(
                 Keyspace::Expiry,
                 expiry_key(due.0, NAMESPACE, key),
                 Vec::new(),
             );
         }
-        for due in old
-            .into_iter()
-            .flat_map(dues)
-            .filter(|&due| !is_due(Some(new), due))
-        {
+        for due in only_in(&before, &after) {
             self.batch
                 .remove(Keyspace::Expiry, expiry_key(due.0, NAMESPACE, key));
         }
@@ -89,12 +87,17 @@ impl BatchBuilder {
     }
 }
 
-/// When the siblings of a record expire.
-fn dues(record: &Record) -> impl Iterator<Item = Millis> {
-    record.live().iter().filter_map(|sibling| sibling.expiry)
+/// When the siblings of a record expire: ascending, each time once.
+fn dues(record: &Record) -> SmallVec<[Millis; 2]> {
+    let mut dues: SmallVec<[Millis; 2]> =
+        (record.live().iter().filter_map(|sibling| sibling.expiry)).collect();
+    dues.sort_unstable();
+    dues.dedup();
+    dues
 }
 
-/// Whether some sibling of `record` expires exactly at `due`.
-fn is_due(record: Option<&Record>, due: Millis) -> bool {
-    record.is_some_and(|record| dues(record).any(|at| at == due))
+/// The ascending times of one list that are not in another one.
+fn only_in(these: &[Millis], others: &[Millis]) -> impl Iterator<Item = Millis> {
+    let these = these.iter().copied();
+    these.filter(|due| others.binary_search(due).is_err())
 }

@@ -42,6 +42,7 @@ const EPOCH: Epoch = Epoch(1);
 const LIMITS: Limits = Limits {
     max_value_bytes: 1 << 20,
     max_siblings: 64,
+    max_intervals: 1 << 16,
     max_record_bytes: 4 << 20,
     max_write_age_ms: 60_000,
     max_clock_drift_ms: 500,

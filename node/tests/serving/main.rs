@@ -7,6 +7,7 @@
 //! | `hostile` | junk closes the connection it came on, and nothing else |
 //! | `lifecycle` | starts, stops, crashes; which directories a node refuses |
 //! | `memory` | what connections cost that read nothing |
+//! | `one_key` | a record stays within its bounds, and one key does not hold up the others |
 //! | `power_loss` | what was acknowledged is there whatever part of the unsynced writes a loss of power keeps |
 //! | `process` | the binary: its ready line, signals, exit codes, `kill -9` |
 
@@ -18,6 +19,7 @@ mod flood;
 mod hostile;
 mod lifecycle;
 mod memory;
+mod one_key;
 mod power_loss;
 mod process;
 mod requests;

@@ -32,6 +32,10 @@ pub struct Interval {
     pub hi: Time,
 }
 
+/// So few intervals are added one by one to [`MANY`] or more, others in one pass over both.
+const FEW: usize = 2;
+const MANY: usize = 16;
+
 /// A region of writes known to have happened, in canonical form. The default is nothing.
 ///
 /// ```
@@ -177,6 +181,15 @@ impl Seen {
 
     /// Merges ascending intervals into the own ones: cut at the floor, merged where they meet.
     fn absorb(&mut self, others: &[Interval]) {
+        // A small write to a key that many have written must not cost a pass over all of them.
+        if others.len() <= FEW && self.intervals.len() >= MANY {
+            for &interval in others {
+                self.insert(interval);
+            }
+            debug_assert!(self.is_canonical(), "inserted intervals keep the order");
+            return;
+        }
+
         let ours = core::mem::take(&mut self.intervals);
         let (mut left, mut right) = (ours.iter().peekable(), others.iter().peekable());
         loop {
@@ -189,6 +202,25 @@ impl Seen {
             self.push_merged(interval);
         }
         debug_assert!(self.is_canonical(), "merged intervals ascend and are apart");
+    }
+
+    /// Adds one interval in its place, found by bisection.
+    fn insert(&mut self, mut next: Interval) {
+        next.lo = next.lo.max(self.floor);
+        if next.hi <= next.lo {
+            return;
+        }
+
+        // Those of its actor that it meets lie side by side: `begin` is the first that ends at or behind its start.
+        let begin = (self.intervals).partition_point(|i| (i.actor, i.hi) < (next.actor, next.lo));
+        let end = (self.intervals).partition_point(|i| (i.actor, i.lo) <= (next.actor, next.hi));
+        let Some([first, .., last] | [first @ last]) = self.intervals.get(begin..end) else {
+            self.intervals.insert(begin, next);
+            return;
+        };
+        (next.lo, next.hi) = (next.lo.min(first.lo), next.hi.max(last.hi));
+        self.intervals[begin] = next;
+        self.intervals.drain(begin + 1..end);
     }
 
     /// Appends an interval whose (actor, lo) is not below the last one's.
@@ -273,5 +305,42 @@ mod tests {
             parts(&[interval(7, 8), interval(5, 6)]).is_none(),
             "descend"
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn adding_intervals_one_by_one_is_the_same_as_one_pass_over_all(
+            ours in proptest::collection::vec((0..6_u64, 0..60_u64, 1..4_u64), 0..60),
+            theirs in proptest::collection::vec((0..6_u64, 0..60_u64, 1..9_u64), 0..3),
+            floor in 0..30_u64,
+        ) {
+            let region = |parts: &[(u64, u64, u64)], floor| {
+                let mut seen = Seen::up_to(Time(floor));
+                for &(actor, lo, length) in parts {
+                    let (lo, hi) = (Time(lo), Time(lo + length));
+                    let next = Interval { actor: Actor(actor), lo, hi };
+                    let mut both: SmallVec<[Interval; 1]> = core::mem::take(&mut seen.intervals);
+                    both.push(next);
+                    both.sort_unstable();
+                    for interval in both {
+                        seen.push_merged(interval);
+                    }
+                }
+                seen
+            };
+            let (ours, theirs) = (region(&ours, floor), region(&theirs, 0));
+            let mut one_by_one = ours.clone();
+            for &interval in &theirs.intervals {
+                one_by_one.insert(interval);
+            }
+            let mut at_once = Seen::up_to(ours.floor);
+            let mut all: Vec<Interval> = ours.intervals.iter().chain(&theirs.intervals).copied().collect();
+            all.sort_unstable();
+            for interval in all {
+                at_once.push_merged(interval);
+            }
+            proptest::prop_assert!(one_by_one.is_canonical());
+            proptest::prop_assert_eq!(one_by_one, at_once);
+        }
     }
 }

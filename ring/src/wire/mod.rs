@@ -30,7 +30,7 @@ pub mod response;
 pub use codec::DecodeError;
 pub use frame::{Frames, LANE_FRAME, MAX_FRAME};
 pub use map::FirstMap;
-pub use record::{decode_record, encode_record};
+pub use record::{decode_record, encode_record, record_len};
 pub use request::{MAX_KEY, Request, RequestFrame};
 pub use response::{
     Durability, Fault, Kept, NodeStatus, Refusal, RefusalScope, RefusedHints, Response,

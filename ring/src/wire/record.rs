@@ -63,7 +63,7 @@ struct SiblingHead {
 /// ```
 pub fn encode_record(record: &Record, out: &mut BytesMut) {
     let seen = record.seen();
-    let (start, length) = (out.len(), encoded_len(record));
+    let (start, length) = (out.len(), record_len(record));
     out.reserve(length);
 
     out.put_u8(VERSION);
@@ -102,8 +102,20 @@ fn head_of(sibling: &Sibling) -> SiblingHead {
     }
 }
 
-/// Bytes of an encoded record.
-fn encoded_len(record: &Record) -> usize {
+/// Bytes that [`encode_record`] appends for `record`, without encoding it: one pass over its siblings and intervals,
+/// whatever the length of the values.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use quoit_ring::wire::{encode_record, record_len};
+/// # use quoit_ring::{Record, Seen, Time};
+/// let tombstone = Record::from_parts(Default::default(), Seen::up_to(Time(10))).unwrap();
+/// let mut bytes = BytesMut::new();
+/// encode_record(&tombstone, &mut bytes);
+/// assert_eq!(record_len(&tombstone), bytes.len());
+/// ```
+#[must_use]
+pub fn record_len(record: &Record) -> usize {
     let number = codec::number_len;
     let seen = record.seen();
     let interval = |i: &Interval| FIXED + number(i.lo.0 - seen.floor().0) + number(i.hi.0 - i.lo.0);
@@ -145,7 +157,7 @@ pub fn decode_record(bytes: &Bytes) -> Result<Record, DecodeError> {
     let record = Record::from_parts(live, seen)
         .ok_or(DecodeError::Malformed("siblings out of order or unseen"))?;
     // The bytes say nothing but the record, so only a number in too many bytes can make them longer.
-    if encoded_len(&record) != bytes.len() {
+    if record_len(&record) != bytes.len() {
         return Err(DecodeError::Malformed("a number longer than it need be"));
     }
     Ok(record)

@@ -13,8 +13,8 @@
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
 //! are one operation, join; they differ in what is checked: a put's dot must be fresh and its record one
-//! write within the bounds, a repair's dots may be old and its record of any size. Neither may be
-//! stamped far ahead of the node's clock. A `Hint` is a put that the node keeps for another one, the target, and
+//! write within the bounds, a repair's dots may be old, and the bounds are those on what all replicas hold together.
+//! Neither may be stamped far ahead of the node's clock. A `Hint` is a put that the node keeps for another one, the target, and
 //! delivers to it as a repair.
 //!
 //! Invariant: variants keep their number; new ones go last. Left out: how a node carries them out.

@@ -98,22 +98,24 @@ pub enum Refusal {
         /// The node's `max_value_bytes`.
         max: u64,
     },
-    /// The write would leave more siblings than the node allows.
+    /// The write would leave more siblings than the node allows; a repair, more than all replicas of the key may hold
+    /// together.
     #[error(
         "the key has {max} siblings, no more are allowed: read it, merge, and put with the context"
     )]
     TooManySiblings {
-        /// The node's `max_siblings`.
+        /// The node's `max_siblings`; of a repair, as often as there are copies of a key.
         max: u32,
     },
-    /// The write would make the record larger than the node allows.
+    /// The write would make the record larger than the node allows; a repair, larger than all replicas of the key may
+    /// hold together.
     #[error(
         "the key's record would have {bytes} bytes, the node allows {max}: merge its siblings, or write less"
     )]
     RecordTooLarge {
         /// Bytes the record would have.
         bytes: u64,
-        /// The node's `max_record_bytes`.
+        /// The node's `max_record_bytes`; of a repair, as often as there are copies of a key.
         max: u64,
     },
     /// The write's stamp is too far ahead of the node's wall clock.
@@ -165,6 +167,16 @@ pub enum Refusal {
         /// Bytes kept: for the target, or for all targets, whichever is at its bound.
         bytes: u64,
         /// That bound: the node's `max_hint_bytes_per_node`, or `max_hint_bytes`.
+        max: u64,
+    },
+    /// The record would have seen more writers' intervals than the node allows.
+    #[error(
+        "the key's record would have seen {intervals} intervals of writers, the node allows {max}: put the key once without a context"
+    )]
+    SeenTooLarge {
+        /// Intervals that the record would have.
+        intervals: u64,
+        /// The node's bound.
         max: u64,
     },
 }
@@ -224,6 +236,7 @@ impl Refusal {
             | Self::TooOld { .. }
             | Self::BadRecord
             | Self::HintsFull { .. }
+            | Self::SeenTooLarge { .. }
             | Self::Storage(Fault::Corrupt) => RefusalScope::Request,
             Self::Expired
             | Self::Overloaded { .. }
@@ -290,6 +303,9 @@ pub struct NodeStatus {
     pub unreadable_records: u64,
     /// The hints that their targets refuse; `None` if there are none.
     pub refused_hints: Option<RefusedHints>,
+    /// Repairs and delivered hints refused since the start because the record would be over its bounds: until somebody
+    /// puts or deletes the key, its replicas differ.
+    pub refused_repairs: u64,
 }
 
 /// The hints of one node that their targets refuse. They are kept, and tried again ever less often.

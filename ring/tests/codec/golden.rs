@@ -122,6 +122,7 @@ fn status() -> NodeStatus {
         summed_records: 12,
         unreadable_records: 13,
         refused_hints: None,
+        refused_repairs: 18,
     }
 }
 
@@ -147,13 +148,13 @@ pub(crate) fn responses() -> [(Response, &'static str); 10] {
         (
             Response::Status(Box::new(status())),
             // node, version, uptime, fsync, records, disk, connections, queue, some sum, collisions, summed, unreadable,
-            // no refused hints
-            "22000000 02 01 0700000000000000 14000000 | 03 09 01 0a 03302e31 05 00 06 07 08 09 010b 00 0c 0d 00 |",
+            // no refused hints, refused repairs
+            "23000000 02 01 0700000000000000 15000000 | 03 09 01 0a 03302e31 05 00 06 07 08 09 010b 00 0c 0d 00 12 |",
         ),
         (
             Response::Status(Box::new(rebuilding)),
-            // ... some refused: 14, by 15, too old: 16, 17
-            "26000000 02 01 0700000000000000 18000000 | 03 09 01 0a 03302e31 05 01 06 07 08 09 00 00 0c 0d 01 0e 0f 08 10 11 |",
+            // ... some refused: 14, by 15, too old: 16, 17; refused repairs
+            "27000000 02 01 0700000000000000 19000000 | 03 09 01 0a 03302e31 05 01 06 07 08 09 00 00 0c 0d 01 0e 0f 08 10 11 12 |",
         ),
         (
             Response::Record(BODY),
@@ -217,7 +218,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-pub(crate) fn refusals() -> [(Refusal, &'static str); 19] {
+pub(crate) fn refusals() -> [(Refusal, &'static str); 20] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -251,6 +252,13 @@ pub(crate) fn refusals() -> [(Refusal, &'static str); 19] {
         (Refusal::Storage(Fault::Failed), "0e 02"),
         (Refusal::Storage(Fault::Filled), "0e 03"),
         (Refusal::HintsFull { bytes, max }, "0f fb2c01 05"),
+        (
+            Refusal::SeenTooLarge {
+                intervals: 300,
+                max: 5,
+            },
+            "10 fb2c01 05",
+        ),
     ]
 }
 

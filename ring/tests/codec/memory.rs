@@ -138,7 +138,7 @@ fn lists_and_texts_in_heads_have_their_limits() {
         assert_eq!(ResponseFrame::decode(sums).is_ok(), allowed, "{count} sums");
     }
     for (len, allowed) in [(0, true), (64, true), (65, false), (200, false)] {
-        let status = answer(&[&[1, 1, len][..], &vec![b'v'; len.into()], &[0; 11]].concat());
+        let status = answer(&[&[1, 1, len][..], &vec![b'v'; len.into()], &[0; 12]].concat());
         assert_eq!(
             ResponseFrame::decode(status).is_ok(),
             allowed,

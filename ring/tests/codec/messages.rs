@@ -31,7 +31,7 @@ const EDGES: [u64; 9] = [
 
 pub(crate) const REQUESTS: u64 = 8;
 pub(crate) const RESPONSES: u64 = 9;
-pub(crate) const REFUSALS: u64 = 16;
+pub(crate) const REFUSALS: u64 = 17;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
     match rng.below(3) {
@@ -125,7 +125,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         6 => Response::Sums((0..rng.below(17)).map(|_| Sum(wide(rng))).collect()),
         7 => Response::Hints((0..rng.below(40)).map(|_| kept(rng)).collect()),
         _ => {
-            let variant = rng.below(16);
+            let variant = rng.below(17);
             Response::Refused(refusal(rng, variant))
         }
     };
@@ -160,11 +160,12 @@ fn status(rng: &mut Rng) -> NodeStatus {
         summed_records: long(rng),
         unreadable_records: long(rng),
         refused_hints: rng.percent(50).then(|| refused(rng)),
+        refused_repairs: long(rng),
     }
 }
 
 fn refused(rng: &mut Rng) -> RefusedHints {
-    let variant = rng.below(16);
+    let variant = rng.below(17);
     RefusedHints {
         count: long(rng),
         target: NodeId(long(rng)),
@@ -199,6 +200,10 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
         12 => Refusal::Draining,
         13 => Refusal::NotReady,
         14 => Refusal::HintsFull { bytes, max },
+        15 => Refusal::SeenTooLarge {
+            intervals: bytes,
+            max,
+        },
         _ => Refusal::Storage(*rng.pick(&[
             Fault::NoSpace,
             Fault::Corrupt,

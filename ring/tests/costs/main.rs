@@ -7,11 +7,14 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `cases` | the operations, shared with the benchmark that counts instructions |
+//! | `linear` | that large records cost in proportion to their size |
 //! | `meter`, `bounds` | how they are counted, shared with the client's and the node's |
 
 #[cfg(test)]
 mod bounds;
 mod cases;
+#[cfg(test)]
+mod linear;
 mod meter;
 
 #[cfg(test)]

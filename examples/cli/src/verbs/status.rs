@@ -109,6 +109,12 @@ fn troubles(report: &NodeReport, reports: &[NodeReport]) -> Vec<String> {
             "{name} keeps hints that are refused: {count}, the last by {by}: {reason}"
         ));
     }
+    if status.refused_repairs > 0 {
+        let count = units::count(status.refused_repairs);
+        lines.push(format!(
+            "{name} has refused {count} repairs that would take a record over its bounds: its log names a key"
+        ));
+    }
     lines
 }
 
@@ -159,6 +165,7 @@ fn report_json(report: &NodeReport) -> Value {
                 "count": refused.count, "target": refused.target.to_string(),
                 "reason": refused.reason.to_string(),
             })),
+            "refused_repairs": status.refused_repairs,
         }),
         Err(error) => json!({ "error": error.to_string() }),
     };
@@ -213,6 +220,7 @@ mod tests {
                 target: NodeId(7),
                 reason: Refusal::BadRecord,
             }),
+            refused_repairs: 5,
         };
         NodeReport {
             member: member(),
@@ -229,7 +237,8 @@ mod tests {
             [
                 "node-1 cannot read 2 of its records: see its log",
                 "node-1 keeps hints that are refused: 3, the last by node-1: the record is not a \
-                 well-formed write"
+                 well-formed write",
+                "node-1 has refused 5 repairs that would take a record over its bounds: its log names a key"
             ]
         );
         assert!(report_row(&report).contains(&Text::from("building ~41 %".to_owned())));

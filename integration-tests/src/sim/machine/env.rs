@@ -17,6 +17,7 @@ use quoit_ring::{Millis, Moment};
 
 use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::PEERS;
+use crate::sim::overfill::is_repair;
 
 /// One connection, as a node sees it: of a client, or of another node, whose number comes after all clients'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +102,9 @@ impl Reply for Answers {
                 {
                     Some(CoverageEvent::HintRefused)
                 }
+                Response::Refused(
+                    Refusal::TooManySiblings { .. } | Refusal::SeenTooLarge { .. },
+                ) if is_repair(answer.id) => Some(CoverageEvent::RepairRefused),
                 ref response => coverage_event_of(response),
             },
             joined: (answer.response == Response::Joined).then_some(answer.id),

@@ -30,6 +30,7 @@ pub(crate) fn running() -> Machine {
         limits: Limits {
             max_value_bytes: 1 << 20,
             max_siblings: 64,
+            max_intervals: 1 << 16,
             max_record_bytes: 4 << 20,
             max_write_age_ms: 60_000,
             max_clock_drift_ms: 500,

@@ -3,12 +3,14 @@
 //! ```text
 //!   records on disk --recomputed------> leaf by leaf equal to the node's Merkle tree
 //!                   '--derived-------> the leaves and expiry indices, entry by entry
+//!   records on disk --measured-------> none larger than repairs may leave it
 //!   hints on disk   --counted--------> what the node believes to keep, target by target
 //! ```
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use quoit_node::config::Limits;
 use quoit_node::engine::layout::{NAMESPACE, expiry_key, leaf_key, parse_record_key};
 use quoit_node::engine::{Keyspace, MemorySnapshot, Snapshot as _};
 use quoit_ring::placement::Ring;
@@ -28,6 +30,7 @@ pub(super) fn differences(machine: &Machine, ring: &Ring, key: MerkleKey) -> Vec
         junk,
     } = derive(&store, ring, key);
     found.extend(junk);
+    found.extend(oversize(&store, machine.limits(), ring.replication()));
     for (keyspace, expected) in [(Keyspace::Leaves, leaves), (Keyspace::Expiry, expiry)] {
         let held = keys_of(&store, keyspace);
         let (missing, extra) = (
@@ -67,6 +70,24 @@ fn compare_hints(machine: &Machine) -> Option<String> {
         return None; // a node that is down is reported above
     }
     Some(format!("hints: {on_disk:?} on disk, {believed:?} counted"))
+}
+
+/// The records that are over the bounds on what `copies` replicas may have become together: a sentence each.
+fn oversize(store: &MemorySnapshot, limits: &Limits, copies: usize) -> Vec<String> {
+    let bounds = [
+        limits.max_siblings * copies,
+        limits.max_intervals * copies,
+        limits.merged_record_bytes(copies),
+    ];
+    let rows = store.range(Keyspace::Records, ..).flatten();
+    let over = rows.filter_map(|(key, bytes)| {
+        let record = decode_record(&bytes).ok()?;
+        let (siblings, intervals) = (record.live().len(), record.seen().intervals().len());
+        let sizes = [siblings, intervals, bytes.len()];
+        let fits = sizes.iter().zip(&bounds).all(|(size, bound)| size <= bound);
+        (!fits).then(|| format!("the record under {key:?} is {sizes:?}, allowed are {bounds:?}"))
+    });
+    over.collect()
 }
 
 /// What the records alone say the rest must be.
@@ -225,6 +246,16 @@ mod tests {
         let found = audited(&machine);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("the Merkle root differs"), "{found:?}");
+    }
+
+    #[test]
+    fn a_record_over_its_bounds_is_reported() {
+        let machine = machine();
+        let mut limits = *machine.limits();
+        limits.max_siblings = 0;
+        let found = oversize(&machine.disk().contents(), &limits, 3);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("allowed are [0, "), "{found:?}");
     }
 
     #[test]

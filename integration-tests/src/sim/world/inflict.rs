@@ -62,6 +62,11 @@ impl World {
                     caller.set_crowded(true);
                 }
             }
+            Fault::Overfill { client } => {
+                if let Some(caller) = self.caller_at(*client) {
+                    caller.set_overfills(true);
+                }
+            }
         }
     }
 
@@ -108,6 +113,12 @@ impl World {
                 if let Some(caller) = self.caller_at(client) {
                     caller.set_crowded(false);
                     self.felt[number] += caller.turned_away();
+                }
+            }
+            Fault::Overfill { client } => {
+                if let Some(caller) = self.caller_at(client) {
+                    caller.set_overfills(false);
+                    self.felt[number] += caller.overfilled();
                 }
             }
             _ => {}

@@ -171,6 +171,10 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Draining,
         Refusal::NotReady,
         Refusal::HintsFull { bytes, max },
+        Refusal::SeenTooLarge {
+            intervals: bytes,
+            max,
+        },
     ];
     all.extend(faults.map(Refusal::Storage));
     all
