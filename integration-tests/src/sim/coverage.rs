@@ -93,7 +93,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
