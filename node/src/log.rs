@@ -13,28 +13,62 @@
 //! The storage engine speaks through the `log` facade. Its lines come here, too: only they say what failed when it
 //! gives up. Their targets are `fjall` and `lsm_tree`.
 //!
+//! An event is one line, whatever is in it. Reasons come from strangers: a peer that closes a handshake may give one
+//! with line ends in it. The formatter makes escape sequences harmless, not line ends nor what turns the direction of
+//! text; that is done here, once for all events.
+//!
 //! Left out: a pipe that is open and never read. Who logs into it waits, as in any program.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-/// Standard error as a log takes it: every line is accepted, whatever becomes of it.
-#[derive(Debug, Clone, Copy, Default)]
-struct LogWriter;
+/// Writes events, each given as one piece, to a place that may fail: every one is accepted, whatever becomes of it.
+#[derive(Debug)]
+struct LogWriter<W>(W);
 
-impl io::Write for LogWriter {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+impl<W: io::Write> io::Write for LogWriter<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         // There is no other place to say it.
-        io::Write::write_all(&mut io::stderr(), line).ok();
-        Ok(line.len())
+        self.0.write_all(one_line(event).as_bytes()).ok();
+        Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// An event with only its last line end.
+fn one_line(event: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(event);
+    let inner = text.strip_suffix('\n').unwrap_or(&text);
+    if !inner.contains(misleads) {
+        return text;
+    }
+
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in inner.chars() {
+        if misleads(c) {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line.push_str(&text[inner.len()..]);
+    Cow::Owned(line)
+}
+
+/// Whether it ends a line, works a terminal or turns the direction of text.
+fn misleads(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
+    // The formatter has escaped those that were in the event; what is left are its own colours.
+    let own = c == '\u{1b}';
+    (c.is_control() && !own) || turns || breaks
 }
 
 /// Logs to standard error from now on what `filter` lets through, with colours only on a terminal that can show them
@@ -49,7 +83,7 @@ impl io::Write for LogWriter {
 /// ```
 pub fn log_to_stderr(filter: Targets) {
     let lines = fmt::layer()
-        .with_writer(|| LogWriter)
+        .with_writer(|| LogWriter(io::stderr()))
         .with_ansi(colours())
         // What cannot be logged would be printed, and a print that fails panics.
         .log_internal_errors(false);
@@ -65,4 +99,113 @@ fn colours() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     !unwanted && !dumb && io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use quinn_proto::{ApplicationClose, ConnectionError};
+
+    use super::capture::logged;
+    use super::*;
+
+    fn written(event: &str) -> String {
+        let mut writer = LogWriter(Vec::new());
+        writer.write_all(event.as_bytes()).unwrap();
+        String::from_utf8(writer.0).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let table = [
+            ("plain\n", "plain\n"),
+            ("no end", "no end"),
+            ("", ""),
+            ("\n", "\n"),
+            ("a\nb\n", "a\\nb\n"),
+            ("a\r\n", "a\\r\n"),
+            ("a\n\n", "a\\n\n"),
+            ("a\u{202e}b\u{2066}\n", "a\\u{202e}b\\u{2066}\n"),
+            (
+                "a\u{2028}b\u{2029}c\u{85}\n",
+                "a\\u{2028}b\\u{2029}c\\u{85}\n",
+            ),
+            (
+                "\u{1b}[31mERROR\u{1b}[0m schön\n",
+                "\u{1b}[31mERROR\u{1b}[0m schön\n",
+            ),
+        ];
+        for (event, line) in table {
+            assert_eq!(written(event), line, "{event:?}");
+        }
+        let junk = LogWriter(Vec::new()).write(b"\xff\n").unwrap();
+        assert_eq!(junk, 2, "it is accepted as a whole");
+    }
+
+    #[test]
+    fn a_strangers_reason_forges_no_line() {
+        let reason =
+            b"bye\n2026-01-01T00:00:00Z ERROR forged: \x1b[2J\rall data is lost\xe2\x80\xa8too";
+        let closed = ConnectionError::ApplicationClosed(ApplicationClose {
+            error_code: 1_u32.into(),
+            reason: reason.as_slice().into(),
+        });
+        let lines = logged(|| tracing::warn!(reason = %closed, "a handshake failed"));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("bye\\n2026"), "{lines:?}");
+        assert!(!lines[0].contains(['\x1b', '\r', '\u{2028}']), "{lines:?}");
+    }
+
+    #[test]
+    fn a_writer_that_fails_is_no_error() {
+        struct Full;
+        impl io::Write for Full {
+            fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        assert!(LogWriter(Full).write_all(b"a line\n").is_ok());
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod capture {
+    //! What is logged while something runs, as [`log_to_stderr`](super::log_to_stderr) would write it.
+
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::{LogWriter, fmt};
+
+    #[derive(Debug, Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that this thread logs during `run`.
+    pub(crate) fn logged(run: impl FnOnce()) -> Vec<String> {
+        let written = Shared::default();
+        let writer = written.clone();
+        let lines = fmt()
+            .with_writer(move || LogWriter(writer.clone()))
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(lines, run);
+        let bytes = std::mem::take(&mut *written.0.lock().unwrap());
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
 }

@@ -27,7 +27,8 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 
 /// Prints what went wrong, with its causes.
 pub(crate) fn complain(error: &anyhow::Error) {
-    let text = format!("error: {error:#}");
+    // Only an error begins a line, whatever its message is made of.
+    let text = format!("error: {error:#}").replace('\n', "\n  ");
     // Without standard error there is nothing left to report to.
     let _written = writeln!(io::stderr(), "{}", harmless(&text)).is_ok();
 }
@@ -45,11 +46,12 @@ fn harmless(text: &str) -> String {
     safe
 }
 
-/// Whether it is a control character, or turns the direction of text. All of these have at most four
+/// Whether it is a control character, separates lines, or turns the direction of text. All of these have at most four
 /// hexadecimal digits.
 pub(crate) fn acts(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns
+    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
+    c.is_control() || turns || breaks
 }
 
 #[cfg(test)]
@@ -60,8 +62,8 @@ mod tests {
     fn text_of_a_result_does_nothing_to_a_terminal_and_json_keeps_its_meaning() {
         assert_eq!(harmless("p50\n99.9 µs – ok"), "p50\n99.9 µs – ok");
         assert_eq!(
-            harmless("a\x1b[31m\r\u{9b}\u{202e}"),
-            "a\\u001b[31m\\u000d\\u009b\\u202e"
+            harmless("a\x1b[31m\r\u{9b}\u{202e}\u{2028}"),
+            "a\\u001b[31m\\u000d\\u009b\\u202e\\u2028"
         );
         let name = "a\x1b\u{7f}\u{9b}\u{2066}".to_owned();
         let json = serde_json::to_string(&name).unwrap();
