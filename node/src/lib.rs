@@ -27,6 +27,7 @@
 //! | [`walks`] | what is counted and summed up after a start |
 //! | [`engine`] | ordered maps of bytes on disk, and their model in memory |
 //! | `server` | QUIC connections, frames, bounds |
+//! | `seldom` | lines of the log that others can cause, let through seldom |
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -59,6 +60,7 @@ mod peers;
 pub mod provision;
 mod reply;
 mod run;
+mod seldom;
 mod server;
 mod signals;
 pub mod state;

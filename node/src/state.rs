@@ -8,6 +8,7 @@
 //!   sums          committer, rebuild    handlers
 //!   hints         committer, scan       handlers, committer, hints
 //!   stats         committer             handlers
+//!   damage        handlers, committer   nobody, it goes to the log
 //!   service       server, node          handlers, server
 //! ```
 //!
@@ -26,7 +27,7 @@ use crate::cluster::ClusterView;
 use crate::config::Limits;
 use crate::engine::Usage;
 use crate::hints::HintUsage;
-use crate::storage::Sums;
+use crate::storage::{DamageLog, Sums};
 
 /// Handles to the parts of one node's state.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct NodeState {
     pub hints: Arc<HintUsage>,
     /// The committer's counters.
     pub stats: Arc<CommitStats>,
+    /// What the log says of rows that cannot be read.
+    pub(crate) damage: Arc<DamageLog>,
     /// Whether the node is stopping, and how many connections it has.
     pub service: Arc<ServiceState>,
 }
@@ -68,6 +71,7 @@ impl NodeState {
             clock: Arc::new(SharedClock::new(start_mark, limits.max_clock_drift_ms)),
             hints: Arc::default(),
             stats: Arc::default(),
+            damage: Arc::default(),
             service: Arc::default(),
         }
     }

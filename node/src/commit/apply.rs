@@ -14,7 +14,7 @@
 //! what is stored. Nothing of a refused write is in the batch.
 
 use bytes::Bytes;
-use quoit_ring::wire::{DecodeError, Fault, Refusal, decode_record};
+use quoit_ring::wire::{Refusal, decode_record};
 use quoit_ring::{NodeId, Record, Sum, Time};
 
 use super::Verdict;
@@ -22,7 +22,7 @@ use super::join::{Joins, RefusedRepairs, Rules};
 use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
 use crate::hints::{HintDelta, row_bytes};
-use crate::storage::{BatchBuilder, SumChange, fault_of};
+use crate::storage::{BatchBuilder, SumChange, Unreadable};
 use crate::write::{Destination, Write};
 
 /// The effects of a batch, not carried out yet.
@@ -42,6 +42,8 @@ pub struct Applied {
     pub collisions: u64,
     /// Repairs refused for the bounds on a record.
     pub refused_repairs: RefusedRepairs,
+    /// Rows that could not be read; their writes are refused.
+    pub unreadable: Vec<Unreadable>,
     /// The engine has failed earlier and has to be opened again; nothing may be committed.
     pub poisoned: Option<EngineError>,
 }
@@ -55,6 +57,7 @@ pub fn apply<G: Engine, R>(engine: &G, rules: &Rules, writes: &[Write<R>]) -> Ap
         rows: BatchBuilder::new(2 * writes.len(), bytes),
         joins: Joins::new(rules),
         sums: Vec::with_capacity(writes.len()),
+        unreadable: Vec::new(),
         poisoned: None,
     };
 
@@ -81,6 +84,7 @@ struct BatchRun<'a, G> {
     verdicts: Vec<Verdict>,
     rows: BatchBuilder,
     sums: Vec<SumChange>,
+    unreadable: Vec<Unreadable>,
     poisoned: Option<EngineError>,
 }
 
@@ -94,10 +98,11 @@ impl<G: Engine> BatchRun<'_, G> {
 
         let old = match self.read(first.destination, &first.key) {
             Ok(old) => old,
-            Err(fault) => {
+            Err(error) => {
                 for &place in places {
-                    self.verdicts[place] = Verdict::Refused(Refusal::Storage(fault));
+                    self.verdicts[place] = Verdict::Refused(Refusal::Storage(error.fault()));
                 }
+                self.unreadable.push(error);
                 return;
             }
         };
@@ -157,7 +162,11 @@ impl<G: Engine> BatchRun<'_, G> {
         });
     }
 
-    fn read(&mut self, destination: Destination, key: &[u8]) -> Result<Option<StoredRow>, Fault> {
+    fn read(
+        &mut self,
+        destination: Destination,
+        key: &[u8],
+    ) -> Result<Option<StoredRow>, Unreadable> {
         let stored = match destination {
             Destination::Record => {
                 (self.engine).get(Keyspace::Records, &record_key(NAMESPACE, key))
@@ -173,15 +182,10 @@ impl<G: Engine> BatchRun<'_, G> {
                 Some(StoredRow { record, bytes })
             }),
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "reading a record failed"
-                );
-                let fault = fault_of(&error);
                 if matches!(error, EngineError::Poisoned { .. }) {
-                    self.poisoned = Some(error);
+                    self.poisoned = Some(error.clone());
                 }
-                Err(fault)
+                Err(Unreadable::Engine(error))
             }
         }
     }
@@ -195,15 +199,13 @@ impl<G: Engine> BatchRun<'_, G> {
             latest: self.joins.latest,
             collisions: self.joins.collisions,
             refused_repairs: self.joins.refused_repairs,
+            unreadable: self.unreadable,
             poisoned: self.poisoned,
         }
     }
 }
 
 /// Reads a stored record; one that cannot be read is damage, never an absent one.
-fn decode(bytes: &Bytes) -> Result<Record, Fault> {
-    decode_record(bytes).map_err(|error: DecodeError| {
-        tracing::error!(%error, "a stored record cannot be read");
-        Fault::Corrupt
-    })
+fn decode(bytes: &Bytes) -> Result<Record, Unreadable> {
+    decode_record(bytes).map_err(Unreadable::Record)
 }

@@ -96,8 +96,12 @@ impl<G: Engine> Committer<G> {
             latest,
             collisions,
             refused_repairs,
+            unreadable,
             poisoned,
         } = apply(&*self.engine, &self.rules(writes, now), writes);
+        for error in &unreadable {
+            self.state.damage.say(error, now.mono);
+        }
 
         let key_of = |change: &SumChange| &writes[change.write].key;
         self.state.sums.begin(&sums, key_of);

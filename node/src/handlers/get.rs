@@ -7,11 +7,11 @@
 //! A digest leaves the values out, and only if that saves something.
 
 use bytes::BytesMut;
-use quoit_ring::wire::{Fault, Refusal, Response, decode_record, encode_record};
+use quoit_ring::wire::{Response, decode_record, encode_record};
 
 use crate::engine::layout::{NAMESPACE, record_key};
 use crate::engine::{Engine, Keyspace};
-use crate::storage::fault_of;
+use crate::storage::Unreadable;
 
 /// A record up to this many bytes is answered whole even where a digest would do: it fits one packet anyway.
 const SMALL: usize = 1024;
@@ -19,26 +19,20 @@ const SMALL: usize = 1024;
 /// Answers with the record under `key`.
 ///
 /// # Errors
-/// [`Refusal::Storage`] if it cannot be read; that is never taken for its absence.
-pub(super) fn answer<G: Engine>(engine: &G, key: &[u8], digest: bool) -> Result<Response, Refusal> {
+/// If it cannot be read; that is never taken for its absence.
+pub(super) fn answer<G: Engine>(
+    engine: &G,
+    key: &[u8],
+    digest: bool,
+) -> Result<Response, Unreadable> {
     let stored = engine.get(Keyspace::Records, &record_key(NAMESPACE, key));
-    let stored = stored.map_err(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "reading a record failed"
-        );
-        Refusal::Storage(fault_of(&error))
-    })?;
-    let Some(bytes) = stored else {
+    let Some(bytes) = stored.map_err(Unreadable::Engine)? else {
         return Ok(Response::Absent);
     };
     if !digest || bytes.len() <= SMALL {
         return Ok(Response::Record(bytes));
     }
-    let record = decode_record(&bytes).map_err(|error| {
-        tracing::error!(%error, "a stored record cannot be read");
-        Refusal::Storage(Fault::Corrupt)
-    })?;
+    let record = decode_record(&bytes).map_err(Unreadable::Record)?;
     let mut out = BytesMut::new();
     encode_record(&record.without_values(), &mut out);
     Ok(Response::Record(out.freeze()))

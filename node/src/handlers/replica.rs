@@ -13,6 +13,7 @@ use crate::clock::Now;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::state::NodeState;
+use crate::storage::Unreadable;
 use crate::write::{Change, Destination};
 
 /// A node's answering half; the other is the [`Committer`](crate::commit::Committer).
@@ -183,7 +184,8 @@ impl<E: Env, G: Engine> Replica<E, G> {
             Request::Status => status::answer(&self.state, self.env.queued_writes(), now),
             Request::Get { key, digest } => {
                 self.locate(&key, epoch)?;
-                get::answer(&*self.engine, &key, digest)?
+                get::answer(&*self.engine, &key, digest)
+                    .map_err(|error| self.refuse(&error, now))?
             }
             Request::Put { key, dot, record } => {
                 let leaf = self.locate(&key, epoch)?;
@@ -233,6 +235,12 @@ impl<E: Env, G: Engine> Replica<E, G> {
             _ => return Err(Refusal::NotReady),
         };
         Ok(Handled::Answer(answer))
+    }
+
+    /// The refusal of a request that met damage.
+    fn refuse(&self, error: &Unreadable, now: Now) -> Refusal {
+        self.state.damage.say(error, now.mono);
+        Refusal::Storage(error.fault())
     }
 
     /// Where `key` falls, if this node is one of its replicas.

@@ -18,6 +18,7 @@ use crate::commit::Committer;
 use crate::engine::layout::{NAMESPACE, record_key};
 use crate::engine::{Batch, Durability, Engine as _, Keyspace, MemoryEngine};
 use crate::env::Env as _;
+use crate::log::capture::logged;
 use crate::state::NodeState;
 use crate::testing::rebuild;
 use crate::testing::{Disk, FakeEnv, SELF, Sink, WALL, at, blind, dot, encoded, state};
@@ -368,10 +369,40 @@ fn a_record_that_cannot_be_read_is_an_error_and_not_absent() {
 #[test]
 fn a_disk_that_cannot_be_read_is_an_error_and_not_absent() {
     let disk = Disk::default();
-    assert_eq!(get::answer(&disk, b"k", false), Ok(Response::Absent));
+    let get = || get::answer(&disk, b"k", false).map_err(|error| error.fault());
+    assert_eq!(get(), Ok(Response::Absent));
     disk.set_unreadable();
-    let corrupt = Err(Refusal::Storage(Fault::Corrupt));
-    assert_eq!(get::answer(&disk, b"k", false), corrupt);
+    assert_eq!(get(), Err(Fault::Corrupt));
+}
+
+#[test]
+fn damage_is_logged_seldom_however_often_it_is_read_and_written() {
+    let mut world = world();
+    let mut batch = Batch::new();
+    let junk = vec![0xff; 2000];
+    batch.insert(Keyspace::Records, record_key(NAMESPACE, b"k"), junk);
+    world.engine.commit(batch, Durability::Fsync).unwrap();
+
+    let lines = logged(|| {
+        for n in 0..20 {
+            let digest = Request::Get {
+                key: Bytes::from_static(b"k"),
+                digest: true,
+            };
+            let damage = Refusal::Storage(Fault::Corrupt);
+            assert_eq!(world.refusal(digest), damage);
+
+            let dot = dot(1, WALL + n);
+            assert_eq!(world.ask(put("k", dot, &blind(dot, "v"))), None);
+            assert_eq!(world.commit(), [(7, Response::Refused(damage))]);
+        }
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("ERROR"), "{lines:?}");
+    assert!(
+        lines[0].contains("a stored record cannot be read"),
+        "{lines:?}"
+    );
 }
 
 #[test]

@@ -69,7 +69,9 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
         let (role, identity) = match peer(&connection) {
             Ok(caller) => caller,
             Err(error) => {
-                tracing::warn!(peer = %address, %error, "a caller without a role");
+                if let Some(left_out) = intake.complaints.roles.may_say(now()) {
+                    tracing::warn!(peer = %address, %error, left_out, "a caller without a role");
+                }
                 return close(&connection, CloseCode::Unauthorised, &error.to_string());
             }
         };

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use super::handshakes::{Decision, HandshakeId, Handshakes, Origin, TOTAL};
 use super::oversize::Oversize;
 use super::seats::{Full, Holder, Seat, SeatBounds, Seats};
-use super::seldom::Seldom;
+use crate::seldom::Seldom;
 use crate::state::{ConnectionEvent, ServiceState};
 
 /// The bounds of a node's callers.
@@ -38,6 +38,8 @@ pub(super) struct Complaints {
     pub(super) failures: Seldom,
     /// Handshakes given up for others.
     given_up: Seldom,
+    /// Callers without a role.
+    pub(super) roles: Seldom,
     /// Connections without a seat.
     pub(super) seats: Seldom,
 }

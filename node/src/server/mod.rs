@@ -25,7 +25,6 @@ mod large;
 mod listener;
 mod oversize;
 mod seats;
-mod seldom;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

@@ -7,6 +7,7 @@
 //! | `cursor` | what a walk has added up while commits change it |
 //! | `disk_space` | whether the disk has space for one more batch |
 //! | `fault` | what callers see of an engine's errors |
+//! | [`Unreadable`] | a row that cannot be read, for callers and for the log |
 //!
 //! The [`engine`](crate::engine) below knows keys and values only; the rules by which records are joined are those
 //! of [`commit`](crate::commit).
@@ -17,6 +18,7 @@ mod fault;
 mod index;
 mod rebuild;
 mod sums;
+mod unreadable;
 
 pub use self::cursor::SumChange;
 pub(crate) use self::disk_space::DiskSpace;
@@ -24,3 +26,5 @@ pub(crate) use self::fault::fault_of;
 pub(crate) use self::index::BatchBuilder;
 pub use self::rebuild::{Rebuild, Walked};
 pub use self::sums::{Sums, WalkProgress};
+pub(crate) use self::unreadable::DamageLog;
+pub use self::unreadable::Unreadable;

@@ -1,4 +1,5 @@
-//! Lines of the log that strangers can cause are let through seldom: whoever cannot connect tries again and again.
+//! Lines of the log that others can cause are let through seldom: whoever cannot connect tries again and again, and
+//! whoever reads a damaged record does.
 //!
 //! ```text
 //!   line  x x x x x x x          line (6 left out)  x x x
@@ -16,7 +17,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Lets one line through in ten seconds.
 #[derive(Debug, Default)]
-pub(super) struct Seldom(Mutex<State>);
+pub(crate) struct Seldom(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -26,7 +27,7 @@ struct State {
 
 impl Seldom {
     /// How many lines were left out since the last one, if this one may be said.
-    pub(super) fn may_say(&self, now: Moment) -> Option<u64> {
+    pub(crate) fn may_say(&self, now: Moment) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state
             .said
