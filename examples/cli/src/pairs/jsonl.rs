@@ -8,6 +8,7 @@
 //! store the wrong bytes without a word. Empty lines are skipped. A line beyond its bound is skipped without
 //! being kept, and is a bad one.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead as _, BufReader, Read};
 
 use serde::Deserialize;
@@ -107,13 +108,24 @@ fn parse(number: u64, text: &[u8]) -> Result<Pair, BadLine> {
     pair(number, key, value)
 }
 
+/// Most characters of a message: it quotes names of fields, and a name may be as long as a line.
+const MAX_MESSAGE: usize = 300;
+
 /// The message without its position's line, which is always 1 here.
 fn explained(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     match text.strip_suffix(&position) {
-        Some(message) => format!("{message} (column {})", error.column()),
-        None => text,
+        Some(message) => format!("{} (column {})", shortened(message), error.column()),
+        None => shortened(&text).into_owned(),
+    }
+}
+
+/// The beginning of a message that is too long.
+fn shortened(message: &str) -> Cow<'_, str> {
+    match message.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}...", &message[..end]).into(),
+        None => message.into(),
     }
 }
 
@@ -185,6 +197,19 @@ mod tests {
             text.starts_with("line 2: invalid type") && text.ends_with("(column 8)"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_message_is_short_however_long_the_name_is_that_it_quotes() {
+        let line = format!("{{\"{}\":1}}\n", "ä".repeat(1 << 20));
+        let error = JsonPairs::new(line.as_bytes()).next().unwrap().unwrap_err();
+        assert!(
+            error.what.starts_with("unknown field `ää"),
+            "{}",
+            &error.what[..40]
+        );
+        assert!(error.what.chars().count() < MAX_MESSAGE + 40);
+        assert!(error.what.contains("ä... (column"), "{}", error.what);
     }
 
     #[test]

@@ -153,18 +153,19 @@ impl Counts {
             }
         };
         *counter += 1;
-        self.mention(format!("line {line}: `{}`: {what}", one_line(&key)));
+        self.mention(&format!("line {line}: `{}`: {what}", one_line(&key)));
     }
 
     fn bad_line(&mut self, bad: &BadLine) {
         self.errors += 1;
         self.bad_lines += 1;
-        self.mention(bad.to_string());
+        self.mention(&bad.to_string());
     }
 
-    fn mention(&mut self, what: String) {
+    /// Keeps one of the first problems, as one line: messages quote what stands in the file, line ends and all.
+    fn mention(&mut self, what: &str) {
         if self.shown.len() < MAX_SHOWN {
-            self.shown.push(what);
+            self.shown.push(one_line(what.as_bytes()));
         }
     }
 
@@ -274,6 +275,17 @@ mod tests {
                 .to_string()
                 .starts_with("1 ok, 1 different, 1 missing, 1 siblings, 0 errors in")
         );
+    }
+
+    #[test]
+    fn a_bad_line_is_mentioned_in_one_line() {
+        let mut counts = Counts::default();
+        counts.bad_line(&BadLine {
+            line: 1,
+            what: "unknown field `x\nerror: forged`".into(),
+            last: false,
+        });
+        assert_eq!(counts.shown, ["line 1: unknown field `x\\nerror: forged`"]);
     }
 
     #[test]

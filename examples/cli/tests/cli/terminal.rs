@@ -68,6 +68,26 @@ fn bytes_of_keys_and_values_are_escaped_on_a_terminal_by_every_verb() {
 }
 
 #[test]
+fn a_file_forges_no_line_of_the_output() {
+    let (home, _dev) = home_with_cluster();
+    let file = home.file("forged.jsonl", "{\"x\\nerror: forged\\r\":1}\n");
+    for line in [
+        &["verify", &file][..],
+        &["import", &file],
+        &["import", &file, "--keep-going"],
+        &["verify", &file, "--output", "json"],
+    ] {
+        let shown = without_own(&home.on_terminal("xterm", 120, line));
+        assert!(shown.contains("forged"), "{line:?}: {shown:?}");
+        let mut starts = shown.split(['\n', '\r']);
+        assert!(
+            !starts.any(|start| start.starts_with("error: forged")),
+            "{line:?}: {shown:?}"
+        );
+    }
+}
+
+#[test]
 fn siblings_beside_each_other_are_escaped_and_keep_their_lines() {
     let (home, _dev) = home_with_cluster();
     let context = home.run(&["get", "k", "--output", "json"]).json()["context"].clone();
