@@ -73,11 +73,19 @@ impl Format {
             _ => None,
         }
     }
+
+    /// What `--format` calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::JsonLines => "jsonl",
+        }
+    }
 }
 
 /// Reads the pairs of `input`.
 pub(crate) fn read(format: Format, input: impl Read + Send + 'static) -> Pairs {
-    let input = plain::PlainText::new(input);
+    let input = plain::PlainText::new(input, format);
     match format {
         Format::Csv => Box::new(csv::CsvPairs::new(input)),
         Format::JsonLines => Box::new(jsonl::JsonPairs::new(input)),

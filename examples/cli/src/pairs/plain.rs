@@ -11,74 +11,87 @@
 
 use std::io::{self, Cursor, Read};
 
+use super::Format;
+
 /// The most bytes that a file is recognised by.
 const HEAD: u64 = 6;
 
 /// A byte order mark, which some programs put before UTF-8.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What a file is that is no text, by its first bytes, and which program makes text of it.
-const KNOWN: [(&[u8], &str, &str); 8] = [
-    (
-        b"\x1F\x8B",
-        "compressed with gzip",
-        "gunzip -c FILE | quoit import -",
-    ),
-    (
-        b"\x28\xB5\x2F\xFD",
-        "compressed with zstd",
-        "zstdcat FILE | quoit import -",
-    ),
-    (
-        b"\xFD7zXZ\0",
-        "compressed with xz",
-        "xzcat FILE | quoit import -",
-    ),
-    (
-        b"BZh",
-        "compressed with bzip2",
-        "bzcat FILE | quoit import -",
-    ),
+/// What a file is that is no text, and how to make text of it.
+struct Foreign {
+    what: &'static str,
+    /// The command that writes its text to standard output, if there is one.
+    program: Option<&'static str>,
+}
+
+const fn by(what: &'static str, program: &'static str) -> Foreign {
+    Foreign {
+        what,
+        program: Some(program),
+    }
+}
+
+/// They are known by their first bytes.
+static KNOWN: [(&[u8], Foreign); 8] = [
+    (b"\x1F\x8B", by("compressed with gzip", "gunzip -c")),
+    (b"\x28\xB5\x2F\xFD", by("compressed with zstd", "zstdcat")),
+    (b"\xFD7zXZ\0", by("compressed with xz", "xzcat")),
+    (b"BZh", by("compressed with bzip2", "bzcat")),
     (
         b"PK\x03\x04",
-        "a ZIP archive, as spreadsheets are",
-        "export it as CSV, or unpack it",
+        Foreign {
+            what: "a ZIP archive, as spreadsheets are",
+            program: None,
+        },
     ),
-    (
-        b"\xFF\xFE\0\0",
-        "UTF-32",
-        "iconv -f UTF-32 -t UTF-8 FILE | quoit import -",
-    ),
-    (
-        b"\xFF\xFE",
-        "UTF-16",
-        "iconv -f UTF-16 -t UTF-8 FILE | quoit import -",
-    ),
-    (
-        b"\xFE\xFF",
-        "UTF-16",
-        "iconv -f UTF-16 -t UTF-8 FILE | quoit import -",
-    ),
+    (b"\xFF\xFE\0\0", by("UTF-32", "iconv -f UTF-32 -t UTF-8")),
+    (b"\xFF\xFE", by("UTF-16", "iconv -f UTF-16 -t UTF-8")),
+    (b"\xFE\xFF", by("UTF-16", "iconv -f UTF-16 -t UTF-8")),
 ];
+
+static UTF_16BE: Foreign = by("UTF-16", "iconv -f UTF-16BE -t UTF-8");
+static UTF_16LE: Foreign = by("UTF-16", "iconv -f UTF-16LE -t UTF-8");
+
+impl Foreign {
+    /// What to do. Standard input has no name that says its format, so the command does.
+    fn advice(&self, format: Format) -> String {
+        self.program.map_or_else(
+            || "export it as CSV, or unpack it".to_owned(),
+            |program| {
+                let format = format.name();
+                format!("{program} FILE | quoit import --format {format} - (or verify)")
+            },
+        )
+    }
+}
 
 /// Reads text.
 pub(super) struct PlainText<R> {
     input: R,
+    /// What the text is.
+    format: Format,
     /// The first bytes, once they were looked at.
     head: Option<Cursor<Vec<u8>>>,
 }
 
 impl<R: Read> PlainText<R> {
-    pub(super) const fn new(input: R) -> Self {
-        Self { input, head: None }
+    pub(super) const fn new(input: R, format: Format) -> Self {
+        Self {
+            input,
+            format,
+            head: None,
+        }
     }
 
     /// Reads the first bytes.
     fn look(&mut self) -> io::Result<Cursor<Vec<u8>>> {
         let mut head = Vec::new();
         self.input.by_ref().take(HEAD).read_to_end(&mut head)?;
-        if let Some((what, instead)) = foreign(&head) {
-            return Err(io::Error::other(format!("it is {what}; {instead}")));
+        if let Some(foreign) = foreign(&head) {
+            let (what, advice) = (foreign.what, foreign.advice(self.format));
+            return Err(io::Error::other(format!("it is {what}; {advice}")));
         }
         let mark = if head.starts_with(MARK) {
             MARK.len()
@@ -102,31 +115,30 @@ impl<R: Read> Read for PlainText<R> {
     }
 }
 
-/// What the file is and what to do, if its first bytes are those of no text.
-fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
-    let known = KNOWN.iter().find(|(first, ..)| head.starts_with(first));
-    if let Some((_, what, instead)) = known {
-        return Some((what, instead));
+/// What the file is, if its first bytes are those of no text.
+fn foreign(head: &[u8]) -> Option<&'static Foreign> {
+    let known = KNOWN.iter().find(|(first, _)| head.starts_with(first));
+    if let Some((_, foreign)) = known {
+        return Some(foreign);
     }
     // UTF-16 without a mark: no text in ASCII has a zero beside its first character.
     match head {
-        [0, low, ..] if *low != 0 => {
-            Some(("UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE | quoit import -"))
-        }
-        [low, 0, ..] if *low != 0 => {
-            Some(("UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE | quoit import -"))
-        }
+        [0, low, ..] if *low != 0 => Some(&UTF_16BE),
+        [low, 0, ..] if *low != 0 => Some(&UTF_16LE),
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        PlainText::new(bytes).read_to_end(&mut text)?;
+        PlainText::new(bytes, Format::Csv).read_to_end(&mut text)?;
         Ok(text)
     }
 
@@ -166,6 +178,29 @@ mod tests {
         for (bytes, name) in table {
             let error = read(&bytes).unwrap_err().to_string();
             assert!(error.contains(name), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_command_that_is_suggested_is_one_that_works() {
+        let all = KNOWN.iter().map(|(_, foreign)| foreign);
+        for foreign in all.chain([&UTF_16BE, &UTF_16LE]) {
+            for format in [Format::Csv, Format::JsonLines] {
+                let advice = foreign.advice(format);
+                let Some((program, import)) = advice.split_once(" FILE | ") else {
+                    assert_eq!(foreign.program, None, "{advice}");
+                    continue;
+                };
+                assert_eq!(Some(program), foreign.program);
+                let import = import.strip_suffix(" (or verify)").unwrap();
+                for verb in ["import", "verify"] {
+                    let line = import.replace("import", verb);
+                    let parsed = Cli::try_parse_from(line.split(' '));
+                    assert!(parsed.is_ok(), "{line}: {parsed:?}");
+                    let named = format!("--format {}", format.name());
+                    assert!(line.contains(&named), "{line}");
+                }
+            }
         }
     }
 }
