@@ -9,7 +9,8 @@
 //! and the reader goes on behind it, so the caller decides whether to. Only a file that cannot be read
 //! any further ends the reading by itself.
 //!
-//! Whatever the bytes are, at most one line is in memory, and of it no more than the longest key and value take.
+//! Whatever the bytes are, a reader holds one line, and of it no more than the longest key and value take. Pairs that
+//! are read and not done with are bounded in bytes: see [`Feed`].
 
 mod csv;
 mod feed;
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use quoit_ring::wire::MAX_KEY;
 
-pub(crate) use feed::Feed;
+pub(crate) use feed::{Feed, Permit};
 
 /// The largest value that any node may be set to take, in bytes; what a cluster allows, its nodes say.
 pub(crate) const MAX_VALUE: usize = 16 << 20;

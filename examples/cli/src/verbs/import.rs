@@ -28,7 +28,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::in_flight::InFlight;
 use crate::output::Output;
-use crate::pairs::{self, Feed, Format, Pair};
+use crate::pairs::{self, Feed, Format, Pair, Permit};
 use crate::units;
 use report::Ended;
 pub(crate) use report::{MAX_SHOWN, Report};
@@ -147,8 +147,8 @@ pub(crate) async fn load(
             ended = flight.next(), if !flight.is_empty() => report.count_all(ended),
             line = pairs.next(), if flight.has_room() => match line {
                 None => break,
-                Some(Ok(pair)) => flight.start(put(client.clone(), pair)),
-                Some(Err(bad)) => report.problem(bad.into()),
+                Some((Ok(pair), permit)) => flight.start(put(client.clone(), pair, permit)),
+                Some((Err(bad), _permit)) => report.problem(bad.into()),
             },
         }
         if report.problems > 0 && !limits.keep_going {
@@ -171,7 +171,7 @@ pub(crate) fn show_progress(bar: &ProgressBar, done: u64, started: Instant) {
     }
 }
 
-async fn put(client: Client, pair: Pair) -> Ended {
+async fn put(client: Client, pair: Pair, _permit: Permit) -> Ended {
     let bytes = pair.key.len() + pair.value.len();
     let result = client.put(pair.key, pair.value).await.map(drop);
     (pair.line, bytes, result)

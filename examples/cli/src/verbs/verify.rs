@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::in_flight::InFlight;
 use crate::output::Output;
-use crate::pairs::{BadLine, Feed, Pair};
+use crate::pairs::{BadLine, Feed, Pair, Permit};
 use crate::units;
 
 /// Arguments of `verify`.
@@ -91,8 +91,8 @@ pub(crate) async fn check(
             ended = flight.next(), if !flight.is_empty() => counts.add(ended),
             line = pairs.next(), if flight.has_room() => match line {
                 None => break,
-                Some(Ok(pair)) => flight.start(read(client.clone(), pair)),
-                Some(Err(bad)) => counts.bad_line(&bad),
+                Some((Ok(pair), permit)) => flight.start(read(client.clone(), pair, permit)),
+                Some((Err(bad), _permit)) => counts.bad_line(&bad),
             },
         }
         show_progress(bar, counts.seen(), started);
@@ -107,7 +107,7 @@ pub(crate) async fn check(
 /// A pair's line and key, and what was read.
 type Ended = (u64, Bytes, Result<Verdict, ReadError>);
 
-async fn read(client: Client, pair: Pair) -> Ended {
+async fn read(client: Client, pair: Pair, _permit: Permit) -> Ended {
     let result = client.get(pair.key.clone()).await;
     (
         pair.line,
