@@ -7,9 +7,9 @@
 //!
 //! A pair is put when its line is there, not when the next one is: standard input may be a pipe that never ends.
 //!
-//! Every put is a blind one, so a pair that is written twice is as if it had been written once: an
-//! import that was stopped is resumed by running it again. A file should name each key once; of several
-//! the last wins.
+//! Every put is a blind one. An import that was stopped is resumed by running it again, and since that writes anew
+//! what is there already, it replaces whatever others wrote to these keys in between. A file should name each key
+//! once; of several the last wins.
 //!
 //! The first problem ends the import, after what is under way has finished; with `--keep-going` problems
 //! are counted and the rest is written.
@@ -36,7 +36,8 @@ pub(crate) use report::{MAX_SHOWN, Report};
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-An import that was stopped is resumed by running it again: writing a pair twice does no harm.")]
+An import that was stopped is resumed by running it again. It writes every pair again, which replaces
+whatever was written to the keys of the file in between.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) file: FileArgs,
@@ -117,7 +118,11 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         .cluster
         .with_client(
             |builder| args.write.apply(builder),
-            async |client| Ok(load(client, pairs, limits, &bar).await),
+            async |client| {
+                // Or every line of the file would say that W is out of range.
+                client.quorum_sizes()?;
+                Ok(load(client, pairs, limits, &bar).await)
+            },
         )
         .await;
     bar.finish_and_clear();
