@@ -13,6 +13,7 @@ use std::error::Error;
 
 use quoit_client::{Attempt, ConnectError, InvalidRequest, Outcome, ReadError, Stored, WriteError};
 use quoit_local::ClusterError;
+use quoit_node::StartError;
 use quoit_ring::wire::Refusal;
 
 use crate::exit::Exit;
@@ -179,11 +180,17 @@ impl From<ClusterError> for Failure {
                 name, status, log, ..
             } => Self::new(Exit::Error, format!("{name} ended with {status}"))
                 .hint(format!("its log ends with: {}", log.in_one_line(LOG_LINES))),
-            ClusterError::Start { ref source, .. } => Self {
-                exit: start_exit(source),
-                ..Self::caused(&error)
+            ClusterError::Start { ref source, .. } => {
+                let failure = Self {
+                    exit: start_exit(source),
+                    ..Self::caused(&error)
+                };
+                if in_use(source) {
+                    failure.hint("is this cluster running already, or is its port taken?")
+                } else {
+                    failure
+                }
             }
-            .hint("is this cluster running already, or is its port taken?"),
             ClusterError::Stop { source, .. } => Self::caused(&*source),
             ClusterError::Config { source, .. } => (*source).into(),
             other => Self::caused(&other),
@@ -191,9 +198,22 @@ impl From<ClusterError> for Failure {
     }
 }
 
+/// Whether another process has what the node needs. Only some of what [may pass](StartError::may_pass) is that: a clock
+/// that is behind is not.
+const fn in_use(error: &StartError) -> bool {
+    error.may_pass()
+        && !matches!(
+            error,
+            StartError::ClockBehind { .. } | StartError::Thread(_)
+        )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use quoit_client::SentWrite;
+    use quoit_node::identity::IdentityError;
     use quoit_ring::NodeId;
 
     use super::*;
@@ -301,6 +321,39 @@ mod tests {
             "{}",
             failure.what
         );
+    }
+
+    #[test]
+    fn a_start_is_said_to_be_in_somebodys_way_only_if_it_is() {
+        let failure = |source: StartError| {
+            Failure::from(ClusterError::Start {
+                name: "node-1".into(),
+                source: Box::new(source),
+            })
+        };
+        let taken = StartError::PortInUse {
+            address: ([127, 0, 0, 1], 1).into(),
+        };
+        let used = StartError::Identity(IdentityError::InUse { path: "d".into() });
+        for error in [taken, used] {
+            let failure = failure(error);
+            assert_eq!(failure.exit, Exit::TryLater);
+            let hint = failure.hint.unwrap();
+            assert!(hint.contains("running already"), "{hint}");
+        }
+        let behind = StartError::ClockBehind {
+            behind: Duration::from_secs(9),
+            allowed: Duration::from_secs(1),
+        };
+        for (error, exit) in [(behind, Exit::TryLater), (StartError::NoMap, Exit::Usage)] {
+            let failure = failure(error);
+            assert_eq!(
+                (failure.exit, failure.hint),
+                (exit, None),
+                "{}",
+                failure.what
+            );
+        }
     }
 
     #[test]
