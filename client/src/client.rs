@@ -241,6 +241,10 @@ impl Client {
     /// It works on any client of the same cluster. A node takes no write that is older than its `max_write_age`, 60 s by
     /// default: from then on only a read tells what became of the write ([`WriteError::can_retry`]).
     ///
+    /// The write keeps its first stamp; it is never minted above what superseded it. Where clocks differ, one that
+    /// failed on too few replicas and is sent again may have been overwritten meanwhile by a write that was acknowledged
+    /// before it began, and still be reported as written.
+    ///
     /// # Errors
     /// A [`WriteError`] that carries the write again, with what is known of it by now: what may be stored stays so. If a
     /// later write has superseded it at so many replicas that W cannot have it any more, that is
