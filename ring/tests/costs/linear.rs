@@ -33,8 +33,11 @@ fn encoded(record: &Record) -> Bytes {
     out.freeze()
 }
 
+/// Something done with our record, another one, and that one's bytes.
+type Operation = fn(&mut Record, &Record, &Bytes);
+
 /// What an operation on records of `n` allocates: how often, and how many bytes.
-fn allocated(n: u64, siblings: bool, operation: fn(&mut Record, &Record, &Bytes)) -> (u64, u64) {
+fn allocated(n: u64, siblings: bool, operation: Operation) -> (u64, u64) {
     let (mut ours, theirs) = (record(0, n, siblings), record(1, n, siblings));
     let bytes = encoded(&theirs);
     let counted = allocation_counter::measure(|| operation(&mut ours, &theirs, &bytes));
@@ -43,7 +46,7 @@ fn allocated(n: u64, siblings: bool, operation: fn(&mut Record, &Record, &Bytes)
 
 #[test]
 fn large_records_cost_in_proportion_to_their_size() {
-    let operations: [(&str, fn(&mut Record, &Record, &Bytes)); 5] = [
+    let operations: [(&str, Operation); 5] = [
         ("join", |ours, theirs, _bytes| ours.join(theirs)),
         ("encode", |_ours, theirs, _bytes| drop(encoded(theirs))),
         ("decode", |_ours, _theirs, bytes| {
