@@ -281,6 +281,12 @@ fn a_damaged_table_ends_writes_by_name_and_no_further_start_fails() {
     for key in 0..KEYS {
         put(&engine, key.to_be_bytes().to_vec(), value(key));
     }
+    for _ in 0..1_000 {
+        if tables_in(directory.path()).len() > 1 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20)); // they are written in the background
+    }
     engine.close().unwrap();
     let tables = tables_in(directory.path());
     assert!(tables.len() > 1);
