@@ -8,9 +8,17 @@
 //!
 //! Two kinds of write come here: one with a time to live whose owners' clocks are not known yet, such as the first of
 //! a client, and one for which this machine's clock seems to differ too much by what is remembered. Neither is decided
-//! by an old answer, so a write is refused only by clocks that were asked for it, and nothing was sent then. It waits
-//! for a majority (for W, if that is more); after `hedge_all_after` for whoever has answered by then, so that a write
-//! in mode `One` needs one node. Any answer will do, a refusal too: each carries its node's clock.
+//! by an old answer, so a write is refused only by clocks that were asked for it, and nothing was sent then. Any answer
+//! will do, a refusal too: each carries its node's clock.
+//!
+//! ```text
+//!   clocks heard                                   begin, if they are in order      refuse, if they are not
+//!   a majority, and W                              at once                          once nobody is awaited, or at
+//!   a majority; in mode `One` a single one         after `hedge_all_after`          the deadline
+//!   fewer, and all others have failed              at once                          never: too few were heard
+//! ```
+//!
+//! So a clock that is off neither refuses a write nor sets its lifetime while right ones may still answer.
 //!
 //! Left out: what is in order, which [`Reached`] says.
 
@@ -18,6 +26,7 @@ use quoit_ring::wire::{Request, ResponseFrame};
 use quoit_ring::{Millis, Moment, NodeId};
 use smallvec::SmallVec;
 
+use crate::consistency::Consistency;
 use crate::coordinator::clocks::Reached;
 use crate::coordinator::context::{OpContext, Restart, micros};
 use crate::coordinator::request_id::Purpose;
@@ -37,8 +46,12 @@ pub(crate) struct ClockCheck {
     started: Moment,
     /// From when on whoever has answered is enough.
     hedge_all_at: Moment,
+    /// When the last clock came.
+    heard_at: Moment,
     owners: usize,
     w: usize,
+    /// As many clocks as may refuse it, or begin it late.
+    least: usize,
     /// What each node asked did; none yet is [`Outcome::TimedOut`].
     outcomes: SmallVec<[Outcome; 3]>,
     awaited: usize,
@@ -72,8 +85,13 @@ impl Handler for ClockCheck {
             write: Some(Box::new(submitted)),
             started: cx.now.at,
             hedge_all_at: cx.now.at.after(micros(cx.settings.hedge_all_after)),
+            heard_at: cx.now.at,
             owners,
             w,
+            least: match plan.consistency {
+                Consistency::Quorum => plan::majority(owners),
+                Consistency::One => 1,
+            },
             outcomes: SmallVec::from_elem(Outcome::TimedOut, asked),
             awaited: asked,
         };
@@ -99,6 +117,7 @@ impl Handler for ClockCheck {
         _frame: ResponseFrame,
         cx: &mut OpContext,
     ) -> Progress {
+        self.heard_at = cx.now.at;
         self.resolved(replica, Outcome::Done, cx)
     }
 
@@ -128,16 +147,22 @@ impl ClockCheck {
         self.evaluate(cx)
     }
 
-    /// Begins the write as soon as enough clocks are in order, and refuses it once no further one is waited for.
+    /// Begins the write as soon as enough clocks are in order, and ends it once no further one is waited for.
     fn evaluate(&mut self, cx: &mut OpContext) -> Progress {
         let heard: Targets = (self.requests.targets().iter().zip(&self.outcomes))
             .filter(|(_, outcome)| **outcome == Outcome::Done)
             .map(|(&node, _)| node)
             .collect();
-        let is_late = self.hedge_all_at <= cx.now.at && !heard.is_empty();
-        let is_last = self.awaited == 0 || is_late || self.requests.is_expired(cx);
-        let enough = plan::majority(self.owners).max(self.w);
-        if heard.len() < enough && !is_last {
+        let enough = if self.awaited == 0 {
+            1
+        } else if self.hedge_all_at <= cx.now.at {
+            self.least
+        } else {
+            plan::majority(self.owners).max(self.w)
+        };
+        let may_begin = heard.len() >= enough;
+        let is_over = self.awaited == 0 || self.requests.is_expired(cx);
+        if !may_begin && !is_over {
             return Progress::Pending;
         }
         if heard.is_empty() {
@@ -145,9 +170,10 @@ impl ClockCheck {
         }
 
         match self.present(&heard, cx) {
-            Ok(time) => self.begin(time, cx),
-            Err(skew) if is_last => self.refuse(skew, cx),
-            Err(_maybe_of_few) => Progress::Pending,
+            Ok(time) if may_begin => self.begin(time, cx),
+            Err(skew) if is_over && heard.len() >= self.least => self.refuse(skew, cx),
+            _too_few if is_over => self.fail(cx),
+            _maybe_of_few => Progress::Pending,
         }
     }
 
@@ -160,7 +186,7 @@ impl ClockCheck {
             majority
         };
         // The answers may have been under way for as long: nobody is refused for that.
-        let elapsed = cx.now.at.since(self.started).div_ceil(1_000);
+        let elapsed = self.heard_at.since(self.started).div_ceil(1_000);
         let w = reached(self.w.min(heard.len()));
         let reached = Reached {
             majority: reached(majority),
@@ -187,7 +213,7 @@ impl ClockCheck {
         self.answer(WriteError::ClockSkew(skew), cx)
     }
 
-    /// No clock was reported, so no node would have stored it.
+    /// No clock was reported, or too few to judge by. Nothing was sent to be stored.
     fn fail(&mut self, cx: &mut OpContext) -> Progress {
         let attempts = cx.attempts(self.requests.targets(), self.outcomes.to_vec());
         let (needed, n) = (self.w, self.owners);

@@ -168,6 +168,85 @@ fn one_node_with_a_wrong_clock_keeps_nobody_from_writing() {
 }
 
 #[test]
+fn a_wrong_clock_that_is_heard_first_neither_refuses_a_write_nor_sets_its_lifetime() {
+    for off in [-2_000, 900, 2_000] {
+        let mut bench = Bench::new();
+        bench.start(1, put_to_live(TTL));
+        let asked = bench.sent();
+        bench.answer_off(&asked[0], Response::Absent, off);
+        bench.pass(150);
+        assert!(bench.done().is_none(), "two more may answer: {off} ms");
+        assert!(bench.sent().is_empty(), "two more may answer: {off} ms");
+
+        bench.answer_off(&asked[1], Response::Absent, 0);
+        bench.answer_off(&asked[2], Response::Absent, 0);
+        let sent = bench.sent();
+        assert_eq!(sent.len(), 3, "off by {off} ms");
+        assert_eq!(expiry_of(&sent[0].1), 30_150, "off by {off} ms");
+    }
+}
+
+#[test]
+fn clocks_that_disagree_refuse_nothing_before_the_last_one_was_heard() {
+    let mut bench = Bench::new();
+    bench.start(1, put_to_live(TTL));
+    let asked = bench.sent();
+    bench.answer_off(&asked[0], Response::Absent, -50_000);
+    bench.answer_off(&asked[1], Response::Absent, 0);
+    for _ in 0..45 {
+        bench.pass(100);
+        assert!(bench.done().is_none() && bench.sent().is_empty());
+    }
+    bench.pass(600);
+    let error = bench.written().unwrap_err();
+    assert!(matches!(error, WriteError::ClockSkew(_)), "{error}");
+    assert!(bench.sent().is_empty() && bench.coordinator.is_idle());
+}
+
+#[test]
+fn the_time_that_passes_after_a_clock_was_heard_excuses_no_wrong_one() {
+    let mut bench = Bench::new();
+    bench.wall_off = 2_000;
+    bench.start(1, put_to_live(TTL));
+    let asked = bench.sent();
+    bench.answer_off(&asked[0], Response::Absent, 0);
+    bench.answer_off(&asked[1], Response::Absent, 0);
+    for _ in 0..51 {
+        bench.pass(100);
+        assert!(bench.sent().is_empty(), "it is still 2 s ahead");
+    }
+    let error = bench.written().unwrap_err();
+    assert!(error.to_string().contains("2000 ms ahead"), "{error}");
+}
+
+#[test]
+fn a_single_clock_refuses_no_quorum_and_begins_none_unless_the_others_have_failed() {
+    for off in [-50_000, 0] {
+        let mut bench = Bench::new();
+        bench.start(1, put_to_live(TTL));
+        let asked = bench.sent();
+        bench.answer_off(&asked[0], Response::Absent, off);
+        bench.pass(5_100);
+        let error = bench.written().unwrap_err();
+        assert!(matches!(error, WriteError::NotStored { .. }), "{error}");
+        assert!(bench.sent().is_empty(), "it had no time left");
+
+        let mut bench = Bench::new();
+        bench.link(2, Link::Down);
+        bench.link(3, Link::Down);
+        bench.start(1, put_to_live(TTL));
+        let asked = bench.sent();
+        bench.answer_off(&asked[0], Response::Absent, off);
+        if off == 0 {
+            assert_eq!(bench.sent().len(), 1, "it may be stored thinly");
+        } else {
+            let error = bench.written().unwrap_err();
+            assert!(matches!(error, WriteError::NotStored { .. }), "{error}");
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_was_long_under_way_has_nobody_refused() {
     let mut bench = Bench::new();
     bench.start(1, put_to_live(TTL));
