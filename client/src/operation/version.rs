@@ -87,6 +87,30 @@ impl Version {
         (self.dot, self.record, self.context) = (dot, record, context);
     }
 
+    /// By how many milliseconds it ends too early if the nodes' clocks show `reached`, as long as this after it was put.
+    pub(super) fn ends_early_by(&self, reached: Millis, elapsed: Duration) -> u64 {
+        let right = plan::expiry(self.update.ttl, reached);
+        let (Ok(Some(right)), Some(expiry)) = (right, self.expiry) else {
+            return 0;
+        };
+        let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        right.0.saturating_sub(elapsed).saturating_sub(expiry.0)
+    }
+
+    /// Takes a new dot, under which it lives from `present` on, and which replaces the old one.
+    pub(super) fn mint_to_live_from(&mut self, present: Millis, cx: &mut OpContext) {
+        if let Ok(expiry) = plan::expiry(self.update.ttl, present) {
+            self.expiry = expiry;
+        }
+        let (first, above) = (core::mem::take(&mut self.context), self.dot.time);
+        self.mint_over(&first, above, cx);
+    }
+
+    /// Whether it ends by time.
+    pub(super) const fn expires(&self) -> bool {
+        self.expiry.is_some()
+    }
+
     /// Its name.
     pub(crate) const fn dot(&self) -> Dot {
         self.dot

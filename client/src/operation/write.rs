@@ -26,6 +26,11 @@
 //! A write that failed may be **sent again** as what it is, under its dot. It is never minted again: whoever has
 //! superseded it may have seen it first, and it would come back. Nor does it forget that it may be stored.
 //!
+//! **A lifetime is checked when owners have joined the write**: their clocks come with their answers, and those that
+//! were remembered may be wrong, with all clocks of this machine, after a virtual machine stood still. If by a majority
+//! the value would end too early, the write is minted again with the lifetime that it was put with, while its caller
+//! waits. In mode `One` a write may return before a majority has been heard, and is not checked then.
+//!
 //! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
 
@@ -129,6 +134,7 @@ impl Handler for Write {
     ) -> Progress {
         let is_hint = replica >= self.owners;
         match frame.response {
+            Response::Joined if self.version.expires() && self.renew(replica, cx) => {}
             Response::Joined => {
                 cx.health.counters.hints += u64::from(is_hint);
                 self.quorum.acked(replica);
@@ -349,6 +355,40 @@ impl Write {
         }
         self.requests.begin_attempt(self.owners);
         self.quorum.reminted();
+    }
+
+    /// A replica has joined it. Mints it again if by the clocks of a majority of its owners it ends too early, and its
+    /// caller waits; not if a later blind write of this client is to replace it anyway.
+    fn renew(&mut self, replica: usize, cx: &mut OpContext) -> bool {
+        let is_awaited = (self.reply.as_ref()).is_some_and(|(_, reply)| reply.is_awaited());
+        if self.is_retry || !is_awaited || !self.quorum.may_renew(replica) {
+            return false;
+        }
+        let owners = (self.requests.targets()).get(..self.owners);
+        let majority = plan::majority(self.owners);
+        let reached = owners.and_then(|owners| cx.clocks.reached(owners, majority, cx.now.at));
+        let early_by = |reached| (self.version).ends_early_by(reached, self.requests.elapsed(cx));
+        let Some(present) = reached.filter(|&it| early_by(it) > 2 * cx.mint.max_drift_ms()) else {
+            return false;
+        };
+
+        if self.version.is_blind() {
+            if self.place != Place::Counted {
+                return false;
+            }
+            self.version.withdrawn(cx);
+            if !matches!(self.version.standing(self.needed(), cx), Standing::Newest) {
+                self.version.counted(cx);
+                return false;
+            }
+        }
+        cx.budget.charge();
+        cx.counters.remints += 1;
+        // Its dot counts again, if it did.
+        self.version.mint_to_live_from(present, cx);
+        self.requests.begin_attempt(self.owners);
+        self.quorum.renewed(replica);
+        true
     }
 
     /// How many copies there must be of a later write that is to count in place of this one.

@@ -15,6 +15,10 @@
 //! new one has seen it and replaces it there. A replica that has superseded the dot but can *name* it has joined it
 //! before: that is an acknowledgement.
 //!
+//! A write whose lifetime turns out to end early when owners have joined it is *renewed*: minted again with the right
+//! one, once for all. What supersedes it then where it had been joined came later, so that counts as an acknowledgement,
+//! too, and it is never minted above what may have seen it.
+//!
 //! **Evidence.** Whether the write may be stored is one fact for all its dots and hints, and only grows: it is noted when
 //! a request ends, or is given up, in a way that leaves that open, and nothing that happens later takes it back. A write
 //! that fails is reported by this fact, not by the outcomes, which are those of its last attempt.
@@ -104,6 +108,8 @@ struct Owner {
     kept: Kept,
     /// Whether it should not be waited for.
     is_overdue: bool,
+    /// Whether it joined an earlier dot, before the write was renewed.
+    has_joined: bool,
 }
 
 /// One holder asked to keep the write for one owner.
@@ -132,6 +138,7 @@ pub(crate) struct WriteQuorum {
     hints: SmallVec<[Hint; 1]>,
     steps: Steps<WriteStep>,
     remints: u8,
+    is_renewed: bool,
     evidence: Evidence,
     succeeded: bool,
 }
@@ -145,6 +152,7 @@ impl WriteQuorum {
             state: State::Pending,
             kept: Kept::No,
             is_overdue: false,
+            has_joined: false,
         };
         Self {
             w,
@@ -154,6 +162,7 @@ impl WriteQuorum {
             hints: smallvec![],
             steps: (0..n).map(WriteStep::Send).collect(),
             remints: 0,
+            is_renewed: false,
             evidence: Evidence::default(),
             succeeded: false,
         }
@@ -192,7 +201,8 @@ impl WriteQuorum {
 
     /// A replica has superseded the dot, by something up to `above`; it may be able to name it.
     pub(crate) fn superseded(&mut self, replica: usize, named: bool, above: Time) {
-        let state = if named {
+        let joined_before = |owner: &Owner| owner.has_joined;
+        let state = if named || self.owners.get(replica).is_some_and(joined_before) {
             State::Acked
         } else {
             State::Superseded(above)
@@ -328,6 +338,26 @@ impl WriteQuorum {
                 self.steps.push(WriteStep::Send(replica));
             }
         }
+    }
+
+    /// Whether this replica is awaited, and the write may still be renewed when it has joined it.
+    pub(crate) fn may_renew(&self, replica: usize) -> bool {
+        self.phase == Phase::Writing && self.remints < MAX_REMINTS && self.awaits(replica)
+    }
+
+    /// A replica joined the write, but its lifetime was wrong and a newer dot has the right one: send that to every owner
+    /// that did not fail. What has joined the first one keeps it if the new one does not come.
+    pub(crate) fn renewed(&mut self, replica: usize) {
+        debug_assert!(self.may_renew(replica), "checked by the caller");
+        self.evidence.may_be_stored = true;
+        if let Some(owner) = self.owners.get_mut(replica) {
+            owner.state = State::Acked;
+        }
+        for owner in &mut self.owners {
+            owner.has_joined |= owner.state == State::Acked;
+        }
+        self.is_renewed = true;
+        self.reminted();
     }
 
     /// No dot above what superseded the write may be minted: the clocks are too far apart, or nobody waits for it.
@@ -515,8 +545,8 @@ impl WriteQuorum {
 
     /// What to mint above, if minting again can reach W.
     fn remintable(&self) -> Option<Time> {
-        if self.willing().nodes < self.w || self.remints >= MAX_REMINTS {
-            return None;
+        if self.is_renewed || self.willing().nodes < self.w || self.remints >= MAX_REMINTS {
+            return None; // above what may have seen it, a renewed one would come back
         }
         let above = |state: &State| match state {
             State::Superseded(above) => Some(*above),
