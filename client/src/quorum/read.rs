@@ -27,8 +27,12 @@
 //!
 //! A clock beyond the [`TimeBound`] is not followed, or one broken clock would end everybody's values. Nor is it
 //! taken for less than it says: another reader may have counted that replica as a holder of the death. So an answer
-//! that only such a clock makes a death of does not count at all, and the next replica is asked. The reader's own clock
+//! that only such a clock makes a death of does not count, and the next replica is asked. The reader's own clock
 //! has no part in this: readers whose clocks differ come to one result.
+//!
+//! What was remembered of clocks may be old. So the bound is what a majority has reached by its answers to this very
+//! read, as soon as it has so many, and is what was remembered only before. An answer that was left out is kept, and
+//! counts after all if the bound rises: none fails for its clock while another may still come.
 //!
 //! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995).
 
@@ -102,6 +106,8 @@ enum State {
     Idle,
     Asked,
     Answered(Answer),
+    /// Its clock alone makes a death of what it holds: this does not count as the bound is now.
+    LeftOut(Answer),
     Failed(Outcome),
 }
 
@@ -185,7 +191,7 @@ impl ReadQuorum {
         self.repairs.get(replica) == Some(&Repair::Sent)
     }
 
-    /// Sets up to when clocks are believed: before each answer of a read that has found an expiry.
+    /// Sets up to when clocks are believed, by what is remembered: before each answer of a read that has found an expiry.
     pub(crate) const fn believe(&mut self, bound: Option<TimeBound>) {
         self.bound = bound;
     }
@@ -268,7 +274,7 @@ impl ReadQuorum {
     }
 
     fn evaluate_answers(&mut self) {
-        self.leave_out_fast_clocks();
+        self.judge_clocks();
         let answered = self.answers().count();
         if answered < self.rules.r {
             // A replica that failed is replaced, so that enough are asked at any time.
@@ -311,23 +317,45 @@ impl ReadQuorum {
         joined
     }
 
-    /// Fails the answers that only a clock beyond the bound makes a death of.
-    fn leave_out_fast_clocks(&mut self) {
-        let Some(bound) = self.bound else {
+    /// Leaves out the answers that only a clock beyond the bound makes a death of, and admits those that it no longer does.
+    fn judge_clocks(&mut self) {
+        let fresh = self.reached_by_answers();
+        let Some(bound) = &mut self.bound else {
             return;
         };
+        if let Some(fresh) = fresh {
+            bound.reached = fresh;
+        }
+
+        let latest = bound.latest();
         for state in &mut self.replicas {
-            let State::Answered(answer) = state else {
+            let (State::Answered(answer) | State::LeftOut(answer)) = state else {
                 continue;
             };
-            let between = |expiry: Millis| bound.latest() < expiry && expiry <= answer.clock;
+            let between = |expiry: Millis| latest < expiry && expiry <= answer.clock;
             let mut expiries = answer.record.live().iter().filter_map(|s| s.expiry);
-            if expiries.any(between) {
-                let ahead_ms = answer.clock.0.saturating_sub(bound.reached.0);
-                let max_ms = bound.max_ms;
-                *state = State::Failed(Outcome::ClockAhead { ahead_ms, max_ms });
+            let is_left_out = expiries.any(between);
+            if is_left_out != matches!(state, State::LeftOut(_)) {
+                *state = match core::mem::replace(state, State::Idle) {
+                    State::Answered(answer) => State::LeftOut(answer),
+                    State::LeftOut(answer) => State::Answered(answer),
+                    other => other,
+                };
             }
         }
+    }
+
+    /// What a majority of the replicas has reached, by the clocks of their answers; none while fewer have answered, or
+    /// clocks do not matter.
+    fn reached_by_answers(&self) -> Option<Millis> {
+        self.bound?;
+        let clock = |state: &State| match state {
+            State::Answered(answer) | State::LeftOut(answer) => Some(answer.clock),
+            State::Idle | State::Asked | State::Failed(_) => None,
+        };
+        let mut clocks: SmallVec<[Millis; 3]> = self.replicas.iter().filter_map(clock).collect();
+        clocks.sort_unstable_by(|a, b| b.cmp(a));
+        clocks.get(self.replicas.len() / 2).copied()
     }
 
     /// A replica's clock, as far as it is believed.
@@ -375,6 +403,7 @@ impl ReadQuorum {
         if self.rules.ask_all && self.outstanding() > 0 {
             return;
         }
+        self.judge_clocks();
         self.newest = self.joined();
         if self.ask_for_missing_values() {
             return;
@@ -456,7 +485,7 @@ impl ReadQuorum {
             .enumerate()
             .filter_map(|(replica, state)| match state {
                 State::Answered(answer) => Some((replica, answer)),
-                State::Idle | State::Asked | State::Failed(_) => None,
+                State::Idle | State::Asked | State::LeftOut(_) | State::Failed(_) => None,
             })
     }
 
@@ -475,9 +504,20 @@ impl ReadQuorum {
             .count()
     }
 
+    /// Why an answer is left out.
+    fn ahead(&self, answer: &Answer) -> Outcome {
+        let TimeBound { reached, max_ms } = self.bound.unwrap_or(TimeBound {
+            reached: answer.clock,
+            max_ms: 0,
+        });
+        let ahead_ms = answer.clock.0.saturating_sub(reached.0);
+        Outcome::ClockAhead { ahead_ms, max_ms }
+    }
+
     fn outcomes(&self) -> Vec<Outcome> {
         let outcome = |(state, repair): (&State, &Repair)| match (state, repair) {
             (_, Repair::Failed(outcome)) | (State::Failed(outcome), _) => outcome.clone(),
+            (State::LeftOut(answer), _) => self.ahead(answer),
             (State::Idle, _) => Outcome::NotAsked,
             (State::Asked, _) => Outcome::TimedOut,
             (State::Answered(_), _) => Outcome::Done,

@@ -94,6 +94,47 @@ fn a_read_that_only_a_fast_clock_could_decide_names_its_milliseconds() {
 }
 
 #[test]
+fn a_reader_whose_memory_of_clocks_is_old_finds_dead_what_the_nodes_agree_is_dead() {
+    for down in [None, Some(3)] {
+        let mut bench = informed();
+        // Its machine slept: no time passed for it.
+        let slept = 3_600_000;
+        if let Some(node) = down {
+            bench.link(node, Link::Down);
+        }
+        bench.start(1, get());
+        let mut asked = bench.sent();
+        while let Some(to) = asked.pop() {
+            bench.answer_off(&to, expiring(60_000), slept);
+            asked.extend(bench.sent());
+        }
+        let found = bench.read().unwrap();
+        assert!(found.is_tombstone(), "{down:?} is down");
+    }
+}
+
+#[test]
+fn a_clock_that_was_mended_since_ends_no_value_with_one_that_is_off_now() {
+    let mut bench = Bench::new();
+    let hour = 3_600_000;
+    bench.start(9, put("v", None));
+    for (to, off) in bench.sent().iter().zip([0, 0, hour]) {
+        bench.answer_off(to, Response::Joined, off);
+    }
+    assert!(bench.written().is_ok());
+
+    bench.start(1, get());
+    let mut asked = bench.sent();
+    let first = asked.iter().find(|to| to.0 != NodeId(3)).unwrap().0;
+    while let Some(to) = asked.pop() {
+        let off = if to.0 == first { hour } else { 0 };
+        bench.answer_off(&to, expiring(60_000), off);
+        asked.extend(bench.sent());
+    }
+    assert_eq!(bench.read().unwrap().live().len(), 1);
+}
+
+#[test]
 fn a_lifetime_counts_from_the_clocks_of_the_nodes() {
     let mut bench = Bench::new();
     bench.wall_off = -700;
