@@ -201,8 +201,8 @@ impl WriteQuorum {
 
     /// A replica has superseded the dot, by something up to `above`; it may be able to name it.
     pub(crate) fn superseded(&mut self, replica: usize, named: bool, above: Time) {
-        let joined_before = |owner: &Owner| owner.has_joined;
-        let state = if named || self.owners.get(replica).is_some_and(joined_before) {
+        let owner = self.owners.get(replica);
+        let state = if named || owner.is_some_and(|owner| owner.has_joined) {
             State::Acked
         } else {
             State::Superseded(above)
