@@ -134,11 +134,12 @@ impl Handler for Write {
     ) -> Progress {
         let is_hint = replica >= self.owners;
         match frame.response {
-            Response::Joined if self.version.expires() && self.renew(replica, cx) => {}
             Response::Joined => {
                 cx.health.counters.hints += u64::from(is_hint);
-                self.quorum.acked(replica);
-                self.copied(cx);
+                if !(self.version.expires() && self.renew(replica, cx)) {
+                    self.quorum.acked(replica);
+                    self.copied(cx);
+                }
             }
             Response::Superseded { named, above } => {
                 self.quorum.superseded(replica, named, above);

@@ -118,14 +118,16 @@ fn a_clock_that_was_mended_since_ends_no_value_with_one_that_is_off_now() {
     let mut bench = Bench::new();
     let hour = 3_600_000;
     bench.start(9, put("v", None));
-    for (to, off) in bench.sent().iter().zip([0, 0, hour]) {
+    let sent = bench.sent();
+    let mended = sent[2].0;
+    for (to, off) in sent.iter().zip([0, 0, hour]) {
         bench.answer_off(to, Response::Joined, off);
     }
     assert!(bench.written().is_ok());
 
     bench.start(1, get());
     let mut asked = bench.sent();
-    let first = asked.iter().find(|to| to.0 != NodeId(3)).unwrap().0;
+    let first = asked.iter().find(|to| to.0 != mended).unwrap().0;
     while let Some(to) = asked.pop() {
         let off = if to.0 == first { hour } else { 0 };
         bench.answer_off(&to, expiring(60_000), off);

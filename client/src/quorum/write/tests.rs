@@ -57,6 +57,20 @@ fn a_covered_write_is_minted_above_what_covers_it() {
 }
 
 #[test]
+fn a_renewed_write_is_never_minted_above_what_may_have_seen_it() {
+    let mut write = sent(3, 2);
+    write.acked(0);
+    assert!(write.may_renew(1) && !write.may_renew(0));
+    write.renewed(1);
+    assert_eq!(core::iter::from_fn(|| write.poll_step()).count(), 3);
+    write.superseded(2, false, Time(70));
+    write.failed(0, Outcome::Lost);
+    write.acked(1);
+    let failure = verdict(&mut write).unwrap_err();
+    assert!(failure.evidence.may_be_stored, "two had joined it before");
+}
+
+#[test]
 fn an_acknowledgement_of_an_earlier_dot_is_not_forgotten() {
     let mut write = sent(3, 2);
     write.acked(0);
