@@ -341,8 +341,10 @@ pub enum Side {
 /// A wall clock that was off for some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockOff {
-    /// Whose; which of them does not matter.
+    /// Whose.
     pub side: Side,
+    /// Which of the nodes, or of the clients.
+    pub number: usize,
     /// From when on.
     pub from: Moment,
     /// Until when.
@@ -393,7 +395,7 @@ pub struct History {
     pub ops: Vec<Op>,
     /// The dots in the order they were minted.
     pub minted: Vec<Minted>,
-    /// When what was put expires, by the first dot of its write.
+    /// When what was put expires, by each dot of its write.
     pub expiries: BTreeMap<Dot, Millis>,
     /// The acknowledged writes in the order they were acknowledged; those of which the disks were not looked at
     /// are missing.

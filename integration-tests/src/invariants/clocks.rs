@@ -9,10 +9,15 @@
 //!                     the drift ahead of its own
 //! ```
 //!
+//! Of nodes a majority is two or more different ones that are off at once: an hour ahead today and another one next
+//! week is one fast clock, twice. A read that finds a value takes the clock of one that is not the furthest behind.
+//!
 //! So a node that is behind makes values live longer only while it is, and one that is ahead ends none much earlier:
 //! a second one would have to be ahead, too. Left out: which of them was asked.
 //!
 //! Source: Kulkarni et al., *Logical Physical Clocks* (2014), for a clock that follows others within a bound.
+
+use std::collections::BTreeMap;
 
 use quoit_ring::{Millis, Moment};
 
@@ -57,7 +62,17 @@ pub(super) fn earliest_counted(history: &History, window: Window) -> Millis {
 
 /// The earliest that a quorum read under way in `window` takes for the time, where it finds a value.
 pub(super) fn earliest_taken(history: &History, window: Window) -> Millis {
-    earliest_shown(history, Side::Node, window)
+    let mut behind = BTreeMap::<usize, u64>::new();
+    for off in met(history, Side::Node, window) {
+        let by_ms = u64::try_from(off.by_ms.saturating_neg()).unwrap_or_default();
+        let furthest = behind.entry(off.number).or_default();
+        *furthest = by_ms.max(*furthest);
+    }
+    // One of a majority, which is at least two, is no further behind than the second furthest.
+    let mut behind: Vec<u64> = behind.into_values().collect();
+    behind.sort_unstable_by(|a, b| b.cmp(a));
+    let by_ms = behind.get(1).copied().unwrap_or_default();
+    Millis(history.wall(window.0).0.saturating_sub(by_ms))
 }
 
 /// How far ahead nodes may have reported to be, in milliseconds.
@@ -71,18 +86,11 @@ impl Ahead {
     fn until(history: &History, at: Moment) -> Self {
         let before = (Moment(0), at);
         let clients = furthest(history, Side::Client, before, |by| by);
-        let mut nodes = [0, 0];
-        for off in met(history, Side::Node, before) {
-            let ahead = u64::try_from(off.by_ms).unwrap_or_default();
-            if ahead > nodes[0] {
-                nodes = [ahead, nodes[0]];
-            } else {
-                nodes[1] = nodes[1].max(ahead);
-            }
-        }
+        let any = furthest(history, Side::Node, before, |by| by);
+        let nodes = [any, furthest_two(history, before)];
 
         // What a node joins may lead it ahead of its own clock, but not of all clocks.
-        let led = nodes[0].max(clients);
+        let led = any.max(clients);
         let [any, majority] = nodes.map(|own| led.min(own.saturating_add(DRIFT_MS)));
         Self { any, majority }
     }
@@ -112,6 +120,23 @@ fn furthest(history: &History, side: Side, window: Window, way: impl Fn(i64) -> 
     u64::try_from(most.unwrap_or_default()).unwrap_or_default()
 }
 
+/// By how many milliseconds two different nodes were ahead in `window`, both of them, so that both may have answered one
+/// reader.
+fn furthest_two(history: &History, window: Window) -> u64 {
+    let late = LATE_MS * 1_000;
+    let mut most = 0;
+    for one in met(history, Side::Node, window) {
+        for other in met(history, Side::Node, window) {
+            let at_once =
+                one.from <= other.until.after(late) && other.from <= one.until.after(late);
+            if one.number < other.number && at_once {
+                most = most.max(one.by_ms.min(other.by_ms));
+            }
+        }
+    }
+    u64::try_from(most).unwrap_or_default()
+}
+
 /// The clocks of a side that were off in `window`.
 fn met(history: &History, side: Side, window: Window) -> impl Iterator<Item = &ClockOff> {
     let meets =
@@ -123,17 +148,26 @@ fn met(history: &History, side: Side, window: Window) -> impl Iterator<Item = &C
 mod tests {
     use super::*;
 
-    /// Clocks that were off from 1 s to 2 s.
+    /// Different clocks that were off from 1 s to 2 s.
     fn history(off: &[(Side, i64)]) -> History {
-        let clock = |&(side, by_ms): &(Side, i64)| ClockOff {
+        let clocks = off.iter().enumerate();
+        of(clocks.map(|(number, &(side, by_ms))| clock(number, side, by_ms)))
+    }
+
+    fn clock(number: usize, side: Side, by_ms: i64) -> ClockOff {
+        ClockOff {
             side,
+            number,
             from: Moment(1_000_000),
             until: Moment(2_000_000),
             by_ms,
-        };
+        }
+    }
+
+    fn of(off: impl IntoIterator<Item = ClockOff>) -> History {
         History {
             base: Millis(10_000),
-            clocks_off: off.iter().map(clock).collect(),
+            clocks_off: off.into_iter().collect(),
             ..History::default()
         }
     }
@@ -170,6 +204,29 @@ mod tests {
     }
 
     #[test]
+    fn one_node_twice_or_two_nodes_at_different_times_are_no_majority() {
+        const HOUR: i64 = 3_600_000;
+        let later = |off: ClockOff| ClockOff {
+            from: Moment(20_000_000),
+            until: Moment(30_000_000),
+            ..off
+        };
+        let fast = |number| clock(number, Side::Node, HOUR);
+        let at = Moment(40_000_000);
+        for (off, by) in [
+            ([fast(1), fast(1)], 2 * DRIFT_MS),
+            ([fast(1), later(fast(1))], 2 * DRIFT_MS),
+            ([fast(1), later(fast(2))], 2 * DRIFT_MS),
+            ([fast(1), fast(2)], HOUR.unsigned_abs()),
+        ] {
+            let taken = latest_taken(&of(off), at);
+            assert_eq!(taken, Millis(50_000 + by), "{off:?}");
+            let counted = latest_counted(&of(off), at);
+            assert_eq!(counted, Millis(50_000 + by), "{off:?}");
+        }
+    }
+
+    #[test]
     fn a_lifetime_counts_from_a_writers_clock_or_from_two_nodes_or_a_little_later() {
         let counted = |off: &[(Side, i64)]| latest_counted(&history(off), AFTER.1).0 - 13_100;
         assert_eq!(counted(&[(Side::Client, 700)]), 700);
@@ -188,8 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_behind_counts_only_while_it_is_and_a_reader_never() {
-        let nodes = history(&[(Side::Node, -700)]);
+    fn nodes_that_are_behind_count_only_while_they_are_and_one_alone_or_a_reader_never() {
+        let slow = |number| clock(number, Side::Node, -700);
+        for alone in [of([slow(1)]), of([slow(1), slow(1)])] {
+            assert_eq!(earliest_taken(&alone, DURING), Millis(11_500));
+        }
+        let nodes = of([slow(1), slow(2)]);
         assert_eq!(earliest_taken(&nodes, DURING), Millis(10_800));
         assert_eq!(earliest_taken(&nodes, AFTER), Millis(13_000));
         let clients = history(&[(Side::Client, -3_600_000)]);

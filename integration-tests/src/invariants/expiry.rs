@@ -11,7 +11,8 @@
 //! value is dead so many nodes have reached that time, or dropped the value, that every later read meets one. Its own
 //! clock may be an hour off. So a read
 //!
-//! - invoked after the expiry does not return the value: every node that answers is past it;
+//! - invoked after the expiry does not return the value: all but one of the nodes are past it, and it takes the latest
+//!   clock of two or more;
 //! - invoked after another quorum read had seen the value dead does not either. One thing may hide that from it, and
 //!   is let pass: a node follows its own clock when that is set back by more than it holds back for;
 //! - returned before the expiry finds what a quorum acknowledged, if nothing can have replaced it.
@@ -35,7 +36,7 @@ use super::clocks::{self, Window};
 use super::replacing::replaced_from;
 use super::{Invariant, Violation, describe};
 use crate::history::causal::Keyed;
-use crate::history::{Call, Family, Found, History, KeyId, Mode, Op, OpId, Outcome, Side};
+use crate::history::{Call, Family, Found, History, KeyId, Mode, Op, OpId, Outcome};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -161,7 +162,7 @@ impl<'a> Judge<'a> {
         Err(self.violation(&[put, read.id], &what))
     }
 
-    /// The value is not found once it has expired by every clock.
+    /// The value is not found once it has expired by every clock but that of one node.
     fn in_time(&self, read: &Read<'_>, found: &Found, expiry: Millis) -> Result<(), Violation> {
         let taken = clocks::earliest_taken(self.history, read.window());
         if taken < expiry {
@@ -170,7 +171,7 @@ impl<'a> Judge<'a> {
 
         let late = self.history.wall(read.invoked).0.saturating_sub(expiry.0);
         let what = format!(
-            "found {} as {}, {late} ms after its expiry at {}, though no clock can have shown less than {} ms",
+            "found {} as {}, {late} ms after its expiry at {}, though it can have taken no less than {} ms for the time",
             describe::value(&found.value),
             found.dot,
             expiry_text(Some(expiry)),
@@ -238,8 +239,11 @@ impl<'a> Judge<'a> {
         let Call::Put { value, ttl_ms, .. } = &op.call else {
             return Ok(());
         };
-        let shown = clocks::earliest_shown(self.history, Side::Client, (op.invoked, acked));
-        let expiry = ttl_ms.map_or(u64::MAX, |ttl| shown.0.saturating_add(ttl));
+        let expiry = match (ttl_ms, self.history.expiries.get(&dot)) {
+            (None, _) => u64::MAX,
+            (Some(_), Some(&recorded)) => recorded.0,
+            (Some(_), None) => return Ok(()), // it was never sent
+        };
         let replaced = replaced_from(self.history, &self.keyed.minted, dot, false);
         let replaced = replaced.unwrap_or(Moment(u64::MAX));
         let lost = self.reads.iter().find(|read| {
@@ -252,7 +256,7 @@ impl<'a> Judge<'a> {
             return Ok(());
         };
         let what = format!(
-            "did not find {} as {dot}, acknowledged at {acked}, put to expire at {} at the earliest, and replaced by nothing",
+            "did not find {} as {dot}, acknowledged at {acked}, put to expire at {}, and replaced by nothing",
             describe::value(value),
             expiry_text(Some(Millis(expiry)))
         );

@@ -156,18 +156,13 @@ impl World {
     /// Records in the history which clocks are wrong from the beginning.
     fn note_clocks(&self) {
         let until = Moment(u64::MAX);
-        let nodes = self
-            .plan
-            .node_clocks
-            .iter()
-            .map(|&by_ms| (Side::Node, by_ms));
-        let clients = self
-            .plan
-            .client_clocks
-            .iter()
-            .map(|&by_ms| (Side::Client, by_ms));
-        let off = nodes.chain(clients).map(|(side, by_ms)| ClockOff {
+        let nodes = (self.plan.node_clocks.iter().enumerate())
+            .map(|(number, &by_ms)| (Side::Node, number, by_ms));
+        let clients = (self.plan.client_clocks.iter().enumerate())
+            .map(|(number, &by_ms)| (Side::Client, number, by_ms));
+        let off = nodes.chain(clients).map(|(side, number, by_ms)| ClockOff {
             side,
+            number,
             from: Moment(0),
             until,
             by_ms,

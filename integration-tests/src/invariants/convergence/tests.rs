@@ -163,6 +163,7 @@ fn clocks_that_are_ahead_widen_the_time_in_which_a_value_may_be_dropped() {
     assert_fails(&INVARIANT, &history, "have not converged");
     history.clocks_off.push(ClockOff {
         side: Side::Node,
+        number: 0,
         from: quoit_ring::Moment(0),
         until: quoit_ring::Moment(1),
         by_ms: 3_600_000,

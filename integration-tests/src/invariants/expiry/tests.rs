@@ -3,7 +3,7 @@
 use quoit_ring::{Actor, Delta, Time};
 
 use super::*;
-use crate::history::{Basis, ClientId, ClockOff, Recorder};
+use crate::history::{Basis, ClientId, ClockOff, Recorder, Side};
 use crate::invariants::testing::world::{self, Bug, Script};
 use crate::invariants::testing::{assert_fails, assert_holds, over};
 
@@ -43,6 +43,10 @@ impl Run {
         };
         let op = self.begin(ms, call);
         self.recorder.mint(op, dot, Moment(ms * 1_000));
+        if let Some(ttl) = ttl_ms {
+            let expiries = &mut self.recorder.history_mut().expiries;
+            expiries.insert(dot, Millis(BASE + ms + ttl));
+        }
         let seen = Delta::blind(dot, None).record().seen().clone();
         self.seen.union(&seen);
         let acked = 2;
@@ -97,10 +101,11 @@ fn dot(ms: u64, actor: u64) -> Dot {
     }
 }
 
-/// The clocks of a side, off from 2 s to 20 s.
+/// A clock of a side, off from 2 s to 20 s.
 fn off(side: Side, by_ms: i64) -> ClockOff {
     ClockOff {
         side,
+        number: 0,
         from: Moment(2_000_000),
         until: Moment(20_000_000),
         by_ms,
@@ -132,7 +137,7 @@ fn a_value_found_after_its_expiry_by_every_clock_is_found_out() {
 }
 
 #[test]
-fn a_node_that_is_behind_lets_a_value_live_longer_and_a_reader_never() {
+fn nodes_that_are_behind_let_a_value_live_longer_and_one_alone_or_a_reader_never() {
     let mut run = Run::new();
     let value = run.value(0);
     run.read(11_020, vec![value]);
@@ -143,9 +148,15 @@ fn a_node_that_is_behind_lets_a_value_live_longer_and_a_reader_never() {
         (Side::Node, 3_600_000, false),
         (Side::Client, -3_600_000, false),
     ] {
-        history.clocks_off = vec![off(side, by_ms)];
+        let other = ClockOff {
+            number: 1,
+            ..off(side, by_ms)
+        };
+        history.clocks_off = vec![off(side, by_ms), other];
         let held = (INVARIANT.check)(&history).is_ok();
         assert_eq!(held, holds, "{side:?} {by_ms}");
+        history.clocks_off = vec![off(side, by_ms), off(side, by_ms)];
+        assert_fails(&INVARIANT, &history, "20 ms after its expiry");
     }
 }
 
@@ -231,7 +242,9 @@ fn one_node_or_all_clients_far_ahead_end_nothing_earlier_than_the_drift_allows()
         let mut history = run.finish();
         history.clocks_off = vec![off(side, 3_600_000)];
         assert_fails(&INVARIANT, &history, "did not find");
-        history.base = Millis(BASE + 1);
+        history
+            .expiries
+            .insert(dot(1_000, 1), Millis(BASE + 10_990));
         history.clocks_off.push(ClockOff {
             by_ms: -10,
             from: Moment(0),
@@ -239,6 +252,19 @@ fn one_node_or_all_clients_far_ahead_end_nothing_earlier_than_the_drift_allows()
         });
         assert_holds(&INVARIANT, &history);
     }
+}
+
+#[test]
+fn a_value_lives_as_long_as_its_expiry_says_whatever_its_writers_clock_said() {
+    let mut run = Run::new();
+    run.read(10_980, vec![]);
+    let mut history = run.finish();
+    // Its lifetime counted from the nodes' clocks: its writer's was far behind.
+    history.clocks_off = vec![ClockOff {
+        from: Moment(0),
+        ..off(Side::Client, -50_000)
+    }];
+    assert_fails(&INVARIANT, &history, "did not find \"v\"");
 }
 
 #[test]

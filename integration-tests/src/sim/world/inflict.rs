@@ -51,11 +51,13 @@ impl World {
             Fault::SlowDisk { .. } => {}
             Fault::Unmounted { node } => self.unmount(number, *node),
             Fault::NodeClock { node, ms } => {
-                self.clock_off(number, Side::Node, *ms);
+                self.clock_off(number, (Side::Node, *node), *ms);
                 let offset = self.node_offset(*node);
                 self.machines[*node].set_clock(offset);
             }
-            Fault::ClientClock { ms, .. } => self.clock_off(number, Side::Client, *ms),
+            Fault::ClientClock { client, ms } => {
+                self.clock_off(number, (Side::Client, *client), *ms);
+            }
             Fault::ClientCrash { client } => self.crash_client(number, *client),
             Fault::Crowded { client } => {
                 if let Some(caller) = self.caller_at(*client) {
@@ -150,11 +152,12 @@ impl World {
         }
     }
 
-    fn clock_off(&mut self, number: usize, side: Side, by_ms: i64) {
-        self.felt[number] += 1;
-        let Planned { at, lasts, .. } = self.plan.faults[number];
+    fn clock_off(&mut self, fault: usize, (side, number): (Side, usize), by_ms: i64) {
+        self.felt[fault] += 1;
+        let Planned { at, lasts, .. } = self.plan.faults[fault];
         let off = ClockOff {
             side,
+            number,
             from: at,
             until: at.after(lasts),
             by_ms,
