@@ -29,6 +29,7 @@ use crate::env::Now;
 use crate::error::{Attempt, Outcome};
 use crate::health::{Asked, Budget, ByteBudget, Health, HealthReport};
 use crate::metrics::{Counters, Operations, RequestKind};
+use crate::operation::refresh::RefreshPause;
 use crate::operation::{plan, write};
 use crate::quorum::TimeBound;
 use crate::reply::Delivery;
@@ -90,8 +91,8 @@ pub(crate) struct OpContext {
     pub(crate) ring: Arc<Ring>,
     /// Whether the ring has changed since the driver asked last.
     pub(crate) ring_is_new: bool,
-    /// Whether a newer ring is being fetched.
-    pub(crate) is_refreshing: bool,
+    /// When a newer ring may be fetched.
+    pub(crate) refresh: RefreshPause,
     pub(crate) mint: Mint,
     pub(crate) clocks: NodeClocks,
     pub(crate) health: Health,
@@ -121,7 +122,7 @@ impl OpContext {
             now,
             ring: Arc::new(ring),
             ring_is_new: false,
-            is_refreshing: false,
+            refresh: RefreshPause::default(),
             mint: Mint::new(now.random, settings.max_clock_drift),
             clocks: NodeClocks::default(),
             health: Health::new(micros(settings.hedge_all_after)),

@@ -106,7 +106,7 @@ impl Coordinator {
         let answer = Answer::from(&frame.response);
         context.health.answered(from, frame.id, answer, now.at);
         context.counters.answer(answer);
-        if frame.epoch > context.ring.epoch() && !context.is_refreshing {
+        if frame.epoch > context.ring.epoch() && context.refresh.is_over(now.at) {
             self.start(Submission::refresh(from));
             self.wind_clock();
         }

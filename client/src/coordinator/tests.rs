@@ -372,6 +372,25 @@ fn a_newer_epoch_is_fetched_once_and_taken_over() {
 }
 
 #[test]
+fn a_map_that_cannot_be_used_is_asked_for_ever_less_often() {
+    let mut bench = Bench::new();
+    let mut asked = 0;
+    for _ in 0..2_000 {
+        bench.start(1, get());
+        for to in bench.sent() {
+            bench.answer_from(Epoch(2), &to, Response::Absent);
+        }
+        for to in bench.sent() {
+            asked += u32::from(to.1.request == Request::Map);
+            bench.answer_from(Epoch(2), &to, Response::Map(b"junk".to_vec().into()));
+        }
+        bench.read().unwrap();
+        bench.pass(10);
+    }
+    assert!((5..=9).contains(&asked), "{asked} times in 20 s");
+}
+
+#[test]
 fn a_request_that_cannot_be_meant_sends_nothing() {
     let mut bench = Bench::new();
     let plan = Plan {
