@@ -158,7 +158,10 @@ impl Node {
         let socket = listen(config.listen)?;
         data.mark_running()?;
 
-        let queue = Arc::new(Queue::<Answers>::new(config.write_queue.clone()));
+        let queue = Arc::new(Queue::<Answers>::new(
+            config.write_queue.clone(),
+            state.sums.key(),
+        ));
         let committer = Committer::new(Arc::clone(&engine), &state);
         let worker =
             Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;

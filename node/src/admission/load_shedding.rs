@@ -17,8 +17,8 @@
 //!
 //! **The same ones everywhere.** A write that one replica admits and two refuse is wasted work, and that is
 //! what most would come to if each replica accepted what comes just then: of a tenth each, in three places, two
-//! meet in one case of 36. So each write draws a shed key from its dot, the same at every replica, and a replica lets in
-//! the shed keys below a share that it moves until its queue is as long as it should be. Replicas under like load have
+//! meet in one case of 36. So each write draws a shed key from its dot, the same at every replica. It is drawn by a hash
+//! under the cluster's key, which no client has: none can choose dots that are shed last. A replica lets in the shed keys below a share that it moves until its queue is as long as it should be. Replicas under like load have
 //! like shares, and let in the same writes. For the same reason the last quarter of the queue, which a burst may
 //! fill before anything is measured, is for ever lower shed keys.
 //!
@@ -31,9 +31,11 @@
 //! (2015), for "has not been empty lately". Zhou et al., *Overload Control for Scaling `WeChat` Microservices*
 //! (2018), for refusing the same ones in every place. Little's law for the wait.
 
+use std::hash::Hasher as _;
 use std::time::Duration;
 
-use quoit_ring::Moment;
+use quoit_ring::{MerkleKey, Moment};
+use siphasher::sip::SipHasher13;
 
 use super::MAX_BATCH;
 use crate::write::Change;
@@ -76,11 +78,13 @@ pub(super) struct LoadShedding {
     offered: u32,
     /// Clients' shed keys below are let in while the queue stands.
     share: u32,
+    /// What shed keys are drawn under.
+    key: MerkleKey,
 }
 
 impl LoadShedding {
-    /// For an empty queue.
-    pub(super) const fn new() -> Self {
+    /// For an empty queue, in a cluster with this key.
+    pub(super) const fn new(key: MerkleKey) -> Self {
         Self {
             taken: 0,
             taken_of_clients: 0,
@@ -92,6 +96,7 @@ impl LoadShedding {
             pace: None,
             offered: 0,
             share: ALL,
+            key,
         }
     }
 
@@ -112,7 +117,7 @@ impl LoadShedding {
                 standing: now,
                 moved: now,
                 since: now,
-                ..Self::new()
+                ..Self::new(self.key)
             };
         }
         add(&mut self.offered, offered);
@@ -146,6 +151,20 @@ impl LoadShedding {
         let share = wanted * u128::from(ALL) / u128::from(self.offered.max(1));
         let share = u32::try_from(share).unwrap_or(ALL);
         self.share = self.share / 2 + share / 2 + 1;
+    }
+
+    /// The `shed_key` of a write, the same at every node of the cluster; every `shed_key` is as likely as any other.
+    pub(super) fn shed_key(&self, change: &Change) -> u32 {
+        let (time, actor) = match change {
+            Change::Put(delta) => (delta.dot().time.0, delta.dot().actor.0),
+            Change::Repair(record) | Change::Delivered(record) => (record.max_time().0, 0),
+        };
+        let mut hasher = SipHasher13::new_with_key(&self.key.0);
+        hasher.write(b"shed"); // the key has another use, too
+        hasher.write_u64(time);
+        hasher.write_u64(actor);
+        let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
     }
 
     /// How long a write behind `waiting` others is expected to wait.
@@ -200,19 +219,6 @@ fn add(sum: &mut u32, count: usize) {
     *sum = sum.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
-/// The `shed_key` of a write, the same wherever it comes; every `shed_key` is as likely as any other.
-pub(super) fn shed_key(change: &Change) -> u32 {
-    let name = match change {
-        Change::Put(delta) => delta.dot().time.0 ^ delta.dot().actor.0.rotate_left(32),
-        Change::Repair(record) | Change::Delivered(record) => record.max_time().0,
-    };
-    // the finalizer of SplitMix64: names that are near each other have shed keys that are not
-    let mixed = (name ^ name >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let [.., a, b, c, d] = mixed.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +235,7 @@ mod tests {
     /// A queue that has been standing for more than a second, at a length that is right, with `pace` microseconds
     /// spent on each write and `times` as many offered.
     fn standing(pace: u64, times: usize) -> (LoadShedding, Moment) {
-        let mut shedding = LoadShedding::new();
+        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
         let right = usize::try_from(50_000 / pace).unwrap().max(ALWAYS) - MAX_BATCH;
         shedding.look(0, 0, at(0));
         let each = Duration::from_micros(pace);
@@ -247,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_emptied_refuses_nobody() {
-        let mut shedding = LoadShedding::new();
+        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
         for step in 0..2_000 {
             shedding.look(0, 9_999, at(step));
             assert!(!shedding.turns_away(ALL, 1 << 20, 1 << 20, at(step)));
@@ -287,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_absorbed() {
-        let mut shedding = LoadShedding::new();
+        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
         shedding.look(0, 1, at(5));
         for step in 5..1_005 {
             shedding.look(8_000, 9, at(step));
@@ -301,13 +307,15 @@ mod tests {
     }
 
     #[test]
-    fn shed_keys_are_spread_evenly_and_drawn_by_name() {
+    fn shed_keys_are_spread_evenly_and_drawn_by_name_and_cluster() {
+        let [one, same, other] = [1, 1, 2].map(|key| LoadShedding::new(MerkleKey([key; 16])));
         let write = |n: u64| Change::Put(crate::testing::blind(crate::testing::dot(7, n), "v"));
         let low = (0..10_000)
-            .filter(|&n| shed_key(&write(n)) < ALL / 10)
+            .filter(|&n| one.shed_key(&write(n)) < ALL / 10)
             .count();
         assert!((900..1_100).contains(&low), "{low} of a tenth");
-        assert_eq!(shed_key(&write(3)), shed_key(&write(3)));
+        assert_eq!(one.shed_key(&write(3)), same.shed_key(&write(3)));
+        assert_ne!(one.shed_key(&write(3)), other.shed_key(&write(3)));
     }
 
     #[test]
@@ -320,7 +328,7 @@ mod tests {
 
     #[test]
     fn while_nothing_goes_the_wait_is_as_long_as_that_has_lasted() {
-        let mut shedding = LoadShedding::new();
+        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
         shedding.look(0, 0, at(100));
         assert_eq!(shedding.wait(3, at(400)), ms(300));
         assert!(shedding.is_too_late(3, at(600), at(400)));
@@ -338,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_quicker_pace_is_believed_at_once_and_a_slower_one_by_and_by() {
-        let mut shedding = LoadShedding::new();
+        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
         shedding.look(0, 0, at(0));
         let mut paces = Vec::new();
         for then in [100, 160, 260, 360] {

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quoit_ring::Moment;
+use quoit_ring::{MerkleKey, Moment};
 
 use super::load_shedding::LoadShedding;
 use super::share::Held;
@@ -71,13 +71,13 @@ pub enum Taken {
 }
 
 impl<R> Queue<R> {
-    /// An empty queue.
+    /// An empty queue, in a cluster with this key.
     #[must_use]
-    pub const fn new(bounds: WriteQueue) -> Self {
+    pub const fn new(bounds: WriteQueue, key: MerkleKey) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             held: Held::new(),
-            shedding: LoadShedding::new(),
+            shedding: LoadShedding::new(key),
             closed: false,
             sleeping: false,
         };

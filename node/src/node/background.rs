@@ -176,7 +176,10 @@ mod tests {
     #[test]
     fn a_stuck_commit_is_noticed_while_the_sums_are_still_being_rebuilt() {
         let (engine, state, clocks) = (Arc::new(Stuck::default()), state(1), Clocks::start());
-        let queue = Arc::new(Queue::new(WriteQueue::default()));
+        let queue = Arc::new(Queue::new(
+            WriteQueue::default(),
+            quoit_ring::MerkleKey([7; 16]),
+        ));
         let committer = Committer::new(Arc::clone(&engine), &state);
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
         let walks = Walks::begin(&*engine, &state, PIECE);

@@ -300,7 +300,13 @@ mod tests {
     }
 
     fn bench<G: Engine>(engine: G) -> Bench<G> {
-        let (clocks, queue) = (Clocks::start(), Arc::new(Queue::new(WriteQueue::default())));
+        let (clocks, queue) = (
+            Clocks::start(),
+            Arc::new(Queue::new(
+                WriteQueue::default(),
+                quoit_ring::MerkleKey([7; 16]),
+            )),
+        );
         let committer = Committer::new(Arc::new(engine), &state(1));
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
         Bench {

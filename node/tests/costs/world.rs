@@ -130,7 +130,7 @@ impl World {
         // As on a node that has been up for a while: the walk over what is stored has ended.
         let mut walks = Walks::begin(&*engine, &state, 1);
         while walks.step(&*engine, Moment(0)) != NextStep::Never {}
-        let queue = Arc::new(Queue::new(WriteQueue::default()));
+        let queue = Arc::new(Queue::new(WriteQueue::default(), MerkleKey([7; 16])));
         let env = QueueEnv(Arc::clone(&queue));
         let replica = Replica::new(env, Arc::clone(&engine), &state);
         let lane = Lane(Arc::new(Mutex::new(BytesMut::with_capacity(1 << 20))));

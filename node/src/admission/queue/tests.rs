@@ -3,12 +3,14 @@
 mod overload;
 
 use quoit_ring::wire::ResponseFrame;
-use quoit_ring::{Delta, Record};
+use quoit_ring::{Delta, MerkleKey, Record};
 
 use super::*;
 
 use crate::testing::{Sink, WALL, at, dot, write};
 use crate::write::{Change, Destination};
+
+const KEY: MerkleKey = MerkleKey([7; 16]);
 
 #[test]
 fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
@@ -17,7 +19,7 @@ fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
         requests: 2,
         bytes: 100,
     };
-    let queue = Queue::new(bounds);
+    let queue = Queue::new(bounds, KEY);
     let one = |id| write(id, &sink, "k", Change::Repair(Record::default()), at(WALL));
     let mut writes = vec![one(0), one(1), one(2)];
     let later = || at(WALL + 30).mono;
@@ -56,7 +58,7 @@ const BOUNDS: WriteQueue = WriteQueue {
 #[test]
 fn bytes_bound_the_queue_as_well() {
     let sink = Sink::default();
-    let queue = Queue::new(BOUNDS);
+    let queue = Queue::new(BOUNDS, KEY);
     let mut heavy = of(&sink, &[60, 41]);
     assert!(queue.push(&mut heavy, || at(WALL).mono).is_err());
     assert_eq!(heavy.len(), 1);
@@ -71,7 +73,7 @@ fn bytes_bound_the_queue_as_well() {
 #[test]
 fn a_write_larger_than_the_queue_gets_in_alone() {
     let sink = Sink::default();
-    let queue = Queue::new(BOUNDS);
+    let queue = Queue::new(BOUNDS, KEY);
     let mut writes = of(&sink, &[101, 1]);
     assert!(queue.push(&mut writes, || at(WALL).mono).is_err());
     assert_eq!((queue.len(), writes.len()), (1, 1), "nothing beside it");
@@ -133,7 +135,7 @@ fn neither_clients_nor_peers_take_the_others_room() {
         (Priority::Peer, Priority::Client, (10, 70)),
     ] {
         for bytes in [1, 100, 300] {
-            let queue = Queue::new(bounds.clone());
+            let queue = Queue::new(bounds.clone(), KEY);
             let mut flood = by(greedy, 200, bytes, LONG);
             assert!(queue.push(&mut flood, || LONG.0).is_err());
             let taken = most.min(most * 100 / bytes);
@@ -146,7 +148,7 @@ fn neither_clients_nor_peers_take_the_others_room() {
 
 #[test]
 fn a_peers_large_repair_gets_in_whatever_clients_have_waiting() {
-    let queue = Queue::new(BOUNDS);
+    let queue = Queue::new(BOUNDS, KEY);
     assert!(
         queue
             .push(&mut by(Priority::Client, 50, 10, LONG), || LONG.0)
@@ -159,7 +161,7 @@ fn a_peers_large_repair_gets_in_whatever_clients_have_waiting() {
 
 #[test]
 fn what_is_refused_keeps_its_order_and_what_fits_behind_it_is_taken() {
-    let queue = Queue::new(BOUNDS);
+    let queue = Queue::new(BOUNDS, KEY);
     let mut writes = Vec::new();
     for (id, bytes) in (0..).zip([40, 60, 20, 60, 20]) {
         let write = by(Priority::Client, 1, bytes, LONG).remove(0);
@@ -175,7 +177,7 @@ fn what_is_refused_keeps_its_order_and_what_fits_behind_it_is_taken() {
 
 #[test]
 fn a_write_whose_turn_comes_too_late_is_refused_with_the_wait_and_others_are_taken() {
-    let queue = Queue::new(WriteQueue::default());
+    let queue = Queue::new(WriteQueue::default(), KEY);
     let (begin, now) = (Moment(0), Moment(100_000));
     assert_eq!(
         queue.push(&mut by(Priority::Client, 2_000, 1, LONG), || begin),

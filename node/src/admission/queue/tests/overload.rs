@@ -114,7 +114,7 @@ struct World {
 impl World {
     fn new(disk: Disk, callers: Vec<Callers>) -> Self {
         Self {
-            queue: Queue::new(WriteQueue::default()),
+            queue: Queue::new(WriteQueue::default(), MerkleKey([7; 16])),
             disk,
             callers,
             now: Moment(1_000_000),
