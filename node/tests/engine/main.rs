@@ -268,6 +268,16 @@ fn a_damaged_table_is_an_error_and_never_not_found() {
     ));
 }
 
+/// Waits for the first two tables, which are written in the background.
+fn await_tables(directory: &Path) {
+    for _ in 0..1_000 {
+        if tables_in(directory).len() > 1 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_damaged_table_ends_writes_by_name_and_no_further_start_fails() {
     const KEYS: u32 = 600;
@@ -281,12 +291,7 @@ fn a_damaged_table_ends_writes_by_name_and_no_further_start_fails() {
     for key in 0..KEYS {
         put(&engine, key.to_be_bytes().to_vec(), value(key));
     }
-    for _ in 0..1_000 {
-        if tables_in(directory.path()).len() > 1 {
-            break;
-        }
-        thread::sleep(Duration::from_millis(20)); // they are written in the background
-    }
+    await_tables(directory.path());
     engine.close().unwrap();
     let tables = tables_in(directory.path());
     assert!(tables.len() > 1);
