@@ -300,7 +300,7 @@ async fn write_one(
 }
 
 /// Takes the node's large frames, each from a stream of its own. All streams are read at the same time: the client's
-/// window depends on it, see [`Side`](crate::quic::Side). Ends only with the connection.
+/// window depends on it, see [`Side`]. Ends only with the connection.
 async fn read_large<S: FrameSink>(
     sink: S,
     connection: Connection,
