@@ -14,8 +14,8 @@
 //! gives up. Their targets are `fjall` and `lsm_tree`.
 //!
 //! An event is one line, whatever is in it. Reasons come from strangers: a peer that closes a handshake may give one
-//! with line ends in it. The formatter makes escape sequences harmless, not line ends nor what turns the direction of
-//! text; that is done here, once for all events.
+//! with line ends in it. So line ends, what turns the direction of text, and all escape sequences but colours, which the
+//! formatter itself makes, are escaped here, once for all events.
 //!
 //! Left out: a pipe that is open and never read. Who logs into it waits, as in any program.
 
@@ -51,8 +51,8 @@ fn one_line(event: &[u8]) -> Cow<'_, str> {
     }
 
     let mut line = String::with_capacity(text.len() + 16);
-    for c in inner.chars() {
-        if misleads(c) {
+    for (at, c) in inner.char_indices() {
+        if misleads(c) && !is_colour(&inner[at..]) {
             line.extend(c.escape_default());
         } else {
             line.push(c);
@@ -66,9 +66,15 @@ fn one_line(event: &[u8]) -> Cow<'_, str> {
 fn misleads(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let breaks = matches!(c, '\u{2028}' | '\u{2029}');
-    // The formatter has escaped those that were in the event; what is left are its own colours.
-    let own = c == '\u{1b}';
-    (c.is_control() && !own) || turns || breaks
+    c.is_control() || turns || breaks
+}
+
+/// Whether an escape sequence for a colour or another look of letters begins here.
+fn is_colour(text: &str) -> bool {
+    let codes = text.strip_prefix("\u{1b}[").unwrap_or_default();
+    codes
+        .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+        .starts_with('m')
 }
 
 /// Logs to standard error from now on what `filter` lets through, with colours only on a terminal that can show them
@@ -132,8 +138,12 @@ mod tests {
                 "a\\u{2028}b\\u{2029}c\\u{85}\n",
             ),
             (
-                "\u{1b}[31mERROR\u{1b}[0m schön\n",
-                "\u{1b}[31mERROR\u{1b}[0m schön\n",
+                "\u{1b}[2J\u{1b}]0;x\u{7}\u{1b}\n",
+                "\\u{1b}[2J\\u{1b}]0;x\\u{7}\\u{1b}\n",
+            ),
+            (
+                "\u{1b}[1;31mERROR\u{1b}[0m schön\n",
+                "\u{1b}[1;31mERROR\u{1b}[0m schön\n",
             ),
         ];
         for (event, line) in table {
