@@ -103,8 +103,8 @@ impl Node {
     /// let node = Node::start(&config)?;
     /// assert_eq!(node.id(), identity.node);
     ///
+    /// drop(node);
     /// let again = Node::init(&config).unwrap_err();
-    /// # drop(node);
     /// assert!(matches!(again, StartError::Identity(IdentityError::Initialised { .. })));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
