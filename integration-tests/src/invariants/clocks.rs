@@ -56,8 +56,8 @@ pub(super) fn latest_counted(history: &History, at: Moment) -> Millis {
 pub(super) fn earliest_counted(history: &History, window: Window) -> Millis {
     let writer = earliest_shown(history, Side::Client, window);
     let nodes = behind(history, Side::Node, (Moment(0), window.1));
-    let told = history.wall(window.0).0.saturating_sub(nodes + LATE_MS);
-    writer.max(Millis(told))
+    let reported = history.wall(window.0).0.saturating_sub(nodes + LATE_MS);
+    writer.max(Millis(reported))
 }
 
 /// The earliest that a quorum read under way in `window` takes for the time, where it finds a value.

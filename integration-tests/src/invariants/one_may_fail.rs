@@ -1,7 +1,7 @@
 //! Whatever goes wrong with one node, operations that need a majority succeed.
 //!
 //! ```text
-//!   owners of a key    n1 ok    n2 killed, cut off, slow, full ...    n3 ok      R = W = 2: no caller is told
+//!   owners of a key    n1 ok    n2 killed, cut off, slow, full ...    n3 ok      R = W = 2: no caller notices
 //! ```
 //!
 //! Some runs have a victim: all their faults happen to one node and the links to it, and everything else is in

@@ -7,7 +7,7 @@
 //!
 //! A pair is put when its line is there, not when the next one is: standard input may be a pipe that never ends.
 //!
-//! Every put is a blind one. An import that was stopped is resumed by running it again, and since that writes anew
+//! Every put is a blind one. An import that was stopped is resumed by running it again, and since that writes again
 //! what is there already, it replaces whatever others wrote to these keys in between. A file should name each key
 //! once; of several the last wins.
 //!

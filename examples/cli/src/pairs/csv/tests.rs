@@ -1,3 +1,5 @@
+//! What is read from CSV, and which faults end it with their line.
+
 use std::io;
 
 use proptest::prelude::*;
