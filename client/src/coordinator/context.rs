@@ -105,6 +105,8 @@ pub(crate) struct OpContext {
     pub(crate) timers: Timers,
     /// Bytes of writes that have returned and wait for an owner.
     pub(crate) pending_handoff: usize,
+    /// Superseded writes that wait for a later one of this client.
+    pub(crate) overtaken: usize,
     /// Frames for the driver, in the order of sending.
     pub(crate) sends: VecDeque<(NodeId, RequestFrame)>,
     /// Failed sends, in the order of sending.
@@ -133,6 +135,7 @@ impl OpContext {
             operations: Operations::new(),
             timers: Timers::default(),
             pending_handoff: 0,
+            overtaken: 0,
             sends: VecDeque::new(),
             failures: VecDeque::new(),
             restarts: VecDeque::new(),

@@ -1,11 +1,12 @@
 //! The mint: new dots, and what this writer did last on each key.
 //!
 //! ```text
-//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 56 bytes each
+//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 64 bytes each
 //!               last          of any write: the next one's `prev`
 //!               newest        of the write that was started last: an older one stays below it
 //!               acknowledged  of blind writes, and by how many: older ones are overwritten
-//!            -> of its blind writes under way              only those: an older one may wait for one of them
+//!               under way     of a blind one: an older one may wait for it
+//!            -> of further blind ones under way             only keys that have several at once
 //! ```
 //!
 //! A write that has returned goes on to the owners that have not answered, and each that still takes it is one copy more.
@@ -39,7 +40,7 @@ use crate::quorum::Acked;
 pub(crate) use own::Needed;
 use own::Own;
 
-/// Most keys whose last dot is remembered: about 7 MiB.
+/// Most keys whose last dot is remembered: about 8 MiB.
 const MAX_KEYS: usize = 1 << 16;
 
 /// A table whose keys are hashes already.
@@ -70,8 +71,8 @@ pub(crate) struct Mint {
     clock: Clock,
     actor: Actor,
     own: ByHash<Own>,
-    /// Of blind writes that more owners may acknowledge yet.
-    under_way: ByHash<SmallVec<[Time; 2]>>,
+    /// Of blind writes that more owners may acknowledge yet, those beside one that its key has.
+    others: ByHash<SmallVec<[Time; 2]>>,
     /// The key of the hashes; 0 for the half that the first write draws.
     hash_key: (u64, u64),
     max_drift_ms: u64,
@@ -84,7 +85,7 @@ impl Mint {
             clock: Clock::starting_at(Time::ZERO),
             actor: Actor(actor),
             own: ByHash::default(),
-            under_way: ByHash::default(),
+            others: ByHash::default(),
             hash_key: (actor, 0),
             max_drift_ms: u64::try_from(max_drift.as_millis()).unwrap_or(u64::MAX),
         }
@@ -152,15 +153,27 @@ impl Mint {
 
     /// More owners may acknowledge a blind write: others may wait for it.
     pub(crate) fn counted(&mut self, key: KeyHash, dot: Dot) {
-        if dot.actor == self.actor {
-            self.under_way.entry(key.0).or_default().push(dot.time);
+        let Some(own) = self.own_of(key, dot) else {
+            return;
+        };
+        if own.under_way == Time::ZERO {
+            own.under_way = dot.time;
+        } else {
+            self.others.entry(key.0).or_default().push(dot.time);
         }
     }
 
     /// Nothing more will come of a blind write that counted as under way: nobody is to wait for it.
     pub(crate) fn withdrawn(&mut self, key: KeyHash, dot: Dot) {
         // What an earlier actor had under way was forgotten with it.
-        let Entry::Occupied(mut times) = self.under_way.entry(key.0) else {
+        let Some(own) = self.own_of(key, dot) else {
+            return;
+        };
+        if own.under_way == dot.time {
+            own.under_way = Time::ZERO;
+            return;
+        }
+        let Entry::Occupied(mut times) = self.others.entry(key.0) else {
             return;
         };
         if let Some(place) = times.get().iter().position(|time| *time == dot.time) {
@@ -169,6 +182,13 @@ impl Mint {
         if times.get().is_empty() {
             times.remove();
         }
+    }
+
+    /// Whether another blind write of that key is under way: only then may one ask for the copies of this one.
+    pub(crate) fn has_others(&self, key: KeyHash, dot: Dot) -> bool {
+        let own = self.own.get(&key.0);
+        own.is_some_and(|own| ![Time::ZERO, dot.time].contains(&own.under_way))
+            || (!self.others.is_empty() && self.others.contains_key(&key.0))
     }
 
     /// A blind write that counts as under way has so many copies: what this client wrote before it on that key is
@@ -191,8 +211,9 @@ impl Mint {
 
     /// Whether a later blind write is under way.
     fn is_followed(&self, key: KeyHash, dot: Dot) -> bool {
-        let times = self.under_way.get(&key.0);
-        times.is_some_and(|times| times.iter().any(|time| *time > dot.time))
+        let first = self.own.get(&key.0).map(|own| &own.under_way);
+        let others = self.others.get(&key.0).into_iter().flatten();
+        first.into_iter().chain(others).any(|time| *time > dot.time)
     }
 
     /// What is known of the key of a write, if it is the present actor's.
@@ -226,7 +247,7 @@ impl Mint {
     /// Becomes another writer, who has no dot on any key yet.
     fn begin_anew(&mut self, now: Now) {
         self.own.clear();
-        self.under_way.clear();
+        self.others.clear();
         let mixed = self.actor.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.actor = Actor(now.random.rotate_left(17) ^ mixed);
     }

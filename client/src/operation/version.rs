@@ -154,6 +154,11 @@ impl Version {
         cx.mint.counted(self.key_hash, self.dot);
     }
 
+    /// Whether another blind write of its client is under way on the key.
+    pub(super) fn has_others(&self, cx: &OpContext) -> bool {
+        cx.mint.has_others(self.key_hash, self.dot)
+    }
+
     /// It was counted, and nothing more will come of it.
     pub(super) fn withdrawn(&self, cx: &mut OpContext) {
         cx.mint.withdrawn(self.key_hash, self.dot);

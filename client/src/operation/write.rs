@@ -110,6 +110,8 @@ pub(crate) struct Write {
     /// Whether the last second has begun, in which holders are found for owners that missed it.
     is_closing: bool,
     place: Place,
+    /// Whether another write of its client was under way on the key when it was sent: that may ask for its copies.
+    has_others: bool,
     /// How far what superseded it lies ahead of this machine's clock, if that is too far to be followed.
     behind_ms: u64,
 }
@@ -251,6 +253,7 @@ impl Write {
         } else {
             Place::Out
         };
+        let has_others = place == Place::Counted && version.has_others(cx);
         let mut write = Self {
             requests: Requests::new(key, targets, plan.deadline, caller.trace, cx),
             reply: Some((caller.kind, caller.reply)),
@@ -263,6 +266,7 @@ impl Write {
             quorum,
             is_closing: false,
             place,
+            has_others,
             behind_ms: 0,
         };
         // A write that is sent again may be over: by a newer map W owners may have it already.
@@ -329,14 +333,10 @@ impl Write {
             match self.version.standing(self.needed(), cx) {
                 Standing::Newest if !self.is_retry => {}
                 Standing::Overwritten => return self.quorum.overwritten(),
-                Standing::Behind if !self.is_retry => {
-                    self.place = Place::Overtaken(above);
-                    return;
-                }
+                Standing::Behind if !self.is_retry => return self.wait(above, cx),
                 // An owner that is late may acknowledge it as it is.
                 Standing::Lost if !self.is_retry && self.quorum.may_reach_w() => {
-                    self.place = Place::Overtaken(above);
-                    return;
+                    return self.wait(above, cx);
                 }
                 Standing::Newest | Standing::Behind | Standing::Lost | Standing::Forgotten => {
                     return self.quorum.cannot_remint();
@@ -400,10 +400,18 @@ impl Write {
         }
     }
 
-    /// Nothing more will come of it as it is: nobody is to wait for it.
+    /// Superseded by what lies at `above`, it waits for a later write.
+    const fn wait(&mut self, above: Time, cx: &mut OpContext) {
+        cx.overtaken += 1;
+        self.place = Place::Overtaken(above);
+    }
+
+    /// Nothing more will come of it as it is: nobody is to wait for it, nor does it wait.
     pub(super) fn withdraw(&mut self, cx: &mut OpContext) {
-        if core::mem::replace(&mut self.place, Place::Out) == Place::Counted {
-            self.version.withdrawn(cx);
+        match core::mem::replace(&mut self.place, Place::Out) {
+            Place::Counted => self.version.withdrawn(cx),
+            Place::Overtaken(_) => cx.overtaken -= 1,
+            Place::Out => {}
         }
     }
 
@@ -413,6 +421,7 @@ impl Write {
             Place::Counted => {}
             // An owner was late, so it is no longer to be minted again.
             Place::Overtaken(_) => {
+                self.withdraw(cx);
                 self.version.counted(cx);
                 self.place = Place::Counted;
             }
@@ -423,8 +432,9 @@ impl Write {
     }
 
     /// A replica has answered: if it took the write, that may be enough for one that waits for it, though not for this one.
+    /// Mostly there is none, and this is the way of every put.
     fn copied(&self, cx: &mut OpContext) {
-        if self.place == Place::Counted {
+        if self.place == Place::Counted && (self.has_others || cx.overtaken > 0) {
             self.version.acknowledged(self.quorum.acks(), cx);
         }
     }

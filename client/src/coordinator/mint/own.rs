@@ -10,7 +10,7 @@
 //! three at most, as many as three replicas can make; beyond that the oldest is dropped, and a write that it would have
 //! overwritten fails as superseded.
 //!
-//! Left out: which of its writes are under way, which the [mint](super) knows.
+//! Left out: writes under way beyond the first, of which the [mint](super) has a list.
 
 use quoit_ring::Time;
 
@@ -21,7 +21,7 @@ use crate::quorum::Acked;
 const MAX_ACKED: usize = 3;
 
 const _: () = assert!(
-    size_of::<(u64, Own)>() == 56,
+    size_of::<(u64, Own)>() == 64,
     "what the mint's header says of a key"
 );
 
@@ -71,6 +71,8 @@ pub(super) struct Own {
     pub(super) last: Time,
     /// Of the write that was started last.
     newest: Time,
+    /// Of a blind write that more owners may acknowledge yet.
+    pub(super) under_way: Time,
     acked_at: [Time; MAX_ACKED],
     acked_by: [Copies; MAX_ACKED],
 }
