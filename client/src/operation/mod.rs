@@ -32,6 +32,7 @@ pub(crate) mod health;
 pub(crate) mod plan;
 pub(crate) mod read;
 pub(crate) mod refresh;
+mod remint;
 pub(crate) mod requests;
 pub(crate) mod version;
 pub(crate) mod write;

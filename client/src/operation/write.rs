@@ -4,49 +4,27 @@
 //!   Response::Joined, Superseded, Refused --> acked, superseded, failed
 //!   WriteStep::Send   --> Request::Put, one record encoded once for all replicas
 //!   WriteStep::Hint   --> Request::Hint to the next fallback, or to an owner that has the write (`handoff`)
-//!   WriteStep::Remint --> a new dot above what superseded the old one, then Send again; or not (below)
+//!   WriteStep::Remint --> a new dot above what superseded the old one, then Send again; or not (`remint`)
 //! ```
 //!
-//! **A write is minted again only while its caller waits, and a blind one never above a later write of its client on
-//! that key**: else an abandoned upload comes back over the delete that followed it. So a superseded blind write that a
-//! later one of its client follows has been overtaken by it:
-//!
-//! ```text
-//!   a later blind one is acknowledged   it happened before that one, which has overwritten it: written
-//!   one is under way                    wait for that, until the deadline
-//!   neither                             fail: the later ones have failed, are causal, or are on too few replicas;
-//!                                       unless W may acknowledge it as it is, since an owner is late
-//! ```
-//!
-//! It counts as overwritten only by a write on as many replicas as it needs itself: on W owners, or if it is sloppy on W
-//! nodes, whether that is enough for the later one or not. One that has returned with fewer goes on to the other owners,
-//! so it is waited for, too. A causal write is minted again also then: it replaces what its context has seen, and stands beside the later one.
-//! Another client, in this process or not, has a mint of its own, and its writes are others' writes.
-//!
-//! A write that failed may be **sent again** as what it is, under its dot. It is never minted again: whoever has
-//! superseded it may have seen it first, and it would come back. Nor does it forget that it may be stored.
-//!
-//! **A lifetime is checked when owners have joined the write**: their clocks come with their answers, and those that
-//! were remembered may be wrong, with all clocks of this machine, after a virtual machine stood still. If by a majority
-//! the value would end too early, the write is minted again with the lifetime that it was put with, while its caller
-//! waits. In mode `One` a write may return before a majority has been heard, and is not checked then.
+//! A write that failed may be **sent again** as what it is, under its dot: it does not forget that it may be stored.
 //!
 //! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
 
 use quoit_ring::wire::{Request, Response, ResponseFrame};
-use quoit_ring::{Millis, Time};
+use quoit_ring::{Millis, NodeId};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::coordinator::context::{BACKGROUND_MICROS, OpContext, Restart};
-use crate::coordinator::mint::{Needed, Standing};
 use crate::coordinator::request_id::Purpose;
 use crate::coordinator::slab::Key;
 use crate::entry::Written;
-use crate::error::{OTHER_QUESTION, Outcome, WriteError};
+use crate::error::{InvalidRequest, OTHER_QUESTION, Outcome, WriteError};
 use crate::metrics::{End, Kind, RequestKind};
 use crate::operation::plan::{self, Plan};
+use crate::operation::remint::Place;
 use crate::operation::requests::{Caller, Requests, Targets};
 use crate::operation::version::{KeyUpdate, Version};
 use crate::operation::{Handler, Progress};
@@ -71,6 +49,38 @@ impl Content {
             Self::Sent(sent) => sent.version.update(),
         }
     }
+
+    /// From when its lifetime counts; None if clocks must be asked first.
+    fn present(&self, targets: &[NodeId], w: usize, cx: &OpContext) -> Option<Millis> {
+        match self {
+            Self::New(update) => cx.present(targets, w, update.ttl.is_some()),
+            // Its lifetime has begun already.
+            Self::Sent(_) => Some(cx.now.wall),
+        }
+    }
+
+    /// What is sent, and the machine for it, which has not sent anything yet.
+    fn prepare(
+        self,
+        present: Millis,
+        quorum: WriteQuorum,
+        targets: &[NodeId],
+        cx: &mut OpContext,
+    ) -> Result<(Version, WriteQuorum), InvalidRequest> {
+        match self {
+            Self::New(update) => Ok((Version::mint(update, present, cx)?, quorum)),
+            Self::Sent(sent) => {
+                // What this client writes from now on lies above it, wherever it was minted.
+                sent.believe(cx)?;
+                let place = |holder| targets.iter().position(|owner| owner == holder);
+                let holders = sent.holders.iter().filter_map(place);
+                let quorum = quorum.again(sent.evidence, holders);
+                let mut version = sent.version;
+                version.sent_again(cx);
+                Ok((version, quorum))
+            }
+        }
+    }
 }
 
 /// What to write, and how.
@@ -81,39 +91,28 @@ pub(crate) struct Submitted {
     pub(crate) caller: Caller<WriteResult>,
 }
 
-/// A blind write, seen by the others of its client on the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// More owners may acknowledge it: the mint counts it, and earlier ones may wait for it.
-    Counted,
-    /// Superseded by what lies here, it waits for a later one. It is not counted, or two such would wait for each other.
-    Overtaken(Time),
-    /// None has to look at it: it is causal, or nothing more will come of it as itself.
-    Out,
-}
-
 /// One write under way.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(super) requests: Requests,
     /// Taken when the caller is answered, and the permit with it.
-    reply: Option<(Kind, Reply<WriteResult>)>,
+    pub(super) reply: Option<(Kind, Reply<WriteResult>)>,
     permit: Option<OwnedSemaphorePermit>,
     pub(super) version: Version,
     /// How many nodes own the key: the first targets. Behind them are the holders of hints.
     pub(super) owners: usize,
-    w: usize,
+    pub(super) w: usize,
     plan: Plan,
     /// Whether it was sent before and failed.
-    is_retry: bool,
+    pub(super) is_retry: bool,
     pub(super) quorum: WriteQuorum,
     /// Whether the last second has begun, in which holders are found for owners that missed it.
     is_closing: bool,
-    place: Place,
+    pub(super) place: Place,
     /// Whether another write of its client was under way on the key when it was sent: that may ask for its copies.
-    has_others: bool,
+    pub(super) has_others: bool,
     /// How far what superseded it lies ahead of this machine's clock, if that is too far to be followed.
-    behind_ms: u64,
+    pub(super) behind_ms: u64,
 }
 
 impl Handler for Write {
@@ -196,49 +195,29 @@ impl Write {
         key: Key,
         cx: &mut OpContext,
     ) -> Option<Self> {
+        let content = &submitted.content;
+        let list = (cx.ring).preference_list(cx.ring.token_of(&content.update().key));
+        let targets: Targets = list.owners().collect();
+        let owners = targets.len();
+        let counted = plan::write_count(&submitted.plan, owners);
+
+        let remembered = |&w: &usize| content.present(&targets, w, cx);
+        let present = checked.or_else(|| counted.as_ref().map_or(Some(cx.now.wall), remembered));
+        let Some(present) = present else {
+            cx.restarts.push_back(Restart::ClockCheck(submitted));
+            return None;
+        };
+
         let Submitted {
             content,
             plan,
             caller,
         } = submitted;
-        let key_bytes = &content.update().key;
-        let list = cx.ring.preference_list(cx.ring.token_of(key_bytes));
-        let targets: Targets = list.owners().collect();
-        let owners = targets.len();
-        let counted = plan::write_count(&plan, owners);
-
-        let remembered = |&w: &usize| match &content {
-            Content::New(update) => cx.present(&targets, w, update.ttl.is_some()),
-            // Its lifetime has begun already.
-            Content::Sent(_) => Some(cx.now.wall),
-        };
-        let present = checked.or_else(|| counted.as_ref().map_or(Some(cx.now.wall), remembered));
-        let Some(present) = present else {
-            let submitted = Submitted {
-                content,
-                plan,
-                caller,
-            };
-            cx.restarts.push_back(Restart::ClockCheck(submitted));
-            return None;
-        };
-
         let is_retry = matches!(content, Content::Sent(_));
         let prepared = counted.and_then(|w| {
             let quorum = WriteQuorum::new(owners, w, plan.sloppy);
-            Ok(match content {
-                Content::New(update) => (w, Version::mint(update, present, cx)?, quorum),
-                Content::Sent(sent) => {
-                    // What this client writes from now on lies above it, wherever it was minted.
-                    sent.believe(cx)?;
-                    let place = |holder| targets.iter().position(|owner| owner == holder);
-                    let holders = sent.holders.iter().filter_map(place);
-                    let quorum = quorum.again(sent.evidence, holders);
-                    let mut version = sent.version;
-                    version.sent_again(cx);
-                    (w, version, quorum)
-                }
-            })
+            let (version, quorum) = content.prepare(present, quorum, &targets, cx)?;
+            Ok((w, version, quorum))
         });
         let (w, version, quorum) = match prepared {
             Ok(prepared) => prepared,
@@ -248,11 +227,7 @@ impl Write {
             }
         };
 
-        let place = if version.is_blind() {
-            Place::Counted
-        } else {
-            Place::Out
-        };
+        let place = Place::of(&version);
         let has_others = place == Place::Counted && version.has_others(cx);
         let mut write = Self {
             requests: Requests::new(key, targets, plan.deadline, caller.trace, cx),
@@ -319,124 +294,6 @@ impl Write {
         };
         let what = (Purpose::Ask, RequestKind::Write);
         self.requests.send(replica, what, request, cx);
-    }
-
-    /// Mints the write again above what superseded it, if it may. The new dot builds on the first attempt, so it replaces
-    /// that wherever it was joined, and on nothing that this client wrote in between.
-    fn remint(&mut self, above: Time, cx: &mut OpContext) {
-        let is_awaited = (self.reply.as_ref()).is_some_and(|(_, reply)| reply.is_awaited());
-        if !is_awaited {
-            return self.quorum.cannot_remint();
-        }
-        if self.is_retry || self.version.is_blind() {
-            self.withdraw(cx);
-            match self.version.standing(self.needed(), cx) {
-                Standing::Newest if !self.is_retry => {}
-                Standing::Overwritten => return self.quorum.overwritten(),
-                Standing::Behind if !self.is_retry => return self.wait(above, cx),
-                // An owner that is late may acknowledge it as it is.
-                Standing::Lost if !self.is_retry && self.quorum.may_reach_w() => {
-                    return self.wait(above, cx);
-                }
-                Standing::Newest | Standing::Behind | Standing::Lost | Standing::Forgotten => {
-                    return self.quorum.cannot_remint();
-                }
-            }
-        }
-        if !cx.mint.observe(above, cx.now.wall) {
-            self.behind_ms = above.millis().0.saturating_sub(cx.now.wall.0);
-            return self.quorum.cannot_remint();
-        }
-        cx.budget.charge();
-        cx.counters.remints += 1;
-        let first = core::mem::take(&mut self.version.context);
-        self.version.mint_over(&first, above, cx);
-        if self.version.is_blind() {
-            self.place = Place::Counted;
-        }
-        self.requests.begin_attempt(self.owners);
-        self.quorum.reminted();
-    }
-
-    /// A replica has joined it. Mints it again if by the clocks of a majority of its owners it ends too early, and its
-    /// caller waits; not if a later blind write of this client is to replace it anyway.
-    fn renew(&mut self, replica: usize, cx: &mut OpContext) -> bool {
-        let is_awaited = (self.reply.as_ref()).is_some_and(|(_, reply)| reply.is_awaited());
-        if self.is_retry || !is_awaited || !self.quorum.may_renew(replica) {
-            return false;
-        }
-        let owners = (self.requests.targets()).get(..self.owners);
-        let majority = plan::majority(self.owners);
-        let reached = owners.and_then(|owners| cx.clocks.reached(owners, majority, cx.now.at));
-        let early_by = |reached| (self.version).ends_early_by(reached, self.requests.elapsed(cx));
-        let Some(present) = reached.filter(|&it| early_by(it) > 2 * cx.mint.max_drift_ms()) else {
-            return false;
-        };
-
-        if self.version.is_blind() {
-            if self.place != Place::Counted {
-                return false;
-            }
-            self.version.withdrawn(cx);
-            if !matches!(self.version.standing(self.needed(), cx), Standing::Newest) {
-                self.version.counted(cx);
-                return false;
-            }
-        }
-        cx.budget.charge();
-        cx.counters.remints += 1;
-        // Its dot counts again, if it did.
-        self.version.mint_to_live_from(present, cx);
-        self.requests.begin_attempt(self.owners);
-        self.quorum.renewed(replica);
-        true
-    }
-
-    /// How many copies there must be of a later write that is to count in place of this one.
-    const fn needed(&self) -> Needed {
-        Needed {
-            w: self.w,
-            sloppy: self.quorum.is_sloppy(),
-        }
-    }
-
-    /// Superseded by what lies at `above`, it waits for a later write.
-    const fn wait(&mut self, above: Time, cx: &mut OpContext) {
-        cx.overtaken += 1;
-        self.place = Place::Overtaken(above);
-    }
-
-    /// Nothing more will come of it as it is: nobody is to wait for it, nor does it wait.
-    pub(super) fn withdraw(&mut self, cx: &mut OpContext) {
-        match core::mem::replace(&mut self.place, Place::Out) {
-            Place::Counted => self.version.withdrawn(cx),
-            Place::Overtaken(_) => cx.overtaken -= 1,
-            Place::Out => {}
-        }
-    }
-
-    /// It has returned well: what waits for it has been overwritten.
-    fn acknowledged(&mut self, acked: Acked, cx: &mut OpContext) {
-        match self.place {
-            Place::Counted => {}
-            // An owner was late, so it is no longer to be minted again.
-            Place::Overtaken(_) => {
-                self.withdraw(cx);
-                self.version.counted(cx);
-                self.place = Place::Counted;
-            }
-            // If it was overwritten, those were the copies of another.
-            Place::Out => return,
-        }
-        self.version.acknowledged(acked, cx);
-    }
-
-    /// A replica has answered: if it took the write, that may be enough for one that waits for it, though not for this one.
-    /// Mostly there is none, and this is the way of every put.
-    fn copied(&self, cx: &mut OpContext) {
-        if self.place == Place::Counted && (self.has_others || cx.overtaken > 0) {
-            self.version.acknowledged(self.quorum.acks(), cx);
-        }
     }
 
     fn answer(&mut self, verdict: Result<Acked, WriteFailure>, cx: &mut OpContext) {
