@@ -41,16 +41,28 @@ impl NodeClocks {
         }
     }
 
-    /// The latest time that `count` of these nodes have reached; `None` if the clocks of fewer are known.
-    pub(crate) fn reached(&self, nodes: &[NodeId], count: usize, at: Moment) -> Option<Millis> {
-        debug_assert!((1..=nodes.len()).contains(&count), "a count of these nodes");
-        let mut known: SmallVec<[u64; 5]> = nodes
-            .iter()
-            .filter_map(|node| self.ahead_ms.get(node))
-            .map(|ahead| ahead.wrapping_add(at.0 / 1_000))
-            .collect();
-        known.sort_unstable_by(|a, b| b.cmp(a));
-        known.get(count - 1).copied().map(Millis)
+    /// What the clocks of these nodes show, as far as they are known.
+    pub(crate) fn of(&self, nodes: &[NodeId], at: Moment) -> Known {
+        let mut known = Known(SmallVec::new());
+        for node in nodes {
+            if let Some(ahead) = self.ahead_ms.get(node) {
+                known.0.push(ahead.wrapping_add(at.0 / 1_000));
+            }
+        }
+        known.0.sort_unstable_by(|a, b| b.cmp(a));
+        known
+    }
+}
+
+/// Clocks at one moment, the latest first.
+#[derive(Debug)]
+pub(crate) struct Known(SmallVec<[u64; 5]>);
+
+impl Known {
+    /// The latest time that `count` of them have reached; `None` if they are fewer.
+    pub(crate) fn reached(&self, count: usize) -> Option<Millis> {
+        debug_assert!(count > 0, "of none nothing is known");
+        self.0.get(count - 1).copied().map(Millis)
     }
 }
 
@@ -105,7 +117,7 @@ mod tests {
     #[test]
     fn a_clock_goes_on_between_answers_and_the_latest_answer_counts() {
         let mut clocks = clocks(&[(1, 90_000), (1, 50_000)]);
-        let reached = |clocks: &NodeClocks, at| clocks.reached(&NODES[..1], 1, at);
+        let reached = |clocks: &NodeClocks, at| clocks.of(&NODES[..1], at).reached(1);
         assert_eq!(reached(&clocks, AT), Some(Millis(50_000)));
         assert_eq!(reached(&clocks, AT.after(2_500_000)), Some(Millis(52_500)));
         clocks.observe(NodeId(1), Time::ZERO, AT);
@@ -124,10 +136,10 @@ mod tests {
         let hour = 3_600_000;
         for broken in [1, 90_000 + hour] {
             let clocks = clocks(&[(1, broken), (2, 90_000), (3, 90_010)]);
-            let reached = clocks.reached(&NODES, 2, AT).unwrap();
+            let reached = clocks.of(&NODES, AT).reached(2).unwrap();
             assert!((90_000..=90_010).contains(&reached.0), "{reached:?}");
         }
-        assert_eq!(clocks(&[(2, 90_000)]).reached(&NODES, 2, AT), None);
+        assert_eq!(clocks(&[(2, 90_000)]).of(&NODES, AT).reached(2), None);
     }
 
     #[test]
@@ -168,7 +180,7 @@ mod tests {
             let count = count.min(walls.len());
             let nodes: Vec<NodeId> = (1..=walls.len() as u64).map(NodeId).collect();
             let of: Vec<_> = walls.iter().enumerate().map(|(i, &ms)| (i as u64 + 1, ms)).collect();
-            let reached = clocks(&of).reached(&nodes, count, AT).unwrap().0;
+            let reached = clocks(&of).of(&nodes, AT).reached(count).unwrap().0;
             prop_assert!(walls.iter().filter(|&&wall| wall >= reached).count() >= count);
             prop_assert!(walls.iter().filter(|&&wall| wall > reached).count() < count);
         }

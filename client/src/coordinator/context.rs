@@ -159,9 +159,9 @@ impl OpContext {
     /// How far the clocks of a key's owners are believed when expiry is judged: a minority with clocks far ahead
     /// must not end everybody's values. While fewer than a majority have answered, all of those must have reached it.
     pub(crate) fn time_bound(&self, owners: &[NodeId]) -> Option<TimeBound> {
+        let known = self.clocks.of(owners, self.now.at);
         let mut counts = (1..=plan::majority(owners.len())).rev();
-        let reached = |count| self.clocks.reached(owners, count, self.now.at);
-        let reached = counts.find_map(reached)?;
+        let reached = counts.find_map(|count| known.reached(count))?;
         let max_ms = self.mint.max_drift_ms();
         Some(TimeBound { reached, max_ms })
     }
@@ -169,12 +169,12 @@ impl OpContext {
     /// The time from which a write's lifetime counts, by what is remembered of its owners' clocks. None if a check
     /// must come first: they are not known, or this machine's seems to differ by too much.
     pub(crate) fn present(&self, owners: &[NodeId], w: usize, expires: bool) -> Option<Millis> {
-        let reached = |count| self.clocks.reached(owners, count, self.now.at);
-        let majority = reached(plan::majority(owners.len()));
+        let known = self.clocks.of(owners, self.now.at);
+        let majority = known.reached(plan::majority(owners.len()));
         if expires && majority.is_none() {
             return None;
         }
-        let w = reached(w);
+        let w = known.reached(w);
         let reached = Reached { majority, w };
         let max_drift_ms = self.mint.max_drift_ms();
         reached.present(self.now.wall, max_drift_ms).ok()

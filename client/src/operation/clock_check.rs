@@ -178,7 +178,7 @@ impl ClockCheck {
     }
 
     fn present(&self, heard: &[NodeId], cx: &OpContext) -> Result<Millis, ClockSkew> {
-        let reached = |count| cx.clocks.reached(heard, count, cx.now.at);
+        let known = cx.clocks.of(heard, cx.now.at);
         let majority = plan::majority(self.owners);
         let majority = if heard.len() < majority {
             plan::majority(heard.len())
@@ -187,9 +187,9 @@ impl ClockCheck {
         };
         // The answers may have been under way for as long: nobody is refused for that.
         let elapsed = self.heard_at.since(self.started).div_ceil(1_000);
-        let w = reached(self.w.min(heard.len()));
+        let w = known.reached(self.w.min(heard.len()));
         let reached = Reached {
-            majority: reached(majority),
+            majority: known.reached(majority),
             w: w.map(|w| Millis(w.0.saturating_add(elapsed))),
         };
         reached.present(cx.now.wall, cx.mint.max_drift_ms())

@@ -105,7 +105,7 @@ impl Write {
         }
         let owners = (self.requests.targets()).get(..self.owners);
         let majority = plan::majority(self.owners);
-        let reached = owners.and_then(|owners| cx.clocks.reached(owners, majority, cx.now.at));
+        let reached = owners.and_then(|owners| cx.clocks.of(owners, cx.now.at).reached(majority));
         let early_by = |reached| (self.version).ends_early_by(reached, self.requests.elapsed(cx));
         let Some(present) = reached.filter(|&it| early_by(it) > 2 * cx.mint.max_drift_ms()) else {
             return false;

@@ -296,7 +296,7 @@ impl Write {
         self.requests.send(replica, what, request, cx);
     }
 
-    fn answer(&mut self, verdict: Result<Acked, WriteFailure>, cx: &mut OpContext) {
+    fn answer(&mut self, verdict: Result<Acked, Box<WriteFailure>>, cx: &mut OpContext) {
         let Some(reply) = self.reply.take() else {
             debug_assert!(false, "one verdict");
             return;
@@ -315,7 +315,7 @@ impl Write {
             }
             Err(failure) => {
                 self.withdraw(cx);
-                Err(self.explained(failure, cx))
+                Err(self.explained(*failure, cx))
             }
         };
         // What goes on from here has a bound of its own.

@@ -29,6 +29,12 @@ impl<S> Steps<S> {
     }
 }
 
+impl<S> Extend<S> for Steps<S> {
+    fn extend<I: IntoIterator<Item = S>>(&mut self, steps: I) {
+        self.0.extend(steps);
+    }
+}
+
 impl<S> FromIterator<S> for Steps<S> {
     fn from_iter<I: IntoIterator<Item = S>>(steps: I) -> Self {
         Self(steps.into_iter().collect())

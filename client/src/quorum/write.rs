@@ -27,11 +27,22 @@
 //! *sloppy* one gets them at once, and a holder counts in place of one owner: W different nodes have the write, and W
 //! owners once it is delivered. A holder that does not take its hint is replaced by the next, until none is left.
 //!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `asked` | what the owners did |
+//! | `hints` | which holders keep the write for which owners |
+//! | `judge` | what follows from that |
+//!
 //! Source: Dynamo (2007), section 4.6.
 
-use quoit_ring::Time;
-use smallvec::{SmallVec, smallvec};
+mod asked;
+mod hints;
+mod judge;
 
+use quoit_ring::Time;
+
+use self::asked::Asked;
+use self::hints::Hints;
 use crate::error::Outcome;
 use crate::quorum::steps::Steps;
 
@@ -51,7 +62,7 @@ pub(crate) enum WriteStep {
     /// again with each further answer.
     Remint(Time),
     /// The verdict: how many acknowledged, at least W; or why not.
-    Return(Result<Acked, WriteFailure>),
+    Return(Result<Acked, Box<WriteFailure>>),
     /// Nothing more will come.
     Finish,
 }
@@ -82,43 +93,13 @@ pub(crate) struct Evidence {
     pub(crate) may_be_stored: bool,
 }
 
+/// What an owner or a holder did with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Pending,
     Acked,
     Superseded(Time),
     Failed(Outcome),
-}
-
-/// Whether a write is kept for an owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    /// Not yet, or not needed.
-    No,
-    /// A holder is sought or asked.
-    Asked,
-    Yes,
-    /// No holder is left to ask.
-    Nowhere,
-}
-
-#[derive(Debug)]
-struct Owner {
-    state: State,
-    kept: Kept,
-    /// Whether it should not be waited for.
-    is_overdue: bool,
-    /// Whether it joined an earlier dot, before the write was renewed.
-    has_joined: bool,
-}
-
-/// One holder asked to keep the write for one owner.
-#[derive(Debug)]
-struct Hint {
-    owner: usize,
-    /// Which of the nodes that own nothing of the key the holder is; `None` for an owner.
-    holder: Option<usize>,
-    state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,11 +112,12 @@ enum Phase {
 /// One quorum write.
 #[derive(Debug)]
 pub(crate) struct WriteQuorum {
+    n: usize,
     w: usize,
     sloppy: bool,
     phase: Phase,
-    owners: SmallVec<[Owner; 3]>,
-    hints: SmallVec<[Hint; 1]>,
+    asked: Asked,
+    hints: Hints,
     steps: Steps<WriteStep>,
     remints: u8,
     is_renewed: bool,
@@ -148,18 +130,13 @@ impl WriteQuorum {
     /// sending to all.
     pub(crate) fn new(n: usize, w: usize, sloppy: bool) -> Self {
         debug_assert!((1..=n).contains(&w), "w was checked");
-        let owner = |_| Owner {
-            state: State::Pending,
-            kept: Kept::No,
-            is_overdue: false,
-            has_joined: false,
-        };
         Self {
+            n,
             w,
             sloppy,
             phase: Phase::Writing,
-            owners: (0..n).map(owner).collect(),
-            hints: smallvec![],
+            asked: Asked::all(n),
+            hints: Hints::default(),
             steps: (0..n).map(WriteStep::Send).collect(),
             remints: 0,
             is_renewed: false,
@@ -177,14 +154,9 @@ impl WriteQuorum {
     ) -> Self {
         self.evidence = evidence;
         for holder in holders {
-            self.owners[holder].state = State::Acked;
+            self.asked.note(holder, State::Acked);
         }
-        self.steps.clear();
-        for (owner, it) in self.owners.iter().enumerate() {
-            if it.state == State::Pending {
-                self.steps.push(WriteStep::Send(owner));
-            }
-        }
+        self.steps = self.asked.awaited.iter().map(WriteStep::Send).collect();
         self.evaluate();
         self
     }
@@ -201,8 +173,7 @@ impl WriteQuorum {
 
     /// A replica has superseded the dot, by something up to `above`; it may be able to name it.
     pub(crate) fn superseded(&mut self, replica: usize, named: bool, above: Time) {
-        let owner = self.owners.get(replica);
-        let state = if named || owner.is_some_and(|owner| owner.has_joined) {
+        let state = if named || self.asked.joined_before.contains(replica) {
             State::Acked
         } else {
             State::Superseded(above)
@@ -224,9 +195,8 @@ impl WriteQuorum {
         if self.keeps_early() {
             self.keep_for(owner);
         }
-        if let Some(owner) = self.owners.get_mut(owner)
-            && !core::mem::replace(&mut owner.is_overdue, true)
-        {
+        if !self.asked.overdue.contains(owner) {
+            self.asked.overdue.insert(owner);
             self.evaluate();
         }
     }
@@ -234,19 +204,12 @@ impl WriteQuorum {
     /// The node that was found is asked to keep the write for `owner`. A `holder` that owns nothing of the key has a
     /// number, the same each time it is asked; an owner has none.
     pub(crate) fn hinted(&mut self, owner: usize, holder: Option<usize>) {
-        let state = State::Pending;
-        self.hints.push(Hint {
-            owner,
-            holder,
-            state,
-        });
+        self.hints.asked_for(owner, holder);
     }
 
     /// No holder is left for `owner`.
     pub(crate) fn no_holder(&mut self, owner: usize) {
-        if let Some(owner) = self.owners.get_mut(owner) {
-            owner.kept = Kept::Nowhere;
-        }
+        self.hints.nowhere_for(owner);
         self.evaluate();
     }
 
@@ -262,35 +225,33 @@ impl WriteQuorum {
 
     /// Whether an answer is awaited of a replica, or of a holder.
     pub(crate) fn awaits(&self, replica: usize) -> bool {
-        self.phase != Phase::Finished && self.state(replica) == Some(&State::Pending)
+        self.phase != Phase::Finished
+            && match replica.checked_sub(self.n) {
+                None => self.asked.awaited.contains(replica),
+                Some(hint) => self.hints.awaits(hint),
+            }
     }
 
     /// Whether W may acknowledge it under its present dot, though late.
     pub(crate) fn may_reach_w(&self) -> bool {
         let may = |state: &State| matches!(state, State::Acked | State::Pending);
-        self.count(may).nodes >= self.w
+        let owners = self.asked.acked | self.asked.awaited;
+        self.copies(owners, may).nodes >= self.w
     }
 
     /// Owners whose answer is awaited, and for which no holder has been asked.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = usize> {
-        let awaited =
-            |(_, owner): &(usize, &Owner)| owner.state == State::Pending && owner.kept == Kept::No;
-        let owners = self.owners.iter().enumerate().filter(awaited);
-        owners.map(|(replica, _)| replica)
+        (self.asked.awaited - self.hints.looked_after()).iter()
     }
 
     /// Owners that have the write for certain.
     pub(crate) fn holders(&self) -> impl Iterator<Item = usize> {
-        let acked = |(_, owner): &(usize, &Owner)| owner.state == State::Acked;
-        let owners = self.owners.iter().enumerate().filter(acked);
-        owners.map(|(replica, _)| replica)
+        self.asked.acked.iter()
     }
 
     /// Which hints, counted from the first, were meant for `owner`.
     pub(crate) fn hints_for(&self, owner: usize) -> impl Iterator<Item = usize> {
-        let meant = move |(_, hint): &(usize, &Hint)| hint.owner == owner;
-        let hints = self.hints.iter().enumerate().filter(meant);
-        hints.map(|(number, _)| number)
+        self.hints.meant_for(owner)
     }
 
     /// Whether nodes that keep the write for an owner count.
@@ -308,34 +269,23 @@ impl WriteQuorum {
         if !self.succeeded {
             return 0;
         }
-        let missed = |owner: &&Owner| {
-            let missed = match &owner.state {
-                State::Pending => true,
-                State::Failed(why) => why.is_missed(),
-                State::Acked | State::Superseded(_) => false,
-            };
-            missed && owner.kept != Kept::Yes
-        };
-        self.owners.iter().filter(missed).count()
+        ((self.asked.awaited | self.asked.missed) - self.hints.kept).len()
     }
 
     /// A dot above what superseded the write was minted: send it to every owner that did not fail. Hints of the earlier
     /// one no longer count.
     pub(crate) fn reminted(&mut self) {
         self.remints += 1;
-        let is_open = self.states().any(|state| *state == State::Pending);
+        let is_open = !self.asked.awaited.is_empty() || self.hints.awaits_any();
         self.evidence.may_be_stored |= is_open;
         self.hints.clear();
+        self.asked.begin_attempt();
 
-        for replica in 0..self.owners.len() {
-            let owner = &mut self.owners[replica];
-            owner.kept = Kept::No;
-            owner.is_overdue = false;
-            if matches!(owner.state, State::Failed(_)) {
-                self.miss(replica);
-            } else {
-                owner.state = State::Pending;
+        for replica in 0..self.n {
+            if self.asked.awaited.contains(replica) {
                 self.steps.push(WriteStep::Send(replica));
+            } else {
+                self.miss(replica);
             }
         }
     }
@@ -350,12 +300,10 @@ impl WriteQuorum {
     pub(crate) fn renewed(&mut self, replica: usize) {
         debug_assert!(self.may_renew(replica), "checked by the caller");
         self.evidence.may_be_stored = true;
-        if let Some(owner) = self.owners.get_mut(replica) {
-            owner.state = State::Acked;
+        if replica < self.n {
+            self.asked.note(replica, State::Acked);
         }
-        for owner in &mut self.owners {
-            owner.has_joined |= owner.state == State::Acked;
-        }
+        self.asked.joined_before = self.asked.joined_before | self.asked.acked;
         self.is_renewed = true;
         self.reminted();
     }
@@ -373,216 +321,6 @@ impl WriteQuorum {
         debug_assert!(acked.nodes >= self.w, "as for a new dot");
         self.steps.push(WriteStep::Return(Ok(acked)));
         self.finish();
-    }
-
-    /// Whether hints go out for owners that may still answer: not of a strict write that could fail.
-    fn keeps_early(&self) -> bool {
-        self.phase == Phase::Returned || self.sloppy
-    }
-
-    /// Of every request: of owners, then of hints.
-    fn states(&self) -> impl Iterator<Item = &State> {
-        let owners = self.owners.iter().map(|owner| &owner.state);
-        owners.chain(self.hints.iter().map(|hint| &hint.state))
-    }
-
-    /// No answer is awaited any more.
-    fn give_up_pending(&mut self) {
-        let owners = self.owners.iter_mut().map(|owner| &mut owner.state);
-        let hints = self.hints.iter_mut().map(|hint| &mut hint.state);
-        for state in owners.chain(hints) {
-            if *state == State::Pending {
-                *state = State::Failed(Outcome::TimedOut);
-                self.evidence.may_be_stored = true;
-            }
-        }
-    }
-
-    fn state(&self, replica: usize) -> Option<&State> {
-        match replica.checked_sub(self.owners.len()) {
-            None => self.owners.get(replica).map(|owner| &owner.state),
-            Some(hint) => self.hints.get(hint).map(|hint| &hint.state),
-        }
-    }
-
-    fn note(&mut self, replica: usize, state: State) {
-        if !self.awaits(replica) {
-            return;
-        }
-        if let State::Failed(outcome) = &state {
-            self.evidence.may_be_stored |= outcome.may_be_stored();
-        }
-        match replica.checked_sub(self.owners.len()) {
-            None => {
-                self.owners[replica].state = state;
-                self.miss(replica);
-            }
-            Some(hint) => {
-                let hint = &mut self.hints[hint];
-                hint.state = state;
-                let (owner, failed) = (hint.owner, matches!(hint.state, State::Failed(_)));
-                if failed {
-                    self.steps.push(WriteStep::Hint(owner));
-                } else {
-                    self.owners[owner].kept = Kept::Yes;
-                }
-            }
-        }
-        self.evaluate();
-    }
-
-    /// Looks for a holder for an owner that missed the write, if it is time for that.
-    fn miss(&mut self, replica: usize) {
-        let missed = matches!(&self.owners[replica].state, State::Failed(why) if why.is_missed());
-        if missed && (self.sloppy || self.phase == Phase::Returned) {
-            self.keep_for(replica);
-        }
-    }
-
-    fn keep_for(&mut self, replica: usize) {
-        let owner = &mut self.owners[replica];
-        if owner.kept == Kept::No {
-            owner.kept = Kept::Asked;
-            self.steps.push(WriteStep::Hint(replica));
-        }
-    }
-
-    /// How many copies are in such a state: owners, and if the write is sloppy holders, each for one owner. A hint does
-    /// not count beside the owner that it is for: delivered, they are one copy.
-    fn count(&self, of: impl Fn(&State) -> bool) -> Acked {
-        let (mut owners, mut holders) = (0, SmallVec::<[usize; 3]>::new());
-        for (number, owner) in self.owners.iter().enumerate() {
-            if of(&owner.state) {
-                owners += 1;
-            } else if self.sloppy {
-                let its = |hint: &&Hint| hint.owner == number && of(&hint.state);
-                let mut free = (self.hints.iter().filter(its))
-                    .filter_map(|hint| hint.holder)
-                    .filter(|holder| !holders.contains(holder));
-                let found = free.next();
-                holders.extend(found);
-            }
-        }
-        let hints = holders.len();
-        Acked {
-            nodes: owners + hints,
-            hints,
-        }
-    }
-
-    /// Who has acknowledged it under its present dot.
-    pub(crate) fn acks(&self) -> Acked {
-        self.count(|state| *state == State::Acked)
-    }
-
-    fn evaluate(&mut self) {
-        match self.phase {
-            Phase::Writing => self.evaluate_writing(),
-            Phase::Returned if self.is_settled() => self.finish(),
-            Phase::Returned | Phase::Finished => {}
-        }
-    }
-
-    fn evaluate_writing(&mut self) {
-        debug_assert!(
-            !self.succeeded,
-            "a write that has returned is not judged again"
-        );
-        let acked = self.acks();
-        self.evidence.acked = self.evidence.acked.max(acked.nodes);
-        if acked.nodes >= self.w {
-            self.give_back(acked);
-        } else if !self.may_still_come(|owner| !owner.is_overdue)
-            && let Some(above) = self.remintable()
-        {
-            self.steps.push(WriteStep::Remint(above));
-        } else if !self.may_still_come(|_any| true) {
-            self.fail();
-        }
-    }
-
-    /// Whether an answer that could count is awaited of such an owner, or a holder sought or asked.
-    fn may_still_come(&self, of: impl Fn(&Owner) -> bool) -> bool {
-        let awaited = |owner: &Owner| {
-            owner.kept == Kept::Asked || (owner.state == State::Pending && of(owner))
-        };
-        self.owners.iter().any(awaited)
-    }
-
-    /// The caller gets its answer; from now on hints go out for owners that missed the write.
-    fn give_back(&mut self, acked: Acked) {
-        self.phase = Phase::Returned;
-        self.succeeded = true;
-        self.steps.push(WriteStep::Return(Ok(acked)));
-
-        for replica in 0..self.owners.len() {
-            let owner = &mut self.owners[replica];
-            if owner.kept == Kept::Nowhere {
-                // Owners that have it may keep it for others from now on.
-                owner.kept = Kept::No;
-            }
-            self.miss(replica);
-        }
-        if self.is_settled() {
-            self.finish();
-        }
-    }
-
-    /// Whether nothing more will come of any owner.
-    fn is_settled(&self) -> bool {
-        let settled = |owner: &Owner| match (&owner.state, owner.kept) {
-            (_, Kept::Asked) => false,
-            (State::Pending, kept) => kept == Kept::Yes,
-            _ => true,
-        };
-        self.owners.iter().all(settled)
-    }
-
-    /// Replicas that have the write or a later one.
-    fn willing(&self) -> Acked {
-        self.count(|state| matches!(state, State::Acked | State::Superseded(_)))
-    }
-
-    /// What to mint above, if minting again can reach W.
-    fn remintable(&self) -> Option<Time> {
-        if self.is_renewed || self.willing().nodes < self.w || self.remints >= MAX_REMINTS {
-            return None; // above what may have seen it, a renewed one would come back
-        }
-        let above = |state: &State| match state {
-            State::Superseded(above) => Some(*above),
-            State::Pending | State::Acked | State::Failed(_) => None,
-        };
-        let owners = self.owners.iter().filter_map(|owner| above(&owner.state));
-        let hints = self.hints.iter().filter_map(|hint| above(&hint.state));
-        owners.chain(hints).max()
-    }
-
-    fn fail(&mut self) {
-        if self.phase != Phase::Writing {
-            return;
-        }
-        self.give_up_pending();
-        let outcome = |state: &State| match state {
-            State::Pending => Outcome::TimedOut,
-            State::Acked => Outcome::Done,
-            State::Superseded(_) => Outcome::Superseded,
-            State::Failed(outcome) => outcome.clone(),
-        };
-        let failure = WriteFailure {
-            evidence: self.evidence,
-            outcomes: self.states().map(outcome).collect(),
-        };
-        // What it was still to do is of no use to a write that has failed.
-        self.steps.clear();
-        self.steps.push(WriteStep::Return(Err(failure)));
-        self.finish();
-    }
-
-    fn finish(&mut self) {
-        if self.phase != Phase::Finished {
-            self.phase = Phase::Finished;
-            self.steps.push(WriteStep::Finish);
-        }
     }
 }
 

@@ -15,7 +15,7 @@ fn sent(n: usize, w: usize) -> WriteQuorum {
 
 fn verdict(write: &mut WriteQuorum) -> Result<usize, WriteFailure> {
     match write.poll_step() {
-        Some(WriteStep::Return(verdict)) => verdict.map(|acked| acked.nodes),
+        Some(WriteStep::Return(verdict)) => verdict.map(|acked| acked.nodes).map_err(|it| *it),
         other => panic!("no verdict but {other:?}"),
     }
 }
