@@ -233,8 +233,11 @@ impl Put {
     /// not know theirs yet asks first, which costs one round trip. Once it has expired, by the clocks of the nodes that
     /// answer a read, the value is gone exactly as if it had been deleted.
     ///
-    /// If the clocks differ too much the put fails with [`WriteError::ClockSkew`]: no value lives much longer or shorter
-    /// than it was put to.
+    /// If the clocks differ too much the put fails with [`WriteError::ClockSkew`]. A value lives at most 500 ms longer than
+    /// it was put to, and at most 1,000 ms shorter, or half of its time if that is less: if the clocks that come with the
+    /// acknowledgements show that it ends earlier, it is written again with the right lifetime, or fails with
+    /// [`Outcome::EndsEarly`](crate::Outcome::EndsEarly). In mode `One`, which may return before a majority was heard, that
+    /// is not checked.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.update.ttl = Some(ttl);
         self

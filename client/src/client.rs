@@ -241,7 +241,8 @@ impl Client {
     /// It works on any client of the same cluster. A node takes no write that is older than its `max_write_age`, 60 s by
     /// default: from then on only a read tells what became of the write ([`WriteError::can_retry`]).
     ///
-    /// The write keeps its first stamp; it is never minted above what superseded it. Where clocks differ, one that
+    /// The write keeps its first stamp, and the lifetime that began with it: a value that is over by now is written all
+    /// the same, and nobody reads it. It is never minted above what superseded it. Where clocks differ, one that
     /// failed on too few replicas and is sent again may have been overwritten meanwhile by a write that was acknowledged
     /// before it began, and still be reported as written.
     ///

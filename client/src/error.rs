@@ -65,6 +65,15 @@ pub enum Outcome {
         /// How far a stamp may be ahead.
         max_ms: u64,
     },
+    /// It took the write, whose value ends early by the clocks of a majority: this machine's clock, and what it remembered
+    /// of the nodes', stood still. A write with the right lifetime would have to lie above what may have seen this one.
+    #[error(
+        "it took the write, but the value ends {early_ms} ms too early by the nodes' clocks: this machine's clock stood still"
+    )]
+    EndsEarly {
+        /// By how much.
+        early_ms: u64,
+    },
     /// Its answer to a read was left out: its clock is too far ahead of a majority's, and a value that lives by theirs
     /// has expired by its own.
     #[error(
@@ -107,7 +116,11 @@ impl Outcome {
     #[must_use]
     pub const fn may_be_stored(&self) -> bool {
         match self {
-            Self::Done | Self::Lost | Self::TimedOut | Self::Damaged(_) => true,
+            Self::Done
+            | Self::EndsEarly { .. }
+            | Self::Lost
+            | Self::TimedOut
+            | Self::Damaged(_) => true,
             Self::Refused(refusal) => refusal.may_be_stored(),
             Self::Superseded
             | Self::ClockBehind { .. }
@@ -133,6 +146,7 @@ impl Outcome {
             ),
             Self::Done
             | Self::Superseded
+            | Self::EndsEarly { .. }
             | Self::ClockBehind { .. }
             | Self::ClockAhead { .. }
             | Self::NotAsked => false,

@@ -19,19 +19,26 @@
 //! A write that is **sent again** is never minted again: whoever has superseded it may have seen it first, and it would
 //! come back.
 //!
-//! **A lifetime is checked when owners have joined the write**: their clocks come with their answers, and those that
+//! **A lifetime is checked when replicas have joined the write**: their clocks come with their answers, and those that
 //! were remembered may be wrong, with all clocks of this machine, after a virtual machine stood still. If by a majority
-//! the value would end too early, the write is minted again with the lifetime that it was put with, while its caller
-//! waits. In mode `One` a write may return before a majority has been heard, and is not checked then.
+//! the value would end over twice the drift early, or before half of its time, the write is minted again with the
+//! lifetime that it was put with, while its caller waits. It fails if it may not be: once somebody has superseded it, who
+//! may have seen it first, or if a later write of its client is there that does not replace it. In mode `One` a write may
+//! return before a majority has been heard, and one that is sent again keeps the lifetime that it had: neither is checked.
+//!
+//! A write that is minted again, for either reason, may have been seen under its first dot and overwritten by who saw it:
+//! then it is there again. Only a conditional write excludes that.
 //!
 //! Invariant: a write minted again has seen its first attempt, so it replaces that wherever it was joined. Left out: the
 //! list of its client's writes, which is the [mint](crate::coordinator::mint)'s.
 
-use quoit_ring::Time;
+use quoit_ring::{Millis, Time};
 
 use crate::coordinator::context::OpContext;
 use crate::coordinator::mint::{Needed, Standing};
+use crate::error::Outcome;
 use crate::operation::plan;
+use crate::operation::requests::Targets;
 use crate::operation::version::Version;
 use crate::operation::write::Write;
 use crate::quorum::Acked;
@@ -96,38 +103,69 @@ impl Write {
         self.quorum.reminted();
     }
 
-    /// A replica has joined it. Mints it again if by the clocks of a majority of its owners it ends too early, and its
-    /// caller waits; not if a later blind write of this client is to replace it anyway.
+    /// A replica has joined it. If by the clocks that have answered it the value ends too early, and its caller waits, it
+    /// is minted again, or fails if it may not be. False if it is to count: its lifetime is right, or a later blind write
+    /// of this client is to replace it anyway.
     pub(super) fn renew(&mut self, replica: usize, cx: &mut OpContext) -> bool {
         let is_awaited = (self.reply.as_ref()).is_some_and(|(_, reply)| reply.is_awaited());
-        if self.is_retry || !is_awaited || !self.quorum.may_renew(replica) {
+        if self.is_retry || !is_awaited || matches!(self.place, Place::Overtaken(_)) {
             return false;
         }
-        let owners = (self.requests.targets()).get(..self.owners);
-        let majority = plan::majority(self.owners);
-        let reached = owners.and_then(|owners| cx.clocks.of(owners, cx.now.at).reached(majority));
-        let early_by = |reached| (self.version).ends_early_by(reached, self.requests.elapsed(cx));
-        let Some(present) = reached.filter(|&it| early_by(it) > 2 * cx.mint.max_drift_ms()) else {
+        let Some((present, early_ms)) = self.ends_early(replica, cx) else {
             return false;
         };
 
+        let mut may_be_minted = self.quorum.may_renew(replica);
         if self.version.is_blind() {
-            if self.place != Place::Counted {
-                return false;
-            }
-            self.version.withdrawn(cx);
-            if !matches!(self.version.standing(self.needed(), cx), Standing::Newest) {
-                self.version.counted(cx);
-                return false;
+            self.withdraw(cx);
+            match self.version.standing(self.needed(), cx) {
+                Standing::Newest => {}
+                Standing::Overwritten | Standing::Behind => {
+                    self.count(cx);
+                    return false;
+                }
+                Standing::Lost | Standing::Forgotten => may_be_minted = false,
             }
         }
+        // The wall clock may have gone back since: then what is minted now would lie below.
+        may_be_minted = may_be_minted && cx.mint.observe(self.version.dot.time, cx.now.wall);
+        if !may_be_minted {
+            let why = Outcome::EndsEarly { early_ms };
+            self.quorum.cannot_renew(replica, why);
+            return true;
+        }
+
         cx.budget.charge();
         cx.counters.remints += 1;
-        // Its dot counts again, if it did.
         self.version.mint_to_live_from(present, cx);
+        self.place = Place::of(&self.version);
         self.requests.begin_attempt(self.owners);
         self.quorum.renewed(replica);
         true
+    }
+
+    /// What the clocks of those that have answered this very attempt have reached, and by how much too early the value
+    /// ends by them, if by more than is tolerated. What is remembered of others may be as old as what set the lifetime.
+    fn ends_early(&self, replica: usize, cx: &OpContext) -> Option<(Millis, u64)> {
+        if self.quorum.has_returned() {
+            return None;
+        }
+        let mut heard = Targets::new();
+        for (number, &node) in self.requests.targets().iter().enumerate() {
+            let is_heard = number == replica || self.quorum.has_answered(number);
+            if is_heard && !heard.contains(&node) {
+                heard.push(node);
+            }
+        }
+        let majority = plan::majority(self.owners);
+        if heard.len() < majority {
+            return None;
+        }
+
+        let reached = cx.clocks.of(&heard, cx.now.at).reached(majority)?;
+        let early_ms = (self.version).ends_early_by(reached, self.requests.elapsed(cx));
+        let tolerated = self.version.half_life_ms().min(2 * cx.mint.max_drift_ms());
+        (early_ms > tolerated).then_some((reached, early_ms))
     }
 
     /// How many copies there must be of a later write that is to count in place of this one.
@@ -153,6 +191,13 @@ impl Write {
         }
     }
 
+    /// Owners may acknowledge it as it is after all.
+    fn count(&mut self, cx: &mut OpContext) {
+        debug_assert!(self.place == Place::Out, "it was withdrawn");
+        self.version.counted(cx);
+        self.place = Place::Counted;
+    }
+
     /// It has returned well: what waits for it has been overwritten.
     pub(super) fn acknowledged(&mut self, acked: Acked, cx: &mut OpContext) {
         match self.place {
@@ -160,8 +205,7 @@ impl Write {
             // An owner was late, so it is no longer to be minted again.
             Place::Overtaken(_) => {
                 self.withdraw(cx);
-                self.version.counted(cx);
-                self.place = Place::Counted;
+                self.count(cx);
             }
             // If it was overwritten, those were the copies of another.
             Place::Out => return,

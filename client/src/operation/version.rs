@@ -97,6 +97,12 @@ impl Version {
         right.0.saturating_sub(elapsed).saturating_sub(expiry.0)
     }
 
+    /// Half of the time for which it was put, in milliseconds.
+    pub(super) fn half_life_ms(&self) -> u64 {
+        let half = self.update.ttl.map_or(0, |ttl| ttl.as_millis() / 2);
+        u64::try_from(half).unwrap_or(u64::MAX)
+    }
+
     /// Takes a new dot, under which it lives from `present` on, and which replaces the old one.
     pub(super) fn mint_to_live_from(&mut self, present: Millis, cx: &mut OpContext) {
         if let Ok(expiry) = plan::expiry(self.update.ttl, present) {

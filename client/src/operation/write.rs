@@ -137,7 +137,8 @@ impl Handler for Write {
         match frame.response {
             Response::Joined => {
                 cx.health.counters.hints += u64::from(is_hint);
-                if !(self.version.expires() && self.renew(replica, cx)) {
+                let ends_early = self.version.expires() && self.renew(replica, cx);
+                if !ends_early {
                     self.quorum.acked(replica);
                     self.copied(cx);
                 }

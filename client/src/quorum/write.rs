@@ -232,6 +232,14 @@ impl WriteQuorum {
             }
     }
 
+    /// Whether a replica, or a holder, has answered: what its clock shows is as new as this write.
+    pub(crate) fn has_answered(&self, replica: usize) -> bool {
+        match replica.checked_sub(self.n) {
+            None => self.asked.has_answered(replica),
+            Some(hint) => self.hints.has_answered(hint),
+        }
+    }
+
     /// Whether W may acknowledge it under its present dot, though late.
     pub(crate) fn may_reach_w(&self) -> bool {
         let may = |state: &State| matches!(state, State::Acked | State::Pending);
@@ -290,9 +298,14 @@ impl WriteQuorum {
         }
     }
 
-    /// Whether this replica is awaited, and the write may still be renewed when it has joined it.
+    /// Whether this replica is awaited, and the write may still be renewed when it has joined it: nobody has superseded
+    /// it, who may have seen it first.
     pub(crate) fn may_renew(&self, replica: usize) -> bool {
-        self.phase == Phase::Writing && self.remints < MAX_REMINTS && self.awaits(replica)
+        self.phase == Phase::Writing
+            && self.remints < MAX_REMINTS
+            && self.awaits(replica)
+            && self.asked.superseded.is_empty()
+            && self.hints.above().is_none()
     }
 
     /// A replica joined the write, but its lifetime was wrong and a newer dot has the right one: send that to every owner
@@ -306,6 +319,17 @@ impl WriteQuorum {
         self.asked.joined_before = self.asked.joined_before | self.asked.acked;
         self.is_renewed = true;
         self.reminted();
+    }
+
+    /// A replica joined the write, but its lifetime is wrong, and no dot may be minted with the right one. It fails for
+    /// that reason, and where it was joined it stays.
+    pub(crate) fn cannot_renew(&mut self, replica: usize, why: Outcome) {
+        debug_assert!(self.phase == Phase::Writing, "its caller waits");
+        if replica < self.n {
+            self.asked.note(replica, State::Failed(why));
+        }
+        self.evidence.may_be_stored = true;
+        self.fail();
     }
 
     /// No dot above what superseded the write may be minted: the clocks are too far apart, or nobody waits for it.

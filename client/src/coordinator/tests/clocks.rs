@@ -456,6 +456,118 @@ fn a_lifetime_is_given_again_only_while_it_is_the_last_word_of_a_client_that_wai
     assert!(bench.sent().is_empty(), "nobody waits for it");
 }
 
+/// The reason of a write that failed although it may be stored.
+fn reasons(error: WriteError) -> Vec<Outcome> {
+    let WriteError::Unknown { attempts, .. } = error else {
+        panic!("it may be stored: {error}");
+    };
+    attempts.into_iter().map(|it| it.outcome).collect()
+}
+
+const EARLY: Outcome = Outcome::EndsEarly {
+    early_ms: FROZEN as u64,
+};
+
+#[test]
+fn a_clock_that_was_mended_since_sets_no_lifetime_with_one_that_is_off_now() {
+    let mut bench = informed();
+    let hour = 3_600_000;
+    bench.start(1, put("v", None));
+    let sent = bench.sent();
+    bench.answer_off(&sent[1], Response::Joined, hour); // mended, and not heard of since
+    bench.answer_off(&sent[0], Response::Joined, 0);
+    assert!(bench.written().is_ok());
+
+    bench.start(2, put_to_live(TTL));
+    let sent = bench.sent();
+    bench.answer_off(&sent[2], Response::Joined, hour);
+    bench.answer_off(&sent[0], Response::Joined, 0);
+    assert!(bench.written().is_ok());
+    assert!(bench.sent().is_empty(), "its lifetime was right");
+}
+
+#[test]
+fn a_lifetime_is_not_given_again_to_what_somebody_has_superseded() {
+    let mut bench = informed();
+    bench.start(1, put_to_live(TTL));
+    let sent = bench.sent();
+    let above = Time::at(WALL);
+    let superseded = Response::Superseded {
+        named: false,
+        above,
+    };
+    bench.answer_off(&sent[0], Response::Joined, FROZEN);
+    bench.answer_off(&sent[2], superseded, FROZEN);
+    bench.answer_off(&sent[1], Response::Joined, FROZEN);
+    let reasons = reasons(bench.written().unwrap_err());
+    assert_eq!(reasons, [Outcome::Done, EARLY, Outcome::Superseded]);
+    assert!(bench.sent().is_empty(), "it would come back over that");
+}
+
+#[test]
+fn the_clock_of_who_keeps_a_sloppy_write_counts_where_owners_are_away() {
+    let mut bench = Bench::of(5);
+    bench.start(9, put_to_live(TTL));
+    tell_the_time(&mut bench);
+    for to in &bench.sent() {
+        bench.answer_off(to, Response::Joined, 0);
+    }
+    assert!(bench.written().is_ok());
+
+    let Call::Write { update, mut plan } = put_to_live(TTL) else {
+        unreachable!("a put is a write");
+    };
+    plan.sloppy = true;
+    bench.start(1, Call::Write { update, plan });
+    let sent = bench.sent();
+    for to in &sent[1..] {
+        bench.link(to.0.0, Link::Down);
+    }
+    let hints = bench.sent();
+    bench.answer_off(&sent[0], Response::Joined, FROZEN);
+    bench.answer_off(&hints[0], Response::Joined, FROZEN);
+    assert!(bench.done().is_none(), "it is over already");
+    assert_eq!(expiry_of(&bench.sent()[0].1), 80_000);
+}
+
+#[test]
+fn a_lifetime_that_may_not_be_given_again_is_none_that_was_written() {
+    let mut bench = informed();
+    bench.start(1, put_to_live(TTL));
+    let first = bench.sent();
+    bench.start(2, put("beside", Some(Context::default())));
+    bench.sent();
+    for to in &first {
+        bench.answer_off(to, Response::Joined, FROZEN);
+    }
+    assert!(reasons(bench.written().unwrap_err()).contains(&EARLY));
+    assert!(bench.sent().is_empty());
+}
+
+#[test]
+fn a_short_lifetime_is_no_less_than_half_of_what_was_asked_for() {
+    let mut bench = informed();
+    bench.start(1, put_to_live(Duration::from_millis(800)));
+    for to in &bench.sent() {
+        bench.answer_off(to, Response::Joined, 900);
+    }
+    assert!(bench.done().is_none(), "it is over already");
+    assert_eq!(expiry_of(&bench.sent()[0].1), 1_700);
+}
+
+#[test]
+fn a_lifetime_is_not_given_again_by_a_clock_that_went_back() {
+    let mut bench = informed();
+    bench.start(1, put_to_live(TTL));
+    let first = bench.sent();
+    bench.wall_off = -60_000;
+    for to in &first {
+        bench.answer_off(to, Response::Joined, FROZEN);
+    }
+    assert!(reasons(bench.written().unwrap_err()).contains(&EARLY));
+    assert!(bench.sent().is_empty(), "it would lie below the first one");
+}
+
 #[test]
 fn a_write_whose_caller_left_while_clocks_were_asked_for_is_not_begun() {
     let mut bench = Bench::new();

@@ -89,6 +89,12 @@ impl Asked {
         self.all - owners
     }
 
+    /// Whether an owner has answered, if only to refuse.
+    pub(super) fn has_answered(&self, owner: usize) -> bool {
+        let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused(_));
+        (self.acked | self.superseded).contains(owner) || self.failure(owner).is_some_and(refused)
+    }
+
     /// What each of them did, in their order.
     pub(super) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
         self.all.iter().map(|owner| {

@@ -110,6 +110,15 @@ impl Hints {
         self.list.iter().any(|hint| hint.state == State::Pending)
     }
 
+    pub(super) fn has_answered(&self, hint: usize) -> bool {
+        let answered = |state: &State| match state {
+            State::Acked | State::Superseded(_) => true,
+            State::Failed(why) => matches!(why, Outcome::Refused(_)),
+            State::Pending => false,
+        };
+        (self.list.get(hint)).is_some_and(|hint| answered(&hint.state))
+    }
+
     /// Which hints, counted from the first, were meant for `owner`.
     pub(super) fn meant_for(&self, owner: usize) -> impl Iterator<Item = usize> {
         let meant = move |(_, hint): &(usize, &Hint)| hint.owner == owner;
