@@ -216,7 +216,7 @@ impl DataDir {
 }
 
 fn create(path: &Path) -> Result<(), IdentityError> {
-    disk::create_all(path).map_err(|source| IdentityError::Create {
+    disk::create_private(path).map_err(|source| IdentityError::Create {
         path: path.to_owned(),
         source,
     })

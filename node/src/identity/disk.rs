@@ -3,17 +3,30 @@
 //! A file is durable once it *and* its folder are synced; a rename is atomic, and durable once its folder is
 //! synced. Only Unix can sync a folder; elsewhere that is left to the system.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
 /// Creates the missing folders of `path`, each synced into its parent before it is used.
 pub(crate) fn create_all(path: &Path) -> io::Result<()> {
+    create(path, &DirBuilder::new())
+}
+
+/// The same, and only its owner may enter the last one if it was missing.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are Unix's"))]
+    let mut private = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+    create(path, &private)
+}
+
+fn create(path: &Path, how: &DirBuilder) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     create_all(parent(path))?;
-    match std::fs::create_dir(path) {
+    match how.create(path) {
         // Another process made it just now, and may not have synced it yet.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made?,
@@ -72,6 +85,18 @@ mod tests {
         create_all(&path).unwrap();
         create_all(&path).unwrap();
         assert!(path.is_dir());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_may_enter_a_private_folder() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("parent/private");
+        create_private(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(folder.path().join("parent").is_dir());
     }
 
     #[test]

@@ -74,6 +74,21 @@ pub enum IdentityError {
         /// The directory.
         path: PathBuf,
     },
+    /// It was being initialised for another node, and that was cut short. No node has run there.
+    #[error(
+        "the data directory {} was being initialised for node {node} of cluster {cluster}, which was cut short, and \
+         nothing was written: no node has run there, so delete it and initialise again, or check `map` and \
+         `tls.certificate`",
+        path.display()
+    )]
+    IncompleteOther {
+        /// The directory.
+        path: PathBuf,
+        /// The cluster for which it was initialised.
+        cluster: ClusterId,
+        /// The node for which it was.
+        node: NodeId,
+    },
     /// It was to be initialised, and is a node's already.
     #[error(
         "the data directory {} is initialised already, and nothing was written: start its node, or use an empty directory",

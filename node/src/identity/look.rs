@@ -52,7 +52,16 @@ pub(super) fn look(
         return Ok((None, without_identity(path)?.may(act, path)?));
     };
 
-    check(content, expected, path)?;
+    if let Err(error) = check(content, expected, path) {
+        return Err(match content.left {
+            Left::Incomplete => IdentityError::IncompleteOther {
+                path: path.to_owned(),
+                cluster: content.identity.cluster,
+                node: content.identity.node,
+            },
+            Left::Running | Left::Clean => error,
+        });
+    }
     let store = path.join(STORE);
     let found = match content.left {
         Left::Incomplete => Found::Incomplete,
@@ -69,7 +78,8 @@ fn without_identity(path: &Path) -> Result<Found, IdentityError> {
     let mut found = Found::Nothing;
     for entry in std::fs::read_dir(path).map_err(failed_at(path))? {
         let name = entry.map_err(failed_at(path))?.file_name();
-        if name == STORE {
+        let store = path.join(STORE);
+        if name == STORE && FjallEngine::is_in(&store).map_err(failed_at(&store))? {
             return Ok(Found::StoreAlone);
         }
         if name != LOCK && name != IDENTITY_NEW && name != LOST_AND_FOUND {

@@ -161,7 +161,10 @@ fn nobody_runs_on_a_directory_that_is_not_initialised_to_the_end() {
         ..MINE
     };
     let error = refused_to(Act::Initialise, &path, neighbour);
-    assert!(matches!(error, IdentityError::OtherNode { .. }), "{error}");
+    assert!(
+        matches!(error, IdentityError::IncompleteOther { .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -289,6 +292,35 @@ fn a_directory_with_data_but_no_identity_is_never_taken_for_a_new_one() {
             matches!(&error, IdentityError::Foreign { found, .. } if found == "thesis.txt"),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn an_empty_store_is_no_nodes() {
+    let (_folder, path) = fresh();
+    std::fs::create_dir_all(path.join(STORE).join("lost+found")).unwrap();
+    let error = refused_to(Act::Initialise, &path, MINE);
+    assert!(
+        matches!(&error, IdentityError::Foreign { found, .. } if found == STORE),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_initialisation_that_was_cut_short_for_another_node_says_that_none_has_run() {
+    let (_folder, path) = fresh();
+    drop(DataDir::init(&path, MINE).unwrap());
+    let another = Expected {
+        cluster: Some(ClusterId(77)),
+        ..MINE
+    };
+    for act in [Act::Initialise, Act::Run] {
+        let error = refused_to(act, &path, another);
+        assert!(
+            matches!(error, IdentityError::IncompleteOther { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("no node has run there"));
     }
 }
 

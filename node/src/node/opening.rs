@@ -56,11 +56,15 @@ pub(super) fn init(config: &Config) -> Result<Identity, StartError> {
 
 /// Opens the data directory of a configuration to run `node`.
 pub(super) fn to_run(config: &Config, node: NodeId) -> Result<Opened, StartError> {
-    // The file was needed once; if it is still there, it must be this cluster's.
-    let first = match config.map.as_deref().map(read_map).transpose() {
+    // The file was needed once; if it is still there, it should be this cluster's.
+    let first = config.map.as_deref().and_then(|path| match read_map(path) {
+        Ok(first) => Some(first),
         Err(error) if is_missing(&error) => None,
-        first => first?,
-    };
+        Err(error) => {
+            tracing::warn!(%error, "the first map is not checked: the stored one counts");
+            None
+        }
+    });
     open(config, node, first.as_ref(), Act::Run)
 }
 

@@ -6,7 +6,8 @@
 //! DIR/node-1/       node.toml, data/ initialised for the node
 //! DIR/node-2/ ...
 //! DIR/admin.toml    profile of an operator
-//! DIR/client.toml   profile of a client; written last: a folder that has it is complete
+//! DIR/client.toml   profile of a client
+//! DIR/unfinished    while it is made: cut short, it is made again by the next call
 //! ```
 //!
 //! All paths in the files are relative, so the folder can be moved. Opening a folder again returns the same
@@ -18,6 +19,7 @@
 mod error;
 mod ports;
 mod text;
+mod unfinished;
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,6 +44,10 @@ const MAP: &str = "cluster.map";
 const CLIENT: &str = "client";
 const ADMIN: &str = "admin";
 const ZONE: &str = "local";
+/// How the name of a node begins.
+const NODE: &str = "node-";
+/// What a file system puts at its root.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// What a local cluster looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,13 +114,17 @@ pub struct LocalNode {
 }
 
 impl LocalCluster {
-    /// Opens the cluster in `dir`, or makes one there if the folder is empty or absent.
+    /// Opens the cluster in `dir`, or makes one there if the folder is empty or absent, or making one was cut short.
     ///
     /// # Errors
     /// [`LocalError::Differs`] if the cluster there has other nodes, copies or ports than asked for;
     /// [`LocalError::NotACluster`] if something else is there.
     pub fn create_or_open(dir: &Path, options: &LocalOptions) -> Result<Self, LocalError> {
         ports::check(options)?;
+        if unfinished::is_marked(dir)? {
+            unfinished::clear(dir)?;
+            return Self::create(dir, options);
+        }
         if profile(dir, CLIENT).exists() {
             return Self::open(dir, options);
         }
@@ -157,6 +167,7 @@ impl LocalCluster {
     }
 
     fn create(dir: &Path, options: &LocalOptions) -> Result<Self, LocalError> {
+        unfinished::begin(dir)?;
         let authority = Authority::create(&dir.join(CERTS))?;
         let members = members(&ports::addresses(options)?);
         for member in &members {
@@ -183,6 +194,7 @@ impl LocalCluster {
         for name in [ADMIN, CLIENT] {
             write(&profile(dir, name), &text::profile(name, &members))?;
         }
+        unfinished::end(dir)?;
         Self::read(dir, members.len())
     }
 
@@ -285,7 +297,7 @@ fn find(first: &FirstMap, dir: &Path, n: usize) -> Result<LocalNode, LocalError>
 }
 
 fn node_name(n: usize) -> String {
-    format!("node-{n}")
+    format!("{NODE}{n}")
 }
 
 fn config(dir: &Path, node: &str) -> PathBuf {
@@ -297,14 +309,20 @@ fn profile(dir: &Path, name: &str) -> PathBuf {
 }
 
 fn holds_anything(dir: &Path) -> Result<bool, LocalError> {
-    match std::fs::read_dir(dir) {
-        Ok(mut entries) => Ok(entries.next().is_some()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(LocalError::Read {
-            path: dir.to_owned(),
-            source,
-        }),
+    let failed = |source| LocalError::Read {
+        path: dir.to_owned(),
+        source,
+    };
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        if entry.map_err(failed)?.file_name() != LOST_AND_FOUND {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 fn members(addresses: &[SocketAddr]) -> Vec<NewMember> {

@@ -6,7 +6,7 @@
 //! node-3  10.0.0.3:7440  zone c --+
 //! ```
 //!
-//! Written once per cluster, copied to every node, and read by each exactly once. The file also holds the key of
+//! Written once per cluster, copied to every node, and needed by each once. The file also holds the key of
 //! the nodes' Merkle sums, which clients must not have: it is readable by its owner only.
 
 mod error;

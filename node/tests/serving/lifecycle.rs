@@ -124,6 +124,10 @@ fn the_map_is_needed_once_and_must_be_of_this_cluster() {
     assert!(!new.data.exists());
     place.start().stop(TIMEOUT).unwrap();
     Node::start(&config).unwrap().stop(TIMEOUT).unwrap();
+    let cut = place.folder.path().join("cut.map");
+    std::fs::write(&cut, b"quoit").unwrap();
+    config.map = Some(cut);
+    Node::start(&config).unwrap().stop(TIMEOUT).unwrap();
     let other = self::place();
     config.map.clone_from(&other.config.map);
     let foreign = Node::start(&config).unwrap_err();

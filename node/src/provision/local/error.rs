@@ -29,7 +29,7 @@ pub enum LocalError {
         /// The port.
         port: u16,
     },
-    /// The folder holds something else, or a cluster that was never finished.
+    /// The folder holds something else, or not all of a cluster.
     #[error("{} is not empty and holds no complete cluster; use another folder or remove it", dir.display())]
     NotACluster {
         /// The folder.

@@ -163,12 +163,46 @@ fn a_folder_with_something_else_in_it_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_cluster_that_was_never_finished_is_refused() {
+fn a_cluster_that_has_lost_a_file_is_refused_and_left_as_it_is() {
     let (_folder, dir) = fresh();
     let cluster = LocalCluster::create_or_open(&dir, &options()).unwrap();
     std::fs::remove_file(cluster.client_profile()).unwrap();
     let error = LocalCluster::create_or_open(&dir, &options()).unwrap_err();
     assert!(matches!(error, LocalError::NotACluster { .. }), "{error}");
+    assert!(dir.join("node-1/data/identity").exists());
+}
+
+#[test]
+fn a_cluster_that_was_cut_short_anywhere_while_it_was_made_is_made_again() {
+    let (_folder, dir) = fresh();
+    LocalCluster::create_or_open(&dir, &options()).unwrap();
+    let made = [
+        "client.toml",
+        "node-2/data",
+        "node-3",
+        "cluster.map",
+        "certs",
+    ];
+    for missing in made {
+        unfinished::begin(&dir).unwrap();
+        let path = dir.join(missing);
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).unwrap();
+        } else {
+            std::fs::remove_file(&path).unwrap();
+        }
+        let again = LocalCluster::create_or_open(&dir, &options());
+        let again = again.unwrap_or_else(|error| panic!("without {missing}: {error}"));
+        assert_eq!(again.nodes().len(), 3);
+        assert!(path.exists() && !unfinished::is_marked(&dir).unwrap());
+    }
+}
+
+#[test]
+fn a_disk_of_its_own_is_an_empty_folder() {
+    let (_folder, dir) = fresh();
+    std::fs::create_dir_all(dir.join("lost+found")).unwrap();
+    LocalCluster::create_or_open(&dir, &options()).unwrap();
 }
 
 #[test]
