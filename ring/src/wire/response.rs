@@ -357,11 +357,15 @@ struct Head {
 #[derive(Encode, Decode)]
 enum Answer {
     Map,
-    Status(NodeStatus),
+    /// In a box, or each answer would be moved about as if it were as large.
+    Status(Box<NodeStatus>),
     Record,
     Absent,
     Joined,
-    Superseded { named: bool, above: Time },
+    Superseded {
+        named: bool,
+        above: Time,
+    },
     Sums(Vec<Sum>),
     Refused(Refusal),
     Hints,
@@ -376,7 +380,7 @@ impl ResponseFrame {
             Response::Map(map) => (Answer::Map, map),
             Response::Status(status) => {
                 debug_assert!(status.version.len() <= MAX_TEXT, "a version is short");
-                (Answer::Status((**status).clone()), &[])
+                (Answer::Status(status.clone()), &[])
             }
             Response::Record(record) => (Answer::Record, record),
             Response::Absent => (Answer::Absent, &[]),
@@ -425,7 +429,7 @@ impl ResponseFrame {
             Answer::Status(status) if status.version.len() > MAX_TEXT => {
                 return Err(DecodeError::Malformed("a text over its limit"));
             }
-            Answer::Status(status) => Response::Status(Box::new(status)),
+            Answer::Status(status) => Response::Status(status),
             Answer::Record => Response::Record(body),
             Answer::Absent => Response::Absent,
             Answer::Joined => Response::Joined,
