@@ -327,7 +327,7 @@ pub(crate) fn read(
             plan: &get.plan,
         };
         let trace = trace::begin(begun, || client.copies(), report);
-        let Some((caller, answer)) = client.admit(Kind::Get, 0, trace).await else {
+        let Some((caller, answer)) = client.admit(Kind::Get, get.key.len(), trace).await else {
             return Err(ReadError::Closed);
         };
 
@@ -364,7 +364,7 @@ pub(crate) fn write(
         client.check_key(&update.key)?;
         client.check_value(update.value.as_ref())?;
 
-        let bytes = update.value.as_ref().map_or(0, Bytes::len);
+        let bytes = update.key.len() + update.value.as_ref().map_or(0, Bytes::len);
         let kind = if update.value.is_some() {
             Kind::Put
         } else {

@@ -40,7 +40,7 @@ use crate::runtime;
 use crate::trace::Trace;
 
 /// Bytes of a value that count as one more operation under way.
-const PERMIT_BYTES: usize = 16 << 10;
+pub(crate) const PERMIT_BYTES: usize = 16 << 10;
 
 /// A connection to a whole cluster: cheap to clone, shared by any number of tasks, on any runtime.
 ///
@@ -442,7 +442,7 @@ impl Client {
         Ok(())
     }
 
-    /// Waits for a permit for an operation with a value of `bytes`; `None` if the client is closed.
+    /// Waits for a permit for an operation with a key and value of `bytes`; `None` if the client is closed.
     pub(crate) async fn admit<T: Send + 'static>(
         &self,
         kind: Kind,

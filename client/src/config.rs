@@ -226,7 +226,14 @@ impl ClientBuilder {
     /// Most operations under way at once, 1 to 65,536; default 4,096, which hold at most 64 MiB of values.
     /// Further ones wait for a permit, before their deadline begins to run. A lower limit makes them wait here, a
     /// higher one at the nodes, which may shed load. An operation counts once more for every 16 KiB of its
-    /// value, so this bounds the client's memory too.
+    /// key and value, so this bounds the client's memory too.
+    ///
+    /// A write that has returned no longer counts, although it waits for owners that are late. Such writes have a bound
+    /// of their own: 8 MiB for each late owner and 16 MiB in all. Beyond it an owner that is late gets the write from
+    /// its request, if it reads that in time, or from repair; there is no hint for it
+    /// ([`HealthReport::hints_forgone`](crate::HealthReport::hints_forgone)). Requests that no operation waits for any
+    /// more, 8 MiB at most, are taken back ([`HealthReport::taken_back`](crate::HealthReport::taken_back)). An
+    /// operation under way never fails by either bound.
     #[must_use]
     pub const fn max_in_flight(mut self, operations: usize) -> Self {
         self.limits.max_in_flight = operations;

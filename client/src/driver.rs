@@ -235,13 +235,21 @@ impl<E: Env> Driver<E> {
     }
 
     /// Ends a batch of inputs: sends the queued frames, passes a new ring to the `Env`, and delivers the
-    /// answers. With nothing to do it costs four comparisons. After a tick it may publish
+    /// answers. With nothing to do it costs five comparisons. After a tick it may publish
     /// [`metrics`](crate::metrics) to the application's recorder.
     pub fn pump(&mut self) {
         while let Some((node, frame)) = self.coordinator.poll_send() {
             if !self.env.send(node, &frame) {
                 let now = self.now();
                 self.coordinator.handle_unsent(node, frame.id, now);
+            }
+        }
+
+        if self.coordinator.poll_sweep() {
+            let coordinator = &mut self.coordinator;
+            let taken_back = self.env.sweep(&mut |id| coordinator.awaits(id));
+            for (node, id) in taken_back {
+                self.coordinator.handle_taken_back(node, id);
             }
         }
 

@@ -86,8 +86,19 @@ pub trait Env {
     ///
     /// False means that the queue is full and the frame will never arrive: the replica then counts as
     /// [`QueueFull`](crate::Outcome::QueueFull). The client with a thread refuses only repairs and hints, which are
-    /// optional: all other frames are bounded by [`max_in_flight`](crate::ClientBuilder::max_in_flight).
+    /// optional: all other frames are bounded by [`max_in_flight`](crate::ClientBuilder::max_in_flight) and by sweeps.
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool;
+
+    /// Takes queued frames back whose ids are not awaited any more, and returns where to and which. Called when more than
+    /// 8 MiB may wait that no operation is interested in: a queue of frames that a node is slow to read would grow without
+    /// bound otherwise. Repairs and hints may stay whether they are awaited or not. A frame that is on its way already
+    /// does no harm.
+    ///
+    /// By default nothing is taken back: right if queues are short, as those of a simulated network.
+    fn sweep(&mut self, is_awaited: &mut dyn FnMut(u64) -> bool) -> Vec<(NodeId, u64)> {
+        let _nothing_waits = is_awaited;
+        Vec::new()
+    }
 
     /// The ring is new or has changed: open links to these members and close all others.
     fn members(&mut self, map: &ClusterMap);

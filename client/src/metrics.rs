@@ -20,6 +20,7 @@
 //! | `quoit_client_refusals_total` | counter | `reason` | answers | that were refusals. `reason`: `overloaded`, `expired` (also those that this client never wrote, since their time was over), `unfit` (stopping, not ready, broken), `other` |
 //! | `quoit_client_unreachable_total` | counter | | requests | not made, since there was no connection to their node |
 //! | `quoit_client_unsent_total` | counter | | requests | turned away, since too much waited for their node |
+//! | `quoit_client_taken_back_total` | counter | | requests | taken back before they were sent: nobody waited for them any more, and many of them waited for nodes that were slow to read |
 //! | `quoit_client_connections_lost_total` | counter | | connections | that broke |
 //! | `quoit_client_ejections_total` | counter | | nodes | ejected: asked last until they answer |
 //!

@@ -20,6 +20,7 @@ use quoit_ring::wire::{Request, RequestFrame};
 use quoit_ring::{Millis, NodeId};
 use smallvec::SmallVec;
 
+use crate::coordinator::background::Background;
 use crate::coordinator::clocks::{NodeClocks, Reached};
 use crate::coordinator::mint::Mint;
 use crate::coordinator::request_id::{Purpose, RequestId};
@@ -103,8 +104,8 @@ pub(crate) struct OpContext {
     pub(crate) counters: Counters,
     pub(crate) operations: Operations,
     pub(crate) timers: Timers,
-    /// Bytes of writes that have returned and wait for an owner.
-    pub(crate) pending_handoff: usize,
+    /// Bytes of writes that have returned, and of requests that nobody waits for.
+    pub(crate) background: Background,
     /// Superseded writes that wait for a later one of this client.
     pub(crate) overtaken: usize,
     /// Frames for the driver, in the order of sending.
@@ -134,7 +135,7 @@ impl OpContext {
             counters: Counters::default(),
             operations: Operations::new(),
             timers: Timers::default(),
-            pending_handoff: 0,
+            background: Background::default(),
             overtaken: 0,
             sends: VecDeque::new(),
             failures: VecDeque::new(),
@@ -207,6 +208,7 @@ impl OpContext {
             repairs_refused: self.counters.repairs_refused,
             hints: counters.hints,
             hints_forgone: counters.hints_forgone,
+            taken_back: self.counters.taken_back,
             nodes: self.health.nodes().collect(),
         }
     }

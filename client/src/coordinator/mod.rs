@@ -23,6 +23,7 @@
 //!
 //! Source: the split of events from their handlers follows openraft's `engine/handler`.
 
+pub(crate) mod background;
 pub(crate) mod clocks;
 pub(crate) mod context;
 pub(crate) mod mint;
@@ -175,6 +176,24 @@ impl Coordinator {
             outcome: Outcome::QueueFull,
         });
         self.settle();
+    }
+
+    /// Whether requests that nobody waits for are to be taken back: those that [`Coordinator::awaits`] does not.
+    pub(crate) const fn poll_sweep(&mut self) -> bool {
+        self.context.background.take_sweep()
+    }
+
+    /// Whether a request is of an operation under way, and of its present attempt.
+    pub(crate) fn awaits(&mut self, id: u64) -> bool {
+        let id = RequestId::from(id);
+        let operation = self.running.get_mut(id.key);
+        operation.is_some_and(|it| it.requests().attempt() == id.attempt)
+    }
+
+    /// A request that is not awaited was taken back before it was sent.
+    pub(crate) fn handle_taken_back(&mut self, node: NodeId, id: u64) {
+        self.context.health.unsent(node, id);
+        self.context.counters.taken_back += 1;
     }
 
     /// Ends what is past its deadline and asks further replicas where the first ones are slow.

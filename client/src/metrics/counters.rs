@@ -60,6 +60,8 @@ pub(crate) struct Counters {
     pub(crate) unreachable: u64,
     /// Requests refused by a full outbox.
     pub(crate) unsent: u64,
+    /// Requests taken back from an outbox.
+    pub(crate) taken_back: u64,
     /// Connections that broke.
     pub(crate) connections_lost: u64,
     /// Refusals: overloaded, expired, unfit, other.

@@ -40,7 +40,7 @@ const REASONS: [&str; 4] = ["overloaded", "expired", "unfit", "other"];
 pub(crate) const SECONDS: &str = "quoit_client_operation_seconds";
 
 /// The counters' names and descriptions.
-pub(crate) const COUNTERS: [(&str, &str); 12] = [
+pub(crate) const COUNTERS: [(&str, &str); 13] = [
     (
         "quoit_client_operations_total",
         "operations that ended, by kind and outcome",
@@ -80,6 +80,10 @@ pub(crate) const COUNTERS: [(&str, &str); 12] = [
     (
         "quoit_client_unsent_total",
         "requests turned away, since too much waited for their node",
+    ),
+    (
+        "quoit_client_taken_back_total",
+        "requests taken back before they were sent, since nobody waited for them any more",
     ),
     (
         "quoit_client_connections_lost_total",
@@ -128,6 +132,7 @@ pub(crate) fn visit(totals: Totals<'_>, mut show: impl FnMut(&'static str, &[Lab
         ("quoit_client_repairs_refused_total", sent.repairs_refused),
         ("quoit_client_unreachable_total", sent.unreachable),
         ("quoit_client_unsent_total", sent.unsent),
+        ("quoit_client_taken_back_total", sent.taken_back),
         ("quoit_client_connections_lost_total", sent.connections_lost),
         ("quoit_client_ejections_total", health.ejections),
     ];

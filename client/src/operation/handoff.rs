@@ -8,8 +8,9 @@
 //!
 //! A write goes on after its caller has the answer, until every owner has it or a holder keeps it for that owner. It
 //! waits for an owner that is in health, a second at most. Such writes have given back their permit, since a node
-//! that dies under load leaves a second's worth of them; they have a bound of their own, beyond which an owner that
-//! missed a write must wait for repair.
+//! that dies under load leaves a second's worth of them; they have bounds of their own
+//! ([`Background`](crate::coordinator::background::Background)), beyond which an owner that missed a write must wait for
+//! repair.
 //!
 //! Left out: whether a write is to be kept, and what that counts, which is the
 //! [`WriteQuorum`](crate::quorum::WriteQuorum)'s.
@@ -26,13 +27,11 @@ use crate::metrics::RequestKind;
 use crate::operation::Progress;
 use crate::operation::write::Write;
 
-/// Most bytes of writes that have returned and wait for an owner, bookkeeping included.
-const MAX_PENDING_HANDOFF: usize = 16 << 20;
 /// What a write takes beside its record, about.
 const OVERHEAD: usize = 768;
 
 impl Write {
-    const fn pending_handoff_bytes(&self) -> usize {
+    pub(super) const fn background_bytes(&self) -> usize {
         OVERHEAD + self.version.record.len() + self.version.update.key.len()
     }
 
@@ -124,17 +123,22 @@ impl Write {
     /// Keeps a write that has returned for as long as an owner's answer may come; false if too much waits already.
     pub(super) fn begin_handoff(&mut self, cx: &mut OpContext) -> bool {
         self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
-        cx.pending_handoff += self.pending_handoff_bytes();
-        cx.pending_handoff <= MAX_PENDING_HANDOFF
+        // Only minting again would need it. The record has a copy, so without this a write would keep its value twice.
+        self.version.update.value = None;
+
+        let targets = self.requests.targets();
+        let late = (self.quorum.awaited()).filter_map(|owner| targets.get(owner).copied());
+        self.late = late.collect();
+        cx.background.begin(self.background_bytes(), &self.late)
     }
 
     /// Nothing more will come of a write that has returned.
     pub(super) fn forget(&mut self, cx: &mut OpContext) -> Progress {
         self.withdraw(cx);
         cx.health.counters.hints_forgone += self.quorum.forgone() as u64;
-        let bytes = self.pending_handoff_bytes();
-        debug_assert!(cx.pending_handoff >= bytes, "counted when it returned");
-        cx.pending_handoff = cx.pending_handoff.saturating_sub(bytes);
+        let bytes = self.background_bytes();
+        cx.background.end(bytes, &self.late);
+        cx.background.abandon(self.quorum.unanswered() * bytes);
         Progress::Over
     }
 }

@@ -111,6 +111,8 @@ pub(crate) struct Write {
     pub(super) place: Place,
     /// Whether another write of its client was under way on the key when it was sent: that may ask for its copies.
     pub(super) has_others: bool,
+    /// Owners that had not answered when it returned.
+    pub(super) late: SmallVec<[NodeId; 2]>,
     /// How far what superseded it lies ahead of this machine's clock, if that is too far to be followed.
     pub(super) behind_ms: u64,
 }
@@ -243,6 +245,7 @@ impl Write {
             is_closing: false,
             place,
             has_others,
+            late: SmallVec::new(),
             behind_ms: 0,
         };
         // A write that is sent again may be over: by a newer map W owners may have it already.
@@ -295,6 +298,10 @@ impl Write {
         };
         let what = (Purpose::Ask, RequestKind::Write);
         self.requests.send(replica, what, request, cx);
+        if self.requests.attempt() > 0 {
+            // The permit is for one attempt, and the earlier one's request may still wait.
+            cx.background.abandon(self.background_bytes());
+        }
     }
 
     fn answer(&mut self, verdict: Result<Acked, Box<WriteFailure>>, cx: &mut OpContext) {

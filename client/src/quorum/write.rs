@@ -280,6 +280,11 @@ impl WriteQuorum {
         ((self.asked.awaited | self.asked.missed) - self.hints.kept).len()
     }
 
+    /// Owners that have not answered, whether they are still awaited or not.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.asked.unanswered()
+    }
+
     /// A dot above what superseded the write was minted: send it to every owner that did not fail. Hints of the earlier
     /// one no longer count.
     pub(crate) fn reminted(&mut self) {

@@ -84,6 +84,15 @@ impl Env for RealEnv {
         self.links.get(&to).is_none_or(|link| link.send(frame))
     }
 
+    fn sweep(&mut self, is_awaited: &mut dyn FnMut(u64) -> bool) -> Vec<(NodeId, u64)> {
+        let mut swept = Vec::new();
+        for (&node, link) in &self.links {
+            let ids = link.sweep(is_awaited);
+            swept.extend(ids.into_iter().map(|id| (node, id)));
+        }
+        swept
+    }
+
     fn members(&mut self, map: &ClusterMap) {
         let mut before = core::mem::take(&mut self.links);
         for member in &map.members {

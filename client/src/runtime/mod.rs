@@ -28,7 +28,9 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use crate::bridge::{Alive, CallerEnd, bridge};
+use crate::client::PERMIT_BYTES;
 use crate::config::ClientBuilder;
+use crate::coordinator::background;
 use crate::error::ConnectError;
 use crate::tls::ClientTls;
 use crate::transport::{Bounds, fetch_ring};
@@ -41,10 +43,8 @@ const VALUES_PER_FRAME: usize = 64;
 const LEAST_MAX_FRAME: usize = 8 << 20;
 /// Bytes of a frame beside its values: contexts, headers, checksums.
 const AROUND_VALUES: usize = 1 << 20;
-/// Bytes of values that one unit of `max_in_flight` stands for.
-const UNIT_BYTES: usize = 16 << 10;
-/// Bytes of an outbox beyond those of the operations under way: for repairs.
-const SPARE_OUTBOX: usize = 16 << 20;
+/// Bytes of requests that one unit of `max_in_flight` stands for: of key and value, and what is around them.
+const UNIT_BYTES: usize = PERMIT_BYTES + 512;
 
 /// Starts the thread, which fetches the ring and opens a link to each node, and returns the callers' end.
 /// Works on any async runtime. Dropping the future ends the thread.
@@ -136,8 +136,11 @@ fn bounds(builder: &ClientBuilder) -> Bounds {
         .max_value_bytes
         .saturating_mul(VALUES_PER_FRAME);
     let max_frame = values.max(LEAST_MAX_FRAME).saturating_add(AROUND_VALUES);
+    // An operation takes as many units as there are at most, however long its value is.
+    let longest = builder.limits.max_value_bytes + AROUND_VALUES;
+    let under_way = builder.limits.max_in_flight.saturating_mul(UNIT_BYTES);
     Bounds {
         max_frame: max_frame.min(MAX_FRAME),
-        max_outbox: builder.limits.max_in_flight.saturating_mul(UNIT_BYTES) + SPARE_OUTBOX,
+        max_outbox: under_way.max(longest).saturating_add(background::MOST),
     }
 }

@@ -1,5 +1,7 @@
 //! Whole clients, their threads included, against nodes made by hand.
 
+mod outboxes;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

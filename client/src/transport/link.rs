@@ -89,6 +89,11 @@ impl LinkHandle {
         self.outbox.push(frame)
     }
 
+    /// Takes back what waits and is not awaited; gives the ids.
+    pub(crate) fn sweep(&self, is_awaited: &mut dyn FnMut(u64) -> bool) -> Vec<u64> {
+        self.outbox.sweep(is_awaited)
+    }
+
     /// The link is no longer needed: what is queued is written, then the connection is closed.
     pub(crate) fn finish(&self) {
         self.outbox.finish();

@@ -48,6 +48,7 @@ pub(crate) trait LinkEvents: Clone + 'static {
 pub(crate) struct Bounds {
     /// Most bytes of a frame that a node sends. As many of them may arrive at once as a node may open streams.
     pub(crate) max_frame: usize,
-    /// Most bytes waiting to be written. More than that, and the node has stopped reading.
+    /// Most bytes waiting to be written, repairs and hints apart, which get half as much. More than operations under way
+    /// and in the background can have waiting: beyond it, the node has stopped reading.
     pub(crate) max_outbox: usize,
 }

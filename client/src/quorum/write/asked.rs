@@ -95,6 +95,12 @@ impl Asked {
         (self.acked | self.superseded).contains(owner) || self.failure(owner).is_some_and(refused)
     }
 
+    /// How many have not answered, whether they are still awaited or not.
+    pub(super) fn unanswered(&self) -> usize {
+        let silent = |(_, why): &&(usize, Outcome)| *why == Outcome::TimedOut;
+        self.awaited.len() + self.failures.iter().filter(silent).count()
+    }
+
     /// What each of them did, in their order.
     pub(super) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
         self.all.iter().map(|owner| {

@@ -2,7 +2,7 @@
 //!
 //! | outbox | filled by | encoded | beyond its bound |
 //! | --- | --- | --- | --- |
-//! | [`RequestOutbox`] | one thread, which coordinates | when written: the frame carries what is left of its deadline | repairs and hints are refused, then the connection is given up |
+//! | [`RequestOutbox`] | one thread, which coordinates | when written: the frame carries what is left of its deadline | repairs and hints are refused; for the others the connection is given up |
 //! | [`AnswerOutbox`] | the I/O thread and the committer | when pushed, into the buffer that is written | requests are left unread |
 //!
 //! Both feed the same lane writer and the same writer of large frames. Why there are two: a request carries its budget,

@@ -41,13 +41,19 @@ impl Queued {
     }
 
     /// Its request's id.
-    pub(crate) const fn id(&self) -> u64 {
+    #[must_use]
+    pub const fn id(&self) -> u64 {
         self.frame.id
     }
 
     /// An upper bound of the bytes it takes, here and on the wire.
     pub(crate) fn bytes(&self) -> usize {
         bytes(&self.frame.request)
+    }
+
+    /// Whether it may be refused: see [`is_optional`].
+    pub(super) const fn is_optional(&self) -> bool {
+        is_optional(&self.frame.request)
     }
 
     /// Whether its deadline has passed.
@@ -87,6 +93,12 @@ impl Queued {
 /// About how many bytes a request takes as a frame.
 pub(super) const fn bytes(request: &Request) -> usize {
     AROUND + request.body_bytes()
+}
+
+/// Whether a request is a repair or a hint. Nothing is lost without one: another read finds the stale replica, and the
+/// owner that missed a write gets it from repair.
+pub(super) const fn is_optional(request: &Request) -> bool {
+    matches!(request, Request::Repair { .. } | Request::Hint { .. })
 }
 
 /// The clock that measures how long requests wait. Tests give [`RequestOutbox::new`](super::RequestOutbox::new) one of

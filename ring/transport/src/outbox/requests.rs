@@ -10,9 +10,15 @@
 //! more is taken at once than one write soon sends.
 //!
 //! Requests wait while the connection is being made and are dropped while there is none: the pusher knows from the
-//! link's state. What waits is bounded: repairs and hints, which no permit of an operation bounds, get half of the
-//! limit and are refused beyond it. If the rest grows beyond the limit the node has stopped reading, and its connection
-//! is given up.
+//! link's state. What waits is bounded in bytes:
+//!
+//! ```text
+//!   repairs and hints    refused while all that waits is over half of the limit: they are optional
+//!   all others           up to the limit, whatever waits of those; beyond it the connection is given up
+//! ```
+//!
+//! The pusher bounds the others, and keeps the limit above that: it takes back, by a sweep, what nobody waits for any
+//! more. If they grow beyond the limit nevertheless, the node has stopped reading.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -21,7 +27,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::{Request, RequestFrame};
+use quoit_ring::wire::RequestFrame;
 
 use super::queued::{self, Queued};
 
@@ -69,6 +75,8 @@ struct State {
     large: VecDeque<Queued>,
     /// What both have waiting, as [`Queued::bytes`] counts it.
     bytes: usize,
+    /// How much of that is repairs and hints.
+    optional: usize,
     /// What small frames are encoded into.
     buffer: BytesMut,
     pushed: u64,
@@ -116,6 +124,7 @@ impl RequestOutbox {
                 lane: VecDeque::new(),
                 large: VecDeque::new(),
                 bytes: 0,
+                optional: 0,
                 buffer: BytesMut::with_capacity(BLOCK),
                 pushed: 0,
                 overflowed: false,
@@ -133,24 +142,44 @@ impl RequestOutbox {
 
     /// Queues a request, or drops it if there is no connection or [`RequestOutbox::finish`] was called.
     ///
-    /// False if it is a repair or a hint, something waits, and both together are over half of the limit: no permit of an
-    /// operation bounds those two. Any other request is always taken; beyond the limit the outbox overflows, which drops
-    /// everything and ends the connection.
+    /// False if it is a repair or a hint, something waits, and both together are over half of the limit. Any other
+    /// request is always taken; if those together are beyond the limit the outbox overflows, which drops everything and
+    /// ends the connection.
     pub fn push(&self, frame: &RequestFrame) -> bool {
         let mut state = self.state.borrow_mut();
         if state.flow == Flow::Dropping || state.finished {
             return true;
         }
-        let may_wait = matches!(frame.request, Request::Repair { .. } | Request::Hint { .. });
         let after = state.bytes + queued::bytes(&frame.request);
-        if may_wait && state.bytes > 0 && after > self.limit / 2 {
+        if queued::is_optional(&frame.request) && state.bytes > 0 && after > self.limit / 2 {
             return false;
         }
         state.push(Queued::new(frame.clone(), (self.clock)()));
-        if state.bytes > self.limit {
+        if state.bytes - state.optional > self.limit {
             state.overflow();
         }
         true
+    }
+
+    /// Takes requests back that nobody waits for any more, and gives their ids: none of them will be written. Repairs and
+    /// hints stay, which serve whether somebody waits for them or not, and have a bound of their own.
+    pub fn sweep(&self, is_awaited: &mut dyn FnMut(u64) -> bool) -> Vec<u64> {
+        let mut state = self.state.borrow_mut();
+        let State {
+            lane, large, bytes, ..
+        } = &mut *state;
+        let mut swept = Vec::new();
+        let mut stays = |frame: &Queued| {
+            let stays = frame.is_optional() || is_awaited(frame.id());
+            if !stays {
+                *bytes -= frame.bytes();
+                swept.push(frame.id());
+            }
+            stays
+        };
+        lane.retain(&mut stays);
+        large.retain(&mut stays);
+        swept
     }
 
     /// Whether frames flow now.
@@ -166,7 +195,13 @@ impl RequestOutbox {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.state.borrow().bytes == 0
+        self.waiting() == 0
+    }
+
+    /// How many bytes wait, about.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.state.borrow().bytes
     }
 
     /// Whether [`RequestOutbox::finish`] was called.
@@ -258,7 +293,7 @@ impl RequestOutbox {
                 state.large_writer = Some(cx.waker().clone());
                 return Poll::Pending;
             };
-            state.bytes -= frame.bytes();
+            state.left(&frame);
             Poll::Ready(Take::Some(frame))
         })
         .await
@@ -274,6 +309,9 @@ impl State {
     fn push(&mut self, frame: Queued) {
         self.pushed += 1;
         self.bytes += frame.bytes();
+        if frame.is_optional() {
+            self.optional += frame.bytes();
+        }
         let (queue, writer) = if frame.is_large() {
             (&mut self.large, &mut self.large_writer)
         } else {
@@ -283,13 +321,21 @@ impl State {
         wake(writer);
     }
 
+    /// A frame no longer waits.
+    fn left(&mut self, frame: &Queued) {
+        self.bytes -= frame.bytes();
+        if frame.is_optional() {
+            self.optional -= frame.bytes();
+        }
+    }
+
     /// The next small frames, as they leave at `now`.
     fn batch(&mut self, now: Instant) -> Batch {
         let mut expired = Vec::new();
         while self.buffer.len() < BATCH
             && let Some(frame) = self.lane.pop_front()
         {
-            self.bytes -= frame.bytes();
+            self.left(&frame);
             if frame.is_expired(now) {
                 expired.push(frame.id());
             } else {
@@ -319,7 +365,7 @@ impl State {
     fn clear(&mut self) {
         self.lane.clear();
         self.large.clear();
-        self.bytes = 0;
+        (self.bytes, self.optional) = (0, 0);
     }
 
     fn wake_both(&mut self) {

@@ -6,7 +6,7 @@ use core::pin::pin;
 use core::task::Context;
 use std::time::Duration;
 
-use quoit_ring::wire::{Frames, LANE_FRAME};
+use quoit_ring::wire::{Frames, LANE_FRAME, Request};
 use quoit_ring::{Actor, Dot, Epoch, Time};
 
 use super::*;
@@ -160,6 +160,37 @@ fn repairs_beyond_half_of_the_limit_are_refused_and_harm_no_other_request() {
     assert_eq!(large_id(now(outbox.take_large())), Some(1));
     assert!(outbox.push(&repair(4, 10_000)));
     assert_eq!(ids(now(outbox.take_lane())), [3, 4]);
+}
+
+#[test]
+fn repairs_that_wait_never_make_other_requests_overflow() {
+    let outbox = outbox(200_000);
+    assert!(outbox.push(&repair(1, 99_000)));
+    assert!(outbox.push(&frame(2, 150_000)), "249,000 in all");
+    assert_eq!(now(outbox.overflowed()), None);
+    assert_eq!(large_id(now(outbox.take_large())), Some(1));
+    assert!(outbox.push(&frame(3, 60_000)));
+    assert_eq!(
+        now(outbox.overflowed()),
+        Some(()),
+        "210,000 without repairs"
+    );
+}
+
+#[test]
+fn a_sweep_takes_back_what_nobody_waits_for_but_no_repairs() {
+    let outbox = outbox(1_000_000);
+    for id in 1..=6 {
+        outbox.push(&frame(id, if id % 2 == 0 { 100_000 } else { 10 }));
+    }
+    outbox.push(&repair(7, 10));
+    let before = outbox.waiting();
+    let swept = outbox.sweep(&mut |id| id > 4);
+    assert_eq!(swept, [1, 3, 2, 4]);
+    assert!(before - outbox.waiting() > 200_000);
+    assert_eq!(ids(now(outbox.take_lane())), [5, 7]);
+    assert_eq!(large_id(now(outbox.take_large())), Some(6));
+    assert!(outbox.is_empty());
 }
 
 #[test]

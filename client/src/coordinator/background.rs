@@ -1,0 +1,123 @@
+//! What goes on in the background: writes that have returned, and requests that nobody waits for any more.
+//!
+//! ```text
+//!   put -- W answers --> returned, its permit free         a late owner's request waits in the outbox
+//!                          |  8 MiB for each late owner, 16 MiB in all
+//!          has every owner, or a hint, or no more room --> over
+//!                          |  8 MiB of requests that were never answered
+//!                          '--> a sweep: the outboxes drop what belongs to no operation
+//! ```
+//!
+//! The permits of operations bound what waits in outboxes for them. A write that has returned has none, or an owner that
+//! does not read would stop its whole client. So these bytes have bounds of their own. At the first a write is over
+//! early: whoever is late gets it as long as its request waits, or from repair, and the write counts as a hint forgone. At
+//! the second all requests are taken back whose operations are over; the owner has missed them, as it would have if its
+//! connection had broken. No operation that is under way loses a request, so no caller notices either bound.
+//!
+//! Invariant: what waits in all outboxes, repairs and hints apart, is at most the bytes of operations with a permit, and
+//! [`MOST`]. It counts an answered request of a write minted again, and one record for each node that it goes to: too much,
+//! if it is wrong.
+
+use std::collections::BTreeMap;
+
+use quoit_ring::NodeId;
+
+/// Most bytes of writes that have returned and wait for an owner, bookkeeping included.
+const MAX_PENDING: usize = 16 << 20;
+/// Most of those that wait for one owner: the others keep room for their own.
+const MAX_PENDING_FOR_ONE: usize = 8 << 20;
+/// A sweep is due once requests of so many bytes were left unanswered by operations that are over.
+const SWEEP_AFTER: usize = 8 << 20;
+/// Most bytes of both.
+pub(crate) const MOST: usize = MAX_PENDING + SWEEP_AFTER;
+
+/// Bytes in the background, counted.
+#[derive(Debug, Default)]
+pub(crate) struct Background {
+    pending: usize,
+    /// By late owner. A node stays here for ever: there are as many as the cluster has had.
+    pending_for: BTreeMap<NodeId, usize>,
+    abandoned: usize,
+}
+
+impl Background {
+    /// A write of so many bytes has returned, and these owners are late. False if there is no room for it: then it is to
+    /// end at once. It counts until [`Background::end`] in any case.
+    pub(crate) fn begin(&mut self, bytes: usize, late: &[NodeId]) -> bool {
+        self.pending += bytes;
+        let mut has_room = self.pending <= MAX_PENDING;
+        for &node in late {
+            let pending = self.pending_for.entry(node).or_default();
+            *pending += bytes;
+            has_room &= *pending <= MAX_PENDING_FOR_ONE;
+        }
+        has_room
+    }
+
+    /// The same write is over.
+    pub(crate) fn end(&mut self, bytes: usize, late: &[NodeId]) {
+        debug_assert!(self.pending >= bytes, "counted when it returned");
+        self.pending = self.pending.saturating_sub(bytes);
+        for node in late {
+            if let Some(pending) = self.pending_for.get_mut(node) {
+                *pending = pending.saturating_sub(bytes);
+            }
+        }
+    }
+
+    /// Nobody waits any more for requests of so many bytes, which may still wait in outboxes.
+    pub(crate) const fn abandon(&mut self, bytes: usize) {
+        self.abandoned += bytes;
+    }
+
+    /// Whether the outboxes are to be swept; asks once each time.
+    pub(crate) const fn take_sweep(&mut self) -> bool {
+        let is_due = self.abandoned > SWEEP_AFTER;
+        if is_due {
+            self.abandoned = 0;
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+    const A: NodeId = NodeId(1);
+    const B: NodeId = NodeId(2);
+
+    #[test]
+    fn one_late_owner_leaves_room_for_another() {
+        let mut background = Background::default();
+        for _ in 0..8 {
+            assert!(background.begin(MIB, &[A]));
+        }
+        assert!(!background.begin(MIB, &[A]));
+        assert!(background.begin(MIB, &[B]));
+        background.end(MIB, &[A]);
+        assert!(!background.begin(1, &[A]), "there are 8 MiB again");
+        background.end(1, &[A]);
+        background.end(MIB, &[A]);
+        assert!(background.begin(1, &[A]));
+    }
+
+    #[test]
+    fn all_late_owners_together_have_a_bound() {
+        let mut background = Background::default();
+        for id in 0..16 {
+            assert!(background.begin(MIB, &[NodeId(id)]));
+        }
+        assert!(!background.begin(MIB, &[NodeId(16)]));
+    }
+
+    #[test]
+    fn a_sweep_is_due_after_every_eight_mebibytes() {
+        let mut background = Background::default();
+        background.abandon(8 * MIB);
+        assert!(!background.take_sweep());
+        background.abandon(1);
+        assert!(background.take_sweep() && !background.take_sweep());
+    }
+}
