@@ -21,7 +21,8 @@ pub(crate) const DEADLINES: core::ops::RangeInclusive<Duration> =
 #[non_exhaustive]
 pub enum Consistency {
     /// R = W = 1 unless set: answers while one replica lives. A read asks all and returns the first
-    /// answer; replicas converge in the background. Costs freshness, and a lost disk may lose a write.
+    /// answer; replicas converge in the background. Of a value over 1 KiB it asks one replica, and others
+    /// only if that one is late, fails or lacks it. Costs freshness, and a lost disk may lose a write.
     One,
     /// R and W a majority (the default, since surprises cost more than a slower replica): a read sees
     /// every write acknowledged in this mode before it began, and reads never go backwards.

@@ -8,7 +8,8 @@
 //! The quicker replicas are asked first. When one of them takes longer than 19 of 20 of its answers did, one more
 //! replica is asked, if the budget has a token: a *hedge*, and after as long again another. After `hedge_all_after`
 //! (100 ms) all others are asked without a token: the budget bounds what speed may cost, and never keeps a read from
-//! its quorum. A read that passes over a node not heard of for long sends it a *probe*: a request beside the quorum,
+//! its quorum. Where all were asked at first, a hedge asks for a large value again of which only digests have come. A read
+//! that passes over a node not heard of for long sends it a *probe*: a request beside the quorum,
 //! whose answer nobody awaits. A read goes on after its caller has the answer, until its repairs are sent or its
 //! deadline has passed.
 //!
@@ -89,8 +90,9 @@ impl Handler for Read {
         };
 
         let n = targets.len();
-        let first = if rules.ask_all { n } else { rules.r };
-        let Route { hedge_after, probe } = cx.health.route(&mut targets, first, cx.now.at);
+        let Route { hedge_after, probe } = cx.health.route(&mut targets, rules.r, cx.now.at);
+        // Where all are asked in any case, a hedge is for the full record, and nobody is left to probe.
+        let probe = probe.filter(|_| !rules.ask_all);
         let probe = probe.map(|node| (node, name.clone()));
         let hedge_all_after = micros(cx.settings.hedge_all_after);
         let mut read = Self {
@@ -108,9 +110,7 @@ impl Handler for Read {
 
         let progress = read.step(cx);
         debug_assert!(progress == Progress::Pending, "nobody has answered yet");
-        if let Some(wait) = hedge_after {
-            cx.timers.hedge_at(cx.now.at.after(wait), key);
-        }
+        read.hedge_later(cx);
         if let Some((node, name)) = probe {
             send_probe(node, name, cx);
         }
@@ -175,6 +175,10 @@ impl Handler for Read {
     /// Asks one more replica, if that is likely to help and there is a token for it.
     fn on_hedge(&mut self, cx: &mut OpContext) -> Progress {
         let Some(next) = self.quorum.next_to_hedge() else {
+            // The digest that names a large value may come later still.
+            if self.quorum.is_asking() && self.hedge_all_after.is_some() {
+                self.hedge_later(cx);
+            }
             return Progress::Pending;
         };
         let node = self.requests.targets().get(next);
@@ -189,15 +193,19 @@ impl Handler for Read {
         cx.health.counters.hedges += 1;
         self.hedged.get_or_insert(next);
         self.quorum.hedge();
-        if let Some(wait) = self.hedge_after {
-            cx.timers
-                .hedge_at(cx.now.at.after(wait), self.requests.key());
-        }
+        self.hedge_later(cx);
         self.step(cx)
     }
 }
 
 impl Read {
+    fn hedge_later(&self, cx: &mut OpContext) {
+        if let Some(wait) = self.hedge_after {
+            let due = cx.now.at.after(wait);
+            cx.timers.hedge_at(due, self.requests.key());
+        }
+    }
+
     /// Does everything that the quorum asks for now.
     fn step(&mut self, cx: &mut OpContext) -> Progress {
         while let Some(step) = self.quorum.poll_step() {

@@ -4,7 +4,7 @@
 //!   ask R replicas, the first in full, the others for a digest
 //!     | R answers                      one fails, or is slow: ask the next
 //!     v
-//!   join them --a value is missing--> ask who has it in full
+//!   join them --a value is missing--> wait for the full record; if that is late or lacks it, ask who has it
 //!     |
 //!     v
 //!   do enough replicas hold it? --no--> write it back to all others, wait
@@ -12,6 +12,10 @@
 //!     v                                    v
 //!   return it; repair the stale ones in the background
 //! ```
+//!
+//! **A value comes once.** Of all who are asked at first, one is asked for the full record. Digests may be quicker, and in
+//! mode `One` a single answer would be enough; but to ask for each value that a digest names would fetch it from all. So a
+//! missing value is asked for only when no full record is awaited any more, or the read was hedged: then that one is late.
 //!
 //! A caller may do without the write-back (`hold` is 0), and without any repair at all; see
 //! [`ReadRepair`](crate::ReadRepair) for what that costs.
@@ -37,7 +41,7 @@
 //! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995).
 
 use quoit_ring::wire::DecodeError;
-use quoit_ring::{Millis, Record, Sibling, content_hash};
+use quoit_ring::{Dot, Millis, Record, Sibling, content_hash};
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::Outcome;
@@ -104,7 +108,9 @@ pub(crate) enum ReadFailure {
 #[derive(Debug)]
 enum State {
     Idle,
-    Asked,
+    Asked {
+        in_full: bool,
+    },
     Answered(Answer),
     /// Its clock alone makes a death of what it holds: this does not count as the bound is now.
     LeftOut(Answer),
@@ -146,6 +152,8 @@ pub(crate) struct ReadQuorum {
     replicas: SmallVec<[State; 3]>,
     repairs: SmallVec<[Repair; 3]>,
     newest: Record,
+    /// Whether it was hedged: the full record is not waited for any longer.
+    is_late: bool,
     /// None until clocks matter: then each is believed.
     bound: Option<TimeBound>,
     steps: Steps<ReadStep>,
@@ -161,6 +169,7 @@ impl ReadQuorum {
             replicas: (0..n).map(|_| State::Idle).collect(),
             repairs: smallvec![Repair::None; n],
             newest: Record::default(),
+            is_late: false,
             bound: None,
             steps: Steps::new(),
         };
@@ -183,7 +192,8 @@ impl ReadQuorum {
 
     /// Whether a replica's answer to a question is awaited.
     pub(crate) fn awaits(&self, replica: usize) -> bool {
-        self.phase != Phase::Finished && matches!(self.replicas.get(replica), Some(State::Asked))
+        self.phase != Phase::Finished
+            && matches!(self.replicas.get(replica), Some(State::Asked { .. }))
     }
 
     /// Whether a replica's answer to a write-back is awaited.
@@ -228,26 +238,46 @@ impl ReadQuorum {
         }
     }
 
-    /// Which replica a hedge would ask; none if enough have answered or all were asked.
+    /// Whether it has not come to a result.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.phase == Phase::Asking
+    }
+
+    /// Which replica a hedge would ask: the next, or if all were asked one whose digest names a value that has not come.
+    /// None if enough have answered, or nobody is left.
     pub(crate) fn next_to_hedge(&self) -> Option<usize> {
-        (self.phase == Phase::Asking).then(|| self.idle()).flatten()
+        if self.phase != Phase::Asking {
+            return None;
+        }
+        self.idle().or_else(|| self.holder_of_missing())
     }
 
     /// The replicas asked so far take long: asks one more. False if there is nobody to ask or no need to.
     pub(crate) fn hedge(&mut self) -> bool {
-        self.phase == Phase::Asking && self.ask_next()
+        if self.phase != Phase::Asking {
+            return false;
+        }
+        self.is_late = true;
+        if self.ask_next() {
+            return true;
+        }
+        let Some(holder) = self.holder_of_missing() else {
+            return false;
+        };
+        self.ask(holder, false);
+        true
     }
 
     /// Whether a replica before this one, in the order of asking, has not answered what it was asked.
     pub(crate) fn is_silent_before(&self, replica: usize) -> bool {
-        let silent = |state: &State| matches!(state, State::Asked);
+        let silent = |state: &State| matches!(state, State::Asked { .. });
         self.replicas.iter().take(replica).any(silent)
     }
 
     /// The deadline has passed.
     pub(crate) fn expired(&mut self) {
         for state in &mut self.replicas {
-            if matches!(state, State::Asked) {
+            if matches!(state, State::Asked { .. }) {
                 *state = State::Failed(Outcome::TimedOut);
             }
         }
@@ -351,7 +381,7 @@ impl ReadQuorum {
         self.bound?;
         let clock = |state: &State| match state {
             State::Answered(answer) | State::LeftOut(answer) => Some(answer.clock),
-            State::Idle | State::Asked | State::Failed(_) => None,
+            State::Idle | State::Asked { .. } | State::Failed(_) => None,
         };
         let mut clocks: SmallVec<[Millis; 3]> = self.replicas.iter().filter_map(clock).collect();
         clocks.sort_unstable_by(|a, b| b.cmp(a));
@@ -364,28 +394,43 @@ impl ReadQuorum {
         latest.map_or(answer.clock, |latest| answer.clock.min(latest))
     }
 
-    /// Asks in full those replicas whose digests name a value that nobody has sent yet.
+    /// Asks in full those replicas whose digests name a value that nobody has sent yet, unless a full record may bring
+    /// it. False if nothing is missing.
     fn ask_for_missing_values(&mut self) -> bool {
-        let missing: SmallVec<[_; 1]> = self
-            .newest
-            .live()
-            .iter()
-            .filter(|s| s.value.is_none())
-            .map(|s| (s.dot, s.hash))
-            .collect();
-        let mut asked = false;
-        for version in missing {
-            let names = |a: &Answer| a.record.live().iter().any(|s| (s.dot, s.hash) == version);
-            let holder = self
-                .answers()
-                .find(|(_, a)| names(a))
-                .map(|(replica, _)| replica);
-            if let Some(replica) = holder {
-                self.ask(replica, false);
+        let missing: SmallVec<[_; 1]> = self.missing().collect();
+        let may_come = !self.is_late && self.awaits_full_record();
+        if !may_come {
+            for &version in &missing {
+                if let Some(replica) = self.holder_of(version) {
+                    self.ask(replica, false);
+                }
             }
-            asked = true;
         }
-        asked
+        !missing.is_empty()
+    }
+
+    /// The versions whose values no answer has brought.
+    fn missing(&self) -> impl Iterator<Item = (Dot, u64)> {
+        let missing = self.newest.live().iter().filter(|s| s.value.is_none());
+        missing.map(|s| (s.dot, s.hash))
+    }
+
+    /// Who has answered that it has this version.
+    fn holder_of(&self, version: (Dot, u64)) -> Option<usize> {
+        let names = |a: &Answer| a.record.live().iter().any(|s| (s.dot, s.hash) == version);
+        let mut holders = self.answers().filter(|(_, a)| names(a));
+        holders.next().map(|(replica, _)| replica)
+    }
+
+    /// Who has answered that it has a value which has not come.
+    fn holder_of_missing(&self) -> Option<usize> {
+        self.missing().find_map(|version| self.holder_of(version))
+    }
+
+    /// Whether a full record is awaited.
+    fn awaits_full_record(&self) -> bool {
+        let awaited = |state: &State| matches!(state, State::Asked { in_full: true });
+        self.replicas.iter().any(awaited)
     }
 
     /// Returns; if all answers agree and no other is awaited, or nothing is to be repaired, that was all.
@@ -461,7 +506,7 @@ impl ReadQuorum {
     }
 
     fn ask(&mut self, replica: usize, digest: bool) {
-        self.replicas[replica] = State::Asked;
+        self.replicas[replica] = State::Asked { in_full: !digest };
         self.steps.push(ReadStep::Ask { replica, digest });
     }
 
@@ -485,7 +530,7 @@ impl ReadQuorum {
             .enumerate()
             .filter_map(|(replica, state)| match state {
                 State::Answered(answer) => Some((replica, answer)),
-                State::Idle | State::Asked | State::LeftOut(_) | State::Failed(_) => None,
+                State::Idle | State::Asked { .. } | State::LeftOut(_) | State::Failed(_) => None,
             })
     }
 
@@ -500,7 +545,7 @@ impl ReadQuorum {
     fn outstanding(&self) -> usize {
         self.replicas
             .iter()
-            .filter(|s| matches!(s, State::Asked))
+            .filter(|s| matches!(s, State::Asked { .. }))
             .count()
     }
 
@@ -519,7 +564,7 @@ impl ReadQuorum {
             (_, Repair::Failed(outcome)) | (State::Failed(outcome), _) => outcome.clone(),
             (State::LeftOut(answer), _) => self.ahead(answer),
             (State::Idle, _) => Outcome::NotAsked,
-            (State::Asked, _) => Outcome::TimedOut,
+            (State::Asked { .. }, _) => Outcome::TimedOut,
             (State::Answered(_), _) => Outcome::Done,
         };
         self.replicas

@@ -208,6 +208,80 @@ fn one_answer_is_enough_for_mode_one_and_the_rest_is_repair() {
     assert_eq!(read.newest(), &blind(9, "new"));
 }
 
+/// The steps that fetch a value.
+fn fetches(steps: &[ReadStep]) -> usize {
+    let in_full = |step: &&ReadStep| matches!(step, ReadStep::Ask { digest: false, .. });
+    steps.iter().filter(in_full).count()
+}
+
+#[test]
+fn mode_one_fetches_a_large_value_once_in_whatever_order_the_replicas_answer() {
+    let digest = blind(9, "v").without_values();
+    for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut read = ReadQuorum::new(3, ONE);
+        let mut seen = steps(&mut read);
+        for replica in order {
+            let record = match replica {
+                0 => blind(9, "v"),
+                _ => digest.clone(),
+            };
+            read.answered(replica, record, NOW);
+            seen.extend(steps(&mut read));
+        }
+        assert_eq!(fetches(&seen), 1, "answers in the order {order:?}");
+        assert_eq!(seen.last(), Some(&ReadStep::Finish), "{order:?}");
+        assert_eq!(read.newest(), &blind(9, "v"));
+    }
+}
+
+#[test]
+fn mode_one_asks_for_a_large_value_again_if_the_full_record_lacks_it_or_fails() {
+    for fails in [false, true] {
+        let mut read = asked(3, ONE);
+        read.answered(2, blind(9, "v").without_values(), NOW);
+        assert_eq!(steps(&mut read), []);
+        if fails {
+            read.failed(0, Outcome::Lost);
+        } else {
+            read.answered(0, blind(5, "old"), NOW);
+        }
+        assert_eq!(steps(&mut read), [ask(2, false)]);
+        read.answered(1, blind(9, "v").without_values(), NOW);
+        assert_eq!(steps(&mut read), [], "it is under way");
+        read.answered(2, blind(9, "v"), NOW);
+        assert_eq!(steps(&mut read)[0], ReadStep::Return(Ok(())));
+        assert_eq!(read.newest(), &blind(9, "v"));
+    }
+}
+
+#[test]
+fn a_hedge_asks_for_a_large_value_where_a_digest_has_named_it() {
+    let mut read = asked(3, ONE);
+    assert!(
+        !read.hedge() && read.next_to_hedge().is_none(),
+        "all were asked, and nobody has named a value"
+    );
+    read.answered(1, Record::default(), NOW);
+    assert_eq!(steps(&mut read)[0], ReadStep::Return(Ok(())));
+
+    let mut read = asked(3, ONE);
+    read.answered(1, blind(9, "v").without_values(), NOW);
+    assert_eq!(read.next_to_hedge(), Some(1));
+    assert!(read.hedge());
+    assert_eq!(steps(&mut read), [ask(1, false)]);
+    assert!(!read.hedge(), "it is asked already");
+    read.answered(1, blind(9, "v"), NOW);
+    assert_eq!(steps(&mut read), [ReadStep::Return(Ok(()))]);
+}
+
+#[test]
+fn a_digest_that_comes_after_the_hedge_is_asked_for_its_value_at_once() {
+    let mut read = asked(3, ONE);
+    assert!(!read.hedge());
+    read.answered(1, blind(9, "v").without_values(), NOW);
+    assert_eq!(steps(&mut read), [ask(1, false)]);
+}
+
 #[test]
 fn a_damaged_value_is_a_failed_answer() {
     let mut sibling = blind(5, "v").live()[0].clone();
