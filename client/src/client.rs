@@ -82,8 +82,38 @@ pub struct Location {
     pub token: Token,
     /// The N nodes that own it, in preference order; all members if they are fewer.
     pub owners: Vec<Member>,
-    /// The nodes that stand in for them, in order, at most three. Writes leave hints there for owners that are
-    /// away; reads do not ask them.
+    /// The next nodes on the circle that own nothing of the key, nearest first: at most three, and none if all members
+    /// own it. A write leaves a hint for an owner that missed it with the first of them that can be reached; one that is
+    /// in health, and keeps no other hint of the same write, goes before. If none takes it, an owner that has the write
+    /// keeps the hint instead. Reads do not ask fallbacks for values.
+    ///
+    /// ```
+    /// # use quoit_client::{Client, env::{Env, Now}};
+    /// # use quoit_ring::wire::RequestFrame;
+    /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Moment, NodeId, TokenKey, placement::Ring};
+    /// # struct Nowhere;
+    /// # impl Env for Nowhere {
+    /// #     fn now(&mut self) -> Now { Now { at: Moment(0), wall: Millis(0), random: 7 } }
+    /// #     fn send(&mut self, _to: NodeId, _frame: &RequestFrame) -> bool { false }
+    /// #     fn members(&mut self, _map: &ClusterMap) {}
+    /// # }
+    /// # let member = |id: u32| Member {
+    /// #     id: NodeId(id.into()), name: format!("n{id}"), address: format!("10.0.0.{id}:7440"),
+    /// #     zone: "z".into(), weight: 100, vnodes: vec![Leaf(id << 16)],
+    /// # };
+    /// # let ring = |members: u32| Ring::new(&ClusterMap {
+    /// #     cluster: ClusterId(7), epoch: Epoch(1), token_key: TokenKey([2; 16]),
+    /// #     leaf_bits: LeafBits::FULL, replication: 3, members: (1..=members).map(member).collect(),
+    /// # }).unwrap();
+    /// for (members, fallbacks) in [(3, 0), (4, 1), (6, 3), (8, 3)] {
+    ///     let ring = ring(members); // three copies of each key
+    ///     let (client, _driver) = Client::builder().drive(ring, Nowhere)?;
+    ///     let location = client.locate(b"key");
+    ///     assert_eq!((location.owners.len(), location.fallbacks.len()), (3, fallbacks));
+    ///     assert!(location.fallbacks.iter().all(|node| !location.owners.contains(node)));
+    /// }
+    /// # Ok::<(), quoit_client::ConnectError>(())
+    /// ```
     pub fallbacks: Vec<Member>,
 }
 

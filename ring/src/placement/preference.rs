@@ -41,7 +41,7 @@ pub struct Placement<'a> {
     pub kind: Kind,
 }
 
-/// The owners of a key, then its fallbacks, in the order in which they are asked.
+/// The owners of a key, then its fallbacks, in the order of preference. Who asks them may begin with the quicker ones.
 ///
 /// Owners are distinct nodes, in distinct zones while there are enough, clockwise from the key. If there
 /// are fewer zones than copies, the nodes skipped for their zone follow, in walk order. Fallbacks are
@@ -91,7 +91,7 @@ impl<'a> PreferenceList<'a> {
         self.owners.iter().map(move |&node| ring.id(node))
     }
 
-    /// The fallbacks, in the order in which they stand in.
+    /// The fallbacks, in walk order. Who leaves a hint takes the first that serves.
     pub fn fallbacks(
         &self,
     ) -> impl ExactSizeIterator<Item = NodeId> + DoubleEndedIterator + Clone + use<'a> {
