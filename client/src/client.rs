@@ -47,6 +47,12 @@ pub(crate) const PERMIT_BYTES: usize = 16 << 10;
 /// It has one thread, and one connection to each node. Make one per process and clone it. A client made by
 /// [`ClientBuilder::drive`] has neither: its owner drives it.
 ///
+/// # Defects
+/// A panic on that thread ends the client, and never the process, which is the application's: it is logged as an error,
+/// all who wait get [`ReadError::Closed`](crate::ReadError::Closed), [`WriteError::Closed`] or [`WriteError::Abandoned`]
+/// at once, and so does whoever comes later. It may be a defect of this library, or of code that it calls there: a
+/// waker, a recorder of metrics, a subscriber of logs. A new client may be made in its place.
+///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use quoit_client::Client;

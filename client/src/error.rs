@@ -361,10 +361,11 @@ pub enum WriteError {
         /// The write, to send it again.
         write: SentWrite,
     },
-    /// The client is closed; nothing was sent.
+    /// The client is closed, or was ended by a [defect](crate::Client#defects); nothing was sent.
     #[error("the client is closed")]
     Closed,
-    /// The client was closed while the write was under way: it may or may not be stored.
+    /// The client was closed while the write was under way, or ended by a [defect](crate::Client#defects): it may or may
+    /// not be stored.
     #[error("the client was closed while the write was under way")]
     Abandoned,
 }
@@ -475,7 +476,7 @@ pub enum ReadError {
         /// The outcome of every attempt.
         attempts: Vec<Attempt>,
     },
-    /// The client is closed.
+    /// The client is closed, or was ended by a [defect](crate::Client#defects).
     #[error("the client is closed")]
     Closed,
 }

@@ -12,6 +12,7 @@ use quoit_ring::{ClusterId, NodeId};
 
 use crate::config::ConfigError;
 use crate::engine::EngineError;
+use crate::failure::NodeFailure;
 use crate::identity::IdentityError;
 use crate::provision::MapError;
 use crate::tls::TlsError;
@@ -143,12 +144,24 @@ pub enum RunError {
     /// The storage failed while the node was serving.
     #[error("the node's storage failed; see above, and restart it")]
     Storage(#[source] EngineError),
+    /// A thread of the node ended by a defect while it was serving.
+    #[error("the node's thread {0} has ended by a defect; see above, restart it, and report this")]
+    Thread(&'static str),
     /// The node did not stop in order.
     #[error("the node did not stop in order")]
     Stop(#[from] StopError),
     /// Signals cannot be listened for.
     #[error("signals cannot be listened for")]
     Signals(#[source] io::Error),
+}
+
+impl From<NodeFailure> for RunError {
+    fn from(failure: NodeFailure) -> Self {
+        match failure {
+            NodeFailure::Storage(error) => Self::Storage(error),
+            NodeFailure::Thread(name) => Self::Thread(name),
+        }
+    }
 }
 
 impl RunError {
@@ -158,7 +171,7 @@ impl RunError {
     #[must_use]
     pub const fn exit_number(&self) -> u8 {
         match self {
-            Self::Storage(_) | Self::Stop(_) | Self::Signals(_) => 1,
+            Self::Storage(_) | Self::Thread(_) | Self::Stop(_) | Self::Signals(_) => 1,
             Self::Start(error) | Self::Init(error) if error.may_pass() => 7,
             Self::Config(_) | Self::Start(_) | Self::Init(_) => 2,
         }

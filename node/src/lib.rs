@@ -51,6 +51,7 @@ pub mod config;
 pub mod engine;
 pub mod env;
 mod error;
+mod failure;
 pub mod handlers;
 pub mod hints;
 pub mod identity;
@@ -73,6 +74,7 @@ pub mod walks;
 pub mod write;
 
 pub use error::{RunError, StartError, StopError};
+pub use failure::NodeFailure;
 pub use log::log_to_stderr;
 pub use node::Node;
 pub use quoit_transport::CloseCode;

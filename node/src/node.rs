@@ -13,6 +13,8 @@
 //! | `quoit-commit` | all writes |
 //! | `quoit-background` | rebuilds the Merkle sums, counts the hints, watches the committer |
 //!
+//! A node without one of them is of no use, so each that ends before its time, by a panic or otherwise, fails the node.
+//!
 //! A node dropped without [`Node::stop`] ends as in a crash, but waits for its threads. A node whose storage failed
 //! refuses reads and writes until it is stopped: the engine's memory may differ from the disk.
 
@@ -40,6 +42,7 @@ use crate::config::{Config, Limits};
 use crate::engine::{EngineError, FjallEngine, RowCache};
 use crate::env::RealEnv;
 use crate::error::{StartError, StopError};
+use crate::failure::NodeFailure;
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
 use crate::identity::{DataDir, Identity};
@@ -179,6 +182,7 @@ impl Node {
             client: tls.client_config(),
             seats: seats(config),
             dispatcher,
+            failure: worker.failure().clone(),
         };
         let server = Server::start(options, replica).map_err(StartError::Thread)?;
 
@@ -213,14 +217,16 @@ impl Node {
         self.server.address()
     }
 
-    /// The failure of its storage, if any. The node then serves no keys and should be stopped.
+    /// Why it is of no more use, if so: its storage failed, or one of its threads has ended by a defect. It should be
+    /// stopped then. The library never ends the process.
     #[must_use]
-    pub fn failure(&self) -> Option<EngineError> {
+    pub fn failure(&self) -> Option<NodeFailure> {
         self.worker.failure().get()
     }
 
-    /// Waits until its storage fails; for ever if it does not.
-    pub async fn failed(&self) -> EngineError {
+    /// Waits until there is a [`Node::failure`]; for ever if none comes. A program that runs a node waits for this beside
+    /// its signals, as [`run`](crate::run) does: without it a node that is of no use looks alive.
+    pub async fn failed(&self) -> NodeFailure {
         self.worker.failure().wait().await
     }
 

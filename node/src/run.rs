@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::engine::EngineError;
+use crate::failure::NodeFailure;
 use crate::identity::Identity;
 use crate::{Node, RunError, StopSignals};
 
@@ -55,11 +55,11 @@ pub fn run_with(config: &Config) -> Result<(), RunError> {
     end(node, Duration::from_millis(config.drain_ms), failure)
 }
 
-/// Stops the node. An earlier storage failure is the error to return.
-fn end(node: Node, grace: Duration, failure: Option<EngineError>) -> Result<(), RunError> {
+/// Stops the node. An earlier failure is the error to return.
+fn end(node: Node, grace: Duration, failure: Option<NodeFailure>) -> Result<(), RunError> {
     let stopped = node.stop(grace);
     match failure {
-        Some(error) => Err(RunError::Storage(error)),
+        Some(failure) => Err(failure.into()),
         None => Ok(stopped?),
     }
 }
@@ -69,5 +69,39 @@ fn announce(node: &Node) {
     let line = writeln!(out, "quoit-node {} ready at {}", node.id(), node.address());
     if let Err(error) = line.and_then(|()| out.flush()) {
         tracing::warn!(%error, "the line that says the node is ready could not be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::LeafBits;
+
+    use super::*;
+    use crate::provision::{LocalCluster, LocalOptions};
+
+    #[test]
+    fn a_node_that_lost_a_thread_is_stopped_in_order_and_ends_with_1() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LocalOptions {
+            leaf_bits: LeafBits::new(12).unwrap(),
+            nodes: 1,
+            replication: 1,
+            ..Default::default()
+        };
+        let path = folder.path().join("c");
+        let cluster = LocalCluster::create_or_open(&path, &options).unwrap();
+        let config = Config::load(&cluster.nodes()[0].config).unwrap();
+
+        let node = Node::start(&config).unwrap();
+        assert!(node.failure().is_none());
+        let lost = NodeFailure::Thread("quoit-io");
+        let error = end(node, Duration::from_secs(20), Some(lost)).unwrap_err();
+        assert_eq!(error.exit_number(), 1);
+        assert_eq!(
+            error.to_string(),
+            "the node's thread quoit-io has ended by a defect; see above, restart it, and report this"
+        );
+        let again = Node::start(&config).unwrap();
+        again.stop(Duration::from_secs(20)).unwrap();
     }
 }

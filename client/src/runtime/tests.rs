@@ -315,3 +315,66 @@ async fn a_node_that_goes_away_makes_writes_unknown_at_worst_never_hanging() {
         .unwrap_err();
     assert_eq!(error.stored(), Stored::Maybe, "{error}");
 }
+
+/// A caller that panics when it is woken: on the client's thread, which wakes it.
+struct Bomb;
+
+impl std::task::Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_on_the_clients_thread_fails_everybody_at_once_and_all_that_comes_later() {
+    let cluster = Cluster::start(|request| match request {
+        Request::Put { key, .. } | Request::Get { key, .. } if key == "silent" => Act::Silence,
+        other => empty_store(other),
+    });
+    let client = cluster.client().max_in_flight(3).connect().await.unwrap();
+    client.put("key", "value").await.unwrap();
+
+    let (reader, writer, later) = (client.clone(), client.clone(), client.clone());
+    let read = tokio::spawn(async move { reader.get("silent").await });
+    let write = tokio::spawn(async move { writer.put("silent", "value").await });
+    while client
+        .health()
+        .await
+        .unwrap()
+        .nodes
+        .iter()
+        .all(|node| node.in_flight < 2)
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut bomb = Box::pin(client.put("key", "value").into_future());
+    let waker = std::task::Waker::from(Arc::new(Bomb));
+    let polled = bomb
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    // There is no permit left for this one.
+    let admitted = tokio::spawn(async move { later.get("key").await });
+
+    // Long before the deadline.
+    let ended = async {
+        (
+            read.await.unwrap(),
+            write.await.unwrap(),
+            admitted.await.unwrap(),
+        )
+    };
+    let (read, write, admitted) = timeout(SOON / 2, ended).await.unwrap();
+    assert_eq!(read.unwrap_err(), ReadError::Closed);
+    let write = write.unwrap_err();
+    assert!(matches!(write, WriteError::Abandoned), "{write}");
+    assert_eq!(write.stored(), Stored::Maybe);
+    // It may have been before the panic: then it was answered.
+    assert!(matches!(admitted, Err(ReadError::Closed) | Ok(_)));
+
+    assert_eq!(client.get("key").await.unwrap_err(), ReadError::Closed);
+    let error = client.put("key", "value").await.unwrap_err();
+    assert!(matches!(error, WriteError::Closed), "{error}");
+    assert!(client.health().await.is_none());
+    timeout(SOON / 2, client.close()).await.unwrap();
+}

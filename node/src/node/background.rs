@@ -8,6 +8,8 @@
 //!
 //! It watches from the start, between the pieces: rebuilding the sums of a large store takes minutes.
 //!
+//! If it panics the node fails: without it the sums stay unready and a stuck commit is never noticed.
+//!
 //! The engine makes a commit wait while its own background work catches up, for ever if that work has failed. The
 //! committing thread cannot notice that itself.
 
@@ -20,10 +22,12 @@ use std::time::Duration;
 use super::worker::Watched;
 use crate::clock::Clocks;
 use crate::engine::Engine;
+use crate::failure::Alarm;
 use crate::reply::Reply;
 use crate::tls::ExpiryWatch;
 use crate::walks::{NextStep, Walks};
 
+const NAME: &str = "quoit-background";
 /// Records summed up at a time: about a millisecond.
 pub(super) const PIECE: usize = 1024;
 /// How often the committer is checked.
@@ -48,15 +52,17 @@ impl Background {
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, engine) = (Arc::clone(&stop), Arc::clone(engine));
+        let alarm = Alarm::new(NAME, watched.failure.clone());
         let work = move || {
             while !stopped.load(Ordering::Acquire) && watched.failure.get().is_none() {
                 watch(&*engine, &watched);
                 expiry.look(clocks.now().wall);
                 park_timeout(walk(&mut walks, &*engine, clocks));
             }
+            alarm.disarm();
         };
         let thread = std::thread::Builder::new()
-            .name("quoit-background".to_owned())
+            .name(NAME.to_owned())
             .spawn(work)?;
         Ok(Self {
             thread: Some(thread),
@@ -114,15 +120,17 @@ mod tests {
     use crate::config::WriteQueue;
     use crate::engine::layout::{NAMESPACE, record_key};
     use crate::engine::{Batch, Durability, EngineError, Keyspace, Snapshot, Usage};
+    use crate::failure::NodeFailure;
     use crate::testing::{Sink, blind, dot, encoded, state, write};
     use crate::write::Change;
 
     const LIMIT: Moment = Moment(30_000_000);
 
-    /// An engine whose walks never end and whose commits wait until it is checked.
+    /// An engine whose walks never end and whose commits wait until it is checked; or whose check panics.
     #[derive(Debug, Default)]
     struct Stuck {
         asked: AtomicBool,
+        panics: bool,
     }
 
     #[derive(Debug)]
@@ -164,6 +172,7 @@ mod tests {
         }
 
         fn check(&self) -> Result<(), EngineError> {
+            assert!(!self.panics, "on purpose");
             self.asked.store(true, Ordering::Release);
             self.persist()
         }
@@ -175,7 +184,23 @@ mod tests {
 
     #[test]
     fn a_stuck_commit_is_noticed_while_the_sums_are_still_being_rebuilt() {
-        let (engine, state, clocks) = (Arc::new(Stuck::default()), state(1), Clocks::start());
+        let failure = failure_of(Stuck::default());
+        assert!(matches!(failure, NodeFailure::Storage(_)), "{failure}");
+    }
+
+    #[test]
+    fn a_panic_of_the_background_thread_fails_the_node() {
+        let failure = failure_of(Stuck {
+            panics: true,
+            ..Stuck::default()
+        });
+        let thread = matches!(failure, NodeFailure::Thread("quoit-background"));
+        assert!(thread, "{failure}");
+    }
+
+    /// What comes of a commit to this engine.
+    fn failure_of(engine: Stuck) -> NodeFailure {
+        let (engine, state, clocks) = (Arc::new(engine), state(1), Clocks::start());
         let queue = Arc::new(Queue::new(
             WriteQueue::default(),
             quoit_ring::MerkleKey([7; 16]),
@@ -192,11 +217,16 @@ mod tests {
         queue
             .push(&mut vec![write(1, &sink, "k", change, now)], || now.mono)
             .unwrap();
-        while worker.failure().get().is_none() {
+        let failure = loop {
+            if let Some(failure) = worker.failure().get() {
+                break failure;
+            }
             assert!(clocks.now().mono < LIMIT, "nobody noticed");
             park_timeout(Duration::from_millis(50));
-        }
+        };
         assert!(state.sums.root().is_none(), "the walk goes on");
+        engine.asked.store(true, Ordering::Release); // the commit ends
         background.stop();
+        failure
     }
 }

@@ -18,15 +18,14 @@ use std::time::Duration;
 
 use quoit_ring::Moment;
 use quoit_ring::wire::{Refusal, Response, ResponseFrame};
-use tokio::sync::watch;
 
 use crate::admission::{MAX_BATCH, Queue, Taken};
 use crate::clock::{Clocks, SharedClock};
 use crate::cluster::ClusterView;
 use crate::commit::Committer;
 use crate::engine::{Engine, EngineError};
-
 use crate::error::StopError;
+use crate::failure::{Failure, NodeFailure};
 use crate::reply::Reply;
 
 /// How often an idle committer maintains the clock's mark.
@@ -34,37 +33,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How long a thread whose storage failed may take to end.
 const STUCK: Duration = Duration::from_secs(1);
-
-/// The failure of the storage: set once, reported to every waiter.
-#[derive(Debug, Clone)]
-pub(super) struct Failure(watch::Sender<Option<EngineError>>);
-
-impl Failure {
-    fn new() -> Self {
-        Self(watch::Sender::new(None))
-    }
-
-    pub(super) fn get(&self) -> Option<EngineError> {
-        self.0.borrow().clone()
-    }
-
-    /// Keeps the first one.
-    fn set(&self, error: EngineError) {
-        self.0.send_if_modified(|failure| {
-            let first = failure.is_none();
-            failure.get_or_insert(error);
-            first
-        });
-    }
-
-    pub(super) async fn wait(&self) -> EngineError {
-        let mut watching = self.0.subscribe();
-        let failed = watching.wait_for(Option::is_some).await;
-        let failure = failed.ok().and_then(|failure| failure.clone());
-        // The sender lives in `self`, so there is a value; were there none, nobody knows the cause.
-        failure.unwrap_or(EngineError::Poisoned { cause: None })
-    }
-}
 
 /// The state of the committing thread, as a watcher sees it.
 #[derive(Debug)]
@@ -115,7 +83,7 @@ impl<R: Reply> Watched<R> {
             });
             reply.flush();
         }
-        self.failure.set(error);
+        self.failure.set(error.into());
     }
 }
 
@@ -193,10 +161,10 @@ impl<G: Engine, R: Reply> Worker<G, R> {
         ) {
             self.watched.queue.abandon();
             self.thread = None; // it may be stuck in the engine for ever: do not join it
-            return Err(self
-                .failure()
-                .get()
-                .map_or(StopError::Overran, StopError::Storage));
+            return Err(match self.failure().get() {
+                Some(NodeFailure::Storage(error)) => StopError::Storage(error),
+                Some(NodeFailure::Thread(_)) | None => StopError::Overran,
+            });
         }
 
         let committer = self
@@ -204,8 +172,10 @@ impl<G: Engine, R: Reply> Worker<G, R> {
             .take()
             .and_then(|thread| thread.join().ok().flatten());
         committer.ok_or_else(|| match self.failure().get() {
-            Some(error) => StopError::Storage(error),
-            None => StopError::Storage(EngineError::Poisoned { cause: None }),
+            Some(NodeFailure::Storage(error)) => StopError::Storage(error),
+            Some(NodeFailure::Thread(_)) | None => {
+                StopError::Storage(EngineError::Poisoned { cause: None })
+            }
         })
     }
 }
@@ -336,7 +306,10 @@ mod tests {
                 .enable_time()
                 .build();
             let failing = async { tokio::time::timeout(LIMIT, self.worker.failure().wait()).await };
-            runtime.unwrap().block_on(failing).unwrap()
+            match runtime.unwrap().block_on(failing).unwrap() {
+                NodeFailure::Storage(error) => error,
+                other => panic!("not of the storage: {other}"),
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use quinn::{Endpoint, Incoming};
 use quoit_transport::CloseCode;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use super::Phase;
 use super::answers::Answers;
@@ -41,7 +41,7 @@ pub(super) async fn listen<E: Env<Reply = Answers>, G: Engine>(
         tokio::select! {
             biased;
             _changed = phase.changed() => break,
-            Some(_ended) = connections.join_next() => {}
+            Some(ended) = connections.join_next() => report(ended),
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
                 let now = replica.env().now().mono;
@@ -68,6 +68,15 @@ pub(super) async fn listen<E: Env<Reply = Answers>, G: Engine>(
             // Only close frames are still on their way out; waiting longer for them is of no use.
             let _idle = tokio::time::timeout(LAST_WORDS, endpoint.wait_idle()).await.is_ok();
         }
+    }
+}
+
+/// A panic in the task of one connection ends that connection only: others go on.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task broke off");
     }
 }
 

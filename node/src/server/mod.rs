@@ -40,6 +40,7 @@ use tokio::task::LocalSet;
 
 use crate::engine::Engine;
 use crate::env::Env;
+use crate::failure::{Alarm, Failure};
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
 use crate::hints::driver::{Delivery, deliver};
@@ -48,6 +49,8 @@ use crate::peers::Peers;
 pub(crate) use self::answers::Answers;
 use self::connection::leaving_service;
 pub(crate) use self::seats::SeatBounds;
+
+const NAME: &str = "quoit-io";
 
 /// How far the server has shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub(crate) struct ServerOptions {
     pub(crate) client: ClientConfig,
     pub(crate) seats: SeatBounds,
     pub(crate) dispatcher: HintDispatcher,
+    /// What learns that the thread has ended before its time.
+    pub(crate) failure: Failure,
 }
 
 impl Server {
@@ -107,29 +112,26 @@ impl Server {
         let cluster = Arc::clone(&replica.state().cluster);
         let (dialling, client) = (endpoint.clone(), options.client);
         let (phase, watched) = watch::channel(Phase::Serving);
-        let (ending, ended) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("quoit-io".to_owned())
-            .spawn(move || {
-                let mut seen = watched.clone();
-                let leaving = async move { leaving_service(&mut seen).await };
-                let delivery = Delivery {
-                    env: Arc::clone(replica.env()),
-                    engine: Arc::clone(replica.engine()),
-                    usage: Arc::clone(&replica.state().hints),
-                    dispatcher: options.dispatcher,
-                    peers: Peers::new(cluster, Dialer::from_endpoint(dialling, client)),
-                };
-                let listening = listener::listen(endpoint, replica, options.seats, watched);
-                let delivering = deliver(delivery, leaving);
-                let links = LocalSet::new(); // links to other nodes stay on this thread
-                let delivering = async {
-                    links.run_until(delivering).await;
-                    links.await; // closes links at once that end with their delivery, not after the last client
-                };
-                run(&runtime, async { tokio::join!(listening, delivering) });
-                drop(ending);
-            })?;
+        let (seen, failure) = (watched.clone(), options.failure);
+        let (thread, ended) = spawn(seen, failure, move || {
+            let mut seen = watched.clone();
+            let leaving = async move { leaving_service(&mut seen).await };
+            let delivery = Delivery {
+                env: Arc::clone(replica.env()),
+                engine: Arc::clone(replica.engine()),
+                usage: Arc::clone(&replica.state().hints),
+                dispatcher: options.dispatcher,
+                peers: Peers::new(cluster, Dialer::from_endpoint(dialling, client)),
+            };
+            let listening = listener::listen(endpoint, replica, options.seats, watched);
+            let delivering = deliver(delivery, leaving);
+            let links = LocalSet::new(); // links to other nodes stay on this thread
+            let delivering = async {
+                links.run_until(delivering).await;
+                links.await; // closes links at once that end with their delivery, not after the last client
+            };
+            run(&runtime, async { tokio::join!(listening, delivering) });
+        })?;
         Ok(Self {
             thread: Some(thread),
             phase,
@@ -173,6 +175,59 @@ impl Drop for Server {
     }
 }
 
+/// Starts the thread; its end closes the channel. If it ends while it should serve, by a panic or otherwise, the node has
+/// failed: it holds its port and answers nothing.
+fn spawn(
+    phase: watch::Receiver<Phase>,
+    failure: Failure,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<(JoinHandle<()>, mpsc::Receiver<()>)> {
+    let alarm = Alarm::new(NAME, failure);
+    let (ending, ended) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name(NAME.to_owned())
+        .spawn(move || {
+            work();
+            if *phase.borrow() != Phase::Serving {
+                alarm.disarm();
+            }
+            drop(ending);
+        })?;
+    Ok((thread, ended))
+}
+
 fn run(runtime: &Runtime, work: impl Future<Output = ((), ())>) {
     let ((), ()) = runtime.block_on(work);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::NodeFailure;
+
+    /// How a thread ends that does this, and is asked to end first or not.
+    fn end_of(work: fn(), is_asked: bool) -> Option<NodeFailure> {
+        let (phase, watched) = watch::channel(Phase::Serving);
+        if is_asked {
+            phase.send_replace(Phase::Finishing);
+        }
+        let failure = Failure::new();
+        let (thread, ended) = spawn(watched, failure.clone(), work).unwrap();
+        assert!(ended.recv().is_err(), "the channel only disconnects");
+        let _panicked = thread.join().is_err();
+        failure.get()
+    }
+
+    #[test]
+    fn a_thread_that_ends_while_it_should_serve_fails_the_node() {
+        for work in [(|| panic!("on purpose")) as fn(), || ()] {
+            let failure = end_of(work, false);
+            assert!(
+                matches!(failure, Some(NodeFailure::Thread("quoit-io"))),
+                "{failure:?}"
+            );
+        }
+        assert!(end_of(|| (), true).is_none());
+        assert!(end_of(|| panic!("on purpose"), true).is_some());
+    }
 }
