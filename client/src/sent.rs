@@ -56,6 +56,11 @@ impl Sent {
 
 /// The write that an error is about, as it was sent: [`Client::retry`](crate::Client::retry) sends it again.
 ///
+/// It keeps key, value and context: the value once as it was put and once in the record that was sent, so up to twice
+/// [`max_value_bytes`](crate::ClientBuilder::max_value_bytes) (1 MiB by default), and a few hundred bytes. Nothing bounds
+/// how many of them a caller collects, and their operations no longer count as under way. So handle one error after the
+/// other, or keep of many only what is needed: its [`key`](SentWrite::key) and its [`dot`](SentWrite::dot), perhaps.
+///
 /// The default is no write at all, for a test that makes an error; a retry of that gives the error back.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct SentWrite(Option<Box<Sent>>);
