@@ -10,10 +10,10 @@ use core::future::{IntoFuture as _, poll_fn};
 use core::task::Poll;
 
 use bytes::Bytes;
-use quoit_client::{Client, Put};
+use quoit_client::{Client, Entry, Put};
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::real::{SOON, client, cluster, end, nothing_is_left};
+use crate::real::{SOON, client, cluster, end, nothing_is_left, owners};
 
 const ROUNDS: usize = 20;
 
@@ -39,9 +39,8 @@ async fn settled(client: &Client) {
 
 /// What each owner holds of a key by itself, values only.
 async fn held(client: &Client, key: &str) -> Vec<Option<Bytes>> {
-    let reports = client.inspect(key.to_owned()).await.unwrap();
-    let value = |report: quoit_client::ReplicaReport| report.answer.unwrap().into_value();
-    reports.into_iter().map(value).collect()
+    let held = owners(client, key).await;
+    held.into_iter().map(Entry::into_value).collect()
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use quoit_client::{Client, Stored, WriteError};
+use quoit_client::{Client, Entry, Stored, WriteError};
 use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
@@ -67,10 +67,7 @@ fn keys(round: usize, count: usize) -> Vec<String> {
 async fn holders(client: &Client, keys: &[String]) -> Vec<usize> {
     let mut holders = Vec::new();
     for (number, key) in keys.iter().enumerate() {
-        let reports = client.inspect(key.clone()).await.unwrap();
-        let owners = reports.into_iter().filter(|report| report.owner);
-        let held = owners.filter(|report| {
-            let entry = report.answer.as_ref().unwrap();
+        let held = owners(client, key).await.into_iter().filter(|entry| {
             let whole = entry.value().is_none_or(|held| **held == value(number));
             assert!(whole, "{key} is not what was put");
             !entry.is_absent()
@@ -78,6 +75,22 @@ async fn holders(client: &Client, keys: &[String]) -> Vec<usize> {
         holders.push(held.count());
     }
     holders
+}
+
+/// What each owner of a key holds. A node that waits for a busy disk may not answer for so long that its client gives
+/// the connection up: it is asked again.
+pub(crate) async fn owners(client: &Client, key: &str) -> Vec<Entry> {
+    let begin = Instant::now();
+    loop {
+        let reports = client.inspect(key.to_owned()).await.unwrap();
+        let owners = reports.into_iter().filter(|report| report.owner);
+        let answers: Result<_, _> = owners.map(|report| report.answer).collect();
+        match answers {
+            Ok(entries) => return entries,
+            Err(error) => assert!(begin.elapsed() < SOON, "{key}: {error}"),
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Waits until each write is on a quorum or nowhere, which is what it has to stay.

@@ -24,7 +24,7 @@
 //!
 //! Left out: transactions that read and write (the one committing thread makes them unnecessary), expiry,
 //! compaction control, and time. Every call may block: call it from a thread of the engine's user, never from an
-//! async worker (a point read of warm data excepted).
+//! async worker. The server excepts point reads, see its head for what they may wait for.
 
 mod batch;
 mod error;

@@ -8,8 +8,14 @@
 //! The rules for both ends of a connection are in `quoit-transport`; what it carries, in `quoit-ring`.
 //!
 //! One current-thread runtime on one thread does all I/O and runs reads inline: handing a read to another
-//! thread costs more than the read. Nothing on it may wait for the disk's sync; that is what the committing
-//! thread is for.
+//! thread costs more than the read. No write waits on it for the disk's sync; that is what the committing
+//! thread is for. A read may have to wait, all the same, and everything on this thread with it:
+//!
+//! - A row that is in no cache comes from the disk.
+//! - A row that is not in the row cache is looked up in the LSM tree, which holds the lock of its list of tables for
+//!   writing while it registers a table that it wrote or merged: five syncs of the disk in a row, whatever
+//!   `durability` says. That is a few milliseconds on a disk of its own. If five syncs take two seconds, clients take
+//!   the node for dead, ask others, and dial it again.
 //!
 //! Everything a peer can make a node hold is bounded here or in the frames; TLS decides who may
 //! connect, and the handlers what a caller may request.
