@@ -10,7 +10,8 @@
 //!          malformed bytes            close, with the reason in words
 //! ```
 //!
-//! The role was read from the certificate that TLS has verified, before any byte is looked at. The lane comes first: the
+//! The caller's role is the one in the certificate that TLS has verified, or a client's if that names a node that is no
+//! member of the map: `guest` decides it before any byte is looked at. The lane comes first: the
 //! dialler opens it, and nothing else is read before. Without one the connection is closed as malformed
 //! after ten seconds.
 

@@ -1,7 +1,7 @@
 //! One incoming connection: handshake, seat, service.
 //!
 //! ```text
-//!   handshake, 5 s at most --> role, identity --> seat --> serve
+//!   handshake, 5 s at most --> role, identity --> standing --> seat --> serve
 //!                    |              |               '--> closed: too many connections, of this identity or in all
 //!                    |              '--> closed: no role
 //!                    '--> given up for another one, if it stands still while many come
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, Incoming};
+use quoit_ring::Member;
 use quoit_ring::role::Role;
 use quoit_transport::CloseCode;
 use tokio::sync::watch;
@@ -76,10 +77,14 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             }
         };
 
-        match intake.seat(holder(&replica, role, identity)) {
+        let standing = standing(&replica.state().cluster.ring.map().members, role);
+        match intake.seat(holder(standing, identity)) {
             Ok(_seat) => {
                 let oversize = intake.oversize.clone();
-                serve(connection, role, (replica, oversize), phase).await;
+                if standing != role {
+                    tracing::debug!(peer = %address, %role, "no member of the map: served as a client");
+                }
+                serve(connection, standing, (replica, oversize), phase).await;
             }
             Err(full) => {
                 let total = intake.count(ConnectionEvent::SeatRefused);
@@ -95,13 +100,21 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
     }
 }
 
-/// The kind of seat that a caller may have.
-fn holder<E: Env, G: Engine>(replica: &Replica<E, G>, role: Role, identity: Identity) -> Holder {
-    let members = &replica.state().cluster.ring.map().members;
+/// The role in which a caller is served. A node that is no member of the map is a client: in its seat, in what it may make
+/// this node hold, in its share of the write queue, and in what it may ask.
+fn standing(members: &[Member], role: Role) -> Role {
     match role {
-        Role::Node(id) if members.iter().any(|member| member.id == id) => Holder::Peer(id),
+        Role::Node(id) if members.iter().all(|member| member.id != id) => Role::Client,
+        Role::Node(_) | Role::Client | Role::Admin => role,
+    }
+}
+
+/// The kind of seat that a caller may have.
+const fn holder(standing: Role, identity: Identity) -> Holder {
+    match standing {
+        Role::Node(id) => Holder::Peer(id),
         Role::Admin => Holder::Operator(identity),
-        Role::Client | Role::Node(_) => Holder::Client(identity),
+        Role::Client => Holder::Client(identity),
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! A record may be several times as long as a value, and a repair as long as the records of all replicas. Were each
 //! connection to hold as much in both directions, a few hundred clients that never read would take all memory. Other nodes
-//! are not bounded here: they are few, and have a few connections each.
+//! of the map are not bounded here: they are few, and have a few connections each.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! An **identity** is a certificate. Applications that share one share its part; whoever stole it has no more than
-//! that. A node whose certificate names no member of the map counts like a client.
+//! that. A node whose certificate names no member of the map is a client, see `guest`.
 //!
 //! Invariant: a seat is freed once, by [`Seats::free`] with what [`Seats::take`] gave. Left out: handshakes, which are
 //! `handshakes`', and what a seat's holder may request.

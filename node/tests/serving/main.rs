@@ -2,6 +2,7 @@
 //!
 //! | module | what it shows |
 //! | --- | --- |
+//! | `removed` | a node's certificate that names no member of the map counts as a client's |
 //! | `requests` | small and large requests are answered, each once |
 //! | `flood` | handshakes that nobody ends, and callers with too many connections, keep no one else out |
 //! | `hostile` | junk closes the connection it came on, and nothing else |
@@ -22,4 +23,5 @@ mod memory;
 mod one_key;
 mod power_loss;
 mod process;
+mod removed;
 mod requests;
