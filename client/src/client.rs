@@ -538,7 +538,7 @@ pub(crate) async fn received(
 /// The error for a response that does not answer its question.
 pub(crate) fn not_an_answer(response: &Response) -> NodeError {
     NodeError::Failed(match response {
-        Response::Refused(refusal) => Outcome::Refused(*refusal),
+        Response::Refused(refusal) => Outcome::of_question(*refusal),
         _ => Outcome::Damaged(OTHER_QUESTION),
     })
 }

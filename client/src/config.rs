@@ -216,7 +216,8 @@ impl ClientBuilder {
 
     /// Longest value that may be put, 1 byte to 16 MiB; default 1 MiB, the default of nodes. Nodes have
     /// their own limit and refuse longer ones. It also bounds the memory for one answer of a node: 64 such
-    /// values, but at least 9 MiB and at most 128 MiB.
+    /// values, but at least 9 MiB and at most 128 MiB. A longer one is
+    /// [`Outcome::AnswerTooLong`](crate::Outcome::AnswerTooLong).
     #[must_use]
     pub const fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_value_bytes = bytes;

@@ -100,12 +100,32 @@ pub enum Outcome {
     /// Its answer could not be read, or its value does not fit its checksum.
     #[error("a damaged answer: {0}")]
     Damaged(#[from] DecodeError),
+    /// Its answer is longer than this client takes, and was passed over: the record holds siblings of other clients, or
+    /// their values are longer.
+    #[error(
+        "its answer has {bytes} bytes, this client takes {max}: raise `max_value_bytes` of this client"
+    )]
+    AnswerTooLong {
+        /// Bytes of the answer.
+        bytes: u64,
+        /// The most that this client takes, by its [`max_value_bytes`](crate::ClientBuilder::max_value_bytes).
+        max: u64,
+    },
     /// It was not asked.
     #[error("not asked")]
     NotAsked,
 }
 
 impl Outcome {
+    /// The outcome of a question that was refused. No node refuses a question for the length of a record: the session
+    /// does, in place of an answer that it passed over.
+    pub(crate) const fn of_question(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::RecordTooLarge { bytes, max } => Self::AnswerTooLong { bytes, max },
+            other => Self::Refused(other),
+        }
+    }
+
     /// Whether a write with this outcome may be stored at the replica.
     ///
     /// ```
@@ -127,6 +147,7 @@ impl Outcome {
             | Self::ClockAhead { .. }
             | Self::Unreachable
             | Self::QueueFull
+            | Self::AnswerTooLong { .. }
             | Self::NotAsked => false,
         }
     }
@@ -149,6 +170,7 @@ impl Outcome {
             | Self::EndsEarly { .. }
             | Self::ClockBehind { .. }
             | Self::ClockAhead { .. }
+            | Self::AnswerTooLong { .. }
             | Self::NotAsked => false,
         }
     }

@@ -194,6 +194,7 @@ struct Report {
 #[derive(Debug)]
 struct Attempt {
     id: u64,
+    is_question: bool,
     span: Span,
     sent: Moment,
     /// Its index among the requests of the report.
@@ -231,6 +232,7 @@ impl Trace {
         });
         self.open.push(Attempt {
             id,
+            is_question: matches!(kind, RequestKind::Read | RequestKind::Hedge),
             span,
             sent: now,
             place,
@@ -246,6 +248,7 @@ impl Trace {
         let outcome = match response {
             Response::Record(_) | Response::Absent | Response::Joined => Outcome::Done,
             Response::Superseded { .. } => Outcome::Superseded,
+            Response::Refused(refusal) if attempt.is_question => Outcome::of_question(*refusal),
             Response::Refused(refusal) => Outcome::Refused(*refusal),
             _other => Outcome::Damaged(OTHER_QUESTION),
         };

@@ -317,7 +317,7 @@ fn record_of(response: Response) -> Result<Record, Outcome> {
     match response {
         Response::Record(bytes) => decode_record(&bytes).map_err(Outcome::Damaged),
         Response::Absent => Ok(Record::default()),
-        Response::Refused(refusal) => Err(Outcome::Refused(refusal)),
+        Response::Refused(refusal) => Err(Outcome::of_question(refusal)),
         _other => Err(Outcome::Damaged(OTHER_QUESTION)),
     }
 }

@@ -37,7 +37,7 @@ use crate::transport::{Bounds, fetch_ring};
 
 use self::io::Io;
 
-/// A node may answer with this many values in one record before its answer is refused.
+/// A node may answer with this many values in one record before its answer is passed over.
 const VALUES_PER_FRAME: usize = 64;
 /// Frames up to this size are taken whatever `max_value_bytes` is: maps, and values of other clients.
 const LEAST_MAX_FRAME: usize = 8 << 20;

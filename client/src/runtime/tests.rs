@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::config::ClientBuilder;
-use crate::error::{ConnectError, ReadError, Stored, WriteError};
+use crate::error::{ConnectError, Outcome, ReadError, Stored, WriteError};
 use crate::transport::fake::{Act, Authority, FakeNode};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -115,6 +115,48 @@ async fn many_operations_at_once_are_all_answered() {
     while let Some(done) = timeout(4 * SOON, tasks.join_next()).await.unwrap() {
         done.unwrap();
     }
+}
+
+/// A record longer than a client takes that allows small values, and nothing else.
+fn long_record(request: &Request) -> Act {
+    match request {
+        Request::Get { key, .. } if key == "long" => {
+            Act::Answer(Response::Record(vec![7; 10 << 20].into()))
+        }
+        other => empty_store(other),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_too_long_for_this_client_fails_its_read_and_nothing_else() {
+    let cluster = Cluster::start(long_record);
+    let builder = cluster.client().max_value_bytes(64 << 10);
+    let client = builder.connect().await.unwrap();
+    for key in ["one", "two", "three"] {
+        client.put(key, "value").w(3).await.unwrap();
+    }
+    let connections = || -> Vec<usize> {
+        let nodes = cluster.nodes.iter();
+        nodes
+            .map(|node| node.log.lock().unwrap().connections.len())
+            .collect()
+    };
+    let before = connections();
+
+    let error = client.get("long").await.unwrap_err();
+    let ReadError::Unavailable { attempts, .. } = &error else {
+        panic!("{error:?}");
+    };
+    for attempt in attempts {
+        assert!(
+            matches!(attempt.outcome, Outcome::AnswerTooLong { bytes, max } if bytes > 10 << 20 && max == 9 << 20),
+            "{attempt:?}"
+        );
+    }
+    assert!(error.to_string().contains("raise `max_value_bytes`"));
+
+    client.put("one", "value").w(3).await.unwrap();
+    assert_eq!(connections(), before, "no connection was made again");
 }
 
 #[test]

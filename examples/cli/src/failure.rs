@@ -150,7 +150,8 @@ fn verdict(attempts: &[Attempt]) -> Option<Exit> {
             Some(Exit::Usage)
         }
         Outcome::Refused(Refusal::Forbidden | Refusal::ClockAhead { .. })
-        | Outcome::ClockBehind { .. } => Some(Exit::Error),
+        | Outcome::ClockBehind { .. }
+        | Outcome::AnswerTooLong { .. } => Some(Exit::Error),
         _ => None,
     })
 }

@@ -67,7 +67,8 @@ pub(super) async fn read<E: Env<Reply = Answers>, G: Engine>(
                 let refusal = memory.err().unwrap_or_else(|| too_large(bytes, max));
                 session.refuse(id, refusal, now);
                 session.submit(now);
-                if let Err(error) = large::pass_over(&mut stream, bytes).await {
+                if let Err(error) = large::pass_over(&mut stream, bytes, Some(FRAME_DEADLINE)).await
+                {
                     return error.into();
                 }
             }

@@ -19,7 +19,6 @@ use quoit_ring::wire::MAX_FRAME;
 use tokio::time::timeout;
 
 use crate::StreamError;
-use crate::lane::FRAME_DEADLINE;
 
 /// Bytes that are read or written before other tasks get their turn.
 pub const PIECE: usize = 64 << 10;
@@ -48,8 +47,8 @@ pub enum Large {
 }
 
 /// Reads the one frame of a stream, up to the stream's end, if it has at most `max` bytes. Takes up to `deadline` for
-/// the length and again for each MiB that has begun: [`FRAME_DEADLINE`] where strangers may connect, `None` for who
-/// dialled, whose requests have deadlines of their own. Not cancel safe.
+/// the length and again for each MiB that has begun: [`FRAME_DEADLINE`](crate::lane::FRAME_DEADLINE) where strangers
+/// may connect, `None` for who dialled, whose requests have deadlines of their own. Not cancel safe.
 ///
 /// # Errors
 /// [`StreamError`]: the stream ended inside the frame or went on behind it, the frame is longer than any may be or came
@@ -92,17 +91,18 @@ pub async fn read_if(
     Ok(Large::Frame(frame.freeze()))
 }
 
-/// Reads the rest of a frame of `bytes` bytes that is too long, and keeps nothing of it.
+/// Reads the rest of a frame of `bytes` bytes that is too long, and keeps nothing of it. It has the time that [`read`]
+/// would give it.
 ///
 /// # Errors
 /// As [`read`].
-pub async fn pass_over(stream: &mut RecvStream, bytes: usize) -> Result<(), StreamError> {
-    read_body(
-        stream,
-        (bytes.saturating_sub(TO_ID), Some(FRAME_DEADLINE)),
-        |_piece| (),
-    )
-    .await
+pub async fn pass_over(
+    stream: &mut RecvStream,
+    bytes: usize,
+    deadline: Option<Duration>,
+) -> Result<(), StreamError> {
+    let rest = bytes.saturating_sub(TO_ID);
+    read_body(stream, (rest, deadline), |_piece| ()).await
 }
 
 /// Writes one whole frame, its length field included, on a stream of its own, and ends the stream. Waits while the

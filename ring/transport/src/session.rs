@@ -57,8 +57,8 @@ pub trait FrameSink: Clone + 'static {
 /// The bounds of a session.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most bytes of a large frame that is taken; a longer one is an error. As many may arrive at once as
-    /// [`Side::large_streams`](crate::quic::Side::large_streams) says; the lane's frames have their own bound.
+    /// Most bytes of a large frame that is taken; a longer one is passed over, see [`run`]. As many may arrive at once
+    /// as [`Side::large_streams`](crate::quic::Side::large_streams) says; the lane's frames have their own bound.
     pub max_frame: usize,
     /// Looks without a datagram after which the other end is given up, see [`silence`](crate::silence):
     /// [`CLIENT_LOOKS`](crate::silence::CLIENT_LOOKS) or [`PEER_LOOKS`](crate::silence::PEER_LOOKS).
@@ -98,9 +98,10 @@ impl From<DecodeError> for Ended {
 /// connection: as [`CloseCode::Malformed`] if the other end broke the protocol, else as [`CloseCode::Done`]. No task of
 /// the session is left when it returns. Dropped earlier, it stops its tasks and leaves the closing to the last handle.
 ///
-/// The caller calls [`RequestOutbox::open`] before and [`RequestOutbox::close`] after. A request whose time is over
-/// before it is written is answered here, as [`Refusal::Expired`]; what was written and has no answer when the session
-/// ends stays without one.
+/// The caller calls [`RequestOutbox::open`] before and [`RequestOutbox::close`] after. Two kinds of requests are answered
+/// here: one whose time is over before it is written, as [`Refusal::Expired`], and one whose answer is longer than
+/// [`Limits::max_frame`], as [`Refusal::RecordTooLarge`]; the other end may be configured for more. What was written and
+/// has no answer when the session ends stays without one.
 ///
 /// # Panics
 /// If `sink` panics in one of the session's tasks.
@@ -195,22 +196,27 @@ impl<S: FrameSink> Feed<S> {
     /// Answers requests that were never sent because their time was over, as the node would have: refused, and surely
     /// not begun. So the requester's count of what the node still owes stays right.
     fn expired(&self, ids: &[u64]) -> Result<(), DecodeError> {
-        let mut bytes = BytesMut::new();
-        for &id in ids {
-            let frame = ResponseFrame {
-                id,
-                epoch: Epoch(0),
-                clock: Time::ZERO,
-                response: Response::Refused(Refusal::Expired),
-            };
-            frame.encode(&mut bytes);
-        }
-
-        let mut frames = Frames::new(LANE_FRAME);
-        frames.push(&bytes);
-        // A sink that cannot take the answer ends the session: its requests would otherwise stay unanswered for ever.
-        self.sink.frames(&mut frames)
+        refuse(&self.sink, ids, Refusal::Expired)
     }
+}
+
+/// Answers requests in place of the other end. A sink that cannot take the answer ends the session: its requests would
+/// otherwise stay unanswered for ever.
+fn refuse(sink: &impl FrameSink, ids: &[u64], refusal: Refusal) -> Result<(), DecodeError> {
+    let mut bytes = BytesMut::new();
+    for &id in ids {
+        let frame = ResponseFrame {
+            id,
+            epoch: Epoch(0),
+            clock: Time::ZERO,
+            response: Response::Refused(refusal),
+        };
+        frame.encode(&mut bytes);
+    }
+
+    let mut frames = Frames::new(LANE_FRAME);
+    frames.push(&bytes);
+    sink.frames(&mut frames)
 }
 
 impl<S: FrameSink> LaneSource for Feed<S> {
@@ -318,7 +324,8 @@ async fn read_large<S: FrameSink>(
     }
 }
 
-/// Reads the one frame of a stream; one longer than is handled here answers no request.
+/// Reads the one frame of a stream. One that is longer than is handled here fails its request alone: its bytes are passed
+/// over, and all other requests get their answers.
 async fn read_one<S: FrameSink>(
     sink: S,
     mut stream: quinn::RecvStream,
@@ -326,7 +333,11 @@ async fn read_one<S: FrameSink>(
 ) -> Result<(), Ended> {
     match large::read(&mut stream, max_frame, None).await? {
         Large::Frame(frame) => Ok(sink.frame(frame)?),
-        Large::TooLong { bytes, .. } => Err(StreamError::TooLong { bytes }.into()),
+        Large::TooLong { id, bytes } => {
+            let [size, max] = [bytes, max_frame].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+            refuse(&sink, &[id], Refusal::RecordTooLarge { bytes: size, max })?;
+            Ok(large::pass_over(&mut stream, bytes, None).await?)
+        }
     }
 }
 

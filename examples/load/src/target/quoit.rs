@@ -144,6 +144,7 @@ fn because(what: &str, attempts: &[Attempt]) -> String {
             Some(format!("refused: {}", name.unwrap_or_default()))
         }
         Outcome::Damaged(_) => Some("a damaged answer".to_owned()),
+        Outcome::AnswerTooLong { .. } => Some("an answer too long for this client".to_owned()),
         other => Some(other.to_string()),
     });
     reason.map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"))

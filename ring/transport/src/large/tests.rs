@@ -4,7 +4,7 @@ use quinn::VarInt;
 use tokio::time::sleep;
 
 use super::*;
-use crate::lane::acknowledged;
+use crate::lane::{FRAME_DEADLINE, acknowledged};
 use crate::loopback::{Pair, run};
 
 /// A frame of so many bytes with this id, its length field included.
@@ -128,7 +128,9 @@ fn a_frame_too_long_to_handle_is_named_and_passed_over_and_the_connection_lives(
                 .await
                 .unwrap();
             assert_eq!(long, Large::TooLong { id: 8, bytes });
-            pass_over(&mut stream, bytes).await.unwrap();
+            pass_over(&mut stream, bytes, Some(FRAME_DEADLINE))
+                .await
+                .unwrap();
 
             let mut stream = pair.accepted.accept_uni().await.unwrap();
             let next = read(&mut stream, 1 << 20, Some(FRAME_DEADLINE))
@@ -158,7 +160,7 @@ fn what_is_passed_over_must_be_whole_too() {
                 bytes: 1_000
             }
         );
-        let cut = pass_over(&mut incoming, 1_000).await;
+        let cut = pass_over(&mut incoming, 1_000, Some(FRAME_DEADLINE)).await;
         assert!(matches!(cut, Err(StreamError::CutShort(_))), "{cut:?}");
     });
 }

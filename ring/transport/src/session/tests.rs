@@ -237,13 +237,39 @@ fn junk_on_the_lane_breaks_the_session_as_malformed() {
 }
 
 #[test]
-fn an_answer_longer_than_is_handled_breaks_the_session() {
+fn an_answer_longer_than_is_handled_fails_its_request_and_no_other() {
     run(async {
         let mut bench = Bench::start().await;
         let session = bench.session();
-        bench
-            .answer(1, Response::Record(vec![7; 1 << 20].into()))
-            .await;
+        let longest = vec![7; 2 << 20];
+        bench.answer(1, Response::Record(longest.into())).await;
+        bench.delivered(1).await;
+        bench.answer(2, Response::Joined).await;
+        let record = Response::Record(vec![7; 200 << 10].into());
+        bench.answer(3, record.clone()).await;
+        bench.delivered(3).await;
+
+        let mut responses = bench.recorder.responses.take();
+        responses.sort_by_key(|(id, _)| *id);
+        let max = u64::try_from(LIMITS.max_frame).unwrap();
+        let (_, refused) = responses.remove(0);
+        assert!(
+            matches!(refused, Response::Refused(Refusal::RecordTooLarge { bytes, max: at }) if bytes > 2 << 20 && at == max),
+            "{refused:?}"
+        );
+        assert_eq!(responses, [(2, Response::Joined), (3, record)]);
+        assert!(!session.is_finished(), "the connection stays");
+        session.abort();
+    });
+}
+
+#[test]
+fn an_answer_longer_than_any_may_be_breaks_the_session() {
+    run(async {
+        let mut bench = Bench::start().await;
+        let session = bench.session();
+        let mut stream = bench.pair.accepted.open_uni().await.unwrap();
+        stream.write_all(&u32::MAX.to_le_bytes()).await.unwrap();
         let ended = session.await.unwrap();
         assert!(
             matches!(ended, Ended::Broken(StreamError::TooLong { .. })),
