@@ -11,9 +11,11 @@
 //! theirs, so the bounds hold for everybody.
 //!
 //! **Replicas that differ.** A repair is refused where replicas were filled with more than N times what each of them
-//! may take from clients. They stay different then, which a quorum read reports, and the node's status and log. Any
-//! write that has seen what is there makes the record smaller, and is joined by all, unless it brings more intervals than
-//! allowed. One without a context always is: so a key can always be mended, and never only by an operator.
+//! may take from clients. Fallbacks of sloppy writes are not among the N, and each may keep as much of a key for an
+//! owner: so a delivery may be refused although each write in it was within its bounds. The replicas stay different
+//! then, which a quorum read reports, and the node's status and log. Any write that has seen what is there makes the
+//! record smaller, and is joined by all, unless it brings more intervals than allowed. One without a context always is:
+//! so a key can always be mended, and never only by an operator.
 //!
 //! Invariant: a join leaves a record within its bounds, or no larger than it was.
 
