@@ -140,6 +140,14 @@ pub struct Config {
     #[serde(default = "default_hints_per_second")]
     pub hints_per_second: u32,
 
+    /// Bytes of the disk that are kept for writes which remove something, 0 to 1 TiB; default 64 MiB. Values are
+    /// refused once no more than that is free beyond what the engine needs for its own work, and hints, which no
+    /// reader misses, once it is twice as much; deletes and the removal of delivered hints go on to the end of the
+    /// reserve. A delete of a short key takes about 500 bytes until it is merged, so that 64 MiB take some hundred
+    /// thousand. More keeps values out earlier, less leaves less to clear up with. 0 refuses all kinds at once.
+    #[serde(default = "default_disk_reserve", deserialize_with = "size::bytes")]
+    pub disk_reserve: u64,
+
     /// Milliseconds that requests under way may take to finish once the node is asked to stop, 0 to
     /// 600,000; default 10,000: twice the clients' default deadline, so no request that a client still
     /// waits for is dropped. 0 drops them at once.
@@ -251,6 +259,9 @@ const fn default_max_hint_bytes_per_node() -> u64 {
 const fn default_hints_per_second() -> u32 {
     500
 }
+const fn default_disk_reserve() -> u64 {
+    64 << 20
+}
 const fn default_drain_ms() -> u64 {
     10_000
 }
@@ -277,6 +288,7 @@ impl Config {
             max_hint_bytes_per_node: default_max_hint_bytes_per_node(),
             hints_per_second: default_hints_per_second(),
             write_queue: WriteQueue::default(),
+            disk_reserve: default_disk_reserve(),
             drain_ms: default_drain_ms(),
             accept_clock_set_back: false,
         }
@@ -376,6 +388,7 @@ impl Config {
             MAX_MEMORY,
         )?;
         range("hints_per_second", self.hints_per_second, 1, 1_000_000)?;
+        range("disk_reserve", self.disk_reserve, 0, MAX_MEMORY)?;
         range("drain_ms", self.drain_ms, 0, 600_000)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeBounds;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use quoit_ring::{
 
 use crate::config::Limits;
 use crate::engine::{
-    self, Batch, Engine, EngineError, Keyspace, MemoryEngine, MemorySnapshot, Snapshot, Usage,
+    self, Batch, Engine, EngineError, FreeSpace, Keyspace, MemoryEngine, MemorySnapshot, Snapshot,
+    Usage,
 };
 use crate::env::{Env, Now, Rejected, Reply};
 use crate::state::NodeState;
@@ -28,6 +29,9 @@ pub(crate) const WALL: u64 = 1_000_000;
 /// The node whose replica is tested.
 pub(crate) const SELF: NodeId = NodeId(1);
 
+/// The part of a disk that is kept for removals.
+pub(crate) const RESERVE: u64 = 64 << 20;
+
 pub(crate) const LIMITS: Limits = Limits {
     max_value_bytes: 1 << 20,
     max_siblings: 4,
@@ -37,6 +41,7 @@ pub(crate) const LIMITS: Limits = Limits {
     max_clock_drift_ms: 500,
     max_hint_bytes: 4096,
     max_hint_bytes_per_node: 2048,
+    disk_reserve: RESERVE,
 };
 
 pub(crate) fn at(wall: u64) -> Now {
@@ -197,7 +202,8 @@ impl Env for FakeEnv {
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     engine: MemoryEngine,
-    full: AtomicBool,
+    /// Bytes that are missing: free are so many less than without end.
+    used: AtomicU64,
     unreadable: AtomicBool,
     read_only: AtomicBool,
     durabilities: Mutex<Vec<engine::Durability>>,
@@ -217,8 +223,13 @@ impl Disk {
         self.read_only.store(true, Ordering::Release);
     }
 
-    pub(crate) fn set_full(&self, full: bool) {
-        self.full.store(full, Ordering::Release);
+    /// Leaves so many bytes free, of which the engine needs one.
+    pub(crate) fn set_free(&self, free: u64) {
+        self.used.store(u64::MAX - free, Ordering::Release);
+    }
+
+    fn free(&self) -> u64 {
+        u64::MAX - self.used.load(Ordering::Acquire)
     }
 }
 
@@ -236,10 +247,7 @@ impl Engine for Disk {
     }
 
     fn commit(&self, batch: Batch, durability: engine::Durability) -> Result<(), EngineError> {
-        assert!(
-            !self.full.load(Ordering::Acquire),
-            "a commit on a full disk"
-        );
+        assert!(self.free() > 0, "a commit on a full disk");
         self.takes_writes().unwrap();
         self.durabilities.lock().unwrap().push(durability);
         self.engine.commit(batch, durability)
@@ -268,8 +276,9 @@ impl Engine for Disk {
         }
     }
 
-    fn has_room(&self, _bytes: u64) -> bool {
-        !self.full.load(Ordering::Acquire)
+    fn free_space(&self) -> Option<FreeSpace> {
+        let (free, needed) = (self.free(), 1);
+        Some(FreeSpace { free, needed })
     }
 
     fn usage(&self) -> Usage {

@@ -35,6 +35,19 @@ pub struct Write<R> {
     pub deadline: Moment,
 }
 
+impl<R> Write<R> {
+    /// What it adds to the disk.
+    #[must_use]
+    pub fn growth(&self) -> Growth {
+        match (&self.change, self.destination) {
+            (Change::Delivered(_), _) => Growth::Removal,
+            (Change::Put(_) | Change::Repair(_), Destination::Hint(_)) => Growth::Hint,
+            (change, Destination::Record) if change.record().live().is_empty() => Growth::Removal,
+            (Change::Put(_) | Change::Repair(_), Destination::Record) => Growth::Value,
+        }
+    }
+}
+
 impl<R: Reply> Write<R> {
     /// Which share of the queue it takes; a node's own writes count as its peers'.
     pub(crate) fn priority(&self) -> Priority {
@@ -49,6 +62,17 @@ pub enum Destination {
     Record,
     /// The hint kept for another node, which missed the write.
     Hint(NodeId),
+}
+
+/// What a write adds to the disk; see [`DiskLevel`](crate::storage::DiskLevel).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// A copy that is kept for another node, a tombstone's too.
+    Hint,
+    /// Values.
+    Value,
+    /// Nothing that lasts: a tombstone, or the removal of a hint.
+    Removal,
 }
 
 /// The change that a write makes.

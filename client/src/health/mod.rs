@@ -39,7 +39,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quoit_ring::wire::{Refusal, Request, Response};
+use quoit_ring::wire::{Fault, Refusal, Request, Response};
 use quoit_ring::{Moment, NodeId};
 use smallvec::SmallVec;
 
@@ -98,6 +98,8 @@ impl From<&Response> for Answer {
             Response::Refused(Refusal::Overloaded { queue_ms }) => Self::Overloaded {
                 queue_ms: *queue_ms,
             },
+            // A full disk: it serves reads, and takes deletes.
+            Response::Refused(Refusal::Storage(Fault::NoSpace)) => Self::Refused,
             Response::Refused(Refusal::Draining | Refusal::NotReady | Refusal::Storage(_)) => {
                 Self::Unfit
             }

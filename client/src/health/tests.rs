@@ -430,3 +430,10 @@ fn a_slow_node_loses_reads_in_proportion_to_its_delay() {
         assert!(shares[0] > 0, "{shares:?}");
     }
 }
+
+#[test]
+fn a_full_disk_is_no_strike_since_its_node_serves_reads_and_takes_deletes() {
+    let refused = |fault| Answer::from(&Response::Refused(Refusal::Storage(fault)));
+    assert_eq!(refused(Fault::NoSpace), Answer::Refused);
+    assert_eq!(refused(Fault::Filled), Answer::Unfit);
+}

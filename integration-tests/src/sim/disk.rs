@@ -104,13 +104,19 @@ impl Disk {
         self.state().unsynced()
     }
 
-    /// Whether the disk is nearly full: `has_room` answers false, while commits still work.
+    /// Whether the disk is nearly full: `free_space` says so, while commits still work. Every other time it leaves some
+    /// of the reserve that a node has for removals.
     pub fn set_full(&self, full: bool) {
-        self.state().faults.full = full;
+        let mut state = self.state();
+        if full {
+            state.fill();
+        } else {
+            state.faults.full = false;
+        }
     }
 
     /// Whether the disk is full without warning: every commit fails with [`EngineError::NoSpace`], stores nothing
-    /// and ends the use of the engine, whatever `has_room` said.
+    /// and ends the use of the engine, whatever `free_space` said.
     pub fn set_brim(&self, brim: bool) {
         self.state().faults.brim = brim;
     }

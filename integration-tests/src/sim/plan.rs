@@ -172,6 +172,7 @@ fn settings(rng: &mut SmallRng, durability: Durability) -> Settings {
             max_clock_drift_ms: 500,
             max_hint_bytes: 1 << 30,
             max_hint_bytes_per_node: if happens(rng, 100) { 1_500 } else { 1 << 28 },
+            disk_reserve: 64 << 20,
         },
         durability,
         queue: if few {

@@ -23,6 +23,9 @@ use tokio::time::sleep;
 /// Bytes of one value: a few hundred of them fill the disk.
 const VALUE: usize = 64 << 10;
 
+/// What the nodes keep of their disks for removals: a part that fits a small one.
+const RESERVE_MIB: u32 = 4;
+
 /// A small disk; only programs started through [`Disk::launcher`] see its mount.
 struct Disk {
     holder: Child,
@@ -89,6 +92,7 @@ async fn with_small_disk(nodes: usize, copies: u8) -> Option<(Cluster, Disk)> {
     let mut options = settings(nodes);
     options.local.replication = copies;
     options.local.durability = Durability::Fsync;
+    options.node_settings = format!("disk_reserve = \"{RESERVE_MIB}MiB\"\n");
     let mut cluster = Cluster::new(program(node_binary!()), &options).unwrap();
     let disk = match Disk::mount(&cluster.folder(0).join("data"), 64) {
         Ok(disk) => disk,
@@ -213,6 +217,64 @@ async fn while_one_of_three_disks_is_full_reads_and_quorum_writes_go_on() {
     disk.resize(512);
     write_again(&client, 3).await;
     assert_readable(&client, acked).await;
+    client.close().await;
+    cluster.shut_down().await.unwrap();
+}
+
+/// How many hints the first node keeps.
+async fn kept(client: &Client, cluster: &Cluster) -> u64 {
+    let reports = client.hints().await;
+    let of_first = reports
+        .iter()
+        .find(|report| cluster.position(report.member.id) == Some(0));
+    let kept = of_first.unwrap().kept.as_ref().unwrap();
+    kept.iter().map(|kept| kept.count).sum()
+}
+
+/// The node whose disk fills up keeps hints for the other one, which is away.
+#[tokio::test]
+async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deliveries() {
+    let Some((mut cluster, disk)) = with_small_disk(2, 2).await else {
+        return;
+    };
+    let client = cluster.client().await.unwrap();
+    cluster.kill(1).unwrap();
+    let (acked, error) = fill(&client, 1).await;
+    assert!(says_no_space(&error), "{error:?}");
+
+    let hints = kept(&client, &cluster).await;
+    println!("{acked} values of 64 KiB were acknowledged, {hints} hints kept");
+    assert!(hints > 10 && hints < acked as u64, "{hints} of {acked}");
+    let log = cluster.log(0);
+    let at = |line| log.find(line).unwrap_or_else(|| panic!("{line}: {log}"));
+    assert!(at("no hints are kept") < at("no space is left on the disk"));
+
+    for number in 0..20 {
+        client.delete(format!("key-{number}")).w(1).await.unwrap();
+    }
+    let again = client.put("small", "v").w(1).await.unwrap_err();
+    assert!(says_no_space(&again), "{again:?}");
+
+    cluster.start_node(1).unwrap();
+    for _ in 0..600 {
+        if kept(&client, &cluster).await == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(kept(&client, &cluster).await, 0, "all are delivered");
+    for number in 0..acked {
+        let entry = client.get(format!("key-{number}")).await.unwrap();
+        let expected = (number >= 20).then(|| value(number));
+        assert_eq!(
+            entry.value().map(|found| found.to_vec()),
+            expected,
+            "{number}"
+        );
+    }
+
+    disk.resize(512);
+    write_again(&client, 2).await;
     client.close().await;
     cluster.shut_down().await.unwrap();
 }

@@ -6,8 +6,13 @@
 //!                  '-- fails: every write in it is answered with the fault, and it was the last batch
 //! ```
 //!
-//! **A disk that is nearly full.** Without room for a batch and what it brings about, its writes are refused and
-//! the engine is left alone, mark and all: a commit that fails would be the last. Reads go on.
+//! **A disk that is nearly full.** Hints are refused first, then values; what removes something is taken out of the
+//! reserve ([`DiskLevel`]). Once that is used up the engine is left alone: a commit that fails would be the last. Reads
+//! go on.
+//!
+//! **The clock's mark** is stored as long as anything is. On a disk whose reserve is used up, and by an engine that only
+//! reads, it stays behind the clock that answers carry. A restart then begins with the machine's clock, which is no
+//! earlier unless somebody sets it back meanwhile: that case alone is not covered.
 //!
 //! It reads no clock and starts no thread: in production a thread owns it, in a simulation an event does.
 
@@ -23,7 +28,7 @@ use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
 use crate::reply::Reply;
 use crate::state::NodeState;
-use crate::storage::{DiskSpace, SumChange, fault_of};
+use crate::storage::{Demand, DiskLevel, DiskSpace, SumChange, fault_of};
 use crate::write::{Destination, Write};
 
 /// How often what the engine holds is measured.
@@ -54,7 +59,7 @@ impl<G: Engine> Committer<G> {
             engine,
             mark: ClockMark::new(Arc::clone(&state.clock), &state.limits),
             state: state.clone(),
-            disk_space: DiskSpace::new(),
+            disk_space: DiskSpace::new(state.limits.disk_reserve),
             measured: None,
             log_after: None,
         }
@@ -81,8 +86,9 @@ impl<G: Engine> Committer<G> {
             self.answer(writes, &vec![refused; writes.len()], now);
             return Ok(());
         }
-        let bytes = writes.iter().map(|write| write.bytes).sum();
-        if !self.disk_space.is_enough(&*self.engine, bytes, now.mono) {
+        let demand = Demand::of(writes);
+        let disk = self.disk_space.look(&*self.engine, demand, now.mono);
+        if disk == DiskLevel::Full {
             let full = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
             self.answer(writes, &vec![full; writes.len()], now);
             return Ok(());
@@ -98,7 +104,7 @@ impl<G: Engine> Committer<G> {
             refused_repairs,
             unreadable,
             poisoned,
-        } = apply(&*self.engine, &self.rules(writes, now), writes);
+        } = apply(&*self.engine, &self.rules(writes, disk, now), writes);
         for error in &unreadable {
             self.state.damage.say(error, now.mono);
         }
@@ -133,9 +139,7 @@ impl<G: Engine> Committer<G> {
     /// # Errors
     /// The engine's; it takes no more.
     pub fn idle(&mut self, now: Now) -> Result<(), EngineError> {
-        if self.engine.takes_writes().is_ok()
-            && self.disk_space.is_enough(&*self.engine, 0, now.mono)
-        {
+        if self.has_space(now) {
             self.commit(Batch::new(), Time::ZERO, now)?;
         }
         self.measure(now);
@@ -146,9 +150,12 @@ impl<G: Engine> Committer<G> {
     ///
     /// # Errors
     /// The engine's; what was committed as buffered may be lost.
-    pub fn finish(self, now: Now) -> Result<(), EngineError> {
+    pub fn finish(mut self, now: Now) -> Result<(), EngineError> {
         if self.engine.takes_writes().is_err() {
-            return Ok(()); // nothing has changed, the stored mark is above every time sent out
+            return Ok(()); // nothing was committed, and the mark cannot be
+        }
+        if !self.has_space(now) {
+            return self.engine.persist();
         }
         let durability = self.durability();
         let mut batch = Batch::new();
@@ -157,7 +164,14 @@ impl<G: Engine> Committer<G> {
         self.engine.persist()
     }
 
-    fn rules<R>(&self, writes: &[Write<R>], now: Now) -> Rules {
+    /// Whether anything may be committed, small as it is.
+    fn has_space(&mut self, now: Now) -> bool {
+        let (engine, nothing) = (&*self.engine, Demand::default());
+        engine.takes_writes().is_ok()
+            && self.disk_space.look(engine, nothing, now.mono) != DiskLevel::Full
+    }
+
+    fn rules<R>(&self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {
         let keeps = |write: &Write<R>| write.destination != Destination::Record;
         let kept = (writes.iter().any(keeps)).then(|| self.state.hints.kept());
         Rules {
@@ -168,6 +182,7 @@ impl<G: Engine> Committer<G> {
             reading: self.state.clock.reading(now),
             age_reference: self.state.clock.age_reference(now),
             kept: kept.flatten(),
+            disk,
         }
     }
 

@@ -10,7 +10,7 @@
 //! **Hints.** A put that is kept for another node is checked by the same rules, and against the bounds on hints.
 //! A delivered hint is removed if nothing was added to it since.
 
-use quoit_ring::wire::{Kept, Refusal, record_len};
+use quoit_ring::wire::{Fault, Kept, Refusal, record_len};
 use quoit_ring::{Delta, MerkleKey, NodeId, Record, Time, check_drift};
 
 use super::Verdict;
@@ -19,6 +19,7 @@ use crate::clock::Now;
 use crate::config::Limits;
 use crate::engine::layout::HINT_PREFIX;
 use crate::hints::HintDelta;
+use crate::storage::DiskLevel;
 use crate::write::{Change, Destination, Write};
 
 /// What writes are checked against, at one moment.
@@ -38,6 +39,8 @@ pub struct Rules {
     pub age_reference: Time,
     /// How many hints are kept; `None` while it is being counted, and no hint is accepted.
     pub kept: Option<Vec<Kept>>,
+    /// Which writes the disk has space for.
+    pub disk: DiskLevel,
 }
 
 /// The joins of one batch, and what they sum up to.
@@ -86,6 +89,9 @@ impl<'a> Joins<'a> {
         let rules = self.rules;
         if rules.now.mono > write.deadline {
             return Err(Refusal::Expired);
+        }
+        if !rules.disk.takes(write.growth()) {
+            return Err(Refusal::Storage(Fault::NoSpace));
         }
 
         if let Change::Delivered(record) = &write.change {

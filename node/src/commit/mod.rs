@@ -20,7 +20,7 @@
 //!
 //! Invariants: a write is answered as joined only after its record is committed as durably as configured;
 //! the sums and the clock move only after that; a failed commit is the last one. A disk that is nearly full
-//! is no failure: writes are refused until it has space.
+//! is no failure: writes that add to it are refused until it has space.
 
 mod apply;
 mod bounds;

@@ -30,6 +30,8 @@ pub struct Limits {
     pub max_hint_bytes: u64,
     /// Most bytes of hints for one node.
     pub max_hint_bytes_per_node: u64,
+    /// Bytes of the disk that are kept for writes which remove something.
+    pub disk_reserve: u64,
 }
 
 impl From<&Config> for Limits {
@@ -43,6 +45,7 @@ impl From<&Config> for Limits {
             max_clock_drift_ms: config.max_clock_drift_ms,
             max_hint_bytes: config.max_hint_bytes,
             max_hint_bytes_per_node: config.max_hint_bytes_per_node,
+            disk_reserve: config.disk_reserve,
         }
     }
 }

@@ -28,8 +28,8 @@ use fjall::{OwnedWriteBatch, PersistMode, Readable as _};
 
 use super::store::{Store, sort};
 use super::{
-    Batch, Durability, Engine, EngineError, EngineOptions, Keyspace, Snapshot, Usage, bounds_of,
-    check_key,
+    Batch, Durability, Engine, EngineError, EngineOptions, FreeSpace, Keyspace, Snapshot, Usage,
+    bounds_of, check_key,
 };
 
 /// An engine in a directory. It ends, and waits for its threads, when it and its last snapshot are dropped; the next
@@ -160,8 +160,8 @@ impl Engine for FjallEngine {
         self.store.takes_writes()
     }
 
-    fn has_room(&self, bytes: u64) -> bool {
-        self.store.has_room(bytes)
+    fn free_space(&self) -> Option<FreeSpace> {
+        self.store.free_space()
     }
 
     fn usage(&self) -> Usage {

@@ -136,6 +136,15 @@ pub struct Usage {
     pub cache_bytes: u64,
 }
 
+/// The space on an engine's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// Bytes free for this process.
+    pub free: u64,
+    /// How many of them the engine's work under way may take: memtables to be written out, merges.
+    pub needed: u64,
+}
+
 /// A store of bytes in six ordered maps. See the [module](self) for its promises.
 ///
 /// ```
@@ -206,10 +215,10 @@ pub trait Engine: Send + Sync + Debug + 'static {
         Ok(())
     }
 
-    /// Whether the disk has space for a batch of `bytes` and for the background work that it causes. A commit
-    /// without it may fail the engine for good. True where free space cannot be read.
-    fn has_room(&self, _bytes: u64) -> bool {
-        true
+    /// The space on its disk, for a decision on what may still be written: a commit without space may fail the
+    /// engine for good. `None` where it cannot be read.
+    fn free_space(&self) -> Option<FreeSpace> {
+        None
     }
 
     /// The size of the data. May wait for a running sync.

@@ -33,7 +33,7 @@ use bytes::Bytes;
 
 use self::shard::{Keyed, Shard};
 use super::batch::Batch;
-use super::{Durability, Engine, EngineError, Keyspace, Usage};
+use super::{Durability, Engine, EngineError, FreeSpace, Keyspace, Usage};
 
 /// Bytes of the largest row that is cached.
 const LARGEST: usize = 16 << 10;
@@ -166,8 +166,8 @@ impl<G: Engine> Engine for RowCache<G> {
         self.engine.takes_writes()
     }
 
-    fn has_room(&self, bytes: u64) -> bool {
-        self.engine.has_room(bytes)
+    fn free_space(&self) -> Option<FreeSpace> {
+        self.engine.free_space()
     }
 
     fn usage(&self) -> Usage {

@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 use fjall::{Database, LsmError, PersistMode};
 
 use super::tables::{self, Damage};
-use super::{EngineError, EngineOptions, Keyspace, journal, layout, manifests, space};
+use super::{EngineError, EngineOptions, FreeSpace, Keyspace, journal, layout, manifests, space};
 
 /// An open database, shared by the engine with its snapshots and walks.
 pub(super) struct Store {
@@ -187,11 +187,12 @@ impl Store {
         }
     }
 
-    /// Whether the disk has space for a batch of `bytes` and for the background work that it causes.
-    pub(super) fn has_room(&self, bytes: u64) -> bool {
+    /// The space on the disk: a system call, and a look at each tree.
+    pub(super) fn free_space(&self) -> Option<FreeSpace> {
+        let free = space::free(&self.directory)?;
         let tables = self.keyspaces.iter().map(fjall::Keyspace::disk_space).sum();
-        let needed = space::needed(self.database.write_buffer_size(), tables, bytes);
-        space::free(&self.directory).is_none_or(|free| free >= needed)
+        let needed = space::needed(self.database.write_buffer_size(), tables);
+        Some(FreeSpace { free, needed })
     }
 
     /// Syncs or flushes the journal.

@@ -1,58 +1,270 @@
-//! Whether the disk has space for one more batch, measured now and then.
+//! What the disk still has space for: hints stop first, then values; what removes something goes on to the end.
 //!
 //! ```text
-//!   look   every second, and after every 4 MiB    too little --> refuse all writes
-//!                                                 enough     --> take them again
+//!   free beyond what the engine needs        2 x reserve         reserve             0
+//!   ------------------------------------------|-------------------|------------------|
+//!   Ample: all writes                         | Low: no hints     | Reserve: removals| Full: none
+//!
+//!   up again only once GAP more is free, so that a level does not flap
 //! ```
 //!
-//! A look is a system call or two, too much for every batch; what comes in between two looks is less than what
-//! the engine keeps in reserve.
+//! A hint is only a copy of what its owners have, and repair finds what it would have delivered, so it goes first. A
+//! delete needs little space and gives back more once it is merged; so does the removal of a delivered hint, and
+//! without those a node that ran full could never be cleared up. [`decide`] is pure. A look at the disk is a system call
+//! or two, too much for every batch, so one counts for a second or for 4 MiB of writes, whichever ends first.
+//!
+//! Invariant: a level takes a batch only if twice its bytes (once in the journal, once in a table) fit above its mark.
 
 use std::time::Duration;
 
 use quoit_ring::Moment;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, FreeSpace};
+use crate::write::{Growth, Write};
 
 /// How long a look counts.
 const LOOK: Duration = Duration::from_secs(1);
 /// How many bytes it counts for.
-const BYTES: usize = 4 << 20;
+const BYTES: u64 = 4 << 20;
+/// How much more must be free to leave a level than to enter it: what may be written between two looks.
+const GAP: u64 = 2 * BYTES;
 
-/// The last measurement of free space on the disk.
-#[derive(Debug)]
-pub(crate) struct DiskSpace {
-    looked: Option<Moment>,
-    since: usize,
-    enough: bool,
+/// Which writes the disk has space for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DiskLevel {
+    /// None at all: the engine is left alone.
+    Full,
+    /// Those that remove something, out of the reserve.
+    Reserve,
+    /// All but hints.
+    Low,
+    /// All.
+    Ample,
 }
 
-impl DiskSpace {
-    pub(crate) const fn new() -> Self {
-        Self {
-            looked: None,
-            since: 0,
-            enough: true,
+impl DiskLevel {
+    /// Whether a write that adds such data is taken.
+    #[must_use]
+    pub const fn takes(self, growth: Growth) -> bool {
+        match growth {
+            Growth::Hint => matches!(self, Self::Ample),
+            Growth::Value => matches!(self, Self::Ample | Self::Low),
+            Growth::Removal => !matches!(self, Self::Full),
         }
     }
 
-    /// Whether `bytes` more may be committed.
-    pub(crate) fn is_enough<G: Engine>(&mut self, engine: &G, bytes: usize, now: Moment) -> bool {
-        self.since = self.since.saturating_add(bytes);
+    /// How much must stay free beyond what the engine needs.
+    const fn mark(self, reserve: u64) -> u64 {
+        match self {
+            Self::Full | Self::Reserve => 0,
+            Self::Low => reserve,
+            Self::Ample => reserve.saturating_mul(2),
+        }
+    }
+}
+
+/// Bytes of writes, by what they add.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Demand {
+    hints: u64,
+    values: u64,
+    removals: u64,
+}
+
+impl Demand {
+    pub(crate) fn of<R>(writes: &[Write<R>]) -> Self {
+        let mut demand = Self::default();
+        for write in writes {
+            let bytes = match write.growth() {
+                Growth::Hint => &mut demand.hints,
+                Growth::Value => &mut demand.values,
+                Growth::Removal => &mut demand.removals,
+            };
+            *bytes = bytes.saturating_add(u64::try_from(write.bytes).unwrap_or(u64::MAX));
+        }
+        demand
+    }
+
+    /// What of it is taken at a level.
+    fn taken_at(&self, level: DiskLevel) -> u64 {
+        let of = |growth, bytes| if level.takes(growth) { bytes } else { 0 };
+        of(Growth::Hint, self.hints)
+            .saturating_add(of(Growth::Value, self.values))
+            .saturating_add(of(Growth::Removal, self.removals))
+    }
+}
+
+/// The highest level at which there is space for `demand`; one above `before` only with the gap.
+fn decide(space: FreeSpace, reserve: u64, demand: &Demand, before: DiskLevel) -> DiskLevel {
+    use DiskLevel::{Ample, Full, Low, Reserve};
+    let fits = |&level: &DiskLevel| {
+        let gap = if level > before { GAP } else { 0 };
+        let batch = demand.taken_at(level).saturating_mul(2);
+        let above = level.mark(reserve).saturating_add(batch).saturating_add(gap);
+        space.free >= space.needed.saturating_add(above)
+    };
+    [Ample, Low, Reserve].into_iter().find(fits).unwrap_or(Full)
+}
+
+/// The last look at the disk.
+#[derive(Debug)]
+pub(crate) struct DiskSpace {
+    reserve: u64,
+    looked: Option<Moment>,
+    /// Bytes taken since then.
+    since: u64,
+    level: DiskLevel,
+}
+
+impl DiskSpace {
+    pub(crate) const fn new(reserve: u64) -> Self {
+        Self {
+            reserve,
+            looked: None,
+            since: 0,
+            level: DiskLevel::Ample,
+        }
+    }
+
+    /// Which of a batch's writes may be committed.
+    pub(crate) fn look<G: Engine>(
+        &mut self,
+        engine: &G,
+        demand: Demand,
+        now: Moment,
+    ) -> DiskLevel {
+        self.since = self.since.saturating_add(demand.taken_at(self.level));
         let fresh = self.looked.is_some_and(|last| now < last + LOOK);
         if fresh && self.since < BYTES {
-            return self.enough;
+            return self.level;
         }
-        let enough = engine.has_room(u64::try_from(self.since).unwrap_or(u64::MAX));
-        match (self.enough, enough) {
-            (true, false) => tracing::error!(
-                "no space is left on the disk beyond what is needed to keep it in order: \
-                 writes are refused until there is more"
-            ),
-            (false, true) => tracing::info!("the disk has space again: writes are accepted"),
-            (true, true) | (false, false) => {}
+
+        let space = engine.free_space();
+        let level = space.map_or(DiskLevel::Ample, |space| {
+            decide(space, self.reserve, &demand, self.level)
+        });
+        if level != self.level {
+            report(level, space.map_or(0, |space| space.free));
         }
-        (self.looked, self.since, self.enough) = (Some(now), 0, enough);
-        enough
+        (self.looked, self.since, self.level) = (Some(now), 0, level);
+        level
+    }
+}
+
+fn report(level: DiskLevel, free: u64) {
+    match level {
+        DiskLevel::Ample => tracing::info!(free, "the disk has space again: writes are accepted"),
+        DiskLevel::Low => tracing::warn!(
+            free,
+            "the disk is nearly full: no hints are kept for other nodes until there is more space; other writes are \
+             accepted"
+        ),
+        DiskLevel::Reserve => tracing::error!(
+            free,
+            "no space is left on the disk beyond what is needed to keep it in order: values are refused until there is \
+             more; deletes are accepted as long as `disk_reserve` lasts"
+        ),
+        DiskLevel::Full => tracing::error!(
+            free,
+            "no space is left on the disk, and the reserve is used up: deletes are refused, too, until there is more"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DiskLevel::{Ample, Full, Low, Reserve};
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const NOTHING: Demand = Demand {
+        hints: 0,
+        values: 0,
+        removals: 0,
+    };
+
+    fn level(free_mib: u64, demand: &Demand, before: DiskLevel) -> DiskLevel {
+        let space = FreeSpace {
+            free: free_mib * MIB,
+            needed: 100 * MIB,
+        };
+        decide(space, 20 * MIB, demand, before)
+    }
+
+    #[test]
+    fn hints_stop_first_then_values_and_removals_at_the_end_of_the_reserve() {
+        let table = [
+            (u64::MAX / MIB, Ample),
+            (140, Ample),
+            (139, Low),
+            (120, Low),
+            (119, Reserve),
+            (100, Reserve),
+            (99, Full),
+            (0, Full),
+        ];
+        for (free, expected) in table {
+            assert_eq!(level(free, &NOTHING, Ample), expected, "{free}");
+        }
+        let takes = |level: DiskLevel| {
+            [Growth::Hint, Growth::Value, Growth::Removal].map(|growth| level.takes(growth))
+        };
+        assert_eq!(takes(Ample), [true, true, true]);
+        assert_eq!(takes(Low), [false, true, true]);
+        assert_eq!(takes(Reserve), [false, false, true]);
+        assert_eq!(takes(Full), [false, false, false]);
+    }
+
+    #[test]
+    fn a_level_is_left_only_with_some_space_more_than_it_was_entered_with() {
+        for (free, before, after) in [
+            (107, Full, Full),
+            (108, Full, Reserve),
+            (127, Reserve, Reserve),
+            (128, Reserve, Low),
+            (147, Low, Low),
+            (148, Low, Ample),
+            (148, Full, Ample),
+        ] {
+            assert_eq!(level(free, &NOTHING, before), after, "{free} {before:?}");
+        }
+    }
+
+    #[test]
+    fn free_space_that_swings_by_less_than_the_gap_changes_the_level_once() {
+        let (mut at, mut changes) = (Ample, 0);
+        for step in 0..200 {
+            let next = level(120 + step % 8 - 4, &NOTHING, at);
+            changes += u32::from(next != at);
+            at = next;
+        }
+        // First down to `Low` at once, then to `Reserve`, and never back.
+        assert!(changes <= 2, "{changes}");
+        assert_eq!(at, Reserve);
+    }
+
+    #[test]
+    fn what_a_level_refuses_needs_no_space() {
+        let demand = Demand {
+            hints: 500 * MIB,
+            values: 50 * MIB,
+            removals: MIB,
+        };
+        assert_eq!(level(2_000, &demand, Ample), Ample);
+        assert_eq!(level(300, &demand, Ample), Low, "without the hints");
+        assert_eq!(level(130, &demand, Ample), Reserve, "without the values");
+        assert_eq!(level(101, &demand, Ample), Full);
+    }
+
+    #[test]
+    fn a_reserve_of_nothing_refuses_all_at_once() {
+        let space = |free| FreeSpace { free, needed: 10 };
+        assert_eq!(decide(space(10), 0, &NOTHING, Ample), Ample);
+        assert_eq!(decide(space(9), 0, &NOTHING, Ample), Full);
+        let most = FreeSpace {
+            free: u64::MAX,
+            needed: u64::MAX,
+        };
+        assert_eq!(decide(most, u64::MAX, &NOTHING, Ample), Ample);
     }
 }

@@ -5,7 +5,7 @@
 //! | `index` | the engine batch of changed records: rows, leaf entries, expiry entries |
 //! | [`Sums`], [`Rebuild`] | the Merkle tree over live data, and the walk that brings it back after a start |
 //! | `cursor` | what a walk has added up while commits change it |
-//! | `disk_space` | whether the disk has space for one more batch |
+//! | `disk_space` | which writes the disk still has space for |
 //! | `fault` | what callers see of an engine's errors |
 //! | [`Unreadable`] | a row that cannot be read, for callers and for the log |
 //!
@@ -21,7 +21,8 @@ mod sums;
 mod unreadable;
 
 pub use self::cursor::SumChange;
-pub(crate) use self::disk_space::DiskSpace;
+pub use self::disk_space::DiskLevel;
+pub(crate) use self::disk_space::{Demand, DiskSpace};
 pub(crate) use self::fault::fault_of;
 pub(crate) use self::index::BatchBuilder;
 pub use self::rebuild::{Rebuild, Walked};

@@ -48,6 +48,7 @@ const LIMITS: Limits = Limits {
     max_clock_drift_ms: 500,
     max_hint_bytes: 1 << 30,
     max_hint_bytes_per_node: 1 << 28,
+    disk_reserve: 64 << 20,
 };
 
 /// A connection's buffer of answers.

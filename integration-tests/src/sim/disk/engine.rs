@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use quoit_node::engine::{
-    Batch, Durability, Engine, EngineError, Keyspace, MemoryRange, MemorySnapshot, Snapshot, Usage,
+    Batch, Durability, Engine, EngineError, FreeSpace, Keyspace, MemoryRange, MemorySnapshot,
+    Snapshot, Usage,
 };
 
 use super::lock;
@@ -61,8 +62,8 @@ impl Engine for DiskEngine {
         self.handle.usable().map(drop)
     }
 
-    fn has_room(&self, _bytes: u64) -> bool {
-        lock(&self.handle.state).has_room()
+    fn free_space(&self) -> Option<FreeSpace> {
+        lock(&self.handle.state).free_space()
     }
 
     fn usage(&self) -> Usage {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   fault              hits          answer                      engine afterwards    stored
-//!   full               has_room      false                       goes on
+//!   full               free_space    little or nothing           goes on
 //!   brim               commit        NoSpace                     poisoned             no
 //!   failing commit     one commit    Io                          poisoned             as chosen
 //!   unreadable keys    reads         Io or Corrupt, by the key   goes on
@@ -68,7 +68,7 @@ impl BadSectors {
 /// How often each fault has hit the node on a disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fired {
-    /// Times `has_room` answered false.
+    /// Times `free_space` answered that there is little.
     pub no_room: u64,
     /// Commits that failed on a disk full to the brim.
     pub no_space: u64,

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quoit_node::engine::{
-    Batch, Durability, Engine as _, EngineError, Keyspace, MemoryEngine, MemorySnapshot, Usage,
+    Batch, Durability, Engine as _, EngineError, FreeSpace, Keyspace, MemoryEngine, MemorySnapshot,
+    Usage,
 };
 
 use super::faults::{CommitFault, Faults, Fired};
@@ -39,6 +40,9 @@ pub struct Counters {
 /// The number of an opening; 0 is none.
 pub(super) type Opening = u64;
 
+/// Bytes free on a nearly full disk that has some of a node's reserve left: values are refused, removals taken.
+pub(super) const IN_RESERVE: u64 = 32 << 20;
+
 #[derive(Default)]
 pub(super) struct State {
     image: Image,
@@ -48,6 +52,8 @@ pub(super) struct State {
     /// The failed commit that ended the use of the newest opening.
     failure: Option<EngineError>,
     pub(super) faults: Faults,
+    /// How often the disk has filled up.
+    fillings: u64,
     pub(super) fired: Fired,
     pub(super) counters: Counters,
 }
@@ -166,9 +172,20 @@ impl State {
         self.counters.syncs += 1;
     }
 
-    pub(super) fn has_room(&mut self) -> bool {
-        self.fired.no_room += u64::from(self.faults.full);
-        !self.faults.full
+    /// The disk is nearly full, every second time with some of a node's reserve left.
+    pub(super) fn fill(&mut self) {
+        self.faults.full = true;
+        self.fillings += 1;
+    }
+
+    /// The space left on a disk that is nearly full; none is short on others.
+    pub(super) fn free_space(&mut self) -> Option<FreeSpace> {
+        if !self.faults.full {
+            return None;
+        }
+        self.fired.no_room += 1;
+        let free = if self.fillings % 2 == 1 { IN_RESERVE } else { 0 };
+        Some(FreeSpace { free, needed: 1 })
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn running() -> Machine {
             max_clock_drift_ms: 500,
             max_hint_bytes: 1 << 30,
             max_hint_bytes_per_node: 1 << 28,
+            disk_reserve: 64 << 20,
         },
         durability: Durability::Fsync,
         queue: WriteQueue::default(),

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quoit_ring::wire::{Fault, Refusal, Response};
-use quoit_ring::{Actor, Delta, Millis, Record, Seen, Time};
+use quoit_ring::{Actor, Delta, Millis, NodeId, Record, Seen, Time};
 
 use super::{World, delete, expiring, values, world};
 use crate::clock::LEAD_MS;
 use crate::engine::layout::{META_CLOCK, NAMESPACE, expiry_key, leaf_key, record_key};
 use crate::engine::{Batch, Durability, Engine as _, EngineError, Keyspace};
+use crate::hints::HintScan;
 use crate::storage::fault_of;
-use crate::testing::{Disk, Failing, WALL, at, blind, dot, encoded, ring, write};
-use crate::write::Change;
+use crate::testing::{Disk, Failing, RESERVE, WALL, at, blind, dot, encoded, ring, write};
+use crate::write::{Change, Destination};
 
 #[test]
 fn a_put_is_stored_with_its_leaf_entry() {
@@ -219,7 +220,7 @@ fn a_failed_commit_is_told_to_every_write_in_it_and_moves_nothing() {
 fn writes_are_refused_by_name_while_the_disk_is_full_and_taken_again_once_there_is_room() {
     let mut world = World::over(Disk::default());
     assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
-    world.engine.set_full(true);
+    world.engine.set_free(0);
     let full = Refusal::Storage(Fault::NoSpace);
     assert!(!full.may_be_stored(), "the engine was left alone");
     let full = Response::Refused(full);
@@ -231,7 +232,7 @@ fn writes_are_refused_by_name_while_the_disk_is_full_and_taken_again_once_there_
         assert_eq!(world.commit_at(now).first(), Some(&full));
         assert_eq!(values(&world.stored("k").unwrap()), [b"v"], "reads go on");
     }
-    world.engine.set_full(false);
+    world.engine.set_free(1 << 40);
     let now = at(WALL + 4_500);
     let change = Change::Put(blind(dot(2, now.wall.0), "w"));
     world.waiting.push(write(1, &world.sink, "k", change, now));
@@ -262,7 +263,7 @@ fn an_engine_that_only_reads_is_left_alone_and_writes_are_refused_by_name() {
 fn many_bytes_within_a_second_do_not_outrun_the_look_at_the_disk() {
     let mut world = World::over(Disk::default());
     assert_eq!(world.only("k", blind(dot(1, WALL), "v")), Response::Joined);
-    world.engine.set_full(true);
+    world.engine.set_free(0);
     world.put("k", blind(dot(2, WALL), "w"));
     world.waiting[0].bytes = 4 << 20;
     let full = Response::Refused(Refusal::Storage(Fault::NoSpace));
@@ -279,4 +280,125 @@ fn an_engine_that_stopped_for_want_of_space_says_so_ever_after() {
     assert_eq!(fault_of(&EngineError::Poisoned { cause }), Fault::Filled);
     let unknown = EngineError::Poisoned { cause: None };
     assert_eq!(fault_of(&unknown), Fault::Failed);
+}
+
+/// A world over a disk whose space the test sets, with its hints counted.
+fn small_disk() -> World<Disk> {
+    let world = World::over(Disk::default());
+    let counted = HintScan::new().step(&*world.engine, &world.state.hints, 10);
+    assert_eq!(counted, Ok(true));
+    world
+}
+
+impl World<Disk> {
+    /// Commits a put, a repair with a value, a delete, a repaired tombstone, a hint and the removal of the hint `old`,
+    /// each of a key of its own; which of them were stored.
+    fn one_of_each(&mut self, second: u64) -> [bool; 6] {
+        let now = at(WALL + second * 1_000);
+        let named = |kind: &str| format!("{kind}-{second}");
+        let value = || blind(dot(2, now.wall.0), "v");
+        let nothing = || delete(dot(3, now.wall.0));
+        let old = blind(dot(1, WALL), "v").into_record();
+        let kept_for_other = Destination::Hint(NodeId(2));
+        let writes = [
+            (named("put"), Change::Put(value()), Destination::Record),
+            (
+                named("repair"),
+                Change::Repair(value().into_record()),
+                Destination::Record,
+            ),
+            (named("delete"), Change::Put(nothing()), Destination::Record),
+            (
+                named("dead"),
+                Change::Repair(nothing().into_record()),
+                Destination::Record,
+            ),
+            (named("hint"), Change::Put(value()), kept_for_other),
+            ("old".to_owned(), Change::Delivered(old), kept_for_other),
+        ];
+        for (id, (key, change, destination)) in (0..).zip(writes) {
+            let mut made = write(id, &self.sink, &key, change, now);
+            made.destination = destination;
+            self.waiting.push(made);
+        }
+        let answers = self.commit_at(now);
+        let full = Response::Refused(Refusal::Storage(Fault::NoSpace));
+        answers
+            .into_iter()
+            .map(|answer| {
+                assert!(answer == Response::Joined || answer == full, "{answer:?}");
+                answer == Response::Joined
+            })
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap()
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_refuses_hints_first_then_values_and_takes_removals_to_the_end() {
+    let mut world = small_disk();
+    let old = Change::Put(blind(dot(1, WALL), "v"));
+    let mut hint = write(9, &world.sink, "old", old, at(WALL));
+    hint.destination = Destination::Hint(NodeId(2));
+    world.waiting.push(hint);
+    assert_eq!(world.commit(), [Response::Joined]);
+
+    // In the order of `one_of_each`; the engine itself needs one byte.
+    let steps = [
+        (
+            2 * RESERVE + 1_000,
+            [true, true, true, true, true, true],
+            "ample",
+        ),
+        (2 * RESERVE, [true, true, true, true, false, true], "low"),
+        (RESERVE, [false, false, true, true, false, true], "reserve"),
+        (
+            RESERVE + 1_000,
+            [false, false, true, true, false, true],
+            "no flapping",
+        ),
+        (0, [false; 6], "full"),
+        (1 << 40, [true; 6], "space again"),
+    ];
+    for (second, (free, taken, why)) in (2..).zip(steps) {
+        world.engine.set_free(free);
+        assert_eq!(world.one_of_each(second), taken, "{why}");
+    }
+    let kept = world.state.hints.kept().unwrap();
+    assert_eq!(kept[0].count, 2, "the old one is gone: {kept:?}");
+}
+
+#[test]
+fn hints_are_removed_while_the_disk_has_only_its_reserve() {
+    let mut world = small_disk();
+    let change = Change::Put(blind(dot(1, WALL), "v"));
+    let mut hint = write(9, &world.sink, "old", change, at(WALL));
+    hint.destination = Destination::Hint(NodeId(2));
+    world.waiting.push(hint);
+    assert_eq!(world.commit(), [Response::Joined]);
+    world.engine.set_free(RESERVE);
+    assert!(world.one_of_each(2)[5]);
+    assert_eq!(world.state.hints.kept().unwrap(), []);
+    assert_eq!(world.keys(Keyspace::Hints), [] as [Bytes; 0]);
+}
+
+#[test]
+fn the_clocks_mark_is_stored_out_of_the_reserve_and_not_on_a_full_disk() {
+    let mut world = small_disk();
+    world.only("k", blind(dot(1, WALL), "v"));
+    world.engine.set_free(RESERVE);
+    world.committer.idle(at(WALL + 4_000)).unwrap();
+    let stored = Some(WALL + 4_000 + LEAD_MS);
+    assert_eq!(world.mark(), stored);
+
+    world.engine.set_free(0);
+    world.committer.idle(at(WALL + 9_000)).unwrap();
+    assert_eq!(world.mark(), stored, "the engine is left alone");
+    let World {
+        engine, committer, ..
+    } = world;
+    // `Disk` panics at a commit without space.
+    committer.finish(at(WALL + 9_500)).unwrap();
+    assert!(engine.get(Keyspace::Meta, META_CLOCK).unwrap().is_some());
 }

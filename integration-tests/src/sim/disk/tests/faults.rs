@@ -2,6 +2,7 @@
 
 use quoit_node::engine::layout::META_FORMAT;
 
+use super::super::state::IN_RESERVE;
 use super::super::{BadSectors, Fired};
 use super::*;
 
@@ -113,7 +114,7 @@ fn a_commit_on_a_disk_full_to_the_brim_leaves_nothing() {
     let engine = disk.open();
     count_up(&engine, 3, Durability::Fsync);
     disk.set_brim(true);
-    assert!(engine.has_room(u64::MAX), "it comes without warning");
+    assert_eq!(engine.free_space(), None, "it comes without warning");
     for times in 1..=2 {
         let engine = disk.open();
         let full = engine.commit(one("k", "4"), Durability::Fsync);
@@ -130,12 +131,15 @@ fn a_commit_on_a_disk_full_to_the_brim_leaves_nothing() {
 fn a_nearly_full_disk_says_so_and_still_commits() {
     let disk = Disk::new();
     let engine = disk.open();
-    disk.set_full(true);
-    assert!(!engine.has_room(0));
-    count_up(&engine, 1, Durability::Fsync);
-    disk.set_full(false);
-    assert!(engine.has_room(u64::MAX));
-    assert_eq!(disk.fired().no_room, 1);
+    let free = || engine.free_space().map(|space| space.free);
+    for (times, left) in [(1, IN_RESERVE), (2, 0), (3, IN_RESERVE)] {
+        disk.set_full(true);
+        assert_eq!(free(), Some(left));
+        count_up(&engine, 1, Durability::Fsync);
+        disk.set_full(false);
+        assert_eq!(free(), None);
+        assert_eq!(disk.fired().no_room, times);
+    }
 }
 
 #[test]
