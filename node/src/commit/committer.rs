@@ -55,6 +55,7 @@ impl<G: Engine> Committer<G> {
     /// A committer for `engine`; there must be no other. The handlers have the same `state`.
     #[must_use]
     pub fn new(engine: Arc<G>, state: &NodeState) -> Self {
+        (state.hints).set_takes_removals(engine.takes_writes().is_ok());
         Self {
             engine,
             mark: ClockMark::new(Arc::clone(&state.clock), &state.limits),
@@ -82,12 +83,14 @@ impl<G: Engine> Committer<G> {
         now: Now,
     ) -> Result<(), EngineError> {
         if let Err(error) = self.engine.takes_writes() {
+            self.state.hints.set_takes_removals(false);
             let refused = Verdict::Refused(Refusal::Storage(fault_of(&error)));
             self.answer(writes, &vec![refused; writes.len()], now);
             return Ok(());
         }
         let demand = Demand::of(writes);
         let disk = self.disk_space.look(&*self.engine, demand, now.mono);
+        self.state.hints.set_takes_removals(disk != DiskLevel::Full);
         if disk == DiskLevel::Full {
             let full = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
             self.answer(writes, &vec![full; writes.len()], now);
@@ -125,7 +128,10 @@ impl<G: Engine> Committer<G> {
                 self.state.clock.observe(latest, now);
                 self.state.stats.add_collisions(collisions);
             }
-            Err(error) => fail(&mut verdicts, error),
+            Err(error) => {
+                fail(&mut verdicts, error);
+                self.state.hints.set_takes_removals(false);
+            }
         }
 
         self.note_refused(refused_repairs, writes, now);
@@ -167,8 +173,10 @@ impl<G: Engine> Committer<G> {
     /// Whether anything may be committed, small as it is.
     fn has_space(&mut self, now: Now) -> bool {
         let (engine, nothing) = (&*self.engine, Demand::default());
-        engine.takes_writes().is_ok()
-            && self.disk_space.look(engine, nothing, now.mono) != DiskLevel::Full
+        let has_space = engine.takes_writes().is_ok()
+            && self.disk_space.look(engine, nothing, now.mono) != DiskLevel::Full;
+        self.state.hints.set_takes_removals(has_space);
+        has_space
     }
 
     fn rules<R>(&self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {

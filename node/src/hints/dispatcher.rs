@@ -12,6 +12,9 @@
 //! joined it. The dispatcher does not know which nodes are away: the first hint of a queue is the probe, and after a
 //! timeout or a broken connection the queue rests.
 //!
+//! Nothing is sent while this node cannot store removals: a hint that stays after its delivery would be delivered
+//! for ever. A removal that its queue does not take makes the target's queue rest.
+//!
 //! What a refusal means for the other hints is decided by its scope: one that is about the hint alone skips it, one
 //! that is about the target or about this node rests the queue. Refused hints are kept, counted and tried again.
 //!
@@ -107,6 +110,8 @@ pub struct HintDispatcher {
     jobs: BTreeMap<u64, Job>,
     last_id: u64,
     acts: VecDeque<Act>,
+    /// Whether this node stores the removal of what is delivered.
+    removes: bool,
 }
 
 impl fmt::Debug for HintDispatcher {
@@ -129,6 +134,7 @@ impl HintDispatcher {
             jobs: BTreeMap::new(),
             last_id: 0,
             acts: VecDeque::new(),
+            removes: true,
         }
     }
 
@@ -141,6 +147,7 @@ impl HintDispatcher {
     /// Looks what is kept, as [`Self::handle_time`], and reports what is refused; to be called ten times a second, or
     /// once a second while it [is idle](Self::is_idle).
     pub fn look_after(&mut self, usage: &HintUsage, now: Moment) {
+        self.removes = usage.takes_removals();
         self.handle_time(&usage.kept().unwrap_or_default(), now);
         usage.set_refused(self.refused());
     }
@@ -150,7 +157,8 @@ impl HintDispatcher {
         for kept in kept {
             self.queues
                 .entry(kept.target)
-                .or_insert_with(TargetQueue::new);
+                .or_insert_with(TargetQueue::new)
+                .note_kept(kept.count, now);
         }
         let keeps = |target: NodeId| kept.iter().any(|kept| kept.target == target);
         self.queues
@@ -209,6 +217,13 @@ impl HintDispatcher {
         self.pump(now);
     }
 
+    /// The removal of a hint for `target` was not taken: it would be delivered again at once.
+    pub fn handle_unremoved(&mut self, target: NodeId, now: Moment) {
+        if let Some(queue) = self.queues.get_mut(&target) {
+            queue.not_removed(now);
+        }
+    }
+
     /// The hints that their targets refuse at present.
     #[must_use]
     pub fn refused(&self) -> Option<RefusedHints> {
@@ -231,6 +246,9 @@ impl HintDispatcher {
 
     /// Lets every queue go as far as it may.
     fn pump(&mut self, now: Moment) {
+        if !self.removes {
+            return;
+        }
         let mut steps = Vec::new();
         for (&target, queue) in &mut self.queues {
             while let Some(step) = queue.step(self.pace, now) {

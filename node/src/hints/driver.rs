@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It runs on the I/O thread. Reading may wait for the disk, so a blocking thread does it. A removal that the queue
-//! refuses is dropped: its hint is delivered once more, which changes nothing.
+//! refuses is dropped: its hint is delivered once more after a rest, which changes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::usage::HintUsage;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::peers::{Event, Peers};
-use crate::write::Write;
+use crate::write::{Destination, Write};
 
 /// How often the dispatcher is called while something is kept.
 const TICK: Duration = Duration::from_millis(100);
@@ -142,7 +142,12 @@ impl<E: Env, G: Engine> Driver<E, G> {
         }
         if let Err(rejected) = self.delivery.env.submit(&mut self.removals) {
             tracing::debug!(?rejected, "delivered hints stay for now");
-            self.removals.clear();
+            let now = self.now();
+            for write in self.removals.drain(..) {
+                if let Destination::Hint(target) = write.destination {
+                    self.delivery.dispatcher.handle_unremoved(target, now);
+                }
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //!   window    1 at first and after every failure, one more for each window of successes, at most 64 and 1 MiB
 //!   rate      so many a second, a long record counts as several; some 100 ms of it at once, then none for as long
-//!   rest      after a failure 100 ms, doubling to 5 s; at the end of a walk, until its removals are committed
+//!   rest      after a failure 100 ms, doubling to 5 s; at the end of a walk, until its removals are committed;
+//!             if all hints are paused, until the first of them is due
 //! ```
 //!
 //! The window is the target's credit: it takes what it answers for, and no more. A node that has just come back has
@@ -44,6 +45,9 @@ pub(super) const LONGEST_REST: Duration = Duration::from_secs(5);
 /// The rest between two walks: what was delivered in the first is removed by then.
 const BETWEEN_WALKS: Duration = Duration::from_millis(200);
 
+/// The rest after a removal that was not taken: its hint is there to be delivered again.
+const UNREMOVED: Duration = Duration::from_secs(1);
+
 /// What a queue wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum QueueStep {
@@ -65,6 +69,8 @@ pub(super) struct TargetQueue {
     /// Whether the walk began behind a hint that had failed.
     is_resumed: bool,
     refused: RefusedSet,
+    /// How many are kept.
+    kept: u64,
     /// How many were delivered in this walk.
     delivered: u64,
     window: u32,
@@ -90,6 +96,7 @@ impl TargetQueue {
             loading: false,
             is_resumed: false,
             refused: RefusedSet::default(),
+            kept: 0,
             delivered: 0,
             window: 1,
             successes: 0,
@@ -105,6 +112,14 @@ impl TargetQueue {
     /// Whether nothing of it is under way.
     pub(super) const fn is_idle(&self) -> bool {
         self.in_flight == 0 && !self.loading
+    }
+
+    /// So many are kept. A new one does not wait for those that are paused.
+    pub(super) fn note_kept(&mut self, count: u64, now: Moment) {
+        if count > self.kept {
+            self.rest_until = self.rest_until.min(now + LONGEST_REST);
+        }
+        self.kept = count;
     }
 
     /// What to do now, if anything. `pace` is the time that the rate gives one hint.
@@ -161,13 +176,13 @@ impl TargetQueue {
             self.loading = true; // the hints before the one that failed have waited already
             return Some(QueueStep::Load(None));
         }
-        // Without a delivery nothing is left that can be delivered: no hurry.
-        self.rest_until = now
-            + if delivered {
-                BETWEEN_WALKS
-            } else {
-                LONGEST_REST
-            };
+        self.rest_until = if delivered {
+            now + BETWEEN_WALKS
+        } else {
+            // Nothing is left that can be delivered: no hurry, and no walk before one of them may be tried.
+            let due = self.refused.all_paused_until(self.kept);
+            due.unwrap_or_default().max(now + LONGEST_REST)
+        };
         None
     }
 
@@ -193,6 +208,11 @@ impl TargetQueue {
     pub(super) fn not_loaded(&mut self, now: Moment) {
         self.loading = false;
         self.rest(None, Duration::ZERO, now);
+    }
+
+    /// The removal of a hint was not taken.
+    pub(super) fn not_removed(&mut self, now: Moment) {
+        self.rest(None, UNREMOVED, now);
     }
 
     /// A hint was delivered.

@@ -74,6 +74,13 @@ impl RefusedSet {
             && (self.hints.get(&content_hash(key, None))).is_some_and(|pause| now < pause.until)
     }
 
+    /// When the first of them may be tried again, if these are all of the `kept` hints.
+    pub(super) fn all_paused_until(&self, kept: u64) -> Option<Moment> {
+        let remembered = u64::try_from(self.hints.len()).unwrap_or(u64::MAX);
+        let first = self.hints.values().map(|pause| pause.until).min();
+        first.filter(|_| remembered >= kept)
+    }
+
     /// How many there are, and when and why the last of them was refused; `None` if there are none.
     pub(super) fn summary(&self) -> Option<(u64, Moment, Refusal)> {
         let (at, reason) = self.newest.filter(|_| !self.hints.is_empty())?;

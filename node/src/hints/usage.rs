@@ -11,6 +11,7 @@
 //! Invariant: once ready, count and bytes of each target are those of its committed hints.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quoit_ring::NodeId;
@@ -28,6 +29,8 @@ pub struct HintDelta {
 #[derive(Debug, Default)]
 pub struct HintUsage {
     state: Mutex<State>,
+    /// Whether the committer stores no removals: the engine only reads, its disk is full, or it has failed.
+    stuck: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +52,17 @@ impl HintUsage {
             bytes,
         };
         state.ready.then(|| state.kept.iter().map(entry).collect())
+    }
+
+    /// Whether the removal of a delivered hint would be stored at present.
+    #[must_use]
+    pub fn takes_removals(&self) -> bool {
+        !self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether removals are stored; the committer alone knows.
+    pub(crate) fn set_takes_removals(&self, takes: bool) {
+        self.stuck.store(!takes, Ordering::Relaxed);
     }
 
     /// Places among the hints that could not be read when they were counted.

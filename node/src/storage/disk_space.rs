@@ -100,7 +100,10 @@ fn decide(space: FreeSpace, reserve: u64, demand: &Demand, before: DiskLevel) ->
     let fits = |&level: &DiskLevel| {
         let gap = if level > before { GAP } else { 0 };
         let batch = demand.taken_at(level).saturating_mul(2);
-        let above = level.mark(reserve).saturating_add(batch).saturating_add(gap);
+        let above = level
+            .mark(reserve)
+            .saturating_add(batch)
+            .saturating_add(gap);
         space.free >= space.needed.saturating_add(above)
     };
     [Ample, Low, Reserve].into_iter().find(fits).unwrap_or(Full)
@@ -127,12 +130,7 @@ impl DiskSpace {
     }
 
     /// Which of a batch's writes may be committed.
-    pub(crate) fn look<G: Engine>(
-        &mut self,
-        engine: &G,
-        demand: Demand,
-        now: Moment,
-    ) -> DiskLevel {
+    pub(crate) fn look<G: Engine>(&mut self, engine: &G, demand: Demand, now: Moment) -> DiskLevel {
         self.since = self.since.saturating_add(demand.taken_at(self.level));
         let fresh = self.looked.is_some_and(|last| now < last + LOOK);
         if fresh && self.since < BYTES {

@@ -184,7 +184,11 @@ impl State {
             return None;
         }
         self.fired.no_room += 1;
-        let free = if self.fillings % 2 == 1 { IN_RESERVE } else { 0 };
+        let free = if self.fillings % 2 == 1 {
+            IN_RESERVE
+        } else {
+            0
+        };
         Some(FreeSpace { free, needed: 1 })
     }
 }

@@ -3,6 +3,8 @@
 use quoit_ring::wire::Fault;
 
 use super::*;
+use crate::engine::MemoryEngine;
+use crate::hints::HintDelta;
 use crate::testing::{blind, dot, encoded, state};
 
 const AWAY: NodeId = NodeId(2);
@@ -180,7 +182,8 @@ fn refusals() -> Vec<Refusal> {
     all
 }
 
-/// Lets a dispatcher deliver `left` for so many seconds, and its target answer; how often each key was sent.
+/// Lets a dispatcher deliver `left` for so many seconds, and its target answer; how often each key was sent, and under
+/// an empty key how many pages were read.
 fn deliver_for(
     seconds: u64,
     dispatcher: &mut HintDispatcher,
@@ -189,11 +192,14 @@ fn deliver_for(
 ) -> BTreeMap<Bytes, u32> {
     let (mut sent, mut now) = (BTreeMap::<Bytes, u32>::new(), NOW);
     while now < NOW + Duration::from_secs(seconds) {
-        let kept = if left.is_empty() { vec![] } else { kept() };
+        let mut kept = kept();
+        kept[0].count = left.len().try_into().unwrap();
+        kept.retain(|kept| kept.count > 0);
         dispatcher.handle_time(&kept, now);
         while let Some(act) = dispatcher.poll() {
             match act {
                 Act::Load { target, after } => {
+                    *sent.entry(Bytes::new()).or_default() += 1;
                     let is_behind =
                         |hint: &&Hint| after.as_ref().is_none_or(|after| hint.key > after);
                     let page = Page {
@@ -301,4 +307,97 @@ fn a_refused_hint_that_is_taken_in_the_end_is_counted_no_more() {
         }
     }
     assert_eq!(dispatcher.refused(), None);
+}
+
+/// What is kept for the target, as a node's committer and scan leave it.
+fn usage_of(count: i64) -> HintUsage {
+    let usage = HintUsage::default();
+    let scanned = crate::hints::HintScan::new().step(&MemoryEngine::new(), &usage, 1);
+    assert_eq!(scanned, Ok(true));
+    usage.add(&[HintDelta {
+        target: AWAY,
+        count,
+        bytes: 9,
+    }]);
+    usage
+}
+
+#[test]
+fn nothing_is_read_or_sent_while_removals_are_not_stored() {
+    let key = key_of(&state(3).cluster, AWAY);
+    let (mut dispatcher, id, _) = sent(&key);
+    let usage = usage_of(1);
+    usage.set_takes_removals(false);
+    dispatcher.handle_answer(AWAY, id, &Response::Joined, NOW);
+    assert!(
+        matches!(dispatcher.poll(), Some(Act::Remove(_))),
+        "not taken"
+    );
+    for second in 1..600 {
+        dispatcher.look_after(&usage, NOW + Duration::from_secs(second));
+        assert!(
+            dispatcher.poll().is_none(),
+            "{second} s: the hint is still there"
+        );
+    }
+
+    usage.set_takes_removals(true);
+    dispatcher.look_after(&usage, NOW + Duration::from_secs(601));
+    assert!(matches!(dispatcher.poll(), Some(Act::Load { .. })));
+}
+
+#[test]
+fn a_removal_that_is_not_taken_makes_its_queue_rest() {
+    let key = key_of(&state(3).cluster, AWAY);
+    let mut dispatcher = HintDispatcher::new(state(3).cluster, 1_000);
+    let (mut sent, mut now) = (0, NOW);
+    while now < NOW + Duration::from_secs(60) {
+        dispatcher.handle_time(&kept(), now);
+        while let Some(act) = dispatcher.poll() {
+            match act {
+                Act::Load { target, .. } => dispatcher.handle_page(target, Some(page(&key)), now),
+                Act::Send { to, frame } => {
+                    sent += 1;
+                    dispatcher.handle_answer(to, frame.id, &Response::Joined, now);
+                }
+                Act::Remove(_) => dispatcher.handle_unremoved(AWAY, now),
+            }
+        }
+        now += Duration::from_millis(100);
+    }
+    assert!((30..=60).contains(&sent), "{sent}: about once a second");
+}
+
+#[test]
+fn hints_that_are_all_paused_are_not_read_before_one_of_them_is_due() {
+    let cluster = state(3).cluster;
+    let mut dispatcher = HintDispatcher::new(Arc::clone(&cluster), 1_000);
+    let mut left = twenty(&cluster);
+    let refuse = |_: &Bytes| Response::Refused(Refusal::BadRecord);
+    let sent = deliver_for(600, &mut dispatcher, &mut left, refuse);
+    let pages = sent[&Bytes::new()];
+    // Pauses of 1, 2, 4 ... 60 s, and 60 s from then on.
+    assert!((8..30).contains(&pages), "{pages} pages");
+    assert!(left.iter().all(|hint| sent[&hint.key] > 10), "{sent:?}");
+}
+
+#[test]
+fn a_new_hint_does_not_wait_for_those_that_are_paused() {
+    let (mut queue, now) = (TargetQueue::new(), NOW);
+    queue.note_kept(1, now);
+    assert!(queue.step(Duration::ZERO, now).is_some());
+    let key = Bytes::from_static(b"k");
+    queue.loaded(page(&key), now);
+    for _ in 0..8 {
+        let Page { hints, .. } = page(&key);
+        queue.refused(&hints[0], Refusal::BadRecord, None, now);
+    }
+    assert_eq!(queue.step(Duration::ZERO, now), None);
+    assert_eq!(
+        queue.step(Duration::ZERO, now + 2 * LONGEST_REST),
+        None,
+        "paused"
+    );
+    queue.note_kept(2, now + 2 * LONGEST_REST);
+    assert!(queue.step(Duration::ZERO, now + 3 * LONGEST_REST).is_some());
 }
