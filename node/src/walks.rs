@@ -3,7 +3,7 @@
 //! ```text
 //!   count    how many hints are kept, then
 //!   sum up   the records, chunk by chunk
-//!   again    after a minute, then ever later, if something could not be read
+//!   again    after a second (hints) or a minute (records), then ever later, if something could not be read
 //! ```
 //!
 //! Pure but for the engine that they read: the caller chooses thread, pace and time. The node's background thread and
@@ -14,7 +14,7 @@ use std::time::Duration;
 use quoit_ring::Moment;
 
 use crate::engine::Engine;
-use crate::hints::HintScan;
+use crate::hints::{HintScan, Recounted, recount};
 use crate::state::NodeState;
 use crate::storage::{Rebuild, Walked};
 
@@ -22,6 +22,11 @@ use crate::storage::{Rebuild, Walked};
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 /// The longest time until then.
 const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
+
+/// When hints are counted that could not be read; twice as long each time. A count costs little, and they wait for it.
+const FIRST_RECOUNT: Duration = Duration::from_secs(1);
+/// The longest time until then.
+const LONGEST_RECOUNT: Duration = Duration::from_secs(600);
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,17 @@ pub enum NextStep {
     Never,
 }
 
+impl NextStep {
+    /// The earlier of two.
+    fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Soon, _) | (_, Self::Soon) => Self::Soon,
+            (Self::Never, next) | (next, Self::Never) => next,
+            (Self::At(one), Self::At(other)) => Self::At(one.min(other)),
+        }
+    }
+}
+
 /// The walks of one run of a node.
 #[derive(Debug)]
 pub struct Walks<G: Engine> {
@@ -43,6 +59,9 @@ pub struct Walks<G: Engine> {
     /// How often the records were walked without reading them all.
     failures: u32,
     retry_at: Option<Moment>,
+    /// How often hints were left uncounted, and when they are tried again.
+    recounts: u32,
+    recount_at: Option<Moment>,
     /// Rows in one step.
     rows: usize,
 }
@@ -57,6 +76,8 @@ impl<G: Engine> Walks<G> {
             rebuild: Some(Rebuild::new()),
             failures: 0,
             retry_at: None,
+            recounts: 0,
+            recount_at: None,
             rows,
         };
         walks.count(engine);
@@ -65,14 +86,50 @@ impl<G: Engine> Walks<G> {
 
     /// Does one piece.
     pub fn step(&mut self, engine: &G, now: Moment) -> NextStep {
-        if let Some(at) = self.retry_at.filter(|&at| now < at) {
+        if self.count(engine) {
+            return NextStep::Soon;
+        }
+        let recount = self.recount(engine, now);
+        let sum_up = match self.retry_at.filter(|&at| now < at) {
+            Some(at) => NextStep::At(at),
+            None => {
+                self.retry_at = None;
+                self.sum_up(engine, now)
+            }
+        };
+        recount.sooner(sum_up)
+    }
+
+    /// Counts the next piece of what could not be read, if it is time.
+    fn recount(&mut self, engine: &G, now: Moment) -> NextStep {
+        let hints = &self.state.hints;
+        if hints.gaps().is_empty() {
+            return NextStep::Never;
+        }
+        if let Some(at) = self.recount_at.filter(|&at| now < at) {
             return NextStep::At(at);
         }
-        self.retry_at = None;
-        if self.count(engine) {
-            NextStep::Soon
+        // The walk has just failed, so that the first time only time can help.
+        let result = if self.recount_at.is_none() {
+            Ok(Recounted::Unreadable)
         } else {
-            self.sum_up(engine, now)
+            recount(engine, hints, self.rows)
+        };
+        match result {
+            Ok(Recounted::More) => NextStep::Soon,
+            Ok(Recounted::All) => {
+                tracing::info!("all hints are counted");
+                NextStep::Never
+            }
+            Ok(Recounted::Unreadable) => {
+                let doubled = FIRST_RECOUNT.saturating_mul(1 << self.recounts.min(16));
+                self.recounts = self.recounts.saturating_add(1);
+                let at = now + doubled.min(LONGEST_RECOUNT);
+                self.recount_at = Some(at);
+                NextStep::At(at)
+            }
+            // The engine has failed, and the node ends.
+            Err(_fault) => NextStep::Never,
         }
     }
 
@@ -122,10 +179,10 @@ impl<G: Engine> Walks<G> {
 
 #[cfg(test)]
 mod tests {
-    use quoit_ring::Sum;
+    use quoit_ring::{NodeId, Sum};
 
     use super::*;
-    use crate::engine::layout::{NAMESPACE, record_key};
+    use crate::engine::layout::{NAMESPACE, hint_key, record_key};
     use crate::engine::{Batch, Durability, Keyspace, MemoryEngine};
     use crate::testing::{Unreliable, blind, dot, encoded, rebuild, state};
 
@@ -198,5 +255,67 @@ mod tests {
         let differs =
             |index: &usize| state.sums.children(2, *index) != whole.sums.children(2, *index);
         assert_eq!((0..256).filter(differs).collect::<Vec<_>>(), [above]);
+    }
+
+    /// An engine with hints for node 7, of which some cannot be read at first.
+    fn with_hints(unreadable: &[&str]) -> Unreliable {
+        let engine = MemoryEngine::new();
+        let stored = |key: &str| hint_key(NodeId(7), NAMESPACE, key.as_bytes());
+        let mut batch = Batch::new();
+        for key in ["a", "b", "c", "d"] {
+            batch.insert(Keyspace::Hints, stored(key), &b"four"[..]);
+        }
+        engine.commit(batch, Durability::Fsync).unwrap();
+        Unreliable::new(
+            engine,
+            Keyspace::Hints,
+            unreadable.iter().map(|key| stored(key)),
+        )
+    }
+
+    fn counted(state: &NodeState) -> u64 {
+        state
+            .hints
+            .kept()
+            .unwrap()
+            .iter()
+            .map(|kept| kept.count)
+            .sum()
+    }
+
+    #[test]
+    fn hints_that_could_not_be_read_for_a_moment_are_counted_a_second_later() {
+        for unreadable in [&["b"][..], &["a", "c"], &["d"], &["a", "b", "c", "d"]] {
+            let (engine, state, began) = (with_hints(unreadable), state(1), Moment(0));
+            let mut walks = Walks::begin(&engine, &state, 2);
+            let again = began + FIRST_RECOUNT;
+            assert_eq!(walk(&mut walks, &engine, began), NextStep::At(again));
+            assert_eq!(
+                counted(&state),
+                4 - unreadable.len() as u64,
+                "{unreadable:?}"
+            );
+            assert!(state.hints.uncounted() > 0);
+
+            engine.mend();
+            assert_eq!(walk(&mut walks, &engine, again), NextStep::Never);
+            assert_eq!(counted(&state), 4, "{unreadable:?}");
+            assert_eq!(state.hints.uncounted(), 0);
+        }
+    }
+
+    #[test]
+    fn hints_that_stay_unreadable_are_tried_ever_less_often() {
+        let (engine, state) = (with_hints(&["b"]), state(1));
+        let mut walks = Walks::begin(&engine, &state, 2);
+        let (mut now, mut tries) = (Moment(0), 0);
+        while let NextStep::At(at) = walk(&mut walks, &engine, now) {
+            (now, tries) = (at, tries + 1);
+            if now > Moment(0) + 10 * LONGEST_RECOUNT {
+                break;
+            }
+        }
+        assert!((12..30).contains(&tries), "{tries}");
+        assert_eq!((counted(&state), state.hints.uncounted()), (3, 1));
     }
 }

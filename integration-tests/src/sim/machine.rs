@@ -32,6 +32,7 @@ use quoit_node::engine::{EngineError, Keyspace, Snapshot as _};
 use quoit_node::env::Now;
 use quoit_node::hints::{Act, Delivered, PageSize};
 use quoit_node::storage::Sums;
+use quoit_node::walks::NextStep;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame};
 use quoit_ring::{Millis, Moment, NodeId};
@@ -383,10 +384,10 @@ impl Machine {
         }
     }
 
-    /// Brings the Merkle sums a step further; whether there are more to come.
-    pub fn rebuild(&mut self, now: Moment) -> bool {
+    /// Brings the Merkle sums, or the count of hints, a step further; when the next one is due.
+    pub fn rebuild(&mut self, now: Moment) -> NextStep {
         let running = self.running(now);
-        running.is_some_and(|(process, read)| process.rebuild(read))
+        running.map_or(NextStep::Never, |(process, read)| process.rebuild(read))
     }
 
     /// Whether the running node's count of hints may be too low.

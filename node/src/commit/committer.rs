@@ -181,7 +181,12 @@ impl<G: Engine> Committer<G> {
 
     fn rules<R>(&self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {
         let keeps = |write: &Write<R>| write.destination != Destination::Record;
-        let kept = (writes.iter().any(keeps)).then(|| self.state.hints.kept());
+        let hints = &self.state.hints;
+        let (kept, uncounted) = if writes.iter().any(keeps) {
+            (hints.kept(), hints.gaps())
+        } else {
+            (None, Vec::new())
+        };
         Rules {
             limits: self.state.limits,
             copies: self.state.cluster.ring.replication(),
@@ -189,7 +194,8 @@ impl<G: Engine> Committer<G> {
             now,
             reading: self.state.clock.reading(now),
             age_reference: self.state.clock.age_reference(now),
-            kept: kept.flatten(),
+            kept,
+            uncounted,
             disk,
         }
     }

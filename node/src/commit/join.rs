@@ -8,7 +8,7 @@
 //! **Bounds.** A record stays within its [bounds](super::bounds), whoever sends what is joined.
 //!
 //! **Hints.** A put that is kept for another node is checked by the same rules, and against the bounds on hints.
-//! A delivered hint is removed if nothing was added to it since.
+//! A delivered hint is removed if nothing was added to it since. Neither happens in a place that is not counted yet.
 
 use quoit_ring::wire::{Fault, Kept, Refusal, record_len};
 use quoit_ring::{Delta, MerkleKey, NodeId, Record, Time, check_drift};
@@ -18,7 +18,7 @@ use super::bounds::{RecordBounds, most_bytes};
 use crate::clock::Now;
 use crate::config::Limits;
 use crate::engine::layout::HINT_PREFIX;
-use crate::hints::HintDelta;
+use crate::hints::{Gap, HintDelta, is_in_gap};
 use crate::storage::DiskLevel;
 use crate::write::{Change, Destination, Write};
 
@@ -39,6 +39,8 @@ pub struct Rules {
     pub age_reference: Time,
     /// How many hints are kept; `None` while it is being counted, and no hint is accepted.
     pub kept: Option<Vec<Kept>>,
+    /// Places among the hints that are not counted yet; nothing changes there.
+    pub uncounted: Vec<Gap>,
     /// Which writes the disk has space for.
     pub disk: DiskLevel,
 }
@@ -92,6 +94,12 @@ impl<'a> Joins<'a> {
         }
         if !rules.disk.takes(write.growth()) {
             return Err(Refusal::Storage(Fault::NoSpace));
+        }
+
+        if let Destination::Hint(target) = write.destination
+            && is_in_gap(&rules.uncounted, target, &write.key)
+        {
+            return Err(Refusal::NotReady);
         }
 
         if let Change::Delivered(record) = &write.change {

@@ -33,7 +33,7 @@ use quoit_ring::{Leaf, Moment, NodeId, Record};
 
 use super::page::{Hint, Page};
 use super::queue::{LONGEST_REST, QueueStep, TargetQueue};
-use super::usage::HintUsage;
+use super::usage::{Gap, HintUsage, is_in_gap};
 use crate::cluster::ClusterView;
 use crate::write::{Change, Destination, Write};
 
@@ -112,6 +112,8 @@ pub struct HintDispatcher {
     acts: VecDeque<Act>,
     /// Whether this node stores the removal of what is delivered.
     removes: bool,
+    /// Where hints must not be delivered yet.
+    uncounted: Vec<Gap>,
 }
 
 impl fmt::Debug for HintDispatcher {
@@ -135,6 +137,7 @@ impl HintDispatcher {
             last_id: 0,
             acts: VecDeque::new(),
             removes: true,
+            uncounted: Vec::new(),
         }
     }
 
@@ -148,6 +151,7 @@ impl HintDispatcher {
     /// once a second while it [is idle](Self::is_idle).
     pub fn look_after(&mut self, usage: &HintUsage, now: Moment) {
         self.removes = usage.takes_removals();
+        self.uncounted = usage.gaps();
         self.handle_time(&usage.kept().unwrap_or_default(), now);
         usage.set_refused(self.refused());
     }
@@ -177,7 +181,12 @@ impl HintDispatcher {
             match page {
                 Some(page) => {
                     let unreadable = page.unreadable;
-                    if queue.loaded(page, now) {
+                    let is_log_due = queue.loaded(page, now);
+                    let gaps = &self.uncounted;
+                    if !gaps.is_empty() {
+                        queue.leave_out(|key| is_in_gap(gaps, target, key));
+                    }
+                    if is_log_due {
                         tracing::error!(target_node = %target, unreadable, "hints cannot be read");
                     }
                 }

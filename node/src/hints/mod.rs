@@ -38,5 +38,6 @@ mod usage;
 pub use self::dispatcher::{Act, Delivered, HintDispatcher};
 pub use self::page::{Hint, Page, PageSize, load};
 pub use self::scan::HintScan;
-pub(crate) use self::usage::row_bytes;
-pub use self::usage::{HintDelta, HintUsage};
+pub(crate) use self::scan::{Recounted, recount};
+pub use self::usage::{Gap, HintDelta, HintUsage};
+pub(crate) use self::usage::{is_in_gap, row_bytes};

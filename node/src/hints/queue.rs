@@ -204,6 +204,11 @@ impl TargetQueue {
         page.unreadable > 0 && self.refused.is_log_due(now)
     }
 
+    /// Leaves hints of the page where they are.
+    pub(super) fn leave_out(&mut self, is_left: impl Fn(&[u8]) -> bool) {
+        self.page.retain(|hint| !is_left(&hint.key));
+    }
+
     /// A page could not be read.
     pub(super) fn not_loaded(&mut self, now: Moment) {
         self.loading = false;

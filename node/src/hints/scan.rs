@@ -1,15 +1,15 @@
 //! The scan that counts the hints after a start.
 //!
 //! Each step has a snapshot of its own and begins behind the last one's end. No hint changes meanwhile: before they are
-//! counted none is accepted and none delivered. What cannot be read is passed over and not counted, so that the bound on
-//! hints may be passed by as much.
+//! counted none is accepted and none delivered. What cannot be read is passed over: a [`Gap`], which [`recount`] tries
+//! again. What was wrong may have been wrong for a moment only, and a hint that is not counted is not delivered.
 
 use std::ops::Bound;
 
 use bytes::Bytes;
 use quoit_ring::wire::Fault;
 
-use super::usage::{HintDelta, HintUsage, row_bytes};
+use super::usage::{Gap, HintDelta, HintUsage, row_bytes};
 use crate::engine::layout::parse_hint_key;
 use crate::engine::{Engine, EngineError, Keyspace, Snapshot, skip_unreadable};
 use crate::storage::fault_of;
@@ -50,7 +50,7 @@ impl HintScan {
             counted += 1;
             match entry {
                 Ok((stored_key, value)) => {
-                    count(&stored_key, value.len(), hint_usage);
+                    hint_usage.add(delta_of(&stored_key, value.len()).as_slice());
                     self.next = Bound::Excluded(stored_key.clone());
                     self.last = stored_key;
                 }
@@ -76,11 +76,14 @@ impl HintScan {
         }
         tracing::error!(
             error = error as &dyn std::error::Error,
-            "a place among the stored hints cannot be read: it is not counted"
+            "a place among the stored hints cannot be read: it is counted, and delivered, later"
         );
-        hint_usage.pass_over();
         let end = Bound::Unbounded;
         let next = skip_unreadable(snapshot, Keyspace::Hints, &self.last, &end, error);
+        hint_usage.pass_over(Gap {
+            after: self.last.clone(),
+            before: next.clone(),
+        });
         let Some(next) = next else {
             hint_usage.set_ready();
             return Ok(true);
@@ -97,14 +100,69 @@ impl Default for HintScan {
     }
 }
 
-fn count(stored_key: &Bytes, value: usize, hint_usage: &HintUsage) {
+/// The result of an attempt to count a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recounted {
+    /// There is more to read.
+    More,
+    /// Every gap is counted.
+    All,
+    /// One of them still cannot be read.
+    Unreadable,
+}
+
+/// Counts up to `hints` of the gaps' hints. They do not change meanwhile.
+///
+/// # Errors
+/// The engine has failed; what is not counted stays so in this run.
+pub(crate) fn recount<G: Engine>(
+    engine: &G,
+    hint_usage: &HintUsage,
+    hints: usize,
+) -> Result<Recounted, Fault> {
+    let gaps = hint_usage.gaps();
+    let Some(gap) = gaps.first() else {
+        return Ok(Recounted::All);
+    };
+    let end = (gap.before.clone()).map_or(Bound::Unbounded, Bound::Excluded);
+    let rows =
+        (engine.snapshot()).range(Keyspace::Hints, (Bound::Excluded(gap.after.clone()), end));
+
+    let (mut deltas, mut read, mut last, mut error) = (Vec::new(), 0, gap.after.clone(), None);
+    for row in rows.take(hints) {
+        read += 1;
+        match row {
+            Ok((stored_key, value)) => {
+                deltas.extend(delta_of(&stored_key, value.len()));
+                last = stored_key;
+            }
+            Err(failed) => error = Some(failed),
+        }
+    }
+    let over = error.is_none() && read < hints;
+    hint_usage.count_gap(gap, &deltas, (!over).then_some(last));
+
+    match error {
+        Some(error @ EngineError::Poisoned { .. }) => Err(fault_of(&error)),
+        Some(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::debug!(error, "a place among the stored hints still cannot be read");
+            Ok(Recounted::Unreadable)
+        }
+        None if over && gaps.len() == 1 => Ok(Recounted::All),
+        None => Ok(Recounted::More),
+    }
+}
+
+/// What a stored hint adds to the count; nothing if it is none.
+fn delta_of(stored_key: &Bytes, value: usize) -> Option<HintDelta> {
     let Ok((target, ..)) = parse_hint_key(stored_key) else {
         tracing::error!(?stored_key, "a stored hint has a key that is none");
-        return;
+        return None;
     };
-    hint_usage.add(&[HintDelta {
+    Some(HintDelta {
         target,
         count: 1,
         bytes: row_bytes(stored_key.len(), value),
-    }]);
+    })
 }

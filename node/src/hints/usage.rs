@@ -8,14 +8,20 @@
 //! The count is not stored: it is taken again after each start. Until it is there the bounds on hints cannot be
 //! enforced, so no hint is accepted and none delivered; where few are kept, as nearly always, it is there at once.
 //!
-//! Invariant: once ready, count and bytes of each target are those of its committed hints.
+//! A place that cannot be read when it is counted is a [`Gap`]. It is tried again later, and until then treated as all
+//! hints before the count: what is in it neither changes nor is delivered, so that it can be counted at any time.
+//!
+//! Invariant: once ready, count and bytes of each target are those of its committed hints outside of the gaps.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use quoit_ring::NodeId;
 use quoit_ring::wire::{Kept, RefusedHints};
+
+use crate::engine::layout::{NAMESPACE, hint_key};
 
 /// By how much what is kept for one node changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +39,42 @@ pub struct HintUsage {
     stuck: AtomicBool,
 }
 
+/// Most places that are tried again; what is wrong with more of them does not pass by itself.
+const MOST_GAPS: usize = 64;
+
+/// A place among the stored hints that could not be read when they were counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The key behind which it begins.
+    pub(super) after: Bytes,
+    /// The key before which it ends; none if it is the last.
+    pub(super) before: Option<Bytes>,
+}
+
+impl Gap {
+    /// Whether the hint with this key in the store lies in it.
+    pub(super) fn contains(&self, stored_key: &[u8]) -> bool {
+        let is_before_end = |end: &Bytes| stored_key < &end[..];
+        stored_key > &self.after[..] && self.before.as_ref().is_none_or(is_before_end)
+    }
+}
+
+/// Whether the hint of `key` for `target` lies in one of `gaps`.
+pub(crate) fn is_in_gap(gaps: &[Gap], target: NodeId, key: &[u8]) -> bool {
+    if gaps.is_empty() {
+        return false; // as nearly always
+    }
+    let stored_key = hint_key(target, NAMESPACE, key);
+    gaps.iter().any(|gap| gap.contains(&stored_key))
+}
+
 #[derive(Debug, Default)]
 struct State {
     ready: bool,
-    uncounted: u64,
+    /// In the order of their keys, at most [`MOST_GAPS`].
+    gaps: Vec<Gap>,
+    /// Gaps beyond those.
+    more_gaps: u64,
     refused: Option<RefusedHints>,
     kept: BTreeMap<NodeId, (u64, u64)>,
 }
@@ -65,15 +103,41 @@ impl HintUsage {
         self.stuck.store(!takes, Ordering::Relaxed);
     }
 
-    /// Places among the hints that could not be read when they were counted.
+    /// Places among the hints that could not be read and counted so far.
     #[must_use]
     pub fn uncounted(&self) -> u64 {
-        self.state().uncounted
+        let state = self.state();
+        state.more_gaps + u64::try_from(state.gaps.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Those of them that are tried again.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.state().gaps.clone()
     }
 
     /// The scan has passed over a place that cannot be read.
-    pub(super) fn pass_over(&self) {
-        self.state().uncounted += 1;
+    pub(super) fn pass_over(&self, gap: Gap) {
+        let mut state = self.state();
+        if state.gaps.len() < MOST_GAPS {
+            state.gaps.push(gap);
+        } else {
+            state.more_gaps += 1;
+        }
+    }
+
+    /// What comes first in a gap was counted: it begins behind `after` now, or there is none any more.
+    pub(super) fn count_gap(&self, gap: &Gap, deltas: &[HintDelta], after: Option<Bytes>) {
+        let mut state = self.state();
+        state.add(deltas);
+        let Some(place) = state.gaps.iter().position(|other| other == gap) else {
+            debug_assert!(false, "a gap is counted by one thread");
+            return;
+        };
+        match after {
+            Some(after) => state.gaps[place].after = after,
+            None => drop(state.gaps.remove(place)),
+        }
     }
 
     /// The hints that their targets refuse at present.
@@ -92,15 +156,7 @@ impl HintUsage {
         if deltas.is_empty() {
             return;
         }
-        let mut state = self.state();
-        for delta in deltas {
-            let entry = state.kept.entry(delta.target).or_default();
-            entry.0 = entry.0.saturating_add_signed(delta.count);
-            entry.1 = entry.1.saturating_add_signed(delta.bytes);
-            if *entry == (0, 0) {
-                state.kept.remove(&delta.target);
-            }
-        }
+        self.state().add(deltas);
     }
 
     /// The count is complete: the scan has ended.
@@ -113,6 +169,19 @@ impl HintUsage {
     }
 }
 
+impl State {
+    fn add(&mut self, deltas: &[HintDelta]) {
+        for delta in deltas {
+            let entry = self.kept.entry(delta.target).or_default();
+            entry.0 = entry.0.saturating_add_signed(delta.count);
+            entry.1 = entry.1.saturating_add_signed(delta.bytes);
+            if *entry == (0, 0) {
+                self.kept.remove(&delta.target);
+            }
+        }
+    }
+}
+
 /// What one hint counts for: the bytes of its row.
 pub(crate) fn row_bytes(key: usize, value: usize) -> i64 {
     i64::try_from(key.saturating_add(value)).unwrap_or(i64::MAX)
@@ -121,7 +190,6 @@ pub(crate) fn row_bytes(key: usize, value: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::layout::{NAMESPACE, hint_key};
     use crate::engine::{Batch, Durability, Engine as _, Keyspace, MemoryEngine};
     use crate::hints::HintScan;
     use crate::testing::Unreliable;

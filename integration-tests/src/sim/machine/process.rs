@@ -243,9 +243,9 @@ impl Process {
         let _taken = self.queue.push(&mut removal, || read.mono).is_ok();
     }
 
-    /// Goes a step further in counting the hints or summing up the records; whether there are more to come soon.
-    pub(super) fn rebuild(&mut self, read: Now) -> bool {
-        self.walks.step(&self.engine, read.mono) == NextStep::Soon
+    /// Goes a step further in counting the hints or summing up the records; when the next one is due.
+    pub(super) fn rebuild(&mut self, read: Now) -> NextStep {
+        self.walks.step(&self.engine, read.mono)
     }
 
     pub(super) fn drain(&self) {

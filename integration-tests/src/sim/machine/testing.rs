@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
+use quoit_node::walks::NextStep;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{
     Durability, Request, RequestFrame, Response, ResponseFrame, decode_record, encode_record,
@@ -52,7 +53,7 @@ pub(crate) fn running() -> Machine {
 /// Starts the node, brings its sums back, and connects the client.
 pub(crate) fn start(machine: &mut Machine) {
     machine.start(Moment(0)).unwrap();
-    while machine.rebuild(Moment(0)) {}
+    while machine.rebuild(Moment(0)) == NextStep::Soon {}
     machine.connect(PEER, Role::Client);
 }
 

@@ -9,6 +9,8 @@
 //! A paused node commits when it resumes. One whose commit fails serves nothing until it is started
 //! again.
 
+use quoit_node::walks::NextStep;
+
 use super::World;
 use super::event::Event;
 use crate::history::HintExcess;
@@ -119,10 +121,16 @@ impl World {
 
     pub(super) fn rebuild(&mut self, node: usize, life: u32) {
         let now = self.now();
-        if self.machines[node].life() == life && self.machines[node].rebuild(now) {
-            let at = now.after(REBUILD);
-            self.schedule.at(at, Event::Rebuild { node, life });
+        if self.machines[node].life() != life {
+            return;
         }
+        let pause = match self.machines[node].rebuild(now) {
+            NextStep::Soon => REBUILD,
+            NextStep::At(_) => IDLE,
+            NextStep::Never => return,
+        };
+        let at = now.after(pause);
+        self.schedule.at(at, Event::Rebuild { node, life });
     }
 
     /// A process has just started: its idle calls and the rebuild of its sums begin.

@@ -5,8 +5,9 @@ use quoit_ring::{Delta, NodeId};
 
 use super::*;
 use crate::engine::layout::hint_key;
-use crate::hints::{HintScan, HintUsage};
-use crate::testing::{LIMITS, blind, dot, unseeing};
+use crate::engine::{Batch, Durability};
+use crate::hints::{HintScan, HintUsage, Recounted, recount};
+use crate::testing::{LIMITS, Unreliable, blind, dot, unseeing};
 use crate::write::Destination;
 
 const AWAY: NodeId = NodeId(2);
@@ -184,4 +185,41 @@ fn nothing_is_kept_before_what_is_kept_already_is_counted() {
     let mut world = super::world();
     let refused = world.hint(AWAY, "k", blind(dot(1, WALL), "v"));
     assert_eq!(refused, Response::Refused(Refusal::NotReady));
+}
+
+#[test]
+fn nothing_changes_in_a_place_that_is_not_counted_yet() {
+    let mut world = super::world();
+    world.put("k", blind(dot(1, WALL), "v"));
+    let stored = |key: &str| hint_key(AWAY, NAMESPACE, key.as_bytes());
+    let record = crate::testing::encoded(blind(dot(1, WALL), "v").record());
+    let mut batch = Batch::new();
+    for key in ["a", "b", "c"] {
+        batch.insert(Keyspace::Hints, stored(key), record.clone());
+    }
+    world
+        .engine
+        .commit(batch.clone(), Durability::Fsync)
+        .unwrap();
+    let bad = Unreliable::new(MemoryEngine::new(), Keyspace::Hints, [stored("b")]);
+    bad.engine.commit(batch, Durability::Fsync).unwrap();
+    let mut scan = HintScan::new();
+    while !scan.step(&bad, &world.state.hints, 1).unwrap() {}
+    assert_eq!(world.state.hints.kept().unwrap()[0].count, 2);
+
+    let delivered = || Change::Delivered(blind(dot(1, WALL), "v").into_record());
+    let not_ready = Response::Refused(Refusal::NotReady);
+    assert_eq!(world.hint(AWAY, "b", blind(dot(2, WALL), "w")), not_ready);
+    assert_eq!(world.keep(AWAY, "b", delivered()), not_ready);
+    assert!(world.kept(AWAY, "b").is_some());
+    assert_eq!(world.keep(AWAY, "a", delivered()), Response::Joined);
+    assert_eq!(world.state.hints.kept().unwrap()[0].count, 1);
+
+    assert_eq!(
+        recount(&*world.engine, &world.state.hints, 9),
+        Ok(Recounted::All)
+    );
+    assert_eq!(world.hint_usage()[0].count, 2);
+    assert_eq!(world.keep(AWAY, "b", delivered()), Response::Joined);
+    assert_eq!(world.hint_usage()[0].count, 1);
 }
