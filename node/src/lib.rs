@@ -71,6 +71,7 @@ pub mod store_meta;
 mod testing;
 pub mod tls;
 pub mod walks;
+mod warnings;
 pub mod write;
 
 pub use error::{RunError, StartError, StopError};

@@ -169,6 +169,7 @@ impl Node {
         let worker =
             Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
         let expiry = ExpiryWatch::new(config.tls.certificate.clone(), tls.not_after());
+        let expiry = (expiry, Arc::clone(&state.warnings));
         let background = Background::start(walks, &engine, worker.watched(), expiry, clocks)
             .map_err(StartError::Thread)?;
 
@@ -187,7 +188,7 @@ impl Node {
         let server = Server::start(options, replica).map_err(StartError::Thread)?;
 
         tracing::info!(node = %state.cluster.node, address = %server.address(), "serving");
-        surroundings::look(&state.cluster, server.address());
+        surroundings::look(&state, server.address(), clocks.now().mono);
         Ok(Self {
             server,
             worker,

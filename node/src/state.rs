@@ -9,6 +9,7 @@
 //!   hints         committer, scan       handlers, committer, hints
 //!   stats         committer             handlers
 //!   damage        handlers, committer   nobody, it goes to the log
+//!   warnings      whoever notices       handlers
 //!   service       server, node          handlers, server
 //! ```
 //!
@@ -28,6 +29,7 @@ use crate::config::Limits;
 use crate::engine::Usage;
 use crate::hints::HintUsage;
 use crate::storage::{DamageLog, Sums};
+use crate::warnings::Warnings;
 
 /// Handles to the parts of one node's state.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct NodeState {
     pub stats: Arc<CommitStats>,
     /// What the log says of rows that cannot be read.
     pub(crate) damage: Arc<DamageLog>,
+    /// What is not as it should be.
+    pub(crate) warnings: Arc<Warnings>,
     /// Whether the node is stopping, and how many connections it has.
     pub service: Arc<ServiceState>,
 }
@@ -72,6 +76,7 @@ impl NodeState {
             hints: Arc::default(),
             stats: Arc::default(),
             damage: Arc::default(),
+            warnings: Arc::default(),
             service: Arc::default(),
         }
     }

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use quoit_ring::Moment;
+use quoit_ring::wire::WarningKind;
 
 use crate::engine::Engine;
 use crate::hints::{HintScan, Recounted, recount};
@@ -119,6 +120,7 @@ impl<G: Engine> Walks<G> {
             Ok(Recounted::More) => NextStep::Soon,
             Ok(Recounted::All) => {
                 tracing::info!("all hints are counted");
+                self.state.warnings.clear(WarningKind::UncountedHints);
                 NextStep::Never
             }
             Ok(Recounted::Unreadable) => {
@@ -126,6 +128,13 @@ impl<G: Engine> Walks<G> {
                 self.recounts = self.recounts.saturating_add(1);
                 let at = now + doubled.min(LONGEST_RECOUNT);
                 self.recount_at = Some(at);
+                let places = hints.uncounted();
+                let text = || {
+                    format!(
+                        "{places} places among the hints cannot be read: those are not delivered"
+                    )
+                };
+                (self.state.warnings).note(WarningKind::UncountedHints, 0, now, text);
                 NextStep::At(at)
             }
             // The engine has failed, and the node ends.

@@ -19,7 +19,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame};
+use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame, WarningKind};
 use quoit_ring::{Moment, Time};
 
 use super::{Applied, RefusedRepairs, Rules, Verdict, apply};
@@ -29,6 +29,7 @@ use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
 use crate::reply::Reply;
 use crate::state::NodeState;
 use crate::storage::{Demand, DiskLevel, DiskSpace, SumChange, fault_of};
+use crate::warnings::chain;
 use crate::write::{Destination, Write};
 
 /// How often what the engine holds is measured.
@@ -49,13 +50,20 @@ pub struct Committer<G> {
     disk_space: DiskSpace,
     measured: Option<Moment>,
     log_after: Option<Moment>,
+    /// Whether a full disk is shown in the status.
+    warned: bool,
 }
 
 impl<G: Engine> Committer<G> {
     /// A committer for `engine`; there must be no other. The handlers have the same `state`.
     #[must_use]
     pub fn new(engine: Arc<G>, state: &NodeState) -> Self {
-        (state.hints).set_takes_removals(engine.takes_writes().is_ok());
+        let takes_writes = engine.takes_writes();
+        (state.hints).set_takes_removals(takes_writes.is_ok());
+        if let Err(error) = takes_writes {
+            let text = || format!("no writes are taken: {}", chain(&error));
+            (state.warnings).note(WarningKind::Storage, 0, Moment(0), text);
+        }
         Self {
             engine,
             mark: ClockMark::new(Arc::clone(&state.clock), &state.limits),
@@ -63,6 +71,7 @@ impl<G: Engine> Committer<G> {
             disk_space: DiskSpace::new(state.limits.disk_reserve),
             measured: None,
             log_after: None,
+            warned: false,
         }
     }
 
@@ -93,6 +102,7 @@ impl<G: Engine> Committer<G> {
         self.state.hints.set_takes_removals(disk != DiskLevel::Full);
         if disk == DiskLevel::Full {
             let full = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
+            self.note_disk(writes.len(), now);
             self.answer(writes, &vec![full; writes.len()], now);
             return Ok(());
         }
@@ -134,6 +144,16 @@ impl<G: Engine> Committer<G> {
             }
         }
 
+        let no_space = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
+        let refused = || verdicts.iter().filter(|&&v| v == no_space).count();
+        self.note_disk(
+            if disk == DiskLevel::Ample {
+                0
+            } else {
+                refused()
+            },
+            now,
+        );
         self.note_refused(refused_repairs, writes, now);
         self.answer(writes, &verdicts, now);
         self.measure(now);
@@ -176,6 +196,7 @@ impl<G: Engine> Committer<G> {
         let has_space = engine.takes_writes().is_ok()
             && self.disk_space.look(engine, nothing, now.mono) != DiskLevel::Full;
         self.state.hints.set_takes_removals(has_space);
+        self.note_disk(0, now);
         has_space
     }
 
@@ -232,6 +253,23 @@ impl<G: Engine> Committer<G> {
         }
         for reply in writes.drain(..).filter_map(|write| write.reply) {
             reply.flush();
+        }
+    }
+
+    /// Shows what the disk has no space for: `refused` more writes.
+    fn note_disk(&mut self, refused: usize, now: Now) {
+        let (kind, warnings) = (WarningKind::DiskSpace, &self.state.warnings);
+        match self.disk_space.warning() {
+            Some(text) => {
+                self.warned = true;
+                let times = u64::try_from(refused).unwrap_or(u64::MAX);
+                warnings.note(kind, times, now.mono, || text);
+            }
+            None if self.warned => {
+                self.warned = false;
+                warnings.clear(kind);
+            }
+            None => {}
         }
     }
 

@@ -25,5 +25,6 @@ pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Respons
         unreadable_records: walk.unreadable,
         refused_hints: state.hints.refused(),
         refused_repairs: state.stats.refused_repairs(),
+        warnings: state.warnings.list(now.mono),
     }))
 }

@@ -26,6 +26,7 @@ use crate::failure::Alarm;
 use crate::reply::Reply;
 use crate::tls::ExpiryWatch;
 use crate::walks::{NextStep, Walks};
+use crate::warnings::Warnings;
 
 const NAME: &str = "quoit-background";
 /// Records summed up at a time: about a millisecond.
@@ -47,7 +48,7 @@ impl Background {
         mut walks: Walks<G>,
         engine: &Arc<G>,
         watched: Watched<R>,
-        mut expiry: ExpiryWatch,
+        (mut expiry, warnings): (ExpiryWatch, Arc<Warnings>),
         clocks: Clocks,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -56,7 +57,7 @@ impl Background {
         let work = move || {
             while !stopped.load(Ordering::Acquire) && watched.failure.get().is_none() {
                 watch(&*engine, &watched);
-                expiry.look(clocks.now().wall);
+                expiry.look(clocks.now(), &warnings);
                 park_timeout(walk(&mut walks, &*engine, clocks));
             }
             alarm.disarm();
@@ -210,7 +211,14 @@ mod tests {
         let walks = Walks::begin(&*engine, &state, PIECE);
         let expiry = ExpiryWatch::new("node.pem".into(), Millis(u64::MAX));
         let watched = worker.watched();
-        let background = Background::start(walks, &engine, watched, expiry, clocks).unwrap();
+        let background = Background::start(
+            walks,
+            &engine,
+            watched,
+            (expiry, Arc::clone(&state.warnings)),
+            clocks,
+        )
+        .unwrap();
         let now = clocks.now();
         let change = Change::Put(blind(dot(1, now.wall.0), "v"));
         let sink = Sink::default();

@@ -5,18 +5,22 @@
 //! address       the map sends clients and nodes elsewhere: they reach a proxy, or nobody
 //! ```
 //!
-//! Each is a warning of the log, once. Left out: whatever prevents a start; that is a
+//! Each is a warning of the log, once, and of the status, as long as the node runs. Left out: whatever prevents a start; that is a
 //! [`StartError`](crate::StartError).
 
 use std::net::SocketAddr;
 
-use crate::cluster::ClusterView;
+use quoit_ring::Moment;
+use quoit_ring::wire::WarningKind;
+
+use crate::state::NodeState;
 
 /// What the engine keeps open at most, its journals and this process's sockets.
 const OPEN_FILES: u64 = 1024;
 
-/// Logs what is not as it should be around a node that serves at `address`.
-pub(super) fn look(cluster: &ClusterView, address: SocketAddr) {
+/// Logs and shows what is not as it should be around a node that serves at `address`.
+pub(super) fn look(state: &NodeState, address: SocketAddr, now: Moment) {
+    let (cluster, warnings) = (&state.cluster, &state.warnings);
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     if let Some(limit) = open_files(&limits).filter(|limit| *limit < OPEN_FILES) {
         tracing::warn!(
@@ -24,12 +28,21 @@ pub(super) fn look(cluster: &ClusterView, address: SocketAddr) {
             needed = OPEN_FILES,
             "few files may be open at once; raise the limit: ulimit -n, or LimitNOFILE of systemd"
         );
+        warnings.note(WarningKind::OpenFiles, 0, now, || {
+            format!("only {limit} files may be open at once, {OPEN_FILES} are needed: raise ulimit -n or LimitNOFILE")
+        });
     }
 
     let mut members = cluster.ring.map().members.iter();
     let member = members.find(|member| member.id == cluster.node);
     if let Some(member) = member.filter(|member| is_elsewhere(address, &member.address)) {
         tracing::warn!(listening = %address, map = %member.address, "the cluster's map sends others to an address at which this node does not listen; unless something there passes on to it, they will not find it: correct `listen`");
+        warnings.note(WarningKind::Address, 0, now, || {
+            format!(
+                "the node listens at {address}, the cluster's map has {}: correct `listen`",
+                member.address
+            )
+        });
     }
 }
 

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use quoit_ring::Moment;
-use quoit_ring::wire::{Refusal, Response, ResponseFrame};
+use quoit_ring::wire::{Refusal, Response, ResponseFrame, WarningKind};
 
 use crate::admission::{MAX_BATCH, Queue, Taken};
 use crate::clock::{Clocks, SharedClock};
@@ -27,6 +27,7 @@ use crate::engine::{Engine, EngineError};
 use crate::error::StopError;
 use crate::failure::{Failure, NodeFailure};
 use crate::reply::Reply;
+use crate::warnings::{Warnings, chain};
 
 /// How often an idle committer maintains the clock's mark.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,6 +44,7 @@ pub(super) struct Watched<R> {
     cluster: Arc<ClusterView>,
     clock: Arc<SharedClock>,
     clocks: Clocks,
+    warnings: Arc<Warnings>,
     pub(super) failure: Failure,
 }
 
@@ -70,8 +72,15 @@ impl<R: Reply> Watched<R> {
             error = &error as &dyn std::error::Error,
             "no more writes are accepted"
         );
+        let now = self.clocks.now();
+        (self.warnings).note(WarningKind::Storage, 1, now.mono, || {
+            format!(
+                "the storage has failed, restart the node: {}",
+                chain(&error)
+            )
+        });
         let abandoned = self.queue.abandon();
-        let (epoch, clock) = (self.cluster.epoch(), self.clock.reading(self.clocks.now()));
+        let (epoch, clock) = (self.cluster.epoch(), self.clock.reading(now));
         for write in abandoned {
             let response = Response::Refused(Refusal::Draining);
             let Some(reply) = write.reply else { continue };
@@ -95,6 +104,7 @@ impl<R> Clone for Watched<R> {
             cluster: Arc::clone(&self.cluster),
             clock: Arc::clone(&self.clock),
             clocks: self.clocks,
+            warnings: Arc::clone(&self.warnings),
             failure: self.failure.clone(),
         }
     }
@@ -120,6 +130,7 @@ impl<G: Engine, R: Reply> Worker<G, R> {
             cluster: Arc::clone(&committer.state().cluster),
             clock: Arc::clone(&committer.state().clock),
             clocks,
+            warnings: Arc::clone(&committer.state().warnings),
             failure: Failure::new(),
         };
         let (ending, ended) = mpsc::channel();

@@ -10,12 +10,14 @@
 //! A connection without a seat gets its handshake all the same: only then is its identity known, and only then can it be
 //! closed with a reason.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, Incoming};
 use quoit_ring::Member;
 use quoit_ring::role::Role;
+use quoit_ring::wire::WarningKind;
 use quoit_transport::CloseCode;
 use tokio::sync::watch;
 
@@ -55,12 +57,18 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
         } = self;
         drop(under_way);
         let now = || replica.env().now().mono;
+        let warn = |reason: &dyn fmt::Display| {
+            (replica.state().warnings).note(WarningKind::Handshakes, 1, now(), || {
+                format!("callers could not connect, the last from {address}: {reason}")
+            });
+        };
 
         let connection = match connected {
             Ok(connection) => connection,
             Err(reason) => {
                 // An expired certificate or one of another cluster is seen nowhere else but at the caller.
                 let total = intake.count(ConnectionEvent::HandshakeFailed);
+                warn(&reason);
                 if let Some(left_out) = intake.complaints.failures.may_say(now()) {
                     tracing::warn!(peer = %address, %reason, left_out, total, "a handshake failed");
                 }
@@ -70,6 +78,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
         let (role, identity) = match peer(&connection) {
             Ok(caller) => caller,
             Err(error) => {
+                warn(&error);
                 if let Some(left_out) = intake.complaints.roles.may_say(now()) {
                     tracing::warn!(peer = %address, %error, left_out, "a caller without a role");
                 }
@@ -88,6 +97,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             }
             Err(full) => {
                 let total = intake.count(ConnectionEvent::SeatRefused);
+                warn(&full);
                 if let Some(left_out) = intake.complaints.seats.may_say(now()) {
                     tracing::warn!(
                         peer = %address, %role, certificate = %identity, reason = %full, left_out, total,

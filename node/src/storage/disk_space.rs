@@ -117,6 +117,7 @@ pub(crate) struct DiskSpace {
     /// Bytes taken since then.
     since: u64,
     level: DiskLevel,
+    free: u64,
 }
 
 impl DiskSpace {
@@ -126,7 +127,22 @@ impl DiskSpace {
             looked: None,
             since: 0,
             level: DiskLevel::Ample,
+            free: 0,
         }
+    }
+
+    /// What operators should know of the last look; nothing if there is space for all.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let refused = match self.level {
+            DiskLevel::Ample => return None,
+            DiskLevel::Low => "hints are refused",
+            DiskLevel::Reserve => "values are refused, deletes are accepted",
+            DiskLevel::Full => "all writes are refused",
+        };
+        let free = self.free >> 20;
+        Some(format!(
+            "the disk is nearly full, {free} MiB are free: {refused}; free space"
+        ))
     }
 
     /// Which of a batch's writes may be committed.
@@ -141,8 +157,9 @@ impl DiskSpace {
         let level = space.map_or(DiskLevel::Ample, |space| {
             decide(space, self.reserve, &demand, self.level)
         });
+        self.free = space.map_or(0, |space| space.free);
         if level != self.level {
-            report(level, space.map_or(0, |space| space.free));
+            report(level, self.free);
         }
         (self.looked, self.since, self.level) = (Some(now), 0, level);
         level

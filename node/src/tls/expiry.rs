@@ -13,6 +13,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use quoit_ring::Millis;
+use quoit_ring::wire::WarningKind;
+
+use crate::clock::Now;
+use crate::warnings::Warnings;
 
 const DAY: u64 = 24 * 3600 * 1000;
 /// How early an end is announced.
@@ -50,10 +54,20 @@ impl ExpiryWatch {
         }
     }
 
-    /// Logs what is due at the wall time `now`.
-    pub(crate) fn look(&mut self, now: Millis) {
-        let path = self.path.display().to_string();
-        match self.due(now) {
+    /// Logs what is due, and keeps the warning of the status.
+    pub(crate) fn look(&mut self, now: Now, warnings: &Warnings) {
+        let (kind, path) = (WarningKind::Certificate, self.path.display().to_string());
+        match self.left(now.wall) {
+            None => warnings.clear(kind),
+            Some(0) => warnings.note(kind, 0, now.mono, || {
+                format!("{path} has expired, nobody new can connect: issue a new certificate and restart the node")
+            }),
+            Some(left) => warnings.note(kind, 0, now.mono, || {
+                let days = left / DAY;
+                format!("{path} expires in {days} days: issue a new certificate and restart the node")
+            }),
+        }
+        match self.due(now.wall) {
             None => {}
             Some(Notice::Soon { left }) => {
                 let days = left.as_secs() / (24 * 3600);
@@ -65,15 +79,19 @@ impl ExpiryWatch {
         }
     }
 
-    fn due(&mut self, now: Millis) -> Option<Notice> {
+    /// Milliseconds until the end, if it is near.
+    fn left(&self, now: Millis) -> Option<u64> {
         let left = self.not_after.0.saturating_sub(now.0);
-        let (notice, pause) = match left {
+        (left <= EARLY).then_some(left)
+    }
+
+    fn due(&mut self, now: Millis) -> Option<Notice> {
+        let (notice, pause) = match self.left(now)? {
             0 => (Notice::Over, HOURLY),
-            1..=EARLY => {
+            left => {
                 let left = Duration::from_millis(left);
                 (Notice::Soon { left }, DAILY)
             }
-            _ => return None,
         };
         let recent = self.said.is_some_and(|(when, before)| {
             let same = matches!(before, Notice::Over) == matches!(notice, Notice::Over);
@@ -89,6 +107,8 @@ impl ExpiryWatch {
 
 #[cfg(test)]
 mod tests {
+    use quoit_ring::Moment;
+
     use super::*;
 
     #[test]
@@ -118,5 +138,29 @@ mod tests {
         let mut watch = ExpiryWatch::new("node.pem".into(), Millis(5));
         assert_eq!(watch.due(Millis(9)), Some(Notice::Over));
         assert_eq!(watch.due(Millis(8)), None);
+    }
+
+    #[test]
+    fn the_status_warns_from_a_month_before_the_end_on() {
+        let end = 1_000 * DAY;
+        let mut watch = ExpiryWatch::new("node.pem".into(), Millis(end));
+        let warnings = Warnings::default();
+        let mut look = |wall: u64| {
+            let now = Now {
+                wall: Millis(wall),
+                mono: Moment(wall * 1_000),
+            };
+            watch.look(now, &warnings);
+            let listed = warnings.list(now.mono);
+            listed.first().map(|warning| warning.text.clone())
+        };
+        assert_eq!(look(end - EARLY - 1), None);
+        assert!(
+            look(end - EARLY + 1)
+                .unwrap()
+                .contains("node.pem expires in 29 days")
+        );
+        assert!(look(end).unwrap().contains("has expired"));
+        assert_eq!(look(end - EARLY - 1), None, "the clock was wrong");
     }
 }

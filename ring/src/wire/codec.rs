@@ -12,9 +12,9 @@ use bincode::error::{DecodeError as Junk, EncodeError};
 use bincode::{Decode, Encode};
 use bytes::{BufMut as _, BytesMut};
 
-/// Most bytes that decoding one head may read or allocate. The largest head, a node's status or 16 sums,
-/// is a third of this.
-pub(crate) const HEAD_LIMIT: usize = 1 << 10;
+/// Most bytes that decoding one head may read or allocate. The largest head, a status with all the warnings it may
+/// have, has less; that of any other message is a third of a KiB.
+pub(crate) const HEAD_LIMIT: usize = 4 << 10;
 /// Most bytes that decoding one number may read.
 const NUMBER: usize = 8;
 

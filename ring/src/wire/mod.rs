@@ -12,6 +12,7 @@
 //! | [`codec`] | the one place that calls bincode, with its limits |
 //! | [`frame`] | cutting a byte stream into frames, building frames |
 //! | [`request`], [`response`] | what a client or peer sends, what a node sends back |
+//! | [`warning`] | what is not as it should be at a node, a part of its status |
 //! | [`record`] | a record's bytes, on the wire and on disk alike |
 //! | [`map`] | a cluster map's bytes, and the file that starts a cluster |
 //!
@@ -26,6 +27,7 @@ pub mod map;
 pub mod record;
 pub mod request;
 pub mod response;
+pub mod warning;
 
 pub use codec::DecodeError;
 pub use frame::{Frames, LANE_FRAME, MAX_FRAME};
@@ -36,6 +38,7 @@ pub use response::{
     Durability, Fault, Kept, NodeStatus, Refusal, RefusalScope, RefusedHints, Response,
     ResponseFrame,
 };
+pub use warning::{MAX_WARNING_TEXT, MAX_WARNINGS, Warning, WarningKind};
 
 /// The version of every format in this module: frames, records, maps. A reader refuses any other with
 /// [`DecodeError::Version`].

@@ -24,6 +24,7 @@ use crate::merkle::{FAN_OUT, Sum};
 use crate::version::BadDelta;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::frame::{self, Kind};
+use crate::wire::warning::{Warning, are_within_bounds};
 
 /// Most bytes of the free text in a status; more is refused.
 const MAX_TEXT: usize = 64;
@@ -306,6 +307,8 @@ pub struct NodeStatus {
     /// Repairs and delivered hints refused since the start because the record would be over its bounds: until somebody
     /// puts or deletes the key, its replicas differ.
     pub refused_repairs: u64,
+    /// What is not as it should be, at most one of each kind.
+    pub warnings: Vec<Warning>,
 }
 
 /// The hints of one node that their targets refuse. They are kept, and tried again ever less often.
@@ -380,6 +383,7 @@ impl ResponseFrame {
             Response::Map(map) => (Answer::Map, map),
             Response::Status(status) => {
                 debug_assert!(status.version.len() <= MAX_TEXT, "a version is short");
+                debug_assert!(are_within_bounds(&status.warnings), "few, and short");
                 (Answer::Status(status.clone()), &[])
             }
             Response::Record(record) => (Answer::Record, record),
@@ -428,6 +432,9 @@ impl ResponseFrame {
             Answer::Map => Response::Map(body),
             Answer::Status(status) if status.version.len() > MAX_TEXT => {
                 return Err(DecodeError::Malformed("a text over its limit"));
+            }
+            Answer::Status(status) if !are_within_bounds(&status.warnings) => {
+                return Err(DecodeError::Malformed("warnings over their limit"));
             }
             Answer::Status(status) => Response::Status(status),
             Answer::Record => Response::Record(body),

@@ -13,7 +13,7 @@ use quoit_ring::token::TokenKey;
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
     DecodeError, Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, RefusedHints, Request,
-    RequestFrame, Response, ResponseFrame,
+    RequestFrame, Response, ResponseFrame, Warning, WarningKind,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -123,6 +123,7 @@ fn status() -> NodeStatus {
         unreadable_records: 13,
         refused_hints: None,
         refused_repairs: 18,
+        warnings: Vec::new(),
     }
 }
 
@@ -138,6 +139,12 @@ pub(crate) fn responses() -> [(Response, &'static str); 10] {
                 max_ms: 17,
             },
         }),
+        warnings: vec![Warning {
+            kind: WarningKind::Handshakes,
+            since_ms: 19,
+            count: 20,
+            text: "why".into(),
+        }],
         ..status()
     };
     [
@@ -148,13 +155,13 @@ pub(crate) fn responses() -> [(Response, &'static str); 10] {
         (
             Response::Status(Box::new(status())),
             // node, version, uptime, fsync, records, disk, connections, queue, some sum, collisions, summed, unreadable,
-            // no refused hints, refused repairs
-            "23000000 02 01 0700000000000000 15000000 | 03 09 01 0a 03302e31 05 00 06 07 08 09 010b 00 0c 0d 00 12 |",
+            // no refused hints, refused repairs, no warnings
+            "24000000 02 01 0700000000000000 16000000 | 03 09 01 0a 03302e31 05 00 06 07 08 09 010b 00 0c 0d 00 12 00 |",
         ),
         (
             Response::Status(Box::new(rebuilding)),
-            // ... some refused: 14, by 15, too old: 16, 17; refused repairs
-            "27000000 02 01 0700000000000000 19000000 | 03 09 01 0a 03302e31 05 01 06 07 08 09 00 00 0c 0d 01 0e 0f 08 10 11 12 |",
+            // ... some refused: 14, by 15, too old: 16, 17; refused repairs; one warning: kind, since, count, text
+            "2f000000 02 01 0700000000000000 21000000 | 03 09 01 0a 03302e31 05 01 06 07 08 09 00 00 0c 0d 01 0e 0f 08 10 11 12 01 03131403776879 |",
         ),
         (
             Response::Record(BODY),

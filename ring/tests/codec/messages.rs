@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
     Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, RefusedHints, Request, RequestFrame,
-    Response, ResponseFrame, encode_record,
+    Response, ResponseFrame, Warning, WarningKind, encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -161,6 +161,16 @@ fn status(rng: &mut Rng) -> NodeStatus {
         unreadable_records: long(rng),
         refused_hints: rng.percent(50).then(|| refused(rng)),
         refused_repairs: long(rng),
+        warnings: (0..rng.below(17)).map(|_| warning(rng)).collect(),
+    }
+}
+
+fn warning(rng: &mut Rng) -> Warning {
+    Warning {
+        kind: *rng.pick(&WarningKind::ALL),
+        since_ms: long(rng),
+        count: long(rng),
+        text: text(rng, 200),
     }
 }
 

@@ -63,7 +63,7 @@ impl Text {
     }
 
     /// As a terminal may have it, with colours or without.
-    pub(super) fn shown(&self, colours: bool) -> String {
+    pub(crate) fn shown(&self, colours: bool) -> String {
         let pieces = self.0.iter().map(|(tone, text)| {
             let safe = escape::lines(text.as_bytes());
             match tone.filter(|_| colours) {

@@ -2,7 +2,7 @@
 //!
 //! Every node is asked, those that do not answer are shown as such, and the exit code is 6 unless a
 //! majority answered: then more than half of the nodes are worth looking at before anything else. What a node cannot
-//! read, and hints that are refused, are named on standard error.
+//! read, hints that are refused, and its warnings (a full disk, a certificate that ends) are named on standard error.
 
 use std::time::Duration;
 
@@ -115,6 +115,14 @@ fn troubles(report: &NodeReport, reports: &[NodeReport]) -> Vec<String> {
             "{name} has refused {count} repairs that would take a record over its bounds: its log names a key"
         ));
     }
+    for warning in &status.warnings {
+        let since = units::duration(Duration::from_millis(warning.since_ms));
+        let often = match warning.count {
+            0 => String::new(),
+            times => format!(", {} times", units::count(times)),
+        };
+        lines.push(format!("{name}: {} (for {since}{often})", warning.text));
+    }
     lines
 }
 
@@ -166,6 +174,10 @@ fn report_json(report: &NodeReport) -> Value {
                 "reason": refused.reason.to_string(),
             })),
             "refused_repairs": status.refused_repairs,
+            "warnings": status.warnings.iter().map(|warning| json!({
+                "kind": warning.kind.name(), "since_ms": warning.since_ms, "count": warning.count,
+                "text": warning.text,
+            })).collect::<Vec<_>>(),
         }),
         Err(error) => json!({ "error": error.to_string() }),
     };
@@ -178,7 +190,7 @@ fn report_json(report: &NodeReport) -> Value {
 #[cfg(test)]
 mod tests {
     use quoit_client::{NodeError, Outcome};
-    use quoit_ring::wire::{Refusal, RefusedHints};
+    use quoit_ring::wire::{Refusal, RefusedHints, Warning, WarningKind};
     use quoit_ring::{Member, NodeId};
 
     use super::*;
@@ -221,6 +233,20 @@ mod tests {
                 reason: Refusal::BadRecord,
             }),
             refused_repairs: 5,
+            warnings: vec![
+                Warning {
+                    kind: WarningKind::DiskSpace,
+                    since_ms: 90_000,
+                    count: 1_200,
+                    text: "the disk is nearly full".into(),
+                },
+                Warning {
+                    kind: WarningKind::Address,
+                    since_ms: 5_000,
+                    count: 0,
+                    text: "bad\u{1b}[31m address".into(),
+                },
+            ],
         };
         NodeReport {
             member: member(),
@@ -238,12 +264,18 @@ mod tests {
                 "node-1 cannot read 2 of its records: see its log",
                 "node-1 keeps hints that are refused: 3, the last by node-1: the record is not a \
                  well-formed write",
-                "node-1 has refused 5 repairs that would take a record over its bounds: its log names a key"
+                "node-1 has refused 5 repairs that would take a record over its bounds: its log names a key",
+                "node-1: the disk is nearly full (for 1m30s, 1,200 times)",
+                "node-1: bad\u{1b}[31m address (for 5s)",
             ]
         );
+        let printed = Text::from(lines[4].clone()).shown(false);
+        assert!(!printed.contains('\u{1b}'), "{printed}");
         assert!(report_row(&report).contains(&Text::from("building ~41 %".to_owned())));
         let object = report_json(&report);
         assert_eq!(object["refused_hints"]["count"], 3);
+        assert_eq!(object["warnings"][0]["kind"], "disk-space");
+        assert_eq!(object["warnings"][0]["count"], 1_200);
         assert!(troubles(&unreachable_node(), &[]).is_empty());
     }
 
