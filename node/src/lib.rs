@@ -76,7 +76,7 @@ pub mod write;
 
 pub use error::{RunError, StartError, StopError};
 pub use failure::NodeFailure;
-pub use log::log_to_stderr;
+pub use log::{log_filter, log_to_stderr};
 pub use node::Node;
 pub use quoit_transport::CloseCode;
 pub use run::{init, run, run_with};

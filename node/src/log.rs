@@ -11,7 +11,7 @@
 //! something to say. A line that is lost is not said again, and nothing counts them.
 //!
 //! The storage engine speaks through the `log` facade. Its lines come here, too: only they say what failed when it
-//! gives up. Their targets are `fjall` and `lsm_tree`.
+//! gives up. Their targets are `fjall` and `lsm_tree`, and [`log_filter`] lets only their warnings through.
 //!
 //! An event is one line, whatever is in it. Reasons come from strangers: a peer that closes a handshake may give one
 //! with line ends in it. So line ends, what turns the direction of text, and all escape sequences but colours, which the
@@ -22,9 +22,12 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
+
+/// The targets of the storage engine's lines.
+const ENGINE: [&str; 2] = ["fjall", "lsm_tree"];
 
 /// Writes events, each given as one piece, to a place that may fail: every one is accepted, whatever becomes of it.
 #[derive(Debug)]
@@ -75,6 +78,22 @@ fn is_colour(text: &str) -> bool {
     codes
         .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
         .starts_with('m')
+}
+
+/// What is logged unless somebody asks for something else: everything of `level` and above, but of the storage engine
+/// only warnings. At its opening it has a dozen lines about trees that are as they should be.
+///
+/// ```
+/// use tracing_subscriber::filter::LevelFilter;
+///
+/// quoit_node::log_to_stderr(quoit_node::log_filter(LevelFilter::INFO));
+/// ```
+#[must_use]
+pub fn log_filter(level: LevelFilter) -> Targets {
+    let engine = level.min(LevelFilter::WARN);
+    Targets::new()
+        .with_default(level)
+        .with_targets(ENGINE.map(|target| (target, engine)))
 }
 
 /// Logs to standard error from now on what `filter` lets through, with colours only on a terminal that can show them
@@ -165,6 +184,22 @@ mod tests {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains("bye\\n2026"), "{lines:?}");
         assert!(!lines[0].contains(['\x1b', '\r', '\u{2028}']), "{lines:?}");
+    }
+
+    #[test]
+    fn the_storage_engine_is_heard_only_when_something_is_wrong() {
+        use tracing::Level;
+        let passes = |filter: &Targets, target, level| filter.would_enable(target, &level);
+        let info = log_filter(LevelFilter::INFO);
+        for target in ["fjall", "fjall::db", "lsm_tree::tree"] {
+            assert!(!passes(&info, target, Level::INFO), "{target}");
+            assert!(passes(&info, target, Level::WARN), "{target}");
+        }
+        assert!(passes(&info, "quoit_node::node", Level::INFO));
+        let off = log_filter(LevelFilter::OFF);
+        assert!(!passes(&off, "fjall", Level::ERROR));
+        let asked: Targets = "info,fjall=info".parse().unwrap();
+        assert!(passes(&asked, "fjall", Level::INFO), "who asks is told");
     }
 
     #[test]

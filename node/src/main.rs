@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use quoit_node::RunError;
 use quoit_node::config::Config;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Runs one storage node of a quoit cluster until SIGTERM, SIGINT or SIGHUP. Its data directory is initialised once, before
 /// its first start, with `quoit-node init --config FILE`.
@@ -33,7 +33,7 @@ struct Arguments {
         long,
         global = true,
         env = "QUOIT_LOG",
-        default_value = "info",
+        default_value_t = quoit_node::log_filter(LevelFilter::INFO),
         value_name = "FILTER"
     )]
     log: Targets,

@@ -215,7 +215,7 @@ pub(crate) fn log_to_stderr(unless_asked: LevelFilter) {
     let asked: Option<Targets> = std::env::var("QUOIT_LOG")
         .ok()
         .and_then(|text| text.parse().ok());
-    let filter = asked.unwrap_or_else(|| Targets::new().with_default(unless_asked));
+    let filter = asked.unwrap_or_else(|| quoit_node::log_filter(unless_asked));
     quoit_node::log_to_stderr(filter);
 }
 

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let asked: Option<Targets> = std::env::var("QUOIT_LOG")
         .ok()
         .and_then(|text| text.parse().ok());
-    let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let filter = asked.unwrap_or_else(|| quoit_node::log_filter(LevelFilter::INFO));
     quoit_node::log_to_stderr(filter);
 
     std::thread::spawn(end_with_owner);
