@@ -12,7 +12,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`Node`], [`init()`], [`run()`] | a whole node, initialised, started and stopped; the binary's body |
-//! | [`log_to_stderr`], [`StopSignals`] | what programs that run nodes share: a log that never ends them, and when to stop |
+//! | [`log_to_stderr`], [`log_filter`], [`StopSignals`] | what programs that run nodes share: a log that never ends them, and when to stop |
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
 //! | [`identity`], [`tls`] | the owner of the data directory, whether that may be new; who may connect |
 //! | [`store_meta`] | the stored cluster map and clock mark |
@@ -27,6 +27,7 @@
 //! | [`walks`] | what is counted and summed up after a start |
 //! | [`engine`] | ordered maps of bytes on disk, and their model in memory |
 //! | `server` | QUIC connections, frames, bounds |
+//! | `warnings` | what is not as it should be, for the status |
 //! | `seldom` | lines of the log that others can cause, let through seldom |
 //!
 //! ```no_run

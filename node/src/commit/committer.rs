@@ -138,10 +138,10 @@ impl<G: Engine> Committer<G> {
                 self.state.clock.observe(latest, now);
                 self.state.stats.add_collisions(collisions);
             }
-            Err(error) => {
-                fail(&mut verdicts, error);
-                self.state.hints.set_takes_removals(false);
-            }
+            Err(error) => fail(&mut verdicts, error),
+        }
+        if committed.is_err() {
+            self.state.hints.set_takes_removals(false);
         }
 
         let no_space = Verdict::Refused(Refusal::Storage(Fault::NoSpace));

@@ -217,7 +217,9 @@ impl TargetQueue {
 
     /// The removal of a hint was not taken.
     pub(super) fn not_removed(&mut self, now: Moment) {
-        self.rest(None, UNREMOVED, now);
+        self.window = 1;
+        self.successes = 0;
+        self.rest_until = self.rest_until.max(now + UNREMOVED);
     }
 
     /// A hint was delivered.

@@ -168,22 +168,24 @@ fn a_node_whose_log_goes_nowhere_serves_and_stops_in_order() {
 }
 
 #[test]
-fn what_the_engine_says_itself_is_in_the_log() {
+fn what_the_engine_says_itself_is_in_the_log_of_whoever_asks() {
     let home = home();
-    let log = home.folder.path().join("log");
-    let mut plain = command(home.config());
-    plain
-        .env_remove("QUOIT_LOG")
-        .stderr(File::create(&log).unwrap());
-    let (process, _line) = Process::of(plain);
-    process.signal("TERM");
-    assert_eq!(process.wait().code(), Some(0));
-    let said = std::fs::read_to_string(log).unwrap();
-    let engine = said.lines().find(|line| line.contains("fjall"));
-    assert!(
-        engine.is_some_and(|line| line.contains("database")),
-        "{said}"
-    );
+    for (asked, is_there) in [(None, false), (Some("info"), true)] {
+        let log = home.folder.path().join("log");
+        let mut plain = command(home.config());
+        plain
+            .env_remove("QUOIT_LOG")
+            .envs(asked.map(|filter| ("QUOIT_LOG", filter)))
+            .stderr(File::create(&log).unwrap());
+        let (process, _line) = Process::of(plain);
+        process.signal("TERM");
+        assert_eq!(process.wait().code(), Some(0));
+        let said = std::fs::read_to_string(log).unwrap();
+        assert!(said.contains("serving"), "the node's own lines: {said}");
+        let mut lines = said.lines();
+        let engine = lines.any(|line| line.contains("fjall") && line.contains("database"));
+        assert_eq!(engine, is_there, "{asked:?}: {said}");
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -176,7 +176,7 @@ fn a_short_head_that_claims_a_long_list_costs_next_to_nothing() {
                 matches!(result, Some(Err(DecodeError::Malformed(_)))),
                 "{result:?}"
             );
-            assert!(used.bytes_max <= 1 << 10, "{used:?} for {count:?}");
+            assert!(used.bytes_max <= 4 << 10, "{used:?} for {count:?}");
         }
     }
 }
