@@ -10,7 +10,7 @@
 //! which it must disarm when it ends as it was asked to; any other way out raises it, a panic too.
 //!
 //! Left out: what is done then. The library reports and goes on with what still works, since it must not end a process
-//! that is not its own; [`run`](crate::run) stops the node and returns an error, which ends `quoit-node`.
+//! that is not its own; [`run`](crate::run()) stops the node and returns an error, which ends `quoit-node`.
 
 use tokio::sync::watch;
 

@@ -226,7 +226,7 @@ impl Node {
     }
 
     /// Waits until there is a [`Node::failure`]; for ever if none comes. A program that runs a node waits for this beside
-    /// its signals, as [`run`](crate::run) does: without it a node that is of no use looks alive.
+    /// its signals, as [`run`](crate::run()) does: without it a node that is of no use looks alive.
     pub async fn failed(&self) -> NodeFailure {
         self.worker.failure().wait().await
     }
