@@ -17,7 +17,7 @@ use quoit_client::{Client, Outcome, Stored, WriteError};
 use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
-use quoit_ring::wire::{Fault, Refusal};
+use quoit_ring::wire::{Fault, Refusal, Warning, WarningKind};
 use tokio::time::sleep;
 
 /// Bytes of one value: a few hundred of them fill the disk.
@@ -231,6 +231,15 @@ async fn kept(client: &Client, cluster: &Cluster) -> u64 {
     kept.iter().map(|kept| kept.count).sum()
 }
 
+/// What the first node warns of.
+async fn warnings(client: &Client, cluster: &Cluster) -> Vec<Warning> {
+    let reports = client.status().await;
+    let of_first = (reports.into_iter())
+        .find(|report| cluster.position(report.member.id) == Some(0))
+        .unwrap();
+    of_first.status.unwrap().warnings
+}
+
 /// The node whose disk fills up keeps hints for the other one, which is away.
 #[tokio::test]
 async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deliveries() {
@@ -252,6 +261,13 @@ async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deli
     for number in 0..20 {
         client.delete(format!("key-{number}")).w(1).await.unwrap();
     }
+    let shown = warnings(&client, &cluster).await;
+    let full = |warning: &&Warning| warning.kind == WarningKind::DiskSpace;
+    let warning = shown.iter().find(full).unwrap();
+    assert!(
+        warning.count > 0 && warning.text.contains("values are refused"),
+        "{warning:?}"
+    );
     let again = client.put("small", "v").w(1).await.unwrap_err();
     assert!(says_no_space(&again), "{again:?}");
 
@@ -275,6 +291,8 @@ async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deli
 
     disk.resize(512);
     write_again(&client, 2).await;
+    let shown = warnings(&client, &cluster).await;
+    assert!(!shown.iter().any(|w| full(&w)), "{shown:?}");
     client.close().await;
     cluster.shut_down().await.unwrap();
 }

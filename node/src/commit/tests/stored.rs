@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quoit_ring::wire::{Fault, Refusal, Response};
+use quoit_ring::wire::{Fault, Refusal, Response, WarningKind};
 use quoit_ring::{Actor, Delta, Millis, NodeId, Record, Seen, Time};
 
 use super::{World, delete, expiring, values, world};
@@ -361,9 +361,20 @@ fn a_disk_that_fills_up_refuses_hints_first_then_values_and_takes_removals_to_th
         (0, [false; 6], "full"),
         (1 << 40, [true; 6], "space again"),
     ];
+    let mut refused = 0;
     for (second, (free, taken, why)) in (2..).zip(steps) {
         world.engine.set_free(free);
         assert_eq!(world.one_of_each(second), taken, "{why}");
+
+        refused += taken.iter().filter(|taken| !**taken).count() as u64;
+        let shown = world.state.warnings.list(at(WALL + second * 1_000).mono);
+        match why {
+            "ample" | "space again" => assert_eq!(shown, []),
+            _ => assert_eq!(
+                (shown[0].kind, shown[0].count),
+                (WarningKind::DiskSpace, refused)
+            ),
+        }
     }
     let kept = world.state.hints.kept().unwrap();
     assert_eq!(kept[0].count, 2, "the old one is gone: {kept:?}");
