@@ -265,8 +265,8 @@ mod tests {
                 "node-1 keeps hints that are refused: 3, the last by node-1: the record is not a \
                  well-formed write",
                 "node-1 has refused 5 repairs that would take a record over its bounds: its log names a key",
-                "node-1: the disk is nearly full (for 1m30s, 1,200 times)",
-                "node-1: bad\u{1b}[31m address (for 5s)",
+                "node-1: the disk is nearly full (for 1m 30s, 1,200 times)",
+                "node-1: bad\u{1b}[31m address (for 5.0 s)",
             ]
         );
         let printed = Text::from(lines[4].clone()).shown(false);
