@@ -13,7 +13,7 @@
 //! link's state. What waits is bounded in bytes:
 //!
 //! ```text
-//!   repairs and hints    refused while all that waits is over half of the limit: they are optional
+//!   repairs and hints    refused while all that waits is over half of the limit: they are optional; one alone never is
 //!   all others           up to the limit, whatever waits of those; beyond it the connection is given up
 //! ```
 //!

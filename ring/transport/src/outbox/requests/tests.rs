@@ -178,6 +178,17 @@ fn repairs_that_wait_never_make_other_requests_overflow() {
 }
 
 #[test]
+fn a_repair_longer_than_the_limit_is_taken_alone_and_the_connection_stays() {
+    let outbox = outbox(200_000);
+    assert!(outbox.push(&repair(1, 300_000)));
+    assert_eq!(now(outbox.overflowed()), None);
+    assert!(!outbox.push(&repair(2, 10)));
+    assert!(outbox.push(&frame(3, 10)));
+    assert_eq!(large_id(now(outbox.take_large())), Some(1));
+    assert_eq!(ids(now(outbox.take_lane())), [3]);
+}
+
+#[test]
 fn a_sweep_takes_back_what_nobody_waits_for_but_no_repairs() {
     let outbox = outbox(1_000_000);
     for id in 1..=6 {
