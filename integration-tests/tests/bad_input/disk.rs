@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use quoit_client::{Client, Outcome, Stored, WriteError};
+use quoit_client::{Client, Consistency, Outcome, Stored, WriteError};
 use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
@@ -246,7 +246,8 @@ async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deli
     let Some((mut cluster, disk)) = with_small_disk(2, 2).await else {
         return;
     };
-    let client = cluster.client().await.unwrap();
+    let one = (cluster.client_builder()).consistency(Consistency::One);
+    let client = one.connect().await.unwrap();
     cluster.kill(1).unwrap();
     let (acked, error) = fill(&client, 1).await;
     assert!(says_no_space(&error), "{error:?}");
@@ -279,8 +280,9 @@ async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deli
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(kept(&client, &cluster).await, 0, "all are delivered");
+    let reader = cluster.client().await.unwrap();
     for number in 0..acked {
-        let entry = client.get(format!("key-{number}")).await.unwrap();
+        let entry = reader.get(format!("key-{number}")).await.unwrap();
         let expected = (number >= 20).then(|| value(number));
         assert_eq!(
             entry.value().map(|found| found.to_vec()),
@@ -293,6 +295,7 @@ async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deli
     write_again(&client, 2).await;
     let shown = warnings(&client, &cluster).await;
     assert!(!shown.iter().any(|w| full(&w)), "{shown:?}");
+    reader.close().await;
     client.close().await;
     cluster.shut_down().await.unwrap();
 }
