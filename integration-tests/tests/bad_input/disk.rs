@@ -24,7 +24,7 @@ use tokio::time::sleep;
 const VALUE: usize = 64 << 10;
 
 /// What the nodes keep of their disks for removals: a part that fits a small one.
-const RESERVE_MIB: u32 = 4;
+const RESERVE_MIB: u32 = 8;
 
 /// A small disk; only programs started through [`Disk::launcher`] see its mount.
 struct Disk {
@@ -231,6 +231,18 @@ async fn kept(client: &Client, cluster: &Cluster) -> u64 {
     kept.iter().map(|kept| kept.count).sum()
 }
 
+/// Deletes a key. While tables are merged even the reserve may be in use.
+async fn delete(client: &Client, number: usize) {
+    let mut done = client.delete(format!("key-{number}")).await;
+    for _ in 0..100 {
+        let Err(error) = &done else { break };
+        assert!(says_no_space(error), "{error:?}");
+        sleep(Duration::from_millis(100)).await;
+        done = client.delete(format!("key-{number}")).await;
+    }
+    done.unwrap();
+}
+
 /// What the first node warns of.
 async fn warnings(client: &Client, cluster: &Cluster) -> Vec<Warning> {
     let reports = client.status().await;
@@ -260,13 +272,13 @@ async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deli
     assert!(at("no hints are kept") < at("no space is left on the disk"));
 
     for number in 0..20 {
-        client.delete(format!("key-{number}")).w(1).await.unwrap();
+        delete(&client, number).await;
     }
     let shown = warnings(&client, &cluster).await;
     let full = |warning: &&Warning| warning.kind == WarningKind::DiskSpace;
     let warning = shown.iter().find(full).unwrap();
     assert!(
-        warning.count > 0 && warning.text.contains("values are refused"),
+        warning.count > 0 && warning.text.contains("are refused"),
         "{warning:?}"
     );
     let again = client.put("small", "v").w(1).await.unwrap_err();

@@ -26,7 +26,7 @@ use crate::write::{Growth, Write};
 const LOOK: Duration = Duration::from_secs(1);
 /// How many bytes it counts for.
 const BYTES: u64 = 4 << 20;
-/// How much more must be free to leave a level than to enter it: what may be written between two looks.
+/// How much more must be free to leave a level than to enter it, at most: what may be written between two looks.
 const GAP: u64 = 2 * BYTES;
 
 /// Which writes the disk has space for.
@@ -98,7 +98,12 @@ impl Demand {
 fn decide(space: FreeSpace, reserve: u64, demand: &Demand, before: DiskLevel) -> DiskLevel {
     use DiskLevel::{Ample, Full, Low, Reserve};
     let fits = |&level: &DiskLevel| {
-        let gap = if level > before { GAP } else { 0 };
+        // Never as much as the reserve itself, which could not be left upwards else.
+        let gap = if level > before {
+            GAP.min(reserve / 2)
+        } else {
+            0
+        };
         let batch = demand.taken_at(level).saturating_mul(2);
         let above = level
             .mark(reserve)
