@@ -15,8 +15,8 @@
 //! connection had broken. No operation that is under way loses a request, so no caller notices either bound.
 //!
 //! Invariant: what waits in all outboxes, repairs and hints apart, is at most the bytes of operations with a permit, and
-//! [`MOST`]. It counts an answered request of a write minted again, and one record for each node that it goes to: too much,
-//! if it is wrong.
+//! [`MOST`]. What is counted is never too little: a record counts for each node that it waits for, and a write minted again
+//! counts its earlier requests as unanswered.
 
 use std::collections::BTreeMap;
 
