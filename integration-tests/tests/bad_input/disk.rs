@@ -261,6 +261,14 @@ async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deli
     let one = (cluster.client_builder()).consistency(Consistency::One);
     let client = one.connect().await.unwrap();
     cluster.kill(1).unwrap();
+    // The client notices after a second or two; from then on it has hints kept.
+    for _ in 0..100 {
+        client.put("first", "v").await.unwrap();
+        if kept(&client, &cluster).await > 0 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
     let (acked, error) = fill(&client, 1).await;
     assert!(says_no_space(&error), "{error:?}");
 

@@ -11,7 +11,8 @@
 //! A hint is only a copy of what its owners have, and repair finds what it would have delivered, so it goes first. A
 //! delete needs little space and gives back more once it is merged; so does the removal of a delivered hint, and
 //! without those a node that ran full could never be cleared up. [`decide`] is pure. A look at the disk is a system call
-//! or two, too much for every batch, so one counts for a second or for 4 MiB of writes, whichever ends first.
+//! or two, too much for every batch, so one counts for a second, or for 4 MiB of writes or a sixteenth of the reserve,
+//! whichever ends first.
 //!
 //! Invariant: a level takes a batch only if twice its bytes (once in the journal, once in a table) fit above its mark.
 
@@ -24,10 +25,16 @@ use crate::write::{Growth, Write};
 
 /// How long a look counts.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many bytes it counts for.
+/// How many bytes it counts for, at most.
 const BYTES: u64 = 4 << 20;
 /// How much more must be free to leave a level than to enter it, at most: what may be written between two looks.
 const GAP: u64 = 2 * BYTES;
+
+/// How many bytes a look counts for: a byte written is one in the journal, one in a table and one more for a merge, so what
+/// comes between two looks takes a fifth of the reserve at most, unless that is tiny.
+fn bytes_between_looks(reserve: u64) -> u64 {
+    BYTES.min((reserve / 16).max(BYTES / 16))
+}
 
 /// Which writes the disk has space for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,7 +161,7 @@ impl DiskSpace {
     pub(crate) fn look<G: Engine>(&mut self, engine: &G, demand: Demand, now: Moment) -> DiskLevel {
         self.since = self.since.saturating_add(demand.taken_at(self.level));
         let fresh = self.looked.is_some_and(|last| now < last + LOOK);
-        if fresh && self.since < BYTES {
+        if fresh && self.since < bytes_between_looks(self.reserve) {
             return self.level;
         }
 
