@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`token`] | where a key falls on the circle, and how the circle is cut into leaves |
 //! | [`cluster`] | identities, members, the map with its epoch |
+//! | [`change`] | a change of the ring, arc by arc: owners of both maps, counts in both lists |
 //! | [`placement`] | who owns a key: the ring, preference lists, where virtual nodes sit |
 //! | [`clock`] | the hybrid logical clock |
 //! | [`version`] | dots, what has seen what, records and their join |
@@ -41,6 +42,7 @@
 //! Source: `DeCandia` et al., *Dynamo: Amazon's Highly Available Key-value Store* (2007), cited as Dynamo
 //! below; each module names its own.
 
+pub mod change;
 pub mod clock;
 pub mod cluster;
 pub mod merkle;

@@ -1,0 +1,39 @@
+//! A change of the ring: from one map to another, arc by arc.
+//!
+//! ```text
+//!   arc        0   1   2   3   4  ...  15        of the circle
+//!   hand                   ^
+//!   owners by  target  ... both  source ...
+//! ```
+//!
+//! While an arc moves, its keys have the owners of both maps, and every count (acknowledgements, answers, holders) must be
+//! reached in the list of either, within one epoch. So whatever was acknowledged or returned before, during and after the
+//! step is in every quorum that may still be asked:
+//!
+//! ```text
+//!   decide joint --> fence: a majority of each old list refuses older epochs
+//!                      '--> pull: each new owner reads a majority of old ones behind their fences
+//!                             '--> decide the next arc
+//! ```
+//!
+//! | module | what it decides |
+//! | --- | --- |
+//! | [`hand`] | which arc moves, and by which map a leaf goes |
+//! | [`owners`] | sets of a key's owners, and counts in one list or two |
+//! | [`topology`] | the owners of each leaf in one epoch |
+//! | [`rules`] | when a range is fenced, and when its new owners are complete |
+//!
+//! Left out: how an epoch is agreed on, and moving the data.
+//!
+//! Source: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014), section 6, for joint
+//! consensus; pulling behind fences is our own, checked by an exhaustive model (`ring/tests/change`).
+
+pub mod hand;
+pub mod owners;
+pub mod rules;
+pub mod topology;
+
+pub use hand::{Arcs, Hand, Side};
+pub use owners::{OwnerSet, Quorums};
+pub use rules::RangeChange;
+pub use topology::{OwnerLists, Topology};
