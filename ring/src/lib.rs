@@ -7,6 +7,7 @@
 //! | [`change`] | a change of the ring, arc by arc: owners of both maps, counts in both lists |
 //! | [`placement`] | who owns a key: the ring, preference lists, where virtual nodes sit |
 //! | [`clock`] | the hybrid logical clock |
+//! | [`consensus`] | one decision by a majority of voters |
 //! | [`version`] | dots, what has seen what, records and their join |
 //! | [`moment`] | monotonic time |
 //! | [`merkle`] | sums over live data, leaf by leaf |
@@ -45,6 +46,7 @@
 pub mod change;
 pub mod clock;
 pub mod cluster;
+pub mod consensus;
 pub mod merkle;
 pub mod moment;
 pub mod placement;

@@ -6,15 +6,15 @@ use quoit_ring::change::{OwnerSet, Quorums, RangeChange};
 
 /// The lists in which an epoch counts.
 #[derive(Debug, Clone, Copy)]
-pub struct Counts {
-    pub write: Quorums,
-    pub read: Quorums,
+pub(crate) struct Counts {
+    pub(crate) write: Quorums,
+    pub(crate) read: Quorums,
     /// Of those who must hold what a read returns.
-    pub hold: Quorums,
+    pub(crate) hold: Quorums,
 }
 
 impl Counts {
-    pub const fn all(quorums: Quorums) -> Self {
+    pub(crate) const fn all(quorums: Quorums) -> Self {
         Self {
             write: quorums,
             read: quorums,
@@ -25,7 +25,7 @@ impl Counts {
 
 /// How many old owners a rule asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
+pub(crate) enum Need {
     /// As the shipped rule says.
     Rule,
     /// So many: a defect.
@@ -34,23 +34,23 @@ pub enum Need {
 
 /// One change of one range, and the rules by which it is made. Nodes are numbered: those of the old list first.
 #[derive(Debug, Clone)]
-pub struct Scheme {
-    pub old: Vec<NodeId>,
-    pub new: Vec<NodeId>,
-    pub nodes: Vec<NodeId>,
-    pub epochs: [Counts; 3],
+pub(crate) struct Scheme {
+    pub(crate) old: Vec<NodeId>,
+    pub(crate) new: Vec<NodeId>,
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) epochs: [Counts; 3],
     /// How many old owners are fenced before the last epoch is decided.
-    pub fence: Need,
+    pub(crate) fence: Need,
     /// From how many each receiver pulls.
-    pub pulls: Need,
-    pub pulls_behind_fences: bool,
+    pub(crate) pulls: Need,
+    pub(crate) pulls_behind_fences: bool,
     /// Whether the fence is checked where a write is joined, not where it arrives.
-    pub checks_at_join: bool,
+    pub(crate) checks_at_join: bool,
 }
 
 impl Scheme {
     /// The shipped rules for a change from `old` to `new`.
-    pub fn of(old: &[u64], new: &[u64]) -> Self {
+    pub(crate) fn of(old: &[u64], new: &[u64]) -> Self {
         let ids = |list: &[u64]| list.iter().copied().map(NodeId).collect::<Vec<_>>();
         let (old, new) = (ids(old), ids(new));
         let mut nodes = old.clone();
@@ -74,20 +74,20 @@ impl Scheme {
         }
     }
 
-    pub fn range(&self) -> RangeChange<'_> {
+    pub(crate) fn range(&self) -> RangeChange<'_> {
         RangeChange {
             old: &self.old,
             new: &self.new,
         }
     }
 
-    pub fn place(&self, node: NodeId) -> usize {
+    pub(crate) fn place(&self, node: NodeId) -> usize {
         let mut nodes = self.nodes.iter();
         nodes.position(|&other| other == node).unwrap()
     }
 
     /// How many sources a receiver needs at most.
-    pub fn sources_needed(&self) -> usize {
+    pub(crate) fn sources_needed(&self) -> usize {
         match self.pulls {
             Need::Rule => majority(self.old.len()),
             Need::Only(count) => count,
@@ -95,7 +95,7 @@ impl Scheme {
     }
 
     /// Whether the old list is fenced, if these nodes are.
-    pub fn is_fenced(&self, is_fenced: impl Fn(usize) -> bool) -> bool {
+    pub(crate) fn is_fenced(&self, is_fenced: impl Fn(usize) -> bool) -> bool {
         match self.fence {
             Need::Rule => self.range().is_fenced(|node| is_fenced(self.place(node))),
             Need::Only(count) => {
@@ -105,7 +105,7 @@ impl Scheme {
     }
 
     /// Whether all receivers are complete, if these have pulled from those.
-    pub fn is_complete(&self, has_pulled: impl Fn(usize, usize) -> bool) -> bool {
+    pub(crate) fn is_complete(&self, has_pulled: impl Fn(usize, usize) -> bool) -> bool {
         let has_pulled = |receiver, source| has_pulled(self.place(receiver), self.place(source));
         match self.pulls {
             Need::Rule => self.range().is_complete(has_pulled),

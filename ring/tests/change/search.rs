@@ -12,7 +12,7 @@ const LIMIT: usize = 3_000_000;
 
 /// By what a write comes under an obligation.
 #[derive(Debug, Clone, Copy)]
-pub enum Client {
+pub(crate) enum Client {
     /// It is acknowledged: the writer counts acknowledgements of these epochs.
     Writer(&'static [usize]),
     /// It was sent in the first epoch, and a reader in the second one returns it.
@@ -76,7 +76,7 @@ impl State {
 }
 
 /// The number of states, and the read quorum that could miss what it must not, if there is one.
-pub fn explore(scheme: &Scheme, client: Client) -> (usize, Option<(usize, OwnerSet)>) {
+pub(crate) fn explore(scheme: &Scheme, client: Client) -> (usize, Option<(usize, OwnerSet)>) {
     let quorums = scheme.epochs.map(|counts| read_quorums(scheme, counts));
     let mut todo = VecDeque::from([State::first(scheme)]);
     let mut seen: BTreeSet<State> = todo.iter().cloned().collect();
@@ -183,14 +183,14 @@ fn pull(scheme: &Scheme, state: &State, next: &mut Vec<State>) {
         let row = &state.pulls[receiver];
         let begun = (0..scheme.old.len()).filter(|&source| row[source] != Pull::NotYet);
         let is_enough = begun.count() >= scheme.sources_needed();
-        for source in 0..scheme.old.len() {
-            match row[source] {
+        for (source, &pull) in row.iter().enumerate().take(scheme.old.len()) {
+            match pull {
                 Pull::NotYet => {
                     let is_ready = !scheme.pulls_behind_fences || state.fences[source] >= 1;
                     if is_ready && !is_enough {
                         let found = state.has.contains(source);
                         next.push(with(state, |it| {
-                            it.pulls[receiver][source] = Pull::Read(found)
+                            it.pulls[receiver][source] = Pull::Read(found);
                         }));
                     }
                 }
