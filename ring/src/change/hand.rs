@@ -95,6 +95,12 @@ impl Hand {
         self.arcs
     }
 
+    /// Whether it goes back over what had moved.
+    #[must_use]
+    pub const fn is_turned(self) -> bool {
+        self.is_turned
+    }
+
     /// By which map `leaf` goes.
     ///
     /// ```

@@ -1,0 +1,329 @@
+//! What a cluster agrees on in one epoch, and what may follow it.
+//!
+//! ```text
+//!   stable --begin--> arc 0 moves --step--> arc 1 moves ... --step--> stable, by the target
+//!                          '--revert--> arc 0 moves back --step--> stable, as before
+//! ```
+//!
+//! Each arrow is an epoch of its own, decided by the voters that its predecessor names. Voters are at most five, an odd
+//! number, spread over zones; they are picked again when a change ends, and until then the old ones vote.
+//!
+//! A member that a change leaves out is removed for ever: its id stays on a list, and is let in nowhere any more. One that
+//! a revert leaves out has owned nothing, and may be added again.
+//!
+//! Invariants: maps are of one cluster, and make rings; no member is on the list of the removed.
+
+use std::sync::Arc;
+
+use super::hand::{Arcs, Hand};
+use super::topology::{Topology, TopologyError};
+use crate::cluster::{ClusterMap, Epoch, NodeId};
+use crate::placement::{Ring, RingError};
+
+/// Most voters: of five, two may be away.
+pub const MAX_VOTERS: usize = 5;
+
+/// What is agreed on in one epoch.
+///
+/// ```
+/// use quoit_ring::change::{Arcs, Configuration};
+/// # use quoit_ring::placement::{grow, join, Newcomer};
+/// # use quoit_ring::{ClusterId, ClusterMap, Epoch, LeafBits, NodeId, TokenKey};
+/// # let newcomer = |id: u64| Newcomer {
+/// #     id: NodeId(id), name: format!("n{id}"), address: "h:1".into(), zone: "z".into(), weight: 100,
+/// # };
+/// # let empty = ClusterMap {
+/// #     cluster: ClusterId(1), epoch: Epoch(1), token_key: TokenKey([0; 16]),
+/// #     leaf_bits: LeafBits::FULL, replication: 3, members: vec![],
+/// # };
+/// # let before = grow(empty, (1..=3).map(newcomer), 1)?;
+/// let mut after = before.clone();
+/// join(&mut after, newcomer(4), 2)?;
+///
+/// let mut now = Configuration::first(before)?.begin(after, Arcs::FULL)?;
+/// while let Some(next) = now.step() {
+///     now = next;
+/// }
+/// assert_eq!((now.epoch, now.map.members.len()), (Epoch(18), 4));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// Which one.
+    pub epoch: Epoch,
+    /// The map; while a change is under way the one before it.
+    pub map: ClusterMap,
+    /// The change that is under way.
+    pub change: Option<Change>,
+    /// Who decides on the next epoch, ascending.
+    pub voters: Vec<NodeId>,
+    /// Who was a member and is none any more, ascending.
+    pub removed: Vec<NodeId>,
+}
+
+/// A change of the map, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The map after it.
+    pub target: ClusterMap,
+    /// The arc that moves.
+    pub hand: Hand,
+}
+
+/// Why a change cannot begin. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// One is under way.
+    #[error("a change is under way: wait for its end, or revert it")]
+    Busy,
+    /// The map is the same.
+    #[error("the new map is the one that the cluster has")]
+    Same,
+    /// It names somebody who was removed.
+    #[error("node {node} was removed from this cluster: it comes back under a new id only")]
+    Removed {
+        /// Who.
+        node: NodeId,
+    },
+    /// There would be fewer members than copies.
+    #[error("{members} members cannot hold {copies} copies of each key")]
+    TooFewMembers {
+        /// How many would be left.
+        members: usize,
+        /// N.
+        copies: u8,
+    },
+    /// It makes no ring.
+    #[error("the new map makes no ring")]
+    Ring(#[from] RingError),
+    /// It is no map of this cluster.
+    #[error("the new map is none of this cluster")]
+    Topology(#[from] TopologyError),
+}
+
+impl Configuration {
+    /// The first one of a cluster.
+    ///
+    /// # Errors
+    /// [`RingError`] if the map makes no ring.
+    pub fn first(map: ClusterMap) -> Result<Self, RingError> {
+        Ring::new(&map)?;
+        Ok(Self {
+            epoch: map.epoch,
+            voters: voters(&map, &[]),
+            map,
+            change: None,
+            removed: Vec::new(),
+        })
+    }
+
+    /// The next one, in which the first arc moves towards `target`.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says what is wrong with it.
+    pub fn begin(&self, mut target: ClusterMap, arcs: Arcs) -> Result<Self, ChangeError> {
+        if self.change.is_some() {
+            return Err(ChangeError::Busy);
+        }
+        let epoch = Epoch(self.epoch.0 + 1);
+        target.epoch = self.map.epoch;
+        if target == self.map {
+            return Err(ChangeError::Same);
+        }
+        target.epoch = epoch;
+        let is_removed = |node: &NodeId| self.removed.binary_search(node).is_ok();
+        if let Some(node) = target.members.iter().map(|it| it.id).find(is_removed) {
+            return Err(ChangeError::Removed { node });
+        }
+        let (members, copies) = (target.members.len(), target.replication);
+        if members < usize::from(copies) && members < self.map.members.len() {
+            return Err(ChangeError::TooFewMembers { members, copies });
+        }
+
+        let hand = Hand::on_first(arcs);
+        let rings = (Ring::new(&self.map)?, Ring::new(&target)?);
+        let stable = Topology::stable(Arc::new(rings.0));
+        stable.changing(Arc::new(rings.1), hand, epoch)?;
+        Ok(Self {
+            epoch,
+            change: Some(Change { target, hand }),
+            ..self.clone()
+        })
+    }
+
+    /// The next one of the change that is under way: another arc moves, or all goes by the target. `None` if there is no
+    /// change. It may be decided once the moving arc is fenced, and its new owners are complete.
+    #[must_use]
+    pub fn step(&self) -> Option<Self> {
+        let epoch = Epoch(self.epoch.0 + 1);
+        let Change { target, hand } = self.change.clone()?;
+        if let Some(hand) = hand.next() {
+            return Some(Self {
+                epoch,
+                change: Some(Change { target, hand }),
+                ..self.clone()
+            });
+        }
+
+        let mut removed = self.removed.clone();
+        if !hand.is_turned() {
+            let stays = |node: NodeId| target.members.iter().any(|it| it.id == node);
+            let before = self.map.members.iter().map(|it| it.id);
+            removed.extend(before.filter(|&node| !stays(node)));
+            removed.sort_unstable();
+        }
+        Some(Self {
+            epoch,
+            voters: voters(&target, &self.voters),
+            map: target,
+            change: None,
+            removed,
+        })
+    }
+
+    /// The next one if the change under way is reverted: the arc that moves, moves back. `None` if there is no change.
+    #[must_use]
+    pub fn revert(&self) -> Option<Self> {
+        let Change { target, hand } = self.change.clone()?;
+        Some(Self {
+            epoch: Epoch(self.epoch.0 + 1),
+            map: target,
+            change: Some(Change {
+                target: self.map.clone(),
+                hand: hand.turned(),
+            }),
+            ..self.clone()
+        })
+    }
+}
+
+/// Who votes: an odd number of members, at most five, from as many zones as there are. Who votes already is preferred.
+fn voters(map: &ClusterMap, before: &[NodeId]) -> Vec<NodeId> {
+    let count = map.members.len().min(MAX_VOTERS);
+    let count = count - (1 - count % 2);
+    let mut chosen: Vec<usize> = Vec::with_capacity(count);
+    while chosen.len() < count {
+        let from_zone = |zone: &str| {
+            let zones = chosen.iter().map(|&at| &map.members[at].zone);
+            zones.filter(|other| *other == zone).count()
+        };
+        let open = (0..map.members.len()).filter(|at| !chosen.contains(at));
+        let next = open.min_by_key(|&at| {
+            let member = &map.members[at];
+            (
+                from_zone(&member.zone),
+                !before.contains(&member.id),
+                member.id,
+            )
+        });
+        chosen.extend(next);
+    }
+    let mut voters: Vec<NodeId> = chosen.iter().map(|&at| map.members[at].id).collect();
+    voters.sort_unstable();
+    voters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::{Newcomer, grow};
+    use crate::{ClusterId, LeafBits, TokenKey};
+
+    fn map(members: impl IntoIterator<Item = (u64, &'static str)>) -> ClusterMap {
+        let empty = ClusterMap {
+            cluster: ClusterId(1),
+            epoch: Epoch(1),
+            token_key: TokenKey([0; 16]),
+            leaf_bits: LeafBits::new(10).unwrap(),
+            replication: 3,
+            members: vec![],
+        };
+        let newcomer = |(id, zone): (u64, &str)| Newcomer {
+            id: NodeId(id),
+            name: format!("n{id}"),
+            address: format!("h{id}:1"),
+            zone: zone.into(),
+            weight: 1,
+        };
+        grow(empty, members.into_iter().map(newcomer), 1).unwrap()
+    }
+
+    fn end(mut now: Configuration) -> Configuration {
+        while let Some(next) = now.step() {
+            assert_eq!(next.epoch.0, now.epoch.0 + 1);
+            now = next;
+        }
+        now
+    }
+
+    #[test]
+    fn a_member_that_is_left_out_is_removed_for_ever_and_one_that_was_reverted_is_not() {
+        let (three, four) = ([1, 2, 3], [1, 2, 3, 4]);
+        let of = |ids: &[u64]| map(ids.iter().map(|&id| (id, "z")));
+        let first = Configuration::first(of(&four)).unwrap();
+        let left = end(first.begin(of(&three), Arcs::FULL).unwrap());
+        assert_eq!(left.removed, [NodeId(4)]);
+        let back = left.begin(of(&four), Arcs::FULL);
+        assert_eq!(back, Err(ChangeError::Removed { node: NodeId(4) }));
+
+        let first = Configuration::first(of(&three)).unwrap();
+        let begun = first.begin(of(&four), Arcs::FULL).unwrap();
+        let reverted = end(begun.step().unwrap().revert().unwrap());
+        assert_eq!((&reverted.map, &reverted.removed), (&first.map, &vec![]));
+        assert!(reverted.begin(of(&four), Arcs::FULL).is_ok());
+    }
+
+    #[test]
+    fn a_revert_goes_back_over_what_has_moved_and_no_further() {
+        let first = Configuration::first(map([(1, "z"), (2, "z"), (3, "z")])).unwrap();
+        let mut now = first
+            .begin(map([(1, "z"), (2, "z"), (3, "z"), (4, "z")]), Arcs::FULL)
+            .unwrap();
+        for _ in 0..5 {
+            now = now.step().unwrap();
+        }
+        let reverted = now.revert().unwrap();
+        let arc = |now: &Configuration| now.change.as_ref().unwrap().hand.arc();
+        assert_eq!((arc(&now), arc(&reverted)), (5, 5));
+        assert_eq!(end(reverted.clone()).epoch.0, reverted.epoch.0 + 6);
+        assert_eq!(end(reverted.revert().unwrap()).map.members.len(), 4);
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_is_refused_by_name() {
+        let first = Configuration::first(map([(1, "z"), (2, "z"), (3, "z")])).unwrap();
+        let begin = |target| first.begin(target, Arcs::FULL);
+        assert_eq!(begin(first.map.clone()), Err(ChangeError::Same));
+        let few = ChangeError::TooFewMembers {
+            members: 2,
+            copies: 3,
+        };
+        assert_eq!(begin(map([(1, "z"), (2, "z")])), Err(few));
+        let mut other = map([(1, "z"), (2, "z"), (3, "z"), (4, "z")]);
+        other.cluster = ClusterId(2);
+        let other = begin(other);
+        assert_eq!(
+            other,
+            Err(ChangeError::Topology(TopologyError::OtherCluster))
+        );
+        let begun = begin(map([(1, "z"), (2, "z"), (3, "z"), (4, "z")])).unwrap();
+        assert_eq!(
+            begun.begin(first.map.clone(), Arcs::FULL),
+            Err(ChangeError::Busy)
+        );
+    }
+
+    #[test]
+    fn voters_are_odd_and_from_as_many_zones_as_there_are() {
+        let voters = |members: &[(u64, &'static str)]| {
+            let voters = voters(&map(members.iter().copied()), &[]);
+            voters.iter().map(|node| node.0).collect::<Vec<_>>()
+        };
+        assert_eq!(voters(&[(1, "a")]), [1]);
+        assert_eq!(voters(&[(1, "a"), (2, "b")]), [1]);
+        assert_eq!(voters(&[(1, "a"), (2, "a"), (3, "b"), (4, "c")]), [1, 3, 4]);
+        let six = [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "b"), (6, "c")];
+        assert_eq!(voters(&six), [1, 2, 4, 5, 6]);
+    }
+}
