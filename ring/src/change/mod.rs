@@ -22,19 +22,22 @@
 //! | [`owners`] | sets of a key's owners, and counts in one list or two |
 //! | [`topology`] | the owners of each leaf in one epoch |
 //! | [`configuration`] | what is agreed on in one epoch, and what may follow it |
+//! | [`chain`] | how one epoch follows another: a vote |
 //! | [`rules`] | when a range is fenced, and when its new owners are complete |
 //!
-//! Left out: how an epoch is agreed on, and moving the data.
+//! Left out: moving the data, and who drives a change.
 //!
 //! Source: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014), section 6, for joint
 //! consensus; pulling behind fences is our own, checked by an exhaustive model (`ring/tests/change`).
 
+pub mod chain;
 pub mod configuration;
 pub mod hand;
 pub mod owners;
 pub mod rules;
 pub mod topology;
 
+pub use chain::Chain;
 pub use configuration::{Change, ChangeError, Configuration};
 pub use hand::{Arcs, Hand, Side};
 pub use owners::{OwnerSet, Quorums};
