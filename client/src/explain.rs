@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use quoit_ring::change::Quorums;
 use tokio::sync::oneshot;
 
 use crate::builders::{Get, read};
@@ -20,7 +21,7 @@ use crate::client::Client;
 use crate::consistency::{Consistency, ReadRepair};
 use crate::entry::Entry;
 use crate::error::{InvalidRequest, ReadError};
-use crate::operation::plan::{read_rules, write_count};
+use crate::operation::plan::{read_rules, write_needs};
 use crate::trace::RequestReport;
 
 /// What a read did; made by [`Get::explain`].
@@ -92,13 +93,15 @@ impl Client {
     /// [`InvalidRequest`] if R or W is out of range for this ring, as each operation would say.
     pub fn quorum_sizes(&self) -> Result<QuorumSizes, InvalidRequest> {
         let (plan, n) = (self.read_plan(), usize::from(self.copies()));
-        let rules = read_rules(&plan, n)?;
+        let lists = Quorums::one(n);
+        let rules = read_rules(&plan, lists)?;
+        let hold = rules.hold.lists().map(|(_, needed)| needed).max();
         Ok(QuorumSizes {
             consistency: plan.consistency,
             n,
-            r: rules.r,
-            hold: rules.hold,
-            w: write_count(&self.write_plan(), n)?,
+            r: rules.r.of_any(),
+            hold: hold.unwrap_or_default(),
+            w: write_needs(&self.write_plan(), lists)?.of_any(),
             repair: plan.read_repair(),
         })
     }

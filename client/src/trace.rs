@@ -21,7 +21,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use quoit_ring::placement::Ring;
+use quoit_ring::change::Topology;
 use quoit_ring::wire::Response;
 use quoit_ring::{Moment, NodeId};
 use smallvec::SmallVec;
@@ -203,9 +203,15 @@ struct Attempt {
 
 impl Trace {
     /// A request goes to a node.
-    pub(crate) fn sent(&mut self, id: u64, kind: RequestKind, node: (NodeId, &Ring), now: Moment) {
-        let (id_of_node, ring) = node;
-        let name = ring
+    pub(crate) fn sent(
+        &mut self,
+        id: u64,
+        kind: RequestKind,
+        node: (NodeId, &Topology),
+        now: Moment,
+    ) {
+        let (id_of_node, topology) = node;
+        let name = topology
             .member(id_of_node)
             .map_or("unknown", |m| m.name.as_str());
         let span = debug_span!(

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quoit_ring::change::Topology;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Request, RequestFrame};
 use quoit_ring::{Millis, NodeId};
@@ -89,7 +90,8 @@ pub(crate) struct OpContext {
     pub(crate) settings: Settings,
     /// The present, the same while one input is handled.
     pub(crate) now: Now,
-    pub(crate) ring: Arc<Ring>,
+    /// Who owns what.
+    pub(crate) topology: Topology,
     /// Whether the ring has changed since the driver asked last.
     pub(crate) ring_is_new: bool,
     /// When a newer ring may be fetched.
@@ -123,7 +125,7 @@ impl OpContext {
         Self {
             settings,
             now,
-            ring: Arc::new(ring),
+            topology: Topology::stable(Arc::new(ring)),
             ring_is_new: false,
             refresh: RefreshPause::default(),
             mint: Mint::new(now.random, settings.max_clock_drift),
@@ -148,7 +150,7 @@ impl OpContext {
     pub(crate) fn send(&mut self, node: NodeId, id: RequestId, left_ms: u64, request: Request) {
         let frame = RequestFrame {
             id: id.into(),
-            epoch: self.ring.epoch(),
+            epoch: self.topology.epoch(),
             budget_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
             request,
         };
@@ -184,7 +186,7 @@ impl OpContext {
     /// What each of the targets did, with their names.
     pub(crate) fn attempts(&self, targets: &[NodeId], outcomes: Vec<Outcome>) -> Vec<Attempt> {
         let name = |node: NodeId| {
-            let member = self.ring.member(node);
+            let member = self.topology.member(node);
             member.map_or_else(|| node.to_string(), |member| member.name.clone())
         };
         let attempt = |(&node, outcome): (&NodeId, Outcome)| Attempt {

@@ -71,7 +71,7 @@ impl Coordinator {
 
     /// The ring in force.
     pub(crate) const fn ring(&self) -> &Arc<Ring> {
-        &self.context.ring
+        self.context.topology.source()
     }
 
     /// Whether nothing is under way.
@@ -107,7 +107,7 @@ impl Coordinator {
         let answer = Answer::from(&frame.response);
         context.health.answered(from, frame.id, answer, now.at);
         context.counters.answer(answer);
-        if frame.epoch > context.ring.epoch() && context.refresh.is_over(now.at) {
+        if frame.epoch > context.topology.epoch() && context.refresh.is_over(now.at) {
             self.start(Submission::refresh(from));
             self.wind_clock();
         }
@@ -241,7 +241,7 @@ impl Coordinator {
     /// The ring, if it has changed since the last call.
     pub(crate) fn poll_ring(&mut self) -> Option<Arc<Ring>> {
         let is_new = core::mem::take(&mut self.context.ring_is_new);
-        is_new.then(|| Arc::clone(&self.context.ring))
+        is_new.then(|| Arc::clone(self.context.topology.source()))
     }
 
     /// When to call [`Coordinator::handle_time`] next; never while nothing is under way.

@@ -3,6 +3,7 @@
 mod clocks;
 mod hedges;
 mod hints;
+mod moving;
 mod own_writes;
 mod reads;
 mod retries;

@@ -63,12 +63,12 @@ impl Handler for ClockCheck {
     fn start(submitted: write::Submitted, key: Key, cx: &mut OpContext) -> Option<Self> {
         let (update, plan) = (submitted.content.update(), submitted.plan);
         let (name, ttl) = (update.key.clone(), update.ttl);
-        let list = cx.ring.preference_list(cx.ring.token_of(&name));
-        let mut targets: Targets = list.owners().collect();
+        let lists = cx.topology.lists(cx.topology.token_of(&name));
+        let mut targets: Targets = lists.owners().collect();
         let owners = targets.len();
         let lifetime = plan::expiry(ttl, cx.now.wall);
-        let w = match lifetime.and_then(|_ends| plan::write_count(&plan, owners)) {
-            Ok(w) => w,
+        let w = match lifetime.and_then(|_ends| plan::write_needs(&plan, lists.quorums(&targets))) {
+            Ok(needs) => needs.of_any(),
             Err(invalid) => {
                 let caller = submitted.caller;
                 caller.answer_at_once(End::Invalid, Err(invalid.into()), cx);
@@ -77,7 +77,7 @@ impl Handler for ClockCheck {
         };
 
         if plan.sloppy {
-            targets.extend(list.fallbacks());
+            targets.extend(lists.fallbacks());
         }
         let asked = targets.len();
         let mut check = Self {

@@ -93,13 +93,13 @@ impl Write {
             .filter_map(|hint| holders.get(hint).copied())
             .collect();
 
-        let token = cx.ring.token_of(&self.version.update.key);
-        let list = cx.ring.preference_list(token);
+        let token = cx.topology.token_of(&self.version.update.key);
+        let lists = cx.topology.lists(token);
         let may_keep = |node: &NodeId| {
             !asked.contains(node) && !owners.contains(node) && cx.health.reachable(*node)
         };
         let mut found: Option<((bool, bool), NodeId)> = None;
-        for node in list.fallbacks().filter(may_keep) {
+        for node in lists.fallbacks().filter(may_keep) {
             let worth = (
                 !holders.contains(&node),
                 cx.health.can_help(node, cx.now.at),

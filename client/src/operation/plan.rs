@@ -17,6 +17,7 @@
 use std::time::Duration;
 
 use quoit_ring::Millis;
+use quoit_ring::change::{OwnerSet, Quorums, Threshold};
 
 use crate::consistency::{Consistency, DEADLINES, ReadRepair};
 use crate::error::InvalidRequest;
@@ -48,40 +49,41 @@ impl Plan {
     }
 }
 
-/// How a read over `n` copies goes.
-pub(crate) fn read_rules(plan: &Plan, n: usize) -> Result<ReadRules, InvalidRequest> {
-    let r = count(plan, n, "r")?;
+/// How a read goes.
+pub(crate) fn read_rules(plan: &Plan, lists: Quorums) -> Result<ReadRules, InvalidRequest> {
+    let r = count(plan, lists, "r")?;
     let ask_all = plan.consistency == Consistency::One;
+    let nobody = lists.needs(|_n| 0);
     Ok(match plan.read_repair() {
         ReadRepair::BeforeAnswer => {
-            let hold = n - majority(n) + 1;
-            // so many have to be reached in any case: to wait for their answers spares most write-backs
-            let r = r.max(hold);
+            let hold = |n: usize| n - majority(n) + 1;
             ReadRules {
-                r,
-                hold,
+                // so many have to be reached in any case: to wait for their answers spares most write-backs
+                r: lists.needs(|n| r.of(n).max(hold(n))),
+                hold: lists.needs(hold),
                 ask_all,
                 repair: true,
             }
         }
         ReadRepair::Background => ReadRules {
-            r,
-            hold: 0,
+            r: lists.needs(|n| r.of(n)),
+            hold: nobody,
             ask_all,
             repair: true,
         },
         ReadRepair::Off => ReadRules {
-            r,
-            hold: 0,
+            r: lists.needs(|n| r.of(n)),
+            hold: nobody,
             ask_all: false,
             repair: false,
         },
     })
 }
 
-/// How many of `n` copies a write needs.
-pub(crate) fn write_count(plan: &Plan, n: usize) -> Result<usize, InvalidRequest> {
-    count(plan, n, "w")
+/// How many copies a write needs.
+pub(crate) fn write_needs(plan: &Plan, lists: Quorums) -> Result<Threshold, InvalidRequest> {
+    let w = count(plan, lists, "w")?;
+    Ok(lists.needs(|n| w.of(n)))
 }
 
 /// When a value expires whose time to live counts from `present`.
@@ -104,30 +106,50 @@ pub(crate) const fn majority(n: usize) -> usize {
     n / 2 + 1
 }
 
-fn count(plan: &Plan, n: usize, what: &'static str) -> Result<usize, InvalidRequest> {
+/// How many of a list are asked for.
+#[derive(Debug, Clone, Copy)]
+enum Count {
+    One,
+    Majority,
+    /// So many; all of a list that has fewer.
+    Asked(usize),
+}
+
+impl Count {
+    fn of(self, n: usize) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Majority => majority(n),
+            Self::Asked(count) => count.min(n),
+        }
+    }
+}
+
+/// Checks what was asked for. While N changes, what the longer list admits may be asked for.
+fn count(plan: &Plan, lists: Quorums, what: &'static str) -> Result<Count, InvalidRequest> {
     if !DEADLINES.contains(&plan.deadline) {
         return Err(InvalidRequest::Deadline(plan.deadline));
     }
-    let majority = majority(n);
     let Some(asked) = plan.count else {
         return Ok(match plan.consistency {
-            Consistency::One => 1,
-            Consistency::Quorum => majority,
+            Consistency::One => Count::One,
+            Consistency::Quorum => Count::Majority,
         });
     };
     let count = usize::from(asked);
+    let n = lists.lists().map(OwnerSet::len).max().unwrap_or_default();
     if !(1..=n).contains(&count) {
         return Err(InvalidRequest::OutOfRange { what, asked, n });
     }
-    if plan.consistency == Consistency::Quorum && count < majority {
+    if plan.consistency == Consistency::Quorum && count < majority(n) {
         return Err(InvalidRequest::NoMajority {
             what,
             asked,
-            needed: majority,
+            needed: majority(n),
             n,
         });
     }
-    Ok(count)
+    Ok(Count::Asked(count))
 }
 
 #[cfg(test)]
@@ -144,38 +166,30 @@ mod tests {
         }
     }
 
+    /// R, holders, whether all are asked and stale ones repaired.
+    fn read(plan: &Plan, n: usize) -> Result<(usize, usize, bool, bool), InvalidRequest> {
+        let rules = read_rules(plan, Quorums::one(n))?;
+        let needed = |of: Threshold| of.lists().next().unwrap().1;
+        Ok((
+            needed(rules.r),
+            needed(rules.hold),
+            rules.ask_all,
+            rules.repair,
+        ))
+    }
+
+    fn write(plan: &Plan, n: usize) -> Result<usize, InvalidRequest> {
+        Ok(write_needs(plan, Quorums::one(n))?.of_any())
+    }
+
     #[test]
     fn the_defaults_of_each_mode_follow_from_n() {
-        let rules = |consistency, n| read_rules(&plan(consistency, None), n).unwrap();
-        assert_eq!(
-            rules(Consistency::Quorum, 3),
-            ReadRules {
-                r: 2,
-                hold: 2,
-                ask_all: false,
-                repair: true
-            }
-        );
-        assert_eq!(
-            rules(Consistency::Quorum, 5),
-            ReadRules {
-                r: 3,
-                hold: 3,
-                ask_all: false,
-                repair: true
-            }
-        );
-        assert_eq!(
-            rules(Consistency::One, 3),
-            ReadRules {
-                r: 1,
-                hold: 0,
-                ask_all: true,
-                repair: true
-            }
-        );
-        assert_eq!(write_count(&plan(Consistency::Quorum, None), 4), Ok(3));
-        assert_eq!(write_count(&plan(Consistency::One, None), 4), Ok(1));
+        let rules = |consistency, n| read(&plan(consistency, None), n).unwrap();
+        assert_eq!(rules(Consistency::Quorum, 3), (2, 2, false, true));
+        assert_eq!(rules(Consistency::Quorum, 5), (3, 3, false, true));
+        assert_eq!(rules(Consistency::One, 3), (1, 0, true, true));
+        assert_eq!(write(&plan(Consistency::Quorum, None), 4), Ok(3));
+        assert_eq!(write(&plan(Consistency::One, None), 4), Ok(1));
     }
 
     #[test]
@@ -185,13 +199,7 @@ mod tests {
                 repair: Some(repair),
                 ..plan(consistency, None)
             };
-            let ReadRules {
-                r,
-                hold,
-                ask_all,
-                repair,
-            } = read_rules(&plan, 5).unwrap();
-            (r, hold, ask_all, repair)
+            read(&plan, 5).unwrap()
         };
         let (one, quorum) = (Consistency::One, Consistency::Quorum);
         assert_eq!(rules(quorum, ReadRepair::BeforeAnswer), (3, 3, false, true));
@@ -204,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_quorum_below_a_majority_is_refused_before_anything_is_sent() {
-        let refused = read_rules(&plan(Consistency::Quorum, Some(1)), 3);
+        let refused = read(&plan(Consistency::Quorum, Some(1)), 3);
         assert_eq!(
             refused,
             Err(InvalidRequest::NoMajority {
@@ -214,19 +222,19 @@ mod tests {
                 n: 3
             })
         );
-        assert!(write_count(&plan(Consistency::One, Some(1)), 3).is_ok());
+        assert!(write(&plan(Consistency::One, Some(1)), 3).is_ok());
     }
 
     #[test]
     fn counts_deadlines_and_times_to_live_out_of_range_are_refused() {
-        let out_of_range = |count| write_count(&plan(Consistency::One, Some(count)), 3).is_err();
+        let out_of_range = |count| write(&plan(Consistency::One, Some(count)), 3).is_err();
         assert!(out_of_range(0) && out_of_range(4));
         let slow = Plan {
             deadline: Duration::from_secs(31),
             ..plan(Consistency::One, None)
         };
         assert_eq!(
-            write_count(&slow, 3),
+            write(&slow, 3),
             Err(InvalidRequest::Deadline(slow.deadline))
         );
         assert!(expiry(Some(Duration::ZERO), Millis(1)).is_err());
@@ -236,5 +244,24 @@ mod tests {
             Ok(Some(Millis(2_005)))
         );
         assert_eq!(expiry(None, Millis(5)), Ok(None));
+    }
+
+    #[test]
+    fn while_n_changes_each_list_needs_its_own_count() {
+        let two: OwnerSet = [0, 1].into_iter().collect();
+        let lists = Quorums::both(two, OwnerSet::first(5));
+        let needed = |count| {
+            let plan = plan(Consistency::One, count);
+            let needs = write_needs(&plan, lists)?;
+            Ok(needs.lists().map(|(_, needed)| needed).collect::<Vec<_>>())
+        };
+        assert_eq!(needed(None), Ok(vec![1, 1]));
+        assert_eq!(needed(Some(4)), Ok(vec![2, 4]));
+        assert!(matches!(
+            needed(Some(6)),
+            Err(InvalidRequest::OutOfRange { n: 5, .. })
+        ));
+        let quorum = write_needs(&plan(Consistency::Quorum, None), lists).unwrap();
+        assert!(quorum.lists().map(|(_, needed)| needed).eq([2, 3]));
     }
 }

@@ -79,9 +79,9 @@ impl Handler for Read {
             plan,
             caller,
         } = submitted;
-        let list = cx.ring.preference_list(cx.ring.token_of(&name));
-        let mut targets: Targets = list.owners().collect();
-        let rules = match plan::read_rules(&plan, targets.len()) {
+        let lists = cx.topology.lists(cx.topology.token_of(&name));
+        let mut targets: Targets = lists.owners().collect();
+        let rules = match plan::read_rules(&plan, lists.quorums(&targets)) {
             Ok(rules) => rules,
             Err(invalid) => {
                 caller.answer_at_once(End::Invalid, Err(invalid.into()), cx);
@@ -89,10 +89,11 @@ impl Handler for Read {
             }
         };
 
-        let n = targets.len();
-        let Route { hedge_after, probe } = cx.health.route(&mut targets, rules.r, cx.now.at);
+        let first = rules.r.of_any();
+        let Route { hedge_after, probe } = cx.health.route(&mut targets, first, cx.now.at);
         // Where all are asked in any case, a hedge is for the full record, and nobody is left to probe.
         let probe = probe.filter(|_| !rules.ask_all);
+        let rules = rules.over(lists.quorums(&targets)); // in their new order
         let probe = probe.map(|node| (node, name.clone()));
         let hedge_all_after = micros(cx.settings.hedge_all_after);
         let mut read = Self {
@@ -100,7 +101,7 @@ impl Handler for Read {
             reply: Some((caller.kind, caller.reply)),
             _permit: caller.permit,
             key: name,
-            quorum: ReadQuorum::new(n, rules),
+            quorum: ReadQuorum::new(rules),
             expires: false,
             hedge_all_after: Some(cx.now.at.after(hedge_all_after)),
             hedge_after,

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quoit_ring::change::Topology;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::map::decode_map;
 use quoit_ring::wire::{Request, Response, ResponseFrame};
@@ -100,12 +101,13 @@ impl Handler for Refresh {
         };
         let ring = decode_map(&bytes).ok().and_then(|map| Ring::new(&map).ok());
         let is_newer = |ring: &Ring| {
-            ring.epoch() > cx.ring.epoch() && ring.map().cluster == cx.ring.map().cluster
+            ring.epoch() > cx.topology.epoch()
+                && ring.map().cluster == cx.topology.source().map().cluster
         };
         let Some(ring) = ring.filter(is_newer) else {
             return give_up(cx);
         };
-        cx.ring = Arc::new(ring);
+        cx.topology = Topology::stable(Arc::new(ring));
         cx.ring_is_new = true;
         cx.refresh.ended(true, cx.now.at);
         Progress::Over

@@ -135,7 +135,7 @@ impl Requests {
             purpose,
         };
         if let Some(trace) = &mut self.trace {
-            trace.sent(id.into(), kind, (node, &cx.ring), cx.now.at);
+            trace.sent(id.into(), kind, (node, &cx.topology), cx.now.at);
         }
 
         if !cx.health.reachable(node) {

@@ -12,6 +12,7 @@
 //! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
 
+use quoit_ring::change::Threshold;
 use quoit_ring::wire::{Request, Response, ResponseFrame};
 use quoit_ring::{Millis, NodeId};
 use smallvec::SmallVec;
@@ -101,6 +102,7 @@ pub(crate) struct Write {
     pub(super) version: Version,
     /// How many nodes own the key: the first targets. Behind them are the holders of hints.
     pub(super) owners: usize,
+    /// How many owners are enough, whichever they are.
     pub(super) w: usize,
     plan: Plan,
     /// Whether it was sent before and failed.
@@ -199,13 +201,13 @@ impl Write {
         cx: &mut OpContext,
     ) -> Option<Self> {
         let content = &submitted.content;
-        let list = (cx.ring).preference_list(cx.ring.token_of(&content.update().key));
-        let targets: Targets = list.owners().collect();
+        let lists = (cx.topology).lists(cx.topology.token_of(&content.update().key));
+        let targets: Targets = lists.owners().collect();
         let owners = targets.len();
-        let counted = plan::write_count(&submitted.plan, owners);
+        let needs = plan::write_needs(&submitted.plan, lists.quorums(&targets));
 
-        let remembered = |&w: &usize| content.present(&targets, w, cx);
-        let present = checked.or_else(|| counted.as_ref().map_or(Some(cx.now.wall), remembered));
+        let remembered = |needs: &Threshold| content.present(&targets, needs.of_any(), cx);
+        let present = checked.or_else(|| needs.as_ref().map_or(Some(cx.now.wall), remembered));
         let Some(present) = present else {
             cx.restarts.push_back(Restart::ClockCheck(submitted));
             return None;
@@ -217,10 +219,10 @@ impl Write {
             caller,
         } = submitted;
         let is_retry = matches!(content, Content::Sent(_));
-        let prepared = counted.and_then(|w| {
-            let quorum = WriteQuorum::new(owners, w, plan.sloppy);
+        let prepared = needs.and_then(|needs| {
+            let quorum = WriteQuorum::new(needs, plan.sloppy);
             let (version, quorum) = content.prepare(present, quorum, &targets, cx)?;
-            Ok((w, version, quorum))
+            Ok((needs.of_any(), version, quorum))
         });
         let (w, version, quorum) = match prepared {
             Ok(prepared) => prepared,

@@ -17,7 +17,6 @@
 //! Source: DeCandia et al., *Dynamo* (2007), sections 4.5 and 4.7; the split into a pure core and a
 //! process around it follows Riak's `riak_kv_get_core` and `riak_kv_put_core`.
 
-mod owners;
 mod read;
 mod steps;
 mod write;

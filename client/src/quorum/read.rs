@@ -1,5 +1,7 @@
 //! The read quorum: R answers joined, and on enough replicas before they are returned.
 //!
+//! While a range moves its keys have two lists of replicas, and every count must be reached in either.
+//!
 //! ```text
 //!   ask R replicas, the first in full, the others for a digest
 //!     | R answers                      one fails, or is slow: ask the next
@@ -40,6 +42,7 @@
 //!
 //! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995).
 
+use quoit_ring::change::{OwnerSet, Quorums, Threshold};
 use quoit_ring::wire::DecodeError;
 use quoit_ring::{Dot, Millis, Record, Sibling, content_hash};
 use smallvec::{SmallVec, smallvec};
@@ -50,14 +53,25 @@ use crate::quorum::steps::Steps;
 /// What a read needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReadRules {
-    /// Answers needed, 1 to n.
-    pub(crate) r: usize,
+    /// Answers needed: of each list 1 to its length.
+    pub(crate) r: Threshold,
     /// Replicas that must hold what is returned before it is; 0 to answer first and repair afterwards.
-    pub(crate) hold: usize,
+    pub(crate) hold: Threshold,
     /// Also ask the replicas beyond R, for repair in the background.
     pub(crate) ask_all: bool,
     /// Whether who is found stale is repaired once the caller has its answer.
     pub(crate) repair: bool,
+}
+
+impl ReadRules {
+    /// The same for the same replicas in another order.
+    pub(crate) const fn over(self, lists: Quorums) -> Self {
+        Self {
+            r: self.r.over(lists),
+            hold: self.hold.over(lists),
+            ..self
+        }
+    }
 }
 
 /// Up to when a replica's clock is believed.
@@ -136,8 +150,9 @@ enum Repair {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Asking,
+    /// Without a write-back these hold it.
     WritingBack {
-        held: usize,
+        held: OwnerSet,
     },
     /// The caller has its answer; the rest is repair.
     Returned,
@@ -160,9 +175,13 @@ pub(crate) struct ReadQuorum {
 }
 
 impl ReadQuorum {
-    /// A read over `n` replicas, in the order of asking.
-    pub(crate) fn new(n: usize, rules: ReadRules) -> Self {
-        debug_assert!((1..=n).contains(&rules.r), "r was checked");
+    /// A read over all replicas of the rules, in the order of asking.
+    pub(crate) fn new(rules: ReadRules) -> Self {
+        let n = rules.r.all().len();
+        debug_assert!(
+            (rules.r.lists()).all(|(list, r)| (1..=list.len()).contains(&r)),
+            "r was checked"
+        );
         let mut read = Self {
             rules,
             phase: Phase::Asking,
@@ -173,9 +192,12 @@ impl ReadQuorum {
             bound: None,
             steps: Steps::new(),
         };
-        let asked = if rules.ask_all { n } else { rules.r };
-        for replica in 0..asked {
-            read.ask(replica, replica > 0);
+        let mut asked = OwnerSet::NONE;
+        for replica in 0..n {
+            if rules.ask_all || rules.r.is_helped_by(replica, asked) {
+                read.ask(replica, !asked.is_empty());
+                asked.insert(replica);
+            }
         }
         read
     }
@@ -305,12 +327,11 @@ impl ReadQuorum {
 
     fn evaluate_answers(&mut self) {
         self.judge_clocks();
-        let answered = self.answers().count();
-        if answered < self.rules.r {
+        let answered: OwnerSet = self.answers().map(|(replica, _)| replica).collect();
+        if !self.rules.r.reached(answered) {
             // A replica that failed is replaced, so that enough are asked at any time.
-            let enough_asked = answered + self.outstanding() >= self.rules.r;
-            let replaced = !enough_asked && self.ask_next();
-            if !enough_asked && !replaced && self.outstanding() == 0 {
+            self.ask_until_enough(answered | self.outstanding());
+            if self.outstanding().is_empty() {
                 self.fail_unavailable();
             }
             return;
@@ -321,8 +342,8 @@ impl ReadQuorum {
             return; // a digest named a value that no answer has brought
         }
 
-        let held = self.holders().count();
-        if held >= self.rules.hold {
+        let held: OwnerSet = self.holders().collect();
+        if self.rules.hold.reached(held) {
             self.return_newest(held == answered);
         } else {
             self.phase = Phase::WritingBack { held };
@@ -436,7 +457,7 @@ impl ReadQuorum {
     /// Returns; if all answers agree and no other is awaited, or nothing is to be repaired, that was all.
     fn return_newest(&mut self, agreed: bool) {
         self.steps.push(ReadStep::Return(Ok(())));
-        if !self.rules.repair || (agreed && self.outstanding() == 0) {
+        if !self.rules.repair || (agreed && self.outstanding().is_empty()) {
             return self.finish();
         }
         self.phase = Phase::Returned;
@@ -445,7 +466,7 @@ impl ReadQuorum {
 
     /// Once every question is answered or given up: repairs who is stale and finishes.
     fn repair_in_background(&mut self) {
-        if self.rules.ask_all && self.outstanding() > 0 {
+        if self.rules.ask_all && !self.outstanding().is_empty() {
             return;
         }
         self.judge_clocks();
@@ -471,28 +492,32 @@ impl ReadQuorum {
     }
 
     /// Goes on once enough replicas hold the newest state, `before` of them without a write-back.
-    fn count_holders(&mut self, before: usize) {
-        let done = self.repairs.iter().filter(|&r| *r == Repair::Done).count();
-        let sent = self.repairs.iter().filter(|&r| *r == Repair::Sent).count();
-        let held = before + done;
-        if held >= self.rules.hold {
+    fn count_holders(&mut self, before: OwnerSet) {
+        let held = before | self.repairs_in(&Repair::Done);
+        if self.rules.hold.reached(held) {
             self.steps.push(ReadStep::Return(Ok(())));
             self.finish();
-        } else if held + sent < self.rules.hold {
-            let (needed, outcomes) = (self.rules.hold, self.outcomes());
-            self.steps.push(ReadStep::Return(Err(ReadFailure::Unstable {
-                held,
-                needed,
-                outcomes,
-            })));
+        } else if !(self.rules.hold).reached(held | self.repairs_in(&Repair::Sent)) {
+            let failure = ReadFailure::Unstable {
+                held: held.len(),
+                needed: self.rules.hold.of_any(),
+                outcomes: self.outcomes(),
+            };
+            self.steps.push(ReadStep::Return(Err(failure)));
             self.finish();
         }
+    }
+
+    fn repairs_in(&self, state: &Repair) -> OwnerSet {
+        let repairs = self.repairs.iter().enumerate();
+        let its = repairs.filter(|(_, repair)| *repair == state);
+        its.map(|(replica, _)| replica).collect()
     }
 
     fn fail_unavailable(&mut self) {
         let failure = ReadFailure::Unavailable {
             answered: self.answers().count(),
-            needed: self.rules.r,
+            needed: self.rules.r.of_any(),
             outcomes: self.outcomes(),
         };
         self.steps.push(ReadStep::Return(Err(failure)));
@@ -508,6 +533,17 @@ impl ReadQuorum {
     fn ask(&mut self, replica: usize, digest: bool) {
         self.replicas[replica] = State::Asked { in_full: !digest };
         self.steps.push(ReadStep::Ask { replica, digest });
+    }
+
+    /// Asks replicas that were not asked yet until these would be enough, if there are so many.
+    fn ask_until_enough(&mut self, mut asked: OwnerSet) {
+        for replica in 0..self.replicas.len() {
+            let is_idle = matches!(self.replicas[replica], State::Idle);
+            if is_idle && self.rules.r.is_helped_by(replica, asked) {
+                self.ask(replica, false);
+                asked.insert(replica);
+            }
+        }
     }
 
     /// Asks the next replica that was not asked yet; false if there is none.
@@ -542,11 +578,10 @@ impl ReadQuorum {
             .map(|(replica, _)| replica)
     }
 
-    fn outstanding(&self) -> usize {
-        self.replicas
-            .iter()
-            .filter(|s| matches!(s, State::Asked { .. }))
-            .count()
+    fn outstanding(&self) -> OwnerSet {
+        let replicas = self.replicas.iter().enumerate();
+        let asked = replicas.filter(|(_, state)| matches!(state, State::Asked { .. }));
+        asked.map(|(replica, _)| replica).collect()
     }
 
     /// Why an answer is left out.

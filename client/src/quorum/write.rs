@@ -1,5 +1,7 @@
 //! The write quorum: W acknowledgements of one write, and a hint for each owner that missed it.
 //!
+//! While a range moves its keys have two lists of owners, and *W owners* means W of either.
+//!
 //! ```text
 //!   owner    Pending --Joined------> Acked         W of them: return
 //!                    --Superseded--> Superseded    a later write is there: mint above it and send again
@@ -40,6 +42,7 @@ mod hints;
 mod judge;
 
 use quoit_ring::Time;
+use quoit_ring::change::Threshold;
 
 use self::asked::Asked;
 use self::hints::Hints;
@@ -113,7 +116,7 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct WriteQuorum {
     n: usize,
-    w: usize,
+    needs: Threshold,
     sloppy: bool,
     phase: Phase,
     asked: Asked,
@@ -126,13 +129,17 @@ pub(crate) struct WriteQuorum {
 }
 
 impl WriteQuorum {
-    /// A write to `n` owners that needs `w` of them, 1 to n; if it is `sloppy`, holders count, too. It starts by
-    /// sending to all.
-    pub(crate) fn new(n: usize, w: usize, sloppy: bool) -> Self {
-        debug_assert!((1..=n).contains(&w), "w was checked");
+    /// A write to all owners that needs W of each list, 1 to its length; if it is `sloppy`, holders count, too. It starts
+    /// by sending to all.
+    pub(crate) fn new(needs: Threshold, sloppy: bool) -> Self {
+        let n = needs.all().len();
+        debug_assert!(
+            needs.lists().all(|(list, w)| (1..=list.len()).contains(&w)),
+            "w was checked"
+        );
         Self {
             n,
-            w,
+            needs,
             sloppy,
             phase: Phase::Writing,
             asked: Asked::all(n),
@@ -244,7 +251,7 @@ impl WriteQuorum {
     pub(crate) fn may_reach_w(&self) -> bool {
         let may = |state: &State| matches!(state, State::Acked | State::Pending);
         let owners = self.asked.acked | self.asked.awaited;
-        self.copies(owners, may).nodes >= self.w
+        self.suffice(owners, may)
     }
 
     /// Owners whose answer is awaited, and for which no holder has been asked.
@@ -347,7 +354,7 @@ impl WriteQuorum {
     pub(crate) fn overwritten(&mut self) {
         debug_assert!(self.phase == Phase::Writing, "asked for in place of a dot");
         let acked = self.willing();
-        debug_assert!(acked.nodes >= self.w, "as for a new dot");
+        debug_assert!(self.is_willing(), "as for a new dot");
         self.steps.push(WriteStep::Return(Ok(acked)));
         self.finish();
     }

@@ -40,6 +40,6 @@ pub mod topology;
 pub use chain::Chain;
 pub use configuration::{Change, ChangeError, Configuration};
 pub use hand::{Arcs, Hand, Side};
-pub use owners::{OwnerSet, Quorums};
+pub use owners::{OwnerSet, Quorums, Threshold};
 pub use rules::RangeChange;
 pub use topology::{OwnerLists, Topology};

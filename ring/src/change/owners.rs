@@ -168,16 +168,86 @@ impl Quorums {
     /// Whether of each list, of so many owners, at least as many as `needed` says are in `set`.
     #[must_use]
     pub fn reached(self, set: OwnerSet, needed: impl Fn(usize) -> usize) -> bool {
-        let mut lists = self.lists();
-        lists.all(|list| (set & list).len() >= needed(list.len()))
+        self.needs(needed).reached(set)
     }
 
-    /// What is missing most: of the list with the largest gap, how many are in `set` and how many are needed.
+    /// What it takes, if of a list of so many owners as many as `needed` says are needed.
     #[must_use]
-    pub fn shortest(self, set: OwnerSet, needed: impl Fn(usize) -> usize) -> (usize, usize) {
-        let count = |list: OwnerSet| ((set & list).len(), needed(list.len()));
-        let gap = |&(there, needed): &(usize, usize)| needed.saturating_sub(there);
-        self.lists().map(count).max_by_key(gap).unwrap_or_default()
+    pub fn needs(self, needed: impl Fn(usize) -> usize) -> Threshold {
+        let of = |list: OwnerSet| match list.len() {
+            0 => 0,
+            n => needed(n),
+        };
+        Threshold {
+            quorums: self,
+            old: of(self.old),
+            new: of(self.new),
+        }
+    }
+}
+
+/// How many owners of each list something takes: acknowledgements of a write, answers to a read.
+///
+/// ```
+/// use quoit_ring::change::{OwnerSet, Quorums};
+///
+/// let both = Quorums::both([0, 1, 2].into_iter().collect(), [1, 2, 3].into_iter().collect());
+/// let needs = both.needs(|n| n / 2 + 1);
+/// assert!(needs.reached([1, 2].into_iter().collect()), "they are in either list");
+/// assert_eq!(needs.of_any(), 3, "whichever three they are");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threshold {
+    quorums: Quorums,
+    old: usize,
+    new: usize,
+}
+
+impl Threshold {
+    /// Whether this set is enough.
+    #[must_use]
+    pub fn reached(self, set: OwnerSet) -> bool {
+        (set & self.quorums.old).len() >= self.old && (set & self.quorums.new).len() >= self.new
+    }
+
+    /// Whether one more owner would bring this set nearer: it is of a list that lacks some.
+    #[must_use]
+    pub fn is_helped_by(self, owner: usize, set: OwnerSet) -> bool {
+        let lacks = |list: OwnerSet, needed| list.contains(owner) && (set & list).len() < needed;
+        !set.contains(owner)
+            && (lacks(self.quorums.old, self.old) || lacks(self.quorums.new, self.new))
+    }
+
+    /// The same counts of the same lists, whose owners are numbered otherwise.
+    #[must_use]
+    pub const fn over(self, quorums: Quorums) -> Self {
+        Self { quorums, ..self }
+    }
+
+    /// So many owners are enough, whichever they are: of one list as many as it needs.
+    #[must_use]
+    pub fn of_any(self) -> usize {
+        let spare = |list: OwnerSet, needed: usize| list.len().saturating_sub(needed);
+        let old = spare(self.quorums.old, self.old);
+        let new = spare(self.quorums.new, self.new);
+        let spare = if self.quorums.new.is_empty() {
+            old
+        } else {
+            old.min(new)
+        };
+        self.all().len() - spare
+    }
+
+    /// All owners.
+    #[must_use]
+    pub fn all(self) -> OwnerSet {
+        self.quorums.all()
+    }
+
+    /// The lists, and how many of each are needed.
+    pub fn lists(self) -> impl Iterator<Item = (OwnerSet, usize)> {
+        let new = (!self.quorums.new.is_empty()).then_some((self.quorums.new, self.new));
+        core::iter::once((self.quorums.old, self.old)).chain(new)
     }
 }
 
@@ -222,8 +292,13 @@ mod tests {
             if lists.reached(a, majority) && lists.reached(b, majority) {
                 prop_assert!(lists.lists().all(|list| !(a & b & list).is_empty()));
             }
-            let (there, needed) = lists.shortest(a, majority);
-            prop_assert_eq!(there >= needed, lists.reached(a, majority));
+            let needs = lists.needs(majority);
+            prop_assert!(a.len() < needs.of_any() || !(a - needs.all()).is_empty() || needs.reached(a));
+            for owner in 0..32 {
+                let mut more = a;
+                more.insert(owner);
+                prop_assert!(needs.is_helped_by(owner, a) || needs.reached(more) == needs.reached(a));
+            }
         }
     }
 

@@ -219,16 +219,17 @@ impl<'a> OwnerLists<'a> {
         self.old.is_owner(node) || self.new.is_some_and(|new| new.is_owner(node))
     }
 
-    /// In which lists the owners are, by their number in [`OwnerLists::owners`].
+    /// In which lists the owners are, numbered as in `targets`, which holds each of them in any order.
     #[must_use]
-    pub fn quorums(&self) -> Quorums {
-        let n = self.old.owners().len();
+    pub fn quorums(&self, targets: &[NodeId]) -> Quorums {
         let Some(new) = self.new else {
-            return Quorums::one(n);
+            return Quorums::one(targets.len());
         };
-        let in_new = |&(_, node): &(usize, NodeId)| new.is_owner(node);
-        let numbered = self.owners().enumerate().filter(in_new);
-        let new: OwnerSet = numbered.map(|(number, _)| number).collect();
-        Quorums::both(OwnerSet::first(n), new)
+        let among = |list: PreferenceList<'_>| -> OwnerSet {
+            let numbered = targets.iter().enumerate();
+            let its = numbered.filter(|(_, node)| list.is_owner(**node));
+            its.map(|(number, _)| number).collect()
+        };
+        Quorums::both(among(self.old), among(new))
     }
 }

@@ -7,16 +7,42 @@ use quoit_ring::{Actor, Delta, Dot, Time};
 
 use super::*;
 
+/// Counts of one list.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    r: usize,
+    hold: usize,
+    ask_all: bool,
+    repair: bool,
+}
+
+/// A read of one list, whose first questions wait to be sent.
+fn started(n: usize, rules: Rules) -> ReadQuorum {
+    let Rules {
+        r,
+        hold,
+        ask_all,
+        repair,
+    } = rules;
+    let list = Quorums::one(n);
+    ReadQuorum::new(ReadRules {
+        r: list.needs(|_n| r),
+        hold: list.needs(|_n| hold),
+        ask_all,
+        repair,
+    })
+}
+
 const NOW: Millis = Millis(1_000);
-const QUORUM: ReadRules = ReadRules {
+const QUORUM: Rules = Rules {
     r: 2,
     hold: 2,
     ask_all: false,
     repair: true,
 };
 /// Quorum reads that answer first.
-const LATER: ReadRules = ReadRules { hold: 0, ..QUORUM };
-const ONE: ReadRules = ReadRules {
+const LATER: Rules = Rules { hold: 0, ..QUORUM };
+const ONE: Rules = Rules {
     r: 1,
     hold: 0,
     ask_all: true,
@@ -47,8 +73,8 @@ fn ask(replica: usize, digest: bool) -> ReadStep {
 }
 
 /// A read whose first questions are out.
-fn asked(n: usize, rules: ReadRules) -> ReadQuorum {
-    let mut read = ReadQuorum::new(n, rules);
+fn asked(n: usize, rules: Rules) -> ReadQuorum {
+    let mut read = started(n, rules);
     let first = steps(&mut read);
     let expected = if rules.ask_all { n } else { rules.r };
     assert_eq!(
@@ -171,7 +197,7 @@ fn a_hedge_asks_one_more_replica_and_whoever_answers_first_counts() {
 
 #[test]
 fn hedges_ask_one_replica_each_in_the_order_of_asking() {
-    let rules = ReadRules {
+    let rules = Rules {
         r: 3,
         hold: 3,
         ..QUORUM
@@ -218,7 +244,7 @@ fn fetches(steps: &[ReadStep]) -> usize {
 fn mode_one_fetches_a_large_value_once_in_whatever_order_the_replicas_answer() {
     let digest = blind(9, "v").without_values();
     for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let mut read = ReadQuorum::new(3, ONE);
+        let mut read = started(3, ONE);
         let mut seen = steps(&mut read);
         for replica in order {
             let record = match replica {
@@ -338,12 +364,12 @@ fn a_read_that_repairs_in_the_background_answers_first_and_writes_back_to_whom_i
 
 #[test]
 fn a_read_that_repairs_nothing_waits_for_nobody_after_its_answer() {
-    let never = ReadRules {
+    let never = Rules {
         ask_all: false,
         repair: false,
         ..ONE
     };
-    for rules in [never, ReadRules { r: 2, ..never }] {
+    for rules in [never, Rules { r: 2, ..never }] {
         let mut read = asked(3, rules);
         read.answered(0, blind(9, "new"), NOW);
         read.answered(1, blind(5, "old"), NOW);
@@ -355,7 +381,7 @@ fn a_read_that_repairs_nothing_waits_for_nobody_after_its_answer() {
 
 #[test]
 fn a_value_that_only_a_digest_names_is_asked_for_even_if_nothing_is_repaired() {
-    let rules = ReadRules {
+    let rules = Rules {
         repair: false,
         ..LATER
     };
@@ -384,4 +410,56 @@ fn an_answer_that_only_a_clock_beyond_the_bound_makes_a_death_of_is_replaced() {
         let is_asked = steps(&mut read).contains(&ask(2, false));
         assert_eq!(is_asked, asks, "expiry {expiry}");
     }
+}
+
+/// Replicas 0 1 2 before, 1 2 3 after: two of either are needed, and hold.
+fn joint() -> ReadQuorum {
+    let list = |replicas: [usize; 3]| replicas.into_iter().collect::<OwnerSet>();
+    let needs = Quorums::both(list([0, 1, 2]), list([1, 2, 3])).needs(|n| n / 2 + 1);
+    ReadQuorum::new(ReadRules {
+        r: needs,
+        hold: needs,
+        ask_all: false,
+        repair: true,
+    })
+}
+
+#[test]
+fn while_a_range_moves_as_many_are_asked_as_either_list_needs() {
+    let mut read = joint();
+    assert_eq!(
+        steps(&mut read),
+        [ask(0, false), ask(1, true), ask(2, true)],
+        "1 and 2 are in both lists, 0 only in one"
+    );
+    read.failed(2, Outcome::Lost);
+    assert_eq!(steps(&mut read), [ask(3, false)], "the new list lacks one");
+    read.answered(0, blind(5, "v"), NOW);
+    read.answered(1, blind(5, "v"), NOW);
+    assert_eq!(
+        steps(&mut read),
+        [],
+        "two of the old list are one of the new"
+    );
+    read.answered(3, blind(5, "v"), NOW);
+    assert_eq!(
+        steps(&mut read),
+        [ReadStep::Return(Ok(())), ReadStep::Finish]
+    );
+}
+
+#[test]
+fn while_a_range_moves_enough_of_either_list_hold_what_is_returned() {
+    let mut read = joint();
+    steps(&mut read);
+    read.answered(0, blind(9, "new"), NOW);
+    read.answered(1, blind(9, "new"), NOW);
+    read.answered(2, blind(5, "old"), NOW);
+    let repairs = [ReadStep::Repair(2), ReadStep::Repair(3)];
+    assert_eq!(steps(&mut read), repairs, "one of the new list holds it");
+    read.repaired(3, Ok(()));
+    assert_eq!(
+        steps(&mut read),
+        [ReadStep::Return(Ok(())), ReadStep::Finish]
+    );
 }

@@ -9,24 +9,24 @@
 //! Invariant: awaited, acked and superseded are disjoint; an owner in none of them has one failure.
 
 use quoit_ring::Time;
+use quoit_ring::change::OwnerSet;
 
 use super::State;
 use crate::error::Outcome;
-use crate::quorum::owners::Owners;
 
 /// The owners of a key, as one write sees them.
 #[derive(Debug)]
 pub(super) struct Asked {
-    all: Owners,
-    pub(super) awaited: Owners,
-    pub(super) acked: Owners,
-    pub(super) superseded: Owners,
+    all: OwnerSet,
+    pub(super) awaited: OwnerSet,
+    pub(super) acked: OwnerSet,
+    pub(super) superseded: OwnerSet,
     /// Those that failed in a way for which a holder is to keep the write.
-    pub(super) missed: Owners,
+    pub(super) missed: OwnerSet,
     /// Those that should not be waited for.
-    pub(super) overdue: Owners,
+    pub(super) overdue: OwnerSet,
     /// Those that joined an earlier dot, before the write was renewed.
-    pub(super) joined_before: Owners,
+    pub(super) joined_before: OwnerSet,
     /// The latest of what superseded it.
     pub(super) above: Option<Time>,
     failures: Vec<(usize, Outcome)>,
@@ -36,13 +36,13 @@ impl Asked {
     /// All `n` of them, none of which has answered.
     pub(super) const fn all(n: usize) -> Self {
         Self {
-            all: Owners::first(n),
-            awaited: Owners::first(n),
-            acked: Owners::NONE,
-            superseded: Owners::NONE,
-            missed: Owners::NONE,
-            overdue: Owners::NONE,
-            joined_before: Owners::NONE,
+            all: OwnerSet::first(n),
+            awaited: OwnerSet::first(n),
+            acked: OwnerSet::NONE,
+            superseded: OwnerSet::NONE,
+            missed: OwnerSet::NONE,
+            overdue: OwnerSet::NONE,
+            joined_before: OwnerSet::NONE,
             above: None,
             failures: Vec::new(),
         }
@@ -71,8 +71,8 @@ impl Asked {
     /// Another dot goes to all that did not fail.
     pub(super) fn begin_attempt(&mut self) {
         self.awaited = self.awaited | self.acked | self.superseded;
-        (self.acked, self.superseded) = (Owners::NONE, Owners::NONE);
-        (self.overdue, self.above) = (Owners::NONE, None);
+        (self.acked, self.superseded) = (OwnerSet::NONE, OwnerSet::NONE);
+        (self.overdue, self.above) = (OwnerSet::NONE, None);
     }
 
     /// Nobody is awaited any more; gives back whether somebody was.
@@ -85,7 +85,7 @@ impl Asked {
     }
 
     /// Those that are not among these.
-    pub(super) fn others(&self, owners: Owners) -> Owners {
+    pub(super) fn others(&self, owners: OwnerSet) -> OwnerSet {
         self.all - owners
     }
 

@@ -9,11 +9,11 @@
 //! Invariant: an owner is in one set at most. Left out: which node may be a holder, which is the operation's.
 
 use quoit_ring::Time;
+use quoit_ring::change::OwnerSet;
 use smallvec::SmallVec;
 
 use super::State;
 use crate::error::Outcome;
-use crate::quorum::owners::Owners;
 
 /// One holder asked to keep the write for one owner.
 #[derive(Debug)]
@@ -29,11 +29,11 @@ struct Hint {
 pub(super) struct Hints {
     list: Vec<Hint>,
     /// Owners for which a holder is sought or asked.
-    pub(super) sought: Owners,
+    pub(super) sought: OwnerSet,
     /// Those for which a holder keeps it.
-    pub(super) kept: Owners,
+    pub(super) kept: OwnerSet,
     /// Those for which no holder is left to ask.
-    nowhere: Owners,
+    nowhere: OwnerSet,
 }
 
 impl Hints {
@@ -64,7 +64,7 @@ impl Hints {
 
     /// Where none was found, one may be by now.
     pub(super) const fn look_again(&mut self) {
-        self.nowhere = Owners::NONE;
+        self.nowhere = OwnerSet::NONE;
     }
 
     /// A holder has done this; gives back the owner if it needs another one.
@@ -82,7 +82,7 @@ impl Hints {
     /// Another dot: holders of the earlier one no longer count.
     pub(super) fn clear(&mut self) {
         self.list.clear();
-        (self.sought, self.kept, self.nowhere) = (Owners::NONE, Owners::NONE, Owners::NONE);
+        (self.sought, self.kept, self.nowhere) = (OwnerSet::NONE, OwnerSet::NONE, OwnerSet::NONE);
     }
 
     /// Nobody is awaited any more; gives back whether somebody was.
@@ -98,7 +98,7 @@ impl Hints {
     }
 
     /// Owners for which a holder was sought.
-    pub(super) fn looked_after(&self) -> Owners {
+    pub(super) fn looked_after(&self) -> OwnerSet {
         self.sought | self.kept | self.nowhere
     }
 
@@ -136,7 +136,7 @@ impl Hints {
     }
 
     /// How many holders are in such a state, each counted once, for one of these owners.
-    pub(super) fn count_for(&self, owners: Owners, of: impl Fn(&State) -> bool) -> usize {
+    pub(super) fn count_for(&self, owners: OwnerSet, of: impl Fn(&State) -> bool) -> usize {
         if self.list.is_empty() {
             return 0;
         }

@@ -3,9 +3,9 @@
 //! It looks at everything anew with each answer: three sets and a handful of hints.
 
 use quoit_ring::Time;
+use quoit_ring::change::OwnerSet;
 
 use super::{Acked, MAX_REMINTS, Phase, State, WriteFailure, WriteQuorum, WriteStep};
-use crate::quorum::owners::Owners;
 
 impl WriteQuorum {
     pub(super) fn note(&mut self, replica: usize, state: State) {
@@ -54,7 +54,7 @@ impl WriteQuorum {
 
     /// How many copies there are: at these owners, and if the write is sloppy at holders in such a state, each for one
     /// owner. A hint does not count beside the owner that it is for: delivered, they are one copy.
-    pub(super) fn copies(&self, owners: Owners, holders: impl Fn(&State) -> bool) -> Acked {
+    pub(super) fn copies(&self, owners: OwnerSet, holders: impl Fn(&State) -> bool) -> Acked {
         let hints = if self.sloppy {
             self.hints.count_for(self.asked.others(owners), holders)
         } else {
@@ -66,15 +66,30 @@ impl WriteQuorum {
         }
     }
 
+    /// Whether these copies are W of each list. A holder counts for one owner of each list in which that is.
+    pub(super) fn suffice(&self, owners: OwnerSet, holders: impl Fn(&State) -> bool) -> bool {
+        if !self.sloppy {
+            return self.needs.reached(owners);
+        }
+        self.needs.lists().all(|(list, needed)| {
+            let (there, missing) = (owners & list, list - owners);
+            there.len() + self.hints.count_for(missing, &holders) >= needed
+        })
+    }
+
     /// Who has acknowledged it under its present dot.
     pub(crate) fn acks(&self) -> Acked {
-        self.copies(self.asked.acked, |state| *state == State::Acked)
+        self.copies(self.asked.acked, is_acked)
     }
 
     /// Replicas that have the write or a later one.
     pub(super) fn willing(&self) -> Acked {
-        let willing = |state: &State| matches!(state, State::Acked | State::Superseded(_));
-        self.copies(self.asked.acked | self.asked.superseded, willing)
+        self.copies(self.asked.acked | self.asked.superseded, is_willing)
+    }
+
+    /// Whether those are W.
+    pub(super) fn is_willing(&self) -> bool {
+        self.suffice(self.asked.acked | self.asked.superseded, is_willing)
     }
 
     pub(super) fn evaluate(&mut self) {
@@ -92,7 +107,7 @@ impl WriteQuorum {
         );
         let acked = self.acks();
         self.evidence.acked = self.evidence.acked.max(acked.nodes);
-        if acked.nodes >= self.w {
+        if self.suffice(self.asked.acked, is_acked) {
             self.give_back(acked);
         } else if !self.may_still_come(self.asked.awaited - self.asked.overdue)
             && let Some(above) = self.remintable()
@@ -104,7 +119,7 @@ impl WriteQuorum {
     }
 
     /// Whether one of these owners is awaited, or a holder sought or asked.
-    fn may_still_come(&self, awaited: Owners) -> bool {
+    fn may_still_come(&self, awaited: OwnerSet) -> bool {
         !(awaited | self.hints.sought).is_empty()
     }
 
@@ -132,7 +147,7 @@ impl WriteQuorum {
 
     /// What to mint above, if minting again can reach W.
     fn remintable(&self) -> Option<Time> {
-        if self.is_renewed || self.willing().nodes < self.w || self.remints >= MAX_REMINTS {
+        if self.is_renewed || !self.is_willing() || self.remints >= MAX_REMINTS {
             return None; // above what may have seen it, a renewed one would come back
         }
         self.asked.above.max(self.hints.above())
@@ -160,4 +175,12 @@ impl WriteQuorum {
             self.steps.push(WriteStep::Finish);
         }
     }
+}
+
+fn is_acked(state: &State) -> bool {
+    *state == State::Acked
+}
+
+const fn is_willing(state: &State) -> bool {
+    matches!(state, State::Acked | State::Superseded(_))
 }

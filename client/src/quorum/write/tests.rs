@@ -1,13 +1,19 @@
 //! What a write counts, which owners get hints, and when it ends.
 
 use proptest::prelude::*;
+use quoit_ring::change::{OwnerSet, Quorums};
 use quoit_ring::wire::{Fault, Refusal};
 
 use super::*;
 
+/// A write to one list.
+fn quorum(n: usize, w: usize, sloppy: bool) -> WriteQuorum {
+    WriteQuorum::new(Quorums::one(n).needs(|_n| w), sloppy)
+}
+
 /// A write whose sends are done.
 fn sent(n: usize, w: usize) -> WriteQuorum {
-    let mut write = WriteQuorum::new(n, w, false);
+    let mut write = quorum(n, w, false);
     let sends: Vec<_> = core::iter::from_fn(|| write.poll_step()).collect();
     assert_eq!(sends, (0..n).map(WriteStep::Send).collect::<Vec<_>>());
     write
@@ -199,7 +205,7 @@ fn a_strict_write_that_fails_is_kept_for_nobody() {
 
 #[test]
 fn a_sloppy_write_counts_who_keeps_it_if_that_is_another_node() {
-    let mut write = WriteQuorum::new(3, 2, true);
+    let mut write = quorum(3, 2, true);
     steps(&mut write);
     write.failed(0, Outcome::Unreachable);
     write.failed(1, Outcome::Unreachable);
@@ -215,7 +221,7 @@ fn a_sloppy_write_counts_who_keeps_it_if_that_is_another_node() {
 
 #[test]
 fn an_owner_and_who_keeps_the_write_for_it_count_once() {
-    let mut write = WriteQuorum::new(3, 2, true);
+    let mut write = quorum(3, 2, true);
     steps(&mut write);
     write.overdue(0);
     assert_eq!(steps(&mut write), [WriteStep::Hint(0)]);
@@ -229,7 +235,7 @@ fn an_owner_and_who_keeps_the_write_for_it_count_once() {
 
 #[test]
 fn a_holder_that_does_not_take_its_hint_is_replaced_until_there_is_none() {
-    let mut write = WriteQuorum::new(3, 2, true);
+    let mut write = quorum(3, 2, true);
     steps(&mut write);
     write.failed(0, Outcome::Unreachable);
     steps(&mut write);
@@ -251,7 +257,7 @@ fn a_holder_that_does_not_take_its_hint_is_replaced_until_there_is_none() {
 
 #[test]
 fn a_sloppy_write_that_fails_tells_what_became_of_its_hints() {
-    let mut write = WriteQuorum::new(3, 3, true);
+    let mut write = quorum(3, 3, true);
     steps(&mut write);
     write.failed(0, Outcome::Unreachable);
     steps(&mut write);
@@ -268,7 +274,7 @@ fn a_sloppy_write_that_fails_tells_what_became_of_its_hints() {
 
 #[test]
 fn a_sloppy_write_covered_at_an_owner_and_at_a_holder_is_minted_anew_and_kept_anew() {
-    let mut write = WriteQuorum::new(3, 3, true);
+    let mut write = quorum(3, 3, true);
     steps(&mut write);
     write.failed(0, Outcome::Unreachable);
     steps(&mut write);
@@ -351,7 +357,7 @@ fn what_an_owner_refused_for_what_it_is_or_for_want_of_room_is_kept_for_nobody()
 
 /// A sloppy write whose hint for an owner out of reach broke off, and which the other owners have superseded.
 fn lost_hint() -> WriteQuorum {
-    let mut write = WriteQuorum::new(3, 2, true);
+    let mut write = quorum(3, 2, true);
     steps(&mut write);
     write.failed(0, Outcome::Unreachable);
     steps(&mut write);
@@ -398,7 +404,7 @@ proptest! {
         events in proptest::collection::vec((0_usize..10, 0_u8..5), 0..40),
     ) {
         let w = w.min(n);
-        let mut write = WriteQuorum::new(n, w, sloppy);
+        let mut write = quorum(n, w, sloppy);
         let (mut verdicts, mut finished) = (0, 0);
         // Of each owner, and of each hint: whose copy it is once delivered, and where it is now.
         let mut copies: Vec<(usize, usize)> = (0..n).map(|owner| (owner, owner)).collect();
@@ -474,12 +480,68 @@ proptest! {
 #[test]
 fn a_write_that_w_owners_have_by_a_newer_map_returns_at_once() {
     let again = |holders: &[usize]| {
-        let mut quorum =
-            WriteQuorum::new(3, 2, false).again(Evidence::default(), holders.iter().copied());
+        let mut quorum = quorum(3, 2, false).again(Evidence::default(), holders.iter().copied());
         core::iter::from_fn(|| quorum.poll_step()).collect::<Vec<_>>()
     };
     let acked = |nodes| WriteStep::Return(Ok(Acked { nodes, hints: 0 }));
     assert_eq!(again(&[0]), [WriteStep::Send(1), WriteStep::Send(2)]);
     assert_eq!(again(&[0, 2]), [WriteStep::Send(1), acked(2)]);
     assert_eq!(again(&[0, 1, 2]), [acked(3), WriteStep::Finish]);
+}
+
+/// Owners 0 1 2 before, 1 2 3 after: W is 2 of either.
+fn joint(sloppy: bool) -> WriteQuorum {
+    let list = |owners: [usize; 3]| owners.into_iter().collect::<OwnerSet>();
+    let lists = Quorums::both(list([0, 1, 2]), list([1, 2, 3]));
+    let mut write = WriteQuorum::new(lists.needs(|n| n / 2 + 1), sloppy);
+    assert_eq!(steps(&mut write).len(), 4, "it goes to all of them");
+    write
+}
+
+#[test]
+fn while_a_range_moves_w_owners_of_either_list_are_needed() {
+    let mut write = joint(false);
+    write.acked(0);
+    write.acked(1);
+    assert_eq!(steps(&mut write), [], "one of the new owners");
+    write.acked(3);
+    assert_eq!(steps(&mut write), [returned(3, 0)]);
+
+    let mut write = joint(false);
+    write.acked(1);
+    write.acked(2);
+    assert_eq!(steps(&mut write), [returned(2, 0)], "they are in both");
+
+    let mut write = joint(false);
+    write.failed(2, Outcome::Unreachable);
+    write.failed(3, Outcome::Unreachable);
+    write.acked(0);
+    write.acked(1);
+    assert_eq!(verdict(&mut write).unwrap_err().evidence.acked, 2);
+}
+
+#[test]
+fn while_a_range_moves_a_holder_counts_in_each_list_of_its_owner() {
+    let mut write = joint(true);
+    write.failed(1, Outcome::Unreachable);
+    write.failed(2, Outcome::Unreachable);
+    assert_eq!(steps(&mut write), [WriteStep::Hint(1), WriteStep::Hint(2)]);
+    write.hinted(1, Some(0));
+    write.hinted(2, Some(1));
+    write.acked(0);
+    write.acked(4);
+    assert_eq!(steps(&mut write), [], "of the new list one hint alone");
+    write.acked(3);
+    assert_eq!(steps(&mut write), [returned(3, 1)]);
+}
+
+#[test]
+fn while_a_range_moves_a_superseded_write_is_minted_above_what_either_list_has() {
+    let mut write = joint(false);
+    write.superseded(0, false, Time(50));
+    write.superseded(1, false, Time(60));
+    write.superseded(3, false, Time(70));
+    assert_eq!(steps(&mut write), [], "owner 2 may acknowledge");
+    write.failed(2, Outcome::Unreachable);
+    assert_eq!(steps(&mut write), [WriteStep::Remint(Time(70))]);
 }

@@ -42,7 +42,7 @@ fn read(replicas: &mut [Record; 3], clocks: [u64; 3], step: &Step) -> Option<boo
     let mut fates = step.fates.iter().copied();
     let mut fate = || fates.next().unwrap_or(9);
     let place = |replica: usize| (step.first + replica) % 3;
-    let mut read = ReadQuorum::new(3, QUORUM);
+    let mut read = started(3, QUORUM);
     read.believe(step.bound.map(|reached| TimeBound {
         reached: Millis(reached),
         max_ms: 500,
@@ -87,7 +87,7 @@ const fn bound(reached: u64) -> Option<TimeBound> {
     })
 }
 
-const BOTH: ReadRules = ReadRules {
+const BOTH: Rules = Rules {
     r: 2,
     hold: 1,
     ask_all: false,

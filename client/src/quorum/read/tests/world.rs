@@ -23,7 +23,7 @@ impl World {
     }
 
     fn write(&mut self, delta: &Delta, w: usize) -> bool {
-        let mut write = WriteQuorum::new(self.replicas.len(), w, false);
+        let mut write = WriteQuorum::new(Quorums::one(self.replicas.len()).needs(|_n| w), false);
         while let Some(step) = write.poll_step() {
             match step {
                 // It is under way when the next operation begins: at worst it is lost.
@@ -47,11 +47,11 @@ impl World {
         false
     }
 
-    fn read(&mut self, rules: ReadRules) -> Option<Record> {
+    fn read(&mut self, rules: Rules) -> Option<Record> {
         let n = self.replicas.len();
         let first = self.first;
         let place = |replica: usize| (first + replica) % n;
-        let mut read = ReadQuorum::new(n, rules);
+        let mut read = started(n, rules);
         let mut returned = None;
         while let Some(step) = read.poll_step() {
             match step {
@@ -96,7 +96,7 @@ const SHIPPED: Hold = |n, r| {
         deadline: SECOND,
         repair: None,
     };
-    read_rules(&plan, n).unwrap().hold
+    read_rules(&plan, Quorums::one(n)).unwrap().hold.of_any()
 };
 const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -132,7 +132,7 @@ fn inversions(n: usize, hold: Hold, what: Known, script: Vec<u8>) -> usize {
         }
         let r = majority + usize::from(world.fate()) % (n - majority + 1);
         world.first = usize::from(world.fate());
-        if let Some(read) = world.read(ReadRules {
+        if let Some(read) = world.read(Rules {
             r,
             hold: hold(n, r),
             ..QUORUM
@@ -181,7 +181,7 @@ proptest! {
     ) {
         let n = held.len();
         let r = r.min(n);
-        let rules = ReadRules {
+        let rules = Rules {
             r,
             hold: if mode == 0 { n - n / 2 } else { 0 },
             ask_all,
