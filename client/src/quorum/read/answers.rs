@@ -1,0 +1,141 @@
+//! The answers of one read: what they say together, whose clock counts, and who holds it.
+//!
+//! *Holds* means: equal live sets and equal Seen, each replica judged at its own clock. A sibling that has
+//! expired at the largest clock among the answers is dead; a replica that has not reached that instant does
+//! not hold its death yet, and gets it written back. Without the write-back reads could go backwards.
+//!
+//! ```text
+//!   clocks of the answers    n1 ---- what a majority has reached ---- bound ---- n2
+//!   an expiry                        dead by both                  |  alive by n1, dead by n2 alone: n2 is left out
+//! ```
+//!
+//! A clock beyond the [`TimeBound`] is not followed, or one broken clock would end everybody's values. Nor is it
+//! taken for less than it says: another reader may have counted that replica as a holder of the death. So an answer
+//! that only such a clock makes a death of does not count, and the next replica is asked. The reader's own clock
+//! has no part in this: readers whose clocks differ come to one result.
+//!
+//! What was remembered of clocks may be old. So the bound is what a majority has reached by its answers to this very
+//! read, as soon as it has so many, and is what was remembered only before. An answer that was left out is kept, and
+//! counts after all if the bound rises: none fails for its clock while another may still come.
+
+use quoit_ring::change::OwnerSet;
+use quoit_ring::{Millis, Record};
+use smallvec::SmallVec;
+
+use super::{Answer, ReadQuorum, Repair, State, TimeBound};
+use crate::error::Outcome;
+
+impl ReadQuorum {
+    /// All answers joined, as they read at the largest clock among them.
+    pub(super) fn joined(&self) -> Record {
+        let mut answers = self.answers().map(|(_, answer)| answer);
+        let Some(first) = answers.next() else {
+            return Record::default();
+        };
+        let (mut joined, mut now) = (first.record.clone(), self.time_of(first));
+        for answer in answers {
+            joined.join(&answer.record);
+            now = now.max(self.time_of(answer));
+        }
+        if joined.live().iter().any(|s| s.expiry.is_some()) {
+            return joined.at(now);
+        }
+        joined
+    }
+
+    /// Leaves out the answers that only a clock beyond the bound makes a death of, and admits those that it no longer does.
+    pub(super) fn judge_clocks(&mut self) {
+        let fresh = self.reached_by_answers();
+        let Some(bound) = &mut self.bound else {
+            return;
+        };
+        if let Some(fresh) = fresh {
+            bound.reached = fresh;
+        }
+
+        let latest = bound.latest();
+        for state in &mut self.replicas {
+            let (State::Answered(answer) | State::LeftOut(answer)) = state else {
+                continue;
+            };
+            let between = |expiry: Millis| latest < expiry && expiry <= answer.clock;
+            let mut expiries = answer.record.live().iter().filter_map(|s| s.expiry);
+            let is_left_out = expiries.any(between);
+            if is_left_out != matches!(state, State::LeftOut(_)) {
+                *state = match core::mem::replace(state, State::Idle) {
+                    State::Answered(answer) => State::LeftOut(answer),
+                    State::LeftOut(answer) => State::Answered(answer),
+                    other => other,
+                };
+            }
+        }
+    }
+
+    /// What a majority of the replicas has reached, by the clocks of their answers; none while fewer have answered, or
+    /// clocks do not matter.
+    pub(super) fn reached_by_answers(&self) -> Option<Millis> {
+        self.bound?;
+        let clock = |state: &State| match state {
+            State::Answered(answer) | State::LeftOut(answer) => Some(answer.clock),
+            State::Idle | State::Asked { .. } | State::Failed(_) => None,
+        };
+        let mut clocks: SmallVec<[Millis; 3]> = self.replicas.iter().filter_map(clock).collect();
+        clocks.sort_unstable_by(|a, b| b.cmp(a));
+        clocks.get(self.replicas.len() / 2).copied()
+    }
+
+    /// A replica's clock, as far as it is believed.
+    pub(super) fn time_of(&self, answer: &Answer) -> Millis {
+        let latest = self.bound.map(TimeBound::latest);
+        latest.map_or(answer.clock, |latest| answer.clock.min(latest))
+    }
+
+    pub(super) fn answers(&self) -> impl Iterator<Item = (usize, &Answer)> {
+        self.replicas
+            .iter()
+            .enumerate()
+            .filter_map(|(replica, state)| match state {
+                State::Answered(answer) => Some((replica, answer)),
+                State::Idle | State::Asked { .. } | State::LeftOut(_) | State::Failed(_) => None,
+            })
+    }
+
+    /// The replicas that hold the newest state, each judged at its own clock.
+    pub(super) fn holders(&self) -> impl Iterator<Item = usize> {
+        let same = |a: &Answer| (self.newest).same_versions_at(&a.record, self.time_of(a));
+        self.answers()
+            .filter(move |(_, answer)| same(answer))
+            .map(|(replica, _)| replica)
+    }
+
+    pub(super) fn outstanding(&self) -> OwnerSet {
+        let replicas = self.replicas.iter().enumerate();
+        let asked = replicas.filter(|(_, state)| matches!(state, State::Asked { .. }));
+        asked.map(|(replica, _)| replica).collect()
+    }
+
+    /// Why an answer is left out.
+    pub(super) fn ahead(&self, answer: &Answer) -> Outcome {
+        let TimeBound { reached, max_ms } = self.bound.unwrap_or(TimeBound {
+            reached: answer.clock,
+            max_ms: 0,
+        });
+        let ahead_ms = answer.clock.0.saturating_sub(reached.0);
+        Outcome::ClockAhead { ahead_ms, max_ms }
+    }
+
+    pub(super) fn outcomes(&self) -> Vec<Outcome> {
+        let outcome = |(state, repair): (&State, &Repair)| match (state, repair) {
+            (_, Repair::Failed(outcome)) | (State::Failed(outcome), _) => outcome.clone(),
+            (State::LeftOut(answer), _) => self.ahead(answer),
+            (State::Idle, _) => Outcome::NotAsked,
+            (State::Asked { .. }, _) => Outcome::TimedOut,
+            (State::Answered(_), _) => Outcome::Done,
+        };
+        self.replicas
+            .iter()
+            .zip(&self.repairs)
+            .map(outcome)
+            .collect()
+    }
+}
