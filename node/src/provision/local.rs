@@ -36,6 +36,8 @@ use super::map::{NewMember, first_map, read_map, write_map};
 use crate::Node;
 use crate::config::{Config, Durability};
 
+use self::unfinished::{Found, Unfinished};
+
 pub use self::error::LocalError;
 pub use self::ports::Ports;
 
@@ -118,12 +120,12 @@ impl LocalCluster {
     ///
     /// # Errors
     /// [`LocalError::Differs`] if the cluster there has other nodes, copies or ports than asked for;
-    /// [`LocalError::NotACluster`] if something else is there.
+    /// [`LocalError::NotACluster`] if something else is there; [`LocalError::BeingMade`] while another process makes it.
     pub fn create_or_open(dir: &Path, options: &LocalOptions) -> Result<Self, LocalError> {
         ports::check(options)?;
-        if unfinished::is_marked(dir)? {
+        if let Found::CutShort(unfinished) = unfinished::look(dir)? {
             unfinished::clear(dir)?;
-            return Self::create(dir, options);
+            return Self::create(dir, options, unfinished);
         }
         if profile(dir, CLIENT).exists() {
             return Self::open(dir, options);
@@ -133,7 +135,7 @@ impl LocalCluster {
                 dir: dir.to_owned(),
             });
         }
-        Self::create(dir, options)
+        Self::create(dir, options, unfinished::begin(dir)?)
     }
 
     /// The folder.
@@ -166,8 +168,11 @@ impl LocalCluster {
         profile(&self.dir, ADMIN)
     }
 
-    fn create(dir: &Path, options: &LocalOptions) -> Result<Self, LocalError> {
-        unfinished::begin(dir)?;
+    fn create(
+        dir: &Path,
+        options: &LocalOptions,
+        unfinished: Unfinished,
+    ) -> Result<Self, LocalError> {
         let authority = Authority::create(&dir.join(CERTS))?;
         let members = members(&ports::addresses(options)?);
         for member in &members {
@@ -194,7 +199,7 @@ impl LocalCluster {
         for name in [ADMIN, CLIENT] {
             write(&profile(dir, name), &text::profile(name, &members))?;
         }
-        unfinished::end(dir)?;
+        unfinished::end(unfinished, dir)?;
         Self::read(dir, members.len())
     }
 

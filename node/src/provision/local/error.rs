@@ -35,6 +35,12 @@ pub enum LocalError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Another process is making a cluster in the folder.
+    #[error("another process is making a cluster in {}: wait until it is done", dir.display())]
+    BeingMade {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The folder's cluster is not what was asked for.
     #[error("the cluster in {} has {found} as its {what}, not {wanted}; ask for that, or use another folder", dir.display())]
     Differs {

@@ -184,7 +184,7 @@ fn a_cluster_that_was_cut_short_anywhere_while_it_was_made_is_made_again() {
         "certs",
     ];
     for missing in made {
-        unfinished::begin(&dir).unwrap();
+        drop(unfinished::begin(&dir).unwrap());
         let path = dir.join(missing);
         if path.is_dir() {
             std::fs::remove_dir_all(&path).unwrap();
@@ -194,8 +194,30 @@ fn a_cluster_that_was_cut_short_anywhere_while_it_was_made_is_made_again() {
         let again = LocalCluster::create_or_open(&dir, &options());
         let again = again.unwrap_or_else(|error| panic!("without {missing}: {error}"));
         assert_eq!(again.nodes().len(), 3);
-        assert!(path.exists() && !unfinished::is_marked(&dir).unwrap());
+        assert!(path.exists() && !dir.join("unfinished").exists());
     }
+}
+
+#[test]
+fn a_cluster_that_another_process_makes_is_left_alone_and_so_is_anybody_elses_mark() {
+    let (_folder, dir) = fresh();
+    LocalCluster::create_or_open(&dir, &options()).unwrap();
+    let made = unfinished::begin(&dir).unwrap();
+    let error = LocalCluster::create_or_open(&dir, &options()).unwrap_err();
+    assert!(matches!(error, LocalError::BeingMade { .. }), "{error}");
+    unfinished::end(made, &dir).unwrap();
+    assert_eq!(
+        LocalCluster::create_or_open(&dir, &options())
+            .unwrap()
+            .nodes()
+            .len(),
+        3
+    );
+
+    std::fs::write(dir.join("unfinished"), b"symphony").unwrap();
+    let error = LocalCluster::create_or_open(&dir, &options()).unwrap_err();
+    assert!(matches!(error, LocalError::NotACluster { .. }), "{error}");
+    assert!(dir.join("node-1/data/identity").exists());
 }
 
 #[test]

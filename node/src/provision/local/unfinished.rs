@@ -1,45 +1,107 @@
 //! A cluster that is being made: if that is cut short it is made again.
 //!
 //! ```text
-//!   begin: `unfinished`, synced --> certificates, map, nodes, profiles --> end: `unfinished` removed, synced
-//!                  '-- found later: whatever making puts there is removed, and all begins again
+//!   begin: `unfinished`, locked, synced --> certificates, map, nodes, profiles --> end: removed, synced, unlocked
+//!                  '-- found later, and nobody holds its lock: whatever making puts there is removed, and all begins again
 //! ```
 //!
 //! Invariant: no node runs before the mark is gone for good. So what lies beside it has no data that anybody was
 //! promised.
 
-use std::io;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use super::{ADMIN, CERTS, CLIENT, LocalError, MAP, NODE, profile};
 use crate::identity::disk::{create_all, sync_parent};
 
 const MARK: &str = "unfinished";
+/// What the mark says: another file of that name is somebody else's.
+const CONTENT: &[u8] = b"quoit makes a cluster here; cut short, it is made again\n";
+
+/// The mark of a cluster that this process makes.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    /// Locked as long as it is open.
+    _locked: File,
+}
+
+/// What a folder says of itself.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// No cluster is being made.
+    Nothing,
+    /// One was, and nobody goes on with it: it is marked again, by this process.
+    CutShort(Unfinished),
+}
+
+/// Looks for the mark. If there is none, that is so for good.
+pub(super) fn look(dir: &Path) -> Result<Found, LocalError> {
+    let mark = dir.join(MARK);
+    let mut file = match OpenOptions::new().read(true).write(true).open(&mark) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Its removal may not be on the disk yet.
+            if dir.is_dir() {
+                sync_parent(&mark).map_err(failed_at(&mark))?;
+            }
+            return Ok(Found::Nothing);
+        }
+        Err(error) => return Err(failed_at(&mark)(error)),
+    };
+
+    lock(&file, dir, &mark)?;
+    if !mark.try_exists().map_err(failed_at(&mark))? {
+        return Ok(Found::Nothing); // whoever held the lock has finished
+    }
+    let mut content = Vec::new();
+    let limit = CONTENT.len() as u64 + 1;
+    (&mut file)
+        .take(limit)
+        .read_to_end(&mut content)
+        .map_err(failed_at(&mark))?;
+    // A part of it: its first writing was cut short.
+    if !CONTENT.starts_with(&content) {
+        return Err(LocalError::NotACluster {
+            dir: dir.to_owned(),
+        });
+    }
+    Ok(Found::CutShort(Unfinished { _locked: file }))
+}
 
 /// Marks the folder, which is made if it is missing.
-pub(super) fn begin(dir: &Path) -> Result<(), LocalError> {
+pub(super) fn begin(dir: &Path) -> Result<Unfinished, LocalError> {
     let mark = dir.join(MARK);
-    create_all(dir)
-        .and_then(|()| std::fs::write(&mark, b""))
+    create_all(dir).map_err(failed_at(dir))?;
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).open(&mark);
+    let mut file = file.map_err(failed_at(&mark))?;
+    lock(&file, dir, &mark)?;
+    file.write_all(CONTENT)
+        .and_then(|()| file.sync_all())
         .and_then(|()| sync_parent(&mark))
-        .map_err(failed_at(&mark))
+        .map_err(failed_at(&mark))?;
+    Ok(Unfinished { _locked: file })
 }
 
 /// The cluster is complete.
-pub(super) fn end(dir: &Path) -> Result<(), LocalError> {
+pub(super) fn end(unfinished: Unfinished, dir: &Path) -> Result<(), LocalError> {
     let mark = dir.join(MARK);
     std::fs::remove_file(&mark)
         .and_then(|()| sync_parent(&mark))
-        .map_err(failed_at(&mark))
+        .map_err(failed_at(&mark))?;
+    drop(unfinished); // only now: whoever waits for the lock looks for the mark then
+    Ok(())
 }
 
-/// Whether a cluster was being made here.
-pub(super) fn is_marked(dir: &Path) -> Result<bool, LocalError> {
-    let mark = dir.join(MARK);
-    mark.try_exists().map_err(|source| LocalError::Read {
-        path: mark.clone(),
-        source,
-    })
+fn lock(file: &File, dir: &Path, mark: &Path) -> Result<(), LocalError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(LocalError::BeingMade {
+            dir: dir.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(failed_at(mark)(error)),
+    }
 }
 
 /// Removes what making it has put here, all but the mark.
