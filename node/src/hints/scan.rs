@@ -121,9 +121,25 @@ pub(crate) fn recount<G: Engine>(
     hints: usize,
 ) -> Result<Recounted, Fault> {
     let gaps = hint_usage.gaps();
-    let Some(gap) = gaps.first() else {
-        return Ok(Recounted::All);
-    };
+    let mut result = Recounted::All;
+    for gap in gaps.iter() {
+        match recount_gap(engine, hint_usage, gap, hints)? {
+            // One that stays unreadable keeps no other from being counted.
+            Recounted::Unreadable => result = Recounted::Unreadable,
+            Recounted::All if gaps.len() == 1 => return Ok(Recounted::All),
+            Recounted::All | Recounted::More => return Ok(Recounted::More),
+        }
+    }
+    Ok(result)
+}
+
+/// The same for one of them.
+fn recount_gap<G: Engine>(
+    engine: &G,
+    hint_usage: &HintUsage,
+    gap: &Gap,
+    hints: usize,
+) -> Result<Recounted, Fault> {
     let end = (gap.before.clone()).map_or(Bound::Unbounded, Bound::Excluded);
     let rows =
         (engine.snapshot()).range(Keyspace::Hints, (Bound::Excluded(gap.after.clone()), end));
@@ -149,7 +165,7 @@ pub(crate) fn recount<G: Engine>(
             tracing::debug!(error, "a place among the stored hints still cannot be read");
             Ok(Recounted::Unreadable)
         }
-        None if over && gaps.len() == 1 => Ok(Recounted::All),
+        None if over => Ok(Recounted::All),
         None => Ok(Recounted::More),
     }
 }
