@@ -98,13 +98,11 @@ impl<G: Engine> Committer<G> {
             return Ok(());
         }
         let demand = Demand::of(writes);
+        let received = demand.bytes();
         let disk = self.disk_space.look(&*self.engine, demand, now.mono);
         self.state.hints.set_takes_removals(disk != DiskLevel::Full);
         if disk == DiskLevel::Full {
-            let full = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
-            self.note_disk(writes.len(), now);
-            self.answer(writes, &vec![full; writes.len()], now);
-            return Ok(());
+            return self.refuse_for_space(writes, now);
         }
 
         let Applied {
@@ -120,6 +118,10 @@ impl<G: Engine> Committer<G> {
         } = apply(&*self.engine, &self.rules(writes, disk, now), writes);
         for error in &unreadable {
             self.state.damage.say(error, now.mono);
+        }
+        let written = u64::try_from(batch.bytes()).unwrap_or(u64::MAX);
+        if !(self.disk_space).takes(&*self.engine, received, written) {
+            return self.refuse_for_space(writes, now);
         }
 
         let key_of = |change: &SumChange| &writes[change.write].key;
@@ -158,6 +160,18 @@ impl<G: Engine> Committer<G> {
         self.answer(writes, &verdicts, now);
         self.measure(now);
         committed
+    }
+
+    /// Answers all of a batch with a full disk, and leaves the engine alone.
+    fn refuse_for_space<R: Reply>(
+        &mut self,
+        writes: &mut Vec<Write<R>>,
+        now: Now,
+    ) -> Result<(), EngineError> {
+        let full = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
+        self.note_disk(writes.len(), now);
+        self.answer(writes, &vec![full; writes.len()], now);
+        Ok(())
     }
 
     /// What to do about once a second while there are no writes: moves the clock's mark.

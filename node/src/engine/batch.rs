@@ -75,6 +75,13 @@ impl Batch {
         });
     }
 
+    /// Bytes of its keys and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let of = |write: &Write| write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
+        self.writes.iter().map(of).sum()
+    }
+
     /// How many writes it holds; several of one key count each.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -14,7 +14,8 @@
 //! or two, too much for every batch, so one counts for a second, or for 4 MiB of writes or a sixteenth of the reserve,
 //! whichever ends first.
 //!
-//! Invariant: a level takes a batch only if twice its bytes (once in the journal, once in a table) fit above its mark.
+//! Invariant: a level takes a batch only if twice its bytes (once in the journal, once in a table) fit above its mark, by
+//! what was received for it; and none is committed that writes much more, unless that fits, too.
 
 use std::time::Duration;
 
@@ -92,6 +93,13 @@ impl Demand {
         demand
     }
 
+    /// All of it.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.hints
+            .saturating_add(self.values)
+            .saturating_add(self.removals)
+    }
+
     /// What of it is taken at a level.
     fn taken_at(&self, level: DiskLevel) -> u64 {
         let of = |growth, bytes| if level.takes(growth) { bytes } else { 0 };
@@ -166,15 +174,33 @@ impl DiskSpace {
         }
 
         let space = engine.free_space();
-        let level = space.map_or(DiskLevel::Ample, |space| {
-            decide(space, self.reserve, &demand, self.level)
-        });
+        let decided = |demand: &Demand| {
+            space.map_or(DiskLevel::Ample, |space| {
+                decide(space, self.reserve, demand, self.level)
+            })
+        };
+        // What one batch needs says nothing of the next one, so it does not set the level.
+        let (level, of_batch) = (decided(&Demand::default()), decided(&demand));
         self.free = space.map_or(0, |space| space.free);
         if level != self.level {
             report(level, self.free);
         }
         (self.looked, self.since, self.level) = (Some(now), 0, level);
-        level
+        level.min(of_batch)
+    }
+
+    /// Whether a batch may be committed that writes more than was received for it: a small write may bring a large
+    /// record along. Nothing is taken from what the engine needs.
+    pub(crate) fn takes<G: Engine>(&mut self, engine: &G, received: u64, written: u64) -> bool {
+        let more = written.saturating_sub(received);
+        self.since = self.since.saturating_add(more);
+        if more < bytes_between_looks(self.reserve) {
+            return true;
+        }
+        engine.free_space().is_none_or(|space| {
+            let batch = written.saturating_mul(2);
+            space.free >= space.needed.saturating_add(batch)
+        })
     }
 }
 
