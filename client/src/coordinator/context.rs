@@ -12,7 +12,6 @@
 //! (a frame, a failed send, an answer) is queued here, and the coordinator takes it once the operation has returned.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_ring::change::Topology;
@@ -125,7 +124,7 @@ impl OpContext {
         Self {
             settings,
             now,
-            topology: Topology::stable(Arc::new(ring)),
+            topology: Topology::of(ring),
             ring_is_new: false,
             refresh: RefreshPause::default(),
             mint: Mint::new(now.random, settings.max_clock_drift),

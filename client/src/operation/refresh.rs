@@ -9,7 +9,6 @@
 //! the ring in force; operations under way go on with the one they began with. A node whose map cannot be used says so
 //! with each response, so further requests wait ever longer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_ring::change::Topology;
@@ -107,7 +106,7 @@ impl Handler for Refresh {
         let Some(ring) = ring.filter(is_newer) else {
             return give_up(cx);
         };
-        cx.topology = Topology::stable(Arc::new(ring));
+        cx.topology = Topology::of(ring);
         cx.ring_is_new = true;
         cx.refresh.ended(true, cx.now.at);
         Progress::Over

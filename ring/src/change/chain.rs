@@ -82,6 +82,20 @@ impl Chain {
         }
     }
 
+    /// The same after a restart: with the vote that was on the disk. One that forgot it could decide an epoch twice.
+    #[must_use]
+    pub const fn restored(
+        node: NodeId,
+        decided: Configuration,
+        vote: Acceptor<Configuration>,
+    ) -> Self {
+        Self {
+            node,
+            decided,
+            successor: vote,
+        }
+    }
+
     /// The last epoch that is known to be decided.
     #[must_use]
     pub const fn decided(&self) -> &Configuration {

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!   stable --begin--> arc 0 moves --step--> arc 1 moves ... --step--> stable, by the target
-//!                          '--revert--> arc 0 moves back --step--> stable, as before
+//!                          '--revert--> as before: what had moved moves back --step--> stable
 //! ```
 //!
 //! Each arrow is an epoch of its own, decided by the voters that its predecessor names. Voters are at most five, an odd
 //! number, spread over zones; they are picked again when a change ends, and until then the old ones vote.
 //!
 //! A member that a change leaves out is removed for ever: its id stays on a list, and is let in nowhere any more. One that
-//! a revert leaves out has owned nothing, and may be added again.
+//! a revert leaves out may be added again; it empties a range before it owns that again.
 //!
 //! Invariants: maps are of one cluster, and make rings; no member is on the list of the removed.
 
@@ -143,7 +143,7 @@ impl Configuration {
 
         let hand = Hand::on_first(arcs);
         let rings = (Ring::new(&self.map)?, Ring::new(&target)?);
-        let stable = Topology::stable(Arc::new(rings.0));
+        let stable = Topology::stable(Arc::new(rings.0), self.epoch);
         stable.changing(Arc::new(rings.1), hand, epoch)?;
         Ok(Self {
             epoch,
@@ -182,18 +182,30 @@ impl Configuration {
         })
     }
 
-    /// The next one if the change under way is reverted: the arc that moves, moves back. `None` if there is no change.
+    /// The next one if the change under way is reverted. `None` if there is no change.
+    ///
+    /// The arc that moves goes by the old map again at once: every count was reached in its old list, too, so nothing
+    /// has to be pulled, and a majority of new owners that never came up keeps nobody waiting. The arc that moved before
+    /// it moves back.
     #[must_use]
     pub fn revert(&self) -> Option<Self> {
         let Change { target, hand } = self.change.clone()?;
-        Some(Self {
-            epoch: Epoch(self.epoch.0 + 1),
-            map: target,
-            change: Some(Change {
-                target: self.map.clone(),
-                hand: hand.turned(),
-            }),
-            ..self.clone()
+        let epoch = Epoch(self.epoch.0 + 1);
+        Some(match hand.turned().next() {
+            Some(hand) => Self {
+                epoch,
+                map: target,
+                change: Some(Change {
+                    target: self.map.clone(),
+                    hand,
+                }),
+                ..self.clone()
+            },
+            None => Self {
+                epoch,
+                change: None,
+                ..self.clone()
+            },
         })
     }
 }
@@ -285,9 +297,18 @@ mod tests {
         }
         let reverted = now.revert().unwrap();
         let arc = |now: &Configuration| now.change.as_ref().unwrap().hand.arc();
-        assert_eq!((arc(&now), arc(&reverted)), (5, 5));
-        assert_eq!(end(reverted.clone()).epoch.0, reverted.epoch.0 + 6);
+        assert_eq!((arc(&now), arc(&reverted)), (5, 4));
+        assert_eq!(end(reverted.clone()).epoch.0, reverted.epoch.0 + 5);
         assert_eq!(end(reverted.revert().unwrap()).map.members.len(), 4);
+    }
+
+    #[test]
+    fn a_change_of_which_nothing_has_moved_is_reverted_at_once() {
+        let first = Configuration::first(map([(1, "z"), (2, "z"), (3, "z")])).unwrap();
+        let target = map([(1, "z"), (2, "z"), (3, "z"), (4, "z")]);
+        let reverted = first.begin(target, Arcs::FULL).unwrap().revert().unwrap();
+        assert_eq!((reverted.epoch, &reverted.change), (Epoch(3), &None));
+        assert_eq!(reverted.map, first.map);
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Hand {
         Some(Self { at, ..self })
     }
 
-    /// The hand of the change that reverts this one: its source is this one's target.
+    /// The hand of the opposite change, on the same arc: its source is this one's target.
     ///
     /// ```
     /// # use quoit_ring::change::{Arcs, Hand};

@@ -47,7 +47,7 @@ pub enum TopologyError {
 /// join(&mut after, newcomer(4), 2)?;
 ///
 /// let (before, after) = (Arc::new(Ring::new(&before)?), Arc::new(Ring::new(&after)?));
-/// let stable = Topology::stable(before);
+/// let stable = Topology::stable(before, Epoch(1));
 /// let changing = stable.changing(after, Hand::on_first(Arcs::FULL), Epoch(2))?;
 /// let moving = changing.lists(changing.token_of(b"cart:42"));
 /// assert!(moving.owners().count() >= 3);
@@ -62,14 +62,21 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// All by one ring, in its epoch.
+    /// All by one ring, in `epoch`: that of its map, or a later one if changes of it were made and reverted.
     #[must_use]
-    pub fn stable(ring: Arc<Ring>) -> Self {
+    pub const fn stable(ring: Arc<Ring>, epoch: Epoch) -> Self {
         Self {
-            epoch: ring.epoch(),
+            epoch,
             source: ring,
             change: None,
         }
+    }
+
+    /// All by one ring, in the epoch of its map.
+    #[must_use]
+    pub fn of(ring: Ring) -> Self {
+        let epoch = ring.epoch();
+        Self::stable(Arc::new(ring), epoch)
     }
 
     /// The same ring while it changes into `target`, in `epoch`.

@@ -39,10 +39,11 @@ mod tests {
     }
 
     #[test]
-    fn a_proposer_that_builds_on_the_undecided_forks_the_chain() {
+    fn without_any_of_the_rules_the_chain_forks() {
         let forks =
             |defect| scripts().any(|script| World::run(&script, Some(defect)).twice.is_some());
         assert!(forks(Defect::BuildsOnTheAccepted));
         assert!(forks(Defect::VotesAlthoughBehind));
+        assert!(forks(Defect::ForgetsItsVote));
     }
 }

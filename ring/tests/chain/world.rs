@@ -17,6 +17,8 @@ pub(crate) enum Defect {
     BuildsOnTheAccepted,
     /// A node votes on what follows an epoch that it does not know, as if it were its own.
     VotesAlthoughBehind,
+    /// A node's vote is not on the disk.
+    ForgetsItsVote,
 }
 
 #[derive(Debug, Clone)]
@@ -137,7 +139,8 @@ impl World {
             240..246 if !self.messages.is_empty() => {
                 self.messages.swap_remove(which % self.messages.len());
             }
-            246..249 => self.again(which % NODES),
+            246..248 => self.again(which % NODES),
+            248 => self.restart(which % NODES),
             249.. => self.propose(which),
             _ => {}
         }
@@ -187,6 +190,20 @@ impl World {
         } else {
             chain.learn(decided);
         }
+    }
+
+    fn restart(&mut self, at: usize) {
+        let chain = &self.nodes[at].chain;
+        let (id, decided) = (NodeId(at as u64), chain.decided().clone());
+        let chain = if self.defect == Some(Defect::ForgetsItsVote) {
+            Chain::new(id, decided)
+        } else {
+            Chain::restored(id, decided, chain.vote().clone())
+        };
+        self.nodes[at] = Node {
+            chain,
+            proposes: None,
+        };
     }
 
     fn again(&mut self, at: usize) {
