@@ -238,18 +238,19 @@ impl<E: Env> Driver<E> {
     /// answers. With nothing to do it costs five comparisons. After a tick it may publish
     /// [`metrics`](crate::metrics) to the application's recorder.
     pub fn pump(&mut self) {
-        while let Some((node, frame)) = self.coordinator.poll_send() {
-            if !self.env.send(node, &frame) {
-                let now = self.now();
-                self.coordinator.handle_unsent(node, frame.id, now);
-            }
-        }
-
+        // First: what is to be sent needs the room of what nobody waits for any more.
         if self.coordinator.poll_sweep() {
             let coordinator = &mut self.coordinator;
             let taken_back = self.env.sweep(&mut |id| coordinator.awaits(id));
             for (node, id) in taken_back {
                 self.coordinator.handle_taken_back(node, id);
+            }
+        }
+
+        while let Some((node, frame)) = self.coordinator.poll_send() {
+            if !self.env.send(node, &frame) {
+                let now = self.now();
+                self.coordinator.handle_unsent(node, frame.id, now);
             }
         }
 

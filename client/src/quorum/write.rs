@@ -337,8 +337,10 @@ impl WriteQuorum {
     /// that reason, and where it was joined it stays.
     pub(crate) fn cannot_renew(&mut self, replica: usize, why: Outcome) {
         debug_assert!(self.phase == Phase::Writing, "its caller waits");
-        if replica < self.n {
-            self.asked.note(replica, State::Failed(why));
+        match replica.checked_sub(self.n) {
+            None => self.asked.note(replica, State::Failed(why)),
+            // No other holder is sought for its owner: the write has failed.
+            Some(hint) => drop(self.hints.note(hint, State::Failed(why))),
         }
         self.evidence.may_be_stored = true;
         self.fail();
