@@ -199,7 +199,10 @@ mod tests {
         let off = log_filter(LevelFilter::OFF);
         assert!(!passes(&off, "fjall", Level::ERROR));
         let asked: Targets = "info,fjall=info".parse().unwrap();
-        assert!(passes(&asked, "fjall", Level::INFO), "who asks is told");
+        assert!(
+            passes(&asked, "fjall", Level::INFO),
+            "whoever asks for it sees it"
+        );
     }
 
     #[test]

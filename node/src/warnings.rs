@@ -19,7 +19,7 @@ use std::time::Duration;
 use quoit_ring::Moment;
 use quoit_ring::wire::{MAX_WARNING_TEXT, Warning, WarningKind};
 
-/// How often the text of one kind is made anew.
+/// How often the text of one kind is made again.
 const TEXT_EVERY: Duration = Duration::from_secs(1);
 /// How long after its last failure the handshakes' warning ends.
 const RECENT: Duration = Duration::from_secs(3_600);

@@ -120,7 +120,8 @@ impl<G: Engine> Committer<G> {
             self.state.damage.say(error, now.mono);
         }
         let written = u64::try_from(batch.bytes()).unwrap_or(u64::MAX);
-        if !(self.disk_space).takes(&*self.engine, received, written) {
+        // An engine that failed while it was read has more to say than that.
+        if poisoned.is_none() && !(self.disk_space).takes(&*self.engine, received, written) {
             return self.refuse_for_space(writes, now);
         }
 

@@ -65,7 +65,7 @@ impl<'a> RangeChange<'a> {
         })
     }
 
-    /// Whom a receiver should still pull from, given what it has pulled: those that are fenced and can be reached come
+    /// Which nodes a receiver should still pull from, given what it has pulled: those that are fenced and can be reached come
     /// first. Empty once it has enough.
     #[must_use]
     pub fn sources(

@@ -48,7 +48,7 @@ enum Message {
 
 struct Node {
     chain: Chain,
-    /// What it proposes, and the voters whom it asks.
+    /// What it proposes, and the voters that it asks.
     proposes: Option<(Epoch, Vec<NodeId>, Proposer<Configuration>)>,
 }
 

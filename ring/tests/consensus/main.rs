@@ -1,7 +1,7 @@
 //! Single decisions among voters that are slow, restart and are asked twice: never two values.
 //!
 //! A run is a script of choices: which message arrives, is lost or comes twice, who proposes again. Voters keep what an
-//! acceptor must keep, and proposers begin anew. Without a rule that the text of [`quoit_ring::consensus`] names, the same
+//! acceptor must keep, and proposers begin again. Without a rule that the text of [`quoit_ring::consensus`] names, the same
 //! runs find two decided values.
 
 #[cfg(test)]

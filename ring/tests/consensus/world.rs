@@ -18,7 +18,7 @@ pub(crate) enum Defect {
     ForgetsWhenItRestarts,
     /// A proposer takes one voter fewer for a majority.
     AsksTooFew,
-    /// A proposer that begins anew does so with the ballot that it has used, and another value.
+    /// A proposer that begins again does so with the ballot that it has used, and another value.
     UsesABallotTwice,
 }
 

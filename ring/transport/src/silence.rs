@@ -16,7 +16,7 @@
 //! A node that was killed, cut off or stopped says nothing, and QUIC alone would wait for many seconds: its
 //! probes come ever more rarely, and new data waits behind what was never acknowledged. Any datagram counts as heard,
 //! so a node that is merely slow, whose network thread still acknowledges, is left alone. One whose network thread
-//! stands still, as while its engine waits for the disk, is not told from a dead one. Looks are
+//! stands still, as while its engine waits for the disk, cannot be distinguished from a dead one. Looks are
 //! counted and not time: a process that was itself stopped suspects no one.
 //!
 //! A question is a frame that its receiver has to acknowledge. A datagram with nothing but an acknowledgement asks

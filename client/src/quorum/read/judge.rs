@@ -1,4 +1,4 @@
-//! What follows from the answers of a read: whom to ask next, a write-back, a verdict, repair, the end.
+//! What follows from the answers of a read: which replica to ask next, a write-back, a verdict, repair, the end.
 
 use quoit_ring::Dot;
 use quoit_ring::change::OwnerSet;

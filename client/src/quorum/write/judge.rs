@@ -1,6 +1,6 @@
 //! What follows from what owners and holders did: a verdict, a new dot, hints, the end.
 //!
-//! It looks at everything anew with each answer: three sets and a handful of hints.
+//! It looks at everything again with each answer: three sets and a handful of hints.
 
 use quoit_ring::Time;
 use quoit_ring::change::OwnerSet;
