@@ -188,6 +188,34 @@ fn the_clock_of_who_keeps_a_sloppy_write_counts_where_owners_are_away() {
 }
 
 #[test]
+fn a_lifetime_that_a_holder_shows_to_be_over_is_the_reason_of_the_failure() {
+    let mut bench = Bench::of(5);
+    bench.start(9, put_to_live(TTL));
+    tell_the_time(&mut bench);
+    for to in &bench.sent() {
+        bench.answer_off(to, Response::Joined, 0);
+    }
+    assert!(bench.written().is_ok());
+
+    let Call::Write { update, mut plan } = put_to_live(TTL) else {
+        unreachable!("a put is a write");
+    };
+    plan.sloppy = true;
+    bench.start(1, Call::Write { update, plan });
+    let sent = bench.sent();
+    bench.answer_off(&sent[0], Response::Joined, FROZEN);
+    let superseded = Response::Superseded {
+        named: false,
+        above: Time::at(WALL),
+    };
+    bench.answer_off(&sent[1], superseded, FROZEN);
+    bench.link(sent[2].0.0, Link::Down);
+    let hints = bench.sent();
+    bench.answer_off(&hints[0], Response::Joined, FROZEN);
+    assert!(reasons(bench.written().unwrap_err()).contains(&EARLY));
+}
+
+#[test]
 fn a_lifetime_that_may_not_be_given_again_is_none_that_was_written() {
     let mut bench = informed();
     bench.start(1, put_to_live(TTL));
