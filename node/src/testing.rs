@@ -389,6 +389,10 @@ impl Unreliable {
     pub(crate) fn mend(&self) {
         self.keys.lock().unwrap().clear();
     }
+
+    pub(crate) fn mend_at(&self, key: &Bytes) {
+        self.keys.lock().unwrap().remove(key);
+    }
 }
 
 impl Engine for Unreliable {

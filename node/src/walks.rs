@@ -314,6 +314,16 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_that_stays_unreadable_keeps_no_other_from_being_counted() {
+        let (engine, state, began) = (with_hints(&["a", "c"]), state(1), Moment(0));
+        let mut walks = Walks::begin(&engine, &state, 2);
+        walk(&mut walks, &engine, began);
+        engine.mend_at(&hint_key(NodeId(7), NAMESPACE, b"c"));
+        walk(&mut walks, &engine, began + FIRST_RECOUNT);
+        assert_eq!((counted(&state), state.hints.uncounted()), (3, 1));
+    }
+
+    #[test]
     fn hints_that_stay_unreadable_are_tried_ever_less_often() {
         let (engine, state) = (with_hints(&["b"]), state(1));
         let mut walks = Walks::begin(&engine, &state, 2);

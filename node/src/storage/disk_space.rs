@@ -228,6 +228,7 @@ fn report(level: DiskLevel, free: u64) {
 mod tests {
     use super::DiskLevel::{Ample, Full, Low, Reserve};
     use super::*;
+    use crate::testing::Disk;
 
     const MIB: u64 = 1 << 20;
     const NOTHING: Demand = Demand {
@@ -319,5 +320,29 @@ mod tests {
             needed: u64::MAX,
         };
         assert_eq!(decide(most, u64::MAX, &NOTHING, Ample), Ample);
+    }
+
+    #[test]
+    fn what_one_batch_needs_says_nothing_of_the_next_one() {
+        let engine = Disk::default();
+        engine.set_free(150 * MIB);
+        let (mut disk, now) = (DiskSpace::new(64 * MIB), Moment(0));
+        let large = Demand {
+            values: 12 * MIB,
+            ..NOTHING
+        };
+        assert_eq!(disk.look(&engine, large, now), Low, "no hints beside it");
+        assert_eq!(disk.warning(), None, "the disk is as it was");
+        assert_eq!(disk.look(&engine, NOTHING, now + 2 * LOOK), Ample);
+    }
+
+    #[test]
+    fn a_batch_that_writes_far_more_than_was_received_needs_the_space_for_it() {
+        let engine = Disk::default();
+        engine.set_free(100 * MIB);
+        let mut disk = DiskSpace::new(64 * MIB);
+        assert!(disk.takes(&engine, 1_000, 2_000));
+        assert!(disk.takes(&engine, 1_000, 49 * MIB));
+        assert!(!disk.takes(&engine, 1_000, 51 * MIB));
     }
 }
