@@ -52,11 +52,12 @@ pub(crate) fn build(
     body: &[&[u8]],
 ) {
     let start = out.len();
-    out.put_u32_le(0);
-    out.put_u8(kind as u8);
-    out.put_u8(VERSION);
-    out.put_u64_le(id);
-    out.put_u32_le(0);
+    // In one piece: each append checks the room that is left.
+    let mut fixed = [0; LENGTH + FIXED];
+    fixed[LENGTH] = kind as u8;
+    fixed[LENGTH + 1] = VERSION;
+    fixed[LENGTH + 2..LENGTH + 10].copy_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&fixed);
 
     let head_start = out.len();
     head(out);
@@ -67,13 +68,14 @@ pub(crate) fn build(
     }
 
     // Both lengths are known only now.
-    let length = out.len() - start - LENGTH;
-    patch(out, start, length);
-    patch(out, start + FIXED, head_len);
+    let frame = &mut out[start..];
+    let length = frame.len() - LENGTH;
+    patch(frame, 0, length);
+    patch(frame, FIXED, head_len);
 }
 
 /// Writes a length into its place. Lengths are bounded far below `u32::MAX` by what may be sent.
-fn patch(out: &mut BytesMut, at: usize, length: usize) {
+fn patch(out: &mut [u8], at: usize, length: usize) {
     debug_assert!(u32::try_from(length).is_ok(), "frames stay below MAX_FRAME");
     let length = u32::try_from(length).unwrap_or(u32::MAX);
     out[at..at + LENGTH].copy_from_slice(&length.to_le_bytes());
