@@ -18,7 +18,7 @@ use quoit_ring::placement::Ring;
 
 use crate::client::Client;
 use crate::consistency::{Consistency, DEADLINES, ReadRepair};
-use crate::coordinator::Settings;
+use crate::coordinator::{Settings, background};
 use crate::driver::Driver;
 use crate::env::Env;
 use crate::error::ConnectError;
@@ -43,6 +43,7 @@ pub(crate) const MAX_VALUE: usize = 16 << 20;
 ///     .deadline(Duration::from_secs(2))
 ///     .max_value_bytes(4 << 20) // the nodes' own limit has to be raised too
 ///     .max_in_flight(16_384)
+///     .max_background_bytes(48 << 20)
 ///     .connect_timeout(Duration::from_secs(10))
 ///     .connect()
 ///     .await?;
@@ -76,6 +77,7 @@ pub(crate) struct Limits {
     pub(crate) max_value_bytes: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) repair_bytes_per_second: u64,
+    pub(crate) max_background_bytes: usize,
 }
 
 impl Default for ClientBuilder {
@@ -96,6 +98,7 @@ impl Default for ClientBuilder {
                 max_value_bytes: 1 << 20,
                 max_in_flight: 4096,
                 repair_bytes_per_second: 8 << 20,
+                max_background_bytes: background::DEFAULT_BOUND,
             },
             connect_timeout: Duration::from_secs(5),
         }
@@ -229,15 +232,27 @@ impl ClientBuilder {
     /// higher one at the nodes, which may shed load. An operation counts once more for every 16 KiB of its
     /// key and value, so this bounds the client's memory too.
     ///
-    /// A write that has returned no longer counts, although it waits for owners that are late. Such writes have a bound
-    /// of their own: 8 MiB for each late owner and 16 MiB in all. Beyond it an owner that is late gets the write from
-    /// its request, if it reads that in time, or from repair; there is no hint for it
-    /// ([`HealthReport::hints_forgone`](crate::HealthReport::hints_forgone)). Requests that no operation waits for any
-    /// more, 8 MiB at most, are taken back ([`HealthReport::taken_back`](crate::HealthReport::taken_back)). An
-    /// operation under way never fails by either bound.
+    /// A write that has returned no longer counts, although it waits for owners that are late: see
+    /// [`max_background_bytes`](ClientBuilder::max_background_bytes).
     #[must_use]
     pub const fn max_in_flight(mut self, operations: usize) -> Self {
         self.limits.max_in_flight = operations;
+        self
+    }
+
+    /// Most bytes that wait for nodes without an operation under way, 4 KiB to 1 GiB; default 24 MiB. Lower spares
+    /// memory, higher leaves owners that are late for a while fewer writes to be repaired.
+    ///
+    /// - Writes that have returned and wait for late owners: a third for each owner, two thirds in all. Beyond it a
+    ///   late owner gets the write from its request, if it reads that in time, or from repair; there is no hint for it
+    ///   ([`HealthReport::hints_forgone`](crate::HealthReport::hints_forgone)).
+    /// - Requests of operations that are over: a third, then they are taken back
+    ///   ([`HealthReport::taken_back`](crate::HealthReport::taken_back)).
+    ///
+    /// No operation under way fails by it.
+    #[must_use]
+    pub const fn max_background_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_background_bytes = bytes;
         self
     }
 
@@ -325,6 +340,7 @@ impl ClientBuilder {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             repair_bytes_per_second: self.limits.repair_bytes_per_second,
+            max_background_bytes: self.limits.max_background_bytes,
             ..Settings::default()
         }
     }
@@ -354,6 +370,11 @@ impl ClientBuilder {
             (1 << 10..=1 << 30).contains(&self.limits.repair_bytes_per_second),
             "repair_bytes_per_second",
             "1 KiB to 1 GiB",
+        )?;
+        setting(
+            (4 << 10..=1 << 30).contains(&self.limits.max_background_bytes),
+            "max_background_bytes",
+            "4 KiB to 1 GiB",
         )
     }
 

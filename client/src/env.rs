@@ -90,7 +90,8 @@ pub trait Env {
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool;
 
     /// Takes queued frames back whose ids are not awaited any more, and returns where to and which. Called when more than
-    /// 8 MiB may wait that no operation is interested in: a queue of frames that a node is slow to read would grow without
+    /// a third of [`max_background_bytes`](crate::ClientBuilder::max_background_bytes) may wait that no operation is
+    /// interested in: a queue of frames that a node is slow to read would grow without
     /// bound otherwise. Repairs and hints may stay whether they are awaited or not. A frame that is on its way already
     /// does no harm.
     ///

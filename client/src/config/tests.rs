@@ -84,6 +84,9 @@ fn a_driven_client_refuses_the_settings_that_every_client_refuses() {
     let repair = |bytes| name(new().repair_bytes_per_second(bytes));
     assert_eq!(repair(1_023), "repair_bytes_per_second");
     assert_eq!(repair((1 << 30) + 1), "repair_bytes_per_second");
+    let background = |bytes| name(new().max_background_bytes(bytes));
+    assert_eq!(background((4 << 10) - 1), "max_background_bytes");
+    assert_eq!(background((1 << 30) + 1), "max_background_bytes");
     let unreadable = refused(new().profile("no such file"));
     assert!(matches!(unreadable, ConnectError::Profile(_)));
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   put -- W answers --> returned, its permit free         a late owner's request waits in the outbox
-//!                          |  8 MiB for each late owner, 16 MiB in all
+//!                          |  a third of the bound for each late owner, two thirds in all
 //!          has every owner, or a hint, or no more room --> over
-//!                          |  8 MiB of requests that were never answered
+//!                          |  a third, of requests that were never answered
 //!                          '--> a sweep: the outboxes drop what belongs to no operation
 //! ```
 //!
@@ -15,25 +15,21 @@
 //! connection had broken. No operation that is under way loses a request, so no caller notices either bound.
 //!
 //! Invariant: what waits in all outboxes, repairs and hints apart, is at most the bytes of operations with a permit, and
-//! [`MOST`]. What is counted is never too little: a record counts for each node that it waits for, and a write minted again
+//! the bound. What is counted is never too little: a record counts for each node that it waits for, and a write minted again
 //! counts its earlier requests as unanswered.
 
 use std::collections::BTreeMap;
 
 use quoit_ring::NodeId;
 
-/// Most bytes of writes that have returned and wait for an owner, bookkeeping included.
-const MAX_PENDING: usize = 16 << 20;
-/// Most of those that wait for one owner: the others keep room for their own.
-const MAX_PENDING_FOR_ONE: usize = 8 << 20;
-/// A sweep is due once requests of so many bytes were left unanswered by operations that are over.
-const SWEEP_AFTER: usize = 8 << 20;
-/// Most bytes of both.
-pub(crate) const MOST: usize = MAX_PENDING + SWEEP_AFTER;
+/// The default bound: a third of it, 8 MiB, holds what a node reads in a tenth of a second.
+pub(crate) const DEFAULT_BOUND: usize = 24 << 20;
 
 /// Bytes in the background, counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Background {
+    /// A third of the bound: for one late owner, and for requests that nobody waits for. All late owners have two.
+    third: usize,
     pending: usize,
     /// By late owner. A node stays here for ever: there are as many as the cluster has had.
     pending_for: BTreeMap<NodeId, usize>,
@@ -41,15 +37,25 @@ pub(crate) struct Background {
 }
 
 impl Background {
+    /// Nothing yet, of at most so many bytes.
+    pub(crate) const fn new(bound: usize) -> Self {
+        Self {
+            third: bound / 3,
+            pending: 0,
+            pending_for: BTreeMap::new(),
+            abandoned: 0,
+        }
+    }
+
     /// A write of so many bytes has returned, and these owners are late. False if there is no room for it: then it is to
     /// end at once. It counts until [`Background::end`] in any case.
     pub(crate) fn begin(&mut self, bytes: usize, late: &[NodeId]) -> bool {
         self.pending += bytes;
-        let mut has_room = self.pending <= MAX_PENDING;
+        let mut has_room = self.pending <= 2 * self.third;
         for &node in late {
             let pending = self.pending_for.entry(node).or_default();
             *pending += bytes;
-            has_room &= *pending <= MAX_PENDING_FOR_ONE;
+            has_room &= *pending <= self.third;
         }
         has_room
     }
@@ -58,10 +64,15 @@ impl Background {
     pub(crate) fn end(&mut self, bytes: usize, late: &[NodeId]) {
         debug_assert!(self.pending >= bytes, "counted when it returned");
         self.pending = self.pending.saturating_sub(bytes);
-        for node in late {
-            if let Some(pending) = self.pending_for.get_mut(node) {
-                *pending = pending.saturating_sub(bytes);
-            }
+        for &node in late {
+            self.answered(bytes, node);
+        }
+    }
+
+    /// An owner of a write of so many bytes is no longer late: nothing of it waits for that owner.
+    pub(crate) fn answered(&mut self, bytes: usize, node: NodeId) {
+        if let Some(pending) = self.pending_for.get_mut(&node) {
+            *pending = pending.saturating_sub(bytes);
         }
     }
 
@@ -72,7 +83,7 @@ impl Background {
 
     /// Whether the outboxes are to be swept; asks once each time.
     pub(crate) const fn take_sweep(&mut self) -> bool {
-        let is_due = self.abandoned > SWEEP_AFTER;
+        let is_due = self.abandoned > self.third;
         if is_due {
             self.abandoned = 0;
         }
@@ -90,7 +101,7 @@ mod tests {
 
     #[test]
     fn one_late_owner_leaves_room_for_another() {
-        let mut background = Background::default();
+        let mut background = Background::new(DEFAULT_BOUND);
         for _ in 0..8 {
             assert!(background.begin(MIB, &[A]));
         }
@@ -104,8 +115,21 @@ mod tests {
     }
 
     #[test]
+    fn a_write_that_one_owner_holds_up_leaves_another_that_has_answered_its_room() {
+        let mut background = Background::new(DEFAULT_BOUND);
+        for _ in 0..8 {
+            assert!(background.begin(MIB, &[A, B]));
+            background.answered(MIB, B);
+        }
+        assert!(background.begin(8 * MIB, &[B]));
+        background.end(MIB, &[A]);
+        assert_eq!(background.pending_for[&A], 7 * MIB);
+        assert_eq!(background.pending_for[&B], 8 * MIB);
+    }
+
+    #[test]
     fn all_late_owners_together_have_a_bound() {
-        let mut background = Background::default();
+        let mut background = Background::new(DEFAULT_BOUND);
         for id in 0..16 {
             assert!(background.begin(MIB, &[NodeId(id)]));
         }
@@ -114,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_sweep_is_due_after_every_eight_mebibytes() {
-        let mut background = Background::default();
+        let mut background = Background::new(DEFAULT_BOUND);
         background.abandon(8 * MIB);
         assert!(!background.take_sweep());
         background.abandon(1);

@@ -20,7 +20,7 @@ use quoit_ring::wire::{Request, RequestFrame};
 use quoit_ring::{Millis, NodeId};
 use smallvec::SmallVec;
 
-use crate::coordinator::background::Background;
+use crate::coordinator::background::{self, Background};
 use crate::coordinator::clocks::{NodeClocks, Reached};
 use crate::coordinator::mint::Mint;
 use crate::coordinator::request_id::{Purpose, RequestId};
@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) max_clock_drift: Duration,
     /// What repair in the background may send.
     pub(crate) repair_bytes_per_second: u64,
+    /// What writes that have returned, and requests that nobody waits for, may hold.
+    pub(crate) max_background_bytes: usize,
 }
 
 impl Default for Settings {
@@ -58,6 +60,7 @@ impl Default for Settings {
             hedge_all_after: Duration::from_millis(100),
             max_clock_drift: Duration::from_millis(500),
             repair_bytes_per_second: 8 << 20,
+            max_background_bytes: background::DEFAULT_BOUND,
         }
     }
 }
@@ -136,7 +139,7 @@ impl OpContext {
             counters: Counters::default(),
             operations: Operations::new(),
             timers: Timers::default(),
-            background: Background::default(),
+            background: Background::new(settings.max_background_bytes),
             overtaken: 0,
             sends: VecDeque::new(),
             failures: VecDeque::new(),

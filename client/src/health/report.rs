@@ -36,10 +36,12 @@ pub struct HealthReport {
     /// Hints stored: one for each owner that missed a write.
     pub hints: u64,
     /// Hints given up: the owner gets the write from repair. Either no fallback was reachable and had capacity, or more
-    /// hand-offs were pending at once than a client keeps: 8 MiB for one owner, 16 MiB in all.
+    /// hand-offs were pending at once than a client keeps
+    /// ([`max_background_bytes`](crate::ClientBuilder::max_background_bytes)).
     pub hints_forgone: u64,
-    /// Requests taken back before they were sent: no operation waited for them any more, and more than 8 MiB of such
-    /// may have waited for nodes that were slow to read.
+    /// Requests taken back before they were sent: no operation waited for them any more, and more than a third of
+    /// [`max_background_bytes`](crate::ClientBuilder::max_background_bytes) may have waited for nodes that were slow to
+    /// read.
     pub taken_back: u64,
     /// Every node that this client has sent to or had a link to, ordered by id.
     pub nodes: Vec<NodeHealth>,

@@ -132,6 +132,18 @@ impl Write {
         cx.background.begin(self.background_bytes(), &self.late)
     }
 
+    /// An owner has answered, or will not: if it was late, its request waits no more.
+    pub(super) fn heard_of(&mut self, replica: usize, cx: &mut OpContext) {
+        if self.late.is_empty() || replica >= self.owners {
+            return;
+        }
+        let node = self.requests.targets().get(replica);
+        if let Some(place) = self.late.iter().position(|late| Some(late) == node) {
+            let node = self.late.swap_remove(place);
+            cx.background.answered(self.background_bytes(), node);
+        }
+    }
+
     /// Nothing more will come of a write that has returned.
     pub(super) fn forget(&mut self, cx: &mut OpContext) -> Progress {
         self.withdraw(cx);

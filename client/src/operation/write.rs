@@ -113,7 +113,7 @@ pub(crate) struct Write {
     pub(super) place: Place,
     /// Whether another write of its client was under way on the key when it was sent: that may ask for its copies.
     pub(super) has_others: bool,
-    /// Owners that had not answered when it returned.
+    /// Owners that have not answered since it returned: what waits for them is charged to each.
     pub(super) late: SmallVec<[NodeId; 2]>,
     /// How far what superseded it lies ahead of this machine's clock, if that is too far to be followed.
     pub(super) behind_ms: u64,
@@ -138,6 +138,7 @@ impl Handler for Write {
         cx: &mut OpContext,
     ) -> Progress {
         let is_hint = replica >= self.owners;
+        self.heard_of(replica, cx);
         match frame.response {
             Response::Joined => {
                 cx.health.counters.hints += u64::from(is_hint);
@@ -164,6 +165,7 @@ impl Handler for Write {
         outcome: Outcome,
         cx: &mut OpContext,
     ) -> Progress {
+        self.heard_of(replica, cx);
         self.quorum.failed(replica, outcome);
         self.step(cx)
     }

@@ -30,7 +30,6 @@ use tokio::task::LocalSet;
 use crate::bridge::{Alive, CallerEnd, bridge};
 use crate::client::PERMIT_BYTES;
 use crate::config::ClientBuilder;
-use crate::coordinator::background;
 use crate::error::ConnectError;
 use crate::tls::ClientTls;
 use crate::transport::{Bounds, fetch_ring};
@@ -141,6 +140,8 @@ fn bounds(builder: &ClientBuilder) -> Bounds {
     let under_way = builder.limits.max_in_flight.saturating_mul(UNIT_BYTES);
     Bounds {
         max_frame: max_frame.min(MAX_FRAME),
-        max_outbox: under_way.max(longest).saturating_add(background::MOST),
+        max_outbox: under_way
+            .max(longest)
+            .saturating_add(builder.limits.max_background_bytes),
     }
 }
