@@ -119,8 +119,9 @@ impl Server {
         let (dialling, client) = (endpoint.clone(), options.client);
         let (phase, watched) = watch::channel(Phase::Serving);
         let (seen, failure) = (watched.clone(), options.failure);
-        let (thread, ended) = spawn(seen, failure, move || {
-            let mut seen = watched.clone();
+        let alarm = Alarm::new(NAME, failure.clone());
+        let (thread, ended) = spawn(seen, alarm, move || {
+            let (mut seen, phase) = (watched.clone(), watched.clone());
             let leaving = async move { leaving_service(&mut seen).await };
             let delivery = Delivery {
                 env: Arc::clone(replica.env()),
@@ -136,6 +137,9 @@ impl Server {
                 links.run_until(delivering).await;
                 links.await; // closes links at once that end with their delivery, not after the last client
             };
+            let half = || Alarm::new(NAME, failure.clone());
+            let listening = watch_half(&phase, half(), listening);
+            let delivering = watch_half(&phase, half(), delivering);
             run(&runtime, async { tokio::join!(listening, delivering) });
         })?;
         Ok(Self {
@@ -185,10 +189,9 @@ impl Drop for Server {
 /// failed: it holds its port and answers nothing.
 fn spawn(
     phase: watch::Receiver<Phase>,
-    failure: Failure,
+    alarm: Alarm,
     work: impl FnOnce() + Send + 'static,
 ) -> io::Result<(JoinHandle<()>, mpsc::Receiver<()>)> {
-    let alarm = Alarm::new(NAME, failure);
     let (ending, ended) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name(NAME.to_owned())
@@ -200,6 +203,15 @@ fn spawn(
             drop(ending);
         })?;
     Ok((thread, ended))
+}
+
+/// Does one half of the thread's work, listening or delivery. The other goes on if this one ends, so a half that ends
+/// while it should serve raises its own alarm: a node that no longer listens holds its port and answers nothing.
+async fn watch_half(phase: &watch::Receiver<Phase>, alarm: Alarm, work: impl Future<Output = ()>) {
+    work.await;
+    if *phase.borrow() != Phase::Serving {
+        alarm.disarm();
+    }
 }
 
 fn run(runtime: &Runtime, work: impl Future<Output = ((), ())>) {
@@ -218,7 +230,8 @@ mod tests {
             phase.send_replace(Phase::Finishing);
         }
         let failure = Failure::new();
-        let (thread, ended) = spawn(watched, failure.clone(), work).unwrap();
+        let alarm = Alarm::new(NAME, failure.clone());
+        let (thread, ended) = spawn(watched, alarm, work).unwrap();
         assert!(ended.recv().is_err(), "the channel only disconnects");
         let _panicked = thread.join().is_err();
         failure.get()
@@ -235,5 +248,15 @@ mod tests {
         }
         assert!(end_of(|| (), true).is_none());
         assert!(end_of(|| panic!("on purpose"), true).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_half_that_ends_while_it_should_serve_fails_the_node() {
+        for (asked, fails) in [(Phase::Serving, true), (Phase::Finishing, false)] {
+            let (_phase, watched) = watch::channel(asked);
+            let failure = Failure::new();
+            watch_half(&watched, Alarm::new(NAME, failure.clone()), async {}).await;
+            assert_eq!(failure.get().is_some(), fails, "{asked:?}");
+        }
     }
 }
