@@ -25,6 +25,7 @@ use rand::rngs::SmallRng;
 
 use super::chance::happens;
 use super::coverage::CoverageEvent;
+use super::in_transit::InTransit;
 use super::overfill;
 use super::session::Site;
 use crate::history::ClientId;
@@ -47,6 +48,8 @@ pub struct Sent {
     pub frame: Bytes,
     /// If it is a put: what all frames of its write, and no others of its client, have in common.
     pub put: Option<u64>,
+    /// Its id, if its client may take it back.
+    pub id: Option<u64>,
 }
 
 /// What the driver's side of the seam and the world share.
@@ -59,6 +62,7 @@ struct Desk {
     overfills: Cell<bool>,
     overfilled: Cell<u64>,
     out: RefCell<Vec<Sent>>,
+    in_transit: RefCell<InTransit>,
 }
 
 /// The simulated side of the client's seam.
@@ -117,14 +121,25 @@ impl Env for CallerEnv {
             _ => {}
         }
 
+        let optional = matches!(frame.request, Request::Hint { .. } | Request::Repair { .. });
+        let id = (!optional).then_some(frame.id);
         let mut bytes = BytesMut::with_capacity(256);
         frame.encode(&mut bytes);
         let frame = bytes.split_off(4).freeze();
-        self.desk.out.borrow_mut().push(Sent { to, frame, put });
+        self.desk.out.borrow_mut().push(Sent { to, frame, put, id });
         if put.is_some() {
             self.overfill(to, epoch);
         }
         true
+    }
+
+    fn sweep(&mut self, is_awaited: &mut dyn FnMut(u64) -> bool) -> Vec<(NodeId, u64)> {
+        let mut in_transit = self.desk.in_transit.borrow_mut();
+        let taken_back = in_transit.sweep(self.desk.at.get(), is_awaited);
+        for _request in &taken_back {
+            self.site.saw(CoverageEvent::TakenBack);
+        }
+        taken_back
     }
 
     fn members(&mut self, _map: &ClusterMap) {}
@@ -148,8 +163,8 @@ impl CallerEnv {
         let sent = self.desk.overfilled.get() + 1;
         self.desk.overfilled.set(sent);
         let frame = overfill::repair(&mut self.rng, self.desk.wall.get(), (sent, epoch));
-        let put = None;
-        self.desk.out.borrow_mut().push(Sent { to, frame, put });
+        let (put, id) = (None, None);
+        self.desk.out.borrow_mut().push(Sent { to, frame, put, id });
     }
 }
 
@@ -207,6 +222,7 @@ impl Caller {
             overfills: Cell::default(),
             overfilled: Cell::default(),
             out: RefCell::default(),
+            in_transit: RefCell::default(),
         });
         set_clocks(&desk, base, now, offset_ms);
         let env = CallerEnv {
@@ -292,6 +308,23 @@ impl Caller {
     /// Takes the frames that are to leave.
     pub fn take_frames(&mut self, into: &mut Vec<Sent>) {
         into.append(&mut self.desk.out.borrow_mut());
+    }
+
+    /// A request that may be taken back is on its way to a node.
+    pub fn sent(&self, request: (NodeId, u64), arrives: Moment, now: Moment) {
+        let mut in_transit = self.desk.in_transit.borrow_mut();
+        in_transit.sent(request, arrives, now);
+    }
+
+    /// Whether the request in this frame to a node was taken back on its way.
+    #[must_use]
+    pub fn has_taken_back(&self, to: NodeId, frame: &Bytes) -> bool {
+        let in_transit = self.desk.in_transit.borrow();
+        if in_transit.all_arrive() {
+            return false;
+        }
+        let frame = RequestFrame::decode(frame.clone());
+        frame.is_ok_and(|frame| in_transit.was_taken_back(to, frame.id))
     }
 
     /// Whether nothing is under way.

@@ -89,11 +89,13 @@ pub enum CoverageEvent {
     HintsFull,
     /// A sloppy write was acknowledged by nodes with hints.
     Sloppy,
+    /// A client took a request back that still waited for its node.
+    TakenBack,
 }
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -132,6 +134,7 @@ impl CoverageEvent {
         Self::HintPage,
         Self::HintsFull,
         Self::Sloppy,
+        Self::TakenBack,
     ];
 
     /// Its name, for people.
@@ -176,6 +179,7 @@ impl CoverageEvent {
             Self::HintPage => "further page of hints read",
             Self::HintsFull => "hint store full",
             Self::Sloppy => "sloppy write acknowledged",
+            Self::TakenBack => "request taken back",
         }
     }
 }

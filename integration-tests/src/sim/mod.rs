@@ -17,7 +17,7 @@
 //! | [`machine`], [`disk`] | the shipped node without threads; a disk that loses what was not synced |
 //! | [`caller`], [`session`] | the shipped client; how workloads use it, recorded in a history |
 //! | [`overfill`] | repairs that fill a record up to its bounds |
-//! | [`network`], [`schedule`], [`tasks`], [`chance`] | delay and loss; virtual time; futures; randomness |
+//! | [`network`], [`in_transit`], [`schedule`], [`tasks`], [`chance`] | delay and loss; what a client may take back; virtual time; futures; randomness |
 //! | [`trace`], [`coverage`] | every event in one number; events that a set of runs must have seen |
 //! | [`run`](mod@run), [`report`] | one run from seed to verdict |
 //! | [`campaign`], [`shrink`](mod@shrink) | many seeds and what they add up to; fewer faults for the same failure |
@@ -33,6 +33,7 @@ pub mod chance;
 pub mod coverage;
 pub mod disk;
 pub mod faults;
+pub mod in_transit;
 pub mod machine;
 pub mod network;
 pub mod overfill;

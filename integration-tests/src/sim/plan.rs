@@ -53,6 +53,8 @@ pub struct Plan {
     pub clients: usize,
     /// How long an operation may take.
     pub deadline: Duration,
+    /// How many bytes a client may leave behind for nodes that are late, if few.
+    pub max_background_bytes: Option<usize>,
     /// How long tasks wait between two operations, in microseconds, about.
     pub pause: u64,
     /// How long a message takes, in microseconds, about.
@@ -106,6 +108,7 @@ impl Plan {
         if happens(&mut small, 100) {
             settings.limits.max_hint_bytes = 2_500;
         }
+        let max_background_bytes = happens(&mut small, 200).then_some(4 << 10);
         let mut plan = Self {
             seed,
             cluster,
@@ -113,6 +116,7 @@ impl Plan {
             short_frames,
             clients,
             deadline,
+            max_background_bytes,
             pause,
             travel,
             commit,

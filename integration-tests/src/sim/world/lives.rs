@@ -153,7 +153,10 @@ impl World {
             life: self.lives[slot],
         };
         self.lives[slot] += 1;
-        let builder = Client::builder().deadline(self.plan.deadline);
+        let mut builder = Client::builder().deadline(self.plan.deadline);
+        if let Some(bytes) = self.plan.max_background_bytes {
+            builder = builder.max_background_bytes(bytes);
+        }
         let (now, offset) = (self.now(), self.client_offset(slot));
         let clock = (self.plan.settings.base, now, offset);
         let ring = &self.plan.cluster.ring;

@@ -23,6 +23,7 @@ use crate::sim::caller::Sent;
 use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::Way;
 use crate::sim::machine::Peer;
+use crate::sim::network::Arrivals;
 
 /// How long silence is borne before a connection is given up, in microseconds.
 const SILENCE: std::ops::Range<u64> = 900_000..1_400_000;
@@ -73,8 +74,14 @@ impl World {
     /// Sends a request. A put that comes twice may be refused once and joined once: the caller gets the
     /// first answer, so the history records that a refusal proves nothing. (QUIC itself never delivers a frame twice.)
     fn dispatch_request(&mut self, peer: Peer, node: usize, sent: &Sent) {
-        let copies = self.dispatch(peer, node, Way::ToNode, &sent.frame);
-        if copies > 1
+        let arrivals = self.dispatch(peer, node, Way::ToNode, &sent.frame);
+        if let Some(id) = sent.id
+            && let Some(&arrives) = arrivals.iter().flatten().max()
+            && let Some(caller) = self.caller_at(usize::from(peer.slot))
+        {
+            caller.sent((sent.to, id), arrives, self.now());
+        }
+        if arrivals.iter().all(Option::is_some)
             && let Some(request) = sent.put
         {
             let mut recorder = self.site.recorder().borrow_mut();
@@ -82,8 +89,14 @@ impl World {
         }
     }
 
-    /// Sends a frame on a connection that is up; how many copies will arrive.
-    pub(super) fn dispatch(&mut self, peer: Peer, node: usize, way: Way, frame: &Bytes) -> usize {
+    /// Sends a frame on a connection that is up; when its copies will arrive.
+    pub(super) fn dispatch(
+        &mut self,
+        peer: Peer,
+        node: usize,
+        way: Way,
+        frame: &Bytes,
+    ) -> Arrivals {
         let now = self.now();
         let link = (usize::from(peer.slot), node);
         let arrivals = self.network.send(link, way, now);
@@ -97,7 +110,7 @@ impl World {
             self.schedule.at(arrives, event);
         }
 
-        arrivals.iter().flatten().count()
+        arrivals
     }
 
     pub(super) fn arrive_at_node(&mut self, peer: Peer, node: usize, frame: Bytes) {
@@ -107,6 +120,9 @@ impl World {
                 .at(resumes, Event::ToNode { peer, node, frame });
         }
 
+        if self.was_taken_back(peer, node, &frame) {
+            return;
+        }
         self.note_frame(TO_NODE, (peer, node), &frame);
         let now = self.now();
         let received = self.machines[node].receive(peer, frame, now);
@@ -115,6 +131,16 @@ impl World {
             self.schedule
                 .at(now.after(READ), Event::Submit { peer, node });
         }
+    }
+
+    /// Whether a client took a request back before it arrived.
+    fn was_taken_back(&self, peer: Peer, node: usize, frame: &Bytes) -> bool {
+        let to = self.machines[node].id();
+        let caller = self.caller_at(usize::from(peer.slot));
+        peer.node().is_none()
+            && caller.is_some_and(|caller| {
+                caller.id() == client_of(peer) && caller.has_taken_back(to, frame)
+            })
     }
 
     /// What came within one read is submitted together.
