@@ -111,6 +111,9 @@ impl Write {
         if self.is_retry || !is_awaited || matches!(self.place, Place::Overtaken(_)) {
             return false;
         }
+        if !self.quorum.awaits(replica) {
+            return false; // an answer that comes twice counts once
+        }
         let Some((present, early_ms)) = self.ends_early(replica, cx) else {
             return false;
         };

@@ -252,3 +252,17 @@ fn a_lifetime_is_not_given_again_by_a_clock_that_went_back() {
     assert!(reasons(bench.written().unwrap_err()).contains(&EARLY));
     assert!(bench.sent().is_empty(), "it would lie below the first one");
 }
+
+#[test]
+fn an_answer_that_comes_twice_decides_nothing_about_a_lifetime() {
+    let mut bench = informed();
+    bench.start(1, put_to_live(TTL));
+    let sent = bench.sent();
+    bench.answer_off(&sent[0], Response::Joined, FROZEN);
+    let refused = Response::Refused(Refusal::Overloaded { queue_ms: 1 });
+    bench.answer_off(&sent[1], refused, FROZEN);
+    bench.answer_off(&sent[0], Response::Joined, FROZEN);
+    assert!(bench.done().is_none() && bench.sent().is_empty());
+    bench.answer_off(&sent[2], Response::Joined, FROZEN);
+    assert_eq!(expiry_of(&bench.sent()[0].1), 80_000);
+}
