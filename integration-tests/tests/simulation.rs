@@ -52,6 +52,18 @@ const REGRESSIONS: &[(u64, &str)] = &[
         1945,
         "a put superseded at one of three owners waited for an unresponsive one to its deadline before it was re-minted",
     ),
+    (
+        72,
+        "a blind write failed as not stored while its client's later one, returned with few copies, was still being copied",
+    ),
+    (
+        324,
+        "a superseded write waited for earlier writes of its client, and copies of a later one below W did not count",
+    ),
+    (
+        1965,
+        "the second copy of an answer failed a write whose lifetime was found to be wrong in between",
+    ),
 ];
 
 #[test]
