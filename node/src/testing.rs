@@ -153,6 +153,7 @@ pub(crate) fn write(id: u64, reply: &Sink, key: &str, change: Change, now: Now) 
     let (arrived, deadline) = (now.mono, now.mono + Duration::from_secs(1));
     Write {
         id,
+        epoch: Some(Epoch(2)),
         reply: Some(reply.clone()),
         destination: Destination::Record,
         bytes: key.len(),

@@ -8,7 +8,7 @@
 //! and the moments that bound its wait. Left out: every decision.
 
 use bytes::Bytes;
-use quoit_ring::{Delta, Leaf, Moment, NodeId, Record};
+use quoit_ring::{Delta, Epoch, Leaf, Moment, NodeId, Record};
 
 use crate::reply::{Priority, Reply};
 
@@ -17,6 +17,8 @@ use crate::reply::{Priority, Reply};
 pub struct Write<R> {
     /// The request's id, for the answer.
     pub id: u64,
+    /// The epoch in which its sender looked up the owners; none if the node itself asks.
+    pub epoch: Option<Epoch>,
     /// The reply channel of the caller; none if the node itself asks.
     pub reply: Option<R>,
     /// Which of the key's rows it changes.

@@ -44,8 +44,8 @@ const LOGGED_KEY: usize = 64;
 /// Commits batches; an engine has one committer at a time. See the [module](crate::commit).
 #[derive(Debug)]
 pub struct Committer<G> {
-    engine: Arc<G>,
-    state: NodeState,
+    pub(super) engine: Arc<G>,
+    pub(super) state: NodeState,
     mark: ClockMark,
     disk_space: DiskSpace,
     measured: Option<Moment>,
@@ -206,7 +206,7 @@ impl<G: Engine> Committer<G> {
     }
 
     /// Whether anything may be committed, small as it is.
-    fn has_space(&mut self, now: Now) -> bool {
+    pub(super) fn has_space(&mut self, now: Now) -> bool {
         let (engine, nothing) = (&*self.engine, Demand::default());
         let has_space = engine.takes_writes().is_ok()
             && self.disk_space.look(engine, nothing, now.mono) != DiskLevel::Full;
@@ -225,7 +225,8 @@ impl<G: Engine> Committer<G> {
         };
         Rules {
             limits: self.state.limits,
-            copies: self.state.cluster.ring.replication(),
+            fence: self.state.cluster.epoch(),
+            copies: self.state.cluster.newest().copies(),
             merkle_key: self.state.sums.key(),
             now,
             reading: self.state.clock.reading(now),

@@ -11,7 +11,7 @@
 //! A delivered hint is removed if nothing was added to it since. Neither happens in a place that is not counted yet.
 
 use quoit_ring::wire::{Fault, Kept, Refusal, record_len};
-use quoit_ring::{Delta, MerkleKey, NodeId, Record, Time, check_drift};
+use quoit_ring::{Delta, Epoch, MerkleKey, NodeId, Record, Time, check_drift};
 
 use super::Verdict;
 use super::bounds::{RecordBounds, most_bytes};
@@ -25,6 +25,8 @@ use crate::write::{Change, Destination, Write};
 /// What writes are checked against, at one moment.
 #[derive(Debug, Clone)]
 pub struct Rules {
+    /// Writes of older epochs are refused.
+    pub fence: Epoch,
     /// Bounds on writes.
     pub limits: Limits,
     /// Copies of each key.
@@ -91,6 +93,11 @@ impl<'a> Joins<'a> {
         let rules = self.rules;
         if rules.now.mono > write.deadline {
             return Err(Refusal::Expired);
+        }
+        // Here and not only where it arrived: it may have waited while the fence was raised, and who pulls the range then
+        // relies on it that nothing older is added.
+        if write.epoch.is_some_and(|epoch| epoch < rules.fence) {
+            return Err(Refusal::OldEpoch);
         }
         if !rules.disk.takes(write.growth()) {
             return Err(Refusal::Storage(Fault::NoSpace));

@@ -16,6 +16,7 @@
 //! | `join` | one write joined into one record, unless a rule forbids it |
 //! | `bounds` | how large a record may become, whoever sends what is joined |
 //! | [`Committer`] | the effect: commit, then sums, clock and answers, in that order |
+//! | `epochs` | newer epochs, stored and fenced between two batches |
 //! | [`Verdict`] | the result of one write |
 //!
 //! Invariants: a write is answered as joined only after its record is committed as durably as configured;
@@ -25,6 +26,7 @@
 mod apply;
 mod bounds;
 mod committer;
+mod epochs;
 mod join;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use crate::testing::{Sink, WALL, at, state, write};
 use crate::write::{Change, Write};
 
 mod bounds;
+mod epochs;
 mod hints;
 mod random;
 mod rules;

@@ -5,17 +5,21 @@
 //! for the node itself, which could simply join it.
 
 use quoit_ring::wire::Refusal;
-use quoit_ring::{Leaf, NodeId};
+use quoit_ring::{Epoch, Leaf, NodeId};
 
 use crate::cluster::ClusterView;
 
-/// Where `key` falls, if it is another node's, `target`'s.
+/// Where `key` falls, if in that epoch it is another node's, `target`'s.
 ///
 /// # Errors
-/// [`Refusal::NotReplica`]: the sender uses another ring.
-pub(super) fn locate(cluster: &ClusterView, target: NodeId, key: &[u8]) -> Result<Leaf, Refusal> {
+/// [`Refusal::NotReplica`] if it is not; [`Refusal::OldEpoch`] or [`Refusal::Behind`] if the epoch is not served.
+pub(super) fn locate(
+    cluster: &ClusterView,
+    (epoch, target): (Epoch, NodeId),
+    key: &[u8],
+) -> Result<Leaf, Refusal> {
     let leaf = cluster.leaf_of(key);
-    if target != cluster.node && cluster.ring.owns(target, leaf) {
+    if target != cluster.node && cluster.owns(epoch, target, leaf)? {
         Ok(leaf)
     } else {
         Err(Refusal::NotReplica)

@@ -7,5 +7,5 @@ use crate::cluster::ClusterView;
 
 /// Answers with the map.
 pub(super) fn answer(cluster: &ClusterView) -> Response {
-    Response::Map(cluster.map.clone())
+    Response::Map(cluster.current().encoded)
 }

@@ -210,7 +210,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
                 ));
             }
             Request::Sums { level, index } => {
-                self.current(epoch)?;
+                self.state.cluster.serves(epoch)?;
                 sums::answer(&self.state.sums, level, index)?
             }
             Request::Hint {
@@ -220,7 +220,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
                 record,
             } => {
                 self.serves(&key, epoch)?;
-                let leaf = hint::locate(&self.state.cluster, target, &key)?;
+                let leaf = hint::locate(&self.state.cluster, (epoch, target), &key)?;
                 let change = put::read(dot, &record, &self.state.limits)?;
                 return Ok(Handled::write(
                     Destination::Hint(target),
@@ -248,14 +248,14 @@ impl<E: Env, G: Engine> Replica<E, G> {
         self.serves(key, epoch)?;
         let cluster = &self.state.cluster;
         let leaf = cluster.leaf_of(key);
-        if cluster.ring.owns(cluster.node, leaf) {
+        if cluster.owns(epoch, cluster.node, leaf)? {
             Ok(leaf)
         } else {
             Err(Refusal::NotReplica)
         }
     }
 
-    /// Refuses a key that is none, whatever it asks for while the node is stopping, and an old ring.
+    /// Refuses a key that is none, whatever it asks for while the node is stopping, and an epoch that is not served.
     fn serves(&self, key: &[u8], epoch: Epoch) -> Result<(), Refusal> {
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(Refusal::BadKey {
@@ -265,15 +265,6 @@ impl<E: Env, G: Engine> Replica<E, G> {
         if self.state.service.is_draining() {
             return Err(Refusal::Draining);
         }
-        self.current(epoch)
-    }
-
-    /// Refuses a caller whose ring is older than this node's.
-    fn current(&self, epoch: Epoch) -> Result<(), Refusal> {
-        if epoch < self.state.cluster.epoch() {
-            Err(Refusal::OldEpoch)
-        } else {
-            Ok(())
-        }
+        self.state.cluster.serves(epoch)
     }
 }

@@ -67,7 +67,8 @@ impl<E: Env, G: Engine> Session<E, G> {
         now: Now,
     ) -> Result<(), DecodeError> {
         let frame = RequestFrame::decode(frame)?;
-        let (id, budget) = (frame.id, Duration::from_millis(u64::from(frame.budget_ms)));
+        let (id, epoch) = (frame.id, frame.epoch);
+        let budget = Duration::from_millis(u64::from(frame.budget_ms));
         let left = budget.saturating_sub(waited);
 
         let handled = if left.is_zero() {
@@ -90,6 +91,7 @@ impl<E: Env, G: Engine> Session<E, G> {
                 let reply = Some(self.reply.clone());
                 self.writes.push(Write {
                     id,
+                    epoch: Some(epoch),
                     reply,
                     destination,
                     key,

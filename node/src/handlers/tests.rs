@@ -212,7 +212,10 @@ fn an_older_ring_is_refused_for_keys_and_gets_the_map() {
     let Some(Response::Map(map)) = world.ask_as_of(old, Request::Map) else {
         panic!("the map is for those who have an old one");
     };
-    assert_eq!(&decode_map(&map).unwrap(), world.state.cluster.ring.map());
+    assert_eq!(
+        &decode_map(&map).unwrap(),
+        world.state.cluster.newest().source().map()
+    );
 }
 
 #[test]
@@ -225,11 +228,9 @@ fn a_key_of_another_node_is_refused() {
             ..FakeEnv::default()
         },
     );
-    let ring = world.state.cluster.ring.clone();
-    let owned = |key: &str| {
-        ring.preference_list(ring.token_of(key.as_bytes()))
-            .is_owner(SELF)
-    };
+    let cluster = &world.state.cluster;
+    let topology = cluster.newest();
+    let owned = |key: &str| topology.owns(SELF, cluster.leaf_of(key.as_bytes()));
     let mut keys = (0..).map(|n| format!("key-{n}"));
     let foreign = keys.find(|key| !owned(key)).unwrap();
     let own = keys.find(|key| owned(key)).unwrap();

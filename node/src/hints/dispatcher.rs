@@ -78,6 +78,7 @@ impl Delivered {
     pub fn removal<R>(self, now: Moment) -> Write<R> {
         Write {
             id: 0,
+            epoch: None,
             reply: None,
             destination: Destination::Hint(self.target),
             key: self.key,
@@ -273,14 +274,13 @@ impl HintDispatcher {
     }
 
     fn send(&mut self, target: NodeId, hint: Hint, now: Moment) {
-        let ring = &self.cluster.ring;
+        let topology = self.cluster.current().topology;
         let leaf = self.cluster.leaf_of(&hint.key);
-        let left: Vec<NodeId> = if ring.owns(target, leaf) {
+        let owners = topology.lists_of_leaf(leaf);
+        let left: Vec<NodeId> = if owners.is_owner(target) {
             vec![target]
         } else {
-            ring.preference_list(ring.token_of(&hint.key))
-                .owners()
-                .collect()
+            owners.owners().collect()
         };
         self.last_id += 1;
         for &to in &left {
@@ -290,7 +290,7 @@ impl HintDispatcher {
             };
             let frame = RequestFrame {
                 id: self.last_id,
-                epoch: ring.epoch(),
+                epoch: topology.epoch(),
                 budget_ms: u32::try_from(BUDGET.as_millis()).unwrap_or(u32::MAX),
                 request,
             };

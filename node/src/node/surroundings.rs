@@ -33,8 +33,8 @@ pub(super) fn look(state: &NodeState, address: SocketAddr, now: Moment) {
         });
     }
 
-    let mut members = cluster.ring.map().members.iter();
-    let member = members.find(|member| member.id == cluster.node);
+    let newest = cluster.newest();
+    let member = newest.member(cluster.node);
     if let Some(member) = member.filter(|member| is_elsewhere(address, &member.address)) {
         tracing::warn!(listening = %address, map = %member.address, "the cluster's map sends others to an address at which this node does not listen; unless something there passes on to it, they will not find it: correct `listen`");
         warnings.note(WarningKind::Address, 0, now, || {

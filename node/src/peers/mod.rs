@@ -83,7 +83,8 @@ impl Peers {
             return;
         }
 
-        let Some(member) = self.cluster.ring.member(to) else {
+        let newest = self.cluster.newest();
+        let Some(member) = newest.member(to) else {
             self.unsent.push_back(Event::Lost(to));
             return;
         };

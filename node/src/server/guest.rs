@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, Incoming};
-use quoit_ring::Member;
+use quoit_ring::change::Topology;
 use quoit_ring::role::Role;
 use quoit_ring::wire::WarningKind;
 use quoit_transport::CloseCode;
@@ -86,7 +86,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             }
         };
 
-        let standing = standing(&replica.state().cluster.ring.map().members, role);
+        let standing = standing(&replica.state().cluster.newest(), role);
         match intake.seat(holder(standing, identity)) {
             Ok(_seat) => {
                 let oversize = intake.oversize.clone();
@@ -112,9 +112,9 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
 
 /// The role in which a caller is served. A node that is no member of the map is a client: in its seat, in what it may make
 /// this node hold, in its share of the write queue, and in what it may ask.
-fn standing(members: &[Member], role: Role) -> Role {
+fn standing(topology: &Topology, role: Role) -> Role {
     match role {
-        Role::Node(id) if members.iter().all(|member| member.id != id) => Role::Client,
+        Role::Node(id) if topology.member(id).is_none() => Role::Client,
         Role::Node(_) | Role::Client | Role::Admin => role,
     }
 }

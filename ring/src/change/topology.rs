@@ -11,14 +11,16 @@
 
 use std::sync::Arc;
 
+use super::configuration::{Change, Configuration};
 use super::hand::{Hand, Side};
 use super::owners::{OwnerSet, Quorums};
-use crate::cluster::{Epoch, Member, NodeId};
-use crate::placement::{PreferenceList, Ring};
+use crate::cluster::{ClusterMap, Epoch, Member, NodeId};
+use crate::placement::{PreferenceList, Ring, RingError};
 use crate::token::{Leaf, LeafBits, Token};
 
 /// Why two rings are no change of one into the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TopologyError {
     /// They are of two clusters, or hash keys differently.
     #[error("the map before the change and the one after it are of two clusters")]
@@ -26,6 +28,9 @@ pub enum TopologyError {
     /// They cut the circle differently.
     #[error("the map before the change and the one after it cut the circle differently")]
     OtherLeaves,
+    /// One of them makes no ring.
+    #[error("a map makes no ring")]
+    Ring(#[from] RingError),
 }
 
 /// Who owns what in one epoch.
@@ -77,6 +82,57 @@ impl Topology {
     pub fn of(ring: Ring) -> Self {
         let epoch = ring.epoch();
         Self::stable(Arc::new(ring), epoch)
+    }
+
+    /// Who owns what in the epoch of `configuration`. A ring that `known` has is shared; another one is built, which takes
+    /// milliseconds for a hundred members. A step within a change builds none.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use quoit_ring::change::{Arcs, Configuration, Topology};
+    /// # use quoit_ring::placement::{grow, join, Newcomer};
+    /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, LeafBits, NodeId, TokenKey};
+    /// # let newcomer = |id: u64| Newcomer {
+    /// #     id: NodeId(id), name: format!("n{id}"), address: "h:1".into(), zone: "z".into(), weight: 100,
+    /// # };
+    /// # let empty = ClusterMap {
+    /// #     cluster: ClusterId(1), epoch: Epoch(1), token_key: TokenKey([0; 16]),
+    /// #     leaf_bits: LeafBits::FULL, replication: 3, members: vec![],
+    /// # };
+    /// # let before = grow(empty, (1..=3).map(newcomer), 1)?;
+    /// # let mut after = before.clone();
+    /// # join(&mut after, newcomer(4), 2)?;
+    /// let first = Configuration::first(before)?;
+    /// let stable = Topology::new(&first, None)?;
+    /// let moving = Topology::new(&first.begin(after, Arcs::FULL)?, Some(&stable))?;
+    /// assert_eq!(moving.epoch(), Epoch(2));
+    /// assert!(Arc::ptr_eq(moving.source(), stable.source()), "nothing was built for it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopologyError`] if a map makes no ring, or they are not of one cluster.
+    pub fn new(configuration: &Configuration, known: Option<&Self>) -> Result<Self, TopologyError> {
+        let ring = |map: &ClusterMap| -> Result<Arc<Ring>, RingError> {
+            let known = known.into_iter().flat_map(Self::rings);
+            match known.into_iter().find(|ring| ring.map() == map) {
+                Some(ring) => Ok(Arc::clone(ring)),
+                None => Ring::new(map).map(Arc::new),
+            }
+        };
+        let stable = Self::stable(ring(&configuration.map)?, configuration.epoch);
+        match &configuration.change {
+            None => Ok(stable),
+            Some(Change { target, hand }) => {
+                stable.changing(ring(target)?, *hand, configuration.epoch)
+            }
+        }
+    }
+
+    /// The ring before the change, or the only one, and the one after it.
+    fn rings(&self) -> impl Iterator<Item = &Arc<Ring>> {
+        let target = self.change.as_ref().map(|(target, _)| target);
+        core::iter::once(&self.source).chain(target)
     }
 
     /// The same ring while it changes into `target`, in `epoch`.
@@ -154,6 +210,13 @@ impl Topology {
                 },
             },
         }
+    }
+
+    /// Copies of each key: by the ring that has more of them.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        let copies = self.rings().map(|ring| ring.replication());
+        copies.max().unwrap_or_default()
     }
 
     /// Whether `node` owns `leaf`, by either list.

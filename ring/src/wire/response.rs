@@ -79,7 +79,7 @@ pub enum Refusal {
     /// The node does not own the key in its ring.
     #[error("the node is not a replica of this key: its ring differs")]
     NotReplica,
-    /// The sender's ring epoch is older than the node's.
+    /// The sender's epoch is older than those that the node serves.
     #[error("the ring has moved on: fetch the newer map")]
     OldEpoch,
     /// The sender's certificate does not allow the request.
@@ -180,6 +180,9 @@ pub enum Refusal {
         /// The node's bound.
         max: u64,
     },
+    /// The sender's epoch is newer than those that the node knows.
+    #[error("the node is behind: it has not learned of the newer ring yet")]
+    Behind,
 }
 
 /// What is wrong with a node's storage.
@@ -243,6 +246,7 @@ impl Refusal {
             | Self::Overloaded { .. }
             | Self::Draining
             | Self::NotReady
+            | Self::Behind
             | Self::Storage(Fault::NoSpace | Fault::Failed | Fault::Filled) => RefusalScope::Node,
             Self::OldEpoch | Self::Forbidden => RefusalScope::Sender,
         }
@@ -341,7 +345,7 @@ pub struct RefusedHints {
 pub struct ResponseFrame {
     /// The request's id.
     pub id: u64,
-    /// The node's ring epoch.
+    /// The epoch that the node announces: it refuses older ones.
     pub epoch: Epoch,
     /// The node's clock.
     pub clock: Time,

@@ -225,7 +225,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-pub(crate) fn refusals() -> [(Refusal, &'static str); 20] {
+pub(crate) fn refusals() -> [(Refusal, &'static str); 21] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -266,6 +266,7 @@ pub(crate) fn refusals() -> [(Refusal, &'static str); 20] {
             },
             "10 fb2c01 05",
         ),
+        (Refusal::Behind, "11"),
     ]
 }
 

@@ -31,7 +31,7 @@ const EDGES: [u64; 9] = [
 
 pub(crate) const REQUESTS: u64 = 8;
 pub(crate) const RESPONSES: u64 = 9;
-pub(crate) const REFUSALS: u64 = 17;
+pub(crate) const REFUSALS: u64 = 18;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
     match rng.below(3) {
@@ -125,7 +125,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         6 => Response::Sums((0..rng.below(17)).map(|_| Sum(wide(rng))).collect()),
         7 => Response::Hints((0..rng.below(40)).map(|_| kept(rng)).collect()),
         _ => {
-            let variant = rng.below(17);
+            let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))
         }
     };
@@ -175,7 +175,7 @@ fn warning(rng: &mut Rng) -> Warning {
 }
 
 fn refused(rng: &mut Rng) -> RefusedHints {
-    let variant = rng.below(17);
+    let variant = rng.below(REFUSALS);
     RefusedHints {
         count: long(rng),
         target: NodeId(long(rng)),
@@ -214,6 +214,7 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
             intervals: bytes,
             max,
         },
+        16 => Refusal::Behind,
         _ => Refusal::Storage(*rng.pick(&[
             Fault::NoSpace,
             Fault::Corrupt,

@@ -110,6 +110,7 @@ fn by(
 ) -> Vec<Write<Caller>> {
     let one = |id| Write {
         id,
+        epoch: None,
         reply: Some(Caller(priority)),
         destination: Destination::Record,
         key: bytes::Bytes::from_static(b"k"),

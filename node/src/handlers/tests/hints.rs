@@ -7,11 +7,8 @@ use crate::write::Destination;
 
 /// A key that `node` owns in a ring of three with one copy each, and a put of it to be kept for that node.
 fn hint_for(cluster: &ClusterView, node: NodeId) -> Request {
-    let ring = &cluster.ring;
-    let owned = |key: &String| {
-        let token = ring.token_of(key.as_bytes());
-        ring.preference_list(token).is_owner(node)
-    };
+    let topology = cluster.newest();
+    let owned = |key: &String| topology.owns(node, cluster.leaf_of(key.as_bytes()));
     let delta = blind(dot(1, WALL), "v");
     Request::Hint {
         target: node,

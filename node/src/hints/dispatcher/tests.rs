@@ -12,11 +12,8 @@ const NOW: Moment = Moment(100_000_000);
 
 /// A key that `node` owns in a ring of three with one copy each.
 fn key_of(cluster: &ClusterView, node: NodeId) -> Bytes {
-    let ring = &cluster.ring;
-    let owns = |key: &String| {
-        let token = ring.token_of(key.as_bytes());
-        ring.preference_list(token).is_owner(node)
-    };
+    let topology = cluster.newest();
+    let owns = |key: &String| topology.owns(node, cluster.leaf_of(key.as_bytes()));
     let mut keys = (0..).map(|n: u32| n.to_string());
     keys.find(owns).unwrap().into()
 }
@@ -172,6 +169,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Overloaded { queue_ms: 9 },
         Refusal::Draining,
         Refusal::NotReady,
+        Refusal::Behind,
         Refusal::HintsFull { bytes, max },
         Refusal::SeenTooLarge {
             intervals: bytes,
@@ -227,11 +225,8 @@ fn deliver_for(
 
 /// The hints of twenty keys of the target, in the order of their keys.
 fn twenty(cluster: &ClusterView) -> Vec<Hint> {
-    let ring = &cluster.ring;
-    let owned = |key: &String| {
-        let list = ring.preference_list(ring.token_of(key.as_bytes()));
-        list.is_owner(AWAY)
-    };
+    let topology = cluster.newest();
+    let owned = |key: &String| topology.owns(AWAY, cluster.leaf_of(key.as_bytes()));
     let keys = (0..).map(|n: u32| n.to_string()).filter(owned).take(20);
     let record = encoded(blind(dot(1, 5), "v").record());
     let mut hints: Vec<Hint> = keys
