@@ -97,7 +97,8 @@ impl Expiring {
                 return;
             }
             let name = Name::of(Family::Expiring, calm_key(&session, round, self.keys));
-            let ttl = Duration::from_millis(session.rng().random_range(50..=300));
+            // Clocks may be 400 ms apart even now: a put that lives shorter than twice that may have to be refused.
+            let ttl = Duration::from_millis(session.rng().random_range(900..=1_200));
             let ask = self.profile.write(session.rng());
             let value = self.profile.value(&mut session);
             let ask = Ask {
