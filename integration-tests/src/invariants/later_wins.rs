@@ -84,14 +84,17 @@ fn check(history: &History) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Whether a later blind write of the same client, with a dot above `floor`, was acknowledged by the time this one was.
+/// Whether another blind write of the same client, under way at the same time and with a dot above `floor`, was
+/// acknowledged by the time this one was.
 fn is_overwritten(history: &History, write: Acked, floor: Time) -> bool {
     let client = history.op(write.id).client;
     let by = |(id, op): (OpId, &Op)| {
         let is_own = id != write.id && op.key == write.key && op.client == client;
         let is_blind = op.call.basis() == Some(&Basis::Blind);
-        let is_later = write.invoked <= op.invoked && op.invoked <= write.returned;
-        is_own && is_blind && is_later && has_copies(history, id, op, (floor, write.returned))
+        // It may have been asked for first, and minted later: one with a lifetime asks for the time of clocks before.
+        let is_over = op.returned.as_ref().is_some_and(|(at, _)| *at < write.invoked);
+        let is_beside = !is_over && op.invoked <= write.returned;
+        is_own && is_blind && is_beside && has_copies(history, id, op, (floor, write.returned))
     };
     let is_blind = history.op(write.id).call.basis() == Some(&Basis::Blind);
     is_blind && history.iter().any(by)
