@@ -11,7 +11,8 @@
 //! A member that a change leaves out is removed for ever: its id stays on a list, and is let in nowhere any more. One that
 //! a revert leaves out may be added again; it empties a range before it owns that again.
 //!
-//! Invariants: maps are of one cluster, and make rings; no member is on the list of the removed.
+//! Invariants: maps are of one cluster, and make rings; voters are members; no member is on the list of the removed. One
+//! from outside is held against them by [`Configuration::check`].
 
 use std::sync::Arc;
 

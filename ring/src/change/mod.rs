@@ -22,6 +22,8 @@
 //! | [`owners`] | sets of a key's owners, and counts in one list or two |
 //! | [`topology`] | the owners of each leaf in one epoch |
 //! | [`configuration`] | what is agreed on in one epoch, and what may follow it |
+//! | [`check`] | whether a configuration from outside is one |
+//! | [`update`] | what leads from one configuration to a later one |
 //! | [`chain`] | how one epoch follows another: a vote |
 //! | [`rules`] | when a range is fenced, and when its new owners are complete |
 //!
@@ -31,15 +33,19 @@
 //! consensus; pulling behind fences is our own, checked by an exhaustive model (`ring/tests/change`).
 
 pub mod chain;
+pub mod check;
 pub mod configuration;
 pub mod hand;
 pub mod owners;
 pub mod rules;
 pub mod topology;
+pub mod update;
 
 pub use chain::Chain;
+pub use check::ConfigurationError;
 pub use configuration::{Change, ChangeError, Configuration};
 pub use hand::{Arcs, Hand, Side};
 pub use owners::{OwnerSet, Quorums, Threshold};
 pub use rules::RangeChange;
 pub use topology::{OwnerLists, Topology};
+pub use update::{Update, UpdateError};

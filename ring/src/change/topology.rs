@@ -33,6 +33,19 @@ pub enum TopologyError {
     Ring(#[from] RingError),
 }
 
+impl TopologyError {
+    /// Whether one map may change into the other.
+    pub(super) fn check(before: &ClusterMap, after: &ClusterMap) -> Result<(), Self> {
+        if before.cluster != after.cluster || before.token_key != after.token_key {
+            return Err(Self::OtherCluster);
+        }
+        if before.leaf_bits != after.leaf_bits {
+            return Err(Self::OtherLeaves);
+        }
+        Ok(())
+    }
+}
+
 /// Who owns what in one epoch.
 ///
 /// ```
@@ -145,13 +158,7 @@ impl Topology {
         hand: Hand,
         epoch: Epoch,
     ) -> Result<Self, TopologyError> {
-        let (before, after) = (self.source.map(), target.map());
-        if before.cluster != after.cluster || before.token_key != after.token_key {
-            return Err(TopologyError::OtherCluster);
-        }
-        if before.leaf_bits != after.leaf_bits {
-            return Err(TopologyError::OtherLeaves);
-        }
+        TopologyError::check(self.source.map(), target.map())?;
         Ok(Self {
             epoch,
             source: Arc::clone(&self.source),

@@ -12,6 +12,8 @@ use bincode::error::{DecodeError as Junk, EncodeError};
 use bincode::{Decode, Encode};
 use bytes::{BufMut as _, BytesMut};
 
+use crate::wire::VERSION;
+
 /// Most bytes that decoding one head may read or allocate. The largest head, a status with all the warnings it may
 /// have, has less; that of any other message is a third of a KiB.
 pub(crate) const HEAD_LIMIT: usize = 4 << 10;
@@ -91,8 +93,30 @@ pub(crate) fn take<T: Decode<()>, const LIMIT: usize>(bytes: &mut &[u8]) -> Resu
 /// [`DecodeError::Malformed`] if they are less, more or other than that.
 pub(crate) fn whole<T: Decode<()>, const LIMIT: usize>(mut bytes: &[u8]) -> Result<T, DecodeError> {
     let value = take::<T, LIMIT>(&mut bytes)?;
-    if bytes.is_empty() {
-        Ok(value)
+    end(bytes)?;
+    Ok(value)
+}
+
+/// What stands behind the version; `empty` says what there are no bytes of.
+///
+/// # Errors
+/// [`DecodeError::Version`] for any other than this build's.
+pub(crate) fn versioned<'a>(bytes: &'a [u8], empty: &'static str) -> Result<&'a [u8], DecodeError> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => Ok(rest),
+        Some((&found, _)) => Err(DecodeError::Version {
+            found,
+            known: VERSION,
+        }),
+        None => Err(DecodeError::Malformed(empty)),
+    }
+}
+
+/// # Errors
+/// [`DecodeError::Malformed`] if anything is left.
+pub(crate) const fn end(rest: &[u8]) -> Result<(), DecodeError> {
+    if rest.is_empty() {
+        Ok(())
     } else {
         Err(DecodeError::Malformed("trailing bytes"))
     }

@@ -71,6 +71,12 @@ struct MemberHead<Text> {
 pub fn encode_map(map: &ClusterMap) -> Vec<u8> {
     let mut out = BytesMut::new();
     out.put_u8(VERSION);
+    put_map(map, &mut out);
+    out.into()
+}
+
+/// Appends a map without its version.
+pub(super) fn put_map(map: &ClusterMap, out: &mut BytesMut) {
     let head = MapHead {
         cluster: map.cluster,
         epoch: map.epoch,
@@ -78,16 +84,19 @@ pub fn encode_map(map: &ClusterMap) -> Vec<u8> {
         leaf_bits: map.leaf_bits.bits(),
         replication: map.replication,
     };
-    codec::put(&head, &mut out);
-
-    codec::put(&map.members.len(), &mut out);
-    for member in &map.members {
-        encode_member(member, &mut out);
-    }
-    out.into()
+    codec::put(&head, out);
+    put_members(&map.members, out);
 }
 
-fn encode_member(member: &Member, out: &mut BytesMut) {
+/// Appends a list of members.
+pub(super) fn put_members(members: &[Member], out: &mut BytesMut) {
+    codec::put(&members.len(), out);
+    for member in members {
+        put_member(member, out);
+    }
+}
+
+fn put_member(member: &Member, out: &mut BytesMut) {
     let head = MemberHead {
         id: member.id.0.to_le_bytes(),
         name: member.name.as_str(),
@@ -105,36 +114,28 @@ fn encode_member(member: &Member, out: &mut BytesMut) {
 /// # Errors
 /// [`DecodeError`] unless `bytes` are exactly one map of at most [`MAX_MEMBERS`] members. Nothing is kept.
 pub fn decode_map(bytes: &[u8]) -> Result<ClusterMap, DecodeError> {
-    let mut rest = match bytes.split_first() {
-        Some((&VERSION, rest)) => rest,
-        Some((&found, _)) => {
-            return Err(DecodeError::Version {
-                found,
-                known: VERSION,
-            });
-        }
-        None => return Err(DecodeError::Malformed("an empty map")),
-    };
+    let mut rest = codec::versioned(bytes, "an empty map")?;
+    let map = take_map(&mut rest)?;
+    codec::end(rest)?;
+    Ok(map)
+}
 
-    let head = codec::take::<MapHead, HEAD>(&mut rest)?;
+/// Takes a map without its version off the front of `rest`.
+pub(super) fn take_map(rest: &mut &[u8]) -> Result<ClusterMap, DecodeError> {
+    let head = codec::take::<MapHead, HEAD>(rest)?;
     let leaf_bits = LeafBits::new(head.leaf_bits);
-    let map = ClusterMap {
+    Ok(ClusterMap {
         cluster: head.cluster,
         epoch: head.epoch,
         token_key: head.token_key,
         leaf_bits: leaf_bits.ok_or(DecodeError::Malformed("an impossible cut of the circle"))?,
         replication: head.replication,
-        members: decode_members(&mut rest)?,
-    };
-
-    if rest.is_empty() {
-        Ok(map)
-    } else {
-        Err(DecodeError::Malformed("trailing bytes"))
-    }
+        members: take_members(rest)?,
+    })
 }
 
-fn decode_members(rest: &mut &[u8]) -> Result<Vec<Member>, DecodeError> {
+/// Takes a list of at most [`MAX_MEMBERS`] members off the front of `rest`.
+pub(super) fn take_members(rest: &mut &[u8]) -> Result<Vec<Member>, DecodeError> {
     let count = codec::count(rest, MIN_MEMBER)?;
     if count > MAX_MEMBERS {
         return Err(DecodeError::Malformed(
@@ -150,13 +151,13 @@ fn decode_members(rest: &mut &[u8]) -> Result<Vec<Member>, DecodeError> {
             address: head.address,
             zone: head.zone,
             weight: head.weight,
-            vnodes: decode_vnodes(rest)?,
+            vnodes: take_vnodes(rest)?,
         });
     }
     Ok(members)
 }
 
-fn decode_vnodes(rest: &mut &[u8]) -> Result<Vec<Leaf>, DecodeError> {
+fn take_vnodes(rest: &mut &[u8]) -> Result<Vec<Leaf>, DecodeError> {
     let count = codec::count(rest, MIN_LEAF)?;
     let mut vnodes = Vec::with_capacity(count);
     for _ in 0..count {
@@ -210,16 +211,7 @@ impl FirstMap {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let short = DecodeError::Malformed("not a cluster map file");
         let inner = bytes.strip_prefix(MAGIC).ok_or_else(|| short.clone())?;
-        match inner.first() {
-            Some(&VERSION) => {}
-            Some(&found) => {
-                return Err(DecodeError::Version {
-                    found,
-                    known: VERSION,
-                });
-            }
-            None => return Err(short),
-        }
+        codec::versioned(inner, "not a cluster map file")?;
 
         // The whole file first: nothing of a damaged one is parsed.
         let (content, sum) = bytes

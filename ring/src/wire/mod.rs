@@ -15,6 +15,7 @@
 //! | [`warning`] | what is not as it should be at a node, a part of its status |
 //! | [`record`] | a record's bytes, on the wire and on disk alike |
 //! | [`map`] | a cluster map's bytes, and the file that starts a cluster |
+//! | [`configuration`] | a configuration's bytes, and those of an update |
 //!
 //! Invariants: every length is checked before anything of that length is allocated; junk is an error,
 //! never a panic; within a version the bytes of a message never change, and new variants go last. Left
@@ -22,6 +23,7 @@
 //! in `ring/tests/codec` pin it.
 
 pub mod codec;
+pub mod configuration;
 pub mod frame;
 pub mod map;
 pub mod record;
@@ -30,6 +32,7 @@ pub mod response;
 pub mod warning;
 
 pub use codec::DecodeError;
+pub use configuration::{ConfigurationAnswer, MAX_UPDATE};
 pub use frame::{Frames, LANE_FRAME, MAX_FRAME};
 pub use map::FirstMap;
 pub use record::{decode_record, encode_record, record_len};
@@ -40,6 +43,6 @@ pub use response::{
 };
 pub use warning::{MAX_WARNING_TEXT, MAX_WARNINGS, Warning, WarningKind};
 
-/// The version of every format in this module: frames, records, maps. A reader refuses any other with
+/// The version of every format in this module: frames, records, maps, configurations. A reader refuses any other with
 /// [`DecodeError::Version`].
 pub const VERSION: u8 = 1;

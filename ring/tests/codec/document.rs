@@ -12,11 +12,13 @@
 use core::fmt::Debug;
 
 use bytes::{Bytes, BytesMut};
+use quoit_ring::change::Update;
+use quoit_ring::wire::configuration::{encode_configuration, encode_update};
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{FirstMap, Request, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{Actor, Delta, Dot, Epoch, MerkleKey, Millis, Record, Time};
 
-use crate::golden::{hex, map, plain, refusals, requests, responses};
+use crate::golden::{hex, joining, map, plain, refusals, requests, responses};
 use crate::messages::encoded;
 
 const DOCUMENT: &str = include_str!("../../../docs/format.md");
@@ -100,6 +102,20 @@ fn the_listed_map_is_what_the_encoder_writes() {
     let (around, map) = (listing("first-map"), listing("map"));
     let (head, checksum) = around.split_at(2 * (8 + 1 + 16));
     assert_eq!([head, &map, checksum].concat(), file);
+}
+
+#[test]
+fn the_listed_configuration_and_updates_are_what_the_encoder_writes() {
+    let [first, begun] = joining();
+    let stepped = begun.step().unwrap();
+    let around = hex(&encode_configuration(&first));
+    let (map, whole) = (hex(&encode_map(&map())), listing("configuration"));
+    let (head, behind) = whole.split_at(2 * 2);
+    assert_eq!([head, &map[2..], behind].concat(), around);
+
+    let update = |old, new| hex(&encode_update(&Update::between(old, new).unwrap()));
+    assert_eq!(listing("begin"), update(&first, &begun));
+    assert_eq!(listing("step"), update(&begun, &stepped));
 }
 
 /// The variant's name alone: up to its fields.

@@ -9,7 +9,9 @@
 //! A new variant fails `no_tag_is_without_its_golden_bytes` until it has a row.
 
 use bytes::{Bytes, BytesMut};
+use quoit_ring::change::{Arcs, Change, Configuration, Hand, Update};
 use quoit_ring::token::TokenKey;
+use quoit_ring::wire::configuration::{encode_answer, encode_configuration, encode_update};
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
     DecodeError, Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, RefusedHints, Request,
@@ -393,4 +395,68 @@ fn the_bytes_of_a_map_are_golden() {
     let file = "71756f69746d6170 | 01 | 03030303030303030303030303030303 |"; // magic; version; Merkle key
     let sum = "9a848d9056a1ca5a";
     assert_eq!(hex(&first.to_bytes()), plain(file) + &plain(golden) + sum);
+}
+
+/// A member joins: the first one, its change on the second arc, and the bytes of each.
+pub(crate) fn joining() -> [Configuration; 2] {
+    let first = Configuration {
+        epoch: Epoch(4),
+        map: map(),
+        change: None,
+        voters: vec![NodeId(0xff)],
+        removed: vec![NodeId(9)],
+    };
+    let mut target = map();
+    target.epoch = Epoch(5);
+    target.members.push(Member {
+        id: NodeId(0x100),
+        name: "n2".into(),
+        vnodes: vec![Leaf(2)],
+        ..target.members[0].clone()
+    });
+    let begun = Configuration {
+        epoch: Epoch(5),
+        change: Some(Change {
+            target,
+            hand: Hand::on_first(Arcs::FULL),
+        }),
+        ..first.clone()
+    };
+    [first, begun]
+}
+
+#[test]
+fn the_bytes_of_a_configuration_and_of_updates_are_golden() {
+    let [first, begun] = joining();
+    let map = concat!(
+        "06 01 02020202020202020202020202020202 14 03 | 01 |",
+        "ff00000000000000 026e31 03683a31 00 64 | 02 01 fc70110100 |",
+    );
+    let stable = format!("01 04 | {map} 00 | 01 ff00000000000000 | 01 0900000000000000"); // version, epoch; no change; voters; removed
+    assert_eq!(hex(&encode_configuration(&first)), plain(&stable));
+
+    let joiner = "0001000000000000 026e32 03683a31 00 64 | 01 02 |";
+    let target = map
+        .replacen("06 01", "06 05", 1)
+        .replacen("| 01 |", "| 02 |", 1);
+    let changing = format!(
+        "01 05 | {map} 01 00 10 00 | {target} {joiner} 01 ff00000000000000 | 01 0900000000000000" // a change, on arc 0 of 16, not turned
+    );
+    assert_eq!(hex(&encode_configuration(&begun)), plain(&changing));
+
+    let begin = concat!(
+        "01 04 05 | 00 00 | 01 00 10 00 |", // version, from 4 to 5; the same map; a change, on arc 0 of 16, not turned
+        "00 01 05 03 01 0001000000000000 026e32 03683a31 00 64 | 01 02 | 00 |", // target: the map; edits: epoch, N; one member; none gone
+        "00 | 00 | e69120b165f1c5da", // the same voters; none removed; digest
+    );
+    let update = Update::between(&first, &begun).unwrap();
+    assert_eq!(hex(&encode_update(&update)), plain(begin));
+    let answer = encode_answer(Some(&first), &begun);
+    assert_eq!(hex(&answer), "01".to_owned() + &plain(begin));
+    let answer = encode_answer(None, &first);
+    assert_eq!(hex(&answer), "00".to_owned() + &plain(&stable));
+
+    let step = "01 05 06 | 00 00 | 01 01 10 00 | 01 00 | 00 | 00 | 2b35d9f87cd8df07"; // the hand is on arc 1; the same target
+    let update = Update::between(&begun, &begun.step().unwrap()).unwrap();
+    assert_eq!(hex(&encode_update(&update)), plain(step));
 }

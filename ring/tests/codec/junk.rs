@@ -7,13 +7,18 @@
 use core::hash::Hasher as _;
 
 use bytes::{Bytes, BytesMut};
+use quoit_ring::change::Update;
+use quoit_ring::wire::configuration::{
+    decode_configuration, decode_update, encode_configuration, encode_update,
+};
 use quoit_ring::wire::map::{decode_map, encode_map};
 use quoit_ring::wire::{DecodeError, FirstMap, RequestFrame, ResponseFrame, decode_record};
 use siphasher::sip::SipHasher13;
 
-use crate::memory::measured;
+use crate::memory::{measured, measured_of_two};
 use crate::messages;
 use crate::support::{Rng, property};
+use crate::updates::Chains;
 
 /// Bytes at which numbers change their length, and the ends.
 const MARKS: [u8; 9] = [0, 1, 2, 250, 251, 252, 253, 254, 255];
@@ -128,6 +133,40 @@ fn junk_for_a_map_is_an_error() {
         let result = measured(bytes.len(), || decode_map(&bytes));
         if let Ok(taken) = &result {
             assert_eq!(decode_map(&encode_map(taken)).as_ref(), Ok(taken));
+        }
+        reached(&result)
+    });
+}
+
+#[test]
+fn junk_for_a_configuration_is_an_error() {
+    property("junk configurations", REACHES, |rng| {
+        let valid = encode_configuration(&messages::configuration(rng));
+        let bytes = junk(rng, &valid);
+        let result = measured_of_two(bytes.len(), || decode_configuration(&bytes));
+        if let Ok(taken) = &result {
+            let again = encode_configuration(taken);
+            assert_eq!(decode_configuration(&again).as_ref(), Ok(taken));
+            let _valid_or_not = taken.check();
+        }
+        reached(&result)
+    });
+}
+
+#[test]
+fn junk_for_an_update_is_an_error_or_leads_to_what_was_sent() {
+    let reaches = [("refused", 60), ("taken all the same", 4)];
+    let chains = Chains::new();
+    property("junk updates", reaches, |rng| {
+        let (old, new) = chains.pair(rng);
+        let update = Update::between(old, new).unwrap();
+        let bytes = junk(rng, &encode_update(&update));
+        let result = measured_of_two(bytes.len(), || decode_update(&bytes));
+        if let Ok(taken) = &result {
+            assert_eq!(decode_update(&encode_update(taken)).as_ref(), Ok(taken));
+            if let Ok(reached) = taken.apply(old) {
+                assert_eq!(reached, *new, "damage that led elsewhere");
+            }
         }
         reached(&result)
     });

@@ -8,10 +8,11 @@
 //! | `document` | `docs/format.md` shows the bytes that the encoder writes |
 //! | `junk` | damaged and made-up bytes: an error, never a panic, never much memory |
 //! | `memory` | what decoding may allocate, at its worst |
+//! | `updates` | what leads from one configuration to a later one, over random chains |
 //! | `frames` | a stream cut anywhere gives the same frames |
 //!
 //! Memory is counted by an allocator, thread by thread: decoding may take 4 times the bytes it is given,
-//! and 64 KiB.
+//! and 64 KiB, twice that for a configuration with its two maps.
 
 #[cfg(test)]
 mod document;
@@ -30,3 +31,5 @@ mod round_trip;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod updates;

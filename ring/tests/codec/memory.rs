@@ -1,34 +1,46 @@
-//! What decoding may cost: 4 times the bytes it is given, and 64 KiB.
+//! What decoding may cost: 4 times the bytes it is given, and 64 KiB for each map that may be in them.
 //!
 //! The allocator counts by thread, so tests may run side by side. The cases here are those that random
 //! junk does not find: lists as dense as the format allows, and counts that their bytes could just hold.
 
 use bytes::Bytes;
+use quoit_ring::change::{Arcs, Change, Configuration, Hand};
+use quoit_ring::wire::configuration::{decode_configuration, encode_configuration};
 use quoit_ring::wire::map::{decode_map, encode_map};
 use quoit_ring::wire::{DecodeError, ResponseFrame, decode_record};
 use quoit_ring::{
-    Actor, ClusterMap, Dot, Interval, Leaf, Member, NodeId, Record, Seen, Sibling, Time,
+    Actor, ClusterMap, Dot, Epoch, Interval, Leaf, Member, NodeId, Record, Seen, Sibling, Time,
     content_hash,
 };
 
 use crate::messages;
 use crate::support::Rng;
 
-/// What decoding `len` bytes may allocate.
-const fn allowed(len: usize) -> u64 {
-    4 * len as u64 + (64 << 10)
-}
-
 /// Decodes under the eye of the allocator.
 pub(crate) fn measured<T>(
     len: usize,
     decode: impl FnOnce() -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
+    within(4 * len as u64 + (64 << 10), decode)
+}
+
+/// The same for a configuration: it has two maps.
+pub(crate) fn measured_of_two<T>(
+    len: usize,
+    decode: impl FnOnce() -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    within(4 * len as u64 + (128 << 10), decode)
+}
+
+fn within<T>(
+    allowed: u64,
+    decode: impl FnOnce() -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
     let mut result = None;
     let used = allocation_counter::measure(|| result = Some(decode()));
     assert!(
-        used.bytes_max <= allowed(len),
-        "{} bytes for {len}",
+        used.bytes_max <= allowed,
+        "{} bytes, not {allowed}",
         used.bytes_max
     );
     result.expect("it ran")
@@ -98,6 +110,33 @@ fn the_densest_lists_stay_within_the_bound() {
         measured(bytes.len(), || decode_map(&bytes)).is_err(),
         "too many members"
     );
+}
+
+#[test]
+fn the_densest_configurations_stay_within_the_bound() {
+    for (members, vnodes, removed) in [(0, 0, 100_000), (1_024, 0, 0), (1_024, 150, 1_000)] {
+        let map = densest_map(members, vnodes);
+        let configuration = Configuration {
+            epoch: Epoch(9),
+            change: Some(Change {
+                target: map.clone(),
+                hand: Hand::on_first(Arcs::FULL),
+            }),
+            map,
+            voters: vec![NodeId(1); 5],
+            removed: vec![NodeId(1); removed],
+        };
+        let bytes = encode_configuration(&configuration);
+        let decoded = measured_of_two(bytes.len(), || decode_configuration(&bytes));
+        assert_eq!(decoded.as_ref(), Ok(&configuration));
+
+        let six = Configuration {
+            voters: vec![NodeId(1); 6],
+            ..configuration
+        };
+        let bytes = encode_configuration(&six);
+        assert!(decode_configuration(&bytes).is_err(), "too many voters");
+    }
 }
 
 /// Bytes up to a count, the count, and what is behind it: nothing but zeros.

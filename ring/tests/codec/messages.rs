@@ -4,6 +4,7 @@
 //! or stretched over all of time.
 
 use bytes::{Bytes, BytesMut};
+use quoit_ring::change::{Arcs, Change, Configuration, Hand};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
     Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, RefusedHints, Request, RequestFrame,
@@ -285,4 +286,28 @@ pub(crate) fn first_map(rng: &mut Rng) -> FirstMap {
         map: map(rng),
         merkle_key: MerkleKey(sixteen(rng)),
     }
+}
+
+/// A configuration, rarely one that is valid.
+pub(crate) fn configuration(rng: &mut Rng) -> Configuration {
+    let ids = |rng: &mut Rng, most| (0..rng.below(most)).map(|_| NodeId(long(rng))).collect();
+    Configuration {
+        epoch: Epoch(long(rng)),
+        map: map(rng),
+        change: rng.percent(60).then(|| Change {
+            target: map(rng),
+            hand: hand(rng),
+        }),
+        voters: ids(rng, 6),
+        removed: ids(rng, 10),
+    }
+}
+
+pub(crate) fn hand(rng: &mut Rng) -> Hand {
+    let arcs = Arcs::new(*rng.pick(&[1, 2, 4, 8, 16])).unwrap();
+    let mut hand = Hand::on_first(arcs);
+    for _ in 0..rng.below(u64::from(arcs.count())) {
+        hand = hand.next().unwrap();
+    }
+    if rng.percent(30) { hand.turned() } else { hand }
 }

@@ -1,6 +1,10 @@
 //! Every message comes back as it was sent, and raw parts are slices of the bytes that came in.
 
 use bytes::{Bytes, BytesMut};
+use quoit_ring::change::Update;
+use quoit_ring::wire::configuration::{
+    decode_configuration, decode_update, encode_configuration, encode_update,
+};
 use quoit_ring::wire::map::{decode_map, encode_map};
 use quoit_ring::wire::{
     DecodeError, FirstMap, Frames, MAX_FRAME, RequestFrame, ResponseFrame, decode_record,
@@ -104,6 +108,22 @@ fn every_map_comes_back() {
 }
 
 #[test]
+fn every_configuration_comes_back() {
+    let reaches = [("a change", 40), ("a turned hand", 10), ("no voter", 5)];
+    property("configurations", reaches, |rng| {
+        let sent = messages::configuration(rng);
+        let bytes = encode_configuration(&sent);
+        assert_eq!(decode_configuration(&bytes).as_ref(), Ok(&sent));
+        let change = sent.change.as_ref();
+        [
+            change.is_some(),
+            change.is_some_and(|change| change.hand.is_turned()),
+            sent.voters.is_empty(),
+        ]
+    });
+}
+
+#[test]
 fn bytes_of_a_newer_format_are_refused_by_their_version() {
     let newer = |found, result: Result<(), DecodeError>| {
         assert_eq!(result, Err(DecodeError::Version { found, known: 1 }));
@@ -123,6 +143,12 @@ fn bytes_of_a_newer_format_are_refused_by_their_version() {
         let (mut map, mut file) = (encode_map(&first.map), first.to_bytes());
         (map[0], file[8]) = (version, version);
         newer(version, decode_map(&map).map(drop));
+        let (old, new) = crate::updates::begun();
+        let mut whole = encode_configuration(&new);
+        let mut update = encode_update(&Update::between(&old, &new).unwrap());
+        (whole[0], update[0]) = (version, version);
+        newer(version, decode_configuration(&whole).map(drop));
+        newer(version, decode_update(&update).map(drop));
         newer(version, FirstMap::from_bytes(&file).map(drop));
     }
 }
