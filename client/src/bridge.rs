@@ -3,21 +3,21 @@
 //! ```text
 //!   CallerEnd, shared by all clones               DriverEnd, in the one driver
 //!   submit --> inbox -------------------------------> poll_take, take
-//!   ring   <-- the ring, behind a lock <------------- publish
+//!   topology <-- behind a lock <---------------------- publish
 //!   close  --> inbox closed --------------------------> is_finished
 //!   ended  <------------------------------------------ dropped: inbox shut
 //! ```
 //!
 //! The same for a client with a thread and for one that its owner drives. Invariants: once the driver's end is dropped,
 //! for whatever reason, the inbox is empty and refuses submissions, so that no caller waits for ever; once the callers'
-//! end is dropped, the driver learns that nothing more comes. Readers of the ring and a change of it lock it; a get or
+//! end is dropped, the driver learns that nothing more comes. Readers of the topology and a change of it lock it; a get or
 //! put never does.
 
 use core::fmt;
 use core::task::{Context, Poll};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use quoit_ring::placement::Ring;
+use quoit_ring::change::Topology;
 use tokio::sync::watch;
 
 use crate::inbox::Inbox;
@@ -30,7 +30,7 @@ pub(crate) type Alive = watch::Sender<()>;
 #[derive(Debug)]
 struct Shared {
     inbox: Inbox,
-    ring: RwLock<Arc<Ring>>,
+    topology: RwLock<Topology>,
 }
 
 /// The callers' end. Dropping it closes the client without waiting.
@@ -45,12 +45,12 @@ pub(crate) struct DriverEnd {
     alive: Alive,
 }
 
-/// Both ends, over the first ring.
-pub(crate) fn bridge(ring: &Ring) -> (CallerEnd, DriverEnd) {
+/// Both ends, over the first topology.
+pub(crate) fn bridge(topology: &Topology) -> (CallerEnd, DriverEnd) {
     let (alive, ended) = watch::channel(());
     let shared = Arc::new(Shared {
         inbox: Inbox::new(),
-        ring: RwLock::new(Arc::new(ring.clone())),
+        topology: RwLock::new(topology.clone()),
     });
     let callers = CallerEnd {
         shared: Arc::clone(&shared),
@@ -65,10 +65,10 @@ impl CallerEnd {
         self.shared.inbox.push(submission)
     }
 
-    /// The ring in force.
-    pub(crate) fn ring(&self) -> Arc<Ring> {
-        let ring = self.shared.ring.read();
-        Arc::clone(&ring.unwrap_or_else(PoisonError::into_inner))
+    /// Who owns what. Shares the rings.
+    pub(crate) fn topology(&self) -> Topology {
+        let topology = self.shared.topology.read();
+        topology.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Refuses further operations and waits for the client's end. Any number of calls, at once or in
@@ -113,10 +113,10 @@ impl DriverEnd {
         self.shared.inbox.is_finished()
     }
 
-    /// Shows callers a ring.
-    pub(crate) fn publish(&self, ring: &Arc<Ring>) {
-        let held = self.shared.ring.write();
-        *held.unwrap_or_else(PoisonError::into_inner) = Arc::clone(ring);
+    /// Shows callers who owns what.
+    pub(crate) fn publish(&self, topology: &Topology) {
+        let held = self.shared.topology.write();
+        *held.unwrap_or_else(PoisonError::into_inner) = topology.clone();
     }
 }
 
@@ -129,7 +129,7 @@ impl Drop for DriverEnd {
 impl fmt::Debug for CallerEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallerEnd")
-            .field("epoch", &self.ring().epoch())
+            .field("epoch", &self.topology().epoch())
             .finish_non_exhaustive()
     }
 }

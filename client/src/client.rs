@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use quoit_ring::change::{Known, Topology};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Kept, MAX_KEY, NodeStatus, Request, Response};
 use quoit_ring::{ClusterMap, Member, NodeId, Token};
@@ -86,7 +87,8 @@ struct Shared {
 pub struct Location {
     /// Its place on the circle.
     pub token: Token,
-    /// The N nodes that own it, in preference order; all members if they are fewer.
+    /// The N nodes that own it, in preference order; all members if they are fewer. While its range moves, those that own
+    /// it by the new map as well follow.
     pub owners: Vec<Member>,
     /// The next nodes on the circle that own nothing of the key, nearest first: at most three, and none if all members
     /// own it. A write leaves a hint for an owner that missed it with the first of them that can be reached; one that is
@@ -96,12 +98,12 @@ pub struct Location {
     /// ```
     /// # use quoit_client::{Client, env::{Env, Now}};
     /// # use quoit_ring::wire::RequestFrame;
-    /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Moment, NodeId, TokenKey, placement::Ring};
+    /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Moment, NodeId, TokenKey, change::Topology, placement::Ring};
     /// # struct Nowhere;
     /// # impl Env for Nowhere {
     /// #     fn now(&mut self) -> Now { Now { at: Moment(0), wall: Millis(0), random: 7 } }
     /// #     fn send(&mut self, _to: NodeId, _frame: &RequestFrame) -> bool { false }
-    /// #     fn members(&mut self, _map: &ClusterMap) {}
+    /// #     fn members(&mut self, _topology: &Topology) {}
     /// # }
     /// # let member = |id: u32| Member {
     /// #     id: NodeId(id.into()), name: format!("n{id}"), address: format!("10.0.0.{id}:7440"),
@@ -172,10 +174,11 @@ impl Client {
         env: E,
     ) -> Result<(Self, Driver<E>), ConnectError> {
         builder.check()?;
-        let (callers, end) = bridge(&ring);
+        let known = Known::of(ring);
+        let (callers, end) = bridge(known.topology());
         let settings = builder.settings();
         let client = Self::over(callers, builder.defaults, builder.limits);
-        Ok((client, Driver::new(end, settings, ring, env)))
+        Ok((client, Driver::new(end, settings, known, env)))
     }
 
     fn over(callers: CallerEnd, defaults: Defaults, limits: Limits) -> Self {
@@ -315,16 +318,16 @@ impl Client {
     /// ```
     #[must_use]
     pub fn locate(&self, key: &[u8]) -> Location {
-        let ring = self.ring();
-        let token = ring.token_of(key);
-        let list = ring.preference_list(token);
+        let topology = self.topology();
+        let token = topology.token_of(key);
+        let lists = topology.lists(token);
         let members = |ids: &mut dyn Iterator<Item = NodeId>| {
-            ids.filter_map(|id| ring.member(id).cloned()).collect()
+            ids.filter_map(|id| topology.member(id).cloned()).collect()
         };
         Location {
             token,
-            owners: members(&mut list.owners()),
-            fallbacks: members(&mut list.fallbacks()),
+            owners: members(&mut lists.owners()),
+            fallbacks: members(&mut lists.fallbacks()),
         }
     }
 
@@ -341,7 +344,7 @@ impl Client {
     /// ```
     pub async fn status(&self) -> Vec<NodeReport> {
         let mut asked = Vec::new();
-        for member in self.ring().members() {
+        for member in self.topology().members() {
             asked.push((self.ask(member.id, Request::Status).await, member.clone()));
         }
         let mut reports = Vec::new();
@@ -369,7 +372,7 @@ impl Client {
     /// ```
     pub async fn hints(&self) -> Vec<HintsReport> {
         let mut asked = Vec::new();
-        for member in self.ring().members() {
+        for member in self.topology().members() {
             asked.push((self.ask(member.id, Request::Hints).await, member.clone()));
         }
         let mut reports = Vec::new();
@@ -408,7 +411,7 @@ impl Client {
     /// A copy of the cluster map this client holds: the newest that it has fetched.
     #[must_use]
     pub fn map(&self) -> ClusterMap {
-        self.ring().map().clone()
+        self.topology().source().map().clone()
     }
 
     /// Waits for operations under way, at most until their deadlines, closes the connections and stops the
@@ -430,8 +433,8 @@ impl Client {
         self.shared.callers.close().await;
     }
 
-    pub(crate) fn ring(&self) -> Arc<Ring> {
-        self.shared.callers.ring()
+    pub(crate) fn topology(&self) -> Topology {
+        self.shared.callers.topology()
     }
 
     pub(crate) fn read_plan(&self) -> Plan {
@@ -507,7 +510,8 @@ impl Client {
 
     /// N.
     pub(crate) fn copies(&self) -> u8 {
-        let ring = self.ring();
+        let topology = self.topology();
+        let ring = topology.source();
         let members = u8::try_from(ring.members().len()).unwrap_or(u8::MAX);
         ring.map().replication.min(members)
     }

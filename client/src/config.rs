@@ -300,7 +300,7 @@ impl ClientBuilder {
     /// # use quoit_ring::Moment;
     /// # use quoit_client::{Client, ConnectError};
     /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, NodeId, TokenKey};
-    /// # use quoit_ring::{placement::Ring, wire::RequestFrame};
+    /// # use quoit_ring::{change::Topology, placement::Ring, wire::RequestFrame};
     /// # struct Nowhere;
     /// # impl Env for Nowhere {
     /// #     fn now(&mut self) -> Now {
@@ -309,7 +309,7 @@ impl ClientBuilder {
     /// #     fn send(&mut self, _to: NodeId, _frame: &RequestFrame) -> bool {
     /// #         true
     /// #     }
-    /// #     fn members(&mut self, _map: &ClusterMap) {}
+    /// #     fn members(&mut self, _topology: &Topology) {}
     /// # }
     /// # let member = Member {
     /// #     id: NodeId(1), name: "n1".into(), address: "127.0.0.1:7440".into(), zone: "z".into(),

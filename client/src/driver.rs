@@ -15,11 +15,9 @@
 //!
 //! Source: sans-I/O machines such as `quinn-proto` and `rustls`.
 
-use core::task::{Context, Poll};
-use std::sync::Arc;
-
 use bytes::Bytes;
-use quoit_ring::placement::Ring;
+use core::task::{Context, Poll};
+use quoit_ring::change::{Known, Topology};
 use quoit_ring::wire::{DecodeError, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
 
@@ -54,7 +52,7 @@ use crate::operation::Submission;
 /// use bytes::{Buf, BytesMut};
 /// use quoit_client::Client;
 /// # use quoit_client::env::{Env, Link, Now};
-/// # use quoit_ring::Moment;
+/// # use quoit_ring::{Moment, change::Topology};
 /// use quoit_ring::wire::{RequestFrame, Response, ResponseFrame};
 /// use quoit_ring::{NodeId, Time};
 /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, TokenKey, placement::Ring};
@@ -78,7 +76,7 @@ use crate::operation::Submission;
 /// #         self.sent.push((to, frame.clone()));
 /// #         true
 /// #     }
-/// #     fn members(&mut self, _map: &ClusterMap) {}
+/// #     fn members(&mut self, _topology: &Topology) {}
 /// # }
 ///
 /// // `ByHand` is an `Env` that keeps frames in `sent`; the ring has three nodes and three copies.
@@ -122,11 +120,11 @@ pub struct Driver<E> {
 }
 
 impl<E: Env> Driver<E> {
-    pub(crate) fn new(callers: DriverEnd, settings: Settings, ring: Ring, mut env: E) -> Self {
-        env.members(ring.map());
+    pub(crate) fn new(callers: DriverEnd, settings: Settings, known: Known, mut env: E) -> Self {
+        env.members(known.topology());
         let now = env.now();
-        let coordinator = Coordinator::new(settings, ring, now);
-        callers.publish(coordinator.ring());
+        let coordinator = Coordinator::new(settings, known, now);
+        callers.publish(coordinator.topology());
         Self {
             _alive: callers.alive(),
             callers,
@@ -145,10 +143,10 @@ impl<E: Env> Driver<E> {
         &mut self.env
     }
 
-    /// The ring in use: callers see it after the next [`Driver::pump`].
+    /// Who owns what, as this client knows it: callers see it after the next [`Driver::pump`].
     #[must_use]
-    pub const fn ring(&self) -> &Arc<Ring> {
-        self.coordinator.ring()
+    pub const fn topology(&self) -> &Topology {
+        self.coordinator.topology()
     }
 
     /// Whether operations wait for [`Driver::take_in`]. Costs an uncontended lock.
@@ -254,9 +252,10 @@ impl<E: Env> Driver<E> {
             }
         }
 
-        if let Some(ring) = self.coordinator.poll_ring() {
-            self.env.members(ring.map());
-            self.callers.publish(&ring);
+        if self.coordinator.poll_epoch() {
+            let topology = self.coordinator.topology();
+            self.env.members(topology);
+            self.callers.publish(topology);
         }
 
         while let Some(answer) = self.coordinator.poll_answer() {

@@ -12,8 +12,9 @@
 //! loop, passes another to [`ClientBuilder::drive`](crate::ClientBuilder::drive). Left out: received frames,
 //! broken links and passing time, which are inputs of the driver.
 
+use quoit_ring::change::Topology;
 use quoit_ring::wire::RequestFrame;
-use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
+use quoit_ring::{Millis, Moment, NodeId};
 
 /// The present, with randomness, as an input of decisions.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +51,9 @@ pub enum Link {
 /// use bytes::BytesMut;
 /// use quoit_client::env::{Env, Now};
 /// use quoit_ring::Moment;
+/// use quoit_ring::change::Topology;
 /// use quoit_ring::wire::RequestFrame;
-/// use quoit_ring::{ClusterMap, Millis, NodeId};
+/// use quoit_ring::{Millis, NodeId};
 ///
 /// /// Frames for the test to carry, and a clock that the test advances.
 /// struct ByHand {
@@ -74,7 +76,7 @@ pub enum Link {
 ///         true
 ///     }
 ///
-///     fn members(&mut self, _map: &ClusterMap) {} // no links to open or close
+///     fn members(&mut self, _topology: &Topology) {} // no links to open or close
 /// }
 /// ```
 pub trait Env {
@@ -101,6 +103,6 @@ pub trait Env {
         Vec::new()
     }
 
-    /// The ring is new or has changed: open links to these members and close all others.
-    fn members(&mut self, map: &ClusterMap);
+    /// The ring is new or has changed: open links to its [members](Topology::members) and close all others.
+    fn members(&mut self, topology: &Topology);
 }

@@ -15,7 +15,7 @@
 use core::fmt;
 
 use bytes::Bytes;
-use quoit_ring::Dot;
+use quoit_ring::{Dot, Epoch};
 
 use crate::coordinator::context::OpContext;
 use crate::entry::Context;
@@ -33,7 +33,9 @@ pub(crate) struct Sent {
     pub(crate) evidence: Evidence,
     /// How many nodes own its key: the first of its error's attempts.
     pub(crate) owners: usize,
-    /// The owners that have acknowledged this dot: they need not be asked again.
+    /// The epoch in which they were asked.
+    pub(crate) epoch: Epoch,
+    /// The owners that have acknowledged this dot: in the same epoch they need not be asked again.
     pub(crate) holders: Targets,
 }
 

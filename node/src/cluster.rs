@@ -20,19 +20,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
-use quoit_ring::change::Topology;
-use quoit_ring::placement::Ring;
+use quoit_ring::change::Known;
 use quoit_ring::wire::Refusal;
-use quoit_ring::wire::map::encode_map;
+use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::{Epoch, Leaf, LeafBits, NodeId, Token, TokenKey, token_of};
 
-/// One epoch: who owns what in it, and its encoding for answers.
-#[derive(Debug, Clone)]
-pub struct Known {
-    /// Who owns what.
-    pub topology: Topology,
-    /// What is agreed on in it, encoded.
-    pub encoded: Bytes,
+/// One epoch that is served, and how it is answered.
+#[derive(Debug)]
+struct Served {
+    known: Known,
+    /// All of it.
+    whole: Bytes,
+    /// What leads to it from the epoch that was served before.
+    update: Option<(Epoch, Bytes)>,
+}
+
+impl Served {
+    fn new(known: Known, before: Option<&Known>) -> Self {
+        let encode = |old| Bytes::from(encode_answer(old, known.configuration()));
+        Self {
+            whole: encode(None),
+            update: before.map(|before| (before.epoch(), encode(Some(before.configuration())))),
+            known,
+        }
+    }
+
+    const fn epoch(&self) -> Epoch {
+        self.known.epoch()
+    }
 }
 
 /// A node, and the epochs that it serves.
@@ -46,28 +61,20 @@ pub struct ClusterView {
     /// The epoch at the fence: what answers carry.
     announced: AtomicU64,
     /// Ascending, never empty.
-    served: RwLock<Vec<Known>>,
+    served: RwLock<Vec<Served>>,
 }
 
 impl ClusterView {
-    /// The view of `node` in a cluster that goes by one ring.
-    #[must_use]
-    pub fn new(node: NodeId, ring: Ring) -> Self {
-        let encoded = encode_map(ring.map()).into();
-        let topology = Topology::of(ring);
-        Self::at(node, Known { topology, encoded })
-    }
-
     /// The view of `node` in this epoch.
     #[must_use]
-    pub fn at(node: NodeId, known: Known) -> Self {
-        let map = known.topology.source().map();
+    pub fn new(node: NodeId, known: Known) -> Self {
+        let map = &known.configuration().map;
         Self {
             node,
             token_key: map.token_key,
             leaf_bits: map.leaf_bits,
-            announced: AtomicU64::new(known.topology.epoch().0),
-            served: RwLock::new(vec![known]),
+            announced: AtomicU64::new(known.epoch().0),
+            served: RwLock::new(vec![Served::new(known, None)]),
         }
     }
 
@@ -95,7 +102,7 @@ impl ClusterView {
     /// [`Refusal::OldEpoch`] or [`Refusal::Behind`] if that epoch is not served.
     pub fn owns(&self, epoch: Epoch, node: NodeId, leaf: Leaf) -> Result<bool, Refusal> {
         let served = self.read();
-        at(&served, epoch).map(|known| known.topology.owns(node, leaf))
+        at(&served, epoch).map(|served| served.known.topology().owns(node, leaf))
     }
 
     /// Refuses an epoch that is not served.
@@ -106,36 +113,48 @@ impl ClusterView {
         if epoch == self.epoch() {
             return Ok(()); // all but ever, and without a lock
         }
-        at(&self.read(), epoch).map(|_known| ())
+        at(&self.read(), epoch).map(|_served| ())
     }
 
     /// The epoch that is announced.
     #[must_use]
     pub fn current(&self) -> Known {
-        let served = self.read();
-        served[0].clone()
+        self.read()[0].known.clone()
     }
 
     /// The newest epoch that this node has learned: who is a member by it is one.
     #[must_use]
-    pub fn newest(&self) -> Topology {
+    pub fn newest(&self) -> Known {
         let served = self.read();
-        served[served.len() - 1].topology.clone()
+        served[served.len() - 1].known.clone()
+    }
+
+    /// The announced epoch for a side that knows `known`: what leads there from that, if it is the one before, else all.
+    #[must_use]
+    pub fn answer(&self, known: Epoch) -> Bytes {
+        let served = self.read();
+        let first = &served[0];
+        match &first.update {
+            Some((before, update)) if *before == known => update.clone(),
+            _ => first.whole.clone(),
+        }
     }
 
     /// Serves a newer epoch, too, which is on the disk; false if it is none. Epochs that this node has missed take those
     /// before them along: it does not know who owned what in between.
     pub(crate) fn learn(&self, known: Known) -> bool {
-        let epoch = known.topology.epoch();
-        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
-        let newest = served[served.len() - 1].topology.epoch();
-        if epoch <= newest {
+        let newest = self.newest();
+        if known.epoch() <= newest.epoch() {
             return false;
         }
-        if epoch.0 > newest.0 + 1 {
+        let is_next = known.epoch().0 == newest.epoch().0 + 1;
+        let next = Served::new(known, Some(&newest)); // before the lock, as it takes a while
+
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        if !is_next {
             served.clear();
         }
-        served.push(known);
+        served.push(next);
         self.announce(&served);
         true
     }
@@ -145,59 +164,57 @@ impl ClusterView {
     pub(crate) fn fence(&self, fence: Epoch) -> Epoch {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let last = served.len() - 1;
-        let is_before = |known: &&Known| known.topology.epoch() < fence;
+        let is_before = |served: &&Served| served.epoch() < fence;
         let before = served.iter().take_while(is_before).count();
         served.drain(..before.min(last));
         self.announce(&served);
-        served[0].topology.epoch()
+        served[0].epoch()
     }
 
-    fn announce(&self, served: &[Known]) {
-        let in_a_row =
-            |pair: &[Known]| pair[0].topology.epoch().0 + 1 == pair[1].topology.epoch().0;
+    fn announce(&self, served: &[Served]) {
+        let in_a_row = |pair: &[Served]| pair[0].epoch().0 + 1 == pair[1].epoch().0;
         debug_assert!(served.windows(2).all(in_a_row), "none is left out");
-        let fence = served[0].topology.epoch().0;
+        let fence = served[0].epoch().0;
         let before = self.announced.swap(fence, Ordering::AcqRel);
         debug_assert!(before <= fence, "a fence never falls");
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Known>> {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Served>> {
         self.served.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The epoch among those that are served.
-fn at(served: &[Known], epoch: Epoch) -> Result<&Known, Refusal> {
-    let found = served.iter().find(|known| known.topology.epoch() == epoch);
-    found.ok_or(if epoch < served[0].topology.epoch() {
-        Refusal::OldEpoch
-    } else {
-        Refusal::Behind
+fn at(served: &[Served], epoch: Epoch) -> Result<&Served, Refusal> {
+    let found = served.iter().find(|served| served.epoch() == epoch);
+    found.ok_or_else(|| {
+        if epoch < served[0].epoch() {
+            Refusal::OldEpoch
+        } else {
+            Refusal::Behind
+        }
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use quoit_ring::change::{Arcs, Configuration};
+    use quoit_ring::change::Arcs;
+    use quoit_ring::wire::configuration::decode_answer;
 
     use super::*;
     use crate::testing::{SELF, ring};
 
     /// A ring of one that becomes one of two, epoch by epoch; with the view of its member in the first one.
     fn epochs() -> (ClusterView, Vec<Known>) {
-        let mut now = Configuration::first(ring(1).map().clone()).unwrap();
-        let mut epochs = Vec::new();
-        let begun = now.begin(ring(2).map().clone(), Arcs::FULL).unwrap();
-        let mut next = Some(begun);
-        while let Some(configuration) = next {
-            now = configuration;
-            epochs.push(Known {
-                topology: Topology::new(&now, None).unwrap(),
-                encoded: Bytes::new(),
-            });
-            next = now.step();
+        let first = Known::of(ring(1));
+        let begun = first
+            .configuration()
+            .begin(ring(2).map().clone(), Arcs::FULL);
+        let mut epochs = vec![first.later(begun.unwrap()).unwrap()];
+        while let Some(next) = epochs[epochs.len() - 1].configuration().step() {
+            epochs.push(epochs[epochs.len() - 1].later(next).unwrap());
         }
-        (ClusterView::new(SELF, ring(1)), epochs)
+        (ClusterView::new(SELF, first), epochs)
     }
 
     #[test]
@@ -232,17 +249,31 @@ mod tests {
     #[test]
     fn a_leaf_has_its_owners_by_epoch() {
         let (cluster, epochs) = epochs();
-        let last = epochs.last().unwrap().topology.clone();
+        let last = epochs.last().unwrap().topology().clone();
         let moved = (0..1 << 12).map(Leaf).find(|&leaf| !last.owns(SELF, leaf));
         let moved = moved.expect("the second member owns some");
         for known in epochs {
-            let epoch = known.topology.epoch();
-            let owns = known.topology.owns(SELF, moved);
+            let epoch = known.epoch();
+            let owns = known.topology().owns(SELF, moved);
             assert!(cluster.learn(known));
             assert_eq!(cluster.owns(epoch, SELF, moved), Ok(owns));
         }
         assert_eq!(cluster.owns(Epoch(2), SELF, moved), Ok(true));
         let last = cluster.newest().epoch();
         assert_eq!(cluster.owns(last, SELF, moved), Ok(false));
+    }
+
+    #[test]
+    fn who_knows_the_epoch_before_gets_what_has_changed_and_anybody_else_all() {
+        let (cluster, epochs) = epochs();
+        let before = cluster.current();
+        assert!(cluster.learn(epochs[0].clone()));
+        cluster.fence(Epoch(3));
+        let (update, whole) = (cluster.answer(Epoch(2)), cluster.answer(Epoch(0)));
+        assert!(update.len() < whole.len());
+        for answer in [update, whole] {
+            let next = before.next(decode_answer(&answer).unwrap()).unwrap();
+            assert_eq!(next.configuration(), epochs[0].configuration());
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use quoit_ring::change::NextError;
 use quoit_ring::placement::RingError;
 use quoit_ring::wire::DecodeError;
 use quoit_ring::{ClusterId, NodeId};
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The map that is stored cannot be read.
     #[error("the stored cluster map is damaged; replace this node by a new one")]
     StoredMap(#[source] DecodeError),
+    /// The configuration that is stored cannot be used.
+    #[error("the stored configuration of the cluster is damaged; replace this node by a new one")]
+    StoredConfiguration(#[source] StoredConfiguration),
     /// The map makes no ring.
     #[error("the cluster map makes no ring; make a new one with `quoit cluster init`")]
     Ring(#[from] RingError),
@@ -93,6 +97,18 @@ pub enum StartError {
     /// The system gave no thread.
     #[error("the system gave no thread; check its limits")]
     Thread(#[source] io::Error),
+}
+
+/// Why a stored configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoredConfiguration {
+    /// Its bytes are none.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It breaks an invariant.
+    #[error(transparent)]
+    Invalid(#[from] NextError),
 }
 
 impl StartError {

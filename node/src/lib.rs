@@ -75,7 +75,7 @@ pub mod walks;
 mod warnings;
 pub mod write;
 
-pub use error::{RunError, StartError, StopError};
+pub use error::{RunError, StartError, StopError, StoredConfiguration};
 pub use failure::NodeFailure;
 pub use log::{log_filter, log_to_stderr};
 pub use node::Node;

@@ -148,14 +148,14 @@ impl Node {
         std::thread::sleep(meta.wait(&limits, clocks.now().wall));
 
         let StoreMeta {
-            ring,
+            known,
             merkle_key,
             mark,
         } = meta;
         // The row cache needs a secret hash key, too; clients know neither.
         let engine = Arc::new(RowCache::new(engine, options.rows(), merkle_key.0));
         let settings = (limits, config.durability.into());
-        let state = NodeState::new(tls.node(), ring, merkle_key, mark, settings);
+        let state = NodeState::new(tls.node(), known, merkle_key, mark, settings);
         let walks = Walks::begin(&*engine, &state, PIECE);
 
         let socket = listen(config.listen)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   part          changed by            read by
-//!   cluster       nobody                handlers, committer, peers, hints
+//!   cluster       committer             handlers, committer, peers, hints
 //!   limits        nobody                handlers, committer
 //!   clock         committer             handlers, committer
 //!   sums          committer, rebuild    handlers
@@ -19,7 +19,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use quoit_ring::placement::Ring;
+use quoit_ring::change::Known;
 use quoit_ring::wire::Durability;
 use quoit_ring::{MerkleKey, NodeId, Time};
 
@@ -34,7 +34,7 @@ use crate::warnings::Warnings;
 /// Handles to the parts of one node's state.
 #[derive(Debug, Clone)]
 pub struct NodeState {
-    /// The node's id and ring.
+    /// The node's id, and the epochs that it serves.
     pub cluster: Arc<ClusterView>,
     /// Bounds on writes.
     pub limits: Limits,
@@ -62,14 +62,14 @@ impl NodeState {
     #[must_use]
     pub fn new(
         node: NodeId,
-        ring: Ring,
+        known: Known,
         merkle_key: MerkleKey,
         start_mark: Time,
         (limits, durability): (Limits, Durability),
     ) -> Self {
         Self {
-            sums: Arc::new(Sums::new(ring.leaf_bits(), merkle_key)),
-            cluster: Arc::new(ClusterView::new(node, ring)),
+            sums: Arc::new(Sums::new(known.topology().leaf_bits(), merkle_key)),
+            cluster: Arc::new(ClusterView::new(node, known)),
             limits,
             durability,
             clock: Arc::new(SharedClock::new(start_mark, limits.max_clock_drift_ms)),

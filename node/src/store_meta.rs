@@ -1,7 +1,8 @@
-//! What the store holds about the node itself: the cluster's first map, and the clock's mark.
+//! What the store holds about the node itself: the cluster's first map, its newest configuration, and the clock's mark.
 //!
 //! ```text
-//!   initialised   the file `map`  --stored-->  meta: cluster map, Merkle key, disk id
+//!   initialised   the file `map`  --stored-->  meta: first map, Merkle key, disk id
+//!   running       what is decided --learned--> meta: configuration
 //!   later         meta is the truth; the file may be gone, but must not be another cluster's
 //! ```
 //!
@@ -13,16 +14,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use quoit_ring::change::Known;
 use quoit_ring::placement::Ring;
+use quoit_ring::wire::configuration::decode_configuration;
 use quoit_ring::wire::map::{decode_map, encode_map};
 use quoit_ring::wire::{DecodeError, FirstMap};
 use quoit_ring::{ClusterMap, MerkleKey, Millis, NodeId, Time};
 
 use crate::clock::LEAD_MS;
 use crate::config::Limits;
-use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_DISK, META_MERKLE};
+use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_CONFIGURATION, META_DISK, META_MERKLE};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
-use crate::error::StartError;
+use crate::error::{StartError, StoredConfiguration};
 use crate::identity::{IdentityError, May};
 
 /// Where the store is, and whether it must be there.
@@ -60,15 +63,15 @@ pub struct StoreLocation {
 /// assert_eq!((meta.merkle_key, meta.mark), (first.merkle_key, Time::ZERO));
 ///
 /// location.may = May::Run; // from now on the store is the truth, and needs no map
-/// assert_eq!(StoreMeta::load(&engine, None, &location)?.ring.map(), &first.map);
+/// assert_eq!(StoreMeta::load(&engine, None, &location)?.known.configuration().map, first.map);
 /// let emptied = StoreMeta::load(&MemoryEngine::new(), Some(&first), &location);
 /// assert!(matches!(emptied, Err(StartError::Identity(IdentityError::StoreGone { .. }))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct StoreMeta {
-    /// Who owns what.
-    pub ring: Ring,
+    /// The newest epoch that the node has learned.
+    pub known: Known,
     /// The key of the Merkle sums.
     pub merkle_key: MerkleKey,
     /// The clock's high-water mark of the last run, [`Time::ZERO`] if there was none.
@@ -93,7 +96,7 @@ impl StoreMeta {
         };
         let get = |name| engine.get(Keyspace::Meta, name).map_err(failed);
         let disk = location.disk.to_be_bytes();
-        let (map, merkle_key) = match (get(META_DISK)?, get(META_CLUSTER)?, get(META_MERKLE)?) {
+        let (first, merkle_key) = match (get(META_DISK)?, get(META_CLUSTER)?, get(META_MERKLE)?) {
             (Some(found), ..) if found[..] != disk => return Err(StartError::OtherStore { path }),
             (Some(_), Some(map), Some(key)) => parse(&map, &key).map_err(StartError::StoredMap)?,
             (None, None, None) if location.may.make_store() => {
@@ -106,8 +109,14 @@ impl StoreMeta {
             _ => return Err(IdentityError::StoreGone { path }.into()),
         };
         let mark = get(META_CLOCK)?.map_or(Ok(Time::ZERO), |mark| parse_mark(&mark));
+        let known = match get(META_CONFIGURATION)? {
+            Some(newest) => {
+                parse_configuration(&newest).map_err(StartError::StoredConfiguration)?
+            }
+            None => Known::of(Ring::new(&first)?),
+        };
         Ok(Self {
-            ring: Ring::new(&map)?,
+            known,
             merkle_key,
             mark: mark.map_err(StartError::StoredMap)?,
         })
@@ -118,11 +127,9 @@ impl StoreMeta {
     /// # Errors
     /// [`StartError::NotAMember`], [`StartError::ClockBehind`].
     pub fn check(self, node: NodeId, limits: &Limits, wall: Millis) -> Result<Self, StartError> {
-        if self.ring.member(node).is_none() {
-            return Err(StartError::NotAMember {
-                node,
-                cluster: self.ring.map().cluster,
-            });
+        if self.known.topology().member(node).is_none() {
+            let cluster = self.known.configuration().map.cluster;
+            return Err(StartError::NotAMember { node, cluster });
         }
         check_clock(self.mark, limits, wall)?;
         Ok(self)
@@ -193,6 +200,10 @@ fn parse(map: &[u8], key: &[u8]) -> Result<(ClusterMap, MerkleKey), DecodeError>
     Ok((decode_map(map)?, MerkleKey(key)))
 }
 
+fn parse_configuration(stored: &[u8]) -> Result<Known, StoredConfiguration> {
+    Ok(Known::new(decode_configuration(stored)?)?)
+}
+
 fn parse_mark(mark: &Bytes) -> Result<Time, DecodeError> {
     let mark = mark[..]
         .try_into()
@@ -208,7 +219,7 @@ mod tests {
     #[test]
     fn a_node_waits_until_its_clock_cannot_fall_behind_what_it_has_sent_out() {
         let meta = |mark_ms| StoreMeta {
-            ring: ring(1),
+            known: Known::of(ring(1)),
             merkle_key: MerkleKey([7; 16]),
             mark: Time::at(Millis(mark_ms)),
         };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use quoit_ring::change::Known;
 use quoit_ring::placement::{Newcomer, Ring, grow};
 use quoit_ring::wire::{Durability, Response, ResponseFrame, encode_record};
 use quoit_ring::{
@@ -83,7 +84,13 @@ pub(crate) fn state(members: u64) -> NodeState {
 /// The state of a node of `ring`.
 pub(crate) fn state_of(ring: Ring) -> NodeState {
     let settings = (LIMITS, Durability::Fsync);
-    NodeState::new(SELF, ring, MerkleKey([5; 16]), Time::ZERO, settings)
+    NodeState::new(
+        SELF,
+        Known::of(ring),
+        MerkleKey([5; 16]),
+        Time::ZERO,
+        settings,
+    )
 }
 
 pub(crate) fn dot(actor: u64, ms: u64) -> Dot {

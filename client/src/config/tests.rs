@@ -1,5 +1,6 @@
 //! Which settings are refused, and that nothing has begun then.
 
+use quoit_ring::change::Topology;
 use quoit_ring::wire::RequestFrame;
 use quoit_ring::{
     ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Moment, NodeId, TokenKey,
@@ -33,7 +34,7 @@ impl Env for Counted<'_> {
         true
     }
 
-    fn members(&mut self, _map: &ClusterMap) {
+    fn members(&mut self, _topology: &Topology) {
         self.count();
     }
 }

@@ -14,8 +14,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use quoit_ring::change::Topology;
-use quoit_ring::placement::Ring;
+use quoit_ring::change::{Known, Topology};
 use quoit_ring::wire::{Request, RequestFrame};
 use quoit_ring::{Millis, NodeId};
 use smallvec::SmallVec;
@@ -92,10 +91,14 @@ pub(crate) struct OpContext {
     pub(crate) settings: Settings,
     /// The present, the same while one input is handled.
     pub(crate) now: Now,
-    /// Who owns what.
+    /// The epoch that the cluster is in, as far as this client knows.
+    pub(crate) known: Known,
+    /// Who owns what in it.
     pub(crate) topology: Topology,
-    /// Whether the ring has changed since the driver asked last.
-    pub(crate) ring_is_new: bool,
+    /// Whether the driver has not seen the topology yet.
+    pub(crate) is_new_epoch: bool,
+    /// Whether operations under way have not gone on to it yet.
+    pub(crate) has_moved_on: bool,
     /// When a newer ring may be fetched.
     pub(crate) refresh: RefreshPause,
     pub(crate) mint: Mint,
@@ -123,12 +126,14 @@ pub(crate) struct OpContext {
 }
 
 impl OpContext {
-    pub(super) fn new(settings: Settings, ring: Ring, now: Now) -> Self {
+    pub(super) fn new(settings: Settings, known: Known, now: Now) -> Self {
         Self {
             settings,
             now,
-            topology: Topology::of(ring),
-            ring_is_new: false,
+            topology: known.topology().clone(),
+            known,
+            is_new_epoch: false,
+            has_moved_on: false,
             refresh: RefreshPause::default(),
             mint: Mint::new(now.random, settings.max_clock_drift),
             clocks: NodeClocks::default(),

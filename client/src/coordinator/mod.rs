@@ -11,10 +11,10 @@
 //!                                   |
 //!                 OpContext: sends, failures, answers, timers
 //!      /                     |                   |              \
-//!   poll_send           poll_answer          poll_ring       poll_time
+//!   poll_send           poll_answer          poll_epoch      poll_time
 //! ```
 //!
-//! Call `start` and `handle_*` for inputs, then drain `poll_send`, `poll_ring` and `poll_answer`. Time, the wall
+//! Call `start` and `handle_*` for inputs, then drain `poll_send`, `poll_epoch` and `poll_answer`. Time, the wall
 //! clock and randomness come in as [`Now`]. The coordinator owns the slab and never looks at what an operation is:
 //! that is in [`operation`](crate::operation), one file each. An operation is an entry of the slab, not a task: no
 //! caller can half-cancel it, and it ends at its deadline at the latest.
@@ -33,9 +33,7 @@ pub(crate) mod slab;
 mod tests;
 pub(crate) mod timers;
 
-use std::sync::Arc;
-
-use quoit_ring::placement::Ring;
+use quoit_ring::change::{Known, Topology};
 use quoit_ring::wire::{RequestFrame, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
 
@@ -62,16 +60,16 @@ pub(crate) struct Coordinator {
 
 impl Coordinator {
     /// A coordinator over `ring`; the randomness of `now` names it as a writer.
-    pub(crate) fn new(settings: Settings, ring: Ring, now: Now) -> Self {
+    pub(crate) fn new(settings: Settings, known: Known, now: Now) -> Self {
         Self {
             running: Slab::default(),
-            context: OpContext::new(settings, ring, now),
+            context: OpContext::new(settings, known, now),
         }
     }
 
-    /// The ring in force.
-    pub(crate) const fn ring(&self) -> &Arc<Ring> {
-        self.context.topology.source()
+    /// Who owns what.
+    pub(crate) const fn topology(&self) -> &Topology {
+        &self.context.topology
     }
 
     /// Whether nothing is under way.
@@ -119,7 +117,21 @@ impl Coordinator {
         let progress = operation.receive((from, id), frame, &mut self.context);
         self.after(id.key, progress);
         self.settle();
+        if core::mem::take(&mut self.context.has_moved_on) {
+            self.begin_epoch();
+        }
         self.drop_ended_timers();
+    }
+
+    /// Lets every operation go on in the epoch that the cluster has gone on to.
+    fn begin_epoch(&mut self) {
+        for slot in 0..self.running.slots() {
+            if let Some((key, operation)) = self.running.get_in(slot) {
+                let progress = operation.on_epoch(&mut self.context);
+                self.after(key, progress);
+                self.settle();
+            }
+        }
     }
 
     /// Notes the state of the connection to a node; requests under way on a broken one are lost.
@@ -238,10 +250,9 @@ impl Coordinator {
         self.context.answers.pop_front()
     }
 
-    /// The ring, if it has changed since the last call.
-    pub(crate) fn poll_ring(&mut self) -> Option<Arc<Ring>> {
-        let is_new = core::mem::take(&mut self.context.ring_is_new);
-        is_new.then(|| Arc::clone(self.context.topology.source()))
+    /// Whether the topology has changed since the last call.
+    pub(crate) const fn poll_epoch(&mut self) -> bool {
+        core::mem::replace(&mut self.context.is_new_epoch, false)
     }
 
     /// When to call [`Coordinator::handle_time`] next; never while nothing is under way.

@@ -1,17 +1,20 @@
 //! What a request's id says.
 //!
 //! ```text
-//!   generation u32 | attempt u4 | slot u20 | purpose u1 | replica u7
+//!   generation u28 | attempt u8 | slot u20 | purpose u1 | replica u7
 //! ```
 //!
 //! A node gives the id back with its answer, and so need not be remembered who was asked what. The key names
 //! the operation for ever; attempt, replica and purpose say which of its requests the answer is to. A probe belongs to no
 //! operation: its slot is the last one, which none ever has.
 
-use crate::coordinator::slab::Key;
+use crate::coordinator::slab::{GENERATIONS, Key};
 
 /// The slot of probes. An operation would have it if there were 2^20 under way.
 const PROBE_SLOT: u32 = 0xf_ffff;
+
+/// Attempts that an id tells apart.
+pub(crate) const MAX_ATTEMPTS: u8 = u8::MAX;
 
 /// Most places of one operation: its replicas, and those asked to keep a write for them.
 pub(crate) const MAX_REPLICAS: usize = 1 << 7;
@@ -28,7 +31,7 @@ pub(crate) enum Purpose {
 pub(crate) struct RequestId {
     /// Below 2^20 slots: there are no more than operations under way.
     pub(crate) key: Key,
-    /// Below 16.
+    /// Below [`MAX_ATTEMPTS`].
     pub(crate) attempt: u8,
     /// Below 128.
     pub(crate) replica: usize,
@@ -42,7 +45,7 @@ impl RequestId {
         Self {
             key: Key {
                 slot: PROBE_SLOT,
-                generation: u32::from_le_bytes([g0, g1, g2, g3]),
+                generation: u32::from_le_bytes([g0, g1, g2, g3]) & GENERATIONS,
             },
             attempt: 0,
             replica: 0,
@@ -63,16 +66,17 @@ impl From<RequestId> for u64 {
         let purpose = Self::from(id.purpose == Purpose::Repair);
         let low = (id.replica as Self & 0x7f) | purpose << 7;
         let slot = Self::from(id.key.slot) & 0xf_ffff;
-        Self::from(id.key.generation) << 32 | Self::from(id.attempt & 0xf) << 28 | slot << 8 | low
+        let generation = Self::from(id.key.generation & GENERATIONS);
+        generation << 36 | Self::from(id.attempt) << 28 | slot << 8 | low
     }
 }
 
 impl From<u64> for RequestId {
     fn from(id: u64) -> Self {
-        let [low, slot @ .., g0, g1, g2, g3] = id.to_le_bytes();
+        let [low, s0, s1, s2, a, g @ ..] = id.to_le_bytes();
         let key = Key {
-            slot: u32::from_le_bytes([slot[0], slot[1], slot[2] & 0xf, 0]),
-            generation: u32::from_le_bytes([g0, g1, g2, g3]),
+            slot: u32::from_le_bytes([s0, s1, s2 & 0xf, 0]),
+            generation: u32::from_le_bytes([a, g[0], g[1], g[2]]) >> 4,
         };
         let purpose = if low & 0x80 == 0 {
             Purpose::Ask
@@ -81,7 +85,7 @@ impl From<u64> for RequestId {
         };
         Self {
             key,
-            attempt: slot[2] >> 4,
+            attempt: s2 >> 4 | a << 4,
             replica: usize::from(low & 0x7f),
             purpose,
         }
@@ -97,9 +101,9 @@ mod tests {
         let id = RequestId {
             key: Key {
                 slot: 0xf_fffe,
-                generation: 0xdead_beef,
+                generation: 0xead_beef,
             },
-            attempt: 9,
+            attempt: 0x9a,
             replica: 5,
             purpose: Purpose::Repair,
         };

@@ -3,6 +3,9 @@
 //! A key is a slot and its generation; a slot's generation moves on whenever it is emptied, so a late
 //! answer to an operation that has ended finds nothing.
 
+/// The bits of a generation. A slot is used again after 2^28 others, which takes months: no answer is as late.
+pub(crate) const GENERATIONS: u32 = 0x0fff_ffff;
+
 /// Names one entry for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
@@ -81,7 +84,7 @@ impl<V> Slab<V> {
         if entry.generation == key.generation {
             // Dropped where it is: an entry is large, and moving it out costs more than the rest.
             entry.value = None;
-            entry.generation = entry.generation.wrapping_add(1);
+            entry.generation = entry.generation.wrapping_add(1) & GENERATIONS;
             self.free.push(key.slot);
         }
     }

@@ -1,6 +1,7 @@
 //! Whole operations against scripted nodes: frames out, answers in, time by hand.
 
 mod clocks;
+mod epochs;
 mod hedges;
 mod hints;
 mod moving;
@@ -9,14 +10,18 @@ mod reads;
 mod retries;
 mod writes;
 
+use std::sync::Arc;
+
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use quoit_ring::change::{Configuration, Known};
 use quoit_ring::cluster::DEFAULT_WEIGHT;
-use quoit_ring::wire::map::encode_map;
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::wire::{Refusal, Request, Response, decode_record};
 use quoit_ring::{
     ClusterId, ClusterMap, Delta, Epoch, Leaf, LeafBits, Member, Millis, Record, Time, TokenKey,
@@ -39,6 +44,11 @@ const WALL: Millis = Millis(1_000_000);
 
 fn map(epoch: u64) -> ClusterMap {
     map_of(3, epoch)
+}
+
+/// The answer of a node in the first epoch of a cluster with this map.
+fn whole(map: ClusterMap) -> Bytes {
+    encode_answer(None, &Configuration::first(map).unwrap()).into()
 }
 
 fn map_of(members: u32, epoch: u64) -> ClusterMap {
@@ -127,7 +137,7 @@ impl Bench {
             random: 7,
         };
         Self {
-            coordinator: Coordinator::new(settings, ring, now),
+            coordinator: Coordinator::new(settings, Known::of(ring), now),
             permits: Arc::new(Semaphore::new(PERMITS)),
             waiting: Vec::new(),
             micros: 0,
@@ -361,13 +371,9 @@ fn a_newer_epoch_is_fetched_once_and_taken_over() {
     let refresh = bench.sent();
     assert_eq!(refresh.len(), 1);
     assert_eq!(refresh[0].1.request, Request::Map);
-    bench.answer_from(
-        Epoch(2),
-        &refresh[0],
-        Response::Map(encode_map(&map(2)).into()),
-    );
-    assert_eq!(bench.coordinator.poll_ring().unwrap().epoch(), Epoch(2));
-    assert!(bench.coordinator.poll_ring().is_none());
+    bench.answer_from(Epoch(2), &refresh[0], Response::Map(whole(map(2))));
+    assert!(bench.coordinator.poll_epoch() && !bench.coordinator.poll_epoch());
+    assert_eq!(bench.coordinator.topology().epoch(), Epoch(2));
     bench.start(2, get());
     assert_eq!(bench.sent()[0].1.epoch, Epoch(2));
 }

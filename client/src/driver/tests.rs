@@ -4,6 +4,8 @@ mod explain;
 mod metrics;
 mod spans;
 
+use std::sync::Arc;
+
 use core::cell::RefCell;
 use core::future::IntoFuture;
 use core::pin::Pin;
@@ -12,7 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use bytes::{Buf as _, BytesMut};
-use quoit_ring::wire::map::encode_map;
+use quoit_ring::change::Configuration;
+use quoit_ring::change::Topology;
+use quoit_ring::placement::Ring;
+use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::wire::{Request, RequestFrame, Response};
 use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, Millis, Time, TokenKey};
 
@@ -50,8 +55,8 @@ impl Env for ByHand {
         true
     }
 
-    fn members(&mut self, map: &ClusterMap) {
-        self.0.borrow_mut().epochs.push(map.epoch);
+    fn members(&mut self, topology: &Topology) {
+        self.0.borrow_mut().epochs.push(topology.epoch());
     }
 }
 
@@ -294,8 +299,12 @@ fn callers_see_a_newer_ring_after_the_pump_that_follows_it() {
         panic!("one question for the map: {asked:?}");
     };
     assert_eq!(request, &Request::Map);
-    bench.answer(&asked[0], 2, Response::Map(encode_map(&map(2)).into()));
-    assert_eq!(bench.driver.ring().epoch(), Epoch(2));
+    bench.answer(
+        &asked[0],
+        2,
+        Response::Map(encode_answer(None, &Configuration::first(map(2)).unwrap()).into()),
+    );
+    assert_eq!(bench.driver.topology().epoch(), Epoch(2));
     assert_eq!(bench.client.map().epoch, Epoch(1));
     bench.driver.pump();
     assert_eq!(bench.client.map().epoch, Epoch(2));

@@ -150,7 +150,7 @@ impl Outcome {
             | Self::Damaged(_) => true,
             Self::Refused(refusal) => matches!(
                 refusal,
-                Refusal::Draining | Refusal::NotReady | Refusal::Storage(_)
+                Refusal::Draining | Refusal::NotReady | Refusal::Behind | Refusal::Storage(_)
             ),
             Self::Done
             | Self::Superseded

@@ -6,7 +6,7 @@
 //!        v                                                v
 //!   Submission::Read(read::Submitted) --start--> Operation::Read(Read) --Over--> dropped
 //!                                                  ^
-//!                   on_response, on_failure, on_time, on_hedge
+//!                   on_response, on_failure, on_time, on_epoch, on_hedge
 //! ```
 //!
 //! An operation owns all that is its own: its caller's reply, its permit, deadline, targets, attempt, trace and
@@ -18,6 +18,7 @@
 //! | --- | --- |
 //! | `read` | a quorum read with hedges and repair |
 //! | `write`, `version`, `handoff` | a quorum write; what it sends; which node keeps it for an owner that missed it |
+//! | `epoch` | a write that is sent again in another epoch |
 //! | `clock_check` | a write that waits for the time of its owners' clocks |
 //! | `ask` | one question to one node |
 //! | `refresh` | fetches a newer ring |
@@ -27,6 +28,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod clock_check;
+mod epoch;
 mod handoff;
 pub(crate) mod health;
 pub(crate) mod plan;
@@ -88,6 +90,12 @@ pub(crate) trait Handler: Sized {
 
     /// Time has passed: looks at its deadline. Called at each tick.
     fn on_time(&mut self, cx: &mut OpContext) -> Progress;
+
+    /// The cluster has gone on to another epoch: what was answered in earlier ones counts no more. By default nothing,
+    /// right for what asks single nodes.
+    fn on_epoch(&mut self, _cx: &mut OpContext) -> Progress {
+        Progress::Pending
+    }
 
     /// The moment has come that it set with [`Timers::hedge_at`](crate::coordinator::timers::Timers::hedge_at).
     fn on_hedge(&mut self, _cx: &mut OpContext) -> Progress {
@@ -166,6 +174,10 @@ macro_rules! operations {
 
             pub(crate) fn on_time(&mut self, cx: &mut OpContext) -> Progress {
                 match self { $(Self::$name(it) => it.on_time(cx)),+ }
+            }
+
+            pub(crate) fn on_epoch(&mut self, cx: &mut OpContext) -> Progress {
+                match self { $(Self::$name(it) => it.on_epoch(cx)),+ }
             }
 
             pub(crate) fn on_hedge(&mut self, cx: &mut OpContext) -> Progress {

@@ -18,7 +18,7 @@
 //! Source: Dean and Barroso, *The Tail at Scale* (2013), for hedged requests.
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::{Request, Response, ResponseFrame, decode_record, encode_record};
+use quoit_ring::wire::{Refusal, Request, Response, ResponseFrame, decode_record, encode_record};
 use quoit_ring::{Moment, NodeId, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -57,6 +57,7 @@ pub(crate) struct Read {
     /// Kept to the end: repair after the answer occupies the client, too.
     _permit: OwnedSemaphorePermit,
     key: Bytes,
+    plan: Plan,
     quorum: ReadQuorum,
     /// Whether an answer had a sibling that expires: only then clocks matter.
     expires: bool,
@@ -101,6 +102,7 @@ impl Handler for Read {
             reply: Some((caller.kind, caller.reply)),
             _permit: caller.permit,
             key: name,
+            plan,
             quorum: ReadQuorum::new(rules),
             expires: false,
             hedge_all_after: Some(cx.now.at.after(hedge_all_after)),
@@ -129,6 +131,9 @@ impl Handler for Read {
         frame: ResponseFrame,
         cx: &mut OpContext,
     ) -> Progress {
+        if self.requests.is_outdated(replica, &frame.response) {
+            return Progress::Pending;
+        }
         match purpose {
             Purpose::Ask => match record_of(frame.response) {
                 Ok(record) => {
@@ -166,11 +171,39 @@ impl Handler for Read {
     fn on_time(&mut self, cx: &mut OpContext) -> Progress {
         let is_due = |moment: &mut Moment| *moment <= cx.now.at;
         if self.requests.is_expired(cx) {
+            for replica in self.requests.take_outdated().iter() {
+                let why = Outcome::Refused(Refusal::OldEpoch);
+                self.quorum.failed(replica, why);
+            }
             self.quorum.expired();
         } else if self.hedge_all_after.take_if(is_due).is_some() {
             while self.quorum.hedge() {}
         }
         self.step(cx)
+    }
+
+    /// Begins again in the new epoch, unless its caller has the answer: then what it was still to repair is left to others.
+    fn on_epoch(&mut self, cx: &mut OpContext) -> Progress {
+        if self.reply.is_none() {
+            return Progress::Over;
+        }
+        let lists = cx.topology.lists(cx.topology.token_of(&self.key));
+        let mut targets: Targets = lists.owners().collect();
+        let Ok(rules) = plan::read_rules(&self.plan, lists.quorums(&targets)) else {
+            return self.give_up(cx); // R is out of range now
+        };
+        let first = rules.r.of_any();
+        self.hedge_after = cx.health.route(&mut targets, first, cx.now.at).hedge_after;
+        let rules = rules.over(lists.quorums(&targets)); // in their new order
+        if !self.requests.begin_epoch(targets) {
+            return self.give_up(cx);
+        }
+
+        self.quorum = ReadQuorum::new(rules);
+        (self.hedged, self.repair) = (None, None);
+        let progress = self.step(cx);
+        self.hedge_later(cx);
+        progress
     }
 
     /// Asks one more replica, if that is likely to help and there is a token for it.
@@ -200,6 +233,12 @@ impl Handler for Read {
 }
 
 impl Read {
+    /// Ends as at its deadline.
+    fn give_up(&mut self, cx: &mut OpContext) -> Progress {
+        self.quorum.expired();
+        self.step(cx)
+    }
+
     fn hedge_later(&self, cx: &mut OpContext) {
         if let Some(wait) = self.hedge_after {
             let due = cx.now.at.after(wait);

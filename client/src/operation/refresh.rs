@@ -6,14 +6,12 @@
 //! ```
 //!
 //! One request at a time, with a deadline of one second. The map is taken if it is one of this cluster and newer than
-//! the ring in force; operations under way go on with the one they began with. A node whose map cannot be used says so
+//! the ring in force; then operations under way begin again in its epoch. A node whose map cannot be used says so
 //! with each response, so further requests wait ever longer.
 
 use std::time::Duration;
 
-use quoit_ring::change::Topology;
-use quoit_ring::placement::Ring;
-use quoit_ring::wire::map::decode_map;
+use quoit_ring::wire::configuration::decode_answer;
 use quoit_ring::wire::{Request, Response, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
 use smallvec::smallvec;
@@ -98,16 +96,13 @@ impl Handler for Refresh {
         let Response::Map(bytes) = frame.response else {
             return give_up(cx);
         };
-        let ring = decode_map(&bytes).ok().and_then(|map| Ring::new(&map).ok());
-        let is_newer = |ring: &Ring| {
-            ring.epoch() > cx.topology.epoch()
-                && ring.map().cluster == cx.topology.source().map().cluster
-        };
-        let Some(ring) = ring.filter(is_newer) else {
+        let answer = decode_answer(&bytes).ok();
+        let Some(known) = answer.and_then(|answer| cx.known.next(answer).ok()) else {
             return give_up(cx);
         };
-        cx.topology = Topology::of(ring);
-        cx.ring_is_new = true;
+        cx.topology = known.topology().clone();
+        cx.known = known;
+        (cx.is_new_epoch, cx.has_moved_on) = (true, true);
         cx.refresh.ended(true, cx.now.at);
         Progress::Over
     }

@@ -13,13 +13,14 @@
 
 use std::time::Duration;
 
-use quoit_ring::wire::{Request, ResponseFrame};
+use quoit_ring::change::OwnerSet;
+use quoit_ring::wire::{Refusal, Request, Response, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::coordinator::context::{Failure, OpContext, micros};
-use crate::coordinator::request_id::{MAX_REPLICAS, Purpose, RequestId};
+use crate::coordinator::request_id::{MAX_ATTEMPTS, MAX_REPLICAS, Purpose, RequestId};
 use crate::coordinator::slab::Key;
 use crate::error::Outcome;
 use crate::metrics::{End, Kind, RequestKind};
@@ -58,9 +59,11 @@ pub(crate) struct Requests {
     key: Key,
     started: Moment,
     pub(crate) deadline: Moment,
-    /// How often its requests were minted again: a response or failure counts for its own attempt, no later one.
+    /// How often its requests were made again: a response or failure counts for its own attempt, no later one.
     attempt: u8,
     targets: Targets,
+    /// Those that have refused the epoch as an old one. That decides nothing: the newer one is on its way.
+    outdated: OwnerSet,
     trace: Option<Box<Trace>>,
 }
 
@@ -80,6 +83,7 @@ impl Requests {
             deadline: cx.now.at.after(micros(deadline)),
             attempt: 0,
             targets,
+            outdated: OwnerSet::NONE,
             trace,
         }
     }
@@ -88,7 +92,7 @@ impl Requests {
         self.key
     }
 
-    /// How often its requests were minted again.
+    /// How often its requests were made again.
     pub(crate) const fn attempt(&self) -> u8 {
         self.attempt
     }
@@ -107,8 +111,34 @@ impl Requests {
     /// Begins a new attempt, to the first `targets` nodes only: earlier responses no longer count.
     pub(crate) fn begin_attempt(&mut self, targets: usize) {
         self.attempt += 1;
-        debug_assert!(self.attempt < 16, "an id tells 16 attempts apart");
+        debug_assert!(self.attempt < MAX_ATTEMPTS, "an id tells no more apart");
         self.targets.truncate(targets);
+    }
+
+    /// Begins a new attempt, to other nodes; false if an id tells no more attempts apart.
+    pub(crate) fn begin_epoch(&mut self, targets: Targets) -> bool {
+        debug_assert!(targets.len() <= MAX_REPLICAS, "an id has no more replicas");
+        // What a write may still be minted again takes attempts, too.
+        if self.attempt >= MAX_ATTEMPTS / 2 {
+            return false;
+        }
+        self.attempt += 1;
+        (self.targets, self.outdated) = (targets, OwnerSet::NONE);
+        true
+    }
+
+    /// Whether a target refuses the epoch: then it is to be asked in the newer one.
+    pub(crate) fn is_outdated(&mut self, replica: usize, response: &Response) -> bool {
+        let is_outdated = matches!(response, Response::Refused(Refusal::OldEpoch));
+        if is_outdated {
+            self.outdated.insert(replica);
+        }
+        is_outdated
+    }
+
+    /// The targets that have refused the epoch, since no newer one has come in time.
+    pub(crate) fn take_outdated(&mut self) -> OwnerSet {
+        core::mem::take(&mut self.outdated)
     }
 
     pub(crate) fn is_expired(&self, cx: &OpContext) -> bool {

@@ -12,7 +12,7 @@
 //! Invariant: a dot lies above everything its context has seen, and a write minted again has seen its first
 //! attempt. Left out: when to do what, which is the machine's.
 
-use quoit_ring::change::Threshold;
+use quoit_ring::change::{OwnerSet, Threshold};
 use quoit_ring::wire::{Request, Response, ResponseFrame};
 use quoit_ring::{Millis, NodeId};
 use smallvec::SmallVec;
@@ -74,8 +74,9 @@ impl Content {
                 // What this client writes from now on lies above it, wherever it was minted.
                 sent.believe(cx)?;
                 let place = |holder| targets.iter().position(|owner| owner == holder);
-                let holders = sent.holders.iter().filter_map(place);
-                let quorum = quorum.again(sent.evidence, holders);
+                let holders: OwnerSet = sent.holders.iter().filter_map(place).collect();
+                let is_same = sent.epoch == cx.topology.epoch();
+                let quorum = quorum.again(sent.evidence, holders, is_same);
                 let mut version = sent.version;
                 version.sent_again(cx);
                 Ok((version, quorum))
@@ -104,7 +105,7 @@ pub(crate) struct Write {
     pub(super) owners: usize,
     /// How many owners are enough, whichever they are.
     pub(super) w: usize,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// Whether it was sent before and failed.
     pub(super) is_retry: bool,
     pub(super) quorum: WriteQuorum,
@@ -137,6 +138,9 @@ impl Handler for Write {
         frame: ResponseFrame,
         cx: &mut OpContext,
     ) -> Progress {
+        if self.requests.is_outdated(replica, &frame.response) {
+            return Progress::Pending;
+        }
         let is_hint = replica >= self.owners;
         self.heard_of(replica, cx);
         match frame.response {
@@ -168,6 +172,10 @@ impl Handler for Write {
         self.heard_of(replica, cx);
         self.quorum.failed(replica, outcome);
         self.step(cx)
+    }
+
+    fn on_epoch(&mut self, cx: &mut OpContext) -> Progress {
+        self.begin_epoch(cx)
     }
 
     fn on_time(&mut self, cx: &mut OpContext) -> Progress {
@@ -261,7 +269,8 @@ impl Write {
 
     /// The deadline has passed: of the write, or of its time in the background. In the second case owners that have
     /// not answered count as having missed it, and those that are to keep it for them get a second of their own.
-    fn expire(&mut self, cx: &mut OpContext) -> Progress {
+    pub(super) fn expire(&mut self, cx: &mut OpContext) -> Progress {
+        self.fail_outdated();
         if self.quorum.has_returned() && !self.is_closing {
             self.is_closing = true;
             self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
@@ -276,7 +285,7 @@ impl Write {
     }
 
     /// Does everything that the quorum asks for now.
-    fn step(&mut self, cx: &mut OpContext) -> Progress {
+    pub(super) fn step(&mut self, cx: &mut OpContext) -> Progress {
         while let Some(step) = self.quorum.poll_step() {
             match step {
                 WriteStep::Send(replica) => self.send(replica, cx),
@@ -350,6 +359,7 @@ impl Write {
             SentWrite::new(Sent {
                 version: self.version.clone(),
                 plan: self.plan,
+                epoch: cx.topology.epoch(),
                 evidence: failure.evidence,
                 owners: self.owners,
                 holders: holders.filter_map(|it| owners.get(it).copied()).collect(),

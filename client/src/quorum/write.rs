@@ -42,7 +42,7 @@ mod hints;
 mod judge;
 
 use quoit_ring::Time;
-use quoit_ring::change::Threshold;
+use quoit_ring::change::{OwnerSet, Threshold};
 
 use self::asked::Asked;
 use self::hints::Hints;
@@ -153,15 +153,16 @@ impl WriteQuorum {
     }
 
     /// The same for a write that was sent before, of which this is known, and that these owners have acknowledged under
-    /// the dot that it still has. They are fewer than W were, but the ring may have another N by now.
-    pub(crate) fn again(
-        mut self,
-        evidence: Evidence,
-        holders: impl Iterator<Item = usize>,
-    ) -> Self {
+    /// the dot that it still has. In the `same` epoch they need not be asked again; they are fewer than W were. In another
+    /// one they have joined it before, which counts once they say so again.
+    pub(crate) fn again(mut self, evidence: Evidence, holders: OwnerSet, same: bool) -> Self {
         self.evidence = evidence;
-        for holder in holders {
-            self.asked.note(holder, State::Acked);
+        if same {
+            for holder in holders.iter() {
+                self.asked.note(holder, State::Acked);
+            }
+        } else {
+            self.asked.joined_before = holders;
         }
         self.steps = self.asked.awaited.iter().map(WriteStep::Send).collect();
         self.evaluate();
@@ -308,6 +309,27 @@ impl WriteQuorum {
                 self.miss(replica);
             }
         }
+    }
+
+    /// Whether an owner has joined the write, under this dot or one before.
+    pub(crate) fn has_joined(&self, owner: usize) -> bool {
+        (self.asked.acked | self.asked.joined_before).contains(owner)
+    }
+
+    /// Sends the same dot to the owners in another epoch, of which these have `joined` it before: their numbers are those
+    /// of the new epoch. What was acknowledged in the earlier one is evidence, and counts no more.
+    pub(crate) fn begin_epoch(&mut self, needs: Threshold, joined: OwnerSet) {
+        debug_assert!(self.phase == Phase::Writing, "its caller waits");
+        let is_open = !self.asked.awaited.is_empty() || self.hints.awaits_any();
+        let is_there = !self.asked.acked.is_empty() || self.hints.has_acked();
+        self.evidence.may_be_stored |= is_open || is_there;
+        *self = Self {
+            remints: self.remints,
+            is_renewed: self.is_renewed,
+            evidence: self.evidence,
+            ..Self::new(needs, self.sloppy)
+        };
+        self.asked.joined_before = joined;
     }
 
     /// Whether this replica is awaited, and the write may still be renewed when it has joined it: nobody has superseded

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use quoit_ring::change::Topology;
 use quoit_ring::wire::RequestFrame;
-use quoit_ring::{ClusterMap, Millis, Moment, NodeId};
+use quoit_ring::{Millis, Moment, NodeId};
 use quoit_transport::dial::Dialer;
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
@@ -93,9 +94,9 @@ impl Env for RealEnv {
         swept
     }
 
-    fn members(&mut self, map: &ClusterMap) {
+    fn members(&mut self, topology: &Topology) {
         let mut before = core::mem::take(&mut self.links);
-        for member in &map.members {
+        for member in topology.members() {
             let link = match before.remove(&member.id) {
                 Some(link) if link.address() == member.address => link,
                 moved => {

@@ -18,7 +18,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quoit_ring::placement::Ring;
+use quoit_ring::change::Known;
 use quoit_ring::wire::{DecodeError, Frames};
 use quoit_ring::{Moment, NodeId};
 use quoit_transport::dial::Dialer;
@@ -65,7 +65,7 @@ impl Io {
     pub(super) fn new(
         callers: DriverEnd,
         settings: Settings,
-        ring: Ring,
+        known: Known,
         dialer: Rc<Dialer>,
         bounds: Bounds,
     ) -> Self {
@@ -79,7 +79,7 @@ impl Io {
                 bounds,
                 tasks,
             };
-            Core::new(callers, settings, ring, opener)
+            Core::new(callers, settings, known, opener)
         });
         Self { core, links }
     }
@@ -136,11 +136,11 @@ async fn all_gone(links: &LinkTasks) {
 }
 
 impl Core {
-    fn new(callers: DriverEnd, settings: Settings, ring: Ring, opener: Opener) -> Self {
+    fn new(callers: DriverEnd, settings: Settings, known: Known, opener: Opener) -> Self {
         let start = instant_now();
         let env = RealEnv::new(start, opener);
         Self {
-            driver: RefCell::new(Driver::new(callers, settings, ring, env)),
+            driver: RefCell::new(Driver::new(callers, settings, known, env)),
             start,
             rings: Cell::new(NEVER),
             rewind: Notify::new(),

@@ -32,7 +32,7 @@ use crate::client::PERMIT_BYTES;
 use crate::config::ClientBuilder;
 use crate::error::ConnectError;
 use crate::tls::ClientTls;
-use crate::transport::{Bounds, fetch_ring};
+use crate::transport::{Bounds, fetch_known};
 
 use self::io::Io;
 
@@ -113,19 +113,19 @@ async fn start(builder: ClientBuilder) -> Result<(CallerEnd, Alive, Io), Connect
     };
     let dialer = std::rc::Rc::new(Dialer::new(ClientTls::load(files)?.client_config()));
     let bounds = bounds(&builder);
-    let fetched = fetch_ring(
+    let fetched = fetch_known(
         &dialer,
         &builder.seeds,
         builder.connect_timeout,
         bounds.max_frame,
     );
-    let ring = fetched
+    let known = fetched
         .await
         .map_err(|tried| ConnectError::NoSeedAnswered { tried })?;
 
-    let (callers, end) = bridge(&ring);
+    let (callers, end) = bridge(known.topology());
     let alive = end.alive();
-    let io = Io::new(end, builder.settings(), ring, dialer, bounds);
+    let io = Io::new(end, builder.settings(), known, dialer, bounds);
     Ok((callers, alive, io))
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::wire::map::encode_map;
+use quoit_ring::change::Configuration;
+use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::wire::{Request, Response};
 use quoit_ring::{ClusterId, ClusterMap, Epoch, Leaf, LeafBits, Member, NodeId, TokenKey};
 use tempfile::TempDir;
@@ -37,7 +38,8 @@ impl Cluster {
             })
         };
         let nodes: Vec<_> = (1..=3).map(start).collect();
-        map.set(encode_map(&map_of(&nodes)).into()).unwrap();
+        let first = Configuration::first(map_of(&nodes)).unwrap();
+        map.set(encode_answer(None, &first).into()).unwrap();
         Self {
             authority,
             nodes,

@@ -18,10 +18,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use quinn::{Connection, RecvStream};
 use quoit_ring::Epoch;
-use quoit_ring::placement::Ring;
+use quoit_ring::change::{Known, NextError};
 use quoit_ring::role::SEED_SERVER_NAME;
-use quoit_ring::wire::map::decode_map;
-use quoit_ring::wire::{Request, RequestFrame, Response, ResponseFrame};
+use quoit_ring::wire::configuration::decode_answer;
+use quoit_ring::wire::{ConfigurationAnswer, Request, RequestFrame, Response, ResponseFrame};
 use quoit_transport::dial::{DialError, Dialer, NO_ANSWER};
 use quoit_transport::lane::{Lane, LaneReader};
 use quoit_transport::large::{self, Large};
@@ -48,20 +48,20 @@ enum SeedError {
     Refused(quoit_ring::wire::Refusal),
     #[error("the node answered something else than its map")]
     OtherAnswer,
-    #[error("its map makes no ring: {0}")]
-    NoRing(#[from] quoit_ring::placement::RingError),
+    #[error("its map cannot be used: {0}")]
+    Unusable(#[from] NextError),
 }
 
 /// Requests the cluster map from `seeds`, within `time` in all.
 ///
 /// # Errors
 /// Each seed with a sentence that says why it gave no map.
-pub(crate) async fn fetch_ring(
+pub(crate) async fn fetch_known(
     dialer: &Rc<Dialer>,
     seeds: &[String],
     time: Duration,
     max_frame: usize,
-) -> Result<Ring, Vec<(String, String)>> {
+) -> Result<Known, Vec<(String, String)>> {
     let said = Rc::new(RefCell::new(vec![None; seeds.len()]));
     let mut attempts = JoinSet::new();
     for (index, seed) in seeds.iter().take(MAX_SEEDS).enumerate() {
@@ -107,12 +107,15 @@ async fn ask(
     seed: &str,
     time: Duration,
     max_frame: usize,
-) -> Result<Ring, SeedError> {
+) -> Result<Known, SeedError> {
     let connection = dialer.dial(seed, SEED_SERVER_NAME).await?;
     let answer = ask_for_map(&connection, time, max_frame).await?;
     connection.close(CloseCode::Done.code(), b"");
     match answer {
-        Response::Map(map) => Ok(Ring::new(&decode_map(&map).map_err(Ended::from)?)?),
+        Response::Map(map) => match decode_answer(&map).map_err(Ended::from)? {
+            ConfigurationAnswer::Whole(configuration) => Ok(Known::new(*configuration)?),
+            ConfigurationAnswer::Update(_) => Err(SeedError::OtherAnswer),
+        },
         Response::Refused(refusal) => Err(SeedError::Refused(refusal)),
         _other => Err(SeedError::OtherAnswer),
     }

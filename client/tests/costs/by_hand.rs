@@ -20,6 +20,7 @@ use std::rc::Rc;
 use bytes::BytesMut;
 use quoit_client::env::{Env, Now};
 use quoit_client::{Client, Driver};
+use quoit_ring::change::Topology;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Frames, LANE_FRAME, Request, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{
@@ -69,7 +70,7 @@ impl Env for ByHand {
         true
     }
 
-    fn members(&mut self, _map: &ClusterMap) {}
+    fn members(&mut self, _topology: &Topology) {}
 }
 
 /// A client whose nodes are played by hand.

@@ -92,7 +92,10 @@ fn is_overwritten(history: &History, write: Acked, floor: Time) -> bool {
         let is_own = id != write.id && op.key == write.key && op.client == client;
         let is_blind = op.call.basis() == Some(&Basis::Blind);
         // It may have been asked for first, and minted later: one with a lifetime asks for the time of clocks before.
-        let is_over = op.returned.as_ref().is_some_and(|(at, _)| *at < write.invoked);
+        let is_over = op
+            .returned
+            .as_ref()
+            .is_some_and(|(at, _)| *at < write.invoked);
         let is_beside = !is_over && op.invoked <= write.returned;
         is_own && is_blind && is_beside && has_copies(history, id, op, (floor, write.returned))
     };

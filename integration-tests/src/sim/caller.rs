@@ -17,9 +17,10 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use quoit_client::env::{Env, Link, Now};
 use quoit_client::{Client, ClientBuilder, Driver};
+use quoit_ring::change::Topology;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Request, RequestFrame};
-use quoit_ring::{ClusterMap, Epoch, Millis, Moment, NodeId};
+use quoit_ring::{Epoch, Millis, Moment, NodeId};
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
@@ -37,7 +38,7 @@ const CROWDED: u32 = 500;
 const OVERFILLS: u32 = 100;
 
 /// The part of a request's id that names its operation; the rest is replica, purpose and attempt.
-const OPERATION: u64 = 0xffff_ffff_0fff_ff00;
+const OPERATION: u64 = 0xffff_fff0_0fff_ff00;
 
 /// A frame on its way out.
 #[derive(Debug)]
@@ -142,7 +143,7 @@ impl Env for CallerEnv {
         taken_back
     }
 
-    fn members(&mut self, _map: &ClusterMap) {}
+    fn members(&mut self, _topology: &Topology) {}
 }
 
 impl CallerEnv {

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use bytes::{Buf as _, Bytes, BytesMut};
 use quoit_client::env::{Env, Link, Now};
 use quoit_client::{Client, Driver};
+use quoit_ring::change::Topology;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{
     Request, RequestFrame, Response, ResponseFrame, decode_record, encode_record,
@@ -70,7 +71,7 @@ impl Env for Hand {
         true
     }
 
-    fn members(&mut self, _map: &ClusterMap) {}
+    fn members(&mut self, _topology: &Topology) {}
 }
 
 /// Something that can happen.

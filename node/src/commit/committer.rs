@@ -226,7 +226,7 @@ impl<G: Engine> Committer<G> {
         Rules {
             limits: self.state.limits,
             fence: self.state.cluster.epoch(),
-            copies: self.state.cluster.newest().copies(),
+            copies: self.state.cluster.newest().topology().copies(),
             merkle_key: self.state.sums.key(),
             now,
             reading: self.state.clock.reading(now),

@@ -8,11 +8,12 @@
 //! even one that waited in the queue. That is what who pulls a range relies on: behind the fence nothing older is added.
 
 use quoit_ring::Epoch;
+use quoit_ring::change::Known;
+use quoit_ring::wire::configuration::encode_configuration;
 
 use super::Committer;
 use crate::clock::Now;
-use crate::cluster::Known;
-use crate::engine::layout::META_CLUSTER;
+use crate::engine::layout::META_CONFIGURATION;
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
 
 impl<G: Engine> Committer<G> {
@@ -21,7 +22,7 @@ impl<G: Engine> Committer<G> {
     /// # Errors
     /// The engine's: whether the epoch is stored is unknown, it is not served, and the engine takes no more.
     pub fn learn(&mut self, known: Known, now: Now) -> Result<bool, EngineError> {
-        if known.topology.epoch() <= self.state.cluster.newest().epoch() {
+        if known.epoch() <= self.state.cluster.newest().epoch() {
             return Ok(true);
         }
         if !self.has_space(now) {
@@ -29,7 +30,8 @@ impl<G: Engine> Committer<G> {
         }
 
         let mut batch = Batch::with_capacity(1);
-        batch.insert(Keyspace::Meta, META_CLUSTER, known.encoded.to_vec());
+        let encoded = encode_configuration(known.configuration());
+        batch.insert(Keyspace::Meta, META_CONFIGURATION, encoded);
         // In either mode: a node that forgot an epoch would serve an older one again, which others count as fenced.
         self.engine.commit(batch, Durability::Fsync)?;
         self.state.cluster.learn(known);

@@ -35,8 +35,11 @@ pub const META_FORMAT: &[u8] = b"format";
 /// In meta: the clock's high-water mark; no time above it was ever sent out.
 pub const META_CLOCK: &[u8] = b"clock";
 
-/// In meta: the newest cluster map that this node has accepted, encoded as on the wire.
+/// In meta: the first map that this node has accepted, encoded as on the wire.
 pub const META_CLUSTER: &[u8] = b"cluster";
+
+/// In meta: the newest configuration that this node has learned, encoded as on the wire; absent before it learns of any.
+pub const META_CONFIGURATION: &[u8] = b"configuration";
 
 /// In meta: the key of the Merkle sums, 16 bytes, from the first map.
 pub const META_MERKLE: &[u8] = b"merkle";
@@ -222,10 +225,18 @@ mod tests {
                 META_FORMAT,
                 META_CLOCK,
                 META_CLUSTER,
+                META_CONFIGURATION,
                 META_MERKLE,
                 META_DISK
             ],
-            [&b"format"[..], b"clock", b"cluster", b"merkle", b"disk"]
+            [
+                &b"format"[..],
+                b"clock",
+                b"cluster",
+                b"configuration",
+                b"merkle",
+                b"disk"
+            ]
         );
     }
 

@@ -30,6 +30,7 @@ use crate::write::{Change, Destination};
 /// # use quoit_node::handlers::{Replica, Session};
 /// # use quoit_node::state::NodeState;
 /// # use quoit_node::write::Write;
+/// # use quoit_ring::change::Known;
 /// # use quoit_ring::placement::{Newcomer, Ring, grow};
 /// # use quoit_ring::role::Role;
 /// # use quoit_ring::wire::*;
@@ -70,7 +71,7 @@ use crate::write::{Change, Destination};
 /// # let tls = TlsFiles { ca: "".into(), certificate: "".into(), key: "".into() };
 /// # let config = Config::new("".into(), "127.0.0.1:0".parse()?, tls);
 /// # let settings = (Limits::from(&config), Durability::Fsync);
-/// # let state = NodeState::new(NodeId(1), ring, MerkleKey([0; 16]), Time::ZERO, settings);
+/// # let state = NodeState::new(NodeId(1), Known::of(ring), MerkleKey([0; 16]), Time::ZERO, settings);
 /// let (engine, runtime, answers) = (Arc::new(MemoryEngine::new()), Runtime::default(), Answers::default());
 /// let replica = Replica::new(runtime.clone(), Arc::clone(&engine), &state);
 /// let mut session = Session::new(Arc::new(replica), Role::Client, answers.clone());
@@ -180,7 +181,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
         }
         let epoch = frame.epoch;
         let answer = match frame.request {
-            Request::Map => map::answer(&self.state.cluster),
+            Request::Map => map::answer(&self.state.cluster, epoch),
             Request::Status => status::answer(&self.state, self.env.queued_writes(), now),
             Request::Get { key, digest } => {
                 self.locate(&key, epoch)?;

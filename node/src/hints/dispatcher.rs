@@ -274,9 +274,9 @@ impl HintDispatcher {
     }
 
     fn send(&mut self, target: NodeId, hint: Hint, now: Moment) {
-        let topology = self.cluster.current().topology;
+        let current = self.cluster.current();
         let leaf = self.cluster.leaf_of(&hint.key);
-        let owners = topology.lists_of_leaf(leaf);
+        let owners = current.topology().lists_of_leaf(leaf);
         let left: Vec<NodeId> = if owners.is_owner(target) {
             vec![target]
         } else {
@@ -290,7 +290,7 @@ impl HintDispatcher {
             };
             let frame = RequestFrame {
                 id: self.last_id,
-                epoch: topology.epoch(),
+                epoch: current.epoch(),
                 budget_ms: u32::try_from(BUDGET.as_millis()).unwrap_or(u32::MAX),
                 request,
             };

@@ -34,7 +34,7 @@ pub(super) fn look(state: &NodeState, address: SocketAddr, now: Moment) {
     }
 
     let newest = cluster.newest();
-    let member = newest.member(cluster.node);
+    let member = newest.topology().member(cluster.node);
     if let Some(member) = member.filter(|member| is_elsewhere(address, &member.address)) {
         tracing::warn!(listening = %address, map = %member.address, "the cluster's map sends others to an address at which this node does not listen; unless something there passes on to it, they will not find it: correct `listen`");
         warnings.note(WarningKind::Address, 0, now, || {

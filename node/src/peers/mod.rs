@@ -84,7 +84,7 @@ impl Peers {
         }
 
         let newest = self.cluster.newest();
-        let Some(member) = newest.member(to) else {
+        let Some(member) = newest.topology().member(to) else {
             self.unsent.push_back(Event::Lost(to));
             return;
         };

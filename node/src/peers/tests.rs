@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quinn::Endpoint;
+use quoit_ring::change::Known;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{MAX_FRAME, Request, Response};
 use quoit_ring::{
@@ -113,7 +114,7 @@ fn view(this: NodeId, other: NodeId, address: SocketAddr) -> Arc<ClusterView> {
         replication: 1,
         members,
     };
-    Arc::new(ClusterView::new(this, Ring::new(&map).unwrap()))
+    Arc::new(ClusterView::new(this, Known::of(Ring::new(&map).unwrap())))
 }
 
 /// Two nodes of one cluster: the links of the first, and the second made by hand.

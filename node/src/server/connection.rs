@@ -59,7 +59,9 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         )
     };
     let state = replica.state();
-    let max = state.limits.max_frame(state.cluster.newest().copies());
+    let max = state
+        .limits
+        .max_frame(state.cluster.newest().topology().copies());
     let mut tasks = JoinSet::new();
     let reader = LaneReader::new(receive, Some(FRAME_DEADLINE));
     tasks.spawn(lane::read(reader, session(), Arc::clone(&outbox)));

@@ -86,7 +86,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             }
         };
 
-        let standing = standing(&replica.state().cluster.newest(), role);
+        let standing = standing(replica.state().cluster.newest().topology(), role);
         match intake.seat(holder(standing, identity)) {
             Ok(_seat) => {
                 let oversize = intake.oversize.clone();

@@ -25,6 +25,7 @@ use quoit_node::handlers::{Replica, Session};
 use quoit_node::state::NodeState;
 use quoit_node::walks::{NextStep, Walks};
 use quoit_node::write::Write;
+use quoit_ring::change::Known;
 use quoit_ring::placement::Ring;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{Durability, Frames, LANE_FRAME, Request, RequestFrame, ResponseFrame};
@@ -127,7 +128,13 @@ impl World {
     pub(crate) fn new() -> Self {
         let engine = Arc::new(MemoryEngine::new());
         let settings = (LIMITS, Durability::Buffered);
-        let state = NodeState::new(NodeId(1), ring(), MerkleKey([5; 16]), Time::ZERO, settings);
+        let state = NodeState::new(
+            NodeId(1),
+            Known::of(ring()),
+            MerkleKey([5; 16]),
+            Time::ZERO,
+            settings,
+        );
         // As on a node that has been up for a while: the walk over what is stored has ended.
         let mut walks = Walks::begin(&*engine, &state, 1);
         while walks.step(&*engine, Moment(0)) != NextStep::Never {}

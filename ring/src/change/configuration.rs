@@ -109,14 +109,19 @@ impl Configuration {
     /// # Errors
     /// [`RingError`] if the map makes no ring.
     pub fn first(map: ClusterMap) -> Result<Self, RingError> {
-        Ring::new(&map)?;
-        Ok(Self {
+        Ring::check(&map)?;
+        Ok(Self::of(map))
+    }
+
+    /// The first one of a cluster with a map that makes a ring.
+    pub(super) fn of(map: ClusterMap) -> Self {
+        Self {
             epoch: map.epoch,
             voters: voters(&map, &[]),
             map,
             change: None,
             removed: Vec::new(),
-        })
+        }
     }
 
     /// The next one, in which the first arc moves towards `target`.

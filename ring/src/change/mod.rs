@@ -24,6 +24,7 @@
 //! | [`configuration`] | what is agreed on in one epoch, and what may follow it |
 //! | [`check`] | whether a configuration from outside is one |
 //! | [`update`] | what leads from one configuration to a later one |
+//! | [`known`] | one epoch as a node or client knows it |
 //! | [`chain`] | how one epoch follows another: a vote |
 //! | [`rules`] | when a range is fenced, and when its new owners are complete |
 //!
@@ -36,6 +37,7 @@ pub mod chain;
 pub mod check;
 pub mod configuration;
 pub mod hand;
+pub mod known;
 pub mod owners;
 pub mod rules;
 pub mod topology;
@@ -45,6 +47,7 @@ pub use chain::Chain;
 pub use check::ConfigurationError;
 pub use configuration::{Change, ChangeError, Configuration};
 pub use hand::{Arcs, Hand, Side};
+pub use known::{Known, NextError};
 pub use owners::{OwnerSet, Quorums, Threshold};
 pub use rules::RangeChange;
 pub use topology::{OwnerLists, Topology};

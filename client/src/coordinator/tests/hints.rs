@@ -21,9 +21,9 @@ fn target(frame: &RequestFrame) -> Option<NodeId> {
 /// A bench of so many nodes, and the owners and fallbacks of the key that it writes.
 fn bench(members: u32) -> (Bench, Vec<NodeId>, Vec<NodeId>) {
     let bench = Bench::of(members);
-    let ring = bench.coordinator.ring();
-    let list = ring.preference_list(ring.token_of(b"k"));
-    let (owners, fallbacks) = (list.owners().collect(), list.fallbacks().collect());
+    let topology = bench.coordinator.topology();
+    let lists = topology.lists(topology.token_of(b"k"));
+    let (owners, fallbacks) = (lists.owners().collect(), lists.fallbacks().collect());
     (bench, owners, fallbacks)
 }
 

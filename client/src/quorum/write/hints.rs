@@ -110,6 +110,10 @@ impl Hints {
         self.list.iter().any(|hint| hint.state == State::Pending)
     }
 
+    pub(super) fn has_acked(&self) -> bool {
+        self.list.iter().any(|hint| hint.state == State::Acked)
+    }
+
     pub(super) fn has_answered(&self, hint: usize) -> bool {
         let answered = |state: &State| match state {
             State::Acked | State::Superseded(_) => true,

@@ -480,7 +480,8 @@ proptest! {
 #[test]
 fn a_write_that_w_owners_have_by_a_newer_map_returns_at_once() {
     let again = |holders: &[usize]| {
-        let mut quorum = quorum(3, 2, false).again(Evidence::default(), holders.iter().copied());
+        let mut quorum =
+            quorum(3, 2, false).again(Evidence::default(), holders.iter().copied().collect(), true);
         core::iter::from_fn(|| quorum.poll_step()).collect::<Vec<_>>()
     };
     let acked = |nodes| WriteStep::Return(Ok(Acked { nodes, hints: 0 }));

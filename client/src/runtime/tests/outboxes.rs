@@ -5,6 +5,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, BytesMut};
+use quoit_ring::change::Topology;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Frames, Refusal, RequestFrame, ResponseFrame};
 use quoit_ring::{Millis, Moment, Time};
@@ -53,7 +54,7 @@ impl Env for Stalled {
         swept.into_iter().map(|id| (STALLED, id)).collect()
     }
 
-    fn members(&mut self, _map: &ClusterMap) {}
+    fn members(&mut self, _topology: &Topology) {}
 }
 
 struct World {

@@ -82,7 +82,7 @@ impl Process {
         let wait = meta.wait(&machine.settings.limits, machine.wall(now));
         let mark = meta.mark;
         let settings = (machine.settings.limits, machine.settings.durability);
-        let state = NodeState::new(machine.id, meta.ring, meta.merkle_key, mark, settings);
+        let state = NodeState::new(machine.id, meta.known, meta.merkle_key, mark, settings);
         let queue = Arc::new(Queue::new(machine.settings.queue.clone(), state.sums.key()));
         let clock = Arc::new(NodeClock::default());
         let env = NodeEnv {

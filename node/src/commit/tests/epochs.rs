@@ -1,27 +1,25 @@
 //! Epochs: learned on the disk, and fenced where writes are joined.
 
 use quoit_ring::Epoch;
-use quoit_ring::change::{Arcs, Configuration, Topology};
+use quoit_ring::change::{Arcs, Known};
+use quoit_ring::wire::configuration::decode_configuration;
 use quoit_ring::wire::{Refusal, Response};
 
 use super::world;
-use crate::cluster::Known;
-use crate::engine::layout::META_CLUSTER;
+use crate::engine::layout::META_CONFIGURATION;
 use crate::engine::{Engine as _, Keyspace};
 use crate::testing::{WALL, at, blind, dot, ring};
 
-/// The epoch after that of the tests, in which their ring begins to change.
+/// So many epochs after that of the tests, while their ring changes.
 fn next(count: u64) -> Known {
-    let mut now = Configuration::first(ring(1).map().clone()).unwrap();
-    let target = ring(2).map().clone();
-    now = now.begin(target, Arcs::FULL).unwrap();
+    let mut now = Known::of(ring(1));
+    let begun = now.configuration().begin(ring(2).map().clone(), Arcs::FULL);
+    now = now.later(begun.unwrap()).unwrap();
     for _ in 1..count {
-        now = now.step().unwrap();
+        let step = now.configuration().step().unwrap();
+        now = now.later(step).unwrap();
     }
-    Known {
-        topology: Topology::new(&now, None).unwrap(),
-        encoded: format!("epoch {}", now.epoch.0).into(),
-    }
+    now
 }
 
 #[test]
@@ -40,10 +38,11 @@ fn a_write_of_an_older_epoch_is_refused_where_it_is_joined() {
 #[test]
 fn an_epoch_is_stored_before_it_is_served_and_an_older_one_changes_nothing() {
     let mut world = world();
-    for (learned, stored) in [(2, "epoch 4"), (1, "epoch 4"), (3, "epoch 5")] {
+    for (learned, stored) in [(2, 2), (1, 2), (3, 3)] {
         assert!(world.committer.learn(next(learned), at(WALL)).unwrap());
-        let found = world.engine.get(Keyspace::Meta, META_CLUSTER).unwrap();
-        assert_eq!(found.unwrap(), stored);
+        let found = world.engine.get(Keyspace::Meta, META_CONFIGURATION);
+        let found = decode_configuration(&found.unwrap().unwrap()).unwrap();
+        assert_eq!(&found, next(stored).configuration());
     }
     let cluster = &world.state.cluster;
     assert_eq!(

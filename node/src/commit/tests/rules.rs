@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quoit_ring::change::Known;
 use quoit_ring::wire::{Durability, Refusal, Response};
 use quoit_ring::{Delta, MerkleKey, Millis, Time};
 
@@ -162,7 +163,7 @@ fn ages_are_held_to_a_clock_that_a_restart_does_not_set_back() {
     let engine = Arc::new(MemoryEngine::new());
     let mark = Time::at(Millis(WALL + 2_000));
     let settings = (LIMITS, Durability::Fsync);
-    let state = NodeState::new(SELF, ring(1), MerkleKey([5; 16]), mark, settings);
+    let state = NodeState::new(SELF, Known::of(ring(1)), MerkleKey([5; 16]), mark, settings);
     let mut committer = Committer::new(engine, &state);
     let sink = Sink::default();
     let late = Change::Put(blind(dot(1, WALL - 59_000), "v"));

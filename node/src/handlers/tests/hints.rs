@@ -7,8 +7,12 @@ use crate::write::Destination;
 
 /// A key that `node` owns in a ring of three with one copy each, and a put of it to be kept for that node.
 fn hint_for(cluster: &ClusterView, node: NodeId) -> Request {
-    let topology = cluster.newest();
-    let owned = |key: &String| topology.owns(node, cluster.leaf_of(key.as_bytes()));
+    let newest = cluster.newest();
+    let owned = |key: &String| {
+        newest
+            .topology()
+            .owns(node, cluster.leaf_of(key.as_bytes()))
+    };
     let delta = blind(dot(1, WALL), "v");
     Request::Hint {
         target: node,

@@ -12,8 +12,12 @@ const NOW: Moment = Moment(100_000_000);
 
 /// A key that `node` owns in a ring of three with one copy each.
 fn key_of(cluster: &ClusterView, node: NodeId) -> Bytes {
-    let topology = cluster.newest();
-    let owns = |key: &String| topology.owns(node, cluster.leaf_of(key.as_bytes()));
+    let newest = cluster.newest();
+    let owns = |key: &String| {
+        newest
+            .topology()
+            .owns(node, cluster.leaf_of(key.as_bytes()))
+    };
     let mut keys = (0..).map(|n: u32| n.to_string());
     keys.find(owns).unwrap().into()
 }
@@ -225,8 +229,12 @@ fn deliver_for(
 
 /// The hints of twenty keys of the target, in the order of their keys.
 fn twenty(cluster: &ClusterView) -> Vec<Hint> {
-    let topology = cluster.newest();
-    let owned = |key: &String| topology.owns(AWAY, cluster.leaf_of(key.as_bytes()));
+    let newest = cluster.newest();
+    let owned = |key: &String| {
+        newest
+            .topology()
+            .owns(AWAY, cluster.leaf_of(key.as_bytes()))
+    };
     let keys = (0..).map(|n: u32| n.to_string()).filter(owned).take(20);
     let record = encoded(blind(dot(1, 5), "v").record());
     let mut hints: Vec<Hint> = keys
