@@ -162,6 +162,8 @@ impl WriteQuorum {
                 self.asked.note(holder, State::Acked);
             }
         } else {
+            // Copies of two epochs do not add up: how many there are is not known any more.
+            self.evidence.may_be_stored |= evidence.acked > 0;
             self.asked.joined_before = holders;
         }
         self.steps = self.asked.awaited.iter().map(WriteStep::Send).collect();

@@ -91,11 +91,15 @@ pub enum CoverageEvent {
     Sloppy,
     /// A client took a request back that still waited for its node.
     TakenBack,
+    /// A node refused a request of an older epoch.
+    OldEpoch,
+    /// A node refused a request of an epoch that it had not learned of.
+    Behind,
 }
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -135,6 +139,8 @@ impl CoverageEvent {
         Self::HintsFull,
         Self::Sloppy,
         Self::TakenBack,
+        Self::OldEpoch,
+        Self::Behind,
     ];
 
     /// Its name, for people.
@@ -180,6 +186,8 @@ impl CoverageEvent {
             Self::HintsFull => "hint store full",
             Self::Sloppy => "sloppy write acknowledged",
             Self::TakenBack => "request taken back",
+            Self::OldEpoch => "old epoch refused",
+            Self::Behind => "unknown epoch refused",
         }
     }
 }

@@ -33,9 +33,10 @@ use quoit_node::env::Now;
 use quoit_node::hints::{Act, Delivered, PageSize};
 use quoit_node::storage::Sums;
 use quoit_node::walks::NextStep;
+use quoit_ring::change::Known;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame};
-use quoit_ring::{Millis, Moment, NodeId};
+use quoit_ring::{Epoch, Millis, Moment, NodeId};
 use rand::rngs::SmallRng;
 
 use self::process::Process;
@@ -319,6 +320,22 @@ impl Machine {
     /// The engine's: the node serves nothing from now on, as the real one.
     pub fn end_commit(&mut self) -> Result<(), EngineError> {
         self.process.as_mut().map_or(Ok(()), Process::end_commit)
+    }
+
+    /// Learns of a newer epoch; whether it knows of it now.
+    ///
+    /// # Errors
+    /// As [`Machine::end_commit`].
+    pub fn learn(&mut self, known: &Known, now: Moment) -> Result<bool, EngineError> {
+        let running = self.running(now);
+        running.map_or(Ok(false), |(process, read)| process.learn(known, read))
+    }
+
+    /// Refuses older epochs.
+    pub fn fence(&mut self, epoch: Epoch) {
+        if let Some(process) = &mut self.process {
+            process.fence(epoch);
+        }
     }
 
     /// What an idle committer does once a second.

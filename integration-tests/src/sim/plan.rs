@@ -29,12 +29,14 @@ use super::faults::{Fault, Planned};
 use super::machine::{Settings, SmallLimits};
 use super::overfill;
 
-pub use self::cluster::Cluster;
+pub use self::cluster::{Cluster, MAX_EPOCHS};
 
 /// Nodes of every run.
 pub const NODES: usize = 5;
 /// Operations that a run has at least.
 pub const OPERATIONS: u64 = 2_000;
+/// When epochs are decided, at the earliest and at the latest: all nodes have learned of them before all is healed.
+const EPOCHS: Range<u64> = 100_000..2_200_000;
 /// When faults begin, at the earliest and at the latest.
 const STORM: Range<u64> = 100_000..2_500_000;
 
@@ -67,6 +69,8 @@ pub struct Plan {
     pub node_clocks: Vec<i64>,
     /// When a client is cloned in the act of a put.
     pub twins: Vec<Moment>,
+    /// When the cluster goes on to its next epoch, if it is that sort of run.
+    pub epochs: Vec<Moment>,
     /// The one node that everything goes wrong with, if it is that sort of run: then no operation may fail.
     pub victim: Option<usize>,
     /// What goes wrong.
@@ -108,6 +112,7 @@ impl Plan {
         if happens(&mut small, 100) {
             settings.limits.max_hint_bytes = 2_500;
         }
+        let epochs = epochs(seed);
         let max_background_bytes = happens(&mut small, 200).then_some(4 << 10);
         let mut plan = Self {
             seed,
@@ -123,6 +128,7 @@ impl Plan {
             client_clocks,
             node_clocks,
             twins,
+            epochs,
             victim,
             faults: nemesis.faults(),
         };
@@ -156,6 +162,7 @@ impl Plan {
         self.settings.queue = WriteQueue::default();
         self.short_frames = None;
         self.settings.limits.max_siblings = 64;
+        self.epochs.clear();
         self.deadline = Duration::from_millis(2_000);
         self.travel = self.travel.min(500);
         self.commit = self.commit.min(2_000);
@@ -190,6 +197,20 @@ fn settings(rng: &mut SmallRng, durability: Durability) -> Settings {
         base: Millis(1_700_000_000_000 + rng.random_range(0..1_000_000)),
         small: SmallLimits::default(),
     }
+}
+
+/// In some runs the cluster goes on to other epochs, an even number of times: then the last one is none of a change.
+fn epochs(seed: Seed) -> Vec<Moment> {
+    let mut rng = seed.stream("epochs", 0);
+    if !happens(&mut rng, 400) {
+        return Vec::new();
+    }
+    let count = 2 * rng.random_range(1..=MAX_EPOCHS / 2);
+    let mut at: Vec<Moment> = (0..count)
+        .map(|_| Moment(rng.random_range(EPOCHS)))
+        .collect();
+    at.sort_unstable();
+    at
 }
 
 /// In some runs one node takes no long frames, so that it refuses hints which others keep for it, again and again.

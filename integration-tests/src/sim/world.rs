@@ -11,6 +11,7 @@
 
 mod commits;
 mod conditions;
+mod epochs;
 mod event;
 mod handoff;
 mod inflict;
@@ -80,6 +81,8 @@ pub struct World {
     reading: BTreeSet<(Peer, usize)>,
     /// How often the disk had hit its node when a fault of it began.
     disk_fired: Vec<u64>,
+    /// The number of the epoch that was decided last, and which nodes have learned of it.
+    epoch: (usize, BTreeSet<usize>),
 }
 
 impl fmt::Debug for World {
@@ -127,6 +130,7 @@ impl World {
             uncounted: BTreeSet::new(),
             reading: BTreeSet::new(),
             disk_fired: vec![0; plan.faults.len()],
+            epoch: Default::default(),
             plan,
         };
         world.note_clocks();
@@ -142,6 +146,10 @@ impl World {
 
         for (number, &at) in world.plan.twins.iter().enumerate() {
             world.schedule.at(at, Event::Twins { number });
+        }
+
+        for &at in &world.plan.epochs {
+            world.schedule.at(at, Event::Decided);
         }
 
         for (fault, planned) in world.plan.faults.iter().enumerate() {
@@ -245,8 +253,10 @@ impl World {
 
     /// Records which nodes store the writes that were just acknowledged.
     fn note_holders(&self, acked: &AckedWrite) {
-        let ring = &self.plan.cluster.ring;
-        let list = ring.preference_list(ring.token_of(&acked.key));
+        // By any epoch of the run: a write that goes through several has its owners in one of them.
+        let known = &self.plan.cluster.epochs[usize::from(!self.plan.epochs.is_empty())];
+        let topology = known.topology();
+        let list = topology.lists(topology.token_of(&acked.key));
         let key = record_key(NAMESPACE, &acked.key);
         let has = |machine: &Machine, keyspace, key: &[u8]| {
             let store = machine.own_disk().contents();
@@ -261,10 +271,10 @@ impl World {
         let (mut owners, mut others) = (0, 0);
 
         for machine in &self.machines {
-            if list.is_owner(machine.id()) {
-                owners += usize::from(has(machine, Keyspace::Records, &key).is_some());
+            if list.is_owner(machine.id()) && has(machine, Keyspace::Records, &key).is_some() {
+                owners += 1;
             } else {
-                others += usize::from(keeps(machine));
+                others += usize::from(keeps(machine)); // an owner by one epoch may keep it in another
             }
         }
 
@@ -325,6 +335,9 @@ impl World {
             Event::Committed { node, life } => self.committed(node, life),
             Event::Idle { node, life } => self.idle(node, life),
             Event::Rebuild { node, life } => self.rebuild(node, life),
+            Event::Decided => self.decide(),
+            Event::Learns { node, epoch } => self.learn(node, epoch),
+            Event::Fenced { node, epoch } => self.fence(node, epoch),
             Event::StartNode { node } => self.start_node(node),
             Event::Serves { node, life } => self.serves(node, life),
             Event::StopNode { node, life } => self.stop_node(node, life),

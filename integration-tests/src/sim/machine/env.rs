@@ -128,6 +128,8 @@ const fn coverage_event_of(response: &Response) -> Option<CoverageEvent> {
         Response::Refused(refusal) => match refusal {
             Refusal::ClockAhead { .. } => Some(CoverageEvent::ClockAhead),
             Refusal::TooOld { .. } => Some(CoverageEvent::TooOld),
+            Refusal::OldEpoch => Some(CoverageEvent::OldEpoch),
+            Refusal::Behind => Some(CoverageEvent::Behind),
             Refusal::Expired => Some(CoverageEvent::Expired),
             Refusal::Overloaded { .. } => Some(CoverageEvent::Overloaded),
             Refusal::Draining => Some(CoverageEvent::Draining),

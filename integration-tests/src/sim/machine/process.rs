@@ -28,9 +28,10 @@ use quoit_node::storage::Sums;
 use quoit_node::store_meta::{StoreLocation, StoreMeta};
 use quoit_node::walks::{NextStep, Walks};
 use quoit_node::write::Write;
+use quoit_ring::change::Known;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Kept, Refusal, RequestFrame, Response, ResponseFrame};
-use quoit_ring::{Millis, Moment, NodeId};
+use quoit_ring::{Epoch, Millis, Moment, NodeId};
 
 use super::env::{Answered, Answers, NodeClock, NodeEnv, Outbox, Peer};
 use super::{Machine, SmallLimits};
@@ -202,6 +203,21 @@ impl Process {
             self.fail();
         }
         done
+    }
+
+    pub(super) fn learn(&mut self, known: &Known, read: Now) -> Result<bool, EngineError> {
+        if self.failed {
+            return Ok(false);
+        }
+        let done = self.committer.learn(known.clone(), read);
+        if done.is_err() {
+            self.fail();
+        }
+        done
+    }
+
+    pub(super) fn fence(&mut self, epoch: Epoch) {
+        self.committer.fence(epoch);
     }
 
     pub(super) fn idle(&mut self, read: Now) -> Result<(), EngineError> {

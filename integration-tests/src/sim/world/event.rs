@@ -3,7 +3,7 @@
 //! ```text
 //!   frames    to a node, to a client          nodes     commit ends, idle, rebuild, start, stop
 //!   links     dial, connected, broken         clients   tick, start, twins
-//!   hints     look, page read, peer lost
+//!   hints     look, page read, peer lost      epochs    decided, learned, fenced
 //!   faults    begins, ends
 //! ```
 //!
@@ -57,6 +57,12 @@ pub(super) enum Event {
     Idle { node: usize, life: u32 },
     /// A node sums up some more of its records.
     Rebuild { node: usize, life: u32 },
+    /// The cluster goes on to its next epoch.
+    Decided,
+    /// A node hears of an epoch, by its number.
+    Learns { node: usize, epoch: usize },
+    /// A node is to refuse older epochs than this.
+    Fenced { node: usize, epoch: usize },
     /// A node's process is started, if none runs.
     StartNode { node: usize },
     /// A node's process takes connections.

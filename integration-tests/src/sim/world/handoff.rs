@@ -216,13 +216,21 @@ impl World {
         }
     }
 
+    /// One for a node that owns the key no more, since a change was reverted, goes to all who own it.
     fn arrived_or_lost(&self, hint: &KeptHint) -> HintEnd {
-        let mut machines = self.machines.iter();
-        let owner = machines.find(|machine| machine.id() == hint.target);
         let row = record_key(NAMESPACE, &hint.key);
-        match owner {
-            Some(owner) if has_seen(owner, Keyspace::Records, &row, hint.dot) => HintEnd::Arrived,
-            _ => HintEnd::Lost,
+        let has = |node: NodeId| {
+            let mut machines = self.machines.iter();
+            let machine = machines.find(|machine| machine.id() == node);
+            machine.is_some_and(|it| has_seen(it, Keyspace::Records, &row, hint.dot))
+        };
+        let ring = &self.plan.cluster.ring;
+        let owners = ring.preference_list(ring.token_of(&hint.key));
+        let is_owner = owners.is_owner(hint.target);
+        if has(hint.target) || !is_owner && owners.owners().all(has) {
+            HintEnd::Arrived
+        } else {
+            HintEnd::Lost
         }
     }
 

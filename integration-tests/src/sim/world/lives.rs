@@ -72,6 +72,7 @@ impl World {
             return;
         }
         self.machines[node].serve();
+        self.hear_of_epoch(node);
         for slot in 0..self.callers.len() {
             let soon = self.rng.random_range(1..=4 * self.plan.travel);
             self.break_in(slot, node, soon);
