@@ -232,11 +232,18 @@ impl<E: Env> Driver<E> {
         self.is_idle() && self.batch.is_empty() && self.callers.is_finished()
     }
 
-    /// Ends a batch of inputs: sends the queued frames, passes a new ring to the `Env`, and delivers the
+    /// Ends a batch of inputs: passes a new ring to the `Env`, sends the queued frames, and delivers the
     /// answers. With nothing to do it costs five comparisons. After a tick it may publish
     /// [`metrics`](crate::metrics) to the application's recorder.
     pub fn pump(&mut self) {
-        // First: what is to be sent needs the room of what nobody waits for any more.
+        // First: what is to be sent goes to members that are new, or have moved.
+        if self.coordinator.poll_epoch() {
+            let topology = self.coordinator.topology();
+            self.env.members(topology);
+            self.callers.publish(topology);
+        }
+
+        // What is to be sent needs the room of what nobody waits for any more.
         if self.coordinator.poll_sweep() {
             let coordinator = &mut self.coordinator;
             let taken_back = self.env.sweep(&mut |id| coordinator.awaits(id));
@@ -250,12 +257,6 @@ impl<E: Env> Driver<E> {
                 let now = self.now();
                 self.coordinator.handle_unsent(node, frame.id, now);
             }
-        }
-
-        if self.coordinator.poll_epoch() {
-            let topology = self.coordinator.topology();
-            self.env.members(topology);
-            self.callers.publish(topology);
         }
 
         while let Some(answer) = self.coordinator.poll_answer() {

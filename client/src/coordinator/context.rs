@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use quoit_ring::change::{Known, Topology};
 use quoit_ring::wire::{Request, RequestFrame};
-use quoit_ring::{Millis, NodeId};
+use quoit_ring::{Epoch, Millis, NodeId};
 use smallvec::SmallVec;
 
 use crate::coordinator::background::{self, Background};
@@ -29,7 +29,7 @@ use crate::env::Now;
 use crate::error::{Attempt, Outcome};
 use crate::health::{Asked, Budget, ByteBudget, Health, HealthReport};
 use crate::metrics::{Counters, Operations, RequestKind};
-use crate::operation::refresh::RefreshPause;
+use crate::operation::refresh::RefreshPauses;
 use crate::operation::{plan, write};
 use crate::quorum::TimeBound;
 use crate::reply::Delivery;
@@ -100,7 +100,7 @@ pub(crate) struct OpContext {
     /// Whether operations under way have not gone on to it yet.
     pub(crate) has_moved_on: bool,
     /// When a newer ring may be fetched.
-    pub(crate) refresh: RefreshPause,
+    pub(crate) refresh: RefreshPauses,
     pub(crate) mint: Mint,
     pub(crate) clocks: NodeClocks,
     pub(crate) health: Health,
@@ -134,7 +134,7 @@ impl OpContext {
             known,
             is_new_epoch: false,
             has_moved_on: false,
-            refresh: RefreshPause::default(),
+            refresh: RefreshPauses::default(),
             mint: Mint::new(now.random, settings.max_clock_drift),
             clocks: NodeClocks::default(),
             health: Health::new(micros(settings.hedge_all_after)),
@@ -155,9 +155,14 @@ impl OpContext {
 
     /// Queues a frame.
     pub(crate) fn send(&mut self, node: NodeId, id: RequestId, left_ms: u64, request: Request) {
+        let is_for_all = request == Request::Map && self.refresh.wants_whole();
         let frame = RequestFrame {
             id: id.into(),
-            epoch: self.topology.epoch(),
+            epoch: if is_for_all {
+                Epoch(0)
+            } else {
+                self.topology.epoch()
+            },
             budget_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
             request,
         };

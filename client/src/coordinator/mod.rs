@@ -105,7 +105,7 @@ impl Coordinator {
         let answer = Answer::from(&frame.response);
         context.health.answered(from, frame.id, answer, now.at);
         context.counters.answer(answer);
-        if frame.epoch > context.topology.epoch() && context.refresh.is_over(now.at) {
+        if frame.epoch > context.topology.epoch() && context.refresh.is_over(from, now.at) {
             self.start(Submission::refresh(from));
             self.wind_clock();
         }

@@ -175,7 +175,7 @@ impl Health {
         self.nodes.get(&node).is_none_or(Node::reachable)
     }
 
-    /// A request goes to the node. Ids of requests under way are unique.
+    /// A request goes to the node.
     pub(crate) fn sent(&mut self, node: NodeId, id: u64, asked: Asked, now: Moment) {
         self.node(node, now).sent(id, asked, now);
     }

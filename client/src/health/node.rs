@@ -160,11 +160,9 @@ impl Node {
             self.timed.truncate(TIMED - 1); // a slot for the probe, which must be timed
         }
 
-        debug_assert!(
-            self.timed.iter().all(|timed| timed.id != id),
-            "ids of requests under way are unique"
-        );
-        if self.timed.len() < TIMED {
+        // A node that is behind is asked again under the same id, maybe while the answer to the first request is under way.
+        let is_timed = self.timed.iter().any(|timed| timed.id == id);
+        if self.timed.len() < TIMED && !is_timed {
             self.timed.push(Timed {
                 id,
                 asked,

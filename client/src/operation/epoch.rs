@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A node refuses an older epoch and names its own; the client fetches what is agreed on in that, and then begins again
-//! all that is under way. The refusals decide nothing until then: they say nothing about the write. If the newer epoch
-//! does not come in time, they are the reason of the failure.
+//! all that is under way. A node that is behind refuses a newer epoch, and is asked again, a little later each time. Neither
+//! refusal says anything about the write, so it decides nothing; in the end it is the reason of the failure.
 //!
 //! What was acknowledged in the earlier epoch stays evidence that the write may be stored. A write that has returned ends
 //! here: who was late gets it from who had it, by repair or with the range.
@@ -15,12 +15,11 @@
 //! Source: Ongaro and Ousterhout (2014), section 6: a decision is made within one configuration.
 
 use quoit_ring::change::OwnerSet;
-use quoit_ring::wire::Refusal;
 
 use crate::coordinator::context::OpContext;
-use crate::error::Outcome;
 use crate::operation::Progress;
 use crate::operation::plan;
+use crate::operation::remint::Place;
 use crate::operation::requests::Targets;
 use crate::operation::write::Write;
 
@@ -36,10 +35,13 @@ impl Write {
             return self.expire(cx); // W is out of range now
         };
         let before: Targets = self.requests.targets().iter().copied().collect();
-        let owners = targets.len();
+        let (owners, refused) = (targets.len(), self.requests.refused_epoch());
         if !self.requests.begin_epoch(targets) {
             return self.expire(cx);
         }
+        // They may still wait, and no attempt is interested in them.
+        cx.background
+            .abandon(self.quorum.unanswered() * self.background_bytes());
 
         let had_joined = |&owner: &usize| {
             let node = self.requests.targets().get(owner);
@@ -47,15 +49,20 @@ impl Write {
             place.is_some_and(|place| self.quorum.has_joined(place))
         };
         let joined: OwnerSet = (0..owners).filter(had_joined).collect();
+        if matches!(self.place, Place::Overtaken(_)) {
+            // It waits for nothing as long as the new owners may acknowledge it.
+            self.withdraw(cx);
+            self.count(cx);
+        }
         (self.owners, self.w) = (owners, needs.of_any());
-        self.quorum.begin_epoch(needs, joined);
+        self.epoch = cx.topology.epoch();
+        self.quorum.begin_epoch(needs, joined, refused);
         self.step(cx)
     }
 
-    /// The newer epoch has not come: the refusals of this one count.
-    pub(super) fn fail_outdated(&mut self) {
-        for owner in self.requests.take_outdated().iter() {
-            let why = Outcome::Refused(Refusal::OldEpoch);
+    /// It is too late for another epoch, or for nodes that are behind: what they refused counts.
+    pub(super) fn fail_refused(&mut self) {
+        for (owner, why) in self.requests.take_refusals() {
             self.quorum.failed(owner, why);
         }
     }

@@ -18,7 +18,7 @@
 //! Source: Dean and Barroso, *The Tail at Scale* (2013), for hedged requests.
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::{Refusal, Request, Response, ResponseFrame, decode_record, encode_record};
+use quoit_ring::wire::{Request, Response, ResponseFrame, decode_record, encode_record};
 use quoit_ring::{Moment, NodeId, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -65,6 +65,8 @@ pub(crate) struct Read {
     hedge_all_after: Option<Moment>,
     /// How long it waits for each hedge, in microseconds; nothing if it does not hedge.
     hedge_after: Option<u64>,
+    /// When the next hedge is due: a timer of an earlier epoch rings too early.
+    hedge_due: Moment,
     /// The first replica that was asked as a hedge.
     hedged: Option<usize>,
     /// The newest state, encoded once for all write-backs.
@@ -107,6 +109,7 @@ impl Handler for Read {
             expires: false,
             hedge_all_after: Some(cx.now.at.after(hedge_all_after)),
             hedge_after,
+            hedge_due: Moment(0),
             hedged: None,
             repair: None,
         };
@@ -131,7 +134,7 @@ impl Handler for Read {
         frame: ResponseFrame,
         cx: &mut OpContext,
     ) -> Progress {
-        if self.requests.is_outdated(replica, &frame.response) {
+        if self.requests.refuses_epoch(replica, &frame.response, cx) {
             return Progress::Pending;
         }
         match purpose {
@@ -171,13 +174,20 @@ impl Handler for Read {
     fn on_time(&mut self, cx: &mut OpContext) -> Progress {
         let is_due = |moment: &mut Moment| *moment <= cx.now.at;
         if self.requests.is_expired(cx) {
-            for replica in self.requests.take_outdated().iter() {
-                let why = Outcome::Refused(Refusal::OldEpoch);
-                self.quorum.failed(replica, why);
+            for (replica, why) in self.requests.take_refusals() {
+                self.quorum.failed(replica, why.clone());
+                self.quorum.repaired(replica, Err(why));
             }
             self.quorum.expired();
         } else if self.hedge_all_after.take_if(is_due).is_some() {
             while self.quorum.hedge() {}
+        }
+        for replica in self.requests.take_behind(cx).iter() {
+            if let Some(in_full) = self.quorum.asked_in_full(replica) {
+                self.ask(replica, !in_full, cx);
+            } else if self.quorum.awaits_repair(replica) {
+                self.repair(replica, cx);
+            }
         }
         self.step(cx)
     }
@@ -201,6 +211,7 @@ impl Handler for Read {
 
         self.quorum = ReadQuorum::new(rules);
         (self.hedged, self.repair) = (None, None);
+        self.hedge_all_after = Some(cx.now.at.after(micros(cx.settings.hedge_all_after)));
         let progress = self.step(cx);
         self.hedge_later(cx);
         progress
@@ -208,6 +219,9 @@ impl Handler for Read {
 
     /// Asks one more replica, if that is likely to help and there is a token for it.
     fn on_hedge(&mut self, cx: &mut OpContext) -> Progress {
+        if cx.now.at < self.hedge_due {
+            return Progress::Pending;
+        }
         let Some(next) = self.quorum.next_to_hedge() else {
             // The digest that names a large value may come later still.
             if self.quorum.is_asking() && self.hedge_all_after.is_some() {
@@ -239,10 +253,10 @@ impl Read {
         self.step(cx)
     }
 
-    fn hedge_later(&self, cx: &mut OpContext) {
+    fn hedge_later(&mut self, cx: &mut OpContext) {
         if let Some(wait) = self.hedge_after {
-            let due = cx.now.at.after(wait);
-            cx.timers.hedge_at(due, self.requests.key());
+            self.hedge_due = cx.now.at.after(wait);
+            cx.timers.hedge_at(self.hedge_due, self.requests.key());
         }
     }
 

@@ -5,16 +5,18 @@
 //!                                              '-> none: the next such response asks after a pause, 0.1 to 10 s
 //! ```
 //!
-//! One request at a time, with a deadline of one second. The map is taken if it is one of this cluster and newer than
+//! One request at a time, and another one beside it after 100 ms; each has a deadline of one second. The map is taken if it is one of this cluster and newer than
 //! the ring in force; then operations under way begin again in its epoch. A node whose map cannot be used says so
 //! with each response, so further requests wait ever longer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quoit_ring::change::NextError;
 use quoit_ring::wire::configuration::decode_answer;
 use quoit_ring::wire::{Request, Response, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::coordinator::context::OpContext;
 use crate::coordinator::request_id::Purpose;
@@ -36,47 +38,67 @@ pub(crate) struct Refresh {
     requests: Requests,
 }
 
-/// When a newer map may be asked for.
+/// How long a node that is asked keeps others from being asked, in microseconds: one that is silent must not for long.
+const ALONE: u64 = 100_000;
+
+/// When a newer map may be asked for, node by node: one whose map cannot be used says nothing of the others'.
 #[derive(Debug, Default)]
-pub(crate) struct RefreshPause {
-    is_under_way: bool,
-    /// Not before.
-    until: Moment,
-    /// The last pause, in microseconds; 0 if the last request brought a ring.
-    pause: u64,
+pub(crate) struct RefreshPauses {
+    /// Who is asked, and since when.
+    under_way: SmallVec<[(NodeId, Moment); 2]>,
+    /// Not before, and the last pause in microseconds; of those whose last answer brought nothing.
+    pauses: BTreeMap<NodeId, (Moment, u64)>,
+    /// Whether all is to be sent: what leads on from the present epoch cannot be used.
+    wants_whole: bool,
 }
 
-impl RefreshPause {
-    /// Whether one may begin.
-    pub(crate) fn is_over(&self, now: Moment) -> bool {
-        !self.is_under_way && self.until <= now
+impl RefreshPauses {
+    /// Whether a node may be asked.
+    pub(crate) fn is_over(&self, node: NodeId, now: Moment) -> bool {
+        let until = self
+            .pauses
+            .get(&node)
+            .map_or(Moment(0), |(until, _)| *until);
+        let is_free =
+            |(asked, since): &(NodeId, Moment)| *asked != node && since.after(ALONE) <= now;
+        until <= now && self.under_way.iter().all(is_free)
     }
 
-    /// It has ended; whether it brought a ring.
-    fn ended(&mut self, has_brought: bool, now: Moment) {
-        debug_assert!(self.is_under_way, "set when it started");
+    /// Whether a request is for all that is agreed on, and not for what has changed.
+    pub(crate) const fn wants_whole(&self) -> bool {
+        self.wants_whole
+    }
+
+    /// A request has ended; whether it brought a ring.
+    fn ended(&mut self, node: NodeId, has_brought: bool, now: Moment) {
+        self.under_way.retain(|(asked, _)| *asked != node);
+        if has_brought {
+            self.pauses.clear();
+            self.wants_whole = false;
+            return;
+        }
         let [first, longest] = PAUSES;
-        self.pause = if has_brought {
-            0
-        } else {
-            (2 * self.pause).clamp(first, longest)
-        };
-        (self.is_under_way, self.until) = (false, now.after(self.pause));
+        let last = self.pauses.get(&node).map_or(0, |(_, pause)| *pause);
+        let pause = (2 * last).clamp(first, longest);
+        self.pauses.insert(node, (now.after(pause), pause));
     }
 }
 
-/// It brought no ring.
-fn give_up(cx: &mut OpContext) -> Progress {
-    cx.refresh.ended(false, cx.now.at);
-    Progress::Over
+impl Refresh {
+    fn end(&self, has_brought: bool, cx: &mut OpContext) -> Progress {
+        for &node in self.requests.targets() {
+            cx.refresh.ended(node, has_brought, cx.now.at);
+        }
+        Progress::Over
+    }
 }
 
 impl Handler for Refresh {
     type Submitted = NodeId;
 
     fn start(from: NodeId, key: Key, cx: &mut OpContext) -> Option<Self> {
-        debug_assert!(!cx.refresh.is_under_way, "one at a time");
-        cx.refresh.is_under_way = true;
+        debug_assert!(cx.refresh.is_over(from, cx.now.at), "asked for before");
+        cx.refresh.under_way.push((from, cx.now.at));
         let mut requests = Requests::new(key, smallvec![from], DEADLINE, None, cx);
         requests.send(0, (Purpose::Ask, RequestKind::Ask), Request::Map, cx);
         Some(Self { requests })
@@ -94,17 +116,22 @@ impl Handler for Refresh {
         cx: &mut OpContext,
     ) -> Progress {
         let Response::Map(bytes) = frame.response else {
-            return give_up(cx);
+            return self.end(false, cx);
         };
         let answer = decode_answer(&bytes).ok();
-        let Some(known) = answer.and_then(|answer| cx.known.next(answer).ok()) else {
-            return give_up(cx);
-        };
-        cx.topology = known.topology().clone();
-        cx.known = known;
-        (cx.is_new_epoch, cx.has_moved_on) = (true, true);
-        cx.refresh.ended(true, cx.now.at);
-        Progress::Over
+        match answer.map(|answer| cx.known.next(answer)) {
+            Some(Ok(known)) => {
+                cx.topology = known.topology().clone();
+                cx.known = known;
+                (cx.is_new_epoch, cx.has_moved_on) = (true, true);
+                self.end(true, cx)
+            }
+            Some(Err(NextError::Update(_))) => {
+                cx.refresh.wants_whole = true;
+                self.end(false, cx)
+            }
+            Some(Err(_)) | None => self.end(false, cx),
+        }
     }
 
     fn on_failure(
@@ -114,12 +141,12 @@ impl Handler for Refresh {
         _outcome: Outcome,
         cx: &mut OpContext,
     ) -> Progress {
-        give_up(cx)
+        self.end(false, cx)
     }
 
     fn on_time(&mut self, cx: &mut OpContext) -> Progress {
         if self.requests.is_expired(cx) {
-            return give_up(cx);
+            return self.end(false, cx);
         }
         Progress::Pending
     }

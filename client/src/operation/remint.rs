@@ -195,7 +195,7 @@ impl Write {
     }
 
     /// Owners may acknowledge it as it is after all.
-    fn count(&mut self, cx: &mut OpContext) {
+    pub(super) fn count(&mut self, cx: &mut OpContext) {
         debug_assert!(self.place == Place::Out, "it was withdrawn");
         self.version.counted(cx);
         self.place = Place::Counted;

@@ -27,6 +27,10 @@ use crate::metrics::{End, Kind, RequestKind};
 use crate::reply::Reply;
 use crate::trace::Trace;
 
+/// How long after it was found behind a node is asked again, in microseconds, and how often that doubles.
+const AGAIN_MICROS: u64 = 10_000;
+const AGAIN_DOUBLES: u8 = 4;
+
 /// The nodes of an operation, by the index that its machine uses.
 pub(crate) type Targets = SmallVec<[NodeId; 3]>;
 
@@ -64,6 +68,10 @@ pub(crate) struct Requests {
     targets: Targets,
     /// Those that have refused the epoch as an old one. That decides nothing: the newer one is on its way.
     outdated: OwnerSet,
+    /// Those that have not learned of the epoch yet, and are asked again.
+    behind: OwnerSet,
+    /// When that is, and how often it was.
+    again: (Moment, u8),
     trace: Option<Box<Trace>>,
 }
 
@@ -84,6 +92,8 @@ impl Requests {
             attempt: 0,
             targets,
             outdated: OwnerSet::NONE,
+            behind: OwnerSet::NONE,
+            again: (Moment(0), 0),
             trace,
         }
     }
@@ -123,22 +133,53 @@ impl Requests {
             return false;
         }
         self.attempt += 1;
-        (self.targets, self.outdated) = (targets, OwnerSet::NONE);
+        self.targets = targets;
+        (self.outdated, self.behind) = (OwnerSet::NONE, OwnerSet::NONE);
         true
     }
 
-    /// Whether a target refuses the epoch: then it is to be asked in the newer one.
-    pub(crate) fn is_outdated(&mut self, replica: usize, response: &Response) -> bool {
-        let is_outdated = matches!(response, Response::Refused(Refusal::OldEpoch));
-        if is_outdated {
-            self.outdated.insert(replica);
+    /// Whether a target does not serve the epoch. One that has gone on is to be asked in the newer epoch, and one that is
+    /// behind again in a while: neither has decided anything. Owners only, whose numbers are below 32.
+    pub(crate) fn refuses_epoch(
+        &mut self,
+        replica: usize,
+        response: &Response,
+        cx: &OpContext,
+    ) -> bool {
+        match response {
+            Response::Refused(Refusal::OldEpoch) => self.outdated.insert(replica),
+            Response::Refused(Refusal::Behind) => {
+                if self.behind.is_empty() {
+                    let (_, times) = self.again;
+                    let pause = AGAIN_MICROS << times.min(AGAIN_DOUBLES);
+                    self.again = (cx.now.at.after(pause), times.saturating_add(1));
+                }
+                self.behind.insert(replica);
+            }
+            _ => return false,
         }
-        is_outdated
+        true
     }
 
-    /// The targets that have refused the epoch, since no newer one has come in time.
-    pub(crate) fn take_outdated(&mut self) -> OwnerSet {
-        core::mem::take(&mut self.outdated)
+    /// The targets that did not serve the epoch.
+    pub(crate) fn refused_epoch(&self) -> OwnerSet {
+        self.outdated | self.behind
+    }
+
+    /// The targets that were behind, once it is time to ask them again.
+    pub(crate) fn take_behind(&mut self, cx: &OpContext) -> OwnerSet {
+        if self.behind.is_empty() || cx.now.at < self.again.0 {
+            return OwnerSet::NONE;
+        }
+        core::mem::take(&mut self.behind)
+    }
+
+    /// The targets that did not serve the epoch, and why, since it is too late to ask them again.
+    pub(crate) fn take_refusals(&mut self) -> impl Iterator<Item = (usize, Outcome)> + use<> {
+        let outdated = core::mem::take(&mut self.outdated);
+        let behind = core::mem::take(&mut self.behind);
+        let of = |set: OwnerSet, why| set.iter().map(move |it| (it, Outcome::Refused(why)));
+        of(outdated, Refusal::OldEpoch).chain(of(behind, Refusal::Behind))
     }
 
     pub(crate) fn is_expired(&self, cx: &OpContext) -> bool {

@@ -14,7 +14,7 @@
 
 use quoit_ring::change::{OwnerSet, Threshold};
 use quoit_ring::wire::{Request, Response, ResponseFrame};
-use quoit_ring::{Millis, NodeId};
+use quoit_ring::{Epoch, Millis, NodeId};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -103,6 +103,8 @@ pub(crate) struct Write {
     pub(super) version: Version,
     /// How many nodes own the key: the first targets. Behind them are the holders of hints.
     pub(super) owners: usize,
+    /// The epoch in which they own it.
+    pub(super) epoch: Epoch,
     /// How many owners are enough, whichever they are.
     pub(super) w: usize,
     pub(super) plan: Plan,
@@ -138,10 +140,10 @@ impl Handler for Write {
         frame: ResponseFrame,
         cx: &mut OpContext,
     ) -> Progress {
-        if self.requests.is_outdated(replica, &frame.response) {
+        let is_hint = replica >= self.owners;
+        if !is_hint && self.requests.refuses_epoch(replica, &frame.response, cx) {
             return Progress::Pending;
         }
-        let is_hint = replica >= self.owners;
         self.heard_of(replica, cx);
         match frame.response {
             Response::Joined => {
@@ -181,6 +183,11 @@ impl Handler for Write {
     fn on_time(&mut self, cx: &mut OpContext) -> Progress {
         if self.requests.is_expired(cx) {
             return self.expire(cx);
+        }
+        for owner in self.requests.take_behind(cx).iter() {
+            if self.quorum.awaits(owner) {
+                self.send(owner, cx);
+            }
         }
         if let Place::Overtaken(above) = self.place {
             self.remint(above, cx);
@@ -250,6 +257,7 @@ impl Write {
             permit: Some(caller.permit),
             version,
             owners,
+            epoch: cx.topology.epoch(),
             w,
             plan,
             is_retry,
@@ -270,7 +278,9 @@ impl Write {
     /// The deadline has passed: of the write, or of its time in the background. In the second case owners that have
     /// not answered count as having missed it, and those that are to keep it for them get a second of their own.
     pub(super) fn expire(&mut self, cx: &mut OpContext) -> Progress {
-        self.fail_outdated();
+        if !self.quorum.has_returned() {
+            self.fail_refused();
+        }
         if self.quorum.has_returned() && !self.is_closing {
             self.is_closing = true;
             self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
@@ -359,7 +369,7 @@ impl Write {
             SentWrite::new(Sent {
                 version: self.version.clone(),
                 plan: self.plan,
-                epoch: cx.topology.epoch(),
+                epoch: self.epoch,
                 evidence: failure.evidence,
                 owners: self.owners,
                 holders: holders.filter_map(|it| owners.get(it).copied()).collect(),

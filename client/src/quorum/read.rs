@@ -208,6 +208,14 @@ impl ReadQuorum {
             && matches!(self.replicas.get(replica), Some(State::Asked { .. }))
     }
 
+    /// Whether a replica was asked for the full record, if its answer is awaited.
+    pub(crate) fn asked_in_full(&self, replica: usize) -> Option<bool> {
+        match self.replicas.get(replica) {
+            Some(State::Asked { in_full }) if self.phase != Phase::Finished => Some(*in_full),
+            _ => None,
+        }
+    }
+
     /// Whether a replica's answer to a write-back is awaited.
     pub(crate) fn awaits_repair(&self, replica: usize) -> bool {
         self.repairs.get(replica) == Some(&Repair::Sent)

@@ -124,6 +124,8 @@ pub(crate) struct WriteQuorum {
     steps: Steps<WriteStep>,
     remints: u8,
     is_renewed: bool,
+    /// Whether it was in an earlier epoch.
+    was_superseded: bool,
     evidence: Evidence,
     succeeded: bool,
 }
@@ -147,6 +149,7 @@ impl WriteQuorum {
             steps: (0..n).map(WriteStep::Send).collect(),
             remints: 0,
             is_renewed: false,
+            was_superseded: false,
             evidence: Evidence::default(),
             succeeded: false,
         }
@@ -303,6 +306,10 @@ impl WriteQuorum {
         self.evidence.may_be_stored |= is_open;
         self.hints.clear();
         self.asked.begin_attempt();
+        if !self.is_renewed {
+            // Where an earlier dot was joined, what supersedes this one need not have come later.
+            self.asked.joined_before = OwnerSet::NONE;
+        }
 
         for replica in 0..self.n {
             if self.asked.awaited.contains(replica) {
@@ -319,15 +326,17 @@ impl WriteQuorum {
     }
 
     /// Sends the same dot to the owners in another epoch, of which these have `joined` it before: their numbers are those
-    /// of the new epoch. What was acknowledged in the earlier one is evidence, and counts no more.
-    pub(crate) fn begin_epoch(&mut self, needs: Threshold, joined: OwnerSet) {
+    /// of the new epoch. What was acknowledged in the earlier one is evidence, and counts no more; who has `refused` that
+    /// epoch has not joined it.
+    pub(crate) fn begin_epoch(&mut self, needs: Threshold, joined: OwnerSet, refused: OwnerSet) {
         debug_assert!(self.phase == Phase::Writing, "its caller waits");
-        let is_open = !self.asked.awaited.is_empty() || self.hints.awaits_any();
+        let is_open = !(self.asked.awaited - refused).is_empty() || self.hints.awaits_any();
         let is_there = !self.asked.acked.is_empty() || self.hints.has_acked();
         self.evidence.may_be_stored |= is_open || is_there;
         *self = Self {
             remints: self.remints,
             is_renewed: self.is_renewed,
+            was_superseded: self.was_superseded || self.is_superseded(),
             evidence: self.evidence,
             ..Self::new(needs, self.sloppy)
         };
@@ -340,8 +349,12 @@ impl WriteQuorum {
         self.phase == Phase::Writing
             && self.remints < MAX_REMINTS
             && self.awaits(replica)
-            && self.asked.superseded.is_empty()
-            && self.hints.above().is_none()
+            && !self.was_superseded
+            && !self.is_superseded()
+    }
+
+    fn is_superseded(&self) -> bool {
+        !self.asked.superseded.is_empty() || self.hints.above().is_some()
     }
 
     /// A replica joined the write, but its lifetime was wrong and a newer dot has the right one: send that to every owner

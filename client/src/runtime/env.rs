@@ -82,7 +82,8 @@ impl Env for RealEnv {
     }
 
     fn send(&mut self, to: NodeId, frame: &RequestFrame) -> bool {
-        self.links.get(&to).is_none_or(|link| link.send(frame))
+        // A node without a link is no member any more.
+        self.links.get(&to).is_some_and(|link| link.send(frame))
     }
 
     fn sweep(&mut self, is_awaited: &mut dyn FnMut(u64) -> bool) -> Vec<(NodeId, u64)> {

@@ -274,9 +274,10 @@ impl HintDispatcher {
     }
 
     fn send(&mut self, target: NodeId, hint: Hint, now: Moment) {
-        let current = self.cluster.current();
+        // Others may be fenced already where this node is not yet.
+        let newest = self.cluster.newest();
         let leaf = self.cluster.leaf_of(&hint.key);
-        let owners = current.topology().lists_of_leaf(leaf);
+        let owners = newest.topology().lists_of_leaf(leaf);
         let left: Vec<NodeId> = if owners.is_owner(target) {
             vec![target]
         } else {
@@ -290,7 +291,7 @@ impl HintDispatcher {
             };
             let frame = RequestFrame {
                 id: self.last_id,
-                epoch: current.epoch(),
+                epoch: newest.epoch(),
                 budget_ms: u32::try_from(BUDGET.as_millis()).unwrap_or(u32::MAX),
                 request,
             };

@@ -165,3 +165,140 @@ fn a_write_that_is_sent_again_in_another_epoch_asks_those_too_who_have_it() {
         .filter(|to| matches!(to.1.request, Request::Put { .. }));
     assert_eq!(puts.count(), 4);
 }
+
+#[test]
+fn a_write_that_waits_for_a_later_one_of_its_client_begins_again_like_any_other() {
+    let (mut bench, _, next) = moving();
+    bench.start(1, put("v", None));
+    let first = bench.sent();
+    bench.start(2, put("w", None));
+    let second = bench.sent();
+    for to in &first {
+        let above = record_in(&second[0].1).live()[0].dot.time;
+        let named = false;
+        bench.answer(to, Response::Superseded { named, above });
+    }
+    assert!(bench.done().is_none(), "it waits for the second");
+
+    let after = move_on(&mut bench, &second[0], &next, None);
+    assert_eq!(after.len(), 8);
+    bench.pass(100);
+    assert!(bench.done().is_none(), "the new owners have not answered");
+    for to in &after {
+        bench.answer_from(Epoch(2), to, Response::Joined);
+    }
+    assert!(bench.written().is_ok() && bench.written().is_ok());
+}
+
+#[test]
+fn nodes_that_are_behind_are_asked_again_and_refuse_in_the_end() {
+    let (mut bench, _, next) = moving();
+    bench.start(1, put("v", None));
+    bench.start(2, get());
+    let before = bench.sent();
+    for to in &before[1..] {
+        bench.answer_from(Epoch(2), to, Response::Refused(Refusal::OldEpoch));
+    }
+    bench.sent();
+    bench.pass(150);
+    bench.sent();
+    let mut asked = move_on(&mut bench, &before[0], &next, None);
+    let is_put = |to: &&(NodeId, RequestFrame)| matches!(to.1.request, Request::Put { .. });
+    for wait in [10, 20, 40, 80, 160, 160] {
+        let count = asked.iter().filter(is_put).count();
+        for to in &asked {
+            bench.answer(to, Response::Refused(Refusal::Behind));
+        }
+        assert!(bench.done().is_none(), "that decides nothing");
+        bench.pass(wait - 5);
+        assert!(bench.sent().iter().all(|to| !is_put(&to)), "not yet");
+        bench.pass(15);
+        asked = bench.sent();
+        assert_eq!(asked.iter().filter(is_put).count(), count, "{wait}");
+    }
+    for to in asked.iter().filter(is_put) {
+        bench.answer(to, Response::Refused(Refusal::Behind));
+    }
+    for to in asked.iter().filter(|to| !is_put(to)) {
+        bench.answer_from(Epoch(2), to, Response::Absent);
+    }
+    assert!(bench.read().is_ok());
+    bench.pass(5_100);
+    let error = bench.written().unwrap_err();
+    assert_eq!(error.stored(), Stored::No, "{error:?}");
+}
+
+#[test]
+fn a_node_whose_map_cannot_be_used_keeps_no_other_nodes_away() {
+    let (mut bench, _, next) = moving();
+    bench.start(1, put("v", None));
+    let before = bench.sent();
+    bench.answer_from(Epoch(9), &before[0], Response::Refused(Refusal::OldEpoch));
+    let asked = bench.sent();
+    bench.answer_from(Epoch(9), &asked[0], Response::Map(b"junk".to_vec().into()));
+    let after = move_on(&mut bench, &before[1], &next, None);
+    assert_eq!(after.len(), 4);
+}
+
+#[test]
+fn an_update_of_something_else_is_followed_by_a_request_for_all() {
+    let (mut bench, _, next) = moving();
+    bench.start(1, put("v", None));
+    let before = bench.sent();
+    let mut other = Configuration::first(map_of(5, 1)).unwrap();
+    other.map.members[4].name = "another".into();
+    let begun = other.begin(next.change.as_ref().unwrap().target.clone(), Arcs::FULL);
+    let diverged = encode_answer(Some(&other), &begun.unwrap());
+    bench.answer_from(Epoch(2), &before[0], Response::Refused(Refusal::OldEpoch));
+    let asked = bench.sent();
+    assert_eq!(asked[0].1.epoch, Epoch(1));
+    bench.answer_from(Epoch(2), &asked[0], Response::Map(diverged.into()));
+
+    bench.answer_from(Epoch(2), &before[1], Response::Refused(Refusal::OldEpoch));
+    let asked = bench.sent();
+    assert_eq!(asked[0].1.epoch, Epoch(0), "it knows nothing that leads on");
+    let whole = Response::Map(encode_answer(None, &next).into());
+    bench.answer_from(Epoch(2), &asked[0], whole);
+    assert_eq!(bench.sent().len(), 4);
+}
+
+#[test]
+fn a_read_that_begins_again_asks_all_replicas_if_some_stay_silent() {
+    let (mut bench, _, next) = moving();
+    bench.start(1, get());
+    let before = bench.sent();
+    bench.answer_from(Epoch(2), &before[0], Response::Refused(Refusal::OldEpoch));
+    let asked = bench.sent();
+    bench.pass(150); // it has asked all in its first epoch by then
+    bench.sent();
+    let whole = Response::Map(encode_answer(None, &next).into());
+    bench.answer_from(Epoch(2), &asked[0], whole);
+    let first = bench.sent().len();
+    bench.pass(40);
+    bench.pass(40);
+    bench.pass(40);
+    let asked: Vec<_> = bench.sent();
+    assert_eq!(first + asked.len(), 4, "{asked:?}");
+}
+
+#[test]
+fn an_owner_that_is_behind_when_a_write_has_returned_gets_a_hint() {
+    let (mut bench, _, _) = moving();
+    bench.start(1, put("v", None));
+    let sent = bench.sent();
+    bench.answer(&sent[0], Response::Joined);
+    bench.answer(&sent[1], Response::Joined);
+    bench.written().unwrap();
+    bench.answer(&sent[2], Response::Refused(Refusal::Behind));
+    let mut hints = 0;
+    for _ in 0..120 {
+        bench.pass(10);
+        for to in bench.sent() {
+            match to.1.request {
+                Request::Hint { .. } => hints += 1,
+                _ => bench.answer(&to, Response::Refused(Refusal::Behind)),
+            }
+        }
+    }
+    assert_eq!(hints, 1);
+}
