@@ -17,13 +17,17 @@
     reason = "a test stops at the first failure, and says where"
 )]
 
+use std::cell::RefCell;
 use std::env;
 use std::ops::{ControlFlow, Range};
 use std::process::Command;
+use std::rc::Rc;
 
 use quoit_integration_tests::mutants::Mutant;
 use quoit_integration_tests::sim::campaign::{Judged, Totals, all_cores, in_order};
+use quoit_integration_tests::sim::trace::Lines;
 use quoit_integration_tests::sim::{FaultFilter, Options, run};
+use quoit_ring::Moment;
 
 /// How many seeds are run, unless `QUOIT_SEEDS` says otherwise.
 const SEEDS: u64 = 200;
@@ -113,7 +117,30 @@ fn fewer_faults_are_the_same_run_until_the_first_of_them() {
     assert_eq!(plans[0], plans[1], "the plan is made beforehand");
     assert!(all.fired() > 0, "with faults");
     assert_eq!(none.fired(), 0, "without");
-    assert_ne!(all.trace, none.trace);
+
+    let begins = plans[0].iter().map(|planned| planned.at).min();
+    let begins = begins.expect("every plan has faults");
+    let before = [FaultFilter::All, FaultFilter::None].map(|faults| lines_before(begins, faults));
+    assert!(
+        before[0].len() > 100,
+        "something happens before the first fault"
+    );
+    assert!(before[0] == before[1], "the same, up to the first fault");
+    assert_ne!(all.trace, none.trace, "and not the same behind it");
+}
+
+/// The lines of a run's trace before this moment.
+fn lines_before(moment: Moment, faults: FaultFilter) -> Vec<String> {
+    let all = Rc::new(RefCell::new(Vec::new()));
+    let to = Rc::clone(&all);
+    let lines: Lines = Box::new(move |at, words| {
+        if at < moment {
+            to.borrow_mut().push(format!("{at}  {words}"));
+        }
+    });
+    let lines = Some(lines);
+    drop(Judged::with(3, Options { faults, lines }));
+    all.take()
 }
 
 #[test]

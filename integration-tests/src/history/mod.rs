@@ -204,6 +204,8 @@ pub struct Op {
     pub call: Call,
     /// Under what promise.
     pub mode: Mode,
+    /// The R or W that was asked for; `None` is what the mode says.
+    pub count: Option<u8>,
     /// Whether it was asked after the world was healed.
     pub healed: bool,
     /// When it was asked.

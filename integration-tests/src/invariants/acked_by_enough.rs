@@ -6,6 +6,8 @@
 //!   n3 |           |          |
 //! ```
 //!
+//! Nor is it acknowledged by fewer than its caller asked for.
+//!
 //! A node that keeps a hint counts, as it does for a sloppy write; a strict one makes no hints before it is
 //! acknowledged.
 //!
@@ -39,15 +41,16 @@ fn enough(history: &History, held: Held) -> Result<(), Violation> {
         Some((_, Outcome::Written { acked, .. })) => *acked,
         _ => 0,
     };
-    if held.owners + held.others >= acked {
+    let asked = op.count.map_or(1, usize::from);
+    let had = held.owners + held.others;
+    if had >= acked && acked >= asked {
         return Ok(());
     }
 
     let what = format!(
-        "key {}: {} was acknowledged by {acked} replicas, and {} had it",
+        "key {}: {} asked for {asked}, was acknowledged by {acked} replicas, and {had} had it",
         describe::key(history, op.key),
         describe::op(history, held.op),
-        held.owners + held.others,
     );
     Err(Violation {
         invariant: INVARIANT.name,
@@ -64,7 +67,7 @@ mod tests {
     use super::*;
     use crate::history::{Basis, Call, ClientId, Family, Mode, Op, Recorder};
 
-    fn acked_by(acked: usize, owners: usize) -> History {
+    fn acked_by(count: Option<u8>, acked: usize, owners: usize) -> History {
         let mut recorder = Recorder::new();
         let key = recorder.key(&"k".into(), Family::Register);
         let op = recorder.begin(Op {
@@ -74,6 +77,7 @@ mod tests {
                 basis: Basis::Blind,
             },
             mode: Mode::Quorum,
+            count,
             healed: false,
             invoked: Moment(1),
             returned: None,
@@ -98,12 +102,18 @@ mod tests {
 
     #[test]
     fn a_write_on_fewer_disks_than_were_acknowledged_is_a_violation() {
-        let violation = check(&acked_by(2, 1)).unwrap_err();
+        let violation = check(&acked_by(None, 2, 1)).unwrap_err();
         assert!(
             violation.what.contains("2 replicas, and 1 had it"),
             "{violation}"
         );
-        assert_eq!(check(&acked_by(2, 2)), Ok(()));
-        assert_eq!(check(&acked_by(2, 3)), Ok(()), "more may have it by now");
+        assert_eq!(check(&acked_by(Some(2), 2, 2)), Ok(()));
+        assert_eq!(
+            check(&acked_by(None, 2, 3)),
+            Ok(()),
+            "more may have it by now"
+        );
+        let few = check(&acked_by(Some(3), 2, 3)).unwrap_err();
+        assert!(few.what.contains("asked for 3"), "{few}");
     }
 }

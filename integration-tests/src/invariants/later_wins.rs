@@ -175,6 +175,7 @@ mod tests {
                     ttl_ms: None,
                 },
                 mode,
+                count: None,
                 healed: false,
                 invoked: at,
                 returned: None,

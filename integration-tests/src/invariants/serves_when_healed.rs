@@ -67,6 +67,7 @@ mod tests {
             key,
             call: Call::Get,
             mode: Mode::Quorum,
+            count: None,
             healed,
             invoked: Moment(1),
             returned: None,

@@ -194,6 +194,7 @@ impl Hand {
             key: self.key,
             call,
             mode: self.mode,
+            count: None,
             healed: false,
             invoked,
             returned: None,

@@ -91,6 +91,8 @@ pub enum CoverageEvent {
     Sloppy,
     /// A client took a request back that still waited for its node.
     TakenBack,
+    /// A read was asked to repair after its answer, or not at all.
+    LooseRead,
     /// A node refused a request of an older epoch.
     OldEpoch,
     /// A node refused a request of an epoch that it had not learned of.
@@ -99,7 +101,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -139,6 +141,7 @@ impl CoverageEvent {
         Self::HintsFull,
         Self::Sloppy,
         Self::TakenBack,
+        Self::LooseRead,
         Self::OldEpoch,
         Self::Behind,
     ];
@@ -186,6 +189,7 @@ impl CoverageEvent {
             Self::HintsFull => "hint store full",
             Self::Sloppy => "sloppy write acknowledged",
             Self::TakenBack => "request taken back",
+            Self::LooseRead => "read without write-back",
             Self::OldEpoch => "old epoch refused",
             Self::Behind => "unknown epoch refused",
         }

@@ -125,6 +125,10 @@ impl Session {
         if let Some(count) = ask.count {
             get = get.r(count);
         }
+        if let Some(repair) = ask.repair {
+            get = get.repair(repair);
+            self.saw(Some(CoverageEvent::LooseRead));
+        }
 
         match get.await {
             Ok(entry) => {
@@ -232,6 +236,7 @@ impl Session {
             key,
             call,
             mode: ask.promises(),
+            count: ask.count,
             healed: self.phase() == Phase::RecoveryPhase,
             invoked: self.site.now(),
             returned: None,

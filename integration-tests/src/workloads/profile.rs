@@ -11,6 +11,7 @@
 //! Source: Groce et al., *Swarm Testing* (2012).
 
 use bytes::Bytes;
+use quoit_client::ReadRepair;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
@@ -26,6 +27,8 @@ pub(super) struct WorkloadProfile {
     pub(super) one_reads: u32,
     /// Writes that wait for one replica.
     pub(super) one_writes: u32,
+    /// Reads that repair after their answer, or not at all.
+    pub(super) loose_reads: u32,
     /// Writes for which hints count.
     pub(super) sloppy: u32,
     /// Of the rest, those that name a number of replicas: a majority or more.
@@ -45,6 +48,7 @@ impl WorkloadProfile {
             replication,
             one_reads: one_of(rng, [0, 100, 300, 600]),
             one_writes: one_of(rng, [0, 0, 150, 400]),
+            loose_reads: one_of(rng, [0, 0, 100, 400]),
             sloppy: one_of(rng, [0, 0, 150, 500]),
             counted: one_of(rng, [0, 150, 500]),
             middling: one_of(rng, [50, 200, 500]),
@@ -55,7 +59,12 @@ impl WorkloadProfile {
 
     /// How to ask for the next read.
     pub(super) fn read(&self, rng: &mut SmallRng) -> Ask {
-        self.ask(rng, self.one_reads)
+        let loose = [ReadRepair::Background, ReadRepair::Off];
+        let repair = happens(rng, self.loose_reads).then(|| one_of(rng, loose));
+        Ask {
+            repair,
+            ..self.ask(rng, self.one_reads)
+        }
     }
 
     /// How to ask for the next write.
@@ -139,6 +148,7 @@ mod tests {
         replication: 5,
         one_reads: 300,
         one_writes: 0,
+        loose_reads: 0,
         sloppy: 0,
         counted: 500,
         middling: 200,

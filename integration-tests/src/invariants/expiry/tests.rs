@@ -79,6 +79,7 @@ impl Run {
             key: KeyId(0),
             call,
             mode: Mode::Quorum,
+            count: None,
             healed: false,
             invoked: Moment(ms * 1_000),
             returned: None,

@@ -168,6 +168,7 @@ impl World {
             key: self.places[key].key,
             call,
             mode,
+            count: None,
             healed: false,
             invoked,
             returned: None,

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_client::{Consistency, Context};
+use quoit_client::{Consistency, Context, ReadRepair};
 
 use crate::history::{Basis, Family, Mode, OpId};
 
@@ -50,6 +50,8 @@ pub struct Ask {
     pub sloppy: bool,
     /// How long a put's value lives.
     pub ttl: Option<Duration>,
+    /// Of a read: when it repairs, if not before its answer. It then promises no more than that of one replica.
+    pub repair: Option<ReadRepair>,
 }
 
 impl Ask {
@@ -59,6 +61,7 @@ impl Ask {
         count: None,
         sloppy: false,
         ttl: None,
+        repair: None,
     };
 
     /// With one replica.
@@ -69,7 +72,11 @@ impl Ask {
 
     /// What the answer promises.
     pub(super) const fn promises(self) -> Mode {
-        if self.sloppy { Mode::One } else { self.mode }
+        if self.sloppy || self.repair.is_some() {
+            Mode::One
+        } else {
+            self.mode
+        }
     }
 
     pub(super) const fn consistency(self) -> Consistency {

@@ -207,6 +207,7 @@ impl Store {
             key: self.key,
             call,
             mode: Mode::Quorum,
+            count: None,
             healed: false,
             invoked: self.now,
             returned: None,
