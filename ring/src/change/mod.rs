@@ -31,7 +31,8 @@
 //! Left out: moving the data, and who drives a change.
 //!
 //! Source: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014), section 6, for joint
-//! consensus; pulling behind fences is our own, checked by an exhaustive model (`ring/tests/change`).
+//! consensus; pulling behind fences is our own, checked by an exhaustive model of one change (`ring/tests/change`) and by a
+//! random one of whole chains (`ring/tests/membership`).
 
 pub mod chain;
 pub mod check;

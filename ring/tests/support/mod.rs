@@ -9,55 +9,15 @@
 //!
 //! `QUOIT_CASES` sets the number of cases (100,000 by default), `QUOIT_SEED` runs one case alone and lets
 //! it print its steps. Nothing is shrunk: scripts are short, and short ones come up first or soon.
-//!
-//! Source: Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators* (2014).
 
 pub(crate) mod arbitrary;
+mod rng;
+
+pub(crate) use rng::Rng;
+use rng::setting;
 
 /// Cases of each property unless `QUOIT_CASES` says otherwise.
 const CASES: u64 = 100_000;
-
-/// A deterministic generator: small, fast, good enough to choose steps.
-pub(crate) struct Rng {
-    state: u64,
-    /// Whether this case runs alone, to be looked at.
-    pub(crate) traced: bool,
-}
-
-impl Rng {
-    pub(crate) const fn seeded(seed: u64) -> Self {
-        Self {
-            state: seed,
-            traced: false,
-        }
-    }
-
-    pub(crate) const fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`; the bias of the remainder does not matter here.
-    pub(crate) const fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// An index below `len`.
-    pub(crate) fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(len as u64)).unwrap()
-    }
-
-    pub(crate) const fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.index(from.len())]
-    }
-}
 
 /// Runs `case` for every seed. `reaches` names what a case may reach and the least share, in percent,
 /// of the cases that must; `case` says what it reached.
@@ -92,18 +52,6 @@ pub(crate) fn property<const K: usize>(
         );
         assert!(tenths >= least * 10, "{name}: too few cases reach {what}");
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the crate takes no settings from its environment, its tests do"
-)]
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
-    )
 }
 
 /// Says how to run a case again if it fails.
