@@ -1,4 +1,4 @@
-//! Several draws out of the one random number that an input brings: SplitMix64.
+//! Several draws out of the one random number that an input brings: `SplitMix64`.
 //!
 //! Source: Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators* (2014).
 

@@ -48,8 +48,8 @@ pub enum Step {
         /// Its state from now on.
         to: MemberState,
     },
-    /// This node hears fewer than a majority of the members (`true`), or does again. Until then nobody changes to suspect or
-    /// failed. A node that has just started is isolated.
+    /// This node hears fewer than a majority of the members (`true`), or does again. In between nobody becomes suspect or
+    /// failed, and whoever was suspect is taken for alive. A node that has just started is isolated, without this step.
     Isolation(bool),
     /// A member holds a newer epoch: fetch it there. Repeated once a round until [`Gossip::handle_facts`] has an epoch as new.
     Behind {

@@ -13,9 +13,11 @@
 //!   whose paths are not ours. Growth of the heartbeat is the answer, so whatever brings it will do.
 //! * **The configured silences** say when somebody is to be blamed. Each node judges by what it heard itself. A suspicion is not
 //!   spread, as in SWIM it is: news of a heartbeat refutes it everywhere, and no node can talk others into one.
-//! * **A majority** must have been heard since the helpers were asked: who is cut off finds all probes unanswered.
+//! * **A majority** must have been heard since the helpers were asked, and within two rounds: who is cut off gets no answer
+//!   from anybody. Some of what is heard may be old news that still travels on this side of the cut, so suspicions can slip
+//!   through in the first seconds. They are taken back as soon as it is isolated, long before they become failures.
 //!
-//! Invariant: nobody becomes suspect or failed while this node is isolated.
+//! Invariant: nobody is suspect, or becomes failed, while this node is isolated.
 //!
 //! Source: Das, Gupta, Motivala, *SWIM* (2002); what Lifeguard (Dadgar et al., 2018) does for slow members by longer
 //! timeouts, the [listening clock](crate::listening) does here.
@@ -30,8 +32,10 @@ use crate::message::Body;
 /// Most probes at once. So many members that go together (a rack, a zone) are suspect on time; of more the rest follow, a
 /// few seconds later.
 const MAX_PROBES: usize = 128;
-/// For how many looks helpers may take: there and back by way of another.
+/// How many looks helpers are given: there and back by way of another.
 const HELP_LOOKS: u8 = 2;
+/// After so many looks in which no majority was heard, a probe proves nothing and begins again.
+const VOID_LOOKS: u8 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -39,7 +43,7 @@ enum Phase {
     Direct,
     /// Others were asked to ping it.
     Helped,
-    /// Nobody got an answer.
+    /// Nobody got an answer, while a majority was heard.
     Unanswered,
 }
 
@@ -48,10 +52,18 @@ enum Phase {
 pub(crate) struct Probe {
     pub(crate) node: NodeId,
     phase: Phase,
-    /// When it was pinged, or, after that, when the helpers were asked.
+    /// When this phase began.
     since: Moment,
     /// Looks in this phase.
     looks: u8,
+}
+
+impl Probe {
+    const fn enter(&mut self, phase: Phase, now: Moment) {
+        self.phase = phase;
+        self.since = now;
+        self.looks = 0;
+    }
 }
 
 impl Gossip {
@@ -64,6 +76,9 @@ impl Gossip {
         self.go_on_with_probes(draw, now);
 
         let listened = self.clock.now();
+        let hears_others =
+            self.hears_majority_since(now.saturating_sub(self.options.longest_look()));
+        let may_suspect = hears_others || !self.options.doubts_itself;
         for place in 0..self.members.len() {
             let entry = self.members.entry(place);
             let silence = entry.silence(listened);
@@ -75,10 +90,12 @@ impl Gossip {
                 MemberState::Alive => {
                     let (least, most) = self.options.probe_bounds();
                     let probe_after = entry.pace.probe_after(self.options.round, least, most);
-                    if silence >= self.options.suspect_after && self.is_proven(place) {
+                    let node = self.members.id(place);
+                    let is_due = silence >= self.options.suspect_after && may_suspect;
+                    if is_due && self.is_proven(node) {
                         self.change(place, MemberState::Suspect);
                     } else if silence >= probe_after {
-                        self.begin_probe(self.members.id(place), now);
+                        self.begin_probe(node, now);
                     }
                 }
                 MemberState::Suspect if silence >= self.options.failed_after => {
@@ -92,11 +109,30 @@ impl Gossip {
     /// A node that hears fewer than a majority, itself included, takes the fault for its own.
     fn doubt_oneself(&mut self, now: Moment) {
         let since = now.saturating_sub(self.options.isolated_after());
-        let is_isolated = self.members.heard_since(since) < self.others_needed();
+        let is_isolated = !self.hears_majority_since(since);
         if is_isolated != self.is_isolated {
             self.is_isolated = is_isolated;
             self.probes.clear();
             self.push(Step::Isolation(is_isolated));
+            if is_isolated && self.options.doubts_itself {
+                self.take_back_suspicions();
+            }
+        }
+    }
+
+    /// What this node suspected while it was being cut off was its own fault, too. Silences stay as they are: a member that is
+    /// dead all the same is suspect again two rounds after a majority is heard.
+    fn take_back_suspicions(&mut self) {
+        for place in 0..self.members.len() {
+            let entry = self.members.entry_mut(place);
+            if entry.state == MemberState::Suspect {
+                entry.state = MemberState::Alive;
+                self.push(Step::Changed {
+                    member: self.members.id(place),
+                    from: MemberState::Suspect,
+                    to: MemberState::Alive,
+                });
+            }
         }
     }
 
@@ -120,12 +156,17 @@ impl Gossip {
             probe.looks = probe.looks.saturating_add(1);
             match probe.phase {
                 Phase::Direct => {
-                    probe.phase = Phase::Helped;
-                    probe.since = now;
-                    probe.looks = 0;
+                    probe.enter(Phase::Helped, now);
                     self.ask_helpers(probe.node, draw);
                 }
-                Phase::Helped if probe.looks >= HELP_LOOKS => probe.phase = Phase::Unanswered,
+                Phase::Helped if probe.looks >= HELP_LOOKS => {
+                    if self.hears_majority_since(probe.since) || !self.options.doubts_itself {
+                        probe.enter(Phase::Unanswered, now);
+                    } else if probe.looks >= VOID_LOOKS {
+                        probe.enter(Phase::Direct, now);
+                        self.send(probe.node, Body::Ping { origin: None });
+                    }
+                }
                 Phase::Helped | Phase::Unanswered => {}
             }
         }
@@ -140,27 +181,23 @@ impl Gossip {
             if asked.len() == self.options.helpers {
                 break;
             }
-            if let Some(helper) = self.members.pick(true, alive, draw) {
-                if helper != target && !asked.contains(&helper) {
-                    asked.push(helper);
-                    self.send(helper, Body::PingFor(target));
-                }
+            let helper = self.members.pick(true, alive, draw);
+            let is_new = |&helper: &NodeId| helper != target && !asked.contains(&helper);
+            if let Some(helper) = helper.filter(is_new) {
+                asked.push(helper);
+                self.send(helper, Body::PingFor(target));
             }
         }
     }
 
     /// Whether a member's silence is its own fault, as far as one can tell.
-    fn is_proven(&self, place: usize) -> bool {
-        if !self.options.probes {
-            return true;
-        }
-        let node = self.members.id(place);
-        let unanswered = |probe: &&Probe| probe.node == node && probe.phase == Phase::Unanswered;
-        let Some(probe) = self.probes.iter().find(unanswered) else {
-            return false;
-        };
-        let heard = self.members.heard_since(probe.since);
-        !self.options.doubts_itself || heard >= self.others_needed()
+    fn is_proven(&self, node: NodeId) -> bool {
+        let unanswered = |probe: &Probe| probe.node == node && probe.phase == Phase::Unanswered;
+        !self.options.probes || self.probes.iter().any(unanswered)
+    }
+
+    fn hears_majority_since(&self, since: Moment) -> bool {
+        self.members.heard_since(since) >= self.others_needed()
     }
 
     fn change(&mut self, place: usize, to: MemberState) {

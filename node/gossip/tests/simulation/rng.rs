@@ -1,4 +1,4 @@
-//! One cheap generator for all tests and the example: SplitMix64.
+//! One cheap generator for all tests and the example: `SplitMix64`.
 
 /// A deterministic generator: small, fast, good enough to choose with.
 #[derive(Debug, Clone)]
