@@ -20,9 +20,4 @@ impl Draw {
         debug_assert!(bound > 0, "there is something to draw");
         usize::try_from(self.next() % bound as u64).unwrap_or_default()
     }
-
-    /// True once in so many draws.
-    pub(crate) fn one_in(&mut self, many: usize) -> bool {
-        self.below(many) == 0
-    }
 }

@@ -75,7 +75,7 @@ pub(crate) struct Own {
     pub(crate) announced: Moment,
 }
 
-/// One node's part in gossip; see the [crate](crate).
+/// One node's part in gossip; see the [crate].
 #[derive(Debug)]
 pub struct Gossip {
     pub(crate) options: Options,

@@ -2,33 +2,37 @@
 //!
 //! ```text
 //!   growth   |    |  |      |   |     |                         now
-//!            '----'  '------'  mean 0.8 s, deviation 0.5 s       |
+//!            '----'  '------'  mean 1 s, deviation 1 s           |
 //!                                     '------ silence -----------'   phi = -log10 P(an interval is longer)
 //! ```
 //!
 //! * **What is sampled**: the intervals between growths, from whomever these came. They depend on the size of the cluster
 //!   and on loss far more than on the member, which is why a fixed bound would be wrong for some cluster.
+//! * **The distribution**: exponential behind a fixed part, with the mean and the deviation of the window. Whether a round
+//!   brings news of a member is a draw, each time anew: beyond 30 members deviation and mean are alike. The normal distribution
+//!   of the paper, made for heartbeats sent straight, thinks five seconds impossible that come once in 150 intervals.
 //! * **The window** is exponential, with a weight of 1/64 for the newest, about the last minute. A ring of the last thousand
 //!   intervals, as in the paper, would take 8 KB for each of a thousand members; this takes 8 bytes.
-//! * **The floor** of the deviation is a quarter of a round: over a quiet network the intervals are so even that
-//!   the smallest hitch would look impossible.
-//! * **An interval over three rounds counts as three**: one outage must not make the next one look ordinary.
+//! * **The floor** of the deviation is a quarter of a round: the intervals of a few members can be so even that the smallest
+//!   hitch would look impossible.
+//! * **An interval over five rounds counts as five**: one outage must not make the next one look ordinary.
 //!
-//! What phi decides is only when a member is probed, which is cheap to get wrong. It decides by deviations, in sums
-//! and roots that are the same on every machine; the figure itself is for people.
+//! What phi decides is only when a member is probed, which is cheap to get wrong, and by sums and roots that are the same on
+//! every machine.
 //!
-//! Source: Hayashibara et al., *The φ Accrual Failure Detector* (2004).
+//! Source: Hayashibara et al., *The φ Accrual Failure Detector* (2004); the exponential tail is Cassandra's.
 
+use core::f32::consts::{LN_10, LOG10_E};
 use core::time::Duration;
 
 /// Weight of the newest interval.
 const WEIGHT: f32 = 1.0 / 64.0;
-/// So many deviations above the mean is phi 5: one interval in 100,000 is longer.
-const PROBE_DEVIATIONS: f32 = 4.26;
+/// At this phi a member is probed: one interval in a thousand is longer.
+const PROBE_PHI: f32 = 3.0;
 /// The floor of the deviation, in rounds.
 const FLOOR: f32 = 0.25;
 /// The longest interval that is believed, in rounds.
-const LONGEST: f32 = 3.0;
+const LONGEST: f32 = 5.0;
 
 /// The intervals of one member, in rounds.
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +42,10 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Before the first interval: what a small cluster shows without loss.
+    /// Before the first interval: what a large cluster shows.
     pub(crate) const START: Self = Self {
-        mean: 0.75,
-        variance: 0.25,
+        mean: 1.0,
+        variance: 1.0,
     };
 
     /// Counts one more interval.
@@ -58,18 +62,17 @@ impl Pace {
 
     /// How long a silence has to be for a probe, within bounds.
     pub(crate) fn probe_after(self, round: Duration, least: Duration, most: Duration) -> Duration {
-        let rounds = self.mean + PROBE_DEVIATIONS * self.deviation();
-        // Both factors are finite and small: an interval is at most three rounds.
+        let deviation = self.deviation();
+        let rounds = self.mean + deviation * (PROBE_PHI * LN_10 - 1.0);
+        // The factor is positive and small: no interval is over five rounds.
         round.mul_f32(rounds).min(most).max(least)
     }
 
-    /// Phi of a silence: 1 if one interval in ten is longer, 2 if one in a hundred. At most 99.
+    /// Phi of a silence: 1 if one interval in ten is longer, 2 if one in a hundred. From 0 to 99.
     pub(crate) fn phi(self, silence: Duration, round: Duration) -> f32 {
         let rounds = silence.as_secs_f32() / round.as_secs_f32();
-        let y = ((rounds - self.mean) / self.deviation()).min(30.0);
-        // A logistic curve that follows the normal distribution, in this tail to within a tenth of phi.
-        let slope = y * (1.5976 + 0.070_566 * y * y);
-        (slope.exp().ln_1p() / core::f32::consts::LN_10).clamp(0.0, 99.0)
+        let beyond = (rounds - self.mean) / self.deviation() + 1.0;
+        (beyond * LOG10_E).clamp(0.0, 99.0)
     }
 }
 
@@ -95,8 +98,8 @@ mod tests {
     fn an_even_pace_is_doubted_sooner_than_an_uneven_one() {
         let even = after((0..500).map(|_| 1_000));
         let uneven = after((0..500).map(|i| if i % 2 == 0 { 100 } else { 1_900 }));
-        assert!(probe_after(even) < Duration::from_millis(2_200));
-        assert!(probe_after(uneven) > Duration::from_millis(4_000));
+        assert!(probe_after(even) < Duration::from_millis(2_600));
+        assert!(probe_after(uneven) > Duration::from_millis(6_000));
     }
 
     #[test]
@@ -110,15 +113,31 @@ mod tests {
     fn phi_grows_with_the_silence_and_has_an_end() {
         let pace = after((0..500).map(|_| 1_000));
         let phi = |millis| pace.phi(Duration::from_millis(millis), ROUND);
-        assert!(phi(500) < 0.1 && phi(1_000) < 0.5);
+        assert_eq!(phi(0).to_bits(), 0.0_f32.to_bits());
+        assert!(phi(1_000) < 0.5);
         assert!(phi(1_500) < phi(2_500) && phi(2_500) < phi(9_000));
         assert!(phi(u64::MAX) <= 99.0);
     }
 
     #[test]
-    fn a_probe_is_due_at_phi_5() {
+    fn phi_says_how_many_exponential_intervals_are_longer() {
+        // Quantiles of an exponential distribution with mean 1, in a fixed and mixed order.
+        let quantile = |i: u32| -(1.0 - f64::from(i * 37 % 1_000) / 1_000.0).ln();
+        let pace = after(
+            (0..20_000)
+                .map(|i| u64::try_from(Duration::from_secs_f64(quantile(i)).as_millis()).unwrap()),
+        );
+        let phi = pace.phi(Duration::from_secs_f64(100_f64.ln()), ROUND);
+        assert!(
+            (1.7..2.4).contains(&phi),
+            "one in a hundred is longer: {phi}"
+        );
+    }
+
+    #[test]
+    fn a_probe_is_due_at_phi_3() {
         let pace = after((0..500).map(|i| 500 + i % 7 * 200));
         let phi = pace.phi(probe_after(pace), ROUND);
-        assert!((4.7..5.5).contains(&phi), "{phi}");
+        assert!((2.99..3.01).contains(&phi), "{phi}");
     }
 }

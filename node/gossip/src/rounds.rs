@@ -3,13 +3,14 @@
 //! ```text
 //!   look    |   |   |   |   |     silences, probes: watch.rs
 //!   round   |       |       |     beat; a digest to one that is alive,
-//!                                  to one that is not (the fewer these are the more rarely), in one round of eight to a seed
+//!                                  to one that is not, and to a seed, now and then
 //! ```
 //!
 //! * To the living: a random one each round, so news spreads in O(log N) rounds.
 //! * To the rest: with a chance of `others / (alive + 1)`, as often as to a living one. Whatever the number of members, somebody
 //!   tries each of them about once a round, so a partition heals by itself once the network does.
-//! * To a seed: two halves of a cluster that have both forgotten each other's addresses still meet there.
+//! * To a seed: with a chance of `seeds / members`. Two halves of a cluster that have both forgotten each other's addresses
+//!   still meet there; each seed gets one digest a second more than others, and is no bottleneck.
 //!
 //! A round that was missed is not made up for.
 //!
@@ -19,9 +20,6 @@ use quoit_ring::Moment;
 
 use crate::draw::Draw;
 use crate::machine::{Gossip, Step};
-
-/// In one round of so many a seed gets a digest, too.
-const SEED_ROUNDS: usize = 8;
 
 impl Gossip {
     /// Does what is due at `now`. `random` is fresh in each call.
@@ -52,12 +50,10 @@ impl Gossip {
         let tries_other = others > 0 && draw.below(alive + 1) < others;
         let other = (self.members.pick(false, others, draw)).filter(|_| tries_other);
 
-        let seed = if !self.seeds.is_empty() && draw.one_in(SEED_ROUNDS) {
-            let seed = self.seeds[draw.below(self.seeds.len())];
-            Some(seed).filter(|&seed| Some(seed) != living && Some(seed) != other)
-        } else {
-            None
-        };
+        let (seeds, all) = (self.seeds.len(), self.members.len());
+        let tries_seed = seeds > 0 && draw.below(all) < seeds;
+        let seed = tries_seed.then(|| self.seeds[draw.below(seeds)]);
+        let seed = seed.filter(|&seed| Some(seed) != living && Some(seed) != other);
         for to in [living, other, seed].into_iter().flatten() {
             self.send_digest(to);
         }

@@ -1,14 +1,15 @@
 //! Who is silent, and whether that is their fault: probes, then suspicion.
 //!
 //! ```text
-//!   last growth      phi 5                                 5 s                            30 s
+//!   last growth      phi 3                                 5 s                            30 s
 //!      |---------------|--- ping ---|--- 3 helpers ping ---|-- suspect -------------------|-- failed
 //!                    1.5 to 3 s      half a round     a round
 //!
 //!   any growth of its heartbeat: alive
 //! ```
 //!
-//! * **Phi** says when a silence is unusual in this cluster. It starts a probe and nothing else.
+//! * **Phi** says when a silence is unusual in this cluster. It starts a probe and nothing else, and a probe starts two rounds
+//!   before a suspicion at the latest: with the default silences that is the rule beyond a few members.
 //! * **Probes** tell a lost message from a dead member: first a ping, then pings by [`helpers`](crate::Options::helpers) others,
 //!   whose paths are not ours. Growth of the heartbeat is the answer, so whatever brings it will do.
 //! * **The configured silences** say when somebody is to be blamed. Each node judges by what it heard itself. A suspicion is not

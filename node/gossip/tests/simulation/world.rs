@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quoit_gossip::{
-    BadOptions, Build, Facts, Gossip, Incarnation, MemberState, Message, Options, Step,
+    BadOptions, Body, Build, Facts, Gossip, Incarnation, MemberState, Message, Options, Step,
 };
 use quoit_ring::{Epoch, Moment, NodeId};
 
@@ -71,6 +71,9 @@ pub(crate) struct World {
     pub(crate) longest: usize,
     pub(crate) messages: u64,
     pub(crate) twins: usize,
+    pub(crate) pings: u64,
+    /// How often a node found that it hears no majority.
+    pub(crate) isolations: u64,
     /// Messages lost, of 10,000.
     pub(crate) loss: u64,
     /// Pairs between which nothing gets through.
@@ -118,6 +121,8 @@ impl World {
             longest: 0,
             messages: 0,
             twins: 0,
+            pings: 0,
+            isolations: 0,
             loss: 0,
             broken: BTreeSet::new(),
             trace: seed,
@@ -304,7 +309,10 @@ impl World {
                         to,
                     });
                 }
-                Step::Isolation(is_isolated) => self.nodes[node].is_isolated = is_isolated,
+                Step::Isolation(is_isolated) => {
+                    self.isolations += u64::from(is_isolated);
+                    self.nodes[node].is_isolated = is_isolated;
+                }
                 Step::Behind { epoch, from } => {
                     if self.is_open(node, node_of(from)) {
                         let at = self.now.after(2 * self.delay(node, node_of(from)));
@@ -332,6 +340,7 @@ impl World {
         self.bytes += bytes.len() as u64;
         self.longest = self.longest.max(bytes.len());
         self.messages += 1;
+        self.pings += u64::from(matches!(message.body, Body::Ping { .. }));
         self.note((from as u64) << 40 ^ (to as u64) << 20 ^ bytes.len() as u64);
         if !self.is_open(from, to) || self.rng.chance(self.loss) {
             return;
