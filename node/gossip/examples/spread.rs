@@ -1,7 +1,7 @@
 //! How fast news spreads, what that costs, and how the dead are found: by the size of the cluster.
 //!
 //! ```text
-//! cargo run --release -p quoit-gossip --example spread            3 to 1,000 members, a minute or two
+//! cargo run --release -p quoit-gossip --example spread            3 to 1,000 members, some minutes
 //! cargo run --release -p quoit-gossip --example spread 10 100     these sizes
 //! ```
 //!
@@ -128,9 +128,9 @@ fn traffic(world: &mut World) -> (u64, f64) {
     ((world.bytes - bytes) / node_seconds, pings)
 }
 
-/// Suspicions, and times in which a node heard no majority, per node and hour: over about twenty hours of nodes.
+/// Suspicions, and times in which a node heard no majority, per node and hour: over ten hours of nodes and more.
 fn per_node_hour(world: &mut World) -> (f64, f64) {
-    let seconds = (72_000 / world.nodes.len() as u64).clamp(60, 14_400);
+    let seconds = (72_000 / world.nodes.len() as u64).clamp(36, 14_400);
     world.changes.clear();
     let isolations = world.isolations;
     world.run(secs(seconds));

@@ -35,6 +35,69 @@ impl Space {
     }
 }
 
+/// The place of `turn` in a list of ids; if it is not there, of the next id above it, or of the lowest.
+fn first_in_turn(ids: impl Iterator<Item = NodeId>, turn: NodeId) -> usize {
+    let next = |&(_, id): &(usize, NodeId)| id.0.wrapping_sub(turn.0);
+    ids.enumerate()
+        .min_by_key(next)
+        .map_or(0, |(place, _)| place)
+}
+
+/// An answer to a digest, as far as it is made.
+struct Draft {
+    space: Space,
+    marks: Vec<Mark>,
+    facts: Vec<(Mark, Facts)>,
+    wants: Vec<NodeId>,
+}
+
+impl Draft {
+    const fn within(space: Space) -> Self {
+        Self {
+            space,
+            marks: Vec::new(),
+            facts: Vec::new(),
+            wants: Vec::new(),
+        }
+    }
+
+    /// Adds the facts that they lack; gives back whether they fit, or `None` if they lack none.
+    fn tell_facts(&mut self, ours: Mark, facts: Option<&Facts>, theirs: Pulse) -> Option<bool> {
+        let facts = facts.filter(|_| ours.pulse.has_facts_for(theirs))?;
+        let fits = self.space.take(facts_len(ours, facts));
+        if fits {
+            self.facts.push((ours, facts.clone()));
+        }
+        Some(fits)
+    }
+
+    /// Adds what either side lacks of one member; gives back whether that fits.
+    fn compare(&mut self, ours: Mark, facts: Option<&Facts>, theirs: Pulse) -> bool {
+        let mut fits = match self.tell_facts(ours, facts, theirs) {
+            Some(fits) => fits, // with the pulse
+            None if ours.pulse.beats(theirs) => {
+                let fits = self.space.take(mark_len(ours));
+                self.marks.extend(fits.then_some(ours));
+                fits
+            }
+            None => true,
+        };
+        if fits && theirs.has_facts_for(ours.pulse) {
+            fits = self.space.take(ID);
+            self.wants.extend(fits.then_some(ours.node));
+        }
+        fits
+    }
+
+    fn finish(self) -> Body {
+        Body::Reply {
+            marks: self.marks,
+            facts: self.facts,
+            wants: self.wants,
+        }
+    }
+}
+
 impl Gossip {
     /// Takes a message of `from`, as its certificate says. If the configuration does not name that node, nothing happens.
     pub fn handle_message(&mut self, from: NodeId, message: Message, now: Moment) {
@@ -92,58 +155,33 @@ impl Gossip {
             self.observe(mark, false, now);
         }
 
-        let (mut later, mut facts, mut wants) = (Vec::new(), Vec::new(), Vec::new());
-        let mut space = self.space();
-        let first = marks.iter().position(|mark| mark.node >= self.facts_from);
-        let (behind, ahead) = marks.split_at(first.unwrap_or_default());
+        let mut draft = Draft::within(self.space());
+        let ids = marks.iter().map(|mark| mark.node);
+        let (behind, ahead) = marks.split_at(first_in_turn(ids, self.facts_from));
         for &theirs in core::iter::once(&sender).chain(ahead).chain(behind) {
-            let Some((ours, our_facts)) = self.known(theirs.node) else {
+            let Some((pulse, facts)) = self.known(theirs.node) else {
                 continue;
             };
-            let mut fits = true;
-            if let Some(lacked) = our_facts.filter(|_| ours.has_facts_for(theirs.pulse)) {
-                let mark = Mark {
-                    node: theirs.node,
-                    pulse: ours,
-                };
-                fits &= space.take(facts_len(mark, lacked));
-                if fits {
-                    facts.push((mark, lacked.clone()));
-                }
-            } else if ours.beats(theirs.pulse) && theirs.node != self.own.id {
-                let mark = Mark {
-                    node: theirs.node,
-                    pulse: ours,
-                };
-                fits &= space.take(mark_len(mark));
-                if fits {
-                    later.push(mark);
-                }
-            }
-            if theirs.pulse.has_facts_for(ours) && theirs.node != self.own.id {
-                fits &= space.take(ID);
-                if fits {
-                    wants.push(theirs.node);
-                }
-            }
+            let node = theirs.node;
+            let ours = Mark { node, pulse };
+            let fits = if node == self.own.id {
+                draft.tell_facts(ours, facts, theirs.pulse).unwrap_or(true) // the pulse is in the head
+            } else {
+                draft.compare(ours, facts, theirs.pulse)
+            };
             if !fits {
-                self.facts_from = theirs.node;
+                self.facts_from = node;
                 break;
             }
         }
-        let reply = Body::Reply {
-            marks: later,
-            facts,
-            wants,
-        };
-        self.send(sender.node, reply);
+        self.send(sender.node, draft.finish());
     }
 
     fn send_wanted(&mut self, to: NodeId, wants: &[NodeId]) {
         let mut facts = Vec::new();
         let mut space = self.space();
-        let first = wants.iter().position(|&want| want >= self.facts_from);
-        let (behind, ahead) = wants.split_at(first.unwrap_or_default());
+        let ids = wants.iter().copied();
+        let (behind, ahead) = wants.split_at(first_in_turn(ids, self.facts_from));
         for &node in ahead.iter().chain(behind) {
             let Some((pulse, Some(ours))) = self.known(node) else {
                 continue;

@@ -80,16 +80,16 @@ impl Gossip {
         let hears_others =
             self.hears_majority_since(now.saturating_sub(self.options.longest_look()));
         let may_suspect = hears_others || !self.options.doubts_itself;
+        let (least, most) = self.options.probe_bounds();
         for place in 0..self.members.len() {
             let entry = self.members.entry(place);
             let silence = entry.silence(listened);
             let state = entry.state;
-            if silence < self.options.probe_bounds().0 {
+            if silence < least {
                 continue;
             }
             match state {
                 MemberState::Alive => {
-                    let (least, most) = self.options.probe_bounds();
                     let probe_after = entry.pace.probe_after(self.options.round, least, most);
                     let node = self.members.id(place);
                     let is_due = silence >= self.options.suspect_after && may_suspect;

@@ -4,7 +4,7 @@
 //!   version u8 | kind u8 | epoch | pulse | body
 //!   pulse      incarnation | heartbeat | heartbeat - facts        3 to 19 bytes
 //!   mark       id, 8 bytes | pulse                               11 to 27 bytes
-//!   facts      mark | epoch | disk u8 | free bytes | hint age + 1, or 0 | build | address      18 to 333 bytes
+//!   facts      mark | epoch | disk u8 | free bytes | hint age + 1, or 0 | build | address      17 to 337 bytes
 //! ```
 //!
 //! Numbers are bincode's of variable length; lists and texts have their count in front. Invariants: at most [`MAX_MESSAGE`]
@@ -159,7 +159,7 @@ fn put_facts(list: &[(Mark, Facts)], out: &mut Vec<u8>) {
         put(&facts.epoch.0, out);
         put(&(facts.disk as u8), out);
         put(&facts.free_bytes, out);
-        put(&facts.oldest_hint_s.map_or(0, |s| u64::from(s) + 1), out);
+        put(&hint_number(facts), out);
         put(&facts.build.as_str(), out);
         put(&facts.address.as_deref().unwrap_or_default(), out);
     }
@@ -273,15 +273,19 @@ pub(crate) const fn mark_len(mark: Mark) -> usize {
 /// Bytes of facts with their mark, at most.
 pub(crate) fn facts_len(mark: Mark, facts: &Facts) -> usize {
     let address = facts.address.as_deref().unwrap_or_default().len();
-    let hint = facts.oldest_hint_s.map_or(1, |_| 5);
     mark_len(mark)
         + number_len(facts.epoch.0)
         + number_len(facts.free_bytes)
-        + hint
+        + number_len(hint_number(facts))
         + 2 // disk, and the length of the build
         + facts.build.as_str().len()
         + 3 // the length of the address
         + address
+}
+
+/// The age of the oldest hint as one number: 0 if there is none.
+fn hint_number(facts: &Facts) -> u64 {
+    facts.oldest_hint_s.map_or(0, |age| u64::from(age) + 1)
 }
 
 /// Bytes of an encoded number.

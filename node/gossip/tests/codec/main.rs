@@ -1,4 +1,4 @@
-//! The bytes of gossip: spelt out, there and back, and junk.
+//! The bytes of gossip: spelt out, there and back, junk, and how many there are at most.
 
 #[cfg(test)]
 #[path = "../simulation/rng.rs"]
@@ -10,3 +10,5 @@ mod golden;
 mod junk;
 #[cfg(test)]
 mod messages;
+#[cfg(test)]
+mod size;
