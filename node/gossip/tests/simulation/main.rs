@@ -5,6 +5,7 @@
 //! | `spread` | all members know a change within O(log N) rounds; the same seed makes the same run |
 //! | `failure` | the dead are suspect and failed on time, everywhere; the living never fail; the restarted are back |
 //! | `doubt` | who is cut off, or slept, blames nobody; without that rule it blames everybody; of two sides only a majority sees failures |
+//! | `steps` | one machine by hand: what it asks its driver for, and when |
 //! | `membership` | who was removed never comes back; who is new is seen; a copied disk is noticed |
 
 #[cfg(test)]
@@ -17,6 +18,8 @@ mod membership;
 mod rng;
 #[cfg(test)]
 mod spread;
+#[cfg(test)]
+mod steps;
 #[cfg(test)]
 mod world;
 
