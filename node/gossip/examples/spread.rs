@@ -12,7 +12,6 @@
 //! without probes; and under the same loss the time from a death until another node suspects it, and until it calls it failed.
 
 #![expect(clippy::print_stdout, reason = "it prints a table")]
-#![expect(clippy::disallowed_methods, reason = "it reads its arguments")]
 
 use std::error::Error;
 use std::time::Duration;
