@@ -23,7 +23,7 @@ pub enum Catcher {
 pub struct TestName {
     /// The package.
     pub package: String,
-    /// The test target in it.
+    /// The test target in it; `lib` is that of the units.
     pub target: String,
     /// The function's path in the target.
     pub name: String,

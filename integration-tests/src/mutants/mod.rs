@@ -20,7 +20,8 @@
 //! ```
 //!
 //! What the simulation replaces, such as the real disk, no invariant can judge. Such a defect names the test that must
-//! fail instead: `Caught by test: PACKAGE TARGET NAME`.
+//! fail instead, and so does one that only costs time: `Caught by test: PACKAGE TARGET NAME`. The target `lib` is that of
+//! the units.
 //!
 //! Invariant: no build of this workspace contains a mutant. The defects are text until `cargo sim-mutants` applies one
 //! to its own copy under `target/`.
@@ -213,7 +214,14 @@ mod tests {
             let folder = test.package.strip_prefix("quoit-").unwrap();
             let function = test.name.rsplit("::").next().unwrap();
             let begin = format!("fn {function}(");
-            let tests = root().join(folder).join("tests").join(&test.target);
+            let tests = match test.target.as_str() {
+                "lib" => {
+                    let module: Vec<&str> = test.name.split("::").collect();
+                    let parent = &module[..module.len() - 2];
+                    root().join(folder).join("src").join(parent.join("/"))
+                }
+                target => root().join(folder).join("tests").join(target),
+            };
             let found = fs::read_dir(tests).unwrap().any(|file| {
                 fs::read_to_string(file.unwrap().path()).is_ok_and(|text| text.contains(&begin))
             });

@@ -67,15 +67,14 @@ impl Disk {
     }
 
     fn resize(&self, mib: u32) {
+        self.remount(&format!("size={mib}m"));
+    }
+
+    fn remount(&self, options: &str) {
         let launcher = self.launcher();
         let status = Command::new(&launcher[0])
             .args(&launcher[1..])
-            .args([
-                "mount",
-                "-o",
-                &format!("remount,size={mib}m"),
-                &self.mounted,
-            ])
+            .args(["mount", "-o", &format!("remount,{options}"), &self.mounted])
             .status();
         assert!(status.unwrap().success());
     }
@@ -318,6 +317,39 @@ async fn a_disk_that_fills_up_stops_with_hints_and_goes_on_with_deletes_and_deli
     let shown = warnings(&client, &cluster).await;
     assert!(!shown.iter().any(|w| full(&w)), "{shown:?}");
     reader.close().await;
+    client.close().await;
+    cluster.shut_down().await.unwrap();
+}
+
+/// As Linux leaves a file system in which it found damage.
+#[tokio::test]
+async fn a_node_does_not_start_on_a_disk_that_has_become_read_only_and_loses_nothing() {
+    let Some((mut cluster, disk)) = with_small_disk(1, 1).await else {
+        return;
+    };
+    let client = cluster.client().await.unwrap();
+    for number in 0..50 {
+        let put = client.put(format!("key-{number}"), value(number));
+        put.await.unwrap();
+    }
+    client.close().await;
+
+    // While files are open for writing no mount can be made read-only by hand.
+    cluster.kill(0).unwrap();
+    disk.remount("ro");
+    let refused = cluster.restart(0).await;
+    assert!(refused.is_err(), "it has nothing to write to");
+    assert!(
+        cluster.log(0).contains("Read-only file system"),
+        "{}",
+        cluster.log(0)
+    );
+
+    disk.remount("rw");
+    cluster.restart(0).await.unwrap();
+    let client = cluster.client().await.unwrap();
+    assert_readable(&client, 50).await;
+    client.put("after", "writable again").await.unwrap();
     client.close().await;
     cluster.shut_down().await.unwrap();
 }

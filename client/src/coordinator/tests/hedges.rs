@@ -373,3 +373,32 @@ fn the_third_answer_to_a_write_is_learnt_from_when_nobody_waits_for_it() {
     bench.answer(&sent[2], Response::Joined);
     assert_eq!(owed(&bench), 0);
 }
+
+#[test]
+fn a_write_that_has_returned_stops_waiting_for_an_owner_once_that_is_ejected() {
+    let mut bench = warm();
+    let began = bench.micros;
+    bench.start(1, get());
+    let dead = bench.sent()[0].0;
+    let mut hints = 0;
+    for _ in 0..40 {
+        for to in bench.sent() {
+            match &to.1.request {
+                Request::Hint { target, .. } => {
+                    assert_eq!(*target, dead);
+                    hints += 1;
+                }
+                _ if to.0 != dead => bench.answer(&to, Response::Joined),
+                _ => {}
+            }
+        }
+        bench.start(2, put("v", None));
+        pass_ticking(&mut bench, 20);
+    }
+    assert!(
+        bench.micros - began < 900_000,
+        "a write would wait for a second"
+    );
+    assert!(report(&bench).nodes.iter().any(|node| node.ejected));
+    assert!(hints > 0, "another owner keeps it meanwhile");
+}

@@ -101,7 +101,11 @@ impl Builder {
 
     fn test(&self, test: &TestName) -> Command {
         let mut command = self.cargo("test");
-        command.args(["--package", &test.package, "--test", &test.target]);
+        command.args(["--package", &test.package]);
+        match test.target.as_str() {
+            "lib" => command.arg("--lib"),
+            target => command.args(["--test", target]),
+        };
         command
     }
 
