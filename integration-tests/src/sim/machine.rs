@@ -60,6 +60,9 @@ pub struct Settings {
     pub small: SmallLimits,
 }
 
+/// Siblings that a record may have, unless that is small in a run.
+pub const SIBLINGS: usize = 64;
+
 /// Limits that are small in some runs, so that they are met.
 #[derive(Debug, Clone, Copy)]
 pub struct SmallLimits {
@@ -449,6 +452,12 @@ impl Machine {
     pub fn lengthen_queue(&mut self) -> bool {
         let before = std::mem::take(&mut self.settings.queue);
         before.requests < self.settings.queue.requests
+    }
+
+    /// Lets records have as many siblings as usual from the next start on; whether they could not before. Replicas and
+    /// those that keep hints for them may have taken so many together that no repair is within a small bound.
+    pub const fn widen_records(&mut self) -> bool {
+        std::mem::replace(&mut self.settings.limits.max_siblings, SIBLINGS) != SIBLINGS
     }
 
     /// Lets the node take frames of any length from the next start on; whether it did not before.

@@ -26,7 +26,7 @@ use rand::rngs::SmallRng;
 use self::nemesis::Nemesis;
 use super::chance::{Seed, happens};
 use super::faults::{Fault, Planned};
-use super::machine::{Settings, SmallLimits};
+use super::machine::{SIBLINGS, Settings, SmallLimits};
 use super::overfill;
 
 pub use self::cluster::{Cluster, MAX_EPOCHS};
@@ -161,7 +161,7 @@ impl Plan {
     fn be_fair(&mut self) {
         self.settings.queue = WriteQueue::default();
         self.short_frames = None;
-        self.settings.limits.max_siblings = 64;
+        self.settings.limits.max_siblings = SIBLINGS;
         self.epochs.clear();
         self.deadline = Duration::from_millis(2_000);
         self.travel = self.travel.min(500);
@@ -176,7 +176,7 @@ fn settings(rng: &mut SmallRng, durability: Durability) -> Settings {
     Settings {
         limits: Limits {
             max_value_bytes: 1 << 20,
-            max_siblings: if happens(rng, 100) { 8 } else { 64 },
+            max_siblings: if happens(rng, 100) { 8 } else { SIBLINGS },
             max_intervals: 1 << 16,
             max_record_bytes: 4 << 20,
             max_write_age_ms: 60_000,

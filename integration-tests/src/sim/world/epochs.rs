@@ -66,6 +66,11 @@ impl World {
         });
         match learned {
             Ok(true) if epoch == self.epoch.0 => self.has_learned(node),
+            // It has no space on its disk, or does not run: it hears of it again, as by gossip.
+            Ok(false) if epoch == self.epoch.0 => {
+                let at = now.after(LATE.start);
+                self.schedule.at(at, Event::Learns { node, epoch });
+            }
             Ok(_) => {}
             Err(_) => self.storage_failed(node),
         }

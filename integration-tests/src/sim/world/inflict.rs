@@ -139,7 +139,8 @@ impl World {
             self.machines[node].set_clock(self.plan.node_clocks[node]);
             // Operations of the recovery phase must succeed, so limits that were small to be met are so no longer.
             let machine = &mut self.machines[node];
-            let was_limited = machine.lengthen_queue() | machine.lengthen_frames();
+            let was_limited =
+                machine.lengthen_queue() | machine.lengthen_frames() | machine.widen_records();
             if was_limited || machine.missed_a_row() {
                 let life = self.machines[node].life();
                 self.stop_node(node, life);
