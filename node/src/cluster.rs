@@ -23,7 +23,7 @@ use bytes::Bytes;
 use quoit_ring::change::Known;
 use quoit_ring::wire::Refusal;
 use quoit_ring::wire::configuration::encode_answer;
-use quoit_ring::{Epoch, Leaf, LeafBits, NodeId, Token, TokenKey, token_of};
+use quoit_ring::{Epoch, Leaf, LeafBits, NodeId, TokenKey, token_of};
 
 /// One epoch that is served, and how it is answered.
 #[derive(Debug)]
@@ -87,13 +87,7 @@ impl ClusterView {
     /// The leaf of `key`.
     #[must_use]
     pub fn leaf_of(&self, key: &[u8]) -> Leaf {
-        self.leaf_bits.leaf_of(self.token_of(key))
-    }
-
-    /// The place of `key` on the circle.
-    #[must_use]
-    pub fn token_of(&self, key: &[u8]) -> Token {
-        token_of(&self.token_key, key)
+        self.leaf_bits.leaf_of(token_of(&self.token_key, key))
     }
 
     /// Whether `node` owns `leaf` in `epoch`.

@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `machine` | [`Gossip`]: inputs and [`Step`]s |
 //! | `exchange`, `message`, `wire` | what members say to each other, and its bytes |
-//! | `rounds` | with whom a round is made |
+//! | `rounds` | which members a round is made with |
 //! | `watch`, `pace` | probes and suspicion; phi accrual |
 //! | `listening` | the clock that stands still while this node could not hear anybody |
 //! | `members`, `pulse`, `facts` | what is known of each member |
@@ -45,8 +45,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Invariants: it steers routing and what operators see, never ownership; nobody has an entry whom the configuration does not
-//! name; whoever hears nobody blames nobody; the same inputs make the same steps. Left out: connections, addresses and names,
+//! Invariants: it steers routing and what operators see, never ownership; only members that the
+//! configuration names have an entry; whoever hears nobody blames nobody; the same inputs make the same steps. Left out: connections, addresses and names,
 //! which belong to a driver, and who may speak at all, which certificates decide.
 //!
 //! Source: Dynamo (2007), section 4.8; each module names its own.

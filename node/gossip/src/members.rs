@@ -1,7 +1,7 @@
 //! What is known of each other member: a table in the order of their ids.
 //!
 //! ```text
-//!   ids      3   7   9  ...          whom the configuration names, and nobody else
+//!   ids      3   7   9  ...          those that the configuration names, and no others
 //!   entries  |   |   |
 //!            '-- pulse, facts, state, when last heard, pace: 128 bytes at most
 //! ```

@@ -9,7 +9,7 @@
 //! * **What is sampled**: the intervals between growths, from whomever these came. They depend on the size of the cluster
 //!   and on loss far more than on the member, which is why a fixed bound would be wrong for some cluster.
 //! * **The distribution**: exponential behind a fixed part, with the mean and the deviation of the window. Whether a round
-//!   brings news of a member is a draw, each time anew: beyond 30 members deviation and mean are alike. The normal distribution
+//!   brings news of a member is a draw of its own each time: beyond 30 members deviation and mean are alike. The normal distribution
 //!   of the paper, made for heartbeats sent straight, thinks five seconds impossible that come once in 150 intervals.
 //! * **The window** is exponential, with a weight of 1/64 for the newest, about the last minute. A ring of the last thousand
 //!   intervals, as in the paper, would take 8 KB for each of a thousand members; this takes 8 bytes.

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::check::ConfigurationError;
-use super::configuration::{Change, Configuration};
+use super::configuration::Configuration;
 use super::topology::{Topology, TopologyError};
 use super::update::UpdateError;
 use crate::cluster::{ClusterId, Epoch};
@@ -149,11 +149,5 @@ impl Known {
     #[must_use]
     pub const fn topology(&self) -> &Topology {
         &self.topology
-    }
-
-    /// The change that is under way, if there is one.
-    #[must_use]
-    pub fn change(&self) -> Option<&Change> {
-        self.configuration.change.as_ref()
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Put {
 pub(crate) struct Driver {
     /// What it proposes after an epoch, and the voters that it asks.
     pub(crate) proposes: Option<(Epoch, Vec<NodeId>, Proposer<Configuration>)>,
-    /// The epoch of what it has been told.
+    /// The newest epoch that it has heard of.
     pub(crate) epoch: Option<Epoch>,
     pub(crate) fenced: BTreeSet<NodeId>,
     /// Receiver and source.

@@ -107,25 +107,25 @@ fn facts_that_do_not_fit_come_with_the_next_replies_in_turn() {
         largest.hear(Body::Facts(vec![(mark, facts())]));
     }
 
-    // Node 1 knows nothing, and forgets what it is told: only the turns can bring it all.
+    // Node 1 knows nothing, and forgets what it hears: only the turns can bring it all.
     let nothing = || {
         marks(0).map(|mark| Mark {
             pulse: Pulse::default(),
             ..mark
         })
     };
-    let mut told = BTreeSet::new();
+    let mut heard = BTreeSet::new();
     for reply in 1..=6 {
         let Some(Body::Reply { facts, .. }) = largest.hear(Body::Digest(nothing().collect()))
         else {
             panic!("a digest has its reply");
         };
         assert!(facts.len() > 150, "reply {reply}: {}", facts.len());
-        told.extend(facts.into_iter().map(|(mark, _)| mark.node));
+        heard.extend(facts.into_iter().map(|(mark, _)| mark.node));
     }
-    assert_eq!(told.len(), MAX_MEMBERS - 1);
+    assert_eq!(heard.len(), MAX_MEMBERS - 1);
 
-    let mut told = BTreeSet::new();
+    let mut heard = BTreeSet::new();
     for _ in 0..6 {
         let wants = marks(0).map(|mark| mark.node).collect();
         let (marks, facts) = (vec![], vec![]);
@@ -134,9 +134,9 @@ fn facts_that_do_not_fit_come_with_the_next_replies_in_turn() {
             facts,
             wants,
         }) else {
-            panic!("what is wanted is told");
+            panic!("what is wanted is heard");
         };
-        told.extend(facts.into_iter().map(|(mark, _)| mark.node));
+        heard.extend(facts.into_iter().map(|(mark, _)| mark.node));
     }
-    assert_eq!(told.len(), MAX_MEMBERS - 1);
+    assert_eq!(heard.len(), MAX_MEMBERS - 1);
 }

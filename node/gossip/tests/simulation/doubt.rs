@@ -13,7 +13,7 @@ fn blamed_by(world: &World, seers: impl Fn(usize) -> bool) -> Vec<Change> {
     world.changes.iter().copied().filter(blames).collect()
 }
 
-/// A node is cut off for two minutes; gives back whom it blamed then and for a minute after.
+/// A node is cut off for two minutes; gives back which members it blamed then and for a minute after.
 fn cut_off(count: usize, seed: u64, loss: u64, options: Options) -> (World, Vec<Change>) {
     let mut world = settled_with(count, seed, loss, options);
     world.cut_off([0], 1);
@@ -48,7 +48,7 @@ fn without_that_rule_who_is_cut_off_blames_everybody() {
     assert_eq!(failed.count(), 4);
 }
 
-/// A node sleeps, for several lengths; gives back whom it blamed.
+/// A node sleeps, for several lengths; gives back which members it blamed.
 fn asleep(seed: u64, options: Options) -> Vec<Change> {
     let mut world = settled_with(10, seed, 5, options);
     for seconds in [3, 6, 20, 60] {
