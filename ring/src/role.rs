@@ -72,6 +72,8 @@ pub enum Privilege {
     Client,
     /// What only a node asks of a node.
     Peer,
+    /// Proposing what the ring becomes: nodes go on with a change that an operator begins.
+    Propose,
     /// What only an operator asks.
     Admin,
 }
@@ -98,6 +100,7 @@ impl Role {
         match privilege {
             Privilege::Client => true,
             Privilege::Peer => matches!(self, Self::Node(_)),
+            Privilege::Propose => matches!(self, Self::Node(_) | Self::Admin),
             Privilege::Admin => matches!(self, Self::Admin),
         }
     }

@@ -16,6 +16,7 @@
 //! | [`record`] | a record's bytes, on the wire and on disk alike |
 //! | [`map`] | a cluster map's bytes, and the file that starts a cluster |
 //! | [`configuration`] | a configuration's bytes, and those of an update |
+//! | [`membership`] | votes on the ring, its fence, pages of what moves |
 //!
 //! Invariants: every length is checked before anything of that length is allocated; junk is an error,
 //! never a panic; within a version the bytes of a message never change, and new variants go last. Left
@@ -26,6 +27,7 @@ pub mod codec;
 pub mod configuration;
 pub mod frame;
 pub mod map;
+pub mod membership;
 pub mod record;
 pub mod request;
 pub mod response;
@@ -35,6 +37,7 @@ pub use codec::DecodeError;
 pub use configuration::{ConfigurationAnswer, MAX_UPDATE};
 pub use frame::{Frames, LANE_FRAME, MAX_FRAME};
 pub use map::FirstMap;
+pub use membership::{MembershipAnswer, MembershipRequest, Page, Progress};
 pub use record::{decode_record, encode_record, record_len};
 pub use request::{MAX_KEY, Request, RequestFrame};
 pub use response::{

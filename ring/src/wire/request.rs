@@ -9,6 +9,7 @@
 //!          Sums    level, index                -
 //!          Hint    target, dot, key length     key, record
 //!          Hints                               -
+//!          Membership                          a message about the ring
 //! ```
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
@@ -27,6 +28,7 @@ use crate::role::Privilege;
 use crate::version::Dot;
 use crate::wire::codec::DecodeError;
 use crate::wire::frame::{self, Kind};
+use crate::wire::membership::MembershipRequest;
 
 /// Most bytes of a key: 32 KiB, half of what the engine can hold, since it stores keys behind prefixes.
 pub const MAX_KEY: usize = 32 << 10;
@@ -82,6 +84,8 @@ pub enum Request {
     },
     /// How many hints are kept, by target.
     Hints,
+    /// Votes on the ring, its fence, and what moves when it changes.
+    Membership(MembershipRequest),
 }
 
 impl Request {
@@ -105,6 +109,7 @@ impl Request {
             | Self::Hint { .. }
             | Self::Hints => Privilege::Client,
             Self::Sums { .. } => Privilege::Peer,
+            Self::Membership(request) => request.privilege(),
         }
     }
 
@@ -123,6 +128,7 @@ impl Request {
             Self::Put { key, record, .. }
             | Self::Repair { key, record }
             | Self::Hint { key, record, .. } => key.len() + record.len(),
+            Self::Membership(request) => request.body_bytes(),
         }
     }
 }
@@ -174,12 +180,14 @@ enum Ask {
     Sums { level: u8, index: u32 },
     Hint { target: NodeId, dot: Dot, key: u32 },
     Hints,
+    Membership,
 }
 
 impl RequestFrame {
     /// Appends the whole frame, its length field included, to `out`. Key and record are copied; the caller
     /// keeps the frame below [`MAX_FRAME`](crate::wire::MAX_FRAME).
     pub fn encode(&self, out: &mut BytesMut) {
+        let message;
         let length = |key: &Bytes| u32::try_from(key.len()).unwrap_or(u32::MAX);
         let (ask, body): (Ask, [&[u8]; 2]) = match &self.request {
             Request::Map => (Ask::Map, [&[], &[]]),
@@ -208,6 +216,10 @@ impl RequestFrame {
                 [key, record],
             ),
             Request::Hints => (Ask::Hints, [&[], &[]]),
+            Request::Membership(request) => {
+                message = request.encode();
+                (Ask::Membership, [&message, &[]])
+            }
         };
 
         let head = Head {
@@ -257,6 +269,7 @@ impl RequestFrame {
                 }
             }
             Ask::Hints => empty(&body, Request::Hints)?,
+            Ask::Membership => Request::Membership(MembershipRequest::decode(body)?),
         };
         Ok(Self {
             id: parts.id,

@@ -7,6 +7,7 @@
 //!          Absent | Joined | Superseded | Status | Sums        -
 //!          Refused   why, with the numbers behind it        -
 //!          Hints                                            target, count, bytes: u64 each, again and again
+//!          Membership                                       an answer about the ring
 //! ```
 //!
 //! Every response carries the node's ring epoch and its clock, so a stale ring or clock is noticed at
@@ -24,14 +25,15 @@ use crate::merkle::{FAN_OUT, Sum};
 use crate::version::BadDelta;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::frame::{self, Kind};
+use crate::wire::membership::MembershipAnswer;
 use crate::wire::warning::{Warning, are_within_bounds};
 
 /// Most bytes of the free text in a status; more is refused.
 const MAX_TEXT: usize = 64;
 
 /// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record` or `Absent` to
-/// a get, `Joined` to a put, repair or hint, `Superseded` to a put or hint, `Hints` to the request of that name,
-/// `Refused` to any.
+/// a get, `Joined` to a put, repair or hint, `Superseded` to a put or hint, `Hints` and `Membership` to the request of
+/// that name, `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Response {
@@ -58,6 +60,8 @@ pub enum Response {
     Refused(Refusal),
     /// The hints kept, at most one entry per target; targets without hints are left out.
     Hints(Vec<Kept>),
+    /// A vote on the ring, how far a node is in a change, or a page of what moves.
+    Membership(Box<MembershipAnswer>),
 }
 
 /// The hints that one node keeps for another.
@@ -376,13 +380,14 @@ enum Answer {
     Sums(Vec<Sum>),
     Refused(Refusal),
     Hints,
+    Membership,
 }
 
 impl ResponseFrame {
     /// Appends the whole frame, its length field included, to `out`; raw parts are copied. At most 16 sums
     /// and 64 bytes of version can be read back.
     pub fn encode(&self, out: &mut BytesMut) {
-        let list;
+        let (list, message);
         let (answer, body): (Answer, &[u8]) = match &self.response {
             Response::Map(map) => (Answer::Map, map),
             Response::Status(status) => {
@@ -402,6 +407,10 @@ impl ResponseFrame {
             Response::Hints(kept) => {
                 list = encode_kept(kept);
                 (Answer::Hints, &list)
+            }
+            Response::Membership(answer) => {
+                message = answer.encode();
+                (Answer::Membership, &message)
             }
         };
 
@@ -427,7 +436,10 @@ impl ResponseFrame {
         let parts = frame::open(Kind::Response, frame)?;
         let head: Head = frame::head(&parts.head)?;
         let body = parts.body;
-        let has_body = matches!(head.answer, Answer::Map | Answer::Record | Answer::Hints);
+        let has_body = matches!(
+            head.answer,
+            Answer::Map | Answer::Record | Answer::Hints | Answer::Membership
+        );
         if !has_body && !body.is_empty() {
             return Err(DecodeError::Malformed("an unexpected body"));
         }
@@ -451,6 +463,7 @@ impl ResponseFrame {
             Answer::Sums(sums) => Response::Sums(sums),
             Answer::Refused(refusal) => Response::Refused(refusal),
             Answer::Hints => Response::Hints(decode_kept(&body)?),
+            Answer::Membership => Response::Membership(Box::new(MembershipAnswer::decode(body)?)),
         };
         Ok(Self {
             id: parts.id,

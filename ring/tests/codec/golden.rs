@@ -10,12 +10,14 @@
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::change::{Arcs, Change, Configuration, Hand, Update};
+use quoit_ring::consensus::Ballot;
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::configuration::{encode_answer, encode_configuration, encode_update};
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
-    DecodeError, Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, RefusedHints, Request,
-    RequestFrame, Response, ResponseFrame, Warning, WarningKind,
+    DecodeError, Durability, Fault, FirstMap, Kept, MembershipAnswer, MembershipRequest,
+    NodeStatus, Page, Refusal, RefusedHints, Request, RequestFrame, Response, ResponseFrame,
+    Warning, WarningKind,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -35,7 +37,7 @@ pub(crate) fn plain(golden: &str) -> String {
     golden.chars().filter(char::is_ascii_hexdigit).collect()
 }
 
-pub(crate) fn requests() -> [(Request, &'static str); 8] {
+pub(crate) fn requests() -> [(Request, &'static str); 9] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -91,6 +93,17 @@ pub(crate) fn requests() -> [(Request, &'static str); 8] {
             Request::Hints,
             "11000000 01 01 0700000000000000 03000000 | 03 64 07 |",
         ),
+        (
+            Request::Membership(MembershipRequest::Accept {
+                ballot: Ballot {
+                    round: 2,
+                    proposer: NodeId(9),
+                },
+                next: BODY,
+            }),
+            // the variant, round and proposer, what shall follow
+            "16000000 01 01 0700000000000000 03000000 | 03 64 08 | 01 02 09 aabb",
+        ),
     ]
 }
 
@@ -129,7 +142,7 @@ fn status() -> NodeStatus {
     }
 }
 
-pub(crate) fn responses() -> [(Response, &'static str); 10] {
+pub(crate) fn responses() -> [(Response, &'static str); 11] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -199,6 +212,14 @@ pub(crate) fn responses() -> [(Response, &'static str); 10] {
                 bytes: 300,
             }]),
             "29000000 02 01 0700000000000000 03000000 | 03 09 08 | 0900000000000000 0200000000000000 2c01000000000000",
+        ),
+        (
+            Response::Membership(Box::new(MembershipAnswer::Page(Page {
+                rows: vec![(KEY, BODY)],
+                next: Some(KEY),
+            }))),
+            // the variant, one row: key and record behind their lengths; where the next page begins
+            "23000000 02 01 0700000000000000 03000000 | 03 09 09 | 09 01000000 01000000 6b 02000000 aabb 01 6b",
         ),
     ]
 }

@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::change::{Arcs, Change, Configuration, Hand};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
-    Durability, Fault, FirstMap, Kept, NodeStatus, Refusal, RefusedHints, Request, RequestFrame,
-    Response, ResponseFrame, Warning, WarningKind, encode_record,
+    Durability, Fault, FirstMap, Kept, MembershipAnswer, MembershipRequest, NodeStatus, Page,
+    Refusal, RefusedHints, Request, RequestFrame, Response, ResponseFrame, Warning, WarningKind,
+    encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -30,8 +31,8 @@ const EDGES: [u64; 9] = [
     u64::MAX,
 ];
 
-pub(crate) const REQUESTS: u64 = 8;
-pub(crate) const RESPONSES: u64 = 9;
+pub(crate) const REQUESTS: u64 = 9;
+pub(crate) const RESPONSES: u64 = 10;
 pub(crate) const REFUSALS: u64 = 18;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
@@ -101,7 +102,10 @@ pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
             dot: dot(rng),
             record: bytes(rng, 100),
         },
-        _ => Request::Hints,
+        7 => Request::Hints,
+        _ => Request::Membership(MembershipRequest::Learn {
+            decided: bytes(rng, 100),
+        }),
     };
     RequestFrame {
         id: long(rng),
@@ -125,6 +129,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         },
         6 => Response::Sums((0..rng.below(17)).map(|_| Sum(wide(rng))).collect()),
         7 => Response::Hints((0..rng.below(40)).map(|_| kept(rng)).collect()),
+        8 => Response::Membership(Box::new(MembershipAnswer::Page(page(rng)))),
         _ => {
             let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))
@@ -135,6 +140,15 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         epoch: Epoch(long(rng)),
         clock: Time(long(rng)),
         response,
+    }
+}
+
+fn page(rng: &mut Rng) -> Page {
+    Page {
+        rows: (0..rng.below(9))
+            .map(|_| (bytes(rng, 20), bytes(rng, 60)))
+            .collect(),
+        next: rng.percent(50).then(|| bytes(rng, 20)),
     }
 }
 
