@@ -139,8 +139,9 @@ impl Chain {
         true
     }
 
-    /// Why this node does not vote on what follows `after`.
-    fn refusal(&self, after: Epoch) -> Option<Vote> {
+    /// Why this node does not vote on what follows `after`; `None` if it does.
+    #[must_use]
+    pub fn refusal(&self, after: Epoch) -> Option<Vote> {
         let decided = &self.decided;
         if after < decided.epoch {
             return Some(Vote::Decided(Box::new(decided.clone())));

@@ -14,10 +14,8 @@
 //! Invariants: maps are of one cluster, and make rings; voters are members; no member is on the list of the removed. One
 //! from outside is held against them by [`Configuration::check`].
 
-use std::sync::Arc;
-
 use super::hand::{Arcs, Hand};
-use super::topology::{Topology, TopologyError};
+use super::topology::TopologyError;
 use crate::cluster::{ClusterMap, Epoch, NodeId};
 use crate::placement::{Ring, RingError};
 
@@ -148,9 +146,9 @@ impl Configuration {
         }
 
         let hand = Hand::on_first(arcs);
-        let rings = (Ring::new(&self.map)?, Ring::new(&target)?);
-        let stable = Topology::stable(Arc::new(rings.0), self.epoch);
-        stable.changing(Arc::new(rings.1), hand, epoch)?;
+        Ring::check(&self.map)?;
+        Ring::check(&target)?;
+        TopologyError::check(&self.map, &target)?;
         Ok(Self {
             epoch,
             change: Some(Change { target, hand }),
@@ -213,6 +211,42 @@ impl Configuration {
                 ..self.clone()
             },
         })
+    }
+
+    /// Whether `next` may follow: it is a step or the revert of the change that is under way, or begins one. A voter accepts
+    /// nothing else, so that no proposer with a defect makes a majority skip an arc, or lets a removed member in again.
+    ///
+    /// ```
+    /// use quoit_ring::change::{Arcs, Configuration};
+    /// # use quoit_ring::placement::{grow, join, Newcomer};
+    /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, LeafBits, NodeId, TokenKey};
+    /// # let newcomer = |id: u64| Newcomer {
+    /// #     id: NodeId(id), name: format!("n{id}"), address: "h:1".into(), zone: "z".into(), weight: 100,
+    /// # };
+    /// # let empty = ClusterMap {
+    /// #     cluster: ClusterId(1), epoch: Epoch(1), token_key: TokenKey([0; 16]),
+    /// #     leaf_bits: LeafBits::FULL, replication: 3, members: vec![],
+    /// # };
+    /// # let map = grow(empty, (1..=3).map(newcomer), 1)?;
+    /// # let mut grown = map.clone();
+    /// # join(&mut grown, newcomer(4), 2)?;
+    /// let first = Configuration::first(map)?;
+    /// let begun = first.begin(grown, Arcs::FULL)?;
+    /// let step = begun.step().ok_or("a change is under way")?;
+    /// assert!(first.is_followed_by(&begun) && begun.is_followed_by(&step));
+    /// assert!(!first.is_followed_by(&step), "an arc is left out");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        let is_next = |one: Option<Self>| one.as_ref() == Some(next);
+        match (&self.change, &next.change) {
+            (Some(_), _) => is_next(self.step()) || is_next(self.revert()),
+            (None, Some(Change { target, hand })) => {
+                is_next(self.begin(target.clone(), hand.arcs()).ok())
+            }
+            (None, None) => false,
+        }
     }
 }
 
@@ -338,6 +372,47 @@ mod tests {
         assert_eq!(
             begun.begin(first.map.clone(), Arcs::FULL),
             Err(ChangeError::Busy)
+        );
+    }
+
+    #[test]
+    fn a_step_a_revert_or_a_beginning_follows_and_nothing_else() {
+        let map = |n: u64| map((1..=n).map(|id| (id, "z")));
+        let first = Configuration::first(map(3)).unwrap();
+        let begun = first.begin(map(4), Arcs::FULL).unwrap();
+        let moving = begun.step().unwrap();
+        assert!(first.is_followed_by(&begun) && begun.is_followed_by(&moving));
+        for next in [moving.step(), moving.revert()] {
+            assert!(moving.is_followed_by(&next.unwrap()));
+        }
+        let mut last = moving.clone();
+        while let Some(next) = last.step() {
+            assert!(last.is_followed_by(&next));
+            last = next;
+        }
+
+        assert!(!first.is_followed_by(&first) && !first.is_followed_by(&last));
+        assert!(!first.is_followed_by(&moving) && !begun.is_followed_by(&first));
+        type Break = fn(&mut Configuration);
+        let broken: [Break; 6] = [
+            |it| it.epoch.0 += 1,
+            |it| it.voters.truncate(1),
+            |it| it.removed.push(NodeId(9)),
+            |it| it.map = it.change.as_ref().unwrap().target.clone(),
+            |it| it.change.as_mut().unwrap().target.epoch = Epoch(1),
+            |it| it.change.as_mut().unwrap().target.members.clear(),
+        ];
+        for (number, change) in broken.iter().enumerate() {
+            let mut next = begun.clone();
+            change(&mut next);
+            assert!(!first.is_followed_by(&next), "{number}");
+        }
+        let mut elsewhere = begun.clone();
+        let hand = begun.change.unwrap().hand.next().unwrap();
+        elsewhere.change.as_mut().unwrap().hand = hand;
+        assert!(
+            !first.is_followed_by(&elsewhere),
+            "it begins on the first arc"
         );
     }
 

@@ -51,6 +51,24 @@ impl Arcs {
     pub const fn of(self, leaf: Leaf, bits: LeafBits) -> u8 {
         ((leaf.0 as u64 * self.0 as u64) >> bits.bits()) as u8
     }
+
+    /// The leaves of an arc, without the end: none if there are fewer leaves than arcs and this one got none.
+    ///
+    /// ```
+    /// # use quoit_ring::LeafBits;
+    /// # use quoit_ring::change::Arcs;
+    /// let bits = LeafBits::new(10).unwrap();
+    /// assert_eq!(Arcs::FULL.leaves(15, bits), 960..1024);
+    /// ```
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most all leaves, which are numbered by a u32"
+    )]
+    pub fn leaves(self, arc: u8, bits: LeafBits) -> core::ops::Range<u32> {
+        let first = |arc: u64| (arc << bits.bits()).div_ceil(u64::from(self.0)) as u32;
+        first(u64::from(arc))..first(u64::from(arc) + 1)
+    }
 }
 
 /// By which map a leaf goes.
@@ -224,6 +242,23 @@ mod tests {
             prop_assert_eq!(back, hand);
             if let Ok((any, _)) = bincode::decode_from_slice::<Hand, _>(&bytes, config) {
                 prop_assert!(any.at < any.arcs.0 && any.arcs.0.is_power_of_two() && any.arcs.0 <= 16);
+            }
+        }
+    }
+
+    #[test]
+    fn the_leaves_of_an_arc_are_those_that_fall_into_it() {
+        for (bits, arcs) in [1, 3, 4, 6]
+            .into_iter()
+            .flat_map(|bits| [1, 2, 16].map(|arcs| (bits, arcs)))
+        {
+            let Some(bits) = LeafBits::new(bits) else {
+                continue;
+            };
+            let arcs = Arcs(arcs);
+            for arc in 0..arcs.count() {
+                let within = (0..bits.count()).filter(|&leaf| arcs.of(Leaf(leaf), bits) == arc);
+                assert!(within.eq(arcs.leaves(arc, bits)), "{bits:?} {arcs:?} {arc}");
             }
         }
     }

@@ -21,6 +21,7 @@
 //! | [`hand`] | which arc moves, and by which map a leaf goes |
 //! | [`owners`] | sets of a key's owners, and counts in one list or two |
 //! | [`topology`] | the owners of each leaf in one epoch |
+//! | [`moving`] | the ranges of the arc that moves, each with its owners before and after |
 //! | [`configuration`] | what is agreed on in one epoch, and what may follow it |
 //! | [`check`] | whether a configuration from outside is one |
 //! | [`update`] | what leads from one configuration to a later one |
@@ -39,6 +40,7 @@ pub mod check;
 pub mod configuration;
 pub mod hand;
 pub mod known;
+pub mod moving;
 pub mod owners;
 pub mod rules;
 pub mod topology;
@@ -49,6 +51,7 @@ pub use check::ConfigurationError;
 pub use configuration::{Change, ChangeError, Configuration};
 pub use hand::{Arcs, Hand, Side};
 pub use known::{Known, NextError};
+pub use moving::MovingRange;
 pub use owners::{OwnerSet, Quorums, Threshold};
 pub use rules::RangeChange;
 pub use topology::{OwnerLists, Topology};

@@ -296,6 +296,22 @@ impl<'a> OwnerLists<'a> {
         self.old.is_owner(node) || self.new.is_some_and(|new| new.is_owner(node))
     }
 
+    /// Whether `node` is to become an owner: by the new list, and not by the old one.
+    #[must_use]
+    pub fn is_newcomer(&self, node: NodeId) -> bool {
+        self.new.is_some_and(|new| new.is_owner(node)) && !self.old.is_owner(node)
+    }
+
+    /// The owners by the old list, or by the only one.
+    pub fn old_owners(&self) -> impl Iterator<Item = NodeId> + use<'a> {
+        self.old.owners()
+    }
+
+    /// The owners by the new list; none unless the leaf moves.
+    pub fn new_owners(&self) -> impl Iterator<Item = NodeId> + use<'a> {
+        self.new.into_iter().flat_map(|list| list.owners())
+    }
+
     /// In which lists the owners are, numbered as in `targets`, which holds each of them in any order.
     #[must_use]
     pub fn quorums(&self, targets: &[NodeId]) -> Quorums {

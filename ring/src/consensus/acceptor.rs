@@ -65,6 +65,12 @@ impl<V> Acceptor<V> {
         }
     }
 
+    /// The same after a restart, by what was on the disk.
+    #[must_use]
+    pub const fn restored(promised: Ballot, accepted: Option<(Ballot, V)>) -> Self {
+        Self { promised, accepted }
+    }
+
     /// The highest ballot that has its promise.
     #[must_use]
     pub const fn promised(&self) -> Ballot {
