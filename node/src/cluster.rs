@@ -25,6 +25,8 @@ use quoit_ring::wire::Refusal;
 use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::{Epoch, Leaf, LeafBits, NodeId, TokenKey, token_of};
 
+use crate::storage::moving::newcomer_runs;
+
 /// One epoch that is served, and how it is answered.
 #[derive(Debug)]
 struct Served {
@@ -33,6 +35,8 @@ struct Served {
     whole: Bytes,
     /// What leads to it from the epoch that was served before.
     update: Option<(Epoch, Bytes)>,
+    /// Whether this node serves what it is to own in it: nothing is left there of an earlier ownership.
+    has_taken: bool,
 }
 
 impl Served {
@@ -42,6 +46,15 @@ impl Served {
             whole: encode(None),
             update: before.map(|before| (before.epoch(), encode(Some(before.configuration())))),
             known,
+            has_taken: false,
+        }
+    }
+
+    /// The encoded answer for a side that knows `known`.
+    fn answer(&self, known: Epoch) -> Bytes {
+        match &self.update {
+            Some((before, update)) if *before == known => update.clone(),
+            _ => self.whole.clone(),
         }
     }
 
@@ -93,10 +106,39 @@ impl ClusterView {
     /// Whether `node` owns `leaf` in `epoch`.
     ///
     /// # Errors
-    /// [`Refusal::OldEpoch`] or [`Refusal::Behind`] if that epoch is not served.
+    /// [`Refusal::OldEpoch`] or [`Refusal::Behind`] if that epoch is not served; the latter, too, if this node is to own the
+    /// leaf in it, and has not emptied it yet.
     pub fn owns(&self, epoch: Epoch, node: NodeId, leaf: Leaf) -> Result<bool, Refusal> {
         let served = self.read();
-        at(&served, epoch).map(|served| served.known.topology().owns(node, leaf))
+        let served = at(&served, epoch)?;
+        let lists = served.known.topology().lists_of_leaf(leaf);
+        if !served.has_taken && node == self.node && lists.is_newcomer(node) {
+            return Err(Refusal::Behind);
+        }
+        Ok(lists.is_owner(node))
+    }
+
+    /// Whether a node is a member by the newest epoch, in either of its maps.
+    #[must_use]
+    pub fn is_member(&self, node: NodeId) -> bool {
+        let served = self.read();
+        served[served.len() - 1]
+            .known
+            .topology()
+            .member(node)
+            .is_some()
+    }
+
+    /// Whether this node serves what it is to own in `epoch`: nothing is left there of an earlier ownership. Not for an epoch
+    /// that is not served.
+    #[must_use]
+    pub fn has_taken(&self, epoch: Epoch) -> bool {
+        let served = self.read();
+        let served = served.iter().find(|served| served.epoch() == epoch);
+        served.is_some_and(|served| {
+            let topology = served.known.topology();
+            served.has_taken || newcomer_runs(topology, self.node).is_empty()
+        })
     }
 
     /// Refuses an epoch that is not served.
@@ -126,23 +168,29 @@ impl ClusterView {
     /// The announced epoch for a side that knows `known`: what leads there from that, if it is the one before, else all.
     #[must_use]
     pub fn answer(&self, known: Epoch) -> Bytes {
+        self.read()[0].answer(known)
+    }
+
+    /// The newest epoch for a side that knows `known`.
+    #[must_use]
+    pub fn newest_answer(&self, known: Epoch) -> Bytes {
         let served = self.read();
-        let first = &served[0];
-        match &first.update {
-            Some((before, update)) if *before == known => update.clone(),
-            _ => first.whole.clone(),
-        }
+        served[served.len() - 1].answer(known)
     }
 
     /// Serves a newer epoch, too, which is on the disk; false if it is none. Epochs that this node has missed take those
-    /// before them along: it does not know who owned what in between.
-    pub(crate) fn learn(&self, known: Known) -> bool {
+    /// before them along: it does not know who owned what in between. `has_taken` says whether what this node is to own in
+    /// it is empty.
+    pub(crate) fn learn(&self, known: Known, has_taken: bool) -> bool {
         let newest = self.newest();
         if known.epoch() <= newest.epoch() {
             return false;
         }
         let is_next = known.epoch().0 == newest.epoch().0 + 1;
-        let next = Served::new(known, Some(&newest)); // before the lock, as it takes a while
+        let next = Served {
+            has_taken,
+            ..Served::new(known, Some(&newest)) // before the lock, as it takes a while
+        };
 
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         if !is_next {
@@ -151,6 +199,14 @@ impl ClusterView {
         served.push(next);
         self.announce(&served);
         true
+    }
+
+    /// Serves what this node is to own in `epoch`, if that epoch is served.
+    pub(crate) fn take(&self, epoch: Epoch) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(served) = served.iter_mut().find(|served| served.epoch() == epoch) {
+            served.has_taken = true;
+        }
     }
 
     /// Refuses all epochs before `fence`, as far as this node has learned later ones. The epoch that it refuses all
@@ -215,7 +271,7 @@ mod tests {
     fn epochs_from_the_fence_to_the_newest_are_served() {
         let (cluster, epochs) = epochs();
         assert_eq!(cluster.serves(Epoch(3)), Err(Refusal::Behind));
-        assert!(cluster.learn(epochs[0].clone()) && !cluster.learn(epochs[0].clone()));
+        assert!(cluster.learn(epochs[0].clone(), true) && !cluster.learn(epochs[0].clone(), true));
         assert_eq!(cluster.epoch(), Epoch(2), "it is not announced yet");
         assert_eq!(
             [2, 3].map(|epoch| cluster.serves(Epoch(epoch))),
@@ -234,7 +290,7 @@ mod tests {
     #[test]
     fn a_node_that_has_missed_epochs_serves_none_before() {
         let (cluster, epochs) = epochs();
-        assert!(cluster.learn(epochs[0].clone()) && cluster.learn(epochs[2].clone()));
+        assert!(cluster.learn(epochs[0].clone(), true) && cluster.learn(epochs[2].clone(), true));
         let answers = [2, 3, 4, 5].map(|epoch| cluster.serves(Epoch(epoch)).err());
         let old = Some(Refusal::OldEpoch);
         assert_eq!(answers, [old, old, old, None]);
@@ -249,7 +305,7 @@ mod tests {
         for known in epochs {
             let epoch = known.epoch();
             let owns = known.topology().owns(SELF, moved);
-            assert!(cluster.learn(known));
+            assert!(cluster.learn(known, true));
             assert_eq!(cluster.owns(epoch, SELF, moved), Ok(owns));
         }
         assert_eq!(cluster.owns(Epoch(2), SELF, moved), Ok(true));
@@ -261,7 +317,7 @@ mod tests {
     fn who_knows_the_epoch_before_gets_what_has_changed_and_anybody_else_all() {
         let (cluster, epochs) = epochs();
         let before = cluster.current();
-        assert!(cluster.learn(epochs[0].clone()));
+        assert!(cluster.learn(epochs[0].clone(), true));
         cluster.fence(Epoch(3));
         let (update, whole) = (cluster.answer(Epoch(2)), cluster.answer(Epoch(0)));
         assert!(update.len() < whole.len());

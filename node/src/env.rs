@@ -4,6 +4,7 @@
 //!                     real                          simulated
 //!   now         the machine's clocks           the simulation's, skewed at will
 //!   submit      a queue and one thread         an event some time later
+//!   order       the same, between two batches  the same, before the next batch begins
 //!   Reply       a connection's output buffer   a message on the simulated network
 //! ```
 //!
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use crate::admission::Queue;
 use crate::clock::Clocks;
+use crate::commit::Order;
 use crate::write::Write;
 
 pub use crate::admission::Rejected;
@@ -34,6 +36,12 @@ pub trait Env: Send + Sync + 'static {
     /// # Errors
     /// [`Rejected`] if not all were accepted; the caller answers those left in `writes`.
     fn submit(&self, writes: &mut Vec<Write<Self::Reply>>) -> Result<(), Rejected>;
+
+    /// Hands an order over to the committer, which carries it out between two batches and answers it. Never blocks.
+    ///
+    /// # Errors
+    /// The order, if it was not accepted; the caller answers it.
+    fn order(&self, order: Order<Self::Reply>) -> Result<(), Order<Self::Reply>>;
 
     /// How many writes wait for their commit.
     fn queued_writes(&self) -> u32;
@@ -61,6 +69,10 @@ impl<R: Reply> Env for RealEnv<R> {
 
     fn submit(&self, writes: &mut Vec<Write<R>>) -> Result<(), Rejected> {
         self.queue.push(writes, || self.clocks.now().mono)
+    }
+
+    fn order(&self, order: Order<R>) -> Result<(), Order<R>> {
+        self.queue.order(order)
     }
 
     fn queued_writes(&self) -> u32 {

@@ -151,6 +151,7 @@ impl Node {
             known,
             merkle_key,
             mark,
+            change,
         } = meta;
         // The row cache needs a secret hash key, too; clients know neither.
         let engine = Arc::new(RowCache::new(engine, options.rows(), merkle_key.0));
@@ -165,7 +166,7 @@ impl Node {
             config.write_queue.clone(),
             state.sums.key(),
         ));
-        let committer = Committer::new(Arc::clone(&engine), &state);
+        let committer = Committer::new(Arc::clone(&engine), &state).restored(change);
         let worker =
             Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
         let expiry = ExpiryWatch::new(config.tls.certificate.clone(), tls.not_after());

@@ -8,6 +8,9 @@
 //!   sums          committer, rebuild    handlers
 //!   hints         committer, scan       handlers, committer, hints
 //!   stats         committer             handlers
+//!   finished      committer             whoever gave it orders
+//!   pulled        committer             who pulls
+//!   leftovers     who cleans up         committer
 //!   damage        handlers, committer   nobody, it goes to the log
 //!   warnings      whoever notices       handlers
 //!   service       server, node          handlers, server
@@ -25,6 +28,7 @@ use quoit_ring::{MerkleKey, NodeId, Time};
 
 use crate::clock::SharedClock;
 use crate::cluster::ClusterView;
+use crate::commit::{Finished, Leftovers, PullProgress};
 use crate::config::Limits;
 use crate::engine::Usage;
 use crate::hints::HintUsage;
@@ -48,6 +52,12 @@ pub struct NodeState {
     pub hints: Arc<HintUsage>,
     /// The committer's counters.
     pub stats: Arc<CommitStats>,
+    /// Answers to orders that the node itself has given.
+    pub finished: Arc<Finished>,
+    /// What it has pulled in the newest epoch.
+    pub pulled: Arc<PullProgress>,
+    /// Whether rows are left that it owns no more.
+    pub leftovers: Arc<Leftovers>,
     /// What the log says of rows that cannot be read.
     pub(crate) damage: Arc<DamageLog>,
     /// What is not as it should be.
@@ -75,6 +85,9 @@ impl NodeState {
             clock: Arc::new(SharedClock::new(start_mark, limits.max_clock_drift_ms)),
             hints: Arc::default(),
             stats: Arc::default(),
+            finished: Arc::default(),
+            pulled: Arc::default(),
+            leftovers: Arc::default(),
             damage: Arc::default(),
             warnings: Arc::default(),
             service: Arc::default(),

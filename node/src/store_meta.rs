@@ -1,8 +1,9 @@
-//! What the store holds about the node itself: the cluster's first map, its newest configuration, and the clock's mark.
+//! What the store holds about the node itself: the cluster's first map, its newest configuration, what a change of it has
+//! left, and the clock's mark.
 //!
 //! ```text
 //!   initialised   the file `map`  --stored-->  meta: first map, Merkle key, disk id
-//!   running       what is decided --learned--> meta: configuration
+//!   running       what is decided --learned--> meta: configuration; votes, what was taken and pulled beside it
 //!   later         meta is the truth; the file may be gone, but must not be another cluster's
 //! ```
 //!
@@ -22,6 +23,7 @@ use quoit_ring::wire::{DecodeError, FirstMap};
 use quoit_ring::{ClusterMap, MerkleKey, Millis, NodeId, Time};
 
 use crate::clock::LEAD_MS;
+use crate::commit::ChangeRows;
 use crate::config::Limits;
 use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_CONFIGURATION, META_DISK, META_MERKLE};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
@@ -76,6 +78,8 @@ pub struct StoreMeta {
     pub merkle_key: MerkleKey,
     /// The clock's high-water mark of the last run, [`Time::ZERO`] if there was none.
     pub mark: Time,
+    /// What it holds of a change of the ring that was under way.
+    pub change: ChangeRows,
 }
 
 impl StoreMeta {
@@ -115,10 +119,13 @@ impl StoreMeta {
             }
             None => Known::of(Ring::new(&first)?),
         };
+        let change = ChangeRows::load(engine).map_err(failed)?;
+        let change = change.map_err(|error| StartError::StoredConfiguration(error.into()))?;
         Ok(Self {
             known,
             merkle_key,
             mark: mark.map_err(StartError::StoredMap)?,
+            change,
         })
     }
 
@@ -222,6 +229,7 @@ mod tests {
             known: Known::of(ring(1)),
             merkle_key: MerkleKey([7; 16]),
             mark: Time::at(Millis(mark_ms)),
+            change: ChangeRows::default(),
         };
         let wait_ms = |mark_ms| meta(mark_ms).wait(&LIMITS, Millis(10_000)).as_millis();
         assert_eq!(wait_ms(0), 0, "it has never run");

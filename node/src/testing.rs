@@ -15,6 +15,7 @@ use quoit_ring::{
     NodeId, Record, Time, TokenKey,
 };
 
+use crate::commit::Order;
 use crate::config::Limits;
 use crate::engine::{
     self, Batch, Engine, EngineError, FreeSpace, Keyspace, MemoryEngine, MemorySnapshot, Snapshot,
@@ -176,6 +177,7 @@ pub(crate) fn write(id: u64, reply: &Sink, key: &str, change: Change, now: Now) 
 #[derive(Debug, Default)]
 pub(crate) struct FakeEnv {
     pub(crate) taken: Mutex<Vec<Write<Sink>>>,
+    pub(crate) ordered: Mutex<Vec<Order<Sink>>>,
     pub(crate) capacity: usize,
     pub(crate) closed: bool,
 }
@@ -199,6 +201,14 @@ impl Env for FakeEnv {
         } else {
             Err(Rejected::Overloaded { queue_ms: 9 })
         }
+    }
+
+    fn order(&self, order: Order<Sink>) -> Result<(), Order<Sink>> {
+        if self.closed {
+            return Err(order);
+        }
+        self.ordered.lock().unwrap().push(order);
+        Ok(())
     }
 
     fn queued_writes(&self) -> u32 {

@@ -311,10 +311,13 @@ impl Machine {
         }
     }
 
-    /// Moves what waits into the batch to be committed, if none is; whether it did.
-    pub fn begin_commit(&mut self, now: Moment) -> bool {
+    /// Moves what waits into the batch to be committed, if none is; whether it did. Orders that wait before it are carried out.
+    ///
+    /// # Errors
+    /// As [`Machine::end_commit`].
+    pub fn begin_commit(&mut self, now: Moment) -> Result<bool, EngineError> {
         let running = self.running(now);
-        running.is_some_and(|(process, read)| process.begin_commit(read))
+        running.map_or(Ok(false), |(process, read)| process.begin_commit(read))
     }
 
     /// The disk has the batch: joins, commits and answers it.
@@ -497,8 +500,12 @@ impl Machine {
     /// The engine's; the process is gone all the same.
     pub fn stop(&mut self, now: Moment, answers: &mut Vec<Answered>) -> Result<(), EngineError> {
         let mut done = self.end_commit();
-        while done.is_ok() && self.begin_commit(now) {
-            done = self.end_commit();
+        while done.is_ok() {
+            match self.begin_commit(now) {
+                Ok(true) => done = self.end_commit(),
+                Ok(false) => break,
+                Err(error) => done = Err(error),
+            }
         }
         let read = self.running(now).map(|(_process, read)| read);
         let (Some(process), Some(read)) = (self.process.take(), read) else {

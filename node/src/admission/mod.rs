@@ -3,6 +3,7 @@
 //! ```text
 //!   push: those that may wait, in order  -->  [ w w w w w w w ]  -->  take: all that wait, at most a batch
 //!   push: the others are refused, with the expected wait
+//!   order: between two batches, for a change of the ring
 //! ```
 //!
 //! | module | what it holds |
@@ -17,7 +18,7 @@ mod load_shedding;
 mod queue;
 mod share;
 
-pub use self::queue::{Queue, Rejected, Taken};
+pub use self::queue::{Abandoned, Queue, Rejected, Taken};
 
 /// Most writes that share one commit; beyond it the gain is small and the last write waits long.
 pub const MAX_BATCH: usize = 512;

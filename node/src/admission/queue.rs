@@ -3,6 +3,7 @@
 //! ```text
 //!   push: those that may wait, in order  -->  [ w w w w w w w ]  -->  take: all that wait, at most a batch
 //!   push: the others refused, with how long the wait would be
+//!   order: one, if few wait              -->  [ o o ]            -->  take: one, between two batches
 //! ```
 //!
 //! Bounded by count and by bytes: beyond that, a quick refusal is better than a long wait. An eighth of the
@@ -11,7 +12,8 @@
 //! empty, accepts any write: a repair may be larger than the bound, and would never get in.
 //!
 //! Before it is full it refuses clients whenever it has become a standing one, and anybody whose turn would come
-//! too late (`shedding`). Refusing waits for nothing. The lock is held while pointers move, never while anything
+//! too late (`shedding`). Orders for a change of the ring wait beside the writes, within bounds of their own; they take turns
+//! with the batches, so neither keeps the other waiting for long. Refusing waits for nothing. The lock is held while pointers move, never while anything
 //! waits, and the thread is woken only if it sleeps.
 
 #[cfg(test)]
@@ -25,11 +27,18 @@ use quoit_ring::{MerkleKey, Moment};
 
 use super::load_shedding::LoadShedding;
 use super::share::Held;
+use crate::commit::Order;
 use crate::config::WriteQueue;
 use crate::reply::{Priority, Reply};
 use crate::write::Write;
 
-/// Writes that wait for their commit.
+/// Most orders that wait; more than peers and operators have under way at a time.
+const MAX_ORDERS: usize = 1024;
+
+/// Most bytes of orders that wait, unless it is one alone: configurations and pages.
+const MAX_ORDER_BYTES: usize = 16 << 20;
+
+/// Writes and orders that wait for the committing thread.
 #[derive(Debug)]
 pub struct Queue<R> {
     state: Mutex<State<R>>,
@@ -40,6 +49,10 @@ pub struct Queue<R> {
 #[derive(Debug)]
 struct State<R> {
     waiting: VecDeque<Write<R>>,
+    orders: VecDeque<Order<R>>,
+    order_bytes: usize,
+    /// An order was handed out last: writes that wait come next.
+    was_order: bool,
     held: Held,
     shedding: LoadShedding,
     closed: bool,
@@ -60,14 +73,25 @@ pub enum Rejected {
 }
 
 /// What [`Queue::take`] came back with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+#[derive(Debug)]
+pub enum Taken<R> {
     /// At least one write.
     Some,
+    /// An order, and no write.
+    Order(Order<R>),
     /// None came within the time.
     Idle,
     /// None will come any more.
     Closed,
+}
+
+/// What an abandoned queue held.
+#[derive(Debug)]
+pub struct Abandoned<R> {
+    /// Writes, in order.
+    pub writes: Vec<Write<R>>,
+    /// Orders, in order.
+    pub orders: Vec<Order<R>>,
 }
 
 impl<R> Queue<R> {
@@ -76,6 +100,9 @@ impl<R> Queue<R> {
     pub const fn new(bounds: WriteQueue, key: MerkleKey) -> Self {
         let state = State {
             waiting: VecDeque::new(),
+            orders: VecDeque::new(),
+            order_bytes: 0,
+            was_order: false,
             held: Held::new(),
             shedding: LoadShedding::new(key),
             closed: false,
@@ -131,18 +158,44 @@ impl<R: Reply> Queue<R> {
         })
     }
 
-    /// Waits for writes, at most `timeout`, and moves up to `most` of them into `into`.
+    /// Lets an order wait for its turn.
+    ///
+    /// # Errors
+    /// The order, if the queue is closed or too many wait already.
+    pub fn order(&self, order: Order<R>) -> Result<(), Order<R>> {
+        let bytes = order.task.bytes();
+        let mut state = self.lock();
+        let fits = state.order_bytes.saturating_add(bytes) <= MAX_ORDER_BYTES;
+        let has_capacity = state.orders.len() < MAX_ORDERS && (fits || state.orders.is_empty());
+        if state.closed || !has_capacity {
+            return Err(order);
+        }
+        state.order_bytes += bytes;
+        state.orders.push_back(order);
+
+        let sleeping = state.sleeping;
+        drop(state);
+        if sleeping {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for writes or an order, at most `timeout`, and moves up to `most` writes into `into`, or gives back an order.
     ///
     /// After [`Queue::close`] it hands out what still waits, then says [`Taken::Closed`].
-    pub fn take(&self, into: &mut Vec<Write<R>>, most: usize, timeout: Duration) -> Taken {
+    pub fn take(&self, into: &mut Vec<Write<R>>, most: usize, timeout: Duration) -> Taken<R> {
         let mut state = self.lock();
-        if state.waiting.is_empty() && !state.closed {
+        if state.is_empty() && !state.closed {
             state.sleeping = true;
             let waited = self.wake.wait_timeout(state, timeout);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             state.sleeping = false;
         }
 
+        if let Some(order) = state.next_order() {
+            return Taken::Order(order);
+        }
         if state.waiting.is_empty() {
             return if state.closed {
                 Taken::Closed
@@ -154,18 +207,22 @@ impl<R: Reply> Queue<R> {
         Taken::Some
     }
 
-    /// Takes no more writes; those that wait are still handed out.
+    /// Takes no more writes and orders; those that wait are still handed out.
     pub fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_one();
     }
 
-    /// Takes no more writes, and gives back those that wait: they will not be handed out.
-    pub fn abandon(&self) -> Vec<Write<R>> {
+    /// Takes no more, and gives back what waits: it will not be handed out.
+    pub fn abandon(&self) -> Abandoned<R> {
         let mut state = self.lock();
         state.closed = true;
         state.held = Held::new();
-        let abandoned = state.waiting.drain(..).collect();
+        state.order_bytes = 0;
+        let abandoned = Abandoned {
+            writes: state.waiting.drain(..).collect(),
+            orders: state.orders.drain(..).collect(),
+        };
         drop(state);
         self.wake.notify_one();
         abandoned
@@ -177,14 +234,31 @@ impl<R: Reply> Queue<R> {
         self.lock().waiting.len()
     }
 
-    /// Whether none wait.
+    /// Whether nothing waits, neither write nor order.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.lock().is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R> State<R> {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.orders.is_empty()
+    }
+
+    /// The first order, if it is its turn.
+    fn next_order(&mut self) -> Option<Order<R>> {
+        if std::mem::take(&mut self.was_order) && !self.waiting.is_empty() {
+            return None;
+        }
+        let order = self.orders.pop_front()?;
+        self.order_bytes -= order.task.bytes();
+        self.was_order = true;
+        Some(order)
     }
 }
 

@@ -19,10 +19,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quoit_ring::change::Chain;
 use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame, WarningKind};
 use quoit_ring::{Moment, Time};
 
-use super::{Applied, RefusedRepairs, Rules, Verdict, apply};
+use super::{Applied, ChangeRows, RefusedRepairs, Rules, Verdict, apply};
 use crate::clock::{ClockMark, Now};
 use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
@@ -46,6 +47,8 @@ const LOGGED_KEY: usize = 64;
 pub struct Committer<G> {
     pub(super) engine: Arc<G>,
     pub(super) state: NodeState,
+    /// This node's part in deciding the next epoch.
+    pub(super) chain: Chain,
     mark: ClockMark,
     disk_space: DiskSpace,
     measured: Option<Moment>,
@@ -64,8 +67,10 @@ impl<G: Engine> Committer<G> {
             let text = || format!("no writes are taken: {}", chain(&error));
             (state.warnings).note(WarningKind::Storage, 0, Moment(0), text);
         }
+        let newest = state.cluster.newest().configuration().clone();
         Self {
             engine,
+            chain: Chain::new(state.cluster.node, newest),
             mark: ClockMark::new(Arc::clone(&state.clock), &state.limits),
             state: state.clone(),
             disk_space: DiskSpace::new(state.limits.disk_reserve),
@@ -73,6 +78,26 @@ impl<G: Engine> Committer<G> {
             log_after: None,
             warned: false,
         }
+    }
+
+    /// The same after a restart: with what the store holds of a change that was under way. One that forgot its vote could
+    /// decide an epoch twice.
+    #[must_use]
+    pub fn restored(mut self, rows: ChangeRows) -> Self {
+        let newest = self.chain.decided().epoch;
+        if let Some((after, vote)) = rows.vote
+            && after == newest
+        {
+            let decided = self.chain.decided().clone();
+            self.chain = Chain::restored(self.state.cluster.node, decided, vote);
+        }
+        if let Some(taken) = rows.taken {
+            self.state.cluster.take(taken);
+        }
+        if rows.pulled.epoch == newest {
+            self.state.pulled.set(rows.pulled);
+        }
+        self
     }
 
     /// What it shares with the handlers.

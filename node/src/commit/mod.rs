@@ -16,7 +16,10 @@
 //! | `join` | one write joined into one record, unless a rule forbids it |
 //! | `bounds` | how large a record may become, whoever sends what is joined |
 //! | [`Committer`] | the effect: commit, then sums, clock and answers, in that order |
+//! | [`Order`] | what is done between two batches for a change of the ring, and who gets the answer |
+//! | `votes` | this node's votes on the next epoch |
 //! | `epochs` | newer epochs, stored and fenced between two batches |
+//! | [`ChangeRows`], [`PullProgress`], [`Leftovers`] | what is kept of a change, on the disk and in memory |
 //! | [`Verdict`] | the result of one write |
 //!
 //! Invariants: a write is answered as joined only after its record is committed as durably as configured;
@@ -25,14 +28,22 @@
 
 mod apply;
 mod bounds;
+mod carry_out;
 mod committer;
 mod epochs;
 mod join;
+mod order;
+mod progress;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod votes;
 
 pub use self::apply::{Applied, apply};
 pub use self::committer::Committer;
 pub use self::join::{RefusedRepairs, Rules};
+pub use self::order::{Asker, Finished, Order, Task};
+pub use self::progress::{Leftovers, PullProgress};
+pub use self::rows::ChangeRows;
 pub use self::verdict::Verdict;

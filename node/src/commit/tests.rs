@@ -1,20 +1,22 @@
 //! What a batch does, seen from outside the committer.
 //!
-//! `rules` holds the verdicts, `bounds` how large a record may become, `stored` what is in the engine after them and what a failing one does, `hints` what is
+//! `votes` and `epochs` are about a change of the ring. `rules` holds the verdicts, `bounds` how large a record may become, `stored` what is in the engine after them and what a failing one does, `hints` what is
 //! kept for other nodes, `random` the properties: whatever is written, the sums and the entries are those of the records.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quoit_ring::change::Known;
+use quoit_ring::wire::configuration::decode_configuration;
 use quoit_ring::wire::{Response, decode_record};
 use quoit_ring::{Delta, Dot, Millis, Record, Seen, Time};
 
 use super::*;
 use crate::clock::Now;
-use crate::engine::layout::{META_CLOCK, NAMESPACE, record_key};
+use crate::engine::layout::{META_CLOCK, META_CONFIGURATION, NAMESPACE, record_key};
 use crate::engine::{Engine, Keyspace, MemoryEngine, Snapshot as _};
 use crate::state::NodeState;
-use crate::testing::{Sink, WALL, at, state, write};
+use crate::testing::{LIMITS, SELF, Sink, WALL, at, state, write};
 use crate::write::{Change, Write};
 
 mod bounds;
@@ -23,6 +25,7 @@ mod hints;
 mod random;
 mod rules;
 mod stored;
+mod votes;
 
 /// A committer over an engine in memory, and what it is asked and answers.
 struct World<G> {
@@ -80,6 +83,34 @@ impl<G: Engine> World<G> {
     fn only(&mut self, key: &str, delta: Delta) -> Response {
         self.put(key, delta);
         self.commit().pop().unwrap()
+    }
+
+    /// Has an order carried out; its answer.
+    fn order(&mut self, task: Task) -> Response {
+        let (id, reply) = (7, self.sink.clone());
+        let from = Asker::Caller { id, reply };
+        let done = self.committer.carry_out(Order { from, task }, at(WALL));
+        assert!(done.is_ok(), "{done:?}");
+        let (id, answer) = self.sink.answers().pop().unwrap();
+        assert_eq!(id, 7);
+        answer
+    }
+
+    /// The same node after a restart, which finds what is on the disk.
+    fn restarted(self) -> Self {
+        let rows = ChangeRows::load(&*self.engine).unwrap().unwrap();
+        let known = match self.engine.get(Keyspace::Meta, META_CONFIGURATION) {
+            Ok(Some(stored)) => Known::new(decode_configuration(&stored).unwrap()).unwrap(),
+            _ => self.state.cluster.newest(),
+        };
+        let settings = (LIMITS, self.state.durability);
+        let key = self.state.sums.key();
+        let state = NodeState::new(SELF, known, key, Time::ZERO, settings);
+        Self {
+            committer: Committer::new(Arc::clone(&self.engine), &state).restored(rows),
+            state,
+            ..self
+        }
     }
 
     fn stored(&self, key: &str) -> Option<Record> {

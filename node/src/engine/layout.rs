@@ -41,6 +41,15 @@ pub const META_CLUSTER: &[u8] = b"cluster";
 /// In meta: the newest configuration that this node has learned, encoded as on the wire; absent before it learns of any.
 pub const META_CONFIGURATION: &[u8] = b"configuration";
 
+/// In meta: this node's vote on what follows the newest epoch, with that epoch; absent before it votes.
+pub const META_VOTE: &[u8] = b"vote";
+
+/// In meta: the last epoch in which this node, empty there, has taken what it is to own, eight bytes.
+pub const META_TAKEN: &[u8] = b"taken";
+
+/// In meta: what this node has pulled in the newest epoch, by source; absent before it pulls.
+pub const META_PULLED: &[u8] = b"pulled";
+
 /// In meta: the key of the Merkle sums, 16 bytes, from the first map.
 pub const META_MERKLE: &[u8] = b"merkle";
 
@@ -226,6 +235,9 @@ mod tests {
                 META_CLOCK,
                 META_CLUSTER,
                 META_CONFIGURATION,
+                META_VOTE,
+                META_TAKEN,
+                META_PULLED,
                 META_MERKLE,
                 META_DISK
             ],
@@ -234,6 +246,9 @@ mod tests {
                 b"clock",
                 b"cluster",
                 b"configuration",
+                b"vote",
+                b"taken",
+                b"pulled",
                 b"merkle",
                 b"disk"
             ]

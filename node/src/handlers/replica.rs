@@ -23,7 +23,7 @@ use crate::write::{Change, Destination};
 /// ```
 /// # use std::sync::{Arc, Mutex};
 /// # use bytes::BytesMut;
-/// # use quoit_node::commit::Committer;
+/// # use quoit_node::commit::{Committer, Order};
 /// # use quoit_node::config::{Config, Limits, TlsFiles};
 /// # use quoit_node::engine::MemoryEngine;
 /// # use quoit_node::env::{Env, Now, Rejected, Reply};
@@ -54,6 +54,9 @@ use crate::write::{Change, Destination};
 ///     fn submit(&self, writes: &mut Vec<Write<Answers>>) -> Result<(), Rejected> {
 ///         self.0.lock().unwrap().append(writes);
 ///         Ok(())
+///     }
+///     fn order(&self, order: Order<Answers>) -> Result<(), Order<Answers>> {
+///         Err(order)
 ///     }
 ///     fn queued_writes(&self) -> u32 {
 ///         0

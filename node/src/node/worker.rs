@@ -1,4 +1,5 @@
-//! The committing thread: takes waiting writes and commits them, until the queue is closed.
+//! The committing thread: takes waiting writes and commits them, and carries out orders in between, until the queue is
+//! closed.
 //!
 //! ```text
 //!   queue closed          the rest is committed, then the thread ends and returns its committer
@@ -22,7 +23,7 @@ use quoit_ring::wire::{Refusal, Response, ResponseFrame, WarningKind};
 use crate::admission::{MAX_BATCH, Queue, Taken};
 use crate::clock::{Clocks, SharedClock};
 use crate::cluster::ClusterView;
-use crate::commit::Committer;
+use crate::commit::{Asker, Committer, Finished};
 use crate::engine::{Engine, EngineError};
 use crate::error::StopError;
 use crate::failure::{Failure, NodeFailure};
@@ -42,6 +43,7 @@ pub(super) struct Watched<R> {
     busy_since: Arc<AtomicU64>,
     queue: Arc<Queue<R>>,
     cluster: Arc<ClusterView>,
+    finished: Arc<Finished>,
     clock: Arc<SharedClock>,
     clocks: Clocks,
     warnings: Arc<Warnings>,
@@ -81,14 +83,23 @@ impl<R: Reply> Watched<R> {
         });
         let abandoned = self.queue.abandon();
         let (epoch, clock) = (self.cluster.epoch(), self.clock.reading(now));
-        for write in abandoned {
-            let response = Response::Refused(Refusal::Draining);
-            let Some(reply) = write.reply else { continue };
+        let refused = || Response::Refused(Refusal::Draining);
+        let writes = abandoned.writes.into_iter();
+        let mut waiting: Vec<_> = writes
+            .filter_map(|write| Some((write.id, write.reply?)))
+            .collect();
+        for order in abandoned.orders {
+            match order.from {
+                Asker::Caller { id, reply } => waiting.push((id, reply)),
+                Asker::Node { ticket } => self.finished.push(ticket, refused()),
+            }
+        }
+        for (id, reply) in waiting {
             reply.send(&ResponseFrame {
-                id: write.id,
+                id,
                 epoch,
                 clock,
-                response,
+                response: refused(),
             });
             reply.flush();
         }
@@ -102,6 +113,7 @@ impl<R> Clone for Watched<R> {
             busy_since: Arc::clone(&self.busy_since),
             queue: Arc::clone(&self.queue),
             cluster: Arc::clone(&self.cluster),
+            finished: Arc::clone(&self.finished),
             clock: Arc::clone(&self.clock),
             clocks: self.clocks,
             warnings: Arc::clone(&self.warnings),
@@ -128,6 +140,7 @@ impl<G: Engine, R: Reply> Worker<G, R> {
             busy_since: Arc::default(),
             queue,
             cluster: Arc::clone(&committer.state().cluster),
+            finished: Arc::clone(&committer.state().finished),
             clock: Arc::clone(&committer.state().clock),
             clocks,
             warnings: Arc::clone(&committer.state().warnings),
@@ -248,6 +261,7 @@ fn run<G: Engine, R: Reply>(
         let now = watched.clocks.now();
         let done = match taken {
             Taken::Some => committer.run(&mut writes, now),
+            Taken::Order(order) => committer.carry_out(order, now),
             Taken::Idle => committer.idle(now),
             Taken::Closed => return Some(committer),
         };

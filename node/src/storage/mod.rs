@@ -6,6 +6,7 @@
 //! | [`Sums`], [`Rebuild`] | the Merkle tree over live data, and the walk that brings it back after a start |
 //! | `cursor` | what a walk has added up while commits change it |
 //! | `disk_space` | which writes the disk still has space for |
+//! | `moving` | the rows of leaves that move |
 //! | `fault` | what callers see of an engine's errors |
 //! | [`Unreadable`] | a row that cannot be read, for callers and for the log |
 //!
@@ -16,6 +17,7 @@ mod cursor;
 mod disk_space;
 mod fault;
 mod index;
+pub(crate) mod moving;
 mod rebuild;
 mod sums;
 mod unreadable;

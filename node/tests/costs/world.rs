@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quoit_node::admission::{MAX_BATCH, Queue, Taken};
-use quoit_node::commit::Committer;
+use quoit_node::commit::{Committer, Order};
 use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::engine::MemoryEngine;
 use quoit_node::env::{Env, Now, Rejected, Reply};
@@ -77,6 +77,10 @@ impl Env for QueueEnv {
 
     fn submit(&self, writes: &mut Vec<Write<Lane>>) -> Result<(), Rejected> {
         self.0.push(writes, Moment::default)
+    }
+
+    fn order(&self, order: Order<Lane>) -> Result<(), Order<Lane>> {
+        self.0.order(order)
     }
 
     fn queued_writes(&self) -> u32 {
@@ -178,7 +182,7 @@ impl World {
             self.session.submit(now);
             if !self.queue.is_empty() {
                 let taken = self.queue.take(&mut self.writes, MAX_BATCH, Duration::ZERO);
-                assert_eq!(taken, Taken::Some);
+                assert!(matches!(taken, Taken::Some));
                 self.committer.run(&mut self.writes, now).unwrap();
             }
         });

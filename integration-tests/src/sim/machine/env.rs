@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use quoit_node::admission::Queue;
+use quoit_node::commit::Order;
 use quoit_node::env::{Env, Now, Priority, Rejected, Reply};
 use quoit_node::write::Write;
 use quoit_ring::wire::{Refusal, RefusalScope, Response, ResponseFrame};
@@ -181,6 +182,10 @@ impl Env for NodeEnv {
 
     fn submit(&self, writes: &mut Vec<Write<Answers>>) -> Result<(), Rejected> {
         self.queue.push(writes, || self.clock.now().mono)
+    }
+
+    fn order(&self, order: Order<Answers>) -> Result<(), Order<Answers>> {
+        self.queue.order(order)
     }
 
     fn queued_writes(&self) -> u32 {

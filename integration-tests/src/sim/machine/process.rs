@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_node::StartError;
-use quoit_node::admission::{MAX_BATCH, Queue, Taken};
-use quoit_node::commit::Committer;
+use quoit_node::admission::{Abandoned, MAX_BATCH, Queue, Taken};
+use quoit_node::commit::{Asker, Committer};
 use quoit_node::engine::layout::META_DISK;
 use quoit_node::engine::{Engine as _, EngineError, Keyspace, RowCache, Snapshot as _};
 use quoit_node::env::{Now, Reply as _};
@@ -83,6 +83,7 @@ impl Process {
         let wait = meta.wait(&machine.settings.limits, machine.wall(now));
         let mark = meta.mark;
         let settings = (machine.settings.limits, machine.settings.durability);
+        let change = meta.change;
         let state = NodeState::new(machine.id, meta.known, meta.merkle_key, mark, settings);
         let queue = Arc::new(Queue::new(machine.settings.queue.clone(), state.sums.key()));
         let clock = Arc::new(NodeClock::default());
@@ -94,7 +95,7 @@ impl Process {
         let process = Self {
             walks: Walks::begin(&*engine, &state, PIECE),
             dispatcher: HintDispatcher::new(Arc::clone(&state.cluster), HINTS_PER_SECOND),
-            committer: Committer::new(Arc::clone(&engine), &state),
+            committer: Committer::new(Arc::clone(&engine), &state).restored(change),
             engine,
             state,
             replica: Arc::new(replica),
@@ -184,14 +185,27 @@ impl Process {
         self.out.take(into);
     }
 
-    pub(super) fn begin_commit(&mut self, read: Now) -> bool {
-        if self.failed || self.is_committing() || self.queue.is_empty() {
-            return false;
+    pub(super) fn begin_commit(&mut self, read: Now) -> Result<bool, EngineError> {
+        if self.failed || self.is_committing() {
+            return Ok(false);
         }
-        let taken = (self.queue).take(&mut self.batch, MAX_BATCH, Duration::ZERO);
-        debug_assert_eq!(taken, Taken::Some);
-        self.committing = Some(read);
-        true
+        while !self.queue.is_empty() {
+            match (self.queue).take(&mut self.batch, MAX_BATCH, Duration::ZERO) {
+                Taken::Some => {
+                    self.committing = Some(read);
+                    return Ok(true);
+                }
+                // Done at once: a kill comes before or after it, not within.
+                Taken::Order(order) => {
+                    if let Err(error) = self.committer.carry_out(order, read) {
+                        self.fail();
+                        return Err(error);
+                    }
+                }
+                Taken::Idle | Taken::Closed => break,
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn end_commit(&mut self) -> Result<(), EngineError> {
@@ -288,11 +302,17 @@ impl Process {
         self.failed = true;
         let now = self.clock.now();
         let (epoch, clock) = (self.state.cluster.epoch(), self.state.clock.reading(now));
-        for write in self.queue.abandon() {
+        let Abandoned { writes, orders } = self.queue.abandon();
+        let of_writes = writes.into_iter().map(|write| (write.id, write.reply));
+        let of_orders = orders.into_iter().map(|order| match order.from {
+            Asker::Caller { id, reply } => (id, Some(reply)),
+            Asker::Node { ticket } => (ticket, None),
+        });
+        for (id, reply) in of_writes.chain(of_orders) {
             let response = Response::Refused(Refusal::Draining);
-            let Some(reply) = write.reply else { continue };
+            let Some(reply) = reply else { continue };
             reply.send(&ResponseFrame {
-                id: write.id,
+                id,
                 epoch,
                 clock,
                 response,

@@ -88,7 +88,7 @@ pub(crate) fn put(machine: &mut Machine, key: &'static str, expiry: Option<u64>)
 /// A put that is committed; what was answered.
 pub(crate) fn put_through(machine: &mut Machine, key: &'static str) -> Vec<Response> {
     put(machine, key, None);
-    assert!(machine.begin_commit(Moment(0)));
+    assert!(machine.begin_commit(Moment(0)).unwrap());
     machine.end_commit().unwrap();
     answers(machine)
 }

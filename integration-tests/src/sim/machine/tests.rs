@@ -17,10 +17,10 @@ fn random(seed: u64) -> SmallRng {
 fn a_write_is_answered_once_its_commit_has_ended_and_not_before() {
     let mut machine = running();
     put(&mut machine, "a", None);
-    assert!(machine.begin_commit(Moment(0)));
+    assert!(machine.begin_commit(Moment(0)).unwrap());
     assert!(answers(&mut machine).is_empty());
     assert!(
-        !machine.begin_commit(Moment(0)),
+        !machine.begin_commit(Moment(0)).unwrap(),
         "one commit is under way at a time"
     );
     machine.end_commit().unwrap();
@@ -33,7 +33,7 @@ fn a_batch_whose_commit_was_cut_short_is_stored_or_not_and_never_acknowledged() 
     for seed in 0..64 {
         let mut machine = running();
         let dot = put(&mut machine, "a", None);
-        assert!(machine.begin_commit(Moment(0)));
+        assert!(machine.begin_commit(Moment(0)).unwrap());
         machine.kill(&mut random(seed));
         assert!(answers(&mut machine).is_empty(), "nobody is there to tell");
         start(&mut machine);
@@ -108,14 +108,17 @@ fn after_a_failed_commit_nothing_is_acknowledged_until_the_next_start() {
     let mut machine = running();
     put(&mut machine, "a", None);
     machine.disk().fail_next_commit(false);
-    assert!(machine.begin_commit(Moment(0)));
+    assert!(machine.begin_commit(Moment(0)).unwrap());
     put(&mut machine, "b", None);
     assert!(machine.end_commit().is_err());
     let told = answers(&mut machine);
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|told| matches!(told, Response::Refused(_))));
     put(&mut machine, "c", None);
-    assert!(!machine.begin_commit(Moment(0)), "it serves nothing");
+    assert!(
+        !machine.begin_commit(Moment(0)).unwrap(),
+        "it serves nothing"
+    );
     machine.kill(&mut random(1));
     start(&mut machine);
     assert_eq!(put_through(&mut machine, "a"), [Response::Joined]);

@@ -178,7 +178,7 @@ mod tests {
     fn machine() -> Machine {
         let mut machine = running();
         put(&mut machine, "key", Some(5_000));
-        assert!(machine.begin_commit(Moment(0)));
+        assert!(machine.begin_commit(Moment(0)).unwrap());
         machine.end_commit().unwrap();
         assert_eq!(audited(&machine), [""; 0]);
         machine

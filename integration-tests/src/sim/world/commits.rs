@@ -99,12 +99,17 @@ impl World {
     /// Starts the next commit of a node, if something waits and none is under way.
     pub(super) fn begin_commit(&mut self, node: usize) {
         let now = self.now();
-        if self.machines[node].begin_commit(now) {
-            let takes = delay(&mut self.rng, self.plan.commit) + self.disk_delay(node);
-            let life = self.machines[node].life();
-            let at = now.after(takes);
-            self.schedule.at(at, Event::Committed { node, life });
+        match self.machines[node].begin_commit(now) {
+            Ok(false) => {}
+            Ok(true) => {
+                let takes = delay(&mut self.rng, self.plan.commit) + self.disk_delay(node);
+                let life = self.machines[node].life();
+                let at = now.after(takes);
+                self.schedule.at(at, Event::Committed { node, life });
+            }
+            Err(_failed) => self.storage_failed(node),
         }
+        self.deliver_answers(node); // of orders
     }
 
     pub(super) fn idle(&mut self, node: usize, life: u32) {

@@ -7,6 +7,7 @@ use quoit_ring::{Delta, MerkleKey, Record};
 
 use super::*;
 
+use crate::commit::{Asker, Task};
 use crate::testing::{Sink, WALL, at, dot, write};
 use crate::write::{Change, Destination};
 
@@ -28,17 +29,26 @@ fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
     assert_eq!(writes.len(), 1);
 
     let mut taken = Vec::new();
-    assert_eq!(queue.take(&mut taken, 1, Duration::ZERO), Taken::Some);
+    assert!(matches!(
+        queue.take(&mut taken, 1, Duration::ZERO),
+        Taken::Some
+    ));
     assert_eq!(queue.push(&mut writes, later), Ok(()));
     queue.close();
     let closed = queue.push(&mut vec![one(3)], later);
     assert_eq!(closed, Err(Rejected::Closed));
-    assert_eq!(queue.take(&mut taken, 512, Duration::ZERO), Taken::Some);
+    assert!(matches!(
+        queue.take(&mut taken, 512, Duration::ZERO),
+        Taken::Some
+    ));
     assert_eq!(
         taken.iter().map(|write| write.id).collect::<Vec<_>>(),
         [0, 1, 2]
     );
-    assert_eq!(queue.take(&mut taken, 512, Duration::ZERO), Taken::Closed);
+    assert!(matches!(
+        queue.take(&mut taken, 512, Duration::ZERO),
+        Taken::Closed
+    ));
 }
 
 /// Writes of so many bytes each.
@@ -193,4 +203,58 @@ fn a_write_whose_turn_comes_too_late_is_refused_with_the_wait_and_others_are_tak
         let patient = (now, Duration::from_millis(200));
         assert_eq!(queue.push(&mut by(priority, 1, 1, patient), || now), Ok(()));
     }
+}
+
+fn order(bytes: usize) -> Order<Sink> {
+    let from = Asker::Node { ticket: 1 };
+    let decided = vec![0; bytes].into();
+    let task = Task::Learn { decided };
+    Order { from, task }
+}
+
+#[test]
+fn orders_and_batches_take_turns() {
+    let queue = Queue::new(BOUNDS, KEY);
+    let mut writes = of(&Sink::default(), &[1, 1, 1]);
+    queue.push(&mut writes, Moment::default).unwrap();
+    for _ in 0..3 {
+        queue.order(order(1)).unwrap();
+    }
+    let mut taken = Vec::new();
+    let mut next = || match queue.take(&mut taken, 1, Duration::ZERO) {
+        Taken::Some => "batch",
+        Taken::Order(_) => "order",
+        Taken::Idle | Taken::Closed => "nothing",
+    };
+    let turns: Vec<_> = (0..7).map(|_| next()).collect();
+    let (order, batch) = ("order", "batch");
+    assert_eq!(turns, [order, batch, order, batch, order, batch, "nothing"]);
+}
+
+#[test]
+fn orders_are_bounded_in_count_and_bytes_and_given_back_when_it_is_over() {
+    let queue = Queue::new(BOUNDS, KEY);
+    queue.order(order(1 << 25)).unwrap(); // alone it may be of any size
+    assert!(queue.order(order(1)).is_err());
+    assert!(matches!(
+        queue.take(&mut vec![], 1, Duration::ZERO),
+        Taken::Order(_)
+    ));
+    for _ in 0..1024 {
+        queue.order(order(1)).unwrap();
+    }
+    assert!(queue.order(order(1)).is_err());
+    assert!(!queue.is_empty() && queue.len() == 0, "no write waits");
+
+    queue.close();
+    assert!(matches!(
+        queue.take(&mut vec![], 1, Duration::ZERO),
+        Taken::Order(_)
+    ));
+    assert!(queue.order(order(1)).is_err());
+    assert_eq!(queue.abandon().orders.len(), 1023);
+    assert!(matches!(
+        queue.take(&mut vec![], 1, Duration::ZERO),
+        Taken::Closed
+    ));
 }

@@ -2,10 +2,11 @@
 
 use quoit_ring::Epoch;
 use quoit_ring::change::{Arcs, Known};
-use quoit_ring::wire::configuration::decode_configuration;
-use quoit_ring::wire::{Refusal, Response};
+use quoit_ring::wire::configuration::{decode_configuration, encode_answer};
+use quoit_ring::wire::{MembershipAnswer, Progress, Refusal, Response};
 
 use super::world;
+use crate::commit::Task;
 use crate::engine::layout::META_CONFIGURATION;
 use crate::engine::{Engine as _, Keyspace};
 use crate::testing::{WALL, at, blind, dot, ring};
@@ -49,4 +50,67 @@ fn an_epoch_is_stored_before_it_is_served_and_an_older_one_changes_nothing() {
         (cluster.epoch(), cluster.newest().epoch()),
         (Epoch(4), Epoch(5))
     );
+}
+
+fn decided(known: &Known) -> Task {
+    let decided = encode_answer(None, known.configuration()).into();
+    Task::Learn { decided }
+}
+
+/// What a membership order was answered.
+fn said(answer: Response) -> MembershipAnswer {
+    match answer {
+        Response::Membership(answer) => *answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_another_node_says_is_decided_is_learned_once() {
+    let mut world = world();
+    for (epoch, newest) in [(1, 3), (3, 5), (2, 5), (3, 5)] {
+        let learned = said(world.order(decided(&next(epoch))));
+        assert_eq!(learned, MembershipAnswer::Learned(Epoch(newest)));
+    }
+    let of_other_base = encode_answer(Some(next(4).configuration()), next(5).configuration());
+    let decided = of_other_base.into();
+    let asked = said(world.order(Task::Learn { decided }));
+    assert_eq!(
+        asked,
+        MembershipAnswer::Behind(Epoch(5)),
+        "it needs all of it"
+    );
+    let decided = "junk".into();
+    let refused = Response::Refused(Refusal::BadRecord);
+    assert_eq!(world.order(Task::Learn { decided }), refused);
+}
+
+#[test]
+fn a_fence_is_answered_with_how_far_the_node_is() {
+    let mut world = world();
+    let fence = |epoch| Task::Fence {
+        epoch: Epoch(epoch),
+    };
+    assert_eq!(
+        said(world.order(fence(3))),
+        MembershipAnswer::Behind(Epoch(2))
+    );
+    world.order(decided(&next(1)));
+    world.state.leftovers.set_clean(Epoch(3));
+    let progress = |fence, has_leftovers| {
+        MembershipAnswer::Progress(Progress {
+            newest: Epoch(3),
+            fence: Epoch(fence),
+            pulled: vec![],
+            has_leftovers,
+            hints: None,
+        })
+    };
+    assert_eq!(said(world.order(fence(2))), progress(2, false));
+    assert_eq!(said(world.order(fence(3))), progress(3, false));
+    world.order(decided(&next(2)));
+    let MembershipAnswer::Progress(progress) = said(world.order(fence(3))) else {
+        panic!("it knows the epoch");
+    };
+    assert!(progress.has_leftovers, "nobody has looked in this epoch");
 }

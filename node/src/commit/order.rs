@@ -1,0 +1,169 @@
+//! Orders: what the committing thread does beside writes, for a change of the ring.
+//!
+//! ```text
+//!   a peer's message --handler--.                                     .--> the caller's reply channel
+//!                               +--> queue --> committer: carry out --+
+//!   this node's own driver -----'                                     '--> Finished, by ticket
+//! ```
+//!
+//! They go through the one thread that commits, between two batches, so a vote, a fence or a page has its place among the
+//! writes: what was committed before it is seen by it, and what comes after it sees it.
+//!
+//! Invariant: each order is answered once, by a [`Response`]. Left out: when which order is given.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use quoit_ring::consensus::Ballot;
+use quoit_ring::wire::{MembershipRequest, Page, Response};
+use quoit_ring::{Epoch, NodeId};
+use tokio::sync::Notify;
+
+/// One order, and who gets the answer.
+#[derive(Debug)]
+pub struct Order<R> {
+    /// Who asks.
+    pub from: Asker<R>,
+    /// What is to be done.
+    pub task: Task,
+}
+
+/// Who gets the answer to an order.
+#[derive(Debug)]
+pub enum Asker<R> {
+    /// Another node, or an operator.
+    Caller {
+        /// The request's id.
+        id: u64,
+        /// Where the answer goes.
+        reply: R,
+    },
+    /// This node itself: the answer is left at [`Finished`].
+    Node {
+        /// By which it knows the answer again.
+        ticket: u64,
+    },
+}
+
+/// What the committing thread does for a change of the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Promise to answer no lower ballot about what follows an epoch.
+    Prepare {
+        /// That epoch.
+        after: Epoch,
+        /// The proposer's attempt.
+        ballot: Ballot,
+    },
+    /// Accept what shall follow an epoch.
+    Accept {
+        /// That epoch.
+        after: Epoch,
+        /// The proposer's attempt.
+        ballot: Ballot,
+        /// What shall follow: an encoded answer for a side that knows `after`.
+        next: Bytes,
+    },
+    /// Learn of an epoch that is decided.
+    Learn {
+        /// Which: an encoded answer.
+        decided: Bytes,
+    },
+    /// Refuse all epochs before this one, and say how far this node is in it.
+    Fence {
+        /// That epoch.
+        epoch: Epoch,
+    },
+    /// Join a page that was pulled, and keep in the same batch how far that is.
+    Store {
+        /// In which epoch it was pulled.
+        epoch: Epoch,
+        /// From whom.
+        source: NodeId,
+        /// What came.
+        page: Page,
+    },
+    /// Delete rows that this node owns no more, and that a majority of their owners has: those that have not changed.
+    Forget {
+        /// The epoch by which it owns them no more.
+        epoch: Epoch,
+        /// User keys, and the encoded records as they were read.
+        rows: Vec<(Bytes, Bytes)>,
+    },
+    /// Take what is to be owned again, if nothing is left there of an earlier ownership.
+    Take {
+        /// In which epoch.
+        epoch: Epoch,
+    },
+}
+
+impl Task {
+    /// What a message asks for, in the epoch of its frame; `None` if it is answered without the committing thread.
+    #[must_use]
+    pub fn of(request: MembershipRequest, epoch: Epoch) -> Option<Self> {
+        let after = epoch;
+        Some(match request {
+            MembershipRequest::Prepare { ballot } => Self::Prepare { after, ballot },
+            MembershipRequest::Accept { ballot, next } => Self::Accept {
+                after,
+                ballot,
+                next,
+            },
+            MembershipRequest::Learn { decided } => Self::Learn { decided },
+            MembershipRequest::Fence => Self::Fence { epoch },
+            _ => return None,
+        })
+    }
+
+    /// Bytes that it holds while it waits, beside a few fixed ones.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let of = |rows: &[(Bytes, Bytes)]| {
+            let bytes = rows.iter().map(|(key, record)| key.len() + record.len());
+            bytes.sum::<usize>()
+        };
+        match self {
+            Self::Accept { next: bytes, .. } | Self::Learn { decided: bytes } => bytes.len(),
+            Self::Store { page, .. } => of(&page.rows),
+            Self::Forget { rows, .. } => of(rows),
+            Self::Prepare { .. } | Self::Fence { .. } | Self::Take { .. } => 0,
+        }
+    }
+}
+
+/// Answers to the orders that the node itself has given. There are never more of them than orders that it waits for.
+#[derive(Debug, Default)]
+pub struct Finished {
+    answers: Mutex<VecDeque<(u64, Response)>>,
+    come: Notify,
+}
+
+impl Finished {
+    /// Takes what has come, by ticket, in the order in which it was done.
+    #[must_use]
+    pub fn take(&self) -> Vec<(u64, Response)> {
+        self.lock().drain(..).collect()
+    }
+
+    /// Waits until something has come that was not taken.
+    pub async fn wait(&self) {
+        loop {
+            // Registered before the look, so nothing comes unnoticed in between.
+            let come = self.come.notified();
+            if !self.lock().is_empty() {
+                return;
+            }
+            come.await;
+        }
+    }
+
+    pub(crate) fn push(&self, ticket: u64, response: Response) {
+        self.lock().push_back((ticket, response));
+        self.come.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, Response)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
