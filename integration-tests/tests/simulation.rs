@@ -68,6 +68,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
         1965,
         "the second copy of an answer failed a write whose lifetime was found to be wrong in between",
     ),
+    (
+        2739,
+        "a jump of the clock before a new node's first commit was stored as its mark, and every later start refused",
+    ),
 ];
 
 #[test]

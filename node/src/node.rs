@@ -166,7 +166,7 @@ impl Node {
             config.write_queue.clone(),
             state.sums.key(),
         ));
-        let committer = Committer::new(Arc::clone(&engine), &state).restored(change);
+        let committer = Committer::new(Arc::clone(&engine), &state, clocks.now()).restored(change);
         let worker =
             Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
         let expiry = ExpiryWatch::new(config.tls.certificate.clone(), tls.not_after());

@@ -13,7 +13,9 @@
 //! undone, ages are checked against the right clock; if the jump was real, the wall itself is above the mark.
 //!
 //! A node that starts takes the mark of its earlier run for the last trusted time, so that a clock that is
-//! wrong just after the machine's start is doubted, too. Left out: the clock that ages are checked against while running.
+//! wrong just after the machine's start is doubted, too. One that has never run trusts what it reads when it starts: so
+//! a jump before its first commit is doubted as any other. Left out: the clock that ages are checked against while
+//! running.
 
 use std::time::Duration;
 
@@ -31,41 +33,34 @@ const BELIEVED: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct ClockGuard {
     /// What was last trusted, and when.
-    last: Option<(Millis, Moment)>,
+    last: (Millis, Moment),
     doubted_since: Option<Moment>,
-    /// The earlier run's mark; none if there was no run.
-    mark: Time,
 }
 
 impl ClockGuard {
-    pub(super) const fn new(mark: Time) -> Self {
+    /// The guard of a node that starts `now`. `mark` is the mark of its earlier run, [`Time::ZERO`] if there was none.
+    pub(super) const fn new(mark: Time, now: Now) -> Self {
+        let mark = mark.millis();
+        let believed = if mark.0 == 0 { now.wall } else { mark };
         Self {
-            last: None,
+            last: (believed, now.mono),
             doubted_since: None,
-            mark,
         }
     }
 
     /// Wall time as far as it is trusted.
     pub(super) fn trusted(&mut self, now: Now) -> Millis {
-        let (last, then) = self.last.unwrap_or_else(|| self.first(now));
+        let (last, then) = self.last;
         let passed = now.mono.since(then) / 1_000;
         let measured = last.0.saturating_add(passed);
         let jumped = now.wall.0 > measured.saturating_add(JUMP_MS);
         let since = *self.doubted_since.get_or_insert(now.mono);
         if jumped && now.mono.saturating_since(since) < BELIEVED {
-            self.last = Some((last, then));
             return Millis(measured);
         }
         self.doubted_since = None;
-        self.last = Some((now.wall, now.mono));
+        self.last = (now.wall, now.mono);
         now.wall
-    }
-
-    const fn first(&self, now: Now) -> (Millis, Moment) {
-        let mark = self.mark.millis();
-        let believed = if mark.0 == 0 { now.wall } else { mark };
-        (believed, now.mono)
     }
 }
 
@@ -84,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_keeps_pace_is_believed() {
-        let mut guard = ClockGuard::new(Time::ZERO);
+        let mut guard = ClockGuard::new(Time::ZERO, at(4_000, 0));
         for (wall, mono) in [(5_000, 1), (6_000, 2), (9_000, 3), (8_000, 4)] {
             assert_eq!(guard.trusted(at(wall, mono)), Millis(wall));
         }
@@ -92,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_short_jump_ahead_leaves_no_trace() {
-        let mut guard = ClockGuard::new(Time::ZERO);
+        let mut guard = ClockGuard::new(Time::ZERO, at(4_000, 0));
         guard.trusted(at(5_000, 1));
         assert_eq!(guard.trusted(at(YEAR, 2)), Millis(6_000));
         assert_eq!(guard.trusted(at(YEAR + 60_000, 62)), Millis(66_000));
@@ -105,8 +100,14 @@ mod tests {
     }
 
     #[test]
+    fn a_jump_before_the_first_reading_that_is_stored_is_doubted_too() {
+        let mut guard = ClockGuard::new(Time::ZERO, at(5_000, 1));
+        assert_eq!(guard.trusted(at(YEAR, 2)), Millis(6_000));
+    }
+
+    #[test]
     fn a_jump_that_lasts_becomes_the_time() {
-        let mut guard = ClockGuard::new(Time::ZERO);
+        let mut guard = ClockGuard::new(Time::ZERO, at(4_000, 0));
         guard.trusted(at(5_000, 1));
         for second in 2..302 {
             assert!(guard.trusted(at(YEAR + second * 1_000, second)) < Millis(400_000));
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_wrong_clock_at_the_start_is_held_to_the_earlier_run() {
-        let mut guard = ClockGuard::new(Time::at(Millis(50_000)));
+        let mut guard = ClockGuard::new(Time::at(Millis(50_000)), at(YEAR, 1));
         assert_eq!(guard.trusted(at(YEAR, 1)), Millis(50_000));
         assert_eq!(guard.trusted(at(51_000, 2)), Millis(51_000));
     }

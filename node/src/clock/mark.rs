@@ -32,13 +32,13 @@ pub(crate) struct ClockMark {
 }
 
 impl ClockMark {
-    /// The mark with which `clock` began.
-    pub(crate) fn new(clock: Arc<SharedClock>, limits: &Limits) -> Self {
+    /// The mark with which `clock` begins `now`.
+    pub(crate) fn new(clock: Arc<SharedClock>, limits: &Limits, now: Now) -> Self {
         let mark = clock.start_mark();
         Self {
             clock,
             mark,
-            guard: ClockGuard::new(mark),
+            guard: ClockGuard::new(mark, now),
             lead_ms: LEAD_MS.min(limits.max_write_age_ms / 4),
             max_drift_ms: limits.max_clock_drift_ms,
         }

@@ -58,20 +58,20 @@ pub struct Committer<G> {
 }
 
 impl<G: Engine> Committer<G> {
-    /// A committer for `engine`; there must be no other. The handlers have the same `state`.
+    /// A committer for `engine` of a node that starts `now`; there must be no other. The handlers have the same `state`.
     #[must_use]
-    pub fn new(engine: Arc<G>, state: &NodeState) -> Self {
+    pub fn new(engine: Arc<G>, state: &NodeState, now: Now) -> Self {
         let takes_writes = engine.takes_writes();
         (state.hints).set_takes_removals(takes_writes.is_ok());
         if let Err(error) = takes_writes {
             let text = || format!("no writes are taken: {}", chain(&error));
-            (state.warnings).note(WarningKind::Storage, 0, Moment(0), text);
+            (state.warnings).note(WarningKind::Storage, 0, now.mono, text);
         }
         let newest = state.cluster.newest().configuration().clone();
         Self {
             engine,
             chain: Chain::new(state.cluster.node, newest),
-            mark: ClockMark::new(Arc::clone(&state.clock), &state.limits),
+            mark: ClockMark::new(Arc::clone(&state.clock), &state.limits, now),
             state: state.clone(),
             disk_space: DiskSpace::new(state.limits.disk_reserve),
             measured: None,

@@ -43,7 +43,7 @@ impl<G: Engine> World<G> {
 
     fn with_state(engine: G, state: NodeState) -> Self {
         let engine = Arc::new(engine);
-        let committer = Committer::new(Arc::clone(&engine), &state);
+        let committer = Committer::new(Arc::clone(&engine), &state, at(WALL));
         Self {
             engine,
             state,

@@ -78,9 +78,9 @@ use crate::write::{Change, Destination};
 /// let (engine, runtime, answers) = (Arc::new(MemoryEngine::new()), Runtime::default(), Answers::default());
 /// let replica = Replica::new(runtime.clone(), Arc::clone(&engine), &state);
 /// let mut session = Session::new(Arc::new(replica), Role::Client, answers.clone());
-/// let mut committer = Committer::new(engine, &state);
-///
 /// let now = runtime.now();
+/// let mut committer = Committer::new(engine, &state, now);
+///
 /// let delta = Delta::blind(Dot { time: Time::at(now.wall), actor: Actor(7) }, Some(("v".into(), None)));
 /// let mut record = BytesMut::new();
 /// encode_record(delta.record(), &mut record);

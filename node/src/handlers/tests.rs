@@ -100,7 +100,7 @@ impl World {
     fn commit(&mut self) -> Vec<(u64, Response)> {
         self.session.submit(at(WALL));
         let mut taken = std::mem::take(&mut *self.session.replica.env.taken.lock().unwrap());
-        let mut committer = Committer::new(Arc::clone(&self.engine), &self.state);
+        let mut committer = Committer::new(Arc::clone(&self.engine), &self.state, at(WALL));
         committer.run(&mut taken, at(WALL)).unwrap();
         self.sink.answers()
     }

@@ -206,7 +206,7 @@ mod tests {
             WriteQueue::default(),
             quoit_ring::MerkleKey([7; 16]),
         ));
-        let committer = Committer::new(Arc::clone(&engine), &state);
+        let committer = Committer::new(Arc::clone(&engine), &state, clocks.now());
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
         let walks = Walks::begin(&*engine, &state, PIECE);
         let expiry = ExpiryWatch::new("node.pem".into(), Millis(u64::MAX));

@@ -302,7 +302,7 @@ mod tests {
                 quoit_ring::MerkleKey([7; 16]),
             )),
         );
-        let committer = Committer::new(Arc::new(engine), &state(1));
+        let committer = Committer::new(Arc::new(engine), &state(1), clocks.now());
         let worker = Worker::start(Arc::clone(&queue), committer, clocks).unwrap();
         Bench {
             worker,

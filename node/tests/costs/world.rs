@@ -150,7 +150,7 @@ impl World {
             frames: Frames::new(LANE_FRAME),
             session: Session::new(Arc::new(replica), Role::Client, lane.clone()),
             queue,
-            committer: Committer::new(engine, &state),
+            committer: Committer::new(engine, &state, at(0)),
             writes: Vec::with_capacity(MAX_BATCH),
             lane,
             incoming: BytesMut::with_capacity(1 << 20),

@@ -87,6 +87,7 @@ impl Process {
         let state = NodeState::new(machine.id, meta.known, meta.merkle_key, mark, settings);
         let queue = Arc::new(Queue::new(machine.settings.queue.clone(), state.sums.key()));
         let clock = Arc::new(NodeClock::default());
+        let started = clock.set(machine.wall(now), 0);
         let env = NodeEnv {
             clock: Arc::clone(&clock),
             queue: Arc::clone(&queue),
@@ -95,7 +96,7 @@ impl Process {
         let process = Self {
             walks: Walks::begin(&*engine, &state, PIECE),
             dispatcher: HintDispatcher::new(Arc::clone(&state.cluster), HINTS_PER_SECOND),
-            committer: Committer::new(Arc::clone(&engine), &state).restored(change),
+            committer: Committer::new(Arc::clone(&engine), &state, started).restored(change),
             engine,
             state,
             replica: Arc::new(replica),

@@ -164,7 +164,7 @@ fn ages_are_held_to_a_clock_that_a_restart_does_not_set_back() {
     let mark = Time::at(Millis(WALL + 2_000));
     let settings = (LIMITS, Durability::Fsync);
     let state = NodeState::new(SELF, Known::of(ring(1)), MerkleKey([5; 16]), mark, settings);
-    let mut committer = Committer::new(engine, &state);
+    let mut committer = Committer::new(engine, &state, at(WALL));
     let sink = Sink::default();
     let late = Change::Put(blind(dot(1, WALL - 59_000), "v"));
     committer

@@ -13,7 +13,7 @@ use crate::engine::layout::{META_CLOCK, NAMESPACE, expiry_key, leaf_key, record_
 use crate::engine::{Batch, Durability, Engine as _, EngineError, Keyspace};
 use crate::hints::HintScan;
 use crate::storage::fault_of;
-use crate::testing::{Disk, Failing, RESERVE, WALL, at, blind, dot, encoded, ring, write};
+use crate::testing::{Disk, Failing, LIMITS, RESERVE, WALL, at, blind, dot, encoded, ring, write};
 use crate::write::{Change, Destination};
 
 #[test]
@@ -162,6 +162,16 @@ fn the_clocks_mark_is_stored_ahead_of_use_and_not_with_every_batch() {
         Time::at(Millis(WALL + 2_000 + LEAD_MS)),
         "a stop in order does not lower it"
     );
+}
+
+#[test]
+fn a_jump_of_the_wall_clock_before_the_first_commit_does_not_set_the_clocks_mark() {
+    let mut world = world();
+    let mut wrong = at(WALL + 500);
+    wrong.wall.0 += 3_600_000;
+    world.committer.idle(wrong).unwrap();
+    let furthest = WALL + 500 + LIMITS.max_clock_drift_ms + LEAD_MS;
+    assert!(world.mark() <= Some(furthest), "{:?}", world.mark());
 }
 
 #[test]
