@@ -16,6 +16,7 @@
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
 //! | [`identity`], [`tls`] | the owner of the data directory, whether that may be new; who may connect |
 //! | [`store_meta`] | the stored cluster map and clock mark |
+//! | [`assembly`] | a node's parts put together, for threads or for a simulation |
 //! | [`state`], [`cluster`], [`clock`] | shared by several modules: handles, ring, clock |
 //! | [`env`](mod@env) | the seam: clock, storage executor and answers, real or simulated |
 //! | [`handlers`] | one file for each request: how a replica answers it |
@@ -45,6 +46,7 @@
 //! ```
 
 pub mod admission;
+pub mod assembly;
 pub mod clock;
 pub mod cluster;
 pub mod commit;

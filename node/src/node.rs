@@ -35,22 +35,17 @@ use quoit_transport::quic;
 use self::background::{Background, PIECE};
 use self::opening::Opened;
 use self::worker::Worker;
-use crate::admission::Queue;
+use crate::assembly::{Assembly, AssemblyOptions};
 use crate::clock::Clocks;
-use crate::commit::Committer;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::engine::{EngineError, FjallEngine, RowCache};
 use crate::env::RealEnv;
 use crate::error::{StartError, StopError};
 use crate::failure::NodeFailure;
-use crate::handlers::Replica;
-use crate::hints::HintDispatcher;
 use crate::identity::{DataDir, Identity};
 use crate::server::{Answers, SeatBounds, Server, ServerOptions};
 use crate::state::{ConnectionEvent, NodeState};
-use crate::store_meta::StoreMeta;
 use crate::tls::{ExpiryWatch, NodeTls};
-use crate::walks::Walks;
 
 /// The Merkle tree's share of a node's memory: 16 bytes for each of 2^20 leaves, and a 15th of that above.
 const TREE_BYTES: u64 = 18 << 20;
@@ -130,53 +125,33 @@ impl Node {
 
         let Opened {
             mut data,
-            engine,
+            store,
             options,
-            meta,
         } = opening::to_run(config, tls.node())?;
-        let (limits, clocks) = (Limits::from(config), Clocks::start());
-        let meta = if config.accept_clock_set_back {
-            meta.accept_clock_set_back(&engine, &limits, clocks.now().wall)
-                .map_err(|source| StartError::Engine {
-                    path: data.store(),
-                    source,
-                })?
-        } else {
-            meta
-        };
-        let meta = meta.check(tls.node(), &limits, clocks.now().wall)?;
-        std::thread::sleep(meta.wait(&limits, clocks.now().wall));
+        let options = AssemblyOptions::of(config, options.rows(), PIECE);
+        let clocks = Clocks::start();
+        let store = store.check(tls.node(), &options, clocks.now().wall)?;
+        std::thread::sleep(store.wait(&options.limits, clocks.now().wall));
 
-        let StoreMeta {
-            known,
-            merkle_key,
-            mark,
-            change,
-        } = meta;
-        // The row cache needs a secret hash key, too; clients know neither.
-        let engine = Arc::new(RowCache::new(engine, options.rows(), merkle_key.0));
-        let settings = (limits, config.durability.into());
-        let state = NodeState::new(tls.node(), known, merkle_key, mark, settings);
-        let walks = Walks::begin(&*engine, &state, PIECE);
+        let Assembly {
+            engine,
+            state,
+            walks,
+            queue,
+            committer,
+            replica,
+            dispatcher,
+        } = store.assemble(&options, clocks.now(), |queue| RealEnv::new(clocks, queue));
 
         let socket = listen(config.listen)?;
         data.mark_running()?;
 
-        let queue = Arc::new(Queue::<Answers>::new(
-            config.write_queue.clone(),
-            state.sums.key(),
-        ));
-        let committer = Committer::new(Arc::clone(&engine), &state, clocks.now()).restored(change);
-        let worker =
-            Worker::start(Arc::clone(&queue), committer, clocks).map_err(StartError::Thread)?;
+        let worker = Worker::start(queue, committer, clocks).map_err(StartError::Thread)?;
         let expiry = ExpiryWatch::new(config.tls.certificate.clone(), tls.not_after());
         let expiry = (expiry, Arc::clone(&state.warnings));
         let background = Background::start(walks, &engine, worker.watched(), expiry, clocks)
             .map_err(StartError::Thread)?;
 
-        let env = RealEnv::new(clocks, queue);
-        let replica = Arc::new(Replica::new(env, Arc::clone(&engine), &state));
-        let dispatcher = HintDispatcher::new(Arc::clone(&state.cluster), config.hints_per_second);
         let options = ServerOptions {
             socket,
             endpoint: data.endpoint_config(),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Machine   disk, wall clock          survives kill and power loss, as far as synced
-//!     '- Process   replica, queue, committer, sessions      as `Node::start` wires them, without threads
+//!     '- Process   replica, queue, committer, sessions      assembled as by `Node::start`, without threads
 //!
 //!   frame --> Session --> queue --(the world waits for the disk)--> Committer --> answers out
 //! ```

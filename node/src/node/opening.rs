@@ -16,20 +16,20 @@ use quoit_ring::placement::Ring;
 use quoit_ring::wire::FirstMap;
 
 use super::TREE_BYTES;
+use crate::assembly::OpenStore;
 use crate::config::Config;
-use crate::engine::{Engine as _, EngineOptions, FjallEngine, LEAST_MEMORY};
+use crate::engine::{EngineOptions, FjallEngine, LEAST_MEMORY};
 use crate::error::StartError;
 use crate::identity::{Act, DataDir, Expected, Identity};
 use crate::provision::{MapError, read_map};
-use crate::store_meta::{StoreLocation, StoreMeta};
+use crate::store_meta::StoreLocation;
 use crate::tls::NodeTls;
 
 /// A data directory with its store open.
 pub(super) struct Opened {
     pub(super) data: DataDir,
-    pub(super) engine: FjallEngine,
+    pub(super) store: OpenStore<FjallEngine>,
     pub(super) options: EngineOptions,
-    pub(super) meta: StoreMeta,
 }
 
 /// Initialises the data directory of a configuration.
@@ -44,9 +44,10 @@ pub(super) fn init(config: &Config) -> Result<Identity, StartError> {
     }
 
     let Opened {
-        mut data, engine, ..
+        mut data, store, ..
     } = open(config, node, Some(&first), Act::Initialise)?;
-    engine.close().map_err(|source| StartError::Engine {
+    let closed = store.into_engine().close();
+    closed.map_err(|source| StartError::Engine {
         path: data.store(),
         source,
     })?;
@@ -77,12 +78,11 @@ fn open(
     let cluster = first.map(|first| first.map.cluster);
     let data = DataDir::take(&config.data, act, Expected { cluster, node })?;
     let (engine, options) = open_engine(&data, config)?;
-    let meta = StoreMeta::load(&engine, first, &location(&data))?;
+    let store = OpenStore::load(engine, first, &location(&data))?;
     Ok(Opened {
         data,
-        engine,
+        store,
         options,
-        meta,
     })
 }
 
@@ -104,10 +104,6 @@ fn open_engine(
     config: &Config,
 ) -> Result<(FjallEngine, EngineOptions), StartError> {
     let path = data.store();
-    let failed = |source| StartError::Engine {
-        path: path.clone(),
-        source,
-    };
     if !data.was_clean() {
         tracing::warn!("the node did not stop in order: its journals are read back");
     }
@@ -123,10 +119,6 @@ fn open_engine(
     } else {
         FjallEngine::open(&path, options)
     };
-    let engine = engine.map_err(failed)?;
-
-    // Replayed writes may be only in the system's page cache. A repeated write is acknowledged as already stored, which
-    // must mean durable.
-    engine.persist().map_err(failed)?;
+    let engine = engine.map_err(|source| StartError::Engine { path, source })?;
     Ok((engine, options))
 }

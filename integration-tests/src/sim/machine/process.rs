@@ -1,7 +1,7 @@
 //! One process of a node: everything that a kill ends.
 //!
 //! ```text
-//!   start      engine, what is known, replica, queue, committer      as `Node::start` wires them
+//!   start      the parts of a node, as `Node::start` assembles them
 //!   receive    frame --> Session --> Replica --> answered at once, or into the queue
 //!   commit     queue --begin--> batch --end--> Committer: join, commit, answer
 //! ```
@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_node::StartError;
 use quoit_node::admission::{Abandoned, MAX_BATCH, Queue, Taken};
+use quoit_node::assembly::{AssemblyOptions, OpenStore};
 use quoit_node::commit::{Asker, Committer};
 use quoit_node::engine::layout::META_DISK;
 use quoit_node::engine::{Engine as _, EngineError, Keyspace, RowCache, Snapshot as _};
@@ -25,7 +26,7 @@ use quoit_node::hints::{Delivered, HintDispatcher, load};
 use quoit_node::identity::{Act, Found};
 use quoit_node::state::NodeState;
 use quoit_node::storage::Sums;
-use quoit_node::store_meta::{StoreLocation, StoreMeta};
+use quoit_node::store_meta::StoreLocation;
 use quoit_node::walks::{NextStep, Walks};
 use quoit_node::write::Write;
 use quoit_ring::change::Known;
@@ -73,37 +74,30 @@ pub(super) struct Process {
 impl Process {
     /// A process, and how long it waits before it serves.
     pub(super) fn start(machine: &Machine, now: Moment) -> Result<(Self, Duration), StartError> {
-        let engine = Arc::new(RowCache::new(machine.disk.open(), ROWS, [0; 16]));
-        let failed = |source| StartError::Engine {
-            path: "store".into(),
-            source,
-        };
-        engine.persist().map_err(failed)?;
-        let meta = load_meta(machine, &engine, now)?;
-        let wait = meta.wait(&machine.settings.limits, machine.wall(now));
-        let mark = meta.mark;
-        let settings = (machine.settings.limits, machine.settings.durability);
-        let change = meta.change;
-        let state = NodeState::new(machine.id, meta.known, meta.merkle_key, mark, settings);
-        let queue = Arc::new(Queue::new(machine.settings.queue.clone(), state.sums.key()));
+        let options = options(machine);
+        let wall = machine.wall(now);
+        let location = location(machine, Act::Run)?;
+        let store = OpenStore::load(machine.disk.open(), Some(&machine.first), &location)?;
+        let store = store.check(machine.id, &options, wall)?;
+        let wait = store.wait(&options.limits, wall);
+
         let clock = Arc::new(NodeClock::default());
-        let started = clock.set(machine.wall(now), 0);
-        let env = NodeEnv {
+        let started = clock.set(wall, 0);
+        let parts = store.assemble(&options, started, |queue| NodeEnv {
             clock: Arc::clone(&clock),
-            queue: Arc::clone(&queue),
-        };
-        let replica = Replica::new(env, Arc::clone(&engine), &state);
-        let process = Self {
-            walks: Walks::begin(&*engine, &state, PIECE),
-            dispatcher: HintDispatcher::new(Arc::clone(&state.cluster), HINTS_PER_SECOND),
-            committer: Committer::new(Arc::clone(&engine), &state, started).restored(change),
-            engine,
-            state,
-            replica: Arc::new(replica),
             queue,
+        });
+        let process = Self {
+            state: parts.state,
+            replica: parts.replica,
+            queue: parts.queue,
+            committer: parts.committer,
             committing: None,
             batch: Vec::new(),
             sessions: BTreeMap::new(),
+            walks: parts.walks,
+            dispatcher: parts.dispatcher,
+            engine: parts.engine,
             clock,
             out: Outbox::default(),
             limits: machine.settings.small,
@@ -324,19 +318,24 @@ impl Process {
 
 /// Makes a new disk the node's, as `Node::init` does.
 pub(super) fn initialise(machine: &Machine) -> Result<(), StartError> {
-    let engine = machine.disk.open();
     let location = location(machine, Act::Initialise)?;
-    StoreMeta::load(&engine, Some(&machine.first), &location)?;
+    let store = OpenStore::load(machine.disk.open(), Some(&machine.first), &location)?;
+    drop(store.into_engine());
     machine.disk.kill();
     Ok(())
 }
 
-/// What a start finds and checks.
-fn load_meta(machine: &Machine, engine: &Stored, now: Moment) -> Result<StoreMeta, StartError> {
-    let location = location(machine, Act::Run)?;
-    let limits = &machine.settings.limits;
-    let meta = StoreMeta::load(engine, Some(&machine.first), &location)?;
-    meta.check(machine.id, limits, machine.wall(now))
+/// The settings of a machine's node.
+fn options(machine: &Machine) -> AssemblyOptions {
+    AssemblyOptions {
+        limits: machine.settings.limits,
+        durability: machine.settings.durability,
+        write_queue: machine.settings.queue.clone(),
+        hints_per_second: HINTS_PER_SECOND,
+        accept_clock_set_back: false,
+        row_cache_bytes: ROWS,
+        walk_rows: PIECE,
+    }
 }
 
 /// Where the store is, if `act` may be done with what lies there.

@@ -1,0 +1,273 @@
+//! A node is assembled here, whatever it runs on: threads in production, events in the simulation.
+//!
+//! ```text
+//!   engine --load--> OpenStore --check--> CheckedStore --(wait)--> assemble --> Assembly
+//!            |                   |                                    |
+//!            synced, read        a member? a clock?                   state --> walks --> queue --> committer
+//!                                                                           --> replica --> dispatcher
+//! ```
+//!
+//! Each step can only follow the one before it. So what must come before what is decided here, once: nothing is read
+//! that a loss of power could still take back, and nothing is served from a store that is another node's.
+//!
+//! Left out, since it differs: where the engine comes from and whether it may be new, waiting, clocks, threads and the
+//! network.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quoit_ring::wire::{Durability, FirstMap};
+use quoit_ring::{Millis, NodeId};
+
+use crate::admission::Queue;
+use crate::commit::Committer;
+use crate::config::{Config, Limits, WriteQueue};
+use crate::engine::{Engine, RowCache};
+use crate::env::{Env, Now};
+use crate::error::StartError;
+use crate::handlers::Replica;
+use crate::hints::HintDispatcher;
+use crate::state::NodeState;
+use crate::store_meta::{StoreLocation, StoreMeta};
+use crate::walks::Walks;
+
+/// Settings of a node's parts.
+#[derive(Debug, Clone)]
+pub struct AssemblyOptions {
+    /// Bounds on writes.
+    pub limits: Limits,
+    /// The failures that an acknowledged write survives.
+    pub durability: Durability,
+    /// How much may wait for its commit.
+    pub write_queue: WriteQueue,
+    /// How fast hints are delivered.
+    pub hints_per_second: u32,
+    /// Whether a clock that was set back is accepted, for good.
+    pub accept_clock_set_back: bool,
+    /// Memory of the row cache, in bytes.
+    pub row_cache_bytes: u64,
+    /// Rows that the walks after a start read in one step.
+    pub walk_rows: usize,
+}
+
+impl AssemblyOptions {
+    /// What `config` says, with the engine's share of memory for rows.
+    pub(crate) fn of(config: &Config, row_cache_bytes: u64, walk_rows: usize) -> Self {
+        Self {
+            limits: Limits::from(config),
+            durability: config.durability.into(),
+            write_queue: config.write_queue.clone(),
+            hints_per_second: config.hints_per_second,
+            accept_clock_set_back: config.accept_clock_set_back,
+            row_cache_bytes,
+            walk_rows,
+        }
+    }
+}
+
+/// An engine whose contents are durable, and what it says of the node.
+///
+/// A node in memory, assembled as the one that ships:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use quoit_node::admission::Queue;
+/// # use quoit_node::config::{Config, Limits, TlsFiles, WriteQueue};
+/// # use quoit_node::engine::MemoryEngine;
+/// # use quoit_node::env::{Env, Now, Rejected, Reply};
+/// # use quoit_node::identity::May;
+/// # use quoit_node::store_meta::StoreLocation;
+/// # use quoit_node::write::Write;
+/// # use quoit_ring::placement::{Newcomer, grow};
+/// # use quoit_ring::wire::{Durability, FirstMap, ResponseFrame};
+/// # use quoit_ring::*;
+/// use std::time::Duration;
+///
+/// use quoit_node::assembly::{Assembly, AssemblyOptions, OpenStore};
+///
+/// # #[derive(Clone)]
+/// # struct Answers;
+/// # impl Reply for Answers {
+/// #     fn send(&self, _answer: &ResponseFrame) {}
+/// #     fn flush(&self) {}
+/// # }
+/// # struct Runtime(Arc<Queue<Answers>>);
+/// # impl Env for Runtime {
+/// #     type Reply = Answers;
+/// #     fn now(&self) -> Now {
+/// #         Now::default()
+/// #     }
+/// #     fn submit(&self, writes: &mut Vec<Write<Answers>>) -> Result<(), Rejected> {
+/// #         self.0.push(writes, Moment::default)
+/// #     }
+/// #     fn queued_writes(&self) -> u32 {
+/// #         0
+/// #     }
+/// # }
+/// # let newcomer = Newcomer {
+/// #     id: NodeId(1), name: "n".into(), address: "h:1".into(), zone: "z".into(), weight: 100,
+/// # };
+/// # let empty = ClusterMap {
+/// #     cluster: ClusterId(1), epoch: Epoch(1), token_key: TokenKey([0; 16]),
+/// #     leaf_bits: LeafBits::new(12).unwrap(), replication: 1, members: vec![],
+/// # };
+/// # let first = FirstMap { map: grow(empty, [newcomer], 1)?, merkle_key: MerkleKey([7; 16]) };
+/// # let location = StoreLocation { path: "data/store".into(), disk: 42, may: May::Begin };
+/// # let tls = TlsFiles { ca: "".into(), certificate: "".into(), key: "".into() };
+/// # let config = Config::new("".into(), "127.0.0.1:0".parse()?, tls);
+/// # let options = AssemblyOptions {
+/// #     limits: Limits::from(&config), durability: Durability::Fsync, write_queue: WriteQueue::default(),
+/// #     hints_per_second: 100, accept_clock_set_back: false, row_cache_bytes: 4096, walk_rows: 16,
+/// # };
+/// let now = Now { wall: Millis(1_000_000), ..Now::default() };
+/// let store = OpenStore::load(MemoryEngine::new(), Some(&first), &location)?;
+/// let store = store.check(NodeId(1), &options, now.wall)?;
+/// assert_eq!(store.wait(&options.limits, now.wall), Duration::ZERO, "it has never run");
+///
+/// let Assembly { mut committer, .. } = store.assemble(&options, now, Runtime);
+/// committer.idle(now)?;
+/// committer.finish(now)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct OpenStore<G> {
+    engine: G,
+    meta: StoreMeta,
+    path: PathBuf,
+}
+
+impl<G: Engine> OpenStore<G> {
+    /// Takes an engine that was just opened at `location`; stores `first` if the store is being initialised.
+    ///
+    /// # Errors
+    /// [`StartError`], as [`StoreMeta::load`]; or the engine could not be synced.
+    pub fn load(
+        engine: G,
+        first: Option<&FirstMap>,
+        location: &StoreLocation,
+    ) -> Result<Self, StartError> {
+        let path = location.path.clone();
+        let failed = |source| StartError::Engine {
+            path: path.clone(),
+            source,
+        };
+        // Replayed writes may be only in the system's page cache. A repeated write is acknowledged as already stored,
+        // which must mean durable.
+        engine.persist().map_err(failed)?;
+
+        let meta = StoreMeta::load(&engine, first, location)?;
+        Ok(Self { engine, meta, path })
+    }
+
+    /// The engine, to close it.
+    #[must_use]
+    pub fn into_engine(self) -> G {
+        self.engine
+    }
+
+    /// Whether `node` may serve from it while its clock shows `wall`.
+    ///
+    /// # Errors
+    /// [`StartError`], as [`StoreMeta::check`]; or the engine's, if it should accept a clock that was set back.
+    pub fn check(
+        self,
+        node: NodeId,
+        options: &AssemblyOptions,
+        wall: Millis,
+    ) -> Result<CheckedStore<G>, StartError> {
+        let Self {
+            engine,
+            mut meta,
+            path,
+        } = self;
+        if options.accept_clock_set_back {
+            meta = meta
+                .accept_clock_set_back(&engine, &options.limits, wall)
+                .map_err(|source| StartError::Engine { path, source })?;
+        }
+        let meta = meta.check(node, &options.limits, wall)?;
+        Ok(CheckedStore { engine, meta, node })
+    }
+}
+
+/// A store that its node may serve from.
+#[derive(Debug)]
+pub struct CheckedStore<G> {
+    engine: G,
+    meta: StoreMeta,
+    node: NodeId,
+}
+
+impl<G: Engine> CheckedStore<G> {
+    /// How long to wait before serving; see [`StoreMeta::wait`].
+    #[must_use]
+    pub fn wait(&self, limits: &Limits, wall: Millis) -> Duration {
+        self.meta.wait(limits, wall)
+    }
+
+    /// Assembles the node, which starts `now`. `env` makes its runtime around the queue of its committer.
+    pub fn assemble<E: Env>(
+        self,
+        options: &AssemblyOptions,
+        now: Now,
+        env: impl FnOnce(Arc<Queue<E::Reply>>) -> E,
+    ) -> Assembly<E, G> {
+        let StoreMeta {
+            known,
+            merkle_key,
+            mark,
+            change,
+        } = self.meta;
+        // The row cache needs a secret hash key, too; clients know neither.
+        let engine = RowCache::new(self.engine, options.row_cache_bytes, merkle_key.0);
+        let engine = Arc::new(engine);
+        let settings = (options.limits, options.durability);
+        let state = NodeState::new(self.node, known, merkle_key, mark, settings);
+
+        // Before the first commit: the walks must notice whatever it changes.
+        let walks = Walks::begin(&*engine, &state, options.walk_rows);
+        let committer = Committer::new(Arc::clone(&engine), &state, now).restored(change);
+
+        let queue = Queue::new(options.write_queue.clone(), state.sums.key());
+        let queue = Arc::new(queue);
+        let replica = Replica::new(env(Arc::clone(&queue)), Arc::clone(&engine), &state);
+        let cluster = Arc::clone(&state.cluster);
+        Assembly {
+            engine,
+            walks,
+            queue,
+            committer,
+            replica: Arc::new(replica),
+            dispatcher: HintDispatcher::new(cluster, options.hints_per_second),
+            state,
+        }
+    }
+}
+
+/// The parts of one node, each to be driven by its thread or event.
+pub struct Assembly<E: Env, G: Engine> {
+    /// What the others read and write.
+    pub engine: Arc<RowCache<G>>,
+    /// What they share.
+    pub state: NodeState,
+    /// Counts and sums up what is stored.
+    pub walks: Walks<RowCache<G>>,
+    /// From the replica to the committer.
+    pub queue: Arc<Queue<E::Reply>>,
+    /// Commits what the queue holds.
+    pub committer: Committer<RowCache<G>>,
+    /// Answers requests.
+    pub replica: Arc<Replica<E, RowCache<G>>>,
+    /// Delivers hints.
+    pub dispatcher: HintDispatcher,
+}
+
+impl<E: Env, G: Engine> fmt::Debug for Assembly<E, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assembly")
+            .field("node", &self.state.cluster.node)
+            .finish_non_exhaustive()
+    }
+}
