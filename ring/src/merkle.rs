@@ -80,6 +80,49 @@ impl fmt::Debug for Sum {
     }
 }
 
+/// Where the sum of a leaf stands in the tree: below which node of the last level but one.
+///
+/// ```
+/// use quoit_ring::merkle::Place;
+/// use quoit_ring::{Leaf, LeafBits, MerkleTree, Sum};
+///
+/// let bits = LeafBits::new(10).unwrap();
+/// let mut tree = MerkleTree::new(bits);
+/// tree.add(Leaf(37), Sum(5));
+/// let place = Place::of(Leaf(37), bits);
+/// let sums = tree.children(usize::from(Place::level(bits)), place.parent as usize);
+/// assert_eq!(sums[place.child], Sum(5));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The index of the node above it.
+    pub parent: u32,
+    /// Which of that node's children it is.
+    pub child: usize,
+}
+
+impl Place {
+    /// Where `leaf` stands.
+    #[must_use]
+    pub const fn of(leaf: Leaf, bits: LeafBits) -> Self {
+        let parent = if bits.bits() > FAN_OUT_BITS {
+            leaf.0 >> FAN_OUT_BITS
+        } else {
+            0 // the root is above all leaves
+        };
+        Self {
+            parent,
+            child: (leaf.0 - (parent << FAN_OUT_BITS)) as usize,
+        }
+    }
+
+    /// The level of the nodes above leaves; 0 is the root.
+    #[must_use]
+    pub const fn level(bits: LeafBits) -> u8 {
+        bits.bits().div_ceil(FAN_OUT_BITS) - 1
+    }
+}
+
 impl MerkleKey {
     /// What `record` under `key` adds to its leaf: the hashes of its live siblings, expired ones included.
     /// Values are not read: their content hashes represent them.

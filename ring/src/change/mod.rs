@@ -27,6 +27,8 @@
 //! | [`update`] | what leads from one configuration to a later one |
 //! | [`known`] | one epoch as a node or client knows it |
 //! | [`chain`] | how one epoch follows another: a vote |
+//! | [`stretches`] | leaves side by side that have the same owners |
+//! | [`decision`] | one decision on the next epoch, in messages |
 //! | [`rules`] | when a range is fenced, and when its new owners are complete |
 //!
 //! Left out: moving the data, and who drives a change.
@@ -38,21 +40,25 @@
 pub mod chain;
 pub mod check;
 pub mod configuration;
+pub mod decision;
 pub mod hand;
 pub mod known;
 pub mod moving;
 pub mod owners;
 pub mod rules;
+pub mod stretches;
 pub mod topology;
 pub mod update;
 
 pub use chain::Chain;
 pub use check::ConfigurationError;
 pub use configuration::{Change, ChangeError, Configuration};
+pub use decision::{Decision, DecisionStep};
 pub use hand::{Arcs, Hand, Side};
 pub use known::{Known, NextError};
 pub use moving::MovingRange;
 pub use owners::{OwnerSet, Quorums, Threshold};
 pub use rules::RangeChange;
+pub use stretches::Stretch;
 pub use topology::{OwnerLists, Topology};
 pub use update::{Update, UpdateError};

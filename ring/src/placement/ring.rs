@@ -172,6 +172,13 @@ impl Ring {
         })
     }
 
+    /// The last leaf of the range of `leaf`, or of the circle: up to there all leaves have one list.
+    pub(crate) fn last_alike(&self, leaf: Leaf) -> Leaf {
+        let vnode = self.buckets.first_from(leaf, &self.positions);
+        let end = Leaf(self.map.leaf_bits.count() - 1);
+        self.positions.get(vnode).copied().unwrap_or(end)
+    }
+
     fn list(&self, vnode: usize) -> PreferenceList<'_> {
         let row = &self.rows[vnode * self.row_len..][..self.row_len];
         let (owners, fallbacks) = row.split_at(self.copies);

@@ -142,6 +142,7 @@ fn status() -> NodeStatus {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn responses() -> [(Response, &'static str); 11] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
