@@ -47,6 +47,7 @@
 
 pub mod admission;
 pub mod assembly;
+pub mod change;
 pub mod clock;
 pub mod cluster;
 pub mod commit;

@@ -7,6 +7,7 @@
 //! | `cursor` | what a walk has added up while commits change it |
 //! | `disk_space` | which writes the disk still has space for |
 //! | `moving` | the rows of leaves that move |
+//! | `leftovers` | rows that a node holds and does not own |
 //! | `fault` | what callers see of an engine's errors |
 //! | [`Unreadable`] | a row that cannot be read, for callers and for the log |
 //!
@@ -18,6 +19,7 @@ mod disk_space;
 mod fault;
 mod index;
 pub(crate) mod moving;
+pub(crate) mod leftovers;
 mod rebuild;
 mod sums;
 mod unreadable;

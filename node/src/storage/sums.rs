@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use quoit_ring::{LeafBits, MerkleKey, MerkleTree, Sum};
+use quoit_ring::{Leaf, LeafBits, MerkleKey, MerkleTree, Sum};
 
 use super::cursor::{Cursor, Position, SumChange, SummedRow};
 
@@ -111,6 +111,13 @@ impl Sums {
     pub fn children(&self, level: usize, index: usize) -> Option<Vec<Sum>> {
         self.is_ready()
             .then(|| self.state().tree.children(level, index).to_vec())
+    }
+
+    /// The sum of one leaf; `None` while being rebuilt.
+    #[must_use]
+    pub fn leaf(&self, leaf: Leaf) -> Option<Sum> {
+        let sum = || self.state().tree.leaf(leaf);
+        self.is_ready().then(sum).flatten()
     }
 
     /// Whether the sums are those of what is stored.

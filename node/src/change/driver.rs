@@ -1,0 +1,162 @@
+//! The effects of a node's part in a change: frames sent, orders given, rows read.
+//!
+//! ```text
+//!   ChangeDriver --Send--> Peers              --> answer, or the link is lost
+//!           --Order-> the committer's queue   --> Finished
+//!           --Look--> a blocking thread       --> a page of rows
+//!           <-- a hundred times a second while a change is under way, or twice
+//! ```
+//!
+//! It runs on the I/O thread, beside the delivery of hints, over the same links.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quoit_ring::wire::{Refusal, Response, ResponseFrame};
+use quoit_ring::{Epoch, Leaf, Moment, NodeId};
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::{Act, ChangeDriver, Leftovers};
+use crate::commit::{Asker, Order};
+use crate::engine::Engine;
+use crate::env::Env;
+use crate::peers::Peers;
+use crate::state::NodeState;
+use crate::storage::leftovers::{left_runs, read_leftovers};
+
+/// How often the driver is called while a change is under way.
+const TICK: Duration = Duration::from_millis(10);
+/// How often it is called while there is none.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// The leaves that this node does not own in an epoch.
+type Runs = Arc<Vec<RangeInclusive<Leaf>>>;
+
+/// A page that was read, in its epoch.
+type Looked = (Epoch, Runs, Option<Leftovers>);
+
+/// What carries a node's part in changes out.
+pub(crate) struct Changes<E, G> {
+    env: Arc<E>,
+    engine: Arc<G>,
+    state: NodeState,
+    driver: ChangeDriver,
+    looks: JoinSet<Looked>,
+    runs: Option<(Epoch, Runs)>,
+    ticks: Interval,
+}
+
+impl<E: Env, G: Engine> Changes<E, G> {
+    /// Inside a runtime.
+    pub(crate) fn new(
+        env: Arc<E>,
+        engine: Arc<G>,
+        state: NodeState,
+        driver: ChangeDriver,
+    ) -> Self {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            env,
+            engine,
+            state,
+            driver,
+            looks: JoinSet::new(),
+            runs: None,
+            ticks,
+        }
+    }
+
+    /// Takes whatever comes next, but for what comes from other nodes. Cancel safe.
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            () = self.state.finished.wait() => {
+                let now = self.now();
+                for (ticket, response) in self.state.finished.take() {
+                    self.driver.handle_done(ticket, response, now);
+                }
+            }
+            Some(looked) = self.looks.join_next() => self.take_page(looked.ok()),
+            _instant = self.ticks.tick() => {
+                let now = self.now();
+                self.driver.handle_time(now);
+                if !self.driver.is_busy() {
+                    self.ticks.reset_after(IDLE);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn take_answer(&mut self, from: NodeId, frame: ResponseFrame) {
+        let now = self.now();
+        self.driver.handle_answer(from, frame, now);
+    }
+
+    pub(crate) fn take_loss(&mut self, node: NodeId) {
+        let now = self.now();
+        self.driver.handle_lost(node, now);
+    }
+
+    fn take_page(&mut self, looked: Option<Looked>) {
+        let now = self.now();
+        match looked {
+            Some((epoch, runs, page)) => {
+                self.runs = Some((epoch, runs));
+                self.driver.handle_leftovers(epoch, page, now);
+            }
+            // It broke off, as after a panic.
+            None => self.driver.handle_leftovers(self.state.cluster.newest().epoch(), None, now),
+        }
+    }
+
+    /// Does all that the driver wants done.
+    pub(crate) fn act(&mut self, peers: &mut Peers) {
+        while let Some(act) = self.driver.poll() {
+            match act {
+                Act::Send { to, frame } => peers.send(to, &frame),
+                Act::Order { ticket, task } => {
+                    let from = Asker::Node { ticket };
+                    if self.env.order(Order { from, task }).is_err() {
+                        let now = self.now();
+                        let refused = Response::Refused(Refusal::Draining);
+                        self.driver.handle_done(ticket, refused, now);
+                    }
+                }
+                Act::Look { epoch, after } => self.look(epoch, after),
+            }
+        }
+        self.state.leftovers.set(self.driver.has_leftovers());
+        if self.driver.is_busy() && self.ticks.period() == TICK {
+            return;
+        }
+    }
+
+    fn look(&mut self, epoch: Epoch, after: Option<bytes::Bytes>) {
+        let (engine, state) = (Arc::clone(&self.engine), self.state.clone());
+        let known = self.runs.as_ref().filter(|(of, _)| *of == epoch);
+        let runs = known.map(|(_, runs)| Arc::clone(runs));
+        self.looks.spawn_blocking(move || {
+            let cluster = &state.cluster;
+            let runs = runs.unwrap_or_else(|| {
+                let (newest, node) = (cluster.newest(), cluster.node);
+                let has_taken = cluster.has_taken(epoch);
+                let is_left = |lists: quoit_ring::change::OwnerLists<'_>| {
+                    !lists.is_owner(node) || (lists.is_newcomer(node) && !has_taken)
+                };
+                Arc::new(left_runs(newest.topology(), is_left))
+            });
+            let page = read_leftovers(&engine.snapshot(), &state.sums, &runs, after);
+            let failed = |error: &_| {
+                let error: &dyn std::error::Error = error;
+                tracing::error!(error, "rows of other nodes' leaves cannot be looked at");
+            };
+            (epoch, runs, page.inspect_err(failed).ok())
+        });
+    }
+
+    fn now(&self) -> Moment {
+        self.env.now().mono
+    }
+}

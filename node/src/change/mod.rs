@@ -1,0 +1,307 @@
+//! A node's part in a change of the ring. Pure.
+//!
+//! ```text
+//!                     handle_time   handle_answer   handle_done   handle_leftovers
+//!                          \              |              |              /
+//!   ChangeDriver            +------------ what is under way -----------+
+//!     steps    a voter drives the cluster from epoch to epoch
+//!     pull     a new owner reads what comes to it
+//!     clean    a former owner hands over and deletes what it still has
+//!                          |
+//!                        poll: Send | Order | Look
+//! ```
+//!
+//! All three begin again with each epoch that the node learns: what counts for one must never count for another. They ask
+//! other nodes by messages ([`MembershipRequest`](quoit_ring::wire::MembershipRequest)) and this node's committer by
+//! [orders](crate::commit::Task); the answers are alike.
+//!
+//! What is decided, fenced, pulled and taken is on disks before it is answered, so nothing here is: a node that restarts
+//! finds out again where its cluster is.
+//!
+//! Left out: what a change is for; an operator proposes one, by the same messages. Source: DESIGN, "Ring and membership";
+//! the rules are checked by the models in `ring/tests`.
+
+mod clean;
+mod pull;
+mod steps;
+mod under_way;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quoit_ring::change::Known;
+use quoit_ring::wire::{
+    MembershipAnswer, MembershipRequest, RequestFrame, Response, ResponseFrame,
+};
+use quoit_ring::{Epoch, Moment, NodeId};
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+
+use self::clean::Clean;
+pub use self::clean::{Leftover, Leftovers};
+use self::pull::Pull;
+use self::steps::Steps;
+pub use self::steps::{Waiting, WaitingFor};
+use self::under_way::{About, UnderWay};
+use crate::cluster::ClusterView;
+use crate::commit::Task;
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Act {
+    /// Send a frame to a node, over a connection that is made if there is none.
+    Send {
+        /// The receiver.
+        to: NodeId,
+        /// The frame.
+        frame: RequestFrame,
+    },
+    /// Give the committer an order, and call [`ChangeDriver::handle_done`] with its answer.
+    Order {
+        /// Names it.
+        ticket: u64,
+        /// What is to be done.
+        task: Task,
+    },
+    /// Read a page of rows that this node does not own in this epoch, and call [`ChangeDriver::handle_leftovers`].
+    Look {
+        /// The epoch.
+        epoch: Epoch,
+        /// Behind which row; none for the first page.
+        after: Option<Bytes>,
+    },
+}
+
+/// How far a node was with its pulls when it stopped: for each source behind which row the next page begins, and nothing
+/// once all is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPulls {
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// By source.
+    pub sources: BTreeMap<NodeId, Option<Bytes>>,
+}
+
+/// How fast a node pulls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferRate {
+    /// At most so many bytes of keys and records a second.
+    pub bytes_per_second: u64,
+}
+
+/// A node's part in changes of the ring; see the [module](self).
+pub struct ChangeDriver {
+    cluster: Arc<ClusterView>,
+    epoch: Epoch,
+    rate: TransferRate,
+    out: UnderWay,
+    steps: Steps,
+    pull: Pull,
+    clean: Clean,
+}
+
+impl fmt::Debug for ChangeDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChangeDriver")
+            .field("node", &self.cluster.node)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChangeDriver {
+    /// The part of the node of `cluster`. `seed` must be random: proposers are named by it.
+    #[must_use]
+    pub fn new(
+        cluster: Arc<ClusterView>,
+        stored: Option<StoredPulls>,
+        rate: TransferRate,
+        seed: u64,
+        now: Moment,
+    ) -> Self {
+        let (node, known) = (cluster.node, cluster.newest());
+        let stored = stored.filter(|stored| stored.epoch == known.epoch());
+        let sources = stored.map(|stored| stored.sources).unwrap_or_default();
+        Self {
+            epoch: known.epoch(),
+            rate,
+            out: UnderWay::new(node),
+            pull: Pull::new(node, &known, sources, rate.bytes_per_second),
+            clean: Clean::new(node, known.clone(), now),
+            steps: Steps::new(node, known, SmallRng::seed_from_u64(seed), now),
+            cluster,
+        }
+    }
+
+    /// Whether an answer with this id is for this driver; hints, which share the links, have others.
+    #[must_use]
+    pub const fn is_ours(id: u64) -> bool {
+        UnderWay::is_ours(id)
+    }
+
+    /// Goes on with what is due; to be called every 10 ms while a change is under way, and some times a second else.
+    pub fn handle_time(&mut self, now: Moment) {
+        for (from, about) in self.out.late(now) {
+            self.failed(from, about, now);
+        }
+        self.act(now);
+    }
+
+    /// A node has answered.
+    pub fn handle_answer(&mut self, from: NodeId, frame: ResponseFrame, now: Moment) {
+        let (id, announced) = (frame.id, frame.epoch);
+        if let Some(about) = self.out.answered(from, id) {
+            self.answered(from, about, frame.response, now);
+        }
+        if announced > self.epoch {
+            self.out.catch_up(from, self.epoch, now);
+        }
+        self.act(now);
+    }
+
+    /// The committer has carried an order out, or refused it.
+    pub fn handle_done(&mut self, ticket: u64, response: Response, now: Moment) {
+        if let Some(about) = self.out.answered(self.cluster.node, ticket) {
+            self.answered(self.cluster.node, about, response, now);
+        }
+        self.act(now);
+    }
+
+    /// The connection to a node broke, or could not be made.
+    pub fn handle_lost(&mut self, node: NodeId, now: Moment) {
+        for about in self.out.lost(node) {
+            self.failed(node, about, now);
+        }
+        self.act(now);
+    }
+
+    /// A page of what this node does not own was read; none if it could not be.
+    pub fn handle_leftovers(&mut self, epoch: Epoch, page: Option<Leftovers>, now: Moment) {
+        if epoch == self.epoch {
+            self.clean.looked(page, &mut self.out, now);
+        }
+        self.act(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Act> {
+        self.out.poll()
+    }
+
+    /// Whether this node holds rows that it does not own, as far as is known.
+    #[must_use]
+    pub const fn has_leftovers(&self) -> bool {
+        !self.clean.is_clean()
+    }
+
+    /// Whether it has pulled all that comes to it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.pull.is_complete()
+    }
+
+    /// What the change that is under way waits for, as this node sees it; none if it does not drive one.
+    #[must_use]
+    pub fn waits(&self, now: Moment) -> Option<Waiting> {
+        self.steps.waiting(now)
+    }
+
+    /// Lets each part go as far as it may, in the newest epoch.
+    fn act(&mut self, now: Moment) {
+        let known = self.cluster.newest();
+        if known.epoch() > self.epoch {
+            self.enter(known, now);
+        }
+        self.steps.act(&mut self.out, now);
+        self.pull.act(&mut self.out, now);
+        self.clean.act(&mut self.out, now);
+    }
+
+    fn enter(&mut self, known: Known, now: Moment) {
+        let node = self.cluster.node;
+        self.epoch = known.epoch();
+        self.out.begin_epoch();
+        self.pull = Pull::new(node, &known, BTreeMap::new(), self.rate.bytes_per_second);
+        self.clean = Clean::new(node, known.clone(), now);
+        self.steps.enter(known, now);
+    }
+
+    fn answered(&mut self, from: NodeId, about: About, response: Response, now: Moment) {
+        let out = &mut self.out;
+        match (about, response) {
+            (About::Vote(ballot), Response::Membership(answer)) => {
+                self.steps.voted(from, (ballot, *answer), out, now);
+            }
+            (about @ (About::Learn | About::Progress(_)), Response::Membership(answer)) => {
+                self.heard(from, about, *answer, now);
+            }
+            (About::Map, Response::Map(decided)) => {
+                let learn = MembershipRequest::Learn { decided };
+                let node = self.cluster.node;
+                out.ask(node, self.epoch, (learn, About::Learn), now);
+            }
+            (About::Page, response) => self.pull.paged(from, Some(response), out, now),
+            (About::Stored(source), response) => self.pull.stored(source, &response, now),
+            (About::Sums(parent), Response::Sums(sums)) => {
+                self.clean.compared(from, parent, Some(&sums), out, now);
+            }
+            (About::Pushed(row), response) => {
+                let is_joined = response == Response::Joined;
+                self.clean.pushed(from, row, is_joined, out, now);
+            }
+            (About::Forgotten, response) => self.clean.forgotten(&response, out, now),
+            (About::Taken, response) => self.clean.taken(&response, now),
+            (about, _) => self.failed(from, about, now),
+        }
+    }
+
+    /// A member says what it knows, and how far it is.
+    fn heard(&mut self, from: NodeId, about: About, answer: MembershipAnswer, now: Moment) {
+        let out = &mut self.out;
+        let newest = match (about, answer) {
+            (_, MembershipAnswer::Learned(newest)) => {
+                self.steps.learned(from, newest, out, now);
+                newest
+            }
+            (_, MembershipAnswer::Behind(newest)) => {
+                self.steps.is_apart(from, newest, now);
+                newest
+            }
+            (About::Progress(of), MembershipAnswer::Progress(progress)) => {
+                let (fence, newest) = (progress.fence, progress.newest);
+                self.steps.progressed(from, (of, progress), out, now);
+                if from == self.cluster.node {
+                    self.clean.is_fenced(fence, out, now);
+                }
+                newest
+            }
+            (about, _) => return self.failed(from, about, now),
+        };
+        if newest > self.epoch && from != self.cluster.node {
+            out.catch_up(from, self.epoch, now);
+        }
+    }
+
+    /// Nothing came of a request, or of an order.
+    fn failed(&mut self, from: NodeId, about: About, now: Moment) {
+        let out = &mut self.out;
+        match about {
+            About::Learn | About::Progress(_) => {
+                self.steps.failed(from, now);
+                if from == self.cluster.node {
+                    self.clean.is_fenced(Epoch(0), out, now);
+                }
+            }
+            About::Page => self.pull.paged(from, None, out, now),
+            About::Stored(source) => self.pull.stored(source, &Response::Absent, now),
+            About::Sums(parent) => self.clean.compared(from, parent, None, out, now),
+            About::Pushed(row) => self.clean.pushed(from, row, false, out, now),
+            About::Forgotten => self.clean.forgotten(&Response::Absent, out, now),
+            About::Taken => self.clean.taken(&Response::Absent, now),
+            // Asked again with the next attempt, or when the epoch is heard of again.
+            About::Vote(_) | About::Map => {}
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Pulling what moves to this node: from a majority of the old owners, page by page.
+//!
+//! ```text
+//!   source n1   page --stored--> page --stored--> ... --> done, on the disk
+//!   source n2   page --stored--> ...                              a majority of each old list: complete
+//! ```
+//!
+//! A page is asked for once the one before it is stored together with the place where it ends, so a node that restarts
+//! goes on where it was. One page at a time comes from a source, and no more bytes a second than are configured: the
+//! node's clients come first. A source that fails, or is not fenced yet, is asked again later; another old owner takes
+//! its place meanwhile.
+//!
+//! From an old owner that leaves for good is pulled, too, beyond a majority, as long as it answers: what nobody else
+//! holds would go with it.
+//!
+//! Left out: when all receivers together are complete, which is for whoever drives the change to say.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quoit_ring::change::{Known, MovingRange};
+use quoit_ring::wire::{MembershipAnswer, MembershipRequest, Page, Response};
+use quoit_ring::{Epoch, Moment, NodeId};
+
+use super::under_way::{About, UnderWay};
+use crate::commit::Task;
+
+/// The first rest of a source that has failed; each further one in a row is twice as long.
+const FIRST_REST: Duration = Duration::from_millis(20);
+/// The longest.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// How much of the rate may be used at once after a while in which it was not.
+const BURST: Duration = Duration::from_millis(100);
+/// How often an old owner that leaves may fail in a row before it is no longer pulled from.
+const PATIENCE: u32 = 5;
+
+/// How far this node is with one source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Source {
+    /// Behind which row the next page begins; `None` once all is stored.
+    after: Option<Bytes>,
+    /// The same, once the page is stored that has come.
+    next: Option<Bytes>,
+    is_busy: bool,
+    rest_until: Moment,
+    failures: u32,
+}
+
+/// What one node pulls in one epoch.
+#[derive(Debug)]
+pub(super) struct Pull {
+    node: NodeId,
+    epoch: Epoch,
+    /// Who owned what comes to this node, and who is to.
+    moving: Vec<MovingRange>,
+    /// Old owners that are no members after the change.
+    leavers: Vec<NodeId>,
+    sources: BTreeMap<NodeId, Source>,
+    /// The time that the rate gives one byte, in nanoseconds.
+    pace: u64,
+    free_at: Moment,
+}
+
+impl Pull {
+    /// What `node` pulls in the epoch of `known`; `stored` says how far it was when it stopped.
+    pub(super) fn new(
+        node: NodeId,
+        known: &Known,
+        stored: BTreeMap<NodeId, Option<Bytes>>,
+        bytes_per_second: u64,
+    ) -> Self {
+        let mut moving = known.topology().moving();
+        moving.retain(|moving| moving.change().receivers().any(|it| it == node));
+        let old = moving.iter().flat_map(|moving| moving.change().old);
+        let stays = |node: NodeId| {
+            let change = known.topology().change();
+            change.is_none_or(|(target, _)| target.member(node).is_some())
+        };
+        let mut leavers: Vec<NodeId> = old.copied().filter(|&old| !stays(old)).collect();
+        leavers.sort_unstable();
+        leavers.dedup();
+
+        let source = |after| Source {
+            after,
+            ..Source::default()
+        };
+        let sources = stored.into_iter().map(|(node, at)| (node, source(at)));
+        Self {
+            node,
+            epoch: known.epoch(),
+            moving,
+            leavers,
+            sources: sources.collect(),
+            pace: 1_000_000_000 / bytes_per_second.max(1),
+            free_at: Moment(0),
+        }
+    }
+
+    /// Whether there is nothing to pull, or no more.
+    pub(super) fn is_complete(&self) -> bool {
+        self.wanted().is_empty()
+    }
+
+    /// Asks the sources that it still needs.
+    pub(super) fn act(&mut self, out: &mut UnderWay, now: Moment) {
+        if self.moving.is_empty() || now < self.free_at.saturating_sub(BURST) {
+            return;
+        }
+        for node in self.wanted() {
+            let source = self.sources.entry(node).or_insert_with(|| Source {
+                after: Some(Bytes::new()),
+                ..Source::default()
+            });
+            if source.is_busy || now < source.rest_until {
+                continue;
+            }
+            source.is_busy = true;
+            let after = source.after.clone().unwrap_or_default();
+            let request = MembershipRequest::Pull { after };
+            out.ask(node, self.epoch, (request, About::Page), now);
+        }
+    }
+
+    /// A source has answered, or has not.
+    pub(super) fn paged(
+        &mut self,
+        from: NodeId,
+        answer: Option<Response>,
+        out: &mut UnderWay,
+        now: Moment,
+    ) {
+        let Some(Response::Membership(answer)) = answer else {
+            return self.fail(from, now);
+        };
+        let MembershipAnswer::Page(page) = *answer else {
+            return self.fail(from, now);
+        };
+        let Some(source) = self.sources.get_mut(&from).filter(|it| it.is_busy) else {
+            return;
+        };
+        source.next.clone_from(&page.next);
+        let bytes = bytes_of(&page).saturating_mul(self.pace);
+        let takes = Duration::from_nanos(bytes);
+        self.free_at = self.free_at.max(now.saturating_sub(BURST)) + takes;
+        let task = Task::Store {
+            epoch: self.epoch,
+            source: from,
+            page,
+        };
+        out.order(task, About::Stored(from));
+    }
+
+    /// A page is stored, or is not: then it is asked for once more.
+    pub(super) fn stored(&mut self, source: NodeId, response: &Response, now: Moment) {
+        if *response != Response::Joined {
+            tracing::debug!(%source, ?response, "a page that was pulled is not stored");
+            return self.fail(source, now);
+        }
+        if let Some(source) = self.sources.get_mut(&source) {
+            source.after = source.next.take();
+            source.is_busy = false;
+            source.failures = 0;
+        }
+    }
+
+    fn fail(&mut self, source: NodeId, now: Moment) {
+        if let Some(source) = self.sources.get_mut(&source) {
+            source.is_busy = false;
+            source.failures += 1;
+            let doubled = FIRST_REST.saturating_mul(1 << source.failures.min(10));
+            source.rest_until = now + doubled.min(LONGEST_REST);
+        }
+    }
+
+    /// Which sources are still to be pulled from.
+    fn wanted(&self) -> Vec<NodeId> {
+        let done = |node: NodeId| {
+            let source = self.sources.get(&node);
+            source.is_some_and(|source| source.after.is_none())
+        };
+        let failures = |node| self.sources.get(&node).map_or(0, |it| it.failures);
+        let needed = self.moving.iter().flat_map(|moving| {
+            let is_ready = |node| failures(node) == 0;
+            moving.change().sources(self.node, done, is_ready)
+        });
+        let leavers = self.leavers.iter().copied();
+        let leavers =
+            leavers.filter(|&node| node != self.node && !done(node) && failures(node) < PATIENCE);
+        let mut wanted: Vec<NodeId> = needed.chain(leavers).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+}
+
+fn bytes_of(page: &Page) -> u64 {
+    let rows = page.rows.iter();
+    let bytes: usize = rows.map(|(key, record)| key.len() + record.len()).sum();
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
