@@ -22,6 +22,7 @@ use quoit_ring::wire::{Durability, FirstMap};
 use quoit_ring::{Millis, NodeId};
 
 use crate::admission::Queue;
+use crate::change::{ChangeDriver, TransferRate};
 use crate::commit::Committer;
 use crate::config::{Config, Limits, WriteQueue};
 use crate::engine::{Engine, RowCache};
@@ -44,6 +45,8 @@ pub struct AssemblyOptions {
     pub write_queue: WriteQueue,
     /// How fast hints are delivered.
     pub hints_per_second: u32,
+    /// How fast it pulls what moves to it.
+    pub transfer: TransferRate,
     /// Whether a clock that was set back is accepted, for good.
     pub accept_clock_set_back: bool,
     /// Memory of the row cache, in bytes.
@@ -60,6 +63,9 @@ impl AssemblyOptions {
             durability: config.durability.into(),
             write_queue: config.write_queue.clone(),
             hints_per_second: config.hints_per_second,
+            transfer: TransferRate {
+                bytes_per_second: config.transfer_bytes_per_second,
+            },
             accept_clock_set_back: config.accept_clock_set_back,
             row_cache_bytes,
             walk_rows,
@@ -74,6 +80,8 @@ impl AssemblyOptions {
 /// ```
 /// # use std::sync::Arc;
 /// # use quoit_node::admission::Queue;
+/// # use quoit_node::change::TransferRate;
+/// # use quoit_node::commit::Order;
 /// # use quoit_node::config::{Config, Limits, TlsFiles, WriteQueue};
 /// # use quoit_node::engine::MemoryEngine;
 /// # use quoit_node::env::{Env, Now, Rejected, Reply};
@@ -102,6 +110,9 @@ impl AssemblyOptions {
 /// #     fn submit(&self, writes: &mut Vec<Write<Answers>>) -> Result<(), Rejected> {
 /// #         self.0.push(writes, Moment::default)
 /// #     }
+/// #     fn order(&self, order: Order<Answers>) -> Result<(), Order<Answers>> {
+/// #         self.0.order(order)
+/// #     }
 /// #     fn queued_writes(&self) -> u32 {
 /// #         0
 /// #     }
@@ -120,13 +131,14 @@ impl AssemblyOptions {
 /// # let options = AssemblyOptions {
 /// #     limits: Limits::from(&config), durability: Durability::Fsync, write_queue: WriteQueue::default(),
 /// #     hints_per_second: 100, accept_clock_set_back: false, row_cache_bytes: 4096, walk_rows: 16,
+/// #     transfer: TransferRate { bytes_per_second: 1 << 20 },
 /// # };
 /// let now = Now { wall: Millis(1_000_000), ..Now::default() };
 /// let store = OpenStore::load(MemoryEngine::new(), Some(&first), &location)?;
 /// let store = store.check(NodeId(1), &options, now.wall)?;
 /// assert_eq!(store.wait(&options.limits, now.wall), Duration::ZERO, "it has never run");
 ///
-/// let Assembly { mut committer, .. } = store.assemble(&options, now, Runtime);
+/// let Assembly { mut committer, .. } = store.assemble(&options, (now, 77), Runtime);
 /// committer.idle(now)?;
 /// committer.finish(now)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -207,11 +219,11 @@ impl<G: Engine> CheckedStore<G> {
         self.meta.wait(limits, wall)
     }
 
-    /// Assembles the node, which starts `now`. `env` makes its runtime around the queue of its committer.
+    /// Assembles the node, which starts `now`, with a random `seed`. `env` makes its runtime around the queue of its committer.
     pub fn assemble<E: Env>(
         self,
         options: &AssemblyOptions,
-        now: Now,
+        (now, seed): (Now, u64),
         env: impl FnOnce(Arc<Queue<E::Reply>>) -> E,
     ) -> Assembly<E, G> {
         let StoreMeta {
@@ -241,6 +253,7 @@ impl<G: Engine> CheckedStore<G> {
             committer,
             replica: Arc::new(replica),
             dispatcher: HintDispatcher::new(cluster, options.hints_per_second),
+            change: ChangeDriver::new(&state, options.transfer, seed, now.mono),
             state,
         }
     }
@@ -262,6 +275,8 @@ pub struct Assembly<E: Env, G: Engine> {
     pub replica: Arc<Replica<E, RowCache<G>>>,
     /// Delivers hints.
     pub dispatcher: HintDispatcher,
+    /// Takes part in changes of the ring.
+    pub change: ChangeDriver,
 }
 
 impl<E: Env, G: Engine> fmt::Debug for Assembly<E, G> {

@@ -140,6 +140,14 @@ pub struct Config {
     #[serde(default = "default_hints_per_second")]
     pub hints_per_second: u32,
 
+    /// Most bytes that this node pulls in a second while leaves move to it, 64 KiB to 16 GiB; default 64 MiB: about half of
+    /// what a node takes from clients, so that these keep the other half. Lower makes a change take longer.
+    #[serde(
+        default = "default_transfer_bytes_per_second",
+        deserialize_with = "size::bytes"
+    )]
+    pub transfer_bytes_per_second: u64,
+
     /// Bytes of the disk that are kept for writes which remove something, 0 to 1 TiB; default 64 MiB. Values are
     /// refused once no more than that is free beyond what the engine needs for its own work, and hints, which no
     /// reader misses, once it is twice as much; deletes and the removal of delivered hints go on to the end of the
@@ -256,6 +264,9 @@ const fn default_max_hint_bytes() -> u64 {
 const fn default_max_hint_bytes_per_node() -> u64 {
     256 << 20
 }
+const fn default_transfer_bytes_per_second() -> u64 {
+    64 << 20
+}
 const fn default_hints_per_second() -> u32 {
     500
 }
@@ -287,6 +298,7 @@ impl Config {
             max_hint_bytes: default_max_hint_bytes(),
             max_hint_bytes_per_node: default_max_hint_bytes_per_node(),
             hints_per_second: default_hints_per_second(),
+            transfer_bytes_per_second: default_transfer_bytes_per_second(),
             write_queue: WriteQueue::default(),
             disk_reserve: default_disk_reserve(),
             drain_ms: default_drain_ms(),
@@ -388,6 +400,8 @@ impl Config {
             MAX_MEMORY,
         )?;
         range("hints_per_second", self.hints_per_second, 1, 1_000_000)?;
+        let rate = self.transfer_bytes_per_second;
+        range("transfer_bytes_per_second", rate, 64 << 10, 16 << 30)?;
         range("disk_reserve", self.disk_reserve, 0, MAX_MEMORY)?;
         range("drain_ms", self.drain_ms, 0, 600_000)
     }

@@ -31,6 +31,8 @@ use std::time::Duration;
 
 use quoit_ring::NodeId;
 use quoit_transport::quic;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
 
 use self::background::{Background, PIECE};
 use self::opening::Opened;
@@ -42,7 +44,7 @@ use crate::engine::{EngineError, FjallEngine, RowCache};
 use crate::env::RealEnv;
 use crate::error::{StartError, StopError};
 use crate::failure::NodeFailure;
-use crate::identity::{DataDir, Identity};
+use crate::identity::{DataDir, Identity, IdentityError};
 use crate::server::{Answers, SeatBounds, Server, ServerOptions};
 use crate::state::{ConnectionEvent, NodeState};
 use crate::tls::{ExpiryWatch, NodeTls};
@@ -133,6 +135,7 @@ impl Node {
         let store = store.check(tls.node(), &options, clocks.now().wall)?;
         std::thread::sleep(store.wait(&options.limits, clocks.now().wall));
 
+        let seed = OsRng.try_next_u64().map_err(IdentityError::Entropy)?;
         let Assembly {
             engine,
             state,
@@ -141,7 +144,10 @@ impl Node {
             committer,
             replica,
             dispatcher,
-        } = store.assemble(&options, clocks.now(), |queue| RealEnv::new(clocks, queue));
+            change,
+        } = store.assemble(&options, (clocks.now(), seed), |queue| {
+            RealEnv::new(clocks, queue)
+        });
 
         let socket = listen(config.listen)?;
         data.mark_running()?;
@@ -159,6 +165,7 @@ impl Node {
             client: tls.client_config(),
             seats: seats(config),
             dispatcher,
+            change,
             failure: worker.failure().clone(),
         };
         let server = Server::start(options, replica).map_err(StartError::Thread)?;

@@ -39,9 +39,9 @@ const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// A page of rows that this node does not own, or may not own yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Leftovers {
+pub struct LeftRows {
     /// In the order of their leaves.
-    pub rows: Vec<Leftover>,
+    pub rows: Vec<LeftRow>,
     /// This node's sums of those leaves; none for a leaf while they are being summed up.
     pub sums: BTreeMap<Leaf, Sum>,
     /// Rows that could not be read, and stay.
@@ -52,7 +52,7 @@ pub struct Leftovers {
 
 /// One such row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
+pub struct LeftRow {
     /// Its leaf.
     pub leaf: Leaf,
     /// Its user key.
@@ -64,7 +64,7 @@ pub struct Leftover {
 /// A row that is being handed over.
 #[derive(Debug)]
 struct Row {
-    left: Leftover,
+    left: LeftRow,
     is_tombstone: bool,
     owners: SmallVec<[NodeId; 6]>,
     quorums: Quorums,
@@ -169,7 +169,7 @@ impl Clean {
     }
 
     /// A page was read; none if it could not be.
-    pub(super) fn looked(&mut self, page: Option<Leftovers>, out: &mut UnderWay, now: Moment) {
+    pub(super) fn looked(&mut self, page: Option<LeftRows>, out: &mut UnderWay, now: Moment) {
         if !matches!(self.phase, Phase::Looking) {
             return;
         }
@@ -296,7 +296,7 @@ impl Clean {
 
 impl Page {
     fn new(
-        page: Leftovers,
+        page: LeftRows,
         bits: LeafBits,
         owners: impl Fn(Leaf) -> (SmallVec<[NodeId; 6]>, Quorums),
     ) -> Self {

@@ -13,12 +13,14 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use quoit_ring::change::OwnerLists;
 use quoit_ring::wire::{Refusal, Response, ResponseFrame};
 use quoit_ring::{Epoch, Leaf, Moment, NodeId};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::{Act, ChangeDriver, Leftovers};
+use super::{Act, ChangeDriver, LeftRows};
 use crate::commit::{Asker, Order};
 use crate::engine::Engine;
 use crate::env::Env;
@@ -35,7 +37,7 @@ const IDLE: Duration = Duration::from_millis(500);
 type Runs = Arc<Vec<RangeInclusive<Leaf>>>;
 
 /// A page that was read, in its epoch.
-type Looked = (Epoch, Runs, Option<Leftovers>);
+type Looked = (Epoch, Runs, Option<LeftRows>);
 
 /// What carries a node's part in changes out.
 pub(crate) struct Changes<E, G> {
@@ -50,12 +52,7 @@ pub(crate) struct Changes<E, G> {
 
 impl<E: Env, G: Engine> Changes<E, G> {
     /// Inside a runtime.
-    pub(crate) fn new(
-        env: Arc<E>,
-        engine: Arc<G>,
-        state: NodeState,
-        driver: ChangeDriver,
-    ) -> Self {
+    pub(crate) fn new(env: Arc<E>, engine: Arc<G>, state: NodeState, driver: ChangeDriver) -> Self {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -107,7 +104,9 @@ impl<E: Env, G: Engine> Changes<E, G> {
                 self.driver.handle_leftovers(epoch, page, now);
             }
             // It broke off, as after a panic.
-            None => self.driver.handle_leftovers(self.state.cluster.newest().epoch(), None, now),
+            None => self
+                .driver
+                .handle_leftovers(self.state.cluster.newest().epoch(), None, now),
         }
     }
 
@@ -127,13 +126,12 @@ impl<E: Env, G: Engine> Changes<E, G> {
                 Act::Look { epoch, after } => self.look(epoch, after),
             }
         }
-        self.state.leftovers.set(self.driver.has_leftovers());
-        if self.driver.is_busy() && self.ticks.period() == TICK {
-            return;
+        if let Some(epoch) = self.driver.clean_in() {
+            self.state.leftovers.set_clean(epoch);
         }
     }
 
-    fn look(&mut self, epoch: Epoch, after: Option<bytes::Bytes>) {
+    fn look(&mut self, epoch: Epoch, after: Option<Bytes>) {
         let (engine, state) = (Arc::clone(&self.engine), self.state.clone());
         let known = self.runs.as_ref().filter(|(of, _)| *of == epoch);
         let runs = known.map(|(_, runs)| Arc::clone(runs));
@@ -142,15 +140,17 @@ impl<E: Env, G: Engine> Changes<E, G> {
             let runs = runs.unwrap_or_else(|| {
                 let (newest, node) = (cluster.newest(), cluster.node);
                 let has_taken = cluster.has_taken(epoch);
-                let is_left = |lists: quoit_ring::change::OwnerLists<'_>| {
+                let is_left = |lists: OwnerLists<'_>| {
                     !lists.is_owner(node) || (lists.is_newcomer(node) && !has_taken)
                 };
                 Arc::new(left_runs(newest.topology(), is_left))
             });
             let page = read_leftovers(&engine.snapshot(), &state.sums, &runs, after);
             let failed = |error: &_| {
-                let error: &dyn std::error::Error = error;
-                tracing::error!(error, "rows of other nodes' leaves cannot be looked at");
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "rows of other nodes' leaves cannot be looked at"
+                );
             };
             (epoch, runs, page.inspect_err(failed).ok())
         });

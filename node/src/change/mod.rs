@@ -22,11 +22,11 @@
 //! the rules are checked by the models in `ring/tests`.
 
 mod clean;
+pub(crate) mod driver;
 mod pull;
 mod steps;
 mod under_way;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,13 +40,14 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 use self::clean::Clean;
-pub use self::clean::{Leftover, Leftovers};
+pub use self::clean::{LeftRow, LeftRows};
 use self::pull::Pull;
 use self::steps::Steps;
 pub use self::steps::{Waiting, WaitingFor};
 use self::under_way::{About, UnderWay};
 use crate::cluster::ClusterView;
-use crate::commit::Task;
+use crate::commit::{PullProgress, Task};
+use crate::state::NodeState;
 
 /// Something to be done.
 #[derive(Debug)]
@@ -74,16 +75,6 @@ pub enum Act {
     },
 }
 
-/// How far a node was with its pulls when it stopped: for each source behind which row the next page begins, and nothing
-/// once all is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredPulls {
-    /// In which epoch.
-    pub epoch: Epoch,
-    /// By source.
-    pub sources: BTreeMap<NodeId, Option<Bytes>>,
-}
-
 /// How fast a node pulls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferRate {
@@ -94,6 +85,7 @@ pub struct TransferRate {
 /// A node's part in changes of the ring; see the [module](self).
 pub struct ChangeDriver {
     cluster: Arc<ClusterView>,
+    pulled: Arc<PullProgress>,
     epoch: Epoch,
     rate: TransferRate,
     out: UnderWay,
@@ -112,26 +104,20 @@ impl fmt::Debug for ChangeDriver {
 }
 
 impl ChangeDriver {
-    /// The part of the node of `cluster`. `seed` must be random: proposers are named by it.
+    /// The part of the node with this state. `seed` must be random: proposers are named by it.
     #[must_use]
-    pub fn new(
-        cluster: Arc<ClusterView>,
-        stored: Option<StoredPulls>,
-        rate: TransferRate,
-        seed: u64,
-        now: Moment,
-    ) -> Self {
+    pub fn new(state: &NodeState, rate: TransferRate, seed: u64, now: Moment) -> Self {
+        let (cluster, pulled) = (Arc::clone(&state.cluster), Arc::clone(&state.pulled));
         let (node, known) = (cluster.node, cluster.newest());
-        let stored = stored.filter(|stored| stored.epoch == known.epoch());
-        let sources = stored.map(|stored| stored.sources).unwrap_or_default();
         Self {
             epoch: known.epoch(),
             rate,
             out: UnderWay::new(node),
-            pull: Pull::new(node, &known, sources, rate.bytes_per_second),
+            pull: Pull::new(node, &known, Arc::clone(&pulled), rate.bytes_per_second),
             clean: Clean::new(node, known.clone(), now),
             steps: Steps::new(node, known, SmallRng::seed_from_u64(seed), now),
             cluster,
+            pulled,
         }
     }
 
@@ -178,7 +164,7 @@ impl ChangeDriver {
     }
 
     /// A page of what this node does not own was read; none if it could not be.
-    pub fn handle_leftovers(&mut self, epoch: Epoch, page: Option<Leftovers>, now: Moment) {
+    pub fn handle_leftovers(&mut self, epoch: Epoch, page: Option<LeftRows>, now: Moment) {
         if epoch == self.epoch {
             self.clean.looked(page, &mut self.out, now);
         }
@@ -190,10 +176,16 @@ impl ChangeDriver {
         self.out.poll()
     }
 
-    /// Whether this node holds rows that it does not own, as far as is known.
+    /// The newest epoch, if this node holds no rows that it does not own in it.
     #[must_use]
-    pub const fn has_leftovers(&self) -> bool {
-        !self.clean.is_clean()
+    pub fn clean_in(&self) -> Option<Epoch> {
+        self.clean.is_clean().then_some(self.epoch)
+    }
+
+    /// Whether it is to be called often: a change is under way, or its own part in one is not over.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.steps.is_busy() || !self.clean.is_clean()
     }
 
     /// Whether it has pulled all that comes to it.
@@ -223,7 +215,8 @@ impl ChangeDriver {
         let node = self.cluster.node;
         self.epoch = known.epoch();
         self.out.begin_epoch();
-        self.pull = Pull::new(node, &known, BTreeMap::new(), self.rate.bytes_per_second);
+        let (pulled, rate) = (Arc::clone(&self.pulled), self.rate.bytes_per_second);
+        self.pull = Pull::new(node, &known, pulled, rate);
         self.clean = Clean::new(node, known.clone(), now);
         self.steps.enter(known, now);
     }

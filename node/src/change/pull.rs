@@ -5,8 +5,8 @@
 //!   source n2   page --stored--> ...                              a majority of each old list: complete
 //! ```
 //!
-//! A page is asked for once the one before it is stored together with the place where it ends, so a node that restarts
-//! goes on where it was. One page at a time comes from a source, and no more bytes a second than are configured: the
+//! A page is asked for once the one before it is stored together with the place where it ends ([`PullProgress`]), so a node
+//! that restarts goes on where it was. One page at a time comes from a source, and no more bytes a second than are configured: the
 //! node's clients come first. A source that fails, or is not fenced yet, is asked again later; another old owner takes
 //! its place meanwhile.
 //!
@@ -16,15 +16,15 @@
 //! Left out: when all receivers together are complete, which is for whoever drives the change to say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use quoit_ring::change::{Known, MovingRange};
 use quoit_ring::wire::{MembershipAnswer, MembershipRequest, Page, Response};
 use quoit_ring::{Epoch, Moment, NodeId};
 
 use super::under_way::{About, UnderWay};
-use crate::commit::Task;
+use crate::commit::{PullProgress, Task};
 
 /// The first rest of a source that has failed; each further one in a row is twice as long.
 const FIRST_REST: Duration = Duration::from_millis(20);
@@ -35,13 +35,9 @@ const BURST: Duration = Duration::from_millis(100);
 /// How often an old owner that leaves may fail in a row before it is no longer pulled from.
 const PATIENCE: u32 = 5;
 
-/// How far this node is with one source.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// One old owner that is pulled from.
+#[derive(Debug, Clone, Copy, Default)]
 struct Source {
-    /// Behind which row the next page begins; `None` once all is stored.
-    after: Option<Bytes>,
-    /// The same, once the page is stored that has come.
-    next: Option<Bytes>,
     is_busy: bool,
     rest_until: Moment,
     failures: u32,
@@ -56,6 +52,7 @@ pub(super) struct Pull {
     moving: Vec<MovingRange>,
     /// Old owners that are no members after the change.
     leavers: Vec<NodeId>,
+    progress: Arc<PullProgress>,
     sources: BTreeMap<NodeId, Source>,
     /// The time that the rate gives one byte, in nanoseconds.
     pace: u64,
@@ -63,11 +60,11 @@ pub(super) struct Pull {
 }
 
 impl Pull {
-    /// What `node` pulls in the epoch of `known`; `stored` says how far it was when it stopped.
+    /// What `node` pulls in the epoch of `known`; `progress` says how far it is on the disk.
     pub(super) fn new(
         node: NodeId,
         known: &Known,
-        stored: BTreeMap<NodeId, Option<Bytes>>,
+        progress: Arc<PullProgress>,
         bytes_per_second: u64,
     ) -> Self {
         let mut moving = known.topology().moving();
@@ -81,17 +78,13 @@ impl Pull {
         leavers.sort_unstable();
         leavers.dedup();
 
-        let source = |after| Source {
-            after,
-            ..Source::default()
-        };
-        let sources = stored.into_iter().map(|(node, at)| (node, source(at)));
         Self {
             node,
             epoch: known.epoch(),
             moving,
             leavers,
-            sources: sources.collect(),
+            progress,
+            sources: BTreeMap::new(),
             pace: 1_000_000_000 / bytes_per_second.max(1),
             free_at: Moment(0),
         }
@@ -108,15 +101,12 @@ impl Pull {
             return;
         }
         for node in self.wanted() {
-            let source = self.sources.entry(node).or_insert_with(|| Source {
-                after: Some(Bytes::new()),
-                ..Source::default()
-            });
-            if source.is_busy || now < source.rest_until {
+            let source = self.sources.entry(node).or_default();
+            let after = self.progress.cursor(self.epoch, node);
+            let Some(after) = after.filter(|_| !source.is_busy && now >= source.rest_until) else {
                 continue;
-            }
+            };
             source.is_busy = true;
-            let after = source.after.clone().unwrap_or_default();
             let request = MembershipRequest::Pull { after };
             out.ask(node, self.epoch, (request, About::Page), now);
         }
@@ -136,10 +126,6 @@ impl Pull {
         let MembershipAnswer::Page(page) = *answer else {
             return self.fail(from, now);
         };
-        let Some(source) = self.sources.get_mut(&from).filter(|it| it.is_busy) else {
-            return;
-        };
-        source.next.clone_from(&page.next);
         let bytes = bytes_of(&page).saturating_mul(self.pace);
         let takes = Duration::from_nanos(bytes);
         self.free_at = self.free_at.max(now.saturating_sub(BURST)) + takes;
@@ -158,7 +144,6 @@ impl Pull {
             return self.fail(source, now);
         }
         if let Some(source) = self.sources.get_mut(&source) {
-            source.after = source.next.take();
             source.is_busy = false;
             source.failures = 0;
         }
@@ -175,10 +160,8 @@ impl Pull {
 
     /// Which sources are still to be pulled from.
     fn wanted(&self) -> Vec<NodeId> {
-        let done = |node: NodeId| {
-            let source = self.sources.get(&node);
-            source.is_some_and(|source| source.after.is_none())
-        };
+        let stored = self.progress.done(self.epoch);
+        let done = |node: NodeId| stored.contains(&node);
         let failures = |node| self.sources.get(&node).map_or(0, |it| it.failures);
         let needed = self.moving.iter().flat_map(|moving| {
             let is_ready = |node| failures(node) == 0;

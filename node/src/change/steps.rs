@@ -165,6 +165,14 @@ impl Steps {
         self.known.epoch()
     }
 
+    /// Whether a change is under way, or members have not heard of the last one that could.
+    pub(super) fn is_busy(&self) -> bool {
+        let is_behind = |peer: &Peer| peer.failures == 0 && !peer.is_fenced(self.epoch());
+        let is_ours = self.turn.is_some();
+        let change = self.known.configuration().change.as_ref();
+        change.is_some() || (is_ours && self.peers.values().any(is_behind))
+    }
+
     /// Goes as far as it may.
     pub(super) fn act(&mut self, out: &mut UnderWay, now: Moment) {
         if self.turn.is_none_or(|turn| now < turn) {

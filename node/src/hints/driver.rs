@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use quoit_ring::wire::ResponseFrame;
 use quoit_ring::{Moment, NodeId};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -23,7 +25,7 @@ use super::page::{Page, PageSize, load};
 use super::usage::HintUsage;
 use crate::engine::Engine;
 use crate::env::Env;
-use crate::peers::{Event, Peers};
+use crate::peers::Peers;
 use crate::write::{Destination, Write};
 
 /// How often the dispatcher is called while something is kept.
@@ -31,38 +33,12 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often it is called while nothing is.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What delivers hints: the node's handles, the dispatcher that decides, and the links to other nodes.
-pub(crate) struct Delivery<E, G> {
-    pub(crate) env: Arc<E>,
-    pub(crate) engine: Arc<G>,
-    pub(crate) usage: Arc<HintUsage>,
-    pub(crate) dispatcher: HintDispatcher,
-    pub(crate) peers: Peers,
-}
-
-/// Delivers hints until the node leaves service.
-pub(crate) async fn deliver<E: Env, G: Engine>(
-    delivery: Delivery<E, G>,
-    leaving: impl Future<Output = ()>,
-) {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut driver = Driver {
-        delivery,
-        pages: JoinSet::new(),
-        reading: BTreeMap::new(),
-        removals: Vec::new(),
-        ticks,
-    };
-
-    tokio::select! {
-        () = driver.run() => {}
-        () = leaving => {}
-    }
-}
-
-struct Driver<E: Env, G> {
-    delivery: Delivery<E, G>,
+/// What delivers hints: the node's handles, and the dispatcher that decides.
+pub(crate) struct Delivery<E: Env, G> {
+    env: Arc<E>,
+    engine: Arc<G>,
+    usage: Arc<HintUsage>,
+    dispatcher: HintDispatcher,
     pages: JoinSet<Option<Page>>,
     /// Whose hints each of them reads.
     reading: BTreeMap<Id, NodeId>,
@@ -70,25 +46,40 @@ struct Driver<E: Env, G> {
     ticks: Interval,
 }
 
-impl<E: Env, G: Engine> Driver<E, G> {
-    async fn run(&mut self) {
-        loop {
-            tokio::select! {
-                event = self.delivery.peers.next() => self.take_event(event),
-                Some(read) = self.pages.join_next_with_id() => self.take_page(read),
-                _instant = self.ticks.tick() => self.tick(),
-            }
-            self.act();
+impl<E: Env, G: Engine> Delivery<E, G> {
+    /// Inside a runtime.
+    pub(crate) fn new(
+        env: Arc<E>,
+        engine: Arc<G>,
+        usage: Arc<HintUsage>,
+        dispatcher: HintDispatcher,
+    ) -> Self {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            env,
+            engine,
+            usage,
+            dispatcher,
+            pages: JoinSet::new(),
+            reading: BTreeMap::new(),
+            removals: Vec::new(),
+            ticks,
+        }
+    }
+
+    /// Takes whatever comes next, but for what comes from other nodes. Cancel safe.
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            Some(read) = self.pages.join_next_with_id() => self.take_page(read),
+            _instant = self.ticks.tick() => self.tick(),
         }
     }
 
     fn tick(&mut self) {
         let now = self.now();
-        let Delivery {
-            dispatcher, usage, ..
-        } = &mut self.delivery;
-        dispatcher.look_after(usage, now);
-        if dispatcher.is_idle() {
+        self.dispatcher.look_after(&self.usage, now);
+        if self.dispatcher.is_idle() {
             self.ticks.reset_after(IDLE);
         }
     }
@@ -101,57 +92,57 @@ impl<E: Env, G: Engine> Driver<E, G> {
         });
         let now = self.now();
         if let Some(target) = self.reading.remove(&id) {
-            self.delivery.dispatcher.handle_page(target, page, now);
+            self.dispatcher.handle_page(target, page, now);
         }
     }
 
-    fn take_event(&mut self, event: Event) {
+    pub(crate) fn take_answer(&mut self, from: NodeId, frame: &ResponseFrame) {
         let now = self.now();
-        match event {
-            Event::Answer(from, frame) => {
-                self.delivery
-                    .dispatcher
-                    .handle_answer(from, frame.id, &frame.response, now);
-            }
-            Event::Lost(node) => self.delivery.dispatcher.handle_lost(node, now),
-        }
+        self.dispatcher
+            .handle_answer(from, frame.id, &frame.response, now);
+    }
+
+    pub(crate) fn take_loss(&mut self, node: NodeId) {
+        let now = self.now();
+        self.dispatcher.handle_lost(node, now);
     }
 
     /// Does all that the dispatcher wants done.
-    fn act(&mut self) {
-        while let Some(act) = self.delivery.dispatcher.poll() {
+    pub(crate) fn act(&mut self, peers: &mut Peers) {
+        while let Some(act) = self.dispatcher.poll() {
             match act {
-                Act::Load { target, after } => {
-                    let engine = Arc::clone(&self.delivery.engine);
-                    let task = self.pages.spawn_blocking(move || {
-                        let page =
-                            load(&engine.snapshot(), target, after.as_deref(), PageSize::NODE);
-                        let failed = |error: &_| {
-                            tracing::error!(
-                                error = error as &dyn std::error::Error,
-                                "reading hints failed"
-                            );
-                        };
-                        page.inspect_err(failed).ok()
-                    });
-                    self.reading.insert(task.id(), target);
-                }
-                Act::Send { to, frame } => self.delivery.peers.send(to, &frame),
+                Act::Load { target, after } => self.load(target, after),
+                Act::Send { to, frame } => peers.send(to, &frame),
                 Act::Remove(delivered) => self.removals.push(delivered.removal(self.now())),
             }
         }
-        if let Err(rejected) = self.delivery.env.submit(&mut self.removals) {
+        if let Err(rejected) = self.env.submit(&mut self.removals) {
             tracing::debug!(?rejected, "delivered hints stay for now");
             let now = self.now();
             for write in self.removals.drain(..) {
                 if let Destination::Hint(target) = write.destination {
-                    self.delivery.dispatcher.handle_unremoved(target, now);
+                    self.dispatcher.handle_unremoved(target, now);
                 }
             }
         }
     }
 
+    fn load(&mut self, target: NodeId, after: Option<Bytes>) {
+        let engine = Arc::clone(&self.engine);
+        let task = self.pages.spawn_blocking(move || {
+            let page = load(&engine.snapshot(), target, after.as_deref(), PageSize::NODE);
+            let failed = |error: &_| {
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "reading hints failed"
+                );
+            };
+            page.inspect_err(failed).ok()
+        });
+        self.reading.insert(task.id(), target);
+    }
+
     fn now(&self) -> Moment {
-        self.delivery.env.now().mono
+        self.env.now().mono
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::role::server_name;
-use quoit_ring::wire::{DecodeError, Frames, LANE_FRAME, MAX_FRAME, RequestFrame, ResponseFrame};
+use quoit_ring::wire::{DecodeError, Frames, MAX_FRAME, RequestFrame, ResponseFrame};
 use quoit_ring::{Member, NodeId};
 use quoit_transport::StreamError;
 use quoit_transport::dial::{DialError, Dialer};
@@ -88,9 +88,9 @@ async fn run(address: String, dialer: Rc<Dialer>, outbox: Rc<RequestOutbox>, sin
 
     tracing::debug!(peer = %node, "connected to a node");
     outbox.open();
-    // Hints are answered by a word; no answer is longer than the lane's frames.
+    // Hints are answered by a word, pulls by pages of rows.
     let limits = Limits {
-        max_frame: LANE_FRAME,
+        max_frame: MAX_FRAME,
         silent_looks: PEER_LOOKS,
     };
     let serving = session::run(&connection, lane, &outbox, &sink, limits);

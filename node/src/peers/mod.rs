@@ -15,6 +15,7 @@
 //! Bounded: what waits for one node, in bytes (a request beyond it is refused), and the answers not taken yet (a link
 //! beyond it is lost).
 
+pub(crate) mod driver;
 mod link;
 #[cfg(test)]
 mod tests;

@@ -44,13 +44,16 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::change::ChangeDriver;
+use crate::change::driver::Changes;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::failure::{Alarm, Failure};
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
-use crate::hints::driver::{Delivery, deliver};
+use crate::hints::driver::Delivery;
 use crate::peers::Peers;
+use crate::peers::driver::PeerWork;
 
 pub(crate) use self::answers::Answers;
 use self::connection::leaving_service;
@@ -88,6 +91,7 @@ pub(crate) struct ServerOptions {
     pub(crate) client: ClientConfig,
     pub(crate) seats: SeatBounds,
     pub(crate) dispatcher: HintDispatcher,
+    pub(crate) change: ChangeDriver,
     /// What learns that the thread has ended before its time.
     pub(crate) failure: Failure,
 }
@@ -123,15 +127,20 @@ impl Server {
         let (thread, ended) = spawn(seen, alarm, move || {
             let (mut seen, phase) = (watched.clone(), watched.clone());
             let leaving = async move { leaving_service(&mut seen).await };
-            let delivery = Delivery {
-                env: Arc::clone(replica.env()),
-                engine: Arc::clone(replica.engine()),
-                usage: Arc::clone(&replica.state().hints),
-                dispatcher: options.dispatcher,
-                peers: Peers::new(cluster, Dialer::from_endpoint(dialling, client)),
+            let work = {
+                let _inside = runtime.enter();
+                let (env, engine) = (replica.env(), replica.engine());
+                let (state, usage) = (replica.state().clone(), &replica.state().hints);
+                let [a, b] = [env, env].map(Arc::clone);
+                let [c, d] = [engine, engine].map(Arc::clone);
+                PeerWork {
+                    delivery: Delivery::new(a, c, Arc::clone(usage), options.dispatcher),
+                    changes: Changes::new(b, d, state, options.change),
+                    peers: Peers::new(cluster, Dialer::from_endpoint(dialling, client)),
+                }
             };
             let listening = listener::listen(endpoint, replica, options.seats, watched);
-            let delivering = deliver(delivery, leaving);
+            let delivering = work.run(leaving);
             let links = LocalSet::new(); // links to other nodes stay on this thread
             let delivering = async {
                 links.run_until(delivering).await;

@@ -15,7 +15,7 @@ use quoit_ring::change::{OwnerLists, Topology};
 use quoit_ring::{Leaf, Sum};
 
 use super::Sums;
-use crate::change::{Leftover, Leftovers};
+use crate::change::{LeftRow, LeftRows};
 use crate::engine::layout::{leaf_range, parse_leaf_key, record_key};
 use crate::engine::{EngineError, Keyspace, Snapshot};
 
@@ -53,8 +53,8 @@ pub(crate) fn read_leftovers<S: Snapshot>(
     sums: &Sums,
     runs: &[RangeInclusive<Leaf>],
     after: Option<Bytes>,
-) -> Result<Leftovers, EngineError> {
-    let mut page = Leftovers::default();
+) -> Result<LeftRows, EngineError> {
+    let mut page = LeftRows::default();
     let mut bytes = 0;
     let behind = after.as_deref().and_then(|key| parse_leaf_key(key).ok());
     let behind = behind.map_or(Leaf(0), |(leaf, ..)| leaf);
@@ -73,7 +73,7 @@ pub(crate) fn read_leftovers<S: Snapshot>(
                 Ok(Some(record)) => {
                     let key = stored.slice_ref(key);
                     bytes += key.len() + record.len();
-                    page.rows.push(Leftover { leaf, key, record });
+                    page.rows.push(LeftRow { leaf, key, record });
                 }
                 Ok(None) => page.unreadable += 1,
                 Err(error @ EngineError::Poisoned { .. }) => return Err(error),
@@ -91,7 +91,7 @@ pub(crate) fn read_leftovers<S: Snapshot>(
 }
 
 /// This node's sums of the leaves of a page; none while they are being summed up.
-fn sums_of(page: &Leftovers, sums: &Sums) -> BTreeMap<Leaf, Sum> {
+fn sums_of(page: &LeftRows, sums: &Sums) -> BTreeMap<Leaf, Sum> {
     let leaves = page.rows.iter().map(|row| row.leaf);
     let sums = leaves.filter_map(|leaf| Some((leaf, sums.leaf(leaf)?)));
     sums.collect()
