@@ -17,15 +17,13 @@
 //! Left out: who decides, and when a node learns or is fenced.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
-use quoit_ring::change::Known;
+use quoit_ring::change::{Known, MovingRange};
 use quoit_ring::wire::Refusal;
 use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::{Epoch, Leaf, LeafBits, NodeId, TokenKey, token_of};
-
-use crate::storage::moving::newcomer_runs;
 
 /// One epoch that is served, and how it is answered.
 #[derive(Debug)]
@@ -37,6 +35,8 @@ struct Served {
     update: Option<(Epoch, Bytes)>,
     /// Whether this node serves what it is to own in it: nothing is left there of an earlier ownership.
     has_taken: bool,
+    /// What moves in it, once somebody has asked.
+    moving: OnceLock<Arc<[MovingRange]>>,
 }
 
 impl Served {
@@ -47,7 +47,14 @@ impl Served {
             update: before.map(|before| (before.epoch(), encode(Some(before.configuration())))),
             known,
             has_taken: false,
+            moving: OnceLock::new(),
         }
+    }
+
+    /// What moves in it, made at the first call.
+    fn moving(&self) -> &Arc<[MovingRange]> {
+        let make = || self.known.topology().moving().into();
+        self.moving.get_or_init(make)
     }
 
     /// The encoded answer for a side that knows `known`.
@@ -118,6 +125,14 @@ impl ClusterView {
         Ok(lists.is_owner(node))
     }
 
+    /// Whether a node was removed from the cluster, as far as this one knows.
+    #[must_use]
+    pub fn is_removed(&self, node: NodeId) -> bool {
+        let served = self.read();
+        let newest = served[served.len() - 1].known.configuration();
+        newest.removed.binary_search(&node).is_ok()
+    }
+
     /// Whether a node is a member by the newest epoch, in either of its maps.
     #[must_use]
     pub fn is_member(&self, node: NodeId) -> bool {
@@ -136,9 +151,17 @@ impl ClusterView {
         let served = self.read();
         let served = served.iter().find(|served| served.epoch() == epoch);
         served.is_some_and(|served| {
-            let topology = served.known.topology();
-            served.has_taken || newcomer_runs(topology, self.node).is_empty()
+            let is_newcomer = |range: &MovingRange| range.is_newcomer(self.node);
+            served.has_taken || !served.moving().iter().any(is_newcomer)
         })
+    }
+
+    /// The ranges that move in `epoch`, ascending; none if that epoch is not served.
+    #[must_use]
+    pub fn moving(&self, epoch: Epoch) -> Arc<[MovingRange]> {
+        let served = self.read();
+        let served = served.iter().find(|served| served.epoch() == epoch);
+        served.map_or_else(Arc::default, |served| Arc::clone(served.moving()))
     }
 
     /// Refuses an epoch that is not served.

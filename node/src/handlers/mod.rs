@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   frame --decode--> in time? may the caller? --> get, map, status, sums, hints ------> answer now
-//!                                              '-> put, repair, hint --> gathered --submit--> answer after the commit
+//!                                              |-> put, repair, hint --> gathered --submit--> answer after the commit
+//!                                              '-> votes, fences on the ring --> order -------> answer when it is done
 //! ```
 //!
 //! A [`Session`] is one caller's view of the [`Replica`]: who it is, where its answers go, and the writes
@@ -22,6 +23,7 @@ mod get;
 mod hint;
 mod hints;
 mod map;
+mod membership;
 mod put;
 mod repair;
 mod replica;

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quoit_ring::role::Role;
+use quoit_ring::role::{Privilege, Role};
 use quoit_ring::wire::{MAX_KEY, Refusal, Request, RequestFrame, Response};
 use quoit_ring::{Epoch, Leaf};
 
 use super::{get, hint, hints, map, put, repair, status, sums};
 use crate::clock::Now;
+use crate::commit::Task;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::state::NodeState;
@@ -115,6 +116,8 @@ pub(super) enum Handled {
     Answer(Response),
     /// A write, to be answered after its commit.
     Write(CheckedWrite),
+    /// Something for the committing thread to do, which answers it.
+    Order(Task),
 }
 
 impl Handled {
@@ -182,6 +185,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
         if !caller.may(frame.request.privilege()) {
             return Err(Refusal::Forbidden);
         }
+        self.check_member(caller, frame.request.privilege())?;
         let epoch = frame.epoch;
         let answer = match frame.request {
             Request::Map => map::answer(&self.state.cluster, epoch),
@@ -235,14 +239,28 @@ impl<E: Env, G: Engine> Replica<E, G> {
                 ));
             }
             Request::Hints => hints::answer(&self.state.hints)?,
+            Request::Membership(request) => return self.membership(caller, (request, epoch), now),
             // A request of a newer build, which this one does not know.
             _ => return Err(Refusal::NotReady),
         };
         Ok(Handled::Answer(answer))
     }
 
+    /// Refuses a node what only nodes do, unless it is a member: by the newest epoch, since it may have become one, or have
+    /// been removed, after it connected.
+    fn check_member(&self, caller: Role, needs: Privilege) -> Result<(), Refusal> {
+        match (caller, needs) {
+            (Role::Node(node), Privilege::Peer | Privilege::Propose)
+                if !self.state.cluster.is_member(node) =>
+            {
+                Err(Refusal::Forbidden)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The refusal of a request that met damage.
-    fn refuse(&self, error: &Unreadable, now: Now) -> Refusal {
+    pub(super) fn refuse(&self, error: &Unreadable, now: Now) -> Refusal {
         self.state.damage.say(error, now.mono);
         Refusal::Storage(error.fault())
     }

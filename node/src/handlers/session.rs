@@ -9,6 +9,7 @@ use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Refusal, RequestFrame, Response, ResponseFrame};
 
 use super::replica::{CheckedWrite, Handled, Replica};
+use crate::commit::{Asker, Order};
 use crate::engine::Engine;
 use crate::env::{Env, Now, Rejected, Reply};
 use crate::write::Write;
@@ -30,7 +31,7 @@ impl<E: Env, G> fmt::Debug for Session<E, G> {
 }
 
 impl<E: Env, G: Engine> Session<E, G> {
-    /// A session for a caller whose role was verified; its answers go to `reply`.
+    /// A session for a caller with this role in its certificate, which was verified; its answers go to `reply`.
     #[must_use]
     pub const fn new(replica: Arc<Replica<E, G>>, caller: Role, reply: E::Reply) -> Self {
         Self {
@@ -80,6 +81,14 @@ impl<E: Env, G: Engine> Session<E, G> {
         let response = match handled {
             Ok(Handled::Answer(response)) => response,
             Err(refusal) => Response::Refused(refusal),
+            Ok(Handled::Order(task)) => {
+                let reply = self.reply.clone();
+                let from = Asker::Caller { id, reply };
+                match self.replica.env.order(Order { from, task }) {
+                    Ok(()) => return Ok(()),
+                    Err(_order) => Response::Refused(Refusal::Draining),
+                }
+            }
             Ok(Handled::Write(CheckedWrite {
                 destination,
                 key,

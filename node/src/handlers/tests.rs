@@ -2,6 +2,7 @@
 
 mod hints;
 mod late;
+mod membership;
 
 use std::sync::Arc;
 
@@ -418,7 +419,7 @@ fn sums_are_for_peers_and_not_before_they_are_ready() {
         let mut world = world_of(1, caller, FakeEnv::default());
         assert_eq!(world.refusal(sums()), Refusal::Forbidden);
     }
-    let mut world = world_of(1, Role::Node(NodeId(2)), FakeEnv::default());
+    let mut world = world_of(2, Role::Node(NodeId(2)), FakeEnv::default());
     assert_eq!(world.refusal(sums()), Refusal::NotReady);
     rebuild(&*world.engine, &world.state);
     let Some(Response::Sums(sums)) = world.ask(sums()) else {

@@ -10,8 +10,8 @@
 //!          malformed bytes            close, with the reason in words
 //! ```
 //!
-//! The caller's role is the one in the certificate that TLS has verified, or a client's if that names a node that is no
-//! member of the map: `guest` decides it before any byte is looked at. The lane comes first: the
+//! The caller's role is the one in the certificate that TLS has verified. A node that is no member of the map has a client's
+//! seat and share: `guest` decides it before any byte is looked at. The lane comes first: the
 //! dialler opens it, and nothing else is read before. Without one the connection is closed as malformed
 //! after ten seconds.
 
@@ -33,10 +33,10 @@ use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::{Replica, Session};
 
-/// Serves the `connection` of `caller` until it ends.
+/// Serves a `connection` until it ends: of a `caller` by its certificate, in the seat of another role perhaps.
 pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
     connection: Connection,
-    caller: Role,
+    (caller, standing): (Role, Role),
     (replica, oversize): (Arc<Replica<E, G>>, Oversize),
     mut phase: watch::Receiver<Phase>,
 ) {
@@ -46,7 +46,7 @@ pub(super) async fn serve<E: Env<Reply = Answers>, G: Engine>(
         Err((code, reason)) => return close(&connection, code, &reason),
     };
 
-    let oversize = match caller {
+    let oversize = match standing {
         Role::Node(_) => None,
         Role::Client | Role::Admin => Some(oversize),
     };

@@ -3,7 +3,7 @@
 //! ```text
 //!   handshake, 5 s at most --> role, identity --> standing --> seat --> serve
 //!                    |              |               '--> closed: too many connections, of this identity or in all
-//!                    |              '--> closed: no role
+//!                    |              '--> closed: no role, or a node that was removed
 //!                    '--> given up for another one, if it stands still while many come
 //! ```
 //!
@@ -86,14 +86,27 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             }
         };
 
+        if let Role::Node(id) = role
+            && replica.state().cluster.is_removed(id)
+        {
+            let reason = format!(
+                "node {id} was removed from this cluster: it comes back under a new id only"
+            );
+            warn(&reason);
+            if let Some(left_out) = intake.complaints.roles.may_say(now()) {
+                tracing::warn!(peer = %address, %role, left_out, "a removed node was refused");
+            }
+            return close(&connection, CloseCode::Unauthorised, &reason);
+        }
+
         let standing = standing(replica.state().cluster.newest().topology(), role);
         match intake.seat(holder(standing, identity)) {
             Ok(_seat) => {
                 let oversize = intake.oversize.clone();
                 if standing != role {
-                    tracing::debug!(peer = %address, %role, "no member of the map: served as a client");
+                    tracing::debug!(peer = %address, %role, "no member of the map: seated as a client");
                 }
-                serve(connection, standing, (replica, oversize), phase).await;
+                serve(connection, (role, standing), (replica, oversize), phase).await;
             }
             Err(full) => {
                 let total = intake.count(ConnectionEvent::SeatRefused);
@@ -110,8 +123,9 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
     }
 }
 
-/// The role in which a caller is served. A node that is no member of the map is a client: in its seat, in what it may make
-/// this node hold, in its share of the write queue, and in what it may ask.
+/// The role in which a caller is seated. A node that is no member of the map is a client: in its seat, in what it may make
+/// this node hold, and in its share of the write queue, for as long as it stays connected. What it may ask goes by whether it
+/// is a member at that moment.
 fn standing(topology: &Topology, role: Role) -> Role {
     match role {
         Role::Node(id) if topology.member(id).is_none() => Role::Client,

@@ -156,12 +156,16 @@ impl Caller {
     }
 
     pub(crate) fn send(&mut self, request: Request) -> u64 {
+        self.send_in(Epoch(1), request)
+    }
+
+    fn send_in(&mut self, epoch: Epoch, request: Request) -> u64 {
         let id = self.next;
         self.next += 1;
         let mut out = BytesMut::new();
         RequestFrame {
             id,
-            epoch: Epoch(1),
+            epoch,
             budget_ms: 5000,
             request,
         }
@@ -210,7 +214,12 @@ impl Caller {
     }
 
     pub(crate) fn ask(&mut self, request: Request) -> Response {
-        let id = self.send(request);
+        self.ask_in(Epoch(1), request)
+    }
+
+    /// Asks in an epoch.
+    pub(crate) fn ask_in(&mut self, epoch: Epoch, request: Request) -> Response {
+        let id = self.send_in(epoch, request);
         let answer = self.receive();
         assert_eq!(answer.id, id);
         answer.response

@@ -2,7 +2,7 @@
 //!
 //! | module | what it shows |
 //! | --- | --- |
-//! | `removed` | a node's certificate that names no member of the map counts as a client's |
+//! | `removed` | a node's certificate that names no member of the map counts as a client's, one of a removed member as none |
 //! | `requests` | small and large requests are answered, each once |
 //! | `flood` | handshakes that nobody ends, and callers with too many connections, keep no one else out |
 //! | `hostile` | junk closes the connection it came on, and nothing else |
