@@ -47,6 +47,8 @@ pub struct AssemblyOptions {
     pub hints_per_second: u32,
     /// How fast it pulls what moves to it.
     pub transfer: TransferRate,
+    /// Whether a node starts that is no member yet: it waits until it becomes one.
+    pub may_wait: bool,
     /// Whether a clock that was set back is accepted, for good.
     pub accept_clock_set_back: bool,
     /// Memory of the row cache, in bytes.
@@ -66,6 +68,7 @@ impl AssemblyOptions {
             transfer: TransferRate {
                 bytes_per_second: config.transfer_bytes_per_second,
             },
+            may_wait: false,
             accept_clock_set_back: config.accept_clock_set_back,
             row_cache_bytes,
             walk_rows,
@@ -131,7 +134,7 @@ impl AssemblyOptions {
 /// # let options = AssemblyOptions {
 /// #     limits: Limits::from(&config), durability: Durability::Fsync, write_queue: WriteQueue::default(),
 /// #     hints_per_second: 100, accept_clock_set_back: false, row_cache_bytes: 4096, walk_rows: 16,
-/// #     transfer: TransferRate { bytes_per_second: 1 << 20 },
+/// #     transfer: TransferRate { bytes_per_second: 1 << 20 }, may_wait: false,
 /// # };
 /// let now = Now { wall: Millis(1_000_000), ..Now::default() };
 /// let store = OpenStore::load(MemoryEngine::new(), Some(&first), &location)?;
@@ -199,7 +202,7 @@ impl<G: Engine> OpenStore<G> {
                 .accept_clock_set_back(&engine, &options.limits, wall)
                 .map_err(|source| StartError::Engine { path, source })?;
         }
-        let meta = meta.check(node, &options.limits, wall)?;
+        let meta = meta.check(node, options.may_wait, &options.limits, wall)?;
         Ok(CheckedStore { engine, meta, node })
     }
 }

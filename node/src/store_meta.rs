@@ -129,13 +129,23 @@ impl StoreMeta {
         })
     }
 
-    /// Refuses a node that is not a member, and one with a clock by which every write is too old.
+    /// Refuses a node that is not a member, unless it `may_wait` until it is one, and one with a clock by which every write is
+    /// too old. A removed one is refused in any case.
     ///
     /// # Errors
     /// [`StartError::NotAMember`], [`StartError::ClockBehind`].
-    pub fn check(self, node: NodeId, limits: &Limits, wall: Millis) -> Result<Self, StartError> {
-        if self.known.topology().member(node).is_none() {
-            let cluster = self.known.configuration().map.cluster;
+    pub fn check(
+        self,
+        node: NodeId,
+        may_wait: bool,
+        limits: &Limits,
+        wall: Millis,
+    ) -> Result<Self, StartError> {
+        let configuration = self.known.configuration();
+        let is_removed = configuration.removed.contains(&node);
+        let is_member = self.known.topology().member(node).is_some();
+        if !is_member && (is_removed || !may_wait) {
+            let cluster = configuration.map.cluster;
             return Err(StartError::NotAMember { node, cluster });
         }
         check_clock(self.mark, limits, wall)?;

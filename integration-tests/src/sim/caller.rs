@@ -63,6 +63,8 @@ struct Desk {
     overfills: Cell<bool>,
     overfilled: Cell<u64>,
     out: RefCell<Vec<Sent>>,
+    /// Whom the driver wants links to, if that has changed.
+    members: RefCell<Option<Vec<NodeId>>>,
     in_transit: RefCell<InTransit>,
 }
 
@@ -143,7 +145,10 @@ impl Env for CallerEnv {
         taken_back
     }
 
-    fn members(&mut self, _topology: &Topology) {}
+    fn members(&mut self, topology: &Topology) {
+        let members = topology.members().map(|member| member.id).collect();
+        *self.desk.members.borrow_mut() = Some(members);
+    }
 }
 
 impl CallerEnv {
@@ -180,6 +185,8 @@ pub struct Wire {
     pub waiting: Vec<Sent>,
     /// How often in a row no connection could be made.
     pub tries: u32,
+    /// Whether the node is a member, as far as the client knows.
+    pub is_wanted: bool,
 }
 
 /// One life of one client.
@@ -209,7 +216,7 @@ impl Caller {
     pub fn start(
         id: ClientId,
         builder: ClientBuilder,
-        ring: &Ring,
+        (ring, nodes): (&Ring, usize),
         site: &Rc<Site>,
         rng: SmallRng,
         clock: (Millis, Moment, i64),
@@ -223,6 +230,7 @@ impl Caller {
             overfills: Cell::default(),
             overfilled: Cell::default(),
             out: RefCell::default(),
+            members: RefCell::default(),
             in_transit: RefCell::default(),
         });
         set_clocks(&desk, base, now, offset_ms);
@@ -238,13 +246,14 @@ impl Caller {
             link: Link::Opening,
             waiting: Vec::new(),
             tries: 0,
+            is_wanted: false,
         };
         Some(Self {
             id,
             client,
             driver,
             desk,
-            wires: (0..ring.members().len()).map(wire).collect(),
+            wires: (0..nodes).map(wire).collect(),
             ticks: None,
             base,
         })
@@ -266,6 +275,11 @@ impl Caller {
     pub fn driver(&mut self, now: Moment, offset_ms: i64) -> &mut Driver<CallerEnv> {
         set_clocks(&self.desk, self.base, now, offset_ms);
         &mut self.driver
+    }
+
+    /// Whom its driver wants links to, if that has changed.
+    pub fn new_members(&self) -> Option<Vec<NodeId>> {
+        self.desk.members.borrow_mut().take()
     }
 
     /// Whether callers have left something that the driver has not taken in.

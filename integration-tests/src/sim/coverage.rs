@@ -97,11 +97,17 @@ pub enum CoverageEvent {
     OldEpoch,
     /// A node refused a request of an epoch that it had not learned of.
     Behind,
+    /// An operator had a change of the ring decided, or its revert.
+    RingChanged,
+    /// A new owner pulled a page.
+    Pulled,
+    /// A former owner pushed a row.
+    Pushed,
 }
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 45] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -144,6 +150,9 @@ impl CoverageEvent {
         Self::LooseRead,
         Self::OldEpoch,
         Self::Behind,
+        Self::RingChanged,
+        Self::Pulled,
+        Self::Pushed,
     ];
 
     /// Its name, for people.
@@ -192,6 +201,9 @@ impl CoverageEvent {
             Self::LooseRead => "read without write-back",
             Self::OldEpoch => "old epoch refused",
             Self::Behind => "unknown epoch refused",
+            Self::RingChanged => "ring changed by an operator",
+            Self::Pulled => "page of moving rows pulled",
+            Self::Pushed => "row pushed by a former owner",
         }
     }
 }

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_node::StartError;
+use quoit_node::change;
+use quoit_node::commit::Task;
 use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::engine::layout::parse_hint_key;
 use quoit_node::engine::{EngineError, Keyspace, Snapshot as _};
@@ -328,19 +330,61 @@ impl Machine {
         self.process.as_mut().map_or(Ok(()), Process::end_commit)
     }
 
-    /// Learns of a newer epoch; whether it knows of it now.
-    ///
-    /// # Errors
-    /// As [`Machine::end_commit`].
-    pub fn learn(&mut self, known: &Known, now: Moment) -> Result<bool, EngineError> {
-        let running = self.running(now);
-        running.map_or(Ok(false), |(process, read)| process.learn(known, read))
+    /// The newest epoch that the running node knows.
+    #[must_use]
+    pub fn newest(&self) -> Option<Known> {
+        self.process.as_ref().map(Process::newest)
     }
 
-    /// Refuses older epochs.
-    pub fn fence(&mut self, epoch: Epoch) {
-        if let Some(process) = &mut self.process {
-            process.fence(epoch);
+    /// Whether the running node refuses all epochs before this one, and holds nothing that it does not own in it.
+    #[must_use]
+    pub fn is_settled_in(&self, epoch: Epoch) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.is_settled_in(epoch))
+    }
+
+    /// How far the node is in a change, for people.
+    #[must_use]
+    pub fn describe_change(&self, now: Moment) -> String {
+        let process = self.process.as_ref();
+        process.map_or_else(|| "down".to_owned(), |it| it.describe_change(now))
+    }
+
+    /// Whether the node's driver is to be called often.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_changing)
+    }
+
+    /// Calls the node's driver.
+    pub fn handle_change_time(&mut self, now: Moment) {
+        if let Some((process, read)) = self.running(now) {
+            process.change().handle_time(read.mono);
+        }
+    }
+
+    /// What the node's driver wants done next.
+    pub fn poll_change(&mut self) -> Option<change::Act> {
+        self.process.as_mut()?.change().poll()
+    }
+
+    /// Gives the committer an order of the node's own driver.
+    pub fn order(&mut self, ticket: u64, task: Task, now: Moment) {
+        if let Some((process, read)) = self.running(now) {
+            process.order(ticket, task, read);
+        }
+    }
+
+    /// Takes answers to the driver's orders to it; whether there were any.
+    pub fn finish_orders(&mut self, now: Moment) -> bool {
+        let running = self.running(now);
+        running.is_some_and(|(process, read)| process.finish_orders(read))
+    }
+
+    /// Reads a page of rows that the node does not own.
+    pub fn read_leftovers(&mut self, epoch: Epoch, after: Option<&Bytes>, now: Moment) {
+        if let Some((process, read)) = self.running(now) {
+            process.read_leftovers(epoch, after, read);
         }
     }
 
@@ -394,8 +438,7 @@ impl Machine {
     pub fn answered(&mut self, from: NodeId, frame: Bytes, now: Moment) -> Result<(), DecodeError> {
         let frame = ResponseFrame::decode(frame)?;
         if let Some((process, read)) = self.running(now) {
-            let dispatcher = process.dispatcher();
-            dispatcher.handle_answer(from, frame.id, &frame.response, read.mono);
+            process.answered(from, frame, read);
         }
         Ok(())
     }
@@ -404,6 +447,7 @@ impl Machine {
     pub fn lost_peer(&mut self, node: NodeId, now: Moment) {
         if let Some((process, read)) = self.running(now) {
             process.dispatcher().handle_lost(node, read.mono);
+            process.change().handle_lost(node, read.mono);
         }
     }
 

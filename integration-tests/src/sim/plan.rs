@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::hints::PageSize;
+use quoit_ring::change::Arcs;
 use quoit_ring::wire::Durability;
 use quoit_ring::{Millis, Moment};
 use rand::Rng as _;
@@ -29,14 +30,16 @@ use super::faults::{Fault, Planned};
 use super::machine::{SIBLINGS, Settings, SmallLimits};
 use super::overfill;
 
-pub use self::cluster::{Cluster, MAX_EPOCHS};
+pub use self::cluster::{Cluster, Target};
 
 /// Nodes of every run.
 pub const NODES: usize = 5;
 /// Operations that a run has at least.
 pub const OPERATIONS: u64 = 2_000;
-/// When epochs are decided, at the earliest and at the latest: all nodes have learned of them before all is healed.
-const EPOCHS: Range<u64> = 100_000..2_200_000;
+/// Nodes that may join, in runs in which the ring changes.
+const SPARES: usize = 2;
+/// When operators change the ring, at the earliest and at the latest.
+const CHANGES: Range<u64> = 100_000..2_200_000;
 /// When faults begin, at the earliest and at the latest.
 const STORM: Range<u64> = 100_000..2_500_000;
 
@@ -69,8 +72,10 @@ pub struct Plan {
     pub node_clocks: Vec<i64>,
     /// When a client is cloned in the act of a put.
     pub twins: Vec<Moment>,
-    /// When the cluster goes on to its next epoch, if it is that sort of run.
-    pub epochs: Vec<Moment>,
+    /// When an operator changes the ring, and how, if it is that sort of run.
+    pub changes: Vec<(Moment, Target)>,
+    /// On how many arcs the circle is cut for a change.
+    pub arcs: Arcs,
     /// The one node that everything goes wrong with, if it is that sort of run: then no operation may fail.
     pub victim: Option<usize>,
     /// What goes wrong.
@@ -100,7 +105,7 @@ impl Plan {
         let travel = *pick(&mut rng, &[100, 200, 500, 2_000]);
         let commit = *pick(&mut rng, &[100, 500, 2_000, 8_000]);
         let client_clocks = (0..clients).map(|_| small_error(&mut rng)).collect();
-        let node_clocks = (0..NODES).map(|_| small_error(&mut rng)).collect();
+        let mut node_clocks: Vec<i64> = (0..NODES).map(|_| small_error(&mut rng)).collect();
         let twins = (0..rng.random_range(0..=3))
             .map(|_| Moment(rng.random_range(STORM)))
             .collect();
@@ -112,7 +117,10 @@ impl Plan {
         if happens(&mut small, 100) {
             settings.limits.max_hint_bytes = 2_500;
         }
-        let epochs = epochs(seed);
+        let (changes, arcs) = changes(seed);
+        if !changes.is_empty() {
+            node_clocks.resize(NODES + SPARES, 0);
+        }
         let max_background_bytes = happens(&mut small, 200).then_some(4 << 10);
         let mut plan = Self {
             seed,
@@ -128,7 +136,8 @@ impl Plan {
             client_clocks,
             node_clocks,
             twins,
-            epochs,
+            changes,
+            arcs,
             victim,
             faults: nemesis.faults(),
         };
@@ -139,6 +148,12 @@ impl Plan {
         }
 
         plan
+    }
+
+    /// How many nodes there are that may join.
+    #[must_use]
+    pub const fn spares(&self) -> usize {
+        if self.changes.is_empty() { 0 } else { SPARES }
     }
 
     /// In some runs a client sends repairs that fill records up to their bounds.
@@ -162,7 +177,8 @@ impl Plan {
         self.settings.queue = WriteQueue::default();
         self.short_frames = None;
         self.settings.limits.max_siblings = SIBLINGS;
-        self.epochs.clear();
+        self.changes.clear();
+        self.node_clocks.truncate(NODES);
         self.deadline = Duration::from_millis(2_000);
         self.travel = self.travel.min(500);
         self.commit = self.commit.min(2_000);
@@ -199,18 +215,26 @@ fn settings(rng: &mut SmallRng, durability: Durability) -> Settings {
     }
 }
 
-/// In some runs the cluster goes on to other epochs, an even number of times: then the last one is none of a change.
-fn epochs(seed: Seed) -> Vec<Moment> {
-    let mut rng = seed.stream("epochs", 0);
+/// In some runs operators change the ring, up to four times, some of them two at a time.
+fn changes(seed: Seed) -> (Vec<(Moment, Target)>, Arcs) {
+    let mut rng = seed.stream("changes", 0);
+    let arcs = pick(&mut rng, &[1, 1, 2, 4]);
+    let arcs = Arcs::new(*arcs).unwrap_or(Arcs::FULL);
     if !happens(&mut rng, 400) {
-        return Vec::new();
+        return (Vec::new(), arcs);
     }
-    let count = 2 * rng.random_range(1..=MAX_EPOCHS / 2);
-    let mut at: Vec<Moment> = (0..count)
-        .map(|_| Moment(rng.random_range(EPOCHS)))
+    let count = rng.random_range(1..=4);
+    let mut changes: Vec<(Moment, Target)> = (0..count)
+        .map(|_| {
+            let at = Moment(rng.random_range(CHANGES));
+            (at, *pick(&mut rng, &Target::ALL))
+        })
         .collect();
-    at.sort_unstable();
-    at
+    changes.sort_unstable();
+    if happens(&mut rng, 300) && count > 1 {
+        changes[1].0 = changes[0].0.after(rng.random_range(0..3_000));
+    }
+    (changes, arcs)
 }
 
 /// In some runs one node takes no long frames, so that it refuses hints which others keep for it, again and again.

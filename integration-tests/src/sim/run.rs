@@ -9,9 +9,11 @@
 
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
+use quoit_ring::change::Topology;
 use quoit_ring::{Moment, NodeId};
 
-use super::plan::{NODES, OPERATIONS, Plan};
+use super::machine::Machine;
+use super::plan::{OPERATIONS, Plan};
 use super::report::Report;
 use super::session::{Ask, Name, Phase};
 use super::trace::{Lines, digest};
@@ -130,6 +132,7 @@ impl Run {
         self.world.serve();
         self.wait_for_tasks("operations of the recovery_phase did not end within two minutes");
         self.hand_off();
+        self.settle();
         let names = self.names();
         let copies = self.world.plan().cluster.first.map.replication;
         self.world.spawn(|crew| {
@@ -161,6 +164,23 @@ impl Run {
             "hints were still kept two minutes after the last write",
         );
         self.world.note_all_hints();
+    }
+
+    /// Waits until the ring is that of one epoch, and every row is where it belongs.
+    fn settle(&mut self) {
+        let limit = self.world.site().now().after(LONGEST_CALM);
+        let settled = (self.world).run_until(limit, World::is_settled);
+        if !settled {
+            self.violations.push(Violation {
+                invariant: "settles",
+                key: None,
+                ops: Vec::new(),
+                what: format!(
+                    "a change of the ring had not ended two minutes after all was well: {}",
+                    self.world.unsettled()
+                ),
+            });
+        }
     }
 
     fn wait_for_tasks(&mut self, otherwise: &str) {
@@ -225,7 +245,7 @@ impl Run {
             events: trace.events(),
             operations: site.succeeded(),
             clients: self.world.plan().clients,
-            nodes: NODES,
+            nodes: self.world.machines().len(),
             faults: self.world.faults(),
             coverage: coverage.clone(),
             violations: self.violations,
@@ -243,7 +263,7 @@ impl Run {
             .iter()
             .map(|m| (m.id(), m.disk().contents()))
             .collect();
-        let ring = &self.world.plan().cluster.ring;
+        let topology = self.topology();
         let mut reads = vec![None; history.keys.len()];
 
         for (id, op) in history.iter().filter(|(_, op)| !op.is_write()) {
@@ -258,7 +278,7 @@ impl Run {
                 .ok()?
         };
         let of_key = |(index, key): (u32, &crate::history::Key)| {
-            let list = ring.preference_list(ring.token_of(&key.name));
+            let list = topology.lists(topology.token_of(&key.name));
             let read: Option<OpId> = reads[index as usize];
             Some(Final {
                 key: KeyId(index),
@@ -272,15 +292,24 @@ impl Run {
         (0..).zip(&history.keys).filter_map(of_key).collect()
     }
 
+    /// Who owns what in the end.
+    fn topology(&self) -> Topology {
+        let first = &self.world.plan().cluster.ring;
+        let newest = self.world.newest().map(|known| known.topology().clone());
+        newest.unwrap_or_else(|| Topology::of(first.as_ref().clone()))
+    }
+
     fn node_finals(&self) -> Vec<NodeFinal> {
-        let ring = &self.world.plan().cluster.ring;
+        let topology = self.topology();
         let key = self.world.plan().cluster.first.merkle_key;
-        let of_node = |machine: &super::machine::Machine| NodeFinal {
+        let of_node = |machine: &Machine| NodeFinal {
             node: machine.id(),
-            differences: audit::differences(machine, ring, key),
+            differences: audit::differences(machine, &topology, key),
             collisions: machine.collisions(),
         };
-        self.world.machines().iter().map(of_node).collect()
+        let is_member = |machine: &&Machine| topology.member(machine.id()).is_some();
+        let members = self.world.machines().iter().filter(is_member);
+        members.map(of_node).collect()
     }
 }
 

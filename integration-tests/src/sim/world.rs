@@ -9,9 +9,9 @@
 //! Everything happens on one thread in one order. What would differ from run to run is not in here: no hash
 //! maps, no threads, no clocks, and randomness from named streams of the seed.
 
+mod changes;
 mod commits;
 mod conditions;
-mod epochs;
 mod event;
 mod handoff;
 mod inflict;
@@ -31,9 +31,10 @@ use quoit_client::Driver;
 use quoit_node::engine::layout::{NAMESPACE, hint_key, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_ring::wire::decode_record;
-use quoit_ring::{Member, Moment};
+use quoit_ring::{Moment, NodeId};
 use rand::rngs::SmallRng;
 
+use self::changes::Operator;
 use self::event::Event;
 use self::wires::Reported;
 use super::caller::{Caller, CallerEnv};
@@ -41,7 +42,7 @@ use super::coverage::CoverageEvent;
 use super::faults::Planned;
 use super::machine::{Answered, Machine, Peer};
 use super::network::Network;
-use super::plan::{NODES, Plan};
+use super::plan::Plan;
 use super::schedule::Schedule;
 use super::session::{AckedWrite, Site};
 use super::tasks::Tasks;
@@ -81,8 +82,8 @@ pub struct World {
     reading: BTreeSet<(Peer, usize)>,
     /// How often the disk had hit its node when a fault of it began.
     disk_fired: Vec<u64>,
-    /// The number of the epoch that was decided last, and which nodes have learned of it.
-    epoch: (usize, BTreeSet<usize>),
+    /// Operators that have not got what they want, by number.
+    operators: BTreeMap<usize, Operator>,
 }
 
 impl fmt::Debug for World {
@@ -101,19 +102,19 @@ impl World {
         let seed = plan.seed;
         let mut workloads_rng = seed.stream("workloads", 0);
         let replication = plan.cluster.first.map.replication;
-        let machine = |(node, member): (usize, &Member)| {
+        let machine = |(node, id): (usize, NodeId)| {
             let first = Arc::clone(&plan.cluster.first);
             let mut settings = plan.settings.clone();
             if let Some((_, bytes)) = plan.short_frames.filter(|&(short, _)| short == node) {
                 settings.small.max_frame = bytes;
             }
-            Machine::new(member.id, first, settings)
+            Machine::new(id, first, settings)
         };
         let mut world = Self {
             site: Rc::new(Site::new(plan.pause)),
             schedule: Schedule::default(),
             tasks: Tasks::default(),
-            machines: (plan.cluster.ring.members().iter().enumerate())
+            machines: (plan.cluster.nodes(plan.spares()).into_iter().enumerate())
                 .map(machine)
                 .collect(),
             callers: Vec::new(),
@@ -126,11 +127,11 @@ impl World {
             rng: seed.stream("world", 0),
             trace: Trace::new(lines),
             answers: Vec::new(),
-            reported: vec![Reported::default(); NODES],
+            reported: vec![Reported::default(); plan.node_clocks.len()],
             uncounted: BTreeSet::new(),
             reading: BTreeSet::new(),
             disk_fired: vec![0; plan.faults.len()],
-            epoch: Default::default(),
+            operators: BTreeMap::new(),
             plan,
         };
         world.note_clocks();
@@ -148,8 +149,8 @@ impl World {
             world.schedule.at(at, Event::Twins { number });
         }
 
-        for &at in &world.plan.epochs {
-            world.schedule.at(at, Event::Decided);
+        for (number, &(at, _)) in world.plan.changes.iter().enumerate() {
+            world.schedule.at(at, Event::Operates { number });
         }
 
         for (fault, planned) in world.plan.faults.iter().enumerate() {
@@ -253,10 +254,10 @@ impl World {
 
     /// Records which nodes store the writes that were just acknowledged.
     fn note_holders(&self, acked: &AckedWrite) {
-        // By any epoch of the run: a write that goes through several has its owners in one of them.
-        let known = &self.plan.cluster.epochs[usize::from(!self.plan.epochs.is_empty())];
-        let topology = known.topology();
-        let list = topology.lists(topology.token_of(&acked.key));
+        // By any epoch of the run: where the ring changes, whoever holds it has owned it when it joined it.
+        let ring = &self.plan.cluster.ring;
+        let list = ring.preference_list(ring.token_of(&acked.key));
+        let is_fixed = self.plan.changes.is_empty();
         let key = record_key(NAMESPACE, &acked.key);
         let has = |machine: &Machine, keyspace, key: &[u8]| {
             let store = machine.own_disk().contents();
@@ -265,13 +266,14 @@ impl World {
         };
         let keeps = |machine: &Machine| {
             let hint = |owner| hint_key(owner, NAMESPACE, &acked.key);
-            let mut owners = list.owners();
-            owners.any(|owner| has(machine, Keyspace::Hints, &hint(owner)).is_some())
+            let mut targets = self.machines.iter().map(Machine::id);
+            targets.any(|target| has(machine, Keyspace::Hints, &hint(target)).is_some())
         };
         let (mut owners, mut others) = (0, 0);
 
         for machine in &self.machines {
-            if list.is_owner(machine.id()) && has(machine, Keyspace::Records, &key).is_some() {
+            let may_own = list.is_owner(machine.id()) || !is_fixed;
+            if may_own && has(machine, Keyspace::Records, &key).is_some() {
                 owners += 1;
             } else {
                 others += usize::from(keeps(machine)); // an owner by one epoch may keep it in another
@@ -335,9 +337,15 @@ impl World {
             Event::Committed { node, life } => self.committed(node, life),
             Event::Idle { node, life } => self.idle(node, life),
             Event::Rebuild { node, life } => self.rebuild(node, life),
-            Event::Decided => self.decide(),
-            Event::Learns { node, epoch } => self.learn(node, epoch),
-            Event::Fenced { node, epoch } => self.fence(node, epoch),
+            Event::Operates { number } => self.operate(number),
+            Event::Insists { number } => self.insist(number),
+            Event::Change { node, life } => self.look_after_change(node, life),
+            Event::Leftovers {
+                node,
+                life,
+                epoch,
+                after,
+            } => self.read_leftovers((node, life), epoch, after.as_ref()),
             Event::StartNode { node } => self.start_node(node),
             Event::Serves { node, life } => self.serves(node, life),
             Event::StopNode { node, life } => self.stop_node(node, life),
@@ -367,11 +375,15 @@ impl World {
         driver.pump();
         let mut frames = Vec::new();
         caller.take_frames(&mut frames);
+        let members = caller.new_members();
         let (client, tick) = (caller.id(), caller.new_tick());
         if let Some(tick) = tick {
             self.schedule.at(Moment(tick.0), Event::Tick { client });
         }
 
+        if let Some(members) = members {
+            self.link_members(slot, members);
+        }
         for sent in frames {
             self.send_to_node(client, sent);
         }

@@ -14,19 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::change::OwnerLists;
 use quoit_ring::wire::{Refusal, Response, ResponseFrame};
 use quoit_ring::{Epoch, Leaf, Moment, NodeId};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::{Act, ChangeDriver, LeftRows};
+use super::{Act, ChangeDriver, LeftRows, read_leftovers, unowned_runs};
 use crate::commit::{Asker, Order};
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::peers::Peers;
 use crate::state::NodeState;
-use crate::storage::leftovers::{left_runs, read_leftovers};
 
 /// How often the driver is called while a change is under way.
 const TICK: Duration = Duration::from_millis(10);
@@ -136,16 +134,8 @@ impl<E: Env, G: Engine> Changes<E, G> {
         let known = self.runs.as_ref().filter(|(of, _)| *of == epoch);
         let runs = known.map(|(_, runs)| Arc::clone(runs));
         self.looks.spawn_blocking(move || {
-            let cluster = &state.cluster;
-            let runs = runs.unwrap_or_else(|| {
-                let (newest, node) = (cluster.newest(), cluster.node);
-                let has_taken = cluster.has_taken(epoch);
-                let is_left = |lists: OwnerLists<'_>| {
-                    !lists.is_owner(node) || (lists.is_newcomer(node) && !has_taken)
-                };
-                Arc::new(left_runs(newest.topology(), is_left))
-            });
-            let page = read_leftovers(&engine.snapshot(), &state.sums, &runs, after);
+            let runs = runs.unwrap_or_else(|| Arc::new(unowned_runs(&state, epoch)));
+            let page = read_leftovers(&engine.snapshot(), &state.sums, &runs, after.as_ref());
             let failed = |error: &_| {
                 tracing::error!(
                     error = error as &dyn std::error::Error,

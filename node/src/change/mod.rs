@@ -48,6 +48,7 @@ use self::under_way::{About, UnderWay};
 use crate::cluster::ClusterView;
 use crate::commit::{PullProgress, Task};
 use crate::state::NodeState;
+pub use crate::storage::leftovers::{read_leftovers, unowned_runs};
 
 /// Something to be done.
 #[derive(Debug)]

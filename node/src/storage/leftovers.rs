@@ -12,20 +12,32 @@ use std::ops::{Bound, RangeInclusive};
 
 use bytes::Bytes;
 use quoit_ring::change::{OwnerLists, Topology};
-use quoit_ring::{Leaf, Sum};
+use quoit_ring::{Epoch, Leaf, Sum};
 
 use super::Sums;
 use crate::change::{LeftRow, LeftRows};
 use crate::engine::layout::{leaf_range, parse_leaf_key, record_key};
 use crate::engine::{EngineError, Keyspace, Snapshot};
+use crate::state::NodeState;
 
 /// Most rows of a page.
 const ROWS: usize = 512;
 /// Bytes after which a page is full; one row may go beyond.
 const BYTES: usize = 256 << 10;
 
+/// The leaves of which rows are left at this node by `epoch`, in order; neighbours as one.
+#[must_use]
+pub fn unowned_runs(state: &NodeState, epoch: Epoch) -> Vec<RangeInclusive<Leaf>> {
+    let cluster = &state.cluster;
+    let (newest, node) = (cluster.newest(), cluster.node);
+    let has_taken = cluster.has_taken(epoch);
+    left_runs(newest.topology(), |lists| {
+        !lists.is_owner(node) || (lists.is_newcomer(node) && !has_taken)
+    })
+}
+
 /// The leaves that are not owned, as `is_left` says, in order; neighbours as one.
-pub(crate) fn left_runs(
+fn left_runs(
     topology: &Topology,
     is_left: impl Fn(OwnerLists<'_>) -> bool,
 ) -> Vec<RangeInclusive<Leaf>> {
@@ -48,19 +60,19 @@ pub(crate) fn left_runs(
 ///
 /// # Errors
 /// The engine's, if the walk cannot go on. A row that cannot be read is only counted.
-pub(crate) fn read_leftovers<S: Snapshot>(
+pub fn read_leftovers<S: Snapshot>(
     snapshot: &S,
     sums: &Sums,
     runs: &[RangeInclusive<Leaf>],
-    after: Option<Bytes>,
+    after: Option<&Bytes>,
 ) -> Result<LeftRows, EngineError> {
     let mut page = LeftRows::default();
     let mut bytes = 0;
-    let behind = after.as_deref().and_then(|key| parse_leaf_key(key).ok());
+    let behind = after.and_then(|key| parse_leaf_key(key).ok());
     let behind = behind.map_or(Leaf(0), |(leaf, ..)| leaf);
     for run in runs.iter().filter(|run| *run.end() >= behind) {
         let (first, end) = leaf_range(run.clone());
-        let start = match &after {
+        let start = match after {
             Some(after) if *run.start() <= behind => Bound::Excluded(after.clone()),
             _ => first,
         };
@@ -140,9 +152,9 @@ mod tests {
         let (known, engine, left) = setup();
         let runs = left_runs(known.topology(), |lists| !lists.is_owner(SELF));
         let sums = Sums::new(known.topology().leaf_bits(), MerkleKey([1; 16]));
-        let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+        let (mut found, mut after, mut pages) = (Vec::new(), None::<Bytes>, 0);
         loop {
-            let page = read_leftovers(&engine.snapshot(), &sums, &runs, after).unwrap();
+            let page = read_leftovers(&engine.snapshot(), &sums, &runs, after.as_ref()).unwrap();
             assert!(page.sums.is_empty(), "nothing is summed up yet");
             for row in &page.rows {
                 assert_eq!(row.record, row.key);

@@ -17,7 +17,8 @@ use bytes::Bytes;
 use quoit_node::StartError;
 use quoit_node::admission::{Abandoned, MAX_BATCH, Queue, Taken};
 use quoit_node::assembly::{AssemblyOptions, OpenStore};
-use quoit_node::commit::{Asker, Committer};
+use quoit_node::change::{ChangeDriver, TransferRate, read_leftovers, unowned_runs};
+use quoit_node::commit::{Asker, Committer, Order, Task};
 use quoit_node::engine::layout::META_DISK;
 use quoit_node::engine::{Engine as _, EngineError, Keyspace, RowCache, Snapshot as _};
 use quoit_node::env::{Now, Reply as _};
@@ -48,6 +49,11 @@ const ROWS: u64 = 4 << 10;
 /// How fast hints are delivered: so fast that the pace matters now and then.
 const HINTS_PER_SECOND: u32 = 500;
 
+/// How fast nodes pull: so fast that the pace matters now and then.
+const TRANSFER: TransferRate = TransferRate {
+    bytes_per_second: 1 << 20,
+};
+
 /// What a node's process stores its data in.
 type Stored = RowCache<DiskEngine>;
 
@@ -63,6 +69,7 @@ pub(super) struct Process {
     sessions: BTreeMap<Peer, Session<NodeEnv, Stored>>,
     walks: Walks<Stored>,
     dispatcher: HintDispatcher,
+    change: ChangeDriver,
     engine: Arc<Stored>,
     clock: Arc<NodeClock>,
     out: Outbox,
@@ -83,7 +90,8 @@ impl Process {
 
         let clock = Arc::new(NodeClock::default());
         let started = clock.set(wall, 0);
-        let parts = store.assemble(&options, started, |queue| NodeEnv {
+        let seed = seed_of(machine);
+        let parts = store.assemble(&options, (started, seed), |queue| NodeEnv {
             clock: Arc::clone(&clock),
             queue,
         });
@@ -97,6 +105,7 @@ impl Process {
             sessions: BTreeMap::new(),
             walks: parts.walks,
             dispatcher: parts.dispatcher,
+            change: parts.change,
             engine: parts.engine,
             clock,
             out: Outbox::default(),
@@ -214,19 +223,77 @@ impl Process {
         done
     }
 
-    pub(super) fn learn(&mut self, known: &Known, read: Now) -> Result<bool, EngineError> {
-        if self.failed {
-            return Ok(false);
-        }
-        let done = self.committer.learn(known.clone(), read);
-        if done.is_err() {
-            self.fail();
-        }
-        done
+    pub(super) fn newest(&self) -> Known {
+        self.state.cluster.newest()
     }
 
-    pub(super) fn fence(&mut self, epoch: Epoch) {
-        self.committer.fence(epoch);
+    pub(super) fn is_settled_in(&self, epoch: Epoch) -> bool {
+        self.state.cluster.epoch() == epoch && self.change.clean_in() == Some(epoch)
+    }
+
+    pub(super) fn describe_change(&self, now: Moment) -> String {
+        let (cluster, at) = (&self.state.cluster, Moment(now.since(self.born)));
+        let (newest, fence) = (cluster.newest(), cluster.epoch());
+        format!(
+            "epoch {}, fence {}, change {:?}, clean in {:?}, waits {:?}",
+            newest.epoch().0,
+            fence.0,
+            newest
+                .configuration()
+                .change
+                .as_ref()
+                .map(|change| change.hand),
+            self.change.clean_in(),
+            self.change.waits(at)
+        )
+    }
+
+    pub(super) fn is_changing(&self) -> bool {
+        self.change.is_busy()
+    }
+
+    /// Its part in changes of the ring.
+    pub(super) const fn change(&mut self) -> &mut ChangeDriver {
+        &mut self.change
+    }
+
+    /// Gives the committer an order; one that it does not take is refused.
+    pub(super) fn order(&mut self, ticket: u64, task: Task, read: Now) {
+        let from = Asker::Node { ticket };
+        if self.queue.order(Order { from, task }).is_err() {
+            let refused = Response::Refused(Refusal::Draining);
+            self.change.handle_done(ticket, refused, read.mono);
+        }
+    }
+
+    /// Takes answers to orders to the driver; whether there were any.
+    pub(super) fn finish_orders(&mut self, read: Now) -> bool {
+        let finished = self.state.finished.take();
+        let has_finished = !finished.is_empty();
+        for (ticket, response) in finished {
+            self.change.handle_done(ticket, response, read.mono);
+        }
+        if let Some(epoch) = self.change.clean_in() {
+            self.state.leftovers.set_clean(epoch);
+        }
+        has_finished
+    }
+
+    /// Reads a page of rows that it does not own for the driver.
+    pub(super) fn read_leftovers(&mut self, epoch: Epoch, after: Option<&Bytes>, read: Now) {
+        let runs = unowned_runs(&self.state, epoch);
+        let page = read_leftovers(&self.engine.snapshot(), &self.state.sums, &runs, after);
+        self.change.handle_leftovers(epoch, page.ok(), read.mono);
+    }
+
+    /// Another node has answered.
+    pub(super) fn answered(&mut self, from: NodeId, frame: ResponseFrame, read: Now) {
+        if ChangeDriver::is_ours(frame.id) {
+            self.change.handle_answer(from, frame, read.mono);
+        } else {
+            let dispatcher = &mut self.dispatcher;
+            dispatcher.handle_answer(from, frame.id, &frame.response, read.mono);
+        }
     }
 
     pub(super) fn idle(&mut self, read: Now) -> Result<(), EngineError> {
@@ -326,12 +393,19 @@ pub(super) fn initialise(machine: &Machine) -> Result<(), StartError> {
 }
 
 /// The settings of a machine's node.
+/// What is random in this life of the node.
+fn seed_of(machine: &Machine) -> u64 {
+    machine.settings.base.0 ^ machine.id.0 << 48 ^ u64::from(machine.life) << 32
+}
+
 fn options(machine: &Machine) -> AssemblyOptions {
     AssemblyOptions {
         limits: machine.settings.limits,
         durability: machine.settings.durability,
         write_queue: machine.settings.queue.clone(),
         hints_per_second: HINTS_PER_SECOND,
+        transfer: TRANSFER,
+        may_wait: true,
         accept_clock_set_back: false,
         row_cache_bytes: ROWS,
         walk_rows: PIECE,

@@ -6,22 +6,47 @@
 //!   N = 5, zone each        every key on every node       quorums of three
 //! ```
 //!
-//! Some runs go through epochs in which the ring begins to change into another one of the same nodes.
+//! In some runs two more nodes may join, and members may leave or move.
 //!
 //! The maps are fixed, so that a ring, which takes a while to make, is made once in a process and shared by
 //! all runs. What differs from seed to seed is drawn in [`Plan::of`](super::Plan::of).
 
 use std::sync::{Arc, OnceLock};
 
-use quoit_ring::change::{Arcs, Known};
-use quoit_ring::placement::{Newcomer, Ring, grow};
+use quoit_ring::placement::{Newcomer, Ring, grow, join};
 use quoit_ring::wire::FirstMap;
 use quoit_ring::{ClusterId, ClusterMap, Epoch, LeafBits, MerkleKey, NodeId, TokenKey};
 
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+
 use super::NODES;
 
-/// Most epochs that a run goes through, after the first one: an even number, so that the last one is none of a change.
-pub const MAX_EPOCHS: usize = 8;
+/// How an operator changes the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// A node joins.
+    Join,
+    /// Two do.
+    JoinTwo,
+    /// A member leaves.
+    Leave,
+    /// One leaves, and another joins.
+    Replace,
+    /// A member moves to other places on the circle.
+    Move,
+}
+
+impl Target {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::Join,
+        Self::JoinTwo,
+        Self::Leave,
+        Self::Replace,
+        Self::Move,
+    ];
+}
 
 /// A ring with its first map.
 #[derive(Debug, Clone)]
@@ -30,9 +55,7 @@ pub struct Cluster {
     pub ring: Arc<Ring>,
     /// The map.
     pub first: Arc<FirstMap>,
-    /// The epochs that it may go through, the first one included: a change of the ring is begun, and reverted, in turn. So
-    /// every other one is joint, and nothing has to be moved.
-    pub epochs: Arc<Vec<Known>>,
+    zones: u64,
 }
 
 impl Cluster {
@@ -55,6 +78,58 @@ impl Cluster {
             .find(|(variant, _)| *variant == (replication, zones));
         found.map_or_else(|| make(replication, zones), |(_, cluster)| cluster.clone())
     }
+
+    /// The members of the first map, and so many nodes that may join.
+    #[must_use]
+    pub fn nodes(&self, spares: usize) -> Vec<NodeId> {
+        let count = self.first.map.members.len() + spares;
+        (1..=count as u64).map(NodeId).collect()
+    }
+
+    /// The map after a change; `None` if it cannot be made: nobody is left to join, or too few would stay.
+    #[must_use]
+    pub fn target(
+        &self,
+        map: &ClusterMap,
+        removed: &[NodeId],
+        wanted: Target,
+        rng: &mut SmallRng,
+    ) -> Option<ClusterMap> {
+        let mut target = map.clone();
+        let (leave, come) = match wanted {
+            Target::Join => (false, 1),
+            Target::JoinTwo => (false, 2),
+            Target::Leave => (true, 0),
+            Target::Replace => (true, 1),
+            Target::Move => {
+                let at = rng.random_range(0..target.members.len());
+                let moved = target.members.remove(at).id;
+                return self.joined(target, moved, rng);
+            }
+        };
+        for _ in 0..come {
+            let is_open = |node: &NodeId| {
+                !removed.contains(node) && target.members.iter().all(|it| it.id != *node)
+            };
+            let next = self.nodes(2).into_iter().find(is_open)?;
+            target = self.joined(target, next, rng)?;
+        }
+        if leave {
+            if target.members.len() <= usize::from(target.replication) {
+                return None;
+            }
+            let at = rng.random_range(0..map.members.len());
+            let gone = map.members[at].id;
+            target.members.retain(|member| member.id != gone);
+        }
+        Some(target)
+    }
+
+    fn joined(&self, mut map: ClusterMap, node: NodeId, rng: &mut SmallRng) -> Option<ClusterMap> {
+        let newcomer = newcomer(node.0 - 1, self.zones);
+        join(&mut map, newcomer, rng.random()).ok()?;
+        Some(map)
+    }
 }
 
 #[expect(clippy::expect_used, reason = "a fixed map, covered by a test")]
@@ -67,21 +142,11 @@ fn make(replication: u8, zones: u64) -> Cluster {
         replication,
         members: Vec::new(),
     };
-    let newcomer = |index: u64| Newcomer {
-        id: NodeId(index + 1),
-        name: format!("n{}", index + 1),
-        address: format!("n{}:7440", index + 1),
-        zone: format!("z{}", index % zones),
-        weight: 10,
-    };
-    let grown = |seed| {
-        let newcomers = (0..NODES as u64).map(newcomer);
-        grow(empty.clone(), newcomers, seed).expect("the newcomers fit")
-    };
-    let (map, target) = (grown(11), grown(12));
+    let newcomers = (0..NODES as u64).map(|index| newcomer(index, zones));
+    let map = grow(empty, newcomers, 11).expect("the newcomers fit");
     let ring = Ring::new(&map).expect("the map makes a ring");
     Cluster {
-        epochs: Arc::new(epochs(Known::of(ring.clone()), &target)),
+        zones,
         ring: Arc::new(ring),
         first: Arc::new(FirstMap {
             map,
@@ -90,19 +155,12 @@ fn make(replication: u8, zones: u64) -> Cluster {
     }
 }
 
-/// The epochs of a cluster that begins to change into `target`, and goes back, again and again.
-#[expect(clippy::expect_used, reason = "fixed maps, covered by a test")]
-fn epochs(first: Known, target: &ClusterMap) -> Vec<Known> {
-    let whole = Arcs::new(1).expect("one is a power of two");
-    let mut epochs = vec![first];
-    for _ in 0..MAX_EPOCHS {
-        let last = &epochs[epochs.len() - 1];
-        let now = last.configuration();
-        let next = now
-            .revert()
-            .map_or_else(|| now.begin(target.clone(), whole), Ok);
-        let next = last.later(next.expect("the maps are of one cluster"));
-        epochs.push(next.expect("both maps make rings"));
+fn newcomer(index: u64, zones: u64) -> Newcomer {
+    Newcomer {
+        id: NodeId(index + 1),
+        name: format!("n{}", index + 1),
+        address: format!("n{}:7440", index + 1),
+        zone: format!("z{}", index % zones),
+        weight: 10,
     }
-    epochs
 }

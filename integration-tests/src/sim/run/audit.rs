@@ -4,6 +4,7 @@
 //!   records on disk --recomputed------> leaf by leaf equal to the node's Merkle tree
 //!                   '--derived-------> the leaves and expiry indices, entry by entry
 //!   records on disk --measured-------> none larger than repairs may leave it
+//!   records on disk --owned?-------> none that is another node's
 //!   hints on disk   --counted--------> what the node believes to keep, target by target
 //! ```
 
@@ -13,14 +14,14 @@ use bytes::Bytes;
 use quoit_node::config::Limits;
 use quoit_node::engine::layout::{NAMESPACE, expiry_key, leaf_key, parse_record_key};
 use quoit_node::engine::{Keyspace, MemorySnapshot, Snapshot as _};
-use quoit_ring::placement::Ring;
+use quoit_ring::change::Topology;
 use quoit_ring::wire::{Kept, decode_record};
 use quoit_ring::{MerkleKey, MerkleTree};
 
 use crate::sim::machine::{Machine, hints_on_disk};
 
 /// Where a node's sums or indices differ from its records: a sentence each.
-pub(super) fn differences(machine: &Machine, ring: &Ring, key: MerkleKey) -> Vec<String> {
+pub(super) fn differences(machine: &Machine, topology: &Topology, key: MerkleKey) -> Vec<String> {
     let mut found = Vec::new();
     let store = machine.disk().contents();
     let Expected {
@@ -28,9 +29,10 @@ pub(super) fn differences(machine: &Machine, ring: &Ring, key: MerkleKey) -> Vec
         leaves,
         expiry,
         junk,
-    } = derive(&store, ring, key);
+    } = derive(&store, topology, key);
     found.extend(junk);
-    found.extend(oversize(&store, machine.limits(), ring.replication()));
+    found.extend(oversize(&store, machine.limits(), topology.copies()));
+    found.extend(left_behind(machine, &store, topology));
     for (keyspace, expected) in [(Keyspace::Leaves, leaves), (Keyspace::Expiry, expiry)] {
         let held = keys_of(&store, keyspace);
         let (missing, extra) = (
@@ -98,9 +100,21 @@ struct Expected {
     junk: Vec<String>,
 }
 
-fn derive(store: &MemorySnapshot, ring: &Ring, key: MerkleKey) -> Expected {
+/// Rows that the node does not own.
+fn left_behind(machine: &Machine, store: &MemorySnapshot, topology: &Topology) -> Option<String> {
+    let rows = store.range(Keyspace::Records, ..).flatten();
+    let left = rows.filter(|(stored, _)| {
+        let key = parse_record_key(stored).map_or(&[][..], |(_, key)| key);
+        let lists = topology.lists(topology.token_of(key));
+        !lists.is_owner(machine.id())
+    });
+    let count = left.count();
+    (count > 0).then(|| format!("{count} rows are left that it does not own"))
+}
+
+fn derive(store: &MemorySnapshot, topology: &Topology, key: MerkleKey) -> Expected {
     let mut expected = Expected {
-        tree: MerkleTree::new(ring.leaf_bits()),
+        tree: MerkleTree::new(topology.leaf_bits()),
         leaves: BTreeSet::new(),
         expiry: BTreeSet::new(),
         junk: Vec::new(),
@@ -115,7 +129,7 @@ fn derive(store: &MemorySnapshot, ring: &Ring, key: MerkleKey) -> Expected {
                 .push(format!("the record under {stored_key:?} cannot be read"));
             continue;
         };
-        let leaf = ring.leaf_bits().leaf_of(ring.token_of(user_key));
+        let leaf = topology.leaf_bits().leaf_of(topology.token_of(user_key));
         expected.tree.add(leaf, key.sum_of(user_key, &record));
         expected.leaves.insert(leaf_key(leaf, NAMESPACE, user_key));
         let dues = record.live().iter().filter_map(|sibling| sibling.expiry);
@@ -186,7 +200,8 @@ mod tests {
 
     fn audited(machine: &Machine) -> Vec<String> {
         let cluster = Cluster::of(5, 5);
-        differences(machine, &cluster.ring, cluster.first.merkle_key)
+        let topology = Topology::of(cluster.ring.as_ref().clone());
+        differences(machine, &topology, cluster.first.merkle_key)
     }
 
     /// Writes past the node.

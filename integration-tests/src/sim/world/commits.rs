@@ -110,6 +110,9 @@ impl World {
             Err(_failed) => self.storage_failed(node),
         }
         self.deliver_answers(node); // of orders
+        if self.machines[node].finish_orders(now) {
+            self.carry_change_out(node);
+        }
     }
 
     pub(super) fn idle(&mut self, node: usize, life: u32) {
@@ -147,5 +150,7 @@ impl World {
             .at(now.after(REBUILD), Event::Rebuild { node, life });
         self.schedule
             .at(now.after(REBUILD), Event::Hints { node, life });
+        self.schedule
+            .at(now.after(REBUILD), Event::Change { node, life });
     }
 }

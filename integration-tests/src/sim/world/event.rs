@@ -3,14 +3,14 @@
 //! ```text
 //!   frames    to a node, to a client          nodes     commit ends, idle, rebuild, start, stop
 //!   links     dial, connected, broken         clients   tick, start, twins
-//!   hints     look, page read, peer lost      epochs    decided, learned, fenced
+//!   hints     look, page read, peer lost      changes   operators, look, rows read
 //!   faults    begins, ends
 //! ```
 //!
 //! An event names the life, connection or client it was meant for: what comes after the end of that is void.
 
 use bytes::Bytes;
-use quoit_ring::NodeId;
+use quoit_ring::{Epoch, NodeId};
 
 use crate::history::ClientId;
 use crate::sim::machine::Peer;
@@ -57,12 +57,19 @@ pub(super) enum Event {
     Idle { node: usize, life: u32 },
     /// A node sums up some more of its records.
     Rebuild { node: usize, life: u32 },
-    /// The cluster goes on to its next epoch.
-    Decided,
-    /// A node hears of an epoch, by its number.
-    Learns { node: usize, epoch: usize },
-    /// A node is to refuse older epochs than this.
-    Fenced { node: usize, epoch: usize },
+    /// An operator changes the ring, or reverts that.
+    Operates { number: usize },
+    /// An operator tries again.
+    Insists { number: usize },
+    /// A node looks after the change that is under way.
+    Change { node: usize, life: u32 },
+    /// A node has read rows that it does not own.
+    Leftovers {
+        node: usize,
+        life: u32,
+        epoch: Epoch,
+        after: Option<Bytes>,
+    },
     /// A node's process is started, if none runs.
     StartNode { node: usize },
     /// A node's process takes connections.

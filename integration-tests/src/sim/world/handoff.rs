@@ -90,7 +90,7 @@ impl World {
         self.begin_commit(node);
     }
 
-    fn send_to_peer(&mut self, node: usize, to: NodeId, frame: &RequestFrame) {
+    pub(super) fn send_to_peer(&mut self, node: usize, to: NodeId, frame: &RequestFrame) {
         let mut machines = self.machines.iter();
         let Some(to) = machines.position(|machine| machine.id() == to) else {
             return;
@@ -145,6 +145,7 @@ impl World {
         let answered = self.machines[to].answered(sender, frame, now);
         assert!(answered.is_ok(), "a node's frame is a response");
         self.do_errands(to);
+        self.carry_change_out(to);
     }
 
     /// The process of a node ended, and its connections with it: each peer notices in its own time.
@@ -173,6 +174,7 @@ impl World {
         let (to, now) = (self.machines[to].id(), self.now());
         self.machines[node].lost_peer(to, now);
         self.do_errands(node);
+        self.carry_change_out(node);
     }
 
     /// Notes that a hint was acknowledged to a client.
@@ -224,8 +226,11 @@ impl World {
             let machine = machines.find(|machine| machine.id() == node);
             machine.is_some_and(|it| has_seen(it, Keyspace::Records, &row, hint.dot))
         };
-        let ring = &self.plan.cluster.ring;
-        let owners = ring.preference_list(ring.token_of(&hint.key));
+        let Some(newest) = self.newest() else {
+            return HintEnd::Lost;
+        };
+        let topology = newest.topology();
+        let owners = topology.lists(topology.token_of(&hint.key));
         let is_owner = owners.is_owner(hint.target);
         if has(hint.target) || !is_owner && owners.owners().all(has) {
             HintEnd::Arrived
@@ -234,12 +239,17 @@ impl World {
         }
     }
 
-    /// Whether every node runs and none keeps anything for another.
+    /// Whether every member runs and none keeps anything for another.
     #[must_use]
     pub fn keeps_no_hints(&self) -> bool {
         let empty = |kept: Vec<_>| kept.is_empty();
-        let mut machines = self.machines.iter();
-        machines.all(|machine| machine.kept().is_some_and(empty))
+        let newest = self.newest();
+        let is_member = |machine: &&Machine| {
+            let known = newest.as_ref();
+            known.is_some_and(|known| known.topology().member(machine.id()).is_some())
+        };
+        let mut members = self.machines.iter().filter(is_member);
+        members.all(|machine| machine.kept().is_some_and(empty))
     }
 }
 

@@ -10,6 +10,7 @@
 //! Those that end otherwise, by a fault, do so in `inflict`.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use quoit_client::Client;
 use quoit_node::StartError;
@@ -72,7 +73,6 @@ impl World {
             return;
         }
         self.machines[node].serve();
-        self.hear_of_epoch(node);
         for slot in 0..self.callers.len() {
             let soon = self.rng.random_range(1..=4 * self.plan.travel);
             self.break_in(slot, node, soon);
@@ -160,14 +160,14 @@ impl World {
         }
         let (now, offset) = (self.now(), self.client_offset(slot));
         let clock = (self.plan.settings.base, now, offset);
-        let ring = &self.plan.cluster.ring;
-        let caller = Caller::start(id, builder, ring, &self.site, rng, clock)?;
+        let ring = &Arc::clone(&self.plan.cluster.ring);
+        let nodes = self.machines.len();
+        let caller = Caller::start(id, builder, (ring, nodes), &self.site, rng, clock)?;
         self.callers[slot] = Some(caller);
         self.trace
             .note(now, [4 << 8, slot as u64, 0], || format!("{id} starts"));
-        for node in 0..self.machines.len() {
-            self.schedule.at(now, Event::Dial { client: id, node });
-        }
+        let members = ring.members().iter().map(|member| member.id).collect();
+        self.link_members(slot, members);
 
         Some(())
     }

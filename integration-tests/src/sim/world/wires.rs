@@ -11,15 +11,15 @@
 
 use bytes::Bytes;
 use quoit_client::env::Link;
-use quoit_ring::Time;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{RequestFrame, ResponseFrame};
+use quoit_ring::{NodeId, Time};
 use rand::Rng as _;
 
 use super::World;
 use super::event::Event;
 use crate::history::ClientId;
-use crate::sim::caller::Sent;
+use crate::sim::caller::{Caller, Sent};
 use crate::sim::coverage::CoverageEvent;
 use crate::sim::faults::Way;
 use crate::sim::machine::Peer;
@@ -216,6 +216,9 @@ impl World {
         }
 
         let slot = usize::from(peer.slot);
+        if let Some(number) = Self::operator_at(slot) {
+            return self.arrive_at_operator(number, node, &frame);
+        }
         if let Some(resumes) = self.paused_client(slot) {
             return self
                 .schedule
@@ -240,11 +243,38 @@ impl World {
         });
     }
 
+    /// A client wants links to these nodes, and to no other.
+    pub(super) fn link_members(&mut self, slot: usize, members: Vec<NodeId>) {
+        let now = self.now();
+        for node in 0..self.machines.len() {
+            let id = self.machines[node].id();
+            let is_wanted = members.contains(&id);
+            let Some(Some(caller)) = self.callers.get_mut(slot) else {
+                return;
+            };
+            let (client, wire) = (caller.id(), &mut caller.wires[node]);
+            if std::mem::replace(&mut wire.is_wanted, is_wanted) == is_wanted {
+                continue;
+            }
+            wire.waiting.clear();
+            if is_wanted {
+                wire.link = Link::Opening;
+                self.schedule.at(now, Event::Dial { client, node });
+            } else {
+                let peer = peer_of(client, wire.connection);
+                wire.link = Link::Down;
+                wire.connection += 1;
+                self.machines[node].disconnect(peer);
+            }
+        }
+    }
+
     /// Tries to make a connection.
     pub(super) fn dial(&mut self, client: ClientId, node: usize) {
         let slot = usize::from(client.slot);
         let now = self.now();
-        if !self.lives_on(client) {
+        let wants = |caller: &Caller| caller.wires[node].is_wanted;
+        if !self.lives_on(client) || !self.caller_at(slot).is_some_and(wants) {
             return;
         }
 
@@ -289,12 +319,12 @@ impl World {
     }
 
     pub(super) fn connected(&mut self, peer: Peer, node: usize, life: u32) {
-        let client = client_of(peer);
-        if !self.lives_on(client) {
+        let (client, slot) = (client_of(peer), usize::from(peer.slot));
+        let wants = |caller: &Caller| caller.wires[node].is_wanted;
+        if !self.lives_on(client) || !self.caller_at(slot).is_some_and(wants) {
             return;
         }
 
-        let slot = usize::from(peer.slot);
         if !self.machines[node].is_serving() || self.machines[node].life() != life {
             return self.dial_failed(client, node);
         }
@@ -334,7 +364,7 @@ impl World {
             return;
         };
         let wire = &mut caller.wires[node];
-        if wire.connection != peer.connection || wire.link != Link::Up {
+        if wire.connection != peer.connection || wire.link != Link::Up || !wire.is_wanted {
             return;
         }
 
