@@ -5,6 +5,7 @@
 //!   background       Certificate, UncountedHints   ---------------> Warnings ---list---> handler
 //!   server           Handshakes                    clear(kind)
 //!   start            OpenFiles, Address            <--------------
+//!   change           Change
 //! ```
 //!
 //! The log says what happened and when, to whoever reads it; this says what holds now, to whoever asks. Each kind is

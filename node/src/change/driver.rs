@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::wire::{Refusal, Response, ResponseFrame};
+use quoit_ring::wire::{Refusal, Response, ResponseFrame, WarningKind};
 use quoit_ring::{Epoch, Leaf, Moment, NodeId};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::{Act, ChangeDriver, LeftRows, read_leftovers, unowned_runs};
+use super::{Act, ChangeDriver, LeftRows, Waiting, read_leftovers, unowned_runs};
 use crate::commit::{Asker, Order};
 use crate::engine::Engine;
 use crate::env::Env;
@@ -30,6 +30,9 @@ use crate::state::NodeState;
 const TICK: Duration = Duration::from_millis(10);
 /// How often it is called while there is none.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// After what time a step that waits is shown in the status.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// The leaves that this node does not own in an epoch.
 type Runs = Arc<Vec<RangeInclusive<Leaf>>>;
@@ -77,6 +80,7 @@ impl<E: Env, G: Engine> Changes<E, G> {
             _instant = self.ticks.tick() => {
                 let now = self.now();
                 self.driver.handle_time(now);
+                self.warn(now);
                 if !self.driver.is_busy() {
                     self.ticks.reset_after(IDLE);
                 }
@@ -105,6 +109,19 @@ impl<E: Env, G: Engine> Changes<E, G> {
             None => self
                 .driver
                 .handle_leftovers(self.state.cluster.newest().epoch(), None, now),
+        }
+    }
+
+    /// Shows what a step waits for, once that has taken a while.
+    fn warn(&self, now: Moment) {
+        let (kind, warnings) = (WarningKind::Change, &self.state.warnings);
+        let is_stuck = |waiting: &Waiting| now.saturating_since(waiting.since) > STUCK;
+        match self.driver.waits(now).filter(is_stuck) {
+            Some(waiting) => {
+                let text = || waiting.describe(&self.state.cluster.newest());
+                warnings.note(kind, 0, now, text);
+            }
+            None => warnings.clear(kind),
         }
     }
 

@@ -48,6 +48,8 @@ const UNREACHED: Duration = Duration::from_secs(2);
 const REVOTE: Duration = Duration::from_millis(500);
 /// For how long after its last answer a member that leaves is waited for.
 const LEAVER: Duration = Duration::from_secs(3);
+/// How many nodes a text names.
+const NAMED: usize = 5;
 /// For how long its hints are waited for: those whose target is away may stay for ever.
 const LEAVERS_HINTS: Duration = Duration::from_secs(30);
 
@@ -99,6 +101,37 @@ pub enum WaitingFor {
     Leaver,
     /// The voters have not decided.
     Votes,
+}
+
+impl Waiting {
+    /// In words: of which arc, for what, and for which members.
+    #[must_use]
+    pub fn describe(&self, known: &Known) -> String {
+        let change = known.configuration().change.as_ref();
+        let (arc, arcs) = change.map_or((0, 0), |change| {
+            (change.hand.arc() + 1, change.hand.arcs().count())
+        });
+        let name = |node: &NodeId| {
+            let member = known.topology().member(*node);
+            member.map_or_else(|| node.to_string(), |member| member.name.clone())
+        };
+        let names: Vec<String> = self.nodes.iter().take(NAMED).map(name).collect();
+        let more = match self.nodes.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let what = match self.what {
+            WaitingFor::Learning => "to hear of it",
+            WaitingFor::Fence => "to refuse what is older",
+            WaitingFor::Pull => "to pull what moves to them",
+            WaitingFor::Leaver => "to hand over what they have before they leave",
+            WaitingFor::Votes => "to vote on the next step",
+        };
+        format!(
+            "a change of the ring, at arc {arc} of {arcs}, waits for {}{more} {what}: bring them back, or revert it",
+            names.join(", ")
+        )
+    }
 }
 
 /// One node's part in driving the epoch that it knows.

@@ -45,11 +45,13 @@ pub enum WarningKind {
     Address,
     /// Some hints for other nodes cannot be read, and are not delivered.
     UncountedHints,
+    /// A change of the ring waits for somebody.
+    Change,
 }
 
 impl WarningKind {
     /// All of them, in their order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DiskSpace,
         Self::Storage,
         Self::Certificate,
@@ -57,6 +59,7 @@ impl WarningKind {
         Self::OpenFiles,
         Self::Address,
         Self::UncountedHints,
+        Self::Change,
     ];
 
     /// Its name, for programs: it never changes.
@@ -75,6 +78,7 @@ impl WarningKind {
             Self::OpenFiles => "open-files",
             Self::Address => "address",
             Self::UncountedHints => "uncounted-hints",
+            Self::Change => "change",
         }
     }
 }
