@@ -6,6 +6,9 @@
 //!                     '--> the engine has failed: it is the last thing that this committer does
 //! ```
 
+use std::cmp::Ordering;
+
+use quoit_ring::Epoch;
 use quoit_ring::wire::{Fault, MembershipAnswer, Refusal, Response, ResponseFrame};
 
 use super::{Asker, Committer, Order, Task};
@@ -74,6 +77,7 @@ impl<G: Engine> Committer<G> {
 
     fn perform<R: Reply>(&mut self, task: Task, now: Now) -> Result<Response, Unfulfilled> {
         let membership = |answer: MembershipAnswer| Response::Membership(Box::new(answer));
+        let joined = |()| Response::Joined;
         match task {
             Task::Prepare { after, ballot } => self.prepare(after, ballot, now).map(membership),
             Task::Accept {
@@ -83,9 +87,22 @@ impl<G: Engine> Committer<G> {
             } => self.accept((after, ballot), &next, now).map(membership),
             Task::Learn { decided } => self.learn_decided(&decided, now).map(membership),
             Task::Fence { epoch } => Ok(membership(self.fence_and_tell(epoch))),
-            Task::Store { .. } | Task::Forget { .. } | Task::Take { .. } => {
-                Err(Refusal::NotReady.into())
-            }
+            Task::Store {
+                epoch,
+                source,
+                page,
+            } => self.store::<R>((epoch, source), page, now).map(joined),
+            Task::Forget { epoch, rows } => self.forget(epoch, &rows, now).map(joined),
+            Task::Take { epoch } => self.take(epoch, now).map(joined),
+        }
+    }
+
+    /// Refuses an order in another epoch than the newest one.
+    pub(super) fn check_newest(&self, epoch: Epoch) -> Result<(), Refusal> {
+        match epoch.cmp(&self.state.cluster.newest().epoch()) {
+            Ordering::Less => Err(Refusal::OldEpoch),
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(Refusal::Behind),
         }
     }
 

@@ -42,6 +42,13 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 /// How many bytes of a key the log shows.
 const LOGGED_KEY: usize = 64;
 
+/// What a batch is going to do.
+pub(super) struct Staged {
+    pub(super) applied: Applied,
+    /// Which writes the disk has space for.
+    disk: DiskLevel,
+}
+
 /// Commits batches; an engine has one committer at a time. See the [module](crate::commit).
 #[derive(Debug)]
 pub struct Committer<G> {
@@ -116,20 +123,57 @@ impl<G: Engine> Committer<G> {
         writes: &mut Vec<Write<R>>,
         now: Now,
     ) -> Result<(), EngineError> {
+        let staged = match self.stage(writes, now) {
+            Ok(staged) => staged,
+            Err(refusal) => {
+                let refused = Verdict::Refused(refusal);
+                self.answer(writes, &vec![refused; writes.len()], now);
+                return Ok(());
+            }
+        };
+        let (verdicts, committed) = self.settle(staged, writes, now);
+        self.answer(writes, &verdicts, now);
+        self.measure(now);
+        committed
+    }
+
+    /// Decides what `writes` do. Nothing of it has happened yet.
+    ///
+    /// # Errors
+    /// The refusal of all of them: the engine only reads, or its disk is full.
+    pub(super) fn stage<R>(&mut self, writes: &[Write<R>], now: Now) -> Result<Staged, Refusal> {
         if let Err(error) = self.engine.takes_writes() {
             self.state.hints.set_takes_removals(false);
-            let refused = Verdict::Refused(Refusal::Storage(fault_of(&error)));
-            self.answer(writes, &vec![refused; writes.len()], now);
-            return Ok(());
+            return Err(Refusal::Storage(fault_of(&error)));
         }
         let demand = Demand::of(writes);
         let received = demand.bytes();
         let disk = self.disk_space.look(&*self.engine, demand, now.mono);
         self.state.hints.set_takes_removals(disk != DiskLevel::Full);
         if disk == DiskLevel::Full {
-            return self.refuse_for_space(writes, now);
+            return Err(self.refuse_for_space(writes.len(), now));
         }
 
+        let applied = apply(&*self.engine, &self.rules(writes, disk, now), writes);
+        for error in &applied.unreadable {
+            self.state.damage.say(error, now.mono);
+        }
+        let written = u64::try_from(applied.batch.bytes()).unwrap_or(u64::MAX);
+        // An engine that failed while it was read has more to say than that.
+        if applied.poisoned.is_none() && !(self.disk_space).takes(&*self.engine, received, written)
+        {
+            return Err(self.refuse_for_space(writes.len(), now));
+        }
+        Ok(Staged { applied, disk })
+    }
+
+    /// Commits what was staged for `writes`, then moves sums, hints and clock. The verdicts, and the engine's result.
+    pub(super) fn settle<R>(
+        &mut self,
+        Staged { applied, disk }: Staged,
+        writes: &[Write<R>],
+        now: Now,
+    ) -> (Vec<Verdict>, Result<(), EngineError>) {
         let Applied {
             mut verdicts,
             batch,
@@ -138,18 +182,9 @@ impl<G: Engine> Committer<G> {
             latest,
             collisions,
             refused_repairs,
-            unreadable,
             poisoned,
-        } = apply(&*self.engine, &self.rules(writes, disk, now), writes);
-        for error in &unreadable {
-            self.state.damage.say(error, now.mono);
-        }
-        let written = u64::try_from(batch.bytes()).unwrap_or(u64::MAX);
-        // An engine that failed while it was read has more to say than that.
-        if poisoned.is_none() && !(self.disk_space).takes(&*self.engine, received, written) {
-            return self.refuse_for_space(writes, now);
-        }
-
+            ..
+        } = applied;
         let key_of = |change: &SumChange| &writes[change.write].key;
         self.state.sums.begin(&sums, key_of);
         let committed = match poisoned {
@@ -183,21 +218,13 @@ impl<G: Engine> Committer<G> {
             now,
         );
         self.note_refused(refused_repairs, writes, now);
-        self.answer(writes, &verdicts, now);
-        self.measure(now);
-        committed
+        (verdicts, committed)
     }
 
-    /// Answers all of a batch with a full disk, and leaves the engine alone.
-    fn refuse_for_space<R: Reply>(
-        &mut self,
-        writes: &mut Vec<Write<R>>,
-        now: Now,
-    ) -> Result<(), EngineError> {
-        let full = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
-        self.note_disk(writes.len(), now);
-        self.answer(writes, &vec![full; writes.len()], now);
-        Ok(())
+    /// The refusal of a batch for a full disk; the engine is left alone.
+    fn refuse_for_space(&mut self, writes: usize, now: Now) -> Refusal {
+        self.note_disk(writes, now);
+        Refusal::Storage(Fault::NoSpace)
     }
 
     /// What to do about once a second while there are no writes: moves the clock's mark.
@@ -263,7 +290,12 @@ impl<G: Engine> Committer<G> {
     }
 
     /// Commits `batch` and, if it is due, a new mark above all that it reads or joins.
-    fn commit(&mut self, mut batch: Batch, latest: Time, now: Now) -> Result<(), EngineError> {
+    pub(super) fn commit(
+        &mut self,
+        mut batch: Batch,
+        latest: Time,
+        now: Now,
+    ) -> Result<(), EngineError> {
         if let Some(mark) = self.mark.advance(latest, now) {
             put_mark(&mut batch, mark);
         }
@@ -334,7 +366,7 @@ impl<G: Engine> Committer<G> {
         );
     }
 
-    fn measure(&mut self, now: Now) {
+    pub(super) fn measure(&mut self, now: Now) {
         if self.measured.is_none_or(|last| now.mono >= last + MEASURE) {
             self.measured = Some(now.mono);
             self.state.stats.set_usage(self.engine.usage());

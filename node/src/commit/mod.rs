@@ -19,6 +19,8 @@
 //! | [`Order`] | what is done between two batches for a change of the ring, and who gets the answer |
 //! | `votes` | this node's votes on the next epoch |
 //! | `epochs` | newer epochs, stored and fenced between two batches |
+//! | `pages` | pages that were pulled, joined with how far the pull is |
+//! | `leftovers` | rows of leaves that are owned no more: deleted; leaves that are owned again: taken |
 //! | [`ChangeRows`], [`PullProgress`], [`Leftovers`] | what is kept of a change, on the disk and in memory |
 //! | [`Verdict`] | the result of one write |
 //!
@@ -32,7 +34,9 @@ mod carry_out;
 mod committer;
 mod epochs;
 mod join;
+mod leftovers;
 mod order;
+mod pages;
 mod progress;
 mod rows;
 #[cfg(test)]

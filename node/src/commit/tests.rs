@@ -1,27 +1,29 @@
 //! What a batch does, seen from outside the committer.
 //!
-//! `votes` and `epochs` are about a change of the ring. `rules` holds the verdicts, `bounds` how large a record may become, `stored` what is in the engine after them and what a failing one does, `hints` what is
+//! `votes`, `epochs`, `pages` and `leftovers` are about a change of the ring. `rules` holds the verdicts, `bounds` how large a record may become, `stored` what is in the engine after them and what a failing one does, `hints` what is
 //! kept for other nodes, `random` the properties: whatever is written, the sums and the entries are those of the records.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quoit_ring::change::Known;
+use quoit_ring::change::{Arcs, Known};
 use quoit_ring::wire::configuration::decode_configuration;
 use quoit_ring::wire::{Response, decode_record};
-use quoit_ring::{Delta, Dot, Millis, Record, Seen, Time};
+use quoit_ring::{Delta, Dot, Millis, NodeId, Record, Seen, Time};
 
 use super::*;
 use crate::clock::Now;
 use crate::engine::layout::{META_CLOCK, META_CONFIGURATION, NAMESPACE, record_key};
 use crate::engine::{Engine, Keyspace, MemoryEngine, Snapshot as _};
 use crate::state::NodeState;
-use crate::testing::{LIMITS, SELF, Sink, WALL, at, state, write};
+use crate::testing::{LIMITS, SELF, Sink, WALL, at, ring, state, write};
 use crate::write::{Change, Write};
 
 mod bounds;
 mod epochs;
 mod hints;
+mod leftovers;
+mod pages;
 mod random;
 mod rules;
 mod stored;
@@ -136,6 +138,28 @@ impl<G: Engine> World<G> {
                 .0,
         )
     }
+}
+
+/// The member that leaves: what it had moves to this node.
+const LEAVING: NodeId = NodeId(2);
+
+/// An epoch, after that of the tests, in which the second of two members leaves; all moves at once.
+fn leaving() -> Known {
+    let first = Known::of(ring(2));
+    let target = ring(1).map().clone();
+    let next = first.configuration().begin(target, Arcs::new(1).unwrap());
+    first.later(next.unwrap()).unwrap()
+}
+
+/// Keys that this node is to own in that epoch, or keys that it owns all along.
+fn keys(is_moving: bool) -> impl Iterator<Item = String> {
+    let known = leaving();
+    let is_newcomer = move |key: &String| {
+        let token = known.topology().token_of(key.as_bytes());
+        known.topology().lists(token).is_newcomer(SELF)
+    };
+    let all = (0..).map(|number: u64| format!("k{number}"));
+    all.filter(move |key| is_newcomer(key) == is_moving)
 }
 
 fn world() -> World<MemoryEngine> {

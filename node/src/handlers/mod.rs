@@ -33,5 +33,6 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::repair::read as read_repair;
 pub use self::replica::Replica;
 pub use self::session::Session;

@@ -14,7 +14,7 @@ use crate::write::Change;
 ///
 /// # Errors
 /// [`Refusal::BadRecord`] if it is junk, lacks a value, or holds one that does not fit its hash.
-pub(super) fn read(record: &Bytes) -> Result<Change, Refusal> {
+pub(crate) fn read(record: &Bytes) -> Result<Change, Refusal> {
     let record = decode_record(record).map_err(|_junk| Refusal::BadRecord)?;
     if record.live().iter().all(is_sound) {
         Ok(Change::Repair(record))

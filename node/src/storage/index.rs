@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   records  key                        always
-//!   leaves   leaf | key                 when the key first appears, tombstones included
+//!   leaves   leaf | key                 when the key first appears, tombstones included; removed with it
 //!   expiry   due | key                  added with a sibling that expires, removed when it dies
 //! ```
 //!
@@ -65,6 +65,16 @@ impl BatchBuilder {
         for due in only_in(&before, &after) {
             self.batch
                 .remove(Keyspace::Expiry, expiry_key(due.0, NAMESPACE, key));
+        }
+    }
+
+    /// Removes the record of `key`, which is `old`, and all its entries.
+    pub(crate) fn remove_record(&mut self, key: &[u8], leaf: Leaf, old: &Record) {
+        let batch = &mut self.batch;
+        batch.remove(Keyspace::Records, record_key(NAMESPACE, key));
+        batch.remove(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key));
+        for due in dues(old) {
+            batch.remove(Keyspace::Expiry, expiry_key(due.0, NAMESPACE, key));
         }
     }
 

@@ -27,6 +27,12 @@ pub(crate) fn newcomer_runs(topology: &Topology, node: NodeId) -> Vec<Run> {
     moving::runs(&topology.moving(), |range| range.is_newcomer(node))
 }
 
+/// Whether a leaf is in one of these runs, which ascend.
+pub(crate) fn is_in(runs: &[Run], leaf: Leaf) -> bool {
+    let run = runs.partition_point(|run| *run.end() < leaf);
+    runs.get(run).is_some_and(|run| run.contains(&leaf))
+}
+
 /// Whether there is no row in any of these leaves, which ascend.
 ///
 /// # Errors
