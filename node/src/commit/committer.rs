@@ -23,6 +23,7 @@ use quoit_ring::change::Chain;
 use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame, WarningKind};
 use quoit_ring::{Moment, Time};
 
+use super::rows::Pulled;
 use super::{Applied, ChangeRows, RefusedRepairs, Rules, Verdict, apply};
 use crate::clock::{ClockMark, Now};
 use crate::engine::layout::META_CLOCK;
@@ -101,9 +102,9 @@ impl<G: Engine> Committer<G> {
         if let Some(taken) = rows.taken {
             self.state.cluster.take(taken);
         }
-        if rows.pulled.epoch == newest {
-            self.state.pulled.set(rows.pulled);
-        }
+        let is_current = rows.pulled.epoch == newest;
+        let fresh = Pulled::in_epoch(newest);
+        (self.state.pulled).set(if is_current { rows.pulled } else { fresh });
         self
     }
 

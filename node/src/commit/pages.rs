@@ -12,6 +12,7 @@
 //! was left of an earlier ownership is gone.
 
 use bytes::Bytes;
+use quoit_ring::change::moving::runs;
 use quoit_ring::wire::{MAX_KEY, Page, Refusal};
 use quoit_ring::{Epoch, Leaf, NodeId};
 
@@ -21,7 +22,7 @@ use crate::clock::Now;
 use crate::engine::layout::META_PULLED;
 use crate::engine::{Batch, Durability, Engine, Keyspace};
 use crate::handlers::read_repair;
-use crate::storage::moving::{Run, is_in, runs};
+use crate::storage::moving::{Run, is_in};
 use crate::write::{Destination, Write};
 
 impl<G: Engine> Committer<G> {

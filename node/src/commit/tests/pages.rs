@@ -73,6 +73,13 @@ fn a_page_and_its_cursor_are_one_batch_and_a_restart_goes_on_there() {
 }
 
 #[test]
+fn a_node_that_restarts_before_its_first_page_still_counts_what_it_pulls() {
+    let mut world = pulling(Disk::default(), Acks::Fsync).restarted();
+    assert_eq!(world.order(store(Vec::new(), None)), Response::Joined);
+    assert_eq!(world.state.pulled.done(EPOCH), [LEAVING]);
+}
+
+#[test]
 fn the_last_page_makes_all_pages_durable_before_it_counts() {
     let mut world = pulling(Disk::default(), Acks::Buffered);
     let learned = world.engine.durabilities().len();
