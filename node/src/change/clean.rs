@@ -1,22 +1,23 @@
 //! Cleaning up: rows of leaves that this node does not own any more.
 //!
 //! ```text
-//!   look --a page--> compare sums with the present owners --what differs--> push
+//!   look --a page--> compare sums with the present owners --what differs--> ask what they hold --what they lack--> push
 //!                       a majority of each list has a row --> forget it
 //!   no row is left: clean, or what comes to this node is taken
 //! ```
 //!
 //! What was acknowledged is with a majority of the present owners already, since they pulled it; what only one node had
-//! joined may be here alone. So a row goes once a majority of the present owners has it, by the sum of its leaf or because
-//! it has joined it. A tombstone is in no sum, and is always pushed.
+//! joined may be here alone. So a row goes once a majority of the present owners has it, by the sum of its leaf, by
+//! what it holds, or because it has joined it. Sums say nothing of what a record has seen, so they count only for one that
+//! has seen no more than its value.
 //!
 //! A node that is to own a leaf again first empties it: what is left there from an earlier time does not count, and a value
 //! that was deleted meanwhile must not come back. Its rows are pushed to the owners of the old list, from where it pulls.
 //!
 //! Invariant: nothing is pushed or deleted before this node itself refuses all earlier epochs, so no row is added behind
-//! the walk.
+//! the walk. It waits for the driver of the change to raise that fence: the others may not serve the new epoch yet.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,16 +25,19 @@ use quoit_ring::change::rules::majority;
 use quoit_ring::change::{Known, OwnerSet, Quorums};
 use quoit_ring::merkle::Place;
 use quoit_ring::wire::{MembershipRequest, Request, Response, decode_record};
-use quoit_ring::{Epoch, Leaf, LeafBits, Moment, NodeId, Sum};
+use quoit_ring::{Epoch, Leaf, LeafBits, Moment, NodeId, Record, Seen, Sum, Time};
 use smallvec::SmallVec;
 
 use super::under_way::{About, UnderWay};
+use crate::cluster::ClusterView;
 use crate::commit::Task;
 
 /// Most requests under way.
 const WINDOW: usize = 32;
 /// The first rest after a walk that has left something; each further one in a row is twice as long.
 const FIRST_REST: Duration = Duration::from_millis(100);
+/// How long nobody may have raised this node's fence before it does so itself.
+const UNFENCED: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
@@ -65,19 +69,22 @@ pub struct LeftRow {
 #[derive(Debug)]
 struct Row {
     left: LeftRow,
-    is_tombstone: bool,
+    record: Record,
+    is_in_sums: bool,
     owners: SmallVec<[NodeId; 6]>,
     quorums: Quorums,
     holders: OwnerSet,
-    pushed: OwnerSet,
+    asked: OwnerSet,
 }
 
 /// A request that waits for its turn.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Job {
     /// Ask an owner for its sums below this node of the tree.
     Compare(NodeId, u32),
-    /// Push the row with this number to an owner.
+    /// Ask an owner what it holds of the row with this number.
+    LookUp(NodeId, usize),
+    /// Push that row to an owner.
     Push(NodeId, usize),
 }
 
@@ -95,9 +102,9 @@ struct Page {
 enum Phase {
     /// Nothing is left.
     Clean,
-    /// To be looked at, from then on.
+    /// To be looked at, from then on, once older epochs are refused.
     Due(Moment),
-    /// Its own fence is being raised.
+    /// This node raises its own fence, since nobody else has.
     Fencing,
     Looking,
     Handing(Page),
@@ -116,6 +123,7 @@ pub(super) struct Clean {
     /// Whether the walk has left a row, or could not look at one.
     has_left: bool,
     failures: u32,
+    entered: Moment,
 }
 
 impl Clean {
@@ -129,6 +137,7 @@ impl Clean {
             is_newcomer,
             has_left: false,
             failures: 0,
+            entered: now,
         }
     }
 
@@ -137,13 +146,17 @@ impl Clean {
         matches!(self.phase, Phase::Clean)
     }
 
-    pub(super) fn act(&mut self, out: &mut UnderWay, now: Moment) {
+    pub(super) fn act(&mut self, cluster: &ClusterView, out: &mut UnderWay, now: Moment) {
         let epoch = self.known.epoch();
         match &mut self.phase {
-            Phase::Due(due) if *due <= now => {
-                self.phase = Phase::Fencing;
+            Phase::Due(due) if *due <= now && cluster.epoch() >= epoch => {
+                self.phase = Phase::Looking;
                 self.has_left = false;
-                let fence = (MembershipRequest::Fence, About::Progress(epoch));
+                out.look(epoch, None);
+            }
+            Phase::Due(due) if *due <= now && now >= self.entered + UNFENCED => {
+                self.phase = Phase::Fencing;
+                let fence = (MembershipRequest::Fence, About::Fenced);
                 out.ask(self.node, epoch, fence, now);
             }
             Phase::Handing(page) => {
@@ -156,16 +169,16 @@ impl Clean {
         }
     }
 
-    /// This node's own fence stands here.
-    pub(super) fn is_fenced(&mut self, fence: Epoch, out: &mut UnderWay, now: Moment) {
+    /// This node's own fence is raised, or could not be.
+    pub(super) fn is_fenced(&mut self, cluster: &ClusterView, now: Moment) {
         if !matches!(self.phase, Phase::Fencing) {
             return;
         }
-        if fence < self.known.epoch() {
-            return self.rest(now);
+        if cluster.epoch() >= self.known.epoch() {
+            self.phase = Phase::Due(now);
+        } else {
+            self.rest(now);
         }
-        self.phase = Phase::Looking;
-        out.look(self.known.epoch(), None);
     }
 
     /// A page was read; none if it could not be.
@@ -183,7 +196,6 @@ impl Clean {
         let bits = self.known.topology().leaf_bits();
         let page = Page::new(page, bits, |leaf| self.owners(leaf));
         self.phase = Phase::Handing(page);
-        self.act(out, now);
     }
 
     /// Who has to have a row before it goes: a majority of each present list, of the old one where this node is to own it.
@@ -200,37 +212,29 @@ impl Clean {
     }
 
     /// An owner has sent its sums, or has none.
-    pub(super) fn compared(
-        &mut self,
-        from: NodeId,
-        parent: u32,
-        sums: Option<&[Sum]>,
-        out: &mut UnderWay,
-        now: Moment,
-    ) {
+    pub(super) fn compared(&mut self, from: NodeId, parent: u32, sums: Option<&[Sum]>) {
         if let Phase::Handing(page) = &mut self.phase {
             page.under_way -= 1;
             page.compared(from, parent, sums.unwrap_or_default());
         }
-        self.act(out, now);
+    }
+
+    /// An owner has sent what it holds of a row, or nothing.
+    pub(super) fn looked_up(&mut self, from: NodeId, row: usize, record: Option<&Bytes>) {
+        if let Phase::Handing(page) = &mut self.phase {
+            page.under_way -= 1;
+            page.looked_up(from, row, record);
+        }
     }
 
     /// An owner has joined a row, or has not.
-    pub(super) fn pushed(
-        &mut self,
-        from: NodeId,
-        row: usize,
-        is_joined: bool,
-        out: &mut UnderWay,
-        now: Moment,
-    ) {
+    pub(super) fn pushed(&mut self, from: NodeId, row: usize, is_joined: bool) {
         if let Phase::Handing(page) = &mut self.phase {
             page.under_way -= 1;
             if let (true, Some(row)) = (is_joined, page.rows.get_mut(row)) {
                 row.is_held_by(from);
             }
         }
-        self.act(out, now);
     }
 
     /// Deletes the rows of the page that enough owners have.
@@ -255,6 +259,7 @@ impl Clean {
         };
         let next = next.take();
         self.has_left |= *response != Response::Joined;
+        self.failures = 0; // it gets on
         self.walk_on(next, out, now);
     }
 
@@ -302,12 +307,13 @@ impl Page {
     ) -> Self {
         let rows = page.rows.into_iter().map(|left| {
             let (owners, quorums) = owners(left.leaf);
-            // What cannot be read has no live sibling to be compared; its push is refused, and it stays.
-            let record = decode_record(&left.record);
+            // One that cannot be read is in no sum; its push is refused, and it stays.
+            let record = decode_record(&left.record).unwrap_or_default();
             Row {
-                is_tombstone: record.is_ok_and(|record| record.live().is_empty()),
+                is_in_sums: is_in_sums(&record),
+                record,
                 holders: OwnerSet::NONE,
-                pushed: OwnerSet::NONE,
+                asked: OwnerSet::NONE,
                 left,
                 owners,
                 quorums,
@@ -322,15 +328,16 @@ impl Page {
             under_way: 0,
         };
 
+        let mut compared = BTreeSet::new();
         for number in 0..made.rows.len() {
             let row = &made.rows[number];
             let (leaf, owners) = (row.left.leaf, row.owners.clone());
-            let is_comparable = !row.is_tombstone && made.sums.contains_key(&leaf);
+            let is_comparable = row.is_in_sums && made.sums.contains_key(&leaf);
             for owner in owners {
                 let compare = Job::Compare(owner, made.place(leaf).parent);
                 if !is_comparable {
-                    made.push(owner, number);
-                } else if !made.jobs.contains(&compare) {
+                    made.look_up(owner, number);
+                } else if compared.insert(compare) {
                     made.jobs.push_back(compare);
                 }
             }
@@ -342,12 +349,25 @@ impl Page {
         Place::of(leaf, self.bits)
     }
 
-    /// Lets an owner join a row, once.
-    fn push(&mut self, owner: NodeId, number: usize) {
+    /// Asks an owner what it holds of a row, once.
+    fn look_up(&mut self, owner: NodeId, number: usize) {
         let row = &mut self.rows[number];
         let place = row.owners.iter().position(|&it| it == owner);
-        if let Some(place) = place.filter(|&place| !row.pushed.contains(place)) {
-            row.pushed.insert(place);
+        if let Some(place) = place.filter(|&place| !row.asked.contains(place)) {
+            row.asked.insert(place);
+            self.jobs.push_back(Job::LookUp(owner, number));
+        }
+    }
+
+    /// Lets an owner join a row that it lacks.
+    fn looked_up(&mut self, owner: NodeId, number: usize, record: Option<&Bytes>) {
+        let Some(row) = self.rows.get_mut(number) else {
+            return;
+        };
+        let held = record.and_then(|record| decode_record(record).ok());
+        if held.is_some_and(|held| has_all_of(&held, &row.record)) {
+            row.is_held_by(owner);
+        } else {
             self.jobs.push_back(Job::Push(owner, number));
         }
     }
@@ -357,14 +377,14 @@ impl Page {
             let row = &self.rows[number];
             let leaf = row.left.leaf;
             let place = self.place(leaf);
-            if place.parent != parent || row.is_tombstone || !row.owners.contains(&from) {
+            if place.parent != parent || !row.is_in_sums || !row.owners.contains(&from) {
                 continue;
             }
             let theirs = sums.get(place.child);
             if theirs.is_some() && theirs == self.sums.get(&leaf) {
                 self.rows[number].is_held_by(from);
             } else {
-                self.push(from, number);
+                self.look_up(from, number);
             }
         }
     }
@@ -383,6 +403,11 @@ impl Page {
                     };
                     (to, request, About::Sums(parent))
                 }
+                Job::LookUp(to, number) => {
+                    let key = self.rows[number].left.key.clone();
+                    let request = Request::Get { key, digest: true };
+                    (to, request, About::Held(number))
+                }
                 Job::Push(to, number) => {
                     let left = &self.rows[number].left;
                     let (key, record) = (left.key.clone(), left.record.clone());
@@ -393,6 +418,23 @@ impl Page {
             out.send(to, epoch, (request, about), now);
         }
     }
+}
+
+/// Whether equal sums say that an owner has it: it has seen its value's write, and what is older than that, and nothing else.
+fn is_in_sums(record: &Record) -> bool {
+    let [sibling] = record.live() else {
+        return false;
+    };
+    let mut alone = Seen::up_to(Time(sibling.dot.time.0.saturating_sub(1)));
+    alone.add(sibling.dot.actor, sibling.dot.time, sibling.dot.time);
+    *record.seen() == alone
+}
+
+/// Whether joining `ours` would add nothing to `theirs`.
+fn has_all_of(theirs: &Record, ours: &Record) -> bool {
+    let mut joined = theirs.clone();
+    joined.join(ours);
+    joined.same_versions(theirs)
 }
 
 impl Row {

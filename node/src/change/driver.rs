@@ -134,7 +134,7 @@ impl<E: Env, G: Engine> Changes<E, G> {
                     let from = Asker::Node { ticket };
                     if self.env.order(Order { from, task }).is_err() {
                         let now = self.now();
-                        let refused = Response::Refused(Refusal::Draining);
+                        let refused = Response::Refused(Refusal::Overloaded { queue_ms: 0 });
                         self.driver.handle_done(ticket, refused, now);
                     }
                 }

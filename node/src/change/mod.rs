@@ -33,7 +33,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quoit_ring::change::Known;
 use quoit_ring::wire::{
-    MembershipAnswer, MembershipRequest, RequestFrame, Response, ResponseFrame,
+    MembershipAnswer, MembershipRequest, Refusal, RequestFrame, Response, ResponseFrame,
 };
 use quoit_ring::{Epoch, Moment, NodeId};
 use rand::SeedableRng as _;
@@ -114,7 +114,12 @@ impl ChangeDriver {
             epoch: known.epoch(),
             rate,
             out: UnderWay::new(node),
-            pull: Pull::new(node, &known, Arc::clone(&pulled), rate.bytes_per_second),
+            pull: Pull::new(
+                Arc::clone(&cluster),
+                &known,
+                Arc::clone(&pulled),
+                rate.bytes_per_second,
+            ),
             clean: Clean::new(node, known.clone(), now),
             steps: Steps::new(node, known, SmallRng::seed_from_u64(seed), now),
             cluster,
@@ -133,6 +138,8 @@ impl ChangeDriver {
         for (from, about) in self.out.late(now) {
             self.failed(from, about, now);
         }
+        self.enter_newest(now);
+        self.steps.act(&mut self.out, now);
         self.act(now);
     }
 
@@ -140,6 +147,9 @@ impl ChangeDriver {
     pub fn handle_answer(&mut self, from: NodeId, frame: ResponseFrame, now: Moment) {
         let (id, announced) = (frame.id, frame.epoch);
         if let Some(about) = self.out.answered(from, id) {
+            if frame.response == Response::Refused(Refusal::Behind) {
+                self.steps.is_behind(from, announced, &mut self.out, now);
+            }
             self.answered(from, about, frame.response, now);
         }
         if announced > self.epoch {
@@ -201,15 +211,19 @@ impl ChangeDriver {
         self.steps.waiting(now)
     }
 
-    /// Lets each part go as far as it may, in the newest epoch.
+    /// Lets pull and clean go as far as they may, in the newest epoch. Steps, which look at all members and ranges, go on
+    /// when their time comes.
     fn act(&mut self, now: Moment) {
+        self.enter_newest(now);
+        self.pull.act(&mut self.out, now);
+        self.clean.act(&self.cluster, &mut self.out, now);
+    }
+
+    fn enter_newest(&mut self, now: Moment) {
         let known = self.cluster.newest();
         if known.epoch() > self.epoch {
             self.enter(known, now);
         }
-        self.steps.act(&mut self.out, now);
-        self.pull.act(&mut self.out, now);
-        self.clean.act(&mut self.out, now);
     }
 
     fn enter(&mut self, known: Known, now: Moment) {
@@ -217,7 +231,7 @@ impl ChangeDriver {
         self.epoch = known.epoch();
         self.out.begin_epoch();
         let (pulled, rate) = (Arc::clone(&self.pulled), self.rate.bytes_per_second);
-        self.pull = Pull::new(node, &known, pulled, rate);
+        self.pull = Pull::new(Arc::clone(&self.cluster), &known, pulled, rate);
         self.clean = Clean::new(node, known.clone(), now);
         self.steps.enter(known, now);
     }
@@ -231,6 +245,7 @@ impl ChangeDriver {
             (about @ (About::Learn | About::Progress(_)), Response::Membership(answer)) => {
                 self.heard(from, about, *answer, now);
             }
+            (About::Fenced, _) => self.clean.is_fenced(&self.cluster, now),
             (About::Map, Response::Map(decided)) => {
                 let learn = MembershipRequest::Learn { decided };
                 let node = self.cluster.node;
@@ -239,11 +254,14 @@ impl ChangeDriver {
             (About::Page, response) => self.pull.paged(from, Some(response), out, now),
             (About::Stored(source), response) => self.pull.stored(source, &response, now),
             (About::Sums(parent), Response::Sums(sums)) => {
-                self.clean.compared(from, parent, Some(&sums), out, now);
+                self.clean.compared(from, parent, Some(&sums));
+            }
+            (About::Held(row), Response::Record(record)) => {
+                self.clean.looked_up(from, row, Some(&record));
             }
             (About::Pushed(row), response) => {
                 let is_joined = response == Response::Joined;
-                self.clean.pushed(from, row, is_joined, out, now);
+                self.clean.pushed(from, row, is_joined);
             }
             (About::Forgotten, response) => self.clean.forgotten(&response, out, now),
             (About::Taken, response) => self.clean.taken(&response, now),
@@ -264,11 +282,8 @@ impl ChangeDriver {
                 newest
             }
             (About::Progress(of), MembershipAnswer::Progress(progress)) => {
-                let (fence, newest) = (progress.fence, progress.newest);
+                let newest = progress.newest;
                 self.steps.progressed(from, (of, progress), out, now);
-                if from == self.cluster.node {
-                    self.clean.is_fenced(fence, out, now);
-                }
                 newest
             }
             (about, _) => return self.failed(from, about, now),
@@ -284,16 +299,15 @@ impl ChangeDriver {
         match about {
             About::Learn | About::Progress(_) => {
                 self.steps.failed(from, now);
-                if from == self.cluster.node {
-                    self.clean.is_fenced(Epoch(0), out, now);
-                }
             }
             About::Page => self.pull.paged(from, None, out, now),
             About::Stored(source) => self.pull.stored(source, &Response::Absent, now),
-            About::Sums(parent) => self.clean.compared(from, parent, None, out, now),
-            About::Pushed(row) => self.clean.pushed(from, row, false, out, now),
+            About::Sums(parent) => self.clean.compared(from, parent, None),
+            About::Held(row) => self.clean.looked_up(from, row, None),
+            About::Pushed(row) => self.clean.pushed(from, row, false),
             About::Forgotten => self.clean.forgotten(&Response::Absent, out, now),
             About::Taken => self.clean.taken(&Response::Absent, now),
+            About::Fenced => self.clean.is_fenced(&self.cluster, now),
             // Asked again with the next attempt, or when the epoch is heard of again.
             About::Vote(_) | About::Map => {}
         }

@@ -10,8 +10,8 @@
 //! node's clients come first. A source that fails, or is not fenced yet, is asked again later; another old owner takes
 //! its place meanwhile.
 //!
-//! From an old owner that leaves for good is pulled, too, beyond a majority, as long as it answers: what nobody else
-//! holds would go with it.
+//! From an old owner that leaves for good is pulled, too, beyond a majority: what nobody else holds would go with it. How
+//! long that is waited for is for the driver of the change to say.
 //!
 //! Left out: when all receivers together are complete, which is for whoever drives the change to say.
 
@@ -20,10 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_ring::change::{Known, MovingRange};
-use quoit_ring::wire::{MembershipAnswer, MembershipRequest, Page, Response};
+use quoit_ring::wire::{MembershipAnswer, MembershipRequest, Page, Refusal, Response};
 use quoit_ring::{Epoch, Moment, NodeId};
 
 use super::under_way::{About, UnderWay};
+use crate::cluster::ClusterView;
 use crate::commit::{PullProgress, Task};
 
 /// The first rest of a source that has failed; each further one in a row is twice as long.
@@ -32,8 +33,10 @@ const FIRST_REST: Duration = Duration::from_millis(20);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How much of the rate may be used at once after a while in which it was not.
 const BURST: Duration = Duration::from_millis(100);
-/// How often an old owner that leaves may fail in a row before it is no longer pulled from.
-const PATIENCE: u32 = 5;
+/// From how many sources pages come at a time.
+const SOURCES: usize = 4;
+/// What a row costs beside its bytes, in bytes: it is read and joined by itself.
+const ROW: u64 = 1 << 10;
 
 /// One old owner that is pulled from.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,7 +49,7 @@ struct Source {
 /// What one node pulls in one epoch.
 #[derive(Debug)]
 pub(super) struct Pull {
-    node: NodeId,
+    cluster: Arc<ClusterView>,
     epoch: Epoch,
     /// Who owned what comes to this node, and who is to.
     moving: Vec<MovingRange>,
@@ -60,13 +63,14 @@ pub(super) struct Pull {
 }
 
 impl Pull {
-    /// What `node` pulls in the epoch of `known`; `progress` says how far it is on the disk.
+    /// What the node of `cluster` pulls in the epoch of `known`; `progress` says how far it is on the disk.
     pub(super) fn new(
-        node: NodeId,
+        cluster: Arc<ClusterView>,
         known: &Known,
         progress: Arc<PullProgress>,
         bytes_per_second: u64,
     ) -> Self {
+        let node = cluster.node;
         let mut moving = known.topology().moving();
         moving.retain(|moving| moving.change().receivers().any(|it| it == node));
         let old = moving.iter().flat_map(|moving| moving.change().old);
@@ -79,7 +83,7 @@ impl Pull {
         leavers.dedup();
 
         Self {
-            node,
+            cluster,
             epoch: known.epoch(),
             moving,
             leavers,
@@ -100,10 +104,21 @@ impl Pull {
         if self.moving.is_empty() || now < self.free_at.saturating_sub(BURST) {
             return;
         }
-        for node in self.wanted() {
+        // What is left of an earlier ownership goes first: until then no page can be stored.
+        if !self.cluster.has_taken(self.epoch) {
+            return;
+        }
+        let busy = self.sources.values().filter(|source| source.is_busy);
+        let free = SOURCES.saturating_sub(busy.count());
+        let is_ready = |node: &NodeId| {
+            let source = self.sources.get(node).copied().unwrap_or_default();
+            !source.is_busy && now >= source.rest_until
+        };
+        let ready: Vec<NodeId> = self.wanted().into_iter().filter(is_ready).collect();
+        for node in ready.into_iter().take(free) {
             let source = self.sources.entry(node).or_default();
             let after = self.progress.cursor(self.epoch, node);
-            let Some(after) = after.filter(|_| !source.is_busy && now >= source.rest_until) else {
+            let Some(after) = after else {
                 continue;
             };
             source.is_busy = true;
@@ -120,11 +135,16 @@ impl Pull {
         out: &mut UnderWay,
         now: Moment,
     ) {
-        let Some(Response::Membership(answer)) = answer else {
-            return self.fail(from, now);
-        };
-        let MembershipAnswer::Page(page) = *answer else {
-            return self.fail(from, now);
+        let page = match answer {
+            Some(Response::Membership(answer)) => match *answer {
+                MembershipAnswer::Page(page) => page,
+                _ => return self.fail(from, now),
+            },
+            // It is not there yet, which is no fault of its own.
+            Some(Response::Refused(Refusal::Behind | Refusal::OldEpoch)) => {
+                return self.rest(from, FIRST_REST, now);
+            }
+            _ => return self.fail(from, now),
         };
         let bytes = bytes_of(&page).saturating_mul(self.pace);
         let takes = Duration::from_nanos(bytes);
@@ -149,12 +169,19 @@ impl Pull {
         }
     }
 
-    fn fail(&mut self, source: NodeId, now: Moment) {
-        if let Some(source) = self.sources.get_mut(&source) {
+    fn fail(&mut self, node: NodeId, now: Moment) {
+        let Some(source) = self.sources.get_mut(&node) else {
+            return;
+        };
+        source.failures += 1;
+        let doubled = FIRST_REST.saturating_mul(1 << source.failures.min(10));
+        self.rest(node, doubled.min(LONGEST_REST), now);
+    }
+
+    fn rest(&mut self, node: NodeId, rest: Duration, now: Moment) {
+        if let Some(source) = self.sources.get_mut(&node) {
             source.is_busy = false;
-            source.failures += 1;
-            let doubled = FIRST_REST.saturating_mul(1 << source.failures.min(10));
-            source.rest_until = now + doubled.min(LONGEST_REST);
+            source.rest_until = now + rest;
         }
     }
 
@@ -164,12 +191,11 @@ impl Pull {
         let done = |node: NodeId| stored.contains(&node);
         let failures = |node| self.sources.get(&node).map_or(0, |it| it.failures);
         let needed = self.moving.iter().flat_map(|moving| {
-            let is_ready = |node| failures(node) == 0;
-            moving.change().sources(self.node, done, is_ready)
+            let range = moving.change();
+            range.sources(self.cluster.node, done, failures)
         });
         let leavers = self.leavers.iter().copied();
-        let leavers =
-            leavers.filter(|&node| node != self.node && !done(node) && failures(node) < PATIENCE);
+        let leavers = leavers.filter(|&node| node != self.cluster.node && !done(node));
         let mut wanted: Vec<NodeId> = needed.chain(leavers).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -177,8 +203,11 @@ impl Pull {
     }
 }
 
+/// What a page costs.
 fn bytes_of(page: &Page) -> u64 {
     let rows = page.rows.iter();
     let bytes: usize = rows.map(|(key, record)| key.len() + record.len()).sum();
-    u64::try_from(bytes).unwrap_or(u64::MAX)
+    let rows = u64::try_from(page.rows.len()).unwrap_or(u64::MAX);
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    bytes.saturating_add(rows.saturating_mul(ROW))
 }

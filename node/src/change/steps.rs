@@ -44,13 +44,23 @@ const LATER: Duration = Duration::from_millis(250);
 const EAGER: Duration = Duration::from_secs(1);
 /// How soon a member is asked again that did not answer, at most.
 const UNREACHED: Duration = Duration::from_secs(2);
-/// How soon a vote is begun again that too few have answered.
+/// How soon a vote is begun again that too few have answered, at first; it doubles to 8 s.
 const REVOTE: Duration = Duration::from_millis(500);
-/// For how long after its last answer a member that leaves is waited for.
-const LEAVER: Duration = Duration::from_secs(3);
+/// For how long after its last answer a member that leaves is waited for: it may only be starting again.
+const LEAVER: Duration = Duration::from_secs(60);
+/// The same for one that this node has never heard: it is being replaced since it is dead.
+const DEAD_LEAVER: Duration = Duration::from_secs(3);
+/// For how long it is waited for at most once all else is there.
+const LONGEST_LEAVER: Duration = Duration::from_secs(120);
+/// How often members are asked while no change is under way: one may know more than the voters do.
+const IDLE: Duration = Duration::from_secs(10);
+/// The longest pause between two attempts at a vote.
+const LONGEST_REVOTE: Duration = Duration::from_secs(8);
+/// How long deciding may take to come back from this node's own disk.
+const OWN_LEARN: Duration = Duration::from_secs(2);
 /// How many nodes a text names.
 const NAMED: usize = 5;
-/// For how long its hints are waited for: those whose target is away may stay for ever.
+/// For how long its hints and leftovers are waited for: those whose target is away, or that cannot be read, may stay for ever.
 const LEAVERS_HINTS: Duration = Duration::from_secs(30);
 
 /// What is known of one member in this epoch.
@@ -75,6 +85,15 @@ impl Peer {
         let fence = self.progress.as_ref().map(|progress| progress.fence);
         fence >= Some(epoch)
     }
+}
+
+/// One attempt after the other to have the next epoch decided.
+#[derive(Debug)]
+struct Attempt {
+    decision: Decision,
+    pause: Duration,
+    /// When the next one begins.
+    again: Moment,
 }
 
 /// What a step waits for, for an operator to see.
@@ -141,17 +160,25 @@ pub(super) struct Steps {
     known: Known,
     /// How the members who knew the epoch before hear of this one.
     update: Bytes,
+    /// It is all of it: this node does not know the epoch before.
+    update_is_whole: bool,
+    /// Ranges that change their owners.
     moving: Vec<MovingRange>,
     leavers: Vec<NodeId>,
     peers: BTreeMap<NodeId, Peer>,
     /// When each member was heard last, in any epoch.
     heard: BTreeMap<NodeId, Moment>,
     entered: Moment,
-    /// When it is this node's turn, if it is a voter.
+    /// When it is this node's turn, if it is a voter, or has decided this epoch.
     turn: Option<Moment>,
-    decision: Option<(Decision, Moment)>,
-    /// Whether this node decided the epoch that comes next.
-    has_decided: bool,
+    is_voter: bool,
+    decision: Option<Attempt>,
+    /// When this node decided the epoch that comes next, if it did.
+    decided_at: Option<Moment>,
+    /// Since when what a leaver has is all that is waited for.
+    leaving_since: Option<Moment>,
+    /// Who was sent the epoch since it was behind, and when.
+    taught: BTreeMap<NodeId, Moment>,
     rng: SmallRng,
 }
 
@@ -160,14 +187,18 @@ impl Steps {
         let mut steps = Self {
             node,
             update: Bytes::new(),
+            update_is_whole: true,
             moving: Vec::new(),
             leavers: Vec::new(),
             peers: BTreeMap::new(),
             heard: BTreeMap::new(),
             entered: now,
             turn: None,
+            is_voter: false,
             decision: None,
-            has_decided: false,
+            decided_at: None,
+            leaving_since: None,
+            taught: BTreeMap::new(),
             known: known.clone(),
             rng,
         };
@@ -179,17 +210,24 @@ impl Steps {
     pub(super) fn enter(&mut self, known: Known, now: Moment) {
         let before = std::mem::replace(&mut self.known, known);
         let (old, new) = (before.configuration(), self.known.configuration());
-        self.update = encode_answer((old.epoch < new.epoch).then_some(old), new).into();
+        let base = (old.epoch < new.epoch).then_some(old);
+        self.update_is_whole = base.is_none();
+        self.update = encode_answer(base, new).into();
         let topology = self.known.topology();
+        // Where nothing changes, any majority of any epoch meets any other.
         self.moving = topology.moving();
+        self.moving.retain(|range| range.old != range.new);
         self.leavers = leavers(new);
         let members = topology.members().map(|member| member.id);
         self.peers = members.map(|id| (id, Peer::default())).collect();
         self.heard.retain(|id, _| self.peers.contains_key(id));
 
         let turn = rank(new, self.node).map(|rank| now + TURN.saturating_mul(rank));
-        self.turn = if self.has_decided { Some(now) } else { turn };
-        self.has_decided = false;
+        let is_decider = self.decided_at.take().is_some() && self.peers.contains_key(&self.node);
+        self.is_voter = new.voters.contains(&self.node);
+        self.turn = if is_decider { Some(now) } else { turn };
+        self.leaving_since = None;
+        self.taught.clear();
         self.decision = None;
         self.entered = now;
     }
@@ -201,7 +239,7 @@ impl Steps {
     /// Whether a change is under way, or members have not heard of the last one that could.
     pub(super) fn is_busy(&self) -> bool {
         let is_behind = |peer: &Peer| peer.failures == 0 && !peer.is_fenced(self.epoch());
-        let is_ours = self.turn.is_some();
+        let is_ours = self.is_voter;
         let change = self.known.configuration().change.as_ref();
         change.is_some() || (is_ours && self.peers.values().any(is_behind))
     }
@@ -213,18 +251,25 @@ impl Steps {
         }
         self.ask_members(out, now);
 
-        if self.known.configuration().change.is_none() {
+        let comes = self.decided_at.is_some_and(|at| now < at + OWN_LEARN);
+        if self.known.configuration().change.is_none() || !self.is_voter || comes {
             return;
         }
-        let Some((decision, again)) = &mut self.decision else {
-            if self.waits(now).is_none() {
+        let Some(attempt) = &mut self.decision else {
+            let waits = self.waits(now);
+            let is_leaver = |waits: &Waiting| waits.what == WaitingFor::Leaver;
+            if waits.as_ref().is_some_and(is_leaver) {
+                self.leaving_since.get_or_insert(now);
+            }
+            if waits.is_none() {
                 self.decide(out, now);
             }
             return;
         };
-        if *again <= now {
-            let ask = decision.again();
-            *again = now + REVOTE + Duration::from_millis(self.rng.random_range(0..100));
+        if attempt.again <= now {
+            attempt.pause = (2 * attempt.pause).min(LONGEST_REVOTE);
+            let ask = attempt.decision.again();
+            attempt.again = now + jittered(attempt.pause, &mut self.rng);
             self.ask_voters(&ask, out, now);
         }
     }
@@ -232,14 +277,16 @@ impl Steps {
     /// Lets every member learn, then has them fenced, then asks how far they are.
     fn ask_members(&mut self, out: &mut UnderWay, now: Moment) {
         let (epoch, may_fence) = (self.epoch(), self.may_fence(now));
-        let is_changing = !self.moving.is_empty() || !self.leavers.is_empty();
+        let is_new = self.update_is_whole;
         for (&node, peer) in &mut self.peers {
             if peer.is_asked || now < peer.ask_at {
                 continue;
             }
+            let fence = || (MembershipRequest::Fence, About::Progress(epoch));
             let ask = if peer.knows(epoch) {
-                let is_wanted = !peer.is_fenced(epoch) || is_changing;
-                (may_fence && is_wanted).then(|| (MembershipRequest::Fence, About::Progress(epoch)))
+                may_fence.then(fence)
+            } else if is_new && peer.newest.is_none() {
+                Some(fence()) // it says what it knows, which may be all
             } else {
                 let is_one_behind = peer.newest.is_none_or(|it| it.0 + 1 == epoch.0);
                 let decided = if is_one_behind && !peer.is_apart {
@@ -276,7 +323,7 @@ impl Steps {
 
     /// What the change waits for; none if there is none, or it is another node's turn.
     pub(super) fn waiting(&self, now: Moment) -> Option<Waiting> {
-        let is_turn = self.turn.is_some_and(|turn| now >= turn);
+        let is_turn = self.is_voter && self.turn.is_some_and(|turn| now >= turn);
         let change = self.known.configuration().change.as_ref();
         change.filter(|_| is_turn)?;
         let votes = || Waiting {
@@ -349,15 +396,22 @@ impl Steps {
         };
         let has_left_nothing = |progress: &Progress| {
             let is_patient = now < self.entered + LEAVERS_HINTS;
-            !progress.has_leftovers && (progress.hints == Some(0) || !is_patient)
+            !is_patient || (!progress.has_leftovers && progress.hints == Some(0))
         };
         let leavers = self.leavers.iter().copied();
         let leaving = leavers.filter(|leaver| {
-            let heard = self.heard.get(leaver).copied().unwrap_or(self.entered);
+            let patience = match self.heard.get(leaver) {
+                Some(&heard) => heard + LEAVER,
+                None => self.entered + DEAD_LEAVER,
+            };
             let progress = self.peers.get(leaver).and_then(|it| it.progress.as_ref());
             let is_done = has_all(*leaver) && (!is_last || progress.is_some_and(has_left_nothing));
-            !is_done && now < heard + LEAVER
+            !is_done && now < patience
         });
+        let is_over = |since: Moment| now >= since + LONGEST_LEAVER;
+        if self.leaving_since.is_some_and(is_over) {
+            return Vec::new();
+        }
         leaving.collect()
     }
 
@@ -370,13 +424,16 @@ impl Steps {
         let proposer = NodeId(self.rng.random());
         let decision = Decision::new(Arc::new(configuration.clone()), next, proposer);
         let first = decision.first();
-        let again = now + REVOTE + Duration::from_millis(self.rng.random_range(0..100));
-        self.decision = Some((decision, again));
+        self.decision = Some(Attempt {
+            decision,
+            pause: REVOTE,
+            again: now + jittered(REVOTE, &mut self.rng),
+        });
         self.ask_voters(&first, out, now);
     }
 
     fn ask_voters(&self, request: &MembershipRequest, out: &mut UnderWay, now: Moment) {
-        let Some((decision, _)) = &self.decision else {
+        let Some(Attempt { decision, .. }) = &self.decision else {
             return;
         };
         let about = About::Vote(decision.ballot());
@@ -395,19 +452,22 @@ impl Steps {
         now: Moment,
     ) {
         self.heard.insert(from, now);
-        let Some((decision, again)) = &mut self.decision else {
+        let Some(attempt) = &mut self.decision else {
             return;
         };
-        match decision.answered(from, ballot, answer) {
+        match attempt.decision.answered(from, ballot, answer) {
             Ok(None) => {}
-            Ok(Some(DecisionStep::Ask(request))) => self.ask_voters(&request, out, now),
+            Ok(Some(DecisionStep::Ask(request))) => {
+                attempt.again = now + jittered(attempt.pause, &mut self.rng);
+                self.ask_voters(&request, out, now);
+            }
             Ok(Some(DecisionStep::Teach(learn))) => {
-                let epoch = decision.after();
+                let epoch = attempt.decision.after();
                 out.ask(from, epoch, (learn, About::Learn), now);
             }
             Ok(Some(DecisionStep::Beaten)) => {
                 let pause = self.rng.random_range(20..200);
-                *again = now + Duration::from_millis(pause);
+                attempt.again = now + Duration::from_millis(pause);
             }
             Ok(Some(DecisionStep::Decided(next))) => self.decided(&next, out, now),
             Ok(Some(DecisionStep::Overtaken(next))) => {
@@ -422,7 +482,7 @@ impl Steps {
     /// Everybody hears of it at once, those who leave with it among them.
     fn decided(&mut self, next: &Configuration, out: &mut UnderWay, now: Moment) {
         self.decision = None;
-        self.has_decided = true;
+        self.decided_at = Some(now);
         let configuration = self.known.configuration();
         let decided: Bytes = encode_answer(Some(configuration), next).into();
         for &member in self.peers.keys() {
@@ -447,13 +507,32 @@ impl Steps {
         peer.ask_at = if peer.knows(epoch) { now } else { now + SOON };
 
         // A voter that was behind may vote now.
-        if let (true, Some((decision, _))) = (has_come, &self.decision)
+        if let (true, Some(Attempt { decision, .. })) = (has_come, &self.decision)
             && decision.voters().contains(&from)
         {
             let about = About::Vote(decision.ballot());
             let ask = (decision.asking().clone(), about);
             out.ask(from, epoch, ask, now);
         }
+    }
+
+    /// Somebody does not serve the epoch that it was asked in: it has not heard of it, perhaps from nobody.
+    pub(super) fn is_behind(
+        &mut self,
+        node: NodeId,
+        announced: Epoch,
+        out: &mut UnderWay,
+        now: Moment,
+    ) {
+        let epoch = self.epoch();
+        let last = self.taught.get(&node);
+        if announced >= epoch || last.is_some_and(|&last| now < last + LATER) {
+            return;
+        }
+        self.taught.insert(node, now);
+        let decided = encode_answer(None, self.known.configuration()).into();
+        let learn = MembershipRequest::Learn { decided };
+        out.ask(node, epoch, (learn, About::Learn), now);
     }
 
     /// A member cannot make the newest epoch out of what changed since the one before.
@@ -478,10 +557,13 @@ impl Steps {
         if of != self.epoch() {
             return; // what it has pulled is of an earlier epoch
         }
-        let pause = if now < self.entered + EAGER {
-            SOON
-        } else {
-            LATER
+        let is_receiver = |range: &MovingRange| range.change().receivers().any(|it| it == from);
+        let is_awaited = self.leavers.contains(&from) || self.moving.iter().any(is_receiver);
+        let is_done = progress.fence >= self.epoch() && !is_awaited;
+        let pause = match now < self.entered + EAGER {
+            _ if is_done => IDLE,
+            true => SOON,
+            false => LATER,
         };
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.ask_at = now + pause;
@@ -508,6 +590,12 @@ fn leavers(configuration: &Configuration) -> Vec<NodeId> {
     let stays = |node: NodeId| change.target.members.iter().any(|it| it.id == node);
     let before = configuration.map.members.iter().map(|it| it.id);
     before.filter(|&node| !stays(node)).collect()
+}
+
+/// Up to a fifth longer, so that two do not meet again and again.
+fn jittered(pause: Duration, rng: &mut SmallRng) -> Duration {
+    let more = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX) / 5;
+    pause + Duration::from_millis(rng.random_range(0..=more))
 }
 
 /// How many voters come before this one: those first who stay.

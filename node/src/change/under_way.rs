@@ -26,6 +26,9 @@ const OURS: u64 = 1 << 63;
 /// How long a node may take to answer; what is later counts as lost.
 const BUDGET: Duration = Duration::from_secs(2);
 
+/// How much later an answer may still come.
+const LATEST: Duration = Duration::from_secs(10);
+
 /// What a request is about, and so who wants its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum About {
@@ -41,8 +44,12 @@ pub(super) enum About {
     Page,
     /// Whether a page of this source is stored here.
     Stored(NodeId),
+    /// Whether this node itself refuses older epochs.
+    Fenced,
     /// Sums below this node of the tree's last level but one.
     Sums(u32),
+    /// What an owner holds of this row of the page that is being handed over.
+    Held(usize),
     /// Whether an owner has joined this row of the page that is being pushed.
     Pushed(usize),
     /// Whether rows of leaves that this node does not own are gone.
@@ -56,6 +63,8 @@ struct Asked {
     to: NodeId,
     about: About,
     deadline: Option<Moment>,
+    /// It is late, and counts if it comes all the same.
+    is_late: bool,
 }
 
 /// What is to be done, and what is under way.
@@ -140,10 +149,7 @@ impl UnderWay {
     /// What was pulled or pushed in an epoch that is over has no meaning any more.
     pub(super) fn begin_epoch(&mut self) {
         self.asked.retain(|_, asked| {
-            matches!(
-                asked.about,
-                About::Vote(_) | About::Learn | About::Progress(_) | About::Map
-            )
+            matches!(asked.about, About::Learn | About::Progress(_) | About::Map)
         });
     }
 
@@ -153,6 +159,7 @@ impl UnderWay {
             to,
             about,
             deadline,
+            is_late: false,
         };
         self.asked.insert(self.last, asked);
         self.last
@@ -173,11 +180,23 @@ impl UnderWay {
         lost.map(|(_, asked)| asked.about).collect()
     }
 
-    /// What should have been answered by now.
+    /// What should have been answered by now. What a node knows counts also if it comes later: a node with much to do
+    /// would be asked again and again, and never heard.
     pub(super) fn late(&mut self, now: Moment) -> Vec<(NodeId, About)> {
-        let is_late = |asked: &mut Asked| asked.deadline.is_some_and(|deadline| deadline <= now);
-        let late = self.asked.extract_if(.., |_, asked| is_late(asked));
-        late.map(|(_, asked)| (asked.to, asked.about)).collect()
+        let mut late = Vec::new();
+        self.asked.retain(|_, asked| {
+            if asked.deadline.is_none_or(|deadline| deadline > now) {
+                return true;
+            }
+            if !asked.is_late {
+                late.push((asked.to, asked.about));
+            }
+            let counts = matches!(asked.about, About::Learn | About::Progress(_));
+            let is_first = !std::mem::replace(&mut asked.is_late, true);
+            asked.deadline = Some(now + LATEST);
+            counts && is_first
+        });
+        late
     }
 
     /// The next thing to be done.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quoit_ring::role::{Privilege, Role};
-use quoit_ring::wire::{MAX_KEY, Refusal, Request, RequestFrame, Response};
+use quoit_ring::wire::{MAX_KEY, MembershipRequest, Refusal, Request, RequestFrame, Response};
 use quoit_ring::{Epoch, Leaf};
 
 use super::{get, hint, hints, map, put, repair, status, sums};
@@ -185,10 +185,10 @@ impl<E: Env, G: Engine> Replica<E, G> {
         if !caller.may(frame.request.privilege()) {
             return Err(Refusal::Forbidden);
         }
-        self.check_member(caller, frame.request.privilege())?;
+        self.check_member(caller, &frame.request)?;
         let epoch = frame.epoch;
         let answer = match frame.request {
-            Request::Map => map::answer(&self.state.cluster, epoch),
+            Request::Map => map::answer(&self.state.cluster, caller, epoch),
             Request::Status => status::answer(&self.state, self.env.queued_writes(), now),
             Request::Get { key, digest } => {
                 self.locate(&key, epoch)?;
@@ -247,16 +247,19 @@ impl<E: Env, G: Engine> Replica<E, G> {
     }
 
     /// Refuses a node what only nodes do, unless it is a member: by the newest epoch, since it may have become one, or have
-    /// been removed, after it connected.
-    fn check_member(&self, caller: Role, needs: Privilege) -> Result<(), Refusal> {
-        match (caller, needs) {
-            (Role::Node(node), Privilege::Peer | Privilege::Propose)
-                if !self.state.cluster.is_member(node) =>
-            {
-                Err(Refusal::Forbidden)
-            }
-            _ => Ok(()),
-        }
+    /// been removed, after it connected. Of an epoch that is decided this node hears from anybody who was not removed: all
+    /// members that it knows may be gone.
+    fn check_member(&self, caller: Role, request: &Request) -> Result<(), Refusal> {
+        let Role::Node(node) = caller else {
+            return Ok(());
+        };
+        let cluster = &self.state.cluster;
+        let may = match (request, request.privilege()) {
+            (Request::Membership(MembershipRequest::Learn { .. }), _) => !cluster.is_removed(node),
+            (_, Privilege::Peer | Privilege::Propose) => cluster.is_member(node),
+            (_, Privilege::Client | Privilege::Admin) => true,
+        };
+        may.then_some(()).ok_or(Refusal::Forbidden)
     }
 
     /// The refusal of a request that met damage.

@@ -53,10 +53,10 @@ pub(crate) struct PageBounds {
 }
 
 impl PageBounds {
-    /// What is read at once without keeping other requests waiting, and carries its round trip.
+    /// What is read at once, on the thread that serves clients, without keeping these waiting for long.
     pub(crate) const FULL: Self = Self {
-        rows: 1024,
-        bytes: 256 << 10,
+        rows: 128,
+        bytes: 128 << 10,
     };
 }
 

@@ -65,21 +65,21 @@ impl<'a> RangeChange<'a> {
         })
     }
 
-    /// Which nodes a receiver should still pull from, given what it has pulled: those that are fenced and can be reached come
-    /// first. Empty once it has enough.
+    /// Which nodes a receiver should still pull from, given what it has pulled: those that have failed least often come first.
+    /// Empty once it has enough.
     #[must_use]
     pub fn sources(
         self,
         receiver: NodeId,
         has_pulled: impl Fn(NodeId) -> bool,
-        is_ready: impl Fn(NodeId) -> bool,
+        failures: impl Fn(NodeId) -> u32,
     ) -> SmallVec<[NodeId; 3]> {
         let done = |&source: &NodeId| source == receiver || has_pulled(source);
         let pulled = self.old.iter().filter(|&source| done(source)).count();
         let missing = majority(self.old.len()).saturating_sub(pulled);
         let open = self.old.iter().copied().filter(|source| !done(source));
         let mut open: SmallVec<[NodeId; 3]> = open.collect();
-        open.sort_by_key(|&source| !is_ready(source)); // stable
+        open.sort_by_key(|&source| failures(source)); // stable
         open.truncate(missing);
         open
     }

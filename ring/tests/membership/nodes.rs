@@ -181,12 +181,12 @@ impl World {
         if !node.is_up || node.has_leftovers() || !range.receivers().any(|it| it == node.id) {
             return;
         }
-        let is_ready = |source: NodeId| {
+        let failures = |source: NodeId| {
             let source = self.node(source);
-            source.is_up && source.fence >= epoch
+            u32::from(!source.is_up || source.fence < epoch)
         };
         let has_pulled = |source| node.pulled.1.contains(&source);
-        let sources = range.sources(node.id, has_pulled, is_ready);
+        let sources = range.sources(node.id, has_pulled, failures);
         self.tell(at, &sources, (epoch, Ballot::ZERO), &Body::PullAsk);
     }
 
