@@ -31,8 +31,8 @@ impl<G: Engine> Committer<G> {
     /// # Errors
     /// The engine's: whether the epoch is stored is unknown, it is not served, and the engine takes no more.
     pub fn learn(&mut self, known: Known, now: Now) -> Result<bool, EngineError> {
-        let epoch = known.epoch();
-        if epoch <= self.state.cluster.newest().epoch() {
+        let (epoch, newest) = (known.epoch(), self.state.cluster.newest());
+        if epoch <= newest.epoch() {
             return Ok(true);
         }
         if !self.has_space(now) {
@@ -55,6 +55,9 @@ impl<G: Engine> Committer<G> {
         // In either mode: a node that forgot an epoch would serve an older one again, which others count as fenced.
         self.engine.commit(batch, Durability::Fsync)?;
 
+        if self.state.leftovers.is_clean(newest.epoch()) && !self.loses(&newest, &known) {
+            self.state.leftovers.set_clean(epoch);
+        }
         self.chain.learn(known.configuration().clone());
         self.state.pulled.set(Pulled::in_epoch(epoch));
         self.state.cluster.learn(known, has_taken);
@@ -64,6 +67,20 @@ impl<G: Engine> Committer<G> {
             self.fence(Epoch(fence));
         }
         Ok(true)
+    }
+
+    /// Whether this node owns less in `next` than it does in `newest`, or may do so: it is not the very next epoch.
+    fn loses(&self, newest: &Known, next: &Known) -> bool {
+        if next.epoch().0 != newest.epoch().0 + 1 {
+            return true;
+        }
+        // Lists grow while an arc begins to move, and get shorter only where one has moved, or moves no more.
+        let node = self.state.cluster.node;
+        let moved = self.state.cluster.moving(newest.epoch());
+        moved.iter().any(|range| {
+            let now = next.topology().lists_of_leaf(*range.leaves.start());
+            (range.old.contains(&node) || range.new.contains(&node)) && !now.is_owner(node)
+        })
     }
 
     /// Refuses epochs before `fence`, in whatever is joined from now on; the epoch that all before are refused of, which

@@ -6,6 +6,7 @@
 //!   leftovers     who cleans up: a walk's result  committer: what it says of itself
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +42,17 @@ impl PullProgress {
         }
     }
 
+    /// Where the pull of each source goes on in `epoch`, of those that it has begun with; `None` once all is here.
+    #[must_use]
+    pub fn sources(&self, epoch: Epoch) -> BTreeMap<NodeId, Option<Bytes>> {
+        let pulled = self.lock();
+        if pulled.epoch == epoch {
+            pulled.sources.clone()
+        } else {
+            BTreeMap::new()
+        }
+    }
+
     pub(super) fn get(&self) -> Pulled {
         self.lock().clone()
     }
@@ -54,8 +66,8 @@ impl PullProgress {
     }
 }
 
-/// Whether rows are left of leaves that this node owns no more. Unknown, which counts as yes, until a walk has looked in the
-/// newest epoch.
+/// Whether rows are left of leaves that this node owns no more. Unknown, which counts as yes, until a walk has looked; it need
+/// not look again in the next epoch if nothing is lost in that.
 #[derive(Debug, Default)]
 pub struct Leftovers {
     /// The last epoch in which there were none; 0 if there is none such.
@@ -63,7 +75,8 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// A walk has found none, of what is not owned in `epoch`.
+    /// A walk has found none, of what is not owned in `epoch`. Older epochs, in which more may have been owned, must have
+    /// been refused when it began.
     pub fn set_clean(&self, epoch: Epoch) {
         self.clean_in.fetch_max(epoch.0, Ordering::AcqRel);
     }

@@ -70,7 +70,7 @@ impl ChangeRows {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pulled {
     pub(super) epoch: Epoch,
-    sources: BTreeMap<NodeId, Option<Bytes>>,
+    pub(super) sources: BTreeMap<NodeId, Option<Bytes>>,
 }
 
 impl Default for Pulled {

@@ -277,8 +277,13 @@ fn run<G: Engine, R: Reply>(
 mod tests {
     use std::io;
 
+    use quoit_ring::consensus::Ballot;
+    use quoit_ring::wire::Fault;
+    use quoit_ring::{Epoch, NodeId};
+
     use super::*;
 
+    use crate::commit::{Order, Task};
     use crate::config::WriteQueue;
     use crate::engine::MemoryEngine;
     use crate::env::Rejected;
@@ -353,6 +358,39 @@ mod tests {
                 .all(|(_, answer)| *answer == Response::Joined)
         );
         assert_eq!(bench.push(1), Err(Rejected::Closed));
+    }
+
+    fn prepare(ticket: u64) -> Order<Sink> {
+        let from = Asker::Node { ticket };
+        let (after, ballot) = (Epoch(2), Ballot::ZERO.next(NodeId(ticket)));
+        let task = Task::Prepare { after, ballot };
+        Order { from, task }
+    }
+
+    #[test]
+    fn orders_are_carried_out_beside_writes_and_those_that_wait_at_the_end_too() {
+        let mut bench = bench(MemoryEngine::new());
+        for id in 1..=100 {
+            bench.push(id).unwrap();
+            bench.queue.order(prepare(id)).unwrap();
+        }
+        bench.worker.finish(LIMIT).unwrap();
+        assert_eq!(bench.sink.answers().len(), 100);
+        let finished = bench.worker.watched.finished.take();
+        assert!(finished.iter().map(|(ticket, _)| *ticket).eq(1..=100));
+        assert!(bench.queue.order(prepare(101)).is_err());
+    }
+
+    #[test]
+    fn an_order_that_the_engine_fails_is_answered_and_the_last() {
+        let poisoned = || EngineError::Poisoned { cause: None };
+        let bench = bench(Failing::with(poisoned));
+        bench.queue.order(prepare(1)).unwrap();
+        assert!(matches!(bench.failure(), EngineError::Poisoned { .. }));
+        let finished = bench.worker.watched.finished.take();
+        let failed = Response::Refused(Refusal::Storage(Fault::Failed));
+        assert_eq!(finished, [(1, failed)]);
+        assert!(bench.queue.order(prepare(2)).is_err());
     }
 
     #[test]

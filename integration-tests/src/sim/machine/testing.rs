@@ -7,7 +7,8 @@ use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_node::walks::NextStep;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{
-    Durability, Request, RequestFrame, Response, ResponseFrame, decode_record, encode_record,
+    Durability, MembershipRequest, Request, RequestFrame, Response, ResponseFrame, decode_record,
+    encode_record,
 };
 use quoit_ring::{Actor, Delta, Dot, Epoch, Millis, Moment, Record, Time};
 
@@ -70,6 +71,23 @@ pub(crate) fn put(machine: &mut Machine, key: &'static str, expiry: Option<u64>)
         dot,
         record: record.freeze(),
     };
+    send(machine, PEER, request);
+    dot
+}
+
+/// A message about the ring from an operator, carried out; what was answered.
+pub(crate) fn ask_about_ring(machine: &mut Machine, request: MembershipRequest) -> Vec<Response> {
+    let operator = Peer {
+        connection: 2,
+        ..PEER
+    };
+    machine.connect(operator, Role::Admin);
+    send(machine, operator, Request::Membership(request));
+    assert!(!machine.begin_commit(Moment(0)).unwrap(), "no write waits");
+    answers(machine)
+}
+
+fn send(machine: &mut Machine, peer: Peer, request: Request) {
     let mut frame = BytesMut::new();
     let (epoch, budget_ms) = (Epoch(1), 5_000);
     RequestFrame {
@@ -80,9 +98,8 @@ pub(crate) fn put(machine: &mut Machine, key: &'static str, expiry: Option<u64>)
     }
     .encode(&mut frame);
     let frame = frame.split_off(4).freeze();
-    machine.receive(PEER, frame, Moment(0)).unwrap();
-    machine.submit(PEER, Moment(0));
-    dot
+    machine.receive(peer, frame, Moment(0)).unwrap();
+    machine.submit(peer, Moment(0));
 }
 
 /// A put that is committed; what was answered.

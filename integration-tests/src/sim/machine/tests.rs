@@ -2,12 +2,13 @@
 
 use quoit_node::StartError;
 use quoit_node::identity::IdentityError;
-use quoit_ring::Moment;
-use quoit_ring::wire::{Refusal, Response};
+use quoit_ring::consensus::Ballot;
+use quoit_ring::wire::{MembershipAnswer, MembershipRequest, Refusal, Response};
+use quoit_ring::{Moment, NodeId};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
-use super::testing::{answers, put, put_through, running, start, stored};
+use super::testing::{answers, ask_about_ring, put, put_through, running, start, stored};
 
 fn random(seed: u64) -> SmallRng {
     SmallRng::seed_from_u64(seed)
@@ -47,6 +48,30 @@ fn a_batch_whose_commit_was_cut_short_is_stored_or_not_and_never_acknowledged() 
         }
     }
     assert!((16..=48).contains(&kept), "{kept} of 64: each is as likely");
+}
+
+#[test]
+fn a_vote_survives_a_loss_of_power_once_it_is_answered() {
+    let prepare = |round| MembershipRequest::Prepare {
+        ballot: Ballot {
+            round,
+            proposer: NodeId(9),
+        },
+    };
+    let said = |answer| [Response::Membership(Box::new(answer))];
+    let promised = || said(MembershipAnswer::Promised { accepted: None });
+    for seed in 0..8 {
+        let mut machine = running();
+        assert_eq!(ask_about_ring(&mut machine, prepare(4)), promised());
+        machine.lose_power(&mut random(seed));
+        start(&mut machine);
+        let MembershipRequest::Prepare { ballot } = prepare(4) else {
+            unreachable!();
+        };
+        let beaten = said(MembershipAnswer::Beaten { promised: ballot });
+        assert_eq!(ask_about_ring(&mut machine, prepare(3)), beaten);
+        assert_eq!(ask_about_ring(&mut machine, prepare(5)), promised());
+    }
 }
 
 #[test]

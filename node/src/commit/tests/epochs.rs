@@ -1,15 +1,15 @@
 //! Epochs: learned on the disk, and fenced where writes are joined.
 
-use quoit_ring::Epoch;
-use quoit_ring::change::{Arcs, Known};
+use quoit_ring::change::{Arcs, Known, Topology};
 use quoit_ring::wire::configuration::{decode_configuration, encode_answer};
 use quoit_ring::wire::{MembershipAnswer, Progress, Refusal, Response};
+use quoit_ring::{Epoch, Leaf};
 
 use super::world;
 use crate::commit::Task;
 use crate::engine::layout::META_CONFIGURATION;
 use crate::engine::{Engine as _, Keyspace};
-use crate::testing::{WALL, at, blind, dot, ring};
+use crate::testing::{SELF, WALL, at, blind, dot, ring};
 
 /// So many epochs after that of the tests, while their ring changes.
 fn next(count: u64) -> Known {
@@ -108,9 +108,29 @@ fn a_fence_is_answered_with_how_far_the_node_is() {
     };
     assert_eq!(said(world.order(fence(2))), progress(2, false));
     assert_eq!(said(world.order(fence(3))), progress(3, false));
+}
+
+#[test]
+fn who_had_no_leftovers_has_none_until_it_loses_something() {
+    let mut world = world();
+    world.state.leftovers.set_clean(Epoch(2));
+    let first = Known::of(ring(1));
+    let (mut before, mut lost) = (first.topology().clone(), false);
+    for known in (1..18).map(next) {
+        let topology = known.topology();
+        let owns = |topology: &Topology, leaf| topology.owns(SELF, Leaf(leaf));
+        lost |= (0..1 << 12).any(|leaf| owns(&before, leaf) && !owns(topology, leaf));
+        before = topology.clone();
+        world.order(decided(&known));
+        assert_eq!(world.state.leftovers.is_clean(known.epoch()), !lost);
+    }
+    assert!(lost);
+
+    let mut world = super::world();
+    world.state.leftovers.set_clean(Epoch(2));
     world.order(decided(&next(2)));
-    let MembershipAnswer::Progress(progress) = said(world.order(fence(3))) else {
-        panic!("it knows the epoch");
-    };
-    assert!(progress.has_leftovers, "nobody has looked in this epoch");
+    assert!(
+        !world.state.leftovers.is_clean(Epoch(4)),
+        "it has missed an epoch"
+    );
 }
