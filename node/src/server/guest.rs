@@ -26,6 +26,7 @@ use super::answers::Answers;
 use super::connection::{close, leaving_service, serve};
 use super::intake::{Intake, UnderWay};
 use super::seats::Holder;
+use crate::cluster::ClusterView;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::handlers::Replica;
@@ -86,17 +87,9 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             }
         };
 
-        if let Role::Node(id) = role
-            && replica.state().cluster.is_removed(id)
-        {
-            let reason = format!(
-                "node {id} was removed from this cluster: it comes back under a new id only"
-            );
-            warn(&reason);
-            if let Some(left_out) = intake.complaints.roles.may_say(now()) {
-                tracing::warn!(peer = %address, %role, left_out, "a removed node was refused");
-            }
-            return close(&connection, CloseCode::Unauthorised, &reason);
+        if is_removed(&replica.state().cluster, role) {
+            warn(&REMOVED);
+            return close(&connection, CloseCode::Unauthorised, REMOVED);
         }
 
         let standing = standing(replica.state().cluster.newest().topology(), role);
@@ -121,6 +114,13 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
             }
         }
     }
+}
+
+/// Why a removed node is let in no more.
+const REMOVED: &str = "this node was removed from this cluster: it comes back under a new id only";
+
+fn is_removed(cluster: &ClusterView, role: Role) -> bool {
+    role.node().is_some_and(|node| cluster.is_removed(node))
 }
 
 /// The role in which a caller is seated. A node that is no member of the map is a client: in its seat, in what it may make
