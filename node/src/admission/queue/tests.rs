@@ -244,7 +244,8 @@ fn orders_are_bounded_in_count_and_bytes_and_given_back_when_it_is_over() {
         queue.order(order(1)).unwrap();
     }
     assert!(queue.order(order(1)).is_err());
-    assert!(!queue.is_empty() && queue.len() == 0, "no write waits");
+    let waiting = (queue.is_empty(), queue.len());
+    assert_eq!(waiting, (false, 0), "orders wait, and no write");
 
     queue.close();
     assert!(matches!(
