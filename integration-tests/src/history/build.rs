@@ -157,6 +157,11 @@ impl Recorder {
         }
     }
 
+    /// A read that was given a merge function has called it so often, with so many values each time.
+    pub fn merged(&mut self, op: OpId, given: Vec<usize>) {
+        self.history.merged.insert(op, given);
+    }
+
     /// A write fails, and its error says that so many replicas have it and no others. If a frame came twice, one copy
     /// may have been refused and the other joined, so nothing is expected of it.
     pub fn under_replicated(&mut self, op: OpId, acked: usize) {

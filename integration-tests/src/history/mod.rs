@@ -389,6 +389,8 @@ pub struct History {
     pub joined: Vec<Joined>,
     /// Writes that failed as being on so many replicas, fewer than they needed.
     pub under_replicated: BTreeMap<OpId, usize>,
+    /// Reads that merged: how many values their merge function was given, at each of its calls.
+    pub merged: BTreeMap<OpId, Vec<usize>>,
     /// Writes that failed and were sent again; what they returned then is their outcome.
     pub retried: BTreeSet<OpId>,
     /// Operations whose caller went away before they ended, and when.

@@ -6,6 +6,7 @@
 //!   acknowledged steps of w     <=  w's slot in a read after them
 //!   steps of w in the context   <=  w's slot in that read        and the slot is a step that was put
 //!   w's slot in a read          <=  steps of w asked for before it returned, less the refused ones
+//!   a merged read               one call of its merge function, with the siblings that it returned; none for one value
 //! ```
 //!
 //! A *step* is a put whose counter is the merge of what it builds on, with one count raised by one: the writer
@@ -257,6 +258,7 @@ impl<'a> Judge<'a> {
             return Ok(());
         };
         let merged = self.merged(id, siblings)?;
+        self.merged_once(id, siblings.len())?;
 
         for (&name, writer) in &self.writers {
             let slot = (name, merged.count(name));
@@ -268,6 +270,20 @@ impl<'a> Judge<'a> {
         }
 
         Ok(())
+    }
+
+    /// A merge of what was merged before changes no count, so it is looked for where it is done.
+    fn merged_once(&self, id: OpId, siblings: usize) -> Result<(), Violation> {
+        let Some(given) = self.history.merged.get(&id) else {
+            return Ok(());
+        };
+        let expected = if siblings > 1 { &[siblings][..] } else { &[] };
+        if given == expected {
+            return Ok(());
+        }
+        let what =
+            format!("called its merge function with {given:?} values, but returned {siblings}");
+        Err(self.violation(&[id], &what))
     }
 
     fn nothing_acked_lost(

@@ -10,6 +10,7 @@
 //! caller leaves.
 
 mod ask;
+mod counted;
 mod crew;
 mod leave;
 mod outcome;
@@ -26,6 +27,8 @@ use rand::rngs::SmallRng;
 use super::chance::happens;
 use super::coverage::CoverageEvent;
 use crate::history::{Call, ClientId, Op, OpId};
+
+use self::counted::Counted;
 
 pub use self::ask::{Ask, KnownContext, Name};
 pub use self::crew::{Crew, Work};
@@ -104,8 +107,9 @@ impl Session {
 
     /// Reads a key. `None` if that failed.
     pub async fn get(&mut self, name: &Name, ask: Ask) -> Option<(Entry, KnownContext)> {
+        let op = self.begin(name, Call::Get, ask);
         let get = self.client.get(name.bytes.clone());
-        self.read(name, ask, get).await
+        self.read(name, (op, ask), get).await
     }
 
     /// Reads a key and merges its siblings: [`Entry::value`] is what they are together. `None` if that failed.
@@ -115,12 +119,22 @@ impl Session {
         ask: Ask,
         merge: impl Merge + 'static,
     ) -> Option<(Entry, KnownContext)> {
+        let op = self.begin(name, Call::Get, ask);
+        let (merge, calls) = Counted::new(merge);
         let get = self.client.get(name.bytes.clone()).merge(merge);
-        self.read(name, ask, get).await
+        let read = self.read(name, (op, ask), get).await;
+        if read.is_some() {
+            self.site.merged(op, calls.take());
+        }
+        read
     }
 
-    async fn read(&self, name: &Name, ask: Ask, mut get: Get) -> Option<(Entry, KnownContext)> {
-        let op = self.begin(name, Call::Get, ask);
+    async fn read(
+        &self,
+        name: &Name,
+        (op, ask): (OpId, Ask),
+        mut get: Get,
+    ) -> Option<(Entry, KnownContext)> {
         get = get.consistency(ask.consistency());
         if let Some(count) = ask.count {
             get = get.r(count);

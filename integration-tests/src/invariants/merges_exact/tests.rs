@@ -67,6 +67,22 @@ fn increments_that_were_merged_count_once_each() {
 }
 
 #[test]
+fn a_merge_that_is_done_twice_or_over_more_than_was_read_is_found() {
+    let after = |given: &[usize]| {
+        let (mut counter, one, two) = siblings();
+        let read = counter.hand.read(1, &[one, two], &[one, two]);
+        let mut history = counter.hand.finish();
+        history.merged.insert(read, given.to_vec());
+        history
+    };
+    assert_holds(&INVARIANT, &after(&[2]));
+    for wrong in [&[][..], &[2, 2], &[3], &[1]] {
+        let what = format!("called its merge function with {wrong:?} values");
+        assert_fails(&INVARIANT, &after(wrong), &what);
+    }
+}
+
+#[test]
 fn a_merge_that_drops_a_sibling_is_found_at_the_next_put() {
     let (mut counter, one, two) = siblings();
     let read = counter.hand.read(1, &[one, two], &[one, two]);

@@ -194,6 +194,11 @@ impl Site {
         self.recorder.borrow_mut().again(op, dot);
     }
 
+    /// A read called its merge function so often, with so many values each time.
+    pub(super) fn merged(&self, op: OpId, given: Vec<usize>) {
+        self.recorder.borrow_mut().merged(op, given);
+    }
+
     /// A write failed, on so many replicas and surely no more.
     pub(super) fn under_replicated(&self, op: OpId, acked: usize) {
         self.recorder.borrow_mut().under_replicated(op, acked);
