@@ -18,7 +18,7 @@ use quoit_ring::placement::Ring;
 
 use crate::client::Client;
 use crate::consistency::{Consistency, DEADLINES, ReadRepair};
-use crate::coordinator::{Settings, background};
+use crate::coordinator::{Settings, background, mint};
 use crate::driver::Driver;
 use crate::env::Env;
 use crate::error::ConnectError;
@@ -78,6 +78,7 @@ pub(crate) struct Limits {
     pub(crate) max_in_flight: usize,
     pub(crate) repair_bytes_per_second: u64,
     pub(crate) max_background_bytes: usize,
+    pub(crate) max_minted_keys: usize,
 }
 
 impl Default for ClientBuilder {
@@ -99,6 +100,7 @@ impl Default for ClientBuilder {
                 max_in_flight: 4096,
                 repair_bytes_per_second: 8 << 20,
                 max_background_bytes: background::DEFAULT_BOUND,
+                max_minted_keys: mint::MAX_KEYS,
             },
             connect_timeout: Duration::from_secs(5),
         }
@@ -196,6 +198,14 @@ impl ClientBuilder {
     #[must_use]
     pub const fn repair_bytes_per_second(mut self, bytes: u64) -> Self {
         self.limits.repair_bytes_per_second = bytes;
+        self
+    }
+
+    /// Of how many keys the client remembers its last dot, for simulations that want to see the table full.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn max_minted_keys(mut self, keys: usize) -> Self {
+        self.limits.max_minted_keys = keys;
         self
     }
 
@@ -341,6 +351,7 @@ impl ClientBuilder {
         Settings {
             repair_bytes_per_second: self.limits.repair_bytes_per_second,
             max_background_bytes: self.limits.max_background_bytes,
+            max_minted_keys: self.limits.max_minted_keys,
             ..Settings::default()
         }
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use quoit_ring::wire::{Durability, FirstMap};
 use quoit_ring::{Millis, NodeId};
 
-use crate::admission::Queue;
+use crate::admission::{MAX_BATCH, Queue};
 use crate::change::{ChangeDriver, TransferRate};
 use crate::commit::Committer;
 use crate::config::{Config, Limits, WriteQueue};
@@ -29,7 +29,7 @@ use crate::engine::{Engine, RowCache};
 use crate::env::{Env, Now};
 use crate::error::StartError;
 use crate::handlers::Replica;
-use crate::hints::HintDispatcher;
+use crate::hints::{HintDispatcher, MAX_WINDOW};
 use crate::state::NodeState;
 use crate::store_meta::{StoreLocation, StoreMeta};
 use crate::walks::Walks;
@@ -43,12 +43,16 @@ pub struct AssemblyOptions {
     pub durability: Durability,
     /// How much may wait for its commit.
     pub write_queue: WriteQueue,
+    /// Most writes that share one commit.
+    pub max_batch: usize,
     /// How fast hints are delivered.
     pub hints_per_second: u32,
     /// How fast it pulls what moves to it.
     pub transfer: TransferRate,
     /// Whether a node starts that is no member yet: it waits until it becomes one.
     pub may_wait: bool,
+    /// Most hints under way to one node.
+    pub hint_window: u32,
     /// Whether a clock that was set back is accepted, for good.
     pub accept_clock_set_back: bool,
     /// Memory of the row cache, in bytes.
@@ -64,11 +68,13 @@ impl AssemblyOptions {
             limits: Limits::from(config),
             durability: config.durability.into(),
             write_queue: config.write_queue.clone(),
+            max_batch: MAX_BATCH,
             hints_per_second: config.hints_per_second,
             transfer: TransferRate {
                 bytes_per_second: config.transfer_bytes_per_second,
             },
             may_wait: false,
+            hint_window: MAX_WINDOW,
             accept_clock_set_back: config.accept_clock_set_back,
             row_cache_bytes,
             walk_rows,
@@ -133,7 +139,8 @@ impl AssemblyOptions {
 /// # let config = Config::new("".into(), "127.0.0.1:0".parse()?, tls);
 /// # let options = AssemblyOptions {
 /// #     limits: Limits::from(&config), durability: Durability::Fsync, write_queue: WriteQueue::default(),
-/// #     hints_per_second: 100, accept_clock_set_back: false, row_cache_bytes: 4096, walk_rows: 16,
+/// #     max_batch: 512, hints_per_second: 100, hint_window: 64, accept_clock_set_back: false,
+/// #     row_cache_bytes: 4096, walk_rows: 16,
 /// #     transfer: TransferRate { bytes_per_second: 1 << 20 }, may_wait: false,
 /// # };
 /// let now = Now { wall: Millis(1_000_000), ..Now::default() };
@@ -245,18 +252,19 @@ impl<G: Engine> CheckedStore<G> {
         let walks = Walks::begin(&*engine, &state, options.walk_rows);
         let committer = Committer::new(Arc::clone(&engine), &state, now).restored(change);
 
-        let queue = Queue::new(options.write_queue.clone(), state.sums.key());
-        let queue = Arc::new(queue);
+        let bounds = options.write_queue.clone();
+        let queue = Arc::new(Queue::with_batch(bounds, merkle_key, options.max_batch));
         let replica = Replica::new(env(Arc::clone(&queue)), Arc::clone(&engine), &state);
         let cluster = Arc::clone(&state.cluster);
+        let dispatcher = HintDispatcher::new(cluster, options.hints_per_second);
         Assembly {
             engine,
             walks,
             queue,
             committer,
             replica: Arc::new(replica),
-            dispatcher: HintDispatcher::new(cluster, options.hints_per_second),
             change: ChangeDriver::new(&state, options.transfer, seed, now.mono),
+            dispatcher: dispatcher.with_max_window(options.hint_window),
             state,
         }
     }

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 use crate::coordinator::background::{self, Background};
 use crate::coordinator::clocks::{NodeClocks, Reached};
-use crate::coordinator::mint::Mint;
+use crate::coordinator::mint::{self, Mint};
 use crate::coordinator::request_id::{Purpose, RequestId};
 use crate::coordinator::slab::Key;
 use crate::coordinator::timers::Timers;
@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) repair_bytes_per_second: u64,
     /// What writes that have returned, and requests that nobody waits for, may hold.
     pub(crate) max_background_bytes: usize,
+    /// Of how many keys the mint remembers its last dot.
+    pub(crate) max_minted_keys: usize,
 }
 
 impl Default for Settings {
@@ -60,6 +62,7 @@ impl Default for Settings {
             max_clock_drift: Duration::from_millis(500),
             repair_bytes_per_second: 8 << 20,
             max_background_bytes: background::DEFAULT_BOUND,
+            max_minted_keys: mint::MAX_KEYS,
         }
     }
 }
@@ -135,7 +138,11 @@ impl OpContext {
             is_new_epoch: false,
             has_moved_on: false,
             refresh: RefreshPauses::default(),
-            mint: Mint::new(now.random, settings.max_clock_drift),
+            mint: Mint::new(
+                now.random,
+                settings.max_clock_drift,
+                settings.max_minted_keys,
+            ),
             clocks: NodeClocks::default(),
             health: Health::new(micros(settings.hedge_all_after)),
             ejected: SmallVec::new(),

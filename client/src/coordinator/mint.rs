@@ -41,7 +41,7 @@ pub(crate) use own::Needed;
 use own::Own;
 
 /// Most keys whose last dot is remembered: about 8 MiB.
-const MAX_KEYS: usize = 1 << 16;
+pub(crate) const MAX_KEYS: usize = 1 << 16;
 
 /// A table whose keys are hashes already.
 type ByHash<V> = HashMap<u64, V, BuildHasherDefault<AlreadyHashed>>;
@@ -76,11 +76,12 @@ pub(crate) struct Mint {
     /// The key of the hashes; 0 for the half that the first write draws.
     hash_key: (u64, u64),
     max_drift_ms: u64,
+    max_keys: usize,
 }
 
 impl Mint {
-    /// A mint for a fresh actor.
-    pub(crate) fn new(actor: u64, max_drift: Duration) -> Self {
+    /// A mint for a fresh actor, with a table of so many keys.
+    pub(crate) fn new(actor: u64, max_drift: Duration, max_keys: usize) -> Self {
         Self {
             clock: Clock::starting_at(Time::ZERO),
             actor: Actor(actor),
@@ -88,6 +89,7 @@ impl Mint {
             others: ByHash::default(),
             hash_key: (actor, 0),
             max_drift_ms: u64::try_from(max_drift.as_millis()).unwrap_or(u64::MAX),
+            max_keys,
         }
     }
 
@@ -229,7 +231,7 @@ impl Mint {
             self.observe(seen, now.wall); // it was forgotten with all the rest
             self.begin_anew(now);
         }
-        if self.own.len() >= MAX_KEYS && !self.own.contains_key(&key.0) {
+        if self.own.len() >= self.max_keys && !self.own.contains_key(&key.0) {
             self.begin_anew(now);
         }
         let dot = self.dot(self.actor, now);

@@ -27,6 +27,7 @@ use rand::rngs::SmallRng;
 use super::chance::happens;
 use super::coverage::CoverageEvent;
 use super::in_transit::InTransit;
+use super::minted::MintedKeys;
 use super::overfill;
 use super::session::Site;
 use crate::history::ClientId;
@@ -62,6 +63,7 @@ struct Desk {
     turned_away: Cell<u64>,
     overfills: Cell<bool>,
     overfilled: Cell<u64>,
+    minted: RefCell<Option<MintedKeys>>,
     out: RefCell<Vec<Sent>>,
     /// Whom the driver wants links to, if that has changed.
     members: RefCell<Option<Vec<NodeId>>>,
@@ -97,6 +99,10 @@ impl Env for CallerEnv {
                     site.saw(CoverageEvent::Reminted);
                 }
                 site.put_sent((self.id, to, frame.id), request, *dot);
+                let minted = &mut *self.desk.minted.borrow_mut();
+                if minted.as_mut().is_some_and(|keys| keys.sent(key, *dot)) {
+                    site.saw(CoverageEvent::MintFull);
+                }
             }
             Request::Hint {
                 target,
@@ -229,6 +235,7 @@ impl Caller {
             turned_away: Cell::default(),
             overfills: Cell::default(),
             overfilled: Cell::default(),
+            minted: RefCell::default(),
             out: RefCell::default(),
             members: RefCell::default(),
             in_transit: RefCell::default(),
@@ -286,6 +293,11 @@ impl Caller {
     #[must_use]
     pub fn has_submissions(&self) -> bool {
         self.driver.has_submissions()
+    }
+
+    /// Its table of the keys that it wrote holds so many, if few.
+    pub fn watch_minted(&self, most: Option<usize>) {
+        self.desk.minted.replace(most.map(MintedKeys::new));
     }
 
     /// Sets whether there are permits for repairs.

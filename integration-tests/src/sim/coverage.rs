@@ -103,11 +103,21 @@ pub enum CoverageEvent {
     Pulled,
     /// A former owner pushed a row.
     Pushed,
+    /// A node refused a write although its queue was not full.
+    LoadShed,
+    /// A node refused a record with too many bytes.
+    RecordTooLarge,
+    /// As many hints were under way to a node as ever may be.
+    HintWindow,
+    /// A client's table of the keys that it wrote was full, and it became another actor.
+    MintFull,
+    /// A read did not send a repair, since the client's budget for them was used up.
+    RepairForgone,
 }
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 50] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -153,6 +163,11 @@ impl CoverageEvent {
         Self::RingChanged,
         Self::Pulled,
         Self::Pushed,
+        Self::LoadShed,
+        Self::RecordTooLarge,
+        Self::HintWindow,
+        Self::MintFull,
+        Self::RepairForgone,
     ];
 
     /// Its name, for people.
@@ -204,6 +219,11 @@ impl CoverageEvent {
             Self::RingChanged => "ring changed by an operator",
             Self::Pulled => "page of moving rows pulled",
             Self::Pushed => "row pushed by a former owner",
+            Self::LoadShed => "load shed, queue not full",
+            Self::RecordTooLarge => "record over the bound refused",
+            Self::HintWindow => "window of hints used up",
+            Self::MintFull => "table of minted keys full",
+            Self::RepairForgone => "repair over the budget forgone",
         }
     }
 }

@@ -26,13 +26,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_node::StartError;
+use quoit_node::admission::MAX_BATCH;
 use quoit_node::change;
 use quoit_node::commit::Task;
 use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::engine::layout::parse_hint_key;
 use quoit_node::engine::{EngineError, Keyspace, Snapshot as _};
 use quoit_node::env::Now;
-use quoit_node::hints::{Act, Delivered, PageSize};
+use quoit_node::hints::{Act, Delivered, MAX_WINDOW, PageSize};
 use quoit_node::storage::Sums;
 use quoit_node::walks::NextStep;
 use quoit_ring::change::Known;
@@ -64,6 +65,8 @@ pub struct Settings {
 
 /// Siblings that a record may have, unless that is small in a run.
 pub const SIBLINGS: usize = 64;
+/// Bytes that a record may have, unless that is small in a run.
+pub const RECORD_BYTES: usize = 4 << 20;
 
 /// Limits that are small in some runs, so that they are met.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +75,10 @@ pub struct SmallLimits {
     pub max_frame: usize,
     /// How many hints are read at a time.
     pub page: PageSize,
+    /// How many hints may be under way to one node.
+    pub hint_window: u32,
+    /// How many writes share one commit: with few, a queue comes to stand.
+    pub batch: usize,
 }
 
 impl Default for SmallLimits {
@@ -79,6 +86,8 @@ impl Default for SmallLimits {
         Self {
             max_frame: usize::MAX,
             page: PageSize::NODE,
+            hint_window: MAX_WINDOW,
+            batch: MAX_BATCH,
         }
     }
 }
@@ -412,6 +421,12 @@ impl Machine {
         process.dispatcher().is_idle()
     }
 
+    /// Whether as many hints are under way to some node as ever may be.
+    #[must_use]
+    pub fn is_window_full(&self) -> bool {
+        (self.process.as_ref()).is_some_and(Process::is_window_full)
+    }
+
     /// What the dispatcher wants done next.
     pub fn poll_courier(&mut self) -> Option<Act> {
         self.process.as_mut()?.dispatcher().poll()
@@ -495,16 +510,21 @@ impl Machine {
         self.disk.power_loss(rng)
     }
 
-    /// Sets the queue to its default length from the next start on; whether it was shorter.
+    /// Sets the queue to its default length, and batches to theirs, from the next start on; whether they were shorter.
     pub fn lengthen_queue(&mut self) -> bool {
         let before = std::mem::take(&mut self.settings.queue);
-        before.requests < self.settings.queue.requests
+        let batch = std::mem::replace(&mut self.settings.small.batch, MAX_BATCH);
+        before.requests < self.settings.queue.requests || batch < MAX_BATCH
     }
 
-    /// Lets records have as many siblings as usual from the next start on; whether they could not before. Replicas and
-    /// those that keep hints for them may have taken so many together that no repair is within a small bound.
+    /// Lets records have as many siblings and bytes as usual from the next start on; whether they could not before.
+    /// Replicas and those that keep hints for them may have taken so many together that no repair is within a small
+    /// bound.
     pub const fn widen_records(&mut self) -> bool {
-        std::mem::replace(&mut self.settings.limits.max_siblings, SIBLINGS) != SIBLINGS
+        let limits = &mut self.settings.limits;
+        let siblings = std::mem::replace(&mut limits.max_siblings, SIBLINGS);
+        let bytes = std::mem::replace(&mut limits.max_record_bytes, RECORD_BYTES);
+        siblings != SIBLINGS || bytes != RECORD_BYTES
     }
 
     /// Lets the node take frames of any length from the next start on; whether it did not before.

@@ -16,7 +16,7 @@
 //! | [`world`] | the loop that moves time; connections; how faults are inflicted |
 //! | [`machine`], [`disk`] | the shipped node without threads; a disk that loses what was not synced |
 //! | [`caller`], [`session`] | the shipped client; how workloads use it, recorded in a history |
-//! | [`overfill`] | repairs that fill a record up to its bounds |
+//! | [`overfill`], `minted` | repairs that fill a record up to its bounds; a client's table of keys |
 //! | [`network`], [`in_transit`], [`schedule`], [`tasks`], [`chance`] | delay and loss; what a client may take back; virtual time; futures; randomness |
 //! | [`trace`], [`coverage`] | every event in one number; events that a set of runs must have seen |
 //! | [`run`](mod@run), [`report`] | one run from seed to verdict |
@@ -35,6 +35,7 @@ pub mod disk;
 pub mod faults;
 pub mod in_transit;
 pub mod machine;
+mod minted;
 pub mod network;
 pub mod overfill;
 pub mod plan;

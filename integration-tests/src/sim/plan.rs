@@ -27,7 +27,7 @@ use rand::rngs::SmallRng;
 use self::nemesis::Nemesis;
 use super::chance::{Seed, happens};
 use super::faults::{Fault, Planned};
-use super::machine::{SIBLINGS, Settings, SmallLimits};
+use super::machine::{RECORD_BYTES, SIBLINGS, Settings, SmallLimits};
 use super::overfill;
 
 pub use self::cluster::{Cluster, Target};
@@ -60,6 +60,10 @@ pub struct Plan {
     pub deadline: Duration,
     /// How many bytes a client may leave behind for nodes that are late, if few.
     pub max_background_bytes: Option<usize>,
+    /// How many bytes of repairs a client may send in a second, if few.
+    pub repair_bytes_per_second: Option<u64>,
+    /// Of how many keys a client remembers what it wrote last, if few.
+    pub max_minted_keys: Option<usize>,
     /// How long tasks wait between two operations, in microseconds, about.
     pub pause: u64,
     /// How long a message takes, in microseconds, about.
@@ -130,6 +134,8 @@ impl Plan {
             clients,
             deadline,
             max_background_bytes,
+            repair_bytes_per_second: None,
+            max_minted_keys: None,
             pause,
             travel,
             commit,
@@ -141,6 +147,7 @@ impl Plan {
             victim,
             faults: nemesis.faults(),
         };
+        plan.make_small(&mut small);
         if victim.is_some() {
             plan.be_fair();
         } else {
@@ -154,6 +161,26 @@ impl Plan {
     #[must_use]
     pub const fn spares(&self) -> usize {
         if self.changes.is_empty() { 0 } else { SPARES }
+    }
+
+    /// In some runs limits are so small that they are met.
+    fn make_small(&mut self, rng: &mut SmallRng) {
+        let settings = &mut self.settings;
+        if happens(rng, 150) {
+            settings.limits.max_record_bytes = *pick(rng, &[1_500, 3_000, 6_000]);
+        }
+        if happens(rng, 150) {
+            settings.small.batch = rng.random_range(1..=4);
+        }
+        if happens(rng, 250) {
+            settings.small.hint_window = rng.random_range(2..=4);
+        }
+        if happens(rng, 200) {
+            self.repair_bytes_per_second = Some(1 << 10);
+        }
+        if happens(rng, 150) {
+            self.max_minted_keys = Some(rng.random_range(2..=12));
+        }
     }
 
     /// In some runs a client sends repairs that fill records up to their bounds. Not where the ring changes: its owners refuse
@@ -180,6 +207,8 @@ impl Plan {
         self.settings.limits.max_siblings = SIBLINGS;
         self.changes.clear();
         self.node_clocks.truncate(NODES);
+        self.settings.limits.max_record_bytes = RECORD_BYTES;
+        self.settings.small.batch = SmallLimits::default().batch;
         self.deadline = Duration::from_millis(2_000);
         self.travel = self.travel.min(500);
         self.commit = self.commit.min(2_000);
@@ -195,7 +224,7 @@ fn settings(rng: &mut SmallRng, durability: Durability) -> Settings {
             max_value_bytes: 1 << 20,
             max_siblings: if happens(rng, 100) { 8 } else { SIBLINGS },
             max_intervals: 1 << 16,
-            max_record_bytes: 4 << 20,
+            max_record_bytes: RECORD_BYTES,
             max_write_age_ms: 60_000,
             max_clock_drift_ms: 500,
             max_hint_bytes: 1 << 30,

@@ -160,6 +160,14 @@ impl Session {
         }
     }
 
+    /// Looks at what its client has counted so far.
+    pub async fn look_at_health(&self) {
+        if let Some(report) = self.client.health().await {
+            let mut coverage = self.site.coverage().borrow_mut();
+            coverage.saw_times(CoverageEvent::RepairForgone, report.repairs_refused);
+        }
+    }
+
     /// Puts a value that no other put of the run has. Gives back what the writer knows now.
     ///
     /// # Errors

@@ -382,7 +382,7 @@ impl World {
         }
 
         if let Some(members) = members {
-            self.link_members(slot, members);
+            self.link_members(slot, &members);
         }
         for sent in frames {
             self.send_to_node(client, sent);

@@ -37,7 +37,6 @@ use std::time::Duration;
 use quoit_ring::{MerkleKey, Moment};
 use siphasher::sip::SipHasher13;
 
-use super::MAX_BATCH;
 use crate::write::Change;
 
 /// Wait up to which writes are let in while the queue stands: several commits of a quick disk, and little
@@ -47,10 +46,8 @@ pub(super) const TARGET: Duration = Duration::from_millis(50);
 /// itself in order, and a node that is at seven tenths of what it can do has made up for one of 300 ms in this time.
 /// Until then the queue's capacity is the bound.
 pub(super) const BURST: Duration = Duration::from_secs(1);
-/// Up to so many waiting writes a queue is no longer than it should be, however slow the disk.
-pub(super) const ALWAYS: usize = 2 * MAX_BATCH;
-/// A queue that is shorter runs dry, and lets in every `shed_key`.
-const DRY: usize = MAX_BATCH / 2;
+/// Up to so many batches a queue is no longer than it should be, however slow the disk.
+pub(super) const ALWAYS: usize = 2;
 /// The share of all shed keys.
 const ALL: u32 = u32::MAX;
 /// How long the pace is measured for before it is believed.
@@ -80,11 +77,13 @@ pub(super) struct LoadShedding {
     share: u32,
     /// What shed keys are drawn under.
     key: MerkleKey,
+    /// Most writes of one take.
+    batch: usize,
 }
 
 impl LoadShedding {
-    /// For an empty queue, in a cluster with this key.
-    pub(super) const fn new(key: MerkleKey) -> Self {
+    /// For an empty queue from which up to `batch` writes are taken at a time, in a cluster with this key.
+    pub(super) const fn new(key: MerkleKey, batch: usize) -> Self {
         Self {
             taken: 0,
             taken_of_clients: 0,
@@ -97,7 +96,13 @@ impl LoadShedding {
             offered: 0,
             share: ALL,
             key,
+            batch,
         }
+    }
+
+    /// A queue of clients' writes that is shorter runs dry, and lets in every `shed_key`.
+    const fn dry(&self) -> usize {
+        self.batch / 2
     }
 
     /// Writes were taken, so many of them clients', and so many are left. Needs no time: it is when they are seen
@@ -117,7 +122,7 @@ impl LoadShedding {
                 standing: now,
                 moved: now,
                 since: now,
-                ..Self::new(self.key)
+                ..Self::new(self.key, self.batch)
             };
         }
         add(&mut self.offered, offered);
@@ -146,7 +151,7 @@ impl LoadShedding {
     fn move_share(&mut self, pace: Duration, waiting: usize) {
         let should = TARGET.as_nanos() / pace.as_nanos().max(1);
         // A take has just left: before it there was a batch more.
-        let should = should.max(ALWAYS as u128) - MAX_BATCH as u128;
+        let should = should.max((ALWAYS * self.batch) as u128) - self.batch as u128;
         let wanted = (u128::from(self.taken_of_clients) + should).saturating_sub(waiting as u128);
         let share = wanted * u128::from(ALL) / u128::from(self.offered.max(1));
         let share = u32::try_from(share).unwrap_or(ALL);
@@ -196,23 +201,23 @@ impl LoadShedding {
         waiting: usize,
         now: Moment,
     ) -> bool {
-        if own < DRY || now.saturating_since(self.standing) < BURST {
+        if own < self.dry() || now.saturating_since(self.standing) < BURST {
             return false;
         }
-        let far_too_long = own >= ALWAYS && self.wait(waiting, now) > 2 * TARGET;
+        let far_too_long = own >= ALWAYS * self.batch && self.wait(waiting, now) > 2 * TARGET;
         shed_key > self.share || far_too_long
     }
-}
 
-/// Whether a client's write that drew this `shed_key` is refused because the clients' share of the queue, of which `own` is
-/// taken, is about to be full.
-pub(super) fn is_crowded_out(shed_key: u32, own: usize, capacity: usize) -> bool {
-    let (free, last) = (capacity.saturating_sub(own), capacity / 4);
-    if own < DRY || free >= last {
-        return false;
+    /// Whether a client's write that drew this `shed_key` is refused because the clients' share of the queue, of which
+    /// `own` is taken, is about to be full.
+    pub(super) fn is_crowded_out(&self, shed_key: u32, own: usize, capacity: usize) -> bool {
+        let (free, last) = (capacity.saturating_sub(own), capacity / 4);
+        if own < self.dry() || free >= last {
+            return false;
+        }
+        let part = u128::from(ALL) * free as u128 / last as u128;
+        u128::from(shed_key) > part
     }
-    let part = u128::from(ALL) * free as u128 / last as u128;
-    u128::from(shed_key) > part
 }
 
 fn add(sum: &mut u32, count: usize) {
@@ -222,6 +227,13 @@ fn add(sum: &mut u32, count: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::MAX_BATCH;
+
+    const DRY: usize = MAX_BATCH / 2;
+
+    fn shedding() -> LoadShedding {
+        LoadShedding::new(MerkleKey([0; 16]), MAX_BATCH)
+    }
 
     /// So many milliseconds after the start.
     const fn at(ms: u64) -> Moment {
@@ -235,8 +247,11 @@ mod tests {
     /// A queue that has been standing for more than a second, at a length that is right, with `pace` microseconds
     /// spent on each write and `times` as many offered.
     fn standing(pace: u64, times: usize) -> (LoadShedding, Moment) {
-        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
-        let right = usize::try_from(50_000 / pace).unwrap().max(ALWAYS) - MAX_BATCH;
+        let mut shedding = shedding();
+        let right = usize::try_from(50_000 / pace)
+            .unwrap()
+            .max(ALWAYS * MAX_BATCH)
+            - MAX_BATCH;
         shedding.look(0, 0, at(0));
         let each = Duration::from_micros(pace);
         let (mut now, mut left) = (at(0), 2_000_000 / pace);
@@ -253,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_emptied_refuses_nobody() {
-        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
+        let mut shedding = shedding();
         for step in 0..2_000 {
             shedding.look(0, 9_999, at(step));
             assert!(!shedding.turns_away(ALL, 1 << 20, 1 << 20, at(step)));
@@ -275,6 +290,7 @@ mod tests {
 
     #[test]
     fn the_last_quarter_of_the_queue_is_for_ever_lower_shed_keys() {
+        let is_crowded_out = |key, own, of| shedding().is_crowded_out(key, own, of);
         assert!(!is_crowded_out(ALL, 6_000, 8_000));
         let half = ALL / 2;
         assert!(is_crowded_out(half + half / 8, 7_000, 8_000));
@@ -293,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_absorbed() {
-        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
+        let mut shedding = shedding();
         shedding.look(0, 1, at(5));
         for step in 5..1_005 {
             shedding.look(8_000, 9, at(step));
@@ -308,7 +324,8 @@ mod tests {
 
     #[test]
     fn shed_keys_are_spread_evenly_and_drawn_by_name_and_cluster() {
-        let [one, same, other] = [1, 1, 2].map(|key| LoadShedding::new(MerkleKey([key; 16])));
+        let [one, same, other] =
+            [1, 1, 2].map(|key| LoadShedding::new(MerkleKey([key; 16]), MAX_BATCH));
         let write = |n: u64| Change::Put(crate::testing::blind(crate::testing::dot(7, n), "v"));
         let low = (0..10_000)
             .filter(|&n| one.shed_key(&write(n)) < ALL / 10)
@@ -328,7 +345,7 @@ mod tests {
 
     #[test]
     fn while_nothing_goes_the_wait_is_as_long_as_that_has_lasted() {
-        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
+        let mut shedding = shedding();
         shedding.look(0, 0, at(100));
         assert_eq!(shedding.wait(3, at(400)), ms(300));
         assert!(shedding.is_too_late(3, at(600), at(400)));
@@ -346,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_quicker_pace_is_believed_at_once_and_a_slower_one_by_and_by() {
-        let mut shedding = LoadShedding::new(MerkleKey([0; 16]));
+        let mut shedding = shedding();
         shedding.look(0, 0, at(0));
         let mut paces = Vec::new();
         for then in [100, 160, 260, 360] {

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use quoit_ring::{MerkleKey, Moment};
 
+use super::MAX_BATCH;
 use super::load_shedding::LoadShedding;
 use super::share::Held;
 use crate::commit::Order;
@@ -98,13 +99,20 @@ impl<R> Queue<R> {
     /// An empty queue, in a cluster with this key.
     #[must_use]
     pub const fn new(bounds: WriteQueue, key: MerkleKey) -> Self {
+        Self::with_batch(bounds, key, MAX_BATCH)
+    }
+
+    /// An empty queue from which up to `batch` writes are taken at a time: few in a simulation, so that it comes to
+    /// stand.
+    #[must_use]
+    pub const fn with_batch(bounds: WriteQueue, key: MerkleKey, batch: usize) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             orders: VecDeque::new(),
             order_bytes: 0,
             was_order: false,
             held: Held::new(),
-            shedding: LoadShedding::new(key),
+            shedding: LoadShedding::new(key, batch),
             closed: false,
             sleeping: false,
         };

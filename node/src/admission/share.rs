@@ -8,7 +8,7 @@
 
 use quoit_ring::Moment;
 
-use super::load_shedding::{LoadShedding, is_crowded_out};
+use super::load_shedding::LoadShedding;
 use crate::config::WriteQueue;
 use crate::reply::{Priority, Reply};
 use crate::write::Write;
@@ -94,7 +94,7 @@ impl Held {
     ) -> bool {
         let (own, shed_key) = (self.clients.requests, shedding.shed_key(&write.change));
         let capacity = Share::of(Priority::Client, bounds).requests;
-        is_crowded_out(shed_key, own, capacity)
+        shedding.is_crowded_out(shed_key, own, capacity)
             || shedding.turns_away(shed_key, own, own + self.peers.requests, now)
     }
 

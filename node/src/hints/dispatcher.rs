@@ -32,7 +32,7 @@ use quoit_ring::wire::{
 use quoit_ring::{Leaf, Moment, NodeId, Record};
 
 use super::page::{Hint, Page};
-use super::queue::{LONGEST_REST, QueueStep, TargetQueue};
+use super::queue::{LONGEST_REST, MAX_WINDOW, QueueStep, TargetQueue};
 use super::usage::{Gap, HintUsage, is_in_gap};
 use crate::cluster::ClusterView;
 use crate::write::{Change, Destination, Write};
@@ -107,6 +107,7 @@ pub struct HintDispatcher {
     cluster: Arc<ClusterView>,
     /// The time that the rate gives one hint.
     pace: Duration,
+    max_window: u32,
     queues: BTreeMap<NodeId, TargetQueue>,
     jobs: BTreeMap<u64, Job>,
     last_id: u64,
@@ -133,6 +134,7 @@ impl HintDispatcher {
         Self {
             cluster,
             pace: Duration::from_secs(1) / hints_per_second.max(1),
+            max_window: MAX_WINDOW,
             queues: BTreeMap::new(),
             jobs: BTreeMap::new(),
             last_id: 0,
@@ -140,6 +142,19 @@ impl HintDispatcher {
             removes: true,
             uncounted: Vec::new(),
         }
+    }
+
+    /// Lets at most so many hints be under way to each target, in place of [`MAX_WINDOW`].
+    #[must_use]
+    pub const fn with_max_window(mut self, hints: u32) -> Self {
+        self.max_window = hints;
+        self
+    }
+
+    /// Whether as many hints are under way to some target as ever may be.
+    #[must_use]
+    pub fn is_window_full(&self) -> bool {
+        self.queues.values().any(TargetQueue::is_window_full)
     }
 
     /// Whether nothing is kept and nothing under way.
@@ -162,7 +177,7 @@ impl HintDispatcher {
         for kept in kept {
             self.queues
                 .entry(kept.target)
-                .or_insert_with(TargetQueue::new)
+                .or_insert_with(|| TargetQueue::new(self.max_window))
                 .note_kept(kept.count, now);
         }
         let keeps = |target: NodeId| kept.iter().any(|kept| kept.target == target);

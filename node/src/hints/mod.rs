@@ -37,6 +37,7 @@ mod usage;
 
 pub use self::dispatcher::{Act, Delivered, HintDispatcher};
 pub use self::page::{Hint, Page, PageSize, load};
+pub use self::queue::MAX_WINDOW;
 pub use self::scan::HintScan;
 pub(crate) use self::scan::{Recounted, recount};
 pub use self::usage::{Gap, HintDelta, HintUsage};

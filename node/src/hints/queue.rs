@@ -29,7 +29,7 @@ use super::page::{Hint, Page};
 use super::refused::RefusedSet;
 
 /// Most hints under way to one node.
-const MAX_WINDOW: u32 = 64;
+pub const MAX_WINDOW: u32 = 64;
 /// Most bytes of their records, unless one alone has more.
 const MAX_BYTES: usize = 1 << 20;
 /// How much of the rate may be used at once after a while in which it was not.
@@ -74,6 +74,7 @@ pub(super) struct TargetQueue {
     /// How many were delivered in this walk.
     delivered: u64,
     window: u32,
+    max_window: u32,
     /// Successes since the window last changed.
     successes: u32,
     in_flight: u32,
@@ -88,7 +89,8 @@ pub(super) struct TargetQueue {
 }
 
 impl TargetQueue {
-    pub(super) fn new() -> Self {
+    /// A queue of which at most `max_window` are under way.
+    pub(super) fn new(max_window: u32) -> Self {
         Self {
             page: VecDeque::new(),
             after: None,
@@ -99,6 +101,7 @@ impl TargetQueue {
             kept: 0,
             delivered: 0,
             window: 1,
+            max_window,
             successes: 0,
             in_flight: 0,
             bytes: 0,
@@ -112,6 +115,11 @@ impl TargetQueue {
     /// Whether nothing of it is under way.
     pub(super) const fn is_idle(&self) -> bool {
         self.in_flight == 0 && !self.loading
+    }
+
+    /// Whether as many are under way as ever may be.
+    pub(super) const fn is_window_full(&self) -> bool {
+        self.in_flight >= self.max_window
     }
 
     /// So many are kept. A new one does not wait for those that are paused.
@@ -229,7 +237,7 @@ impl TargetQueue {
         self.failures = 0;
         self.delivered += 1;
         self.successes += 1;
-        if self.successes >= self.window && self.window < MAX_WINDOW {
+        if self.successes >= self.window && self.window < self.max_window {
             self.window += 1;
             self.successes = 0;
         }

@@ -16,7 +16,7 @@ fn now(random: u64) -> Now {
 
 #[test]
 fn a_keys_previous_dot_is_remembered_for_that_key_only() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let (first, none) = mint.mint((KEY, true), Time::ZERO, now(1));
     assert_eq!(none, Time::ZERO);
     assert_eq!(
@@ -28,7 +28,7 @@ fn a_keys_previous_dot_is_remembered_for_that_key_only() {
 
 #[test]
 fn a_full_table_begins_anew_with_another_actor() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     for key in 0..MAX_KEYS as u64 {
         mint.mint((KeyHash(key), true), Time::ZERO, now(key));
     }
@@ -46,7 +46,7 @@ fn a_full_table_begins_anew_with_another_actor() {
 
 #[test]
 fn a_wall_clock_that_was_far_ahead_is_forgotten_with_its_actor() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let mut at = |wall, random| {
         mint.mint(
             (KEY, true),
@@ -69,7 +69,7 @@ fn a_wall_clock_that_was_far_ahead_is_forgotten_with_its_actor() {
 
 #[test]
 fn a_dot_lies_above_what_was_seen_also_when_the_clock_went_back() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let at = |wall, random| Now {
         at: Moment(0),
         wall: Millis(wall),
@@ -84,7 +84,7 @@ fn a_dot_lies_above_what_was_seen_also_when_the_clock_went_back() {
 
 #[test]
 fn a_stamp_too_far_ahead_is_not_followed() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     assert!(!mint.observe(Time::at(Millis(10_000)), Millis(1_000)));
     assert!(mint.observe(Time::at(Millis(1_400)), Millis(1_000)));
     assert!(mint.mint((KEY, true), Time::ZERO, now(0)).0.time > Time::at(Millis(1_400)));
@@ -121,7 +121,7 @@ fn ended(mint: &mut Mint, dot: Dot, copies: Acked) {
 
 #[test]
 fn an_older_write_stays_behind_the_newer_one_until_that_is_acknowledged() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let older = superseded(&mut mint, 1);
     assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Newest);
     let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(2));
@@ -140,7 +140,7 @@ fn an_older_write_stays_behind_the_newer_one_until_that_is_acknowledged() {
 
 #[test]
 fn an_older_causal_write_that_is_minted_again_stays_the_older() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let (older, _) = mint.mint((KEY, false), Time::ZERO, now(1));
     let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(2));
     let (older, prev) = mint.remint((KEY, false, older), Time::ZERO, now(3));
@@ -151,7 +151,7 @@ fn an_older_causal_write_that_is_minted_again_stays_the_older() {
 
 #[test]
 fn a_later_write_with_fewer_copies_overwrites_what_needs_no_more() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let (full, _) = mint.mint((KEY, true), Time::ZERO, now(1));
     ended(&mut mint, full, acked(3, 0));
     for round in 0..20 {
@@ -166,7 +166,7 @@ fn a_later_write_with_fewer_copies_overwrites_what_needs_no_more() {
 
 #[test]
 fn a_write_with_more_copies_is_not_forgotten_for_later_ones_with_fewer() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let older = superseded(&mut mint, 1);
     for (round, copies) in [3, 1, 2, 1, 2, 1].into_iter().enumerate() {
         let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(2 + round as u64));
@@ -178,7 +178,7 @@ fn a_write_with_more_copies_is_not_forgotten_for_later_ones_with_fewer() {
 
 #[test]
 fn a_write_that_has_returned_is_waited_for_while_it_goes_on_to_more_owners() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let older = superseded(&mut mint, 1);
     let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(2));
     mint.acknowledged(KEY, newer, acked(1, 1));
@@ -192,7 +192,7 @@ fn a_write_that_has_returned_is_waited_for_while_it_goes_on_to_more_owners() {
 
 #[test]
 fn a_sloppy_write_counts_nodes_and_a_strict_one_owners() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let older = superseded(&mut mint, 1);
     let (thin, _) = mint.mint((KEY, true), Time::ZERO, now(2));
     ended(&mut mint, thin, acked(1, 0));
@@ -205,7 +205,7 @@ fn a_sloppy_write_counts_nodes_and_a_strict_one_owners() {
 
 #[test]
 fn nobody_waits_for_a_write_that_cannot_overwrite_it() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let (earlier, _) = mint.mint((KEY, true), Time::ZERO, now(1));
     let older = superseded(&mut mint, 2);
     mint.mint((KEY, false), Time::ZERO, now(3));
@@ -239,7 +239,7 @@ fn nobody_waits_for_a_write_that_cannot_overwrite_it() {
 
 #[test]
 fn a_write_of_an_earlier_actor_changes_nothing_for_the_present_one() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let (before, _) = mint.mint((KEY, true), Time::ZERO, now(1));
     for key in 1_000..=1_000 + MAX_KEYS as u64 {
         mint.mint((KeyHash(key), false), Time::ZERO, now(key));
@@ -254,7 +254,7 @@ fn a_write_of_an_earlier_actor_changes_nothing_for_the_present_one() {
 
 #[test]
 fn of_another_actors_writes_nothing_is_known() {
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let (dot, _) = mint.mint((KEY, true), Time::ZERO, now(1));
     let other = Dot {
         actor: Actor(2),
@@ -267,12 +267,13 @@ fn of_another_actors_writes_nothing_is_known() {
 
 #[test]
 fn a_keys_hash_is_this_mints_own_and_stays() {
-    let hash_of = |actor, random| Mint::new(actor, Duration::ZERO).hash(b"k", now(random));
+    let hash_of =
+        |actor, random| Mint::new(actor, Duration::ZERO, MAX_KEYS).hash(b"k", now(random));
     assert_eq!(hash_of(1, 2), hash_of(1, 2));
     assert_ne!(hash_of(1, 2), hash_of(3, 2));
     assert_ne!(hash_of(1, 2), hash_of(1, 4), "the actor alone is no secret");
 
-    let mut mint = Mint::new(1, Duration::from_millis(500));
+    let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let hash = mint.hash(b"k", now(2));
     let (_, _) = mint.mint((hash, true), Time::ZERO, now(3));
     mint.begin_anew(now(4));

@@ -5,12 +5,13 @@
 //!      '------now------> NodeClock: set by the machine at every entry, stands still in between
 //! ```
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use quoit_node::admission::Queue;
 use quoit_node::commit::Order;
+use quoit_node::config::WriteQueue;
 use quoit_node::env::{Env, Now, Priority, Rejected, Reply};
 use quoit_node::write::Write;
 use quoit_ring::wire::{Refusal, RefusalScope, Response, ResponseFrame};
@@ -64,7 +65,11 @@ pub struct Answered {
 
 /// Answers that have not left yet.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Outbox(Arc<Mutex<Vec<Answered>>>);
+pub(super) struct Outbox {
+    answers: Arc<Mutex<Vec<Answered>>>,
+    /// Whether writes were last refused by a queue that was not full.
+    sheds: Arc<AtomicBool>,
+}
 
 impl Outbox {
     /// Takes all of them.
@@ -78,7 +83,7 @@ impl Outbox {
     }
 
     fn locked(&self) -> MutexGuard<'_, Vec<Answered>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,6 +92,15 @@ impl Outbox {
 pub struct Answers {
     pub(super) peer: Peer,
     pub(super) out: Outbox,
+    /// Bytes of the longest frame that the node takes.
+    pub(super) max_frame: usize,
+}
+
+impl Answers {
+    /// Whether a record of more than `max` bytes was refused for its length, and not the frame that it came in.
+    fn is_record_bound(&self, max: u64) -> bool {
+        u64::try_from(self.max_frame).is_ok_and(|frame| max != frame)
+    }
 }
 
 impl Reply for Answers {
@@ -106,6 +120,19 @@ impl Reply for Answers {
                 Response::Refused(
                     Refusal::TooManySiblings { .. } | Refusal::SeenTooLarge { .. },
                 ) if is_repair(answer.id) => Some(CoverageEvent::RepairRefused),
+                Response::Refused(Refusal::RecordTooLarge { max, .. }) => {
+                    let event = if is_repair(answer.id) {
+                        CoverageEvent::RepairRefused
+                    } else {
+                        CoverageEvent::RecordTooLarge
+                    };
+                    self.is_record_bound(max).then_some(event)
+                }
+                Response::Refused(Refusal::Overloaded { .. })
+                    if self.out.sheds.load(Ordering::Relaxed) =>
+                {
+                    Some(CoverageEvent::LoadShed)
+                }
                 ref response => coverage_event_of(response),
             },
             joined: (answer.response == Response::Joined).then_some(answer.id),
@@ -148,6 +175,14 @@ const fn coverage_event_of(response: &Response) -> Option<CoverageEvent> {
 pub struct NodeEnv {
     pub(super) clock: Arc<NodeClock>,
     pub(super) queue: Arc<Queue<Answers>>,
+    /// How many waiting writes fill the clients' share of the queue.
+    pub(super) full: usize,
+    pub(super) out: Outbox,
+}
+
+/// How many writes are sure to leave no place for another one of a client.
+pub(super) const fn full_at(bounds: &WriteQueue) -> usize {
+    bounds.requests - bounds.requests / 8
 }
 
 /// What a process reads as its clocks.
@@ -181,7 +216,13 @@ impl Env for NodeEnv {
     }
 
     fn submit(&self, writes: &mut Vec<Write<Answers>>) -> Result<(), Rejected> {
-        self.queue.push(writes, || self.clock.now().mono)
+        let pushed = self.queue.push(writes, || self.clock.now().mono);
+        let is_client = |reply: &Answers| reply.priority() == Priority::Client;
+        let of_clients = |write: &Write<Answers>| write.reply.as_ref().is_some_and(is_client);
+        // Fewer wait than ever could fill it, so that is not why; bytes never fill it here.
+        let sheds = self.queue.len() < self.full && writes.iter().all(of_clients);
+        self.out.sheds.store(sheds, Ordering::Relaxed);
+        pushed
     }
 
     fn order(&self, order: Order<Answers>) -> Result<(), Order<Answers>> {

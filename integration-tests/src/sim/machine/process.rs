@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_node::StartError;
-use quoit_node::admission::{Abandoned, MAX_BATCH, Queue, Taken};
+use quoit_node::admission::{Abandoned, Queue, Taken};
 use quoit_node::assembly::{AssemblyOptions, OpenStore};
 use quoit_node::change::{ChangeDriver, TransferRate, read_leftovers, unowned_runs};
 use quoit_node::commit::{Asker, Committer, Order, Task};
@@ -35,7 +35,7 @@ use quoit_ring::role::Role;
 use quoit_ring::wire::{DecodeError, Kept, Refusal, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{Epoch, Millis, Moment, NodeId};
 
-use super::env::{Answered, Answers, NodeClock, NodeEnv, Outbox, Peer};
+use super::env::{Answered, Answers, NodeClock, NodeEnv, Outbox, Peer, full_at};
 use super::{Machine, SmallLimits};
 use crate::sim::disk::DiskEngine;
 
@@ -91,9 +91,12 @@ impl Process {
         let clock = Arc::new(NodeClock::default());
         let started = clock.set(wall, 0);
         let seed = seed_of(machine);
+        let out = Outbox::default();
         let parts = store.assemble(&options, (started, seed), |queue| NodeEnv {
             clock: Arc::clone(&clock),
             queue,
+            full: full_at(&options.write_queue),
+            out: out.clone(),
         });
         let process = Self {
             state: parts.state,
@@ -108,7 +111,7 @@ impl Process {
             change: parts.change,
             engine: parts.engine,
             clock,
-            out: Outbox::default(),
+            out,
             limits: machine.settings.small,
             born: now,
             failed: false,
@@ -147,7 +150,13 @@ impl Process {
     pub(super) fn connect(&mut self, peer: Peer, role: Role) {
         let out = self.out.clone();
         let replica = Arc::clone(&self.replica);
-        let session = Session::new(replica, role, Answers { peer, out });
+        let max_frame = self.limits.max_frame;
+        let answers = Answers {
+            peer,
+            out,
+            max_frame,
+        };
+        let session = Session::new(replica, role, answers);
         self.sessions.insert(peer, session);
     }
 
@@ -194,7 +203,7 @@ impl Process {
             return Ok(false);
         }
         while !self.queue.is_empty() {
-            match (self.queue).take(&mut self.batch, MAX_BATCH, Duration::ZERO) {
+            match (self.queue).take(&mut self.batch, self.limits.batch, Duration::ZERO) {
                 Taken::Some => {
                     self.committing = Some(read);
                     return Ok(true);
@@ -312,6 +321,11 @@ impl Process {
         self.state.hints.kept()
     }
 
+    /// Whether as many hints are under way to some node as ever may be.
+    pub(super) fn is_window_full(&self) -> bool {
+        self.dispatcher.is_window_full()
+    }
+
     /// What delivers its hints.
     pub(super) const fn dispatcher(&mut self) -> &mut HintDispatcher {
         &mut self.dispatcher
@@ -403,9 +417,11 @@ fn options(machine: &Machine) -> AssemblyOptions {
         limits: machine.settings.limits,
         durability: machine.settings.durability,
         write_queue: machine.settings.queue.clone(),
+        max_batch: machine.settings.small.batch,
         hints_per_second: HINTS_PER_SECOND,
         transfer: TRANSFER,
         may_wait: true,
+        hint_window: machine.settings.small.hint_window,
         accept_clock_set_back: false,
         row_cache_bytes: ROWS,
         walk_rows: PIECE,

@@ -87,6 +87,9 @@ impl World {
             }
         }
 
+        if self.machines[node].is_window_full() {
+            self.site.saw(CoverageEvent::HintWindow);
+        }
         self.begin_commit(node);
     }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use quoit_client::Client;
 use quoit_node::StartError;
 use quoit_node::identity::IdentityError;
+use quoit_ring::NodeId;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
@@ -158,16 +159,25 @@ impl World {
         if let Some(bytes) = self.plan.max_background_bytes {
             builder = builder.max_background_bytes(bytes);
         }
+        if let Some(bytes) = self.plan.repair_bytes_per_second
+            && slot < self.plan.clients
+        {
+            builder = builder.repair_bytes_per_second(bytes);
+        }
+        if let Some(keys) = self.plan.max_minted_keys {
+            builder = builder.max_minted_keys(keys);
+        }
         let (now, offset) = (self.now(), self.client_offset(slot));
         let clock = (self.plan.settings.base, now, offset);
         let ring = &Arc::clone(&self.plan.cluster.ring);
         let nodes = self.machines.len();
         let caller = Caller::start(id, builder, (ring, nodes), &self.site, rng, clock)?;
+        caller.watch_minted(self.plan.max_minted_keys);
         self.callers[slot] = Some(caller);
         self.trace
             .note(now, [4 << 8, slot as u64, 0], || format!("{id} starts"));
-        let members = ring.members().iter().map(|member| member.id).collect();
-        self.link_members(slot, members);
+        let members: Vec<NodeId> = ring.members().iter().map(|member| member.id).collect();
+        self.link_members(slot, &members);
 
         Some(())
     }
@@ -200,12 +210,18 @@ impl World {
                 for workload in workloads {
                     workload.serve(crew);
                 }
+                crew.spawn(|session| async move { session.look_at_health().await });
             });
         }
     }
 
-    /// Gives the first client one more task.
+    /// Starts one more client for one more task. It may repair all that it finds, whatever the others may.
     pub fn spawn(&mut self, fill: impl FnOnce(&mut Crew)) {
-        self.crew(0, fill);
+        let slot = self.callers.len();
+        let index = (slot as u64) << 16;
+        let rng = self.plan.seed.stream("client", index);
+        if self.begin_life(slot, rng).is_some() {
+            self.crew(slot, fill);
+        }
     }
 }

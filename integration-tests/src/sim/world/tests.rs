@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use quoit_client::env::Link;
+use quoit_node::admission::MAX_BATCH;
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, MemorySnapshot, Snapshot as _};
 use quoit_ring::wire::decode_record;
@@ -10,6 +11,7 @@ use quoit_ring::wire::decode_record;
 use super::*;
 use crate::history::Outcome;
 use crate::sim::faults::{Fault, Links};
+use crate::sim::machine::RECORD_BYTES;
 use crate::sim::session::Phase;
 use crate::sim::{FaultFilter, Options, run};
 
@@ -51,7 +53,10 @@ fn without_faults_and_with_queues_that_hold_all_nothing_fails_but_by_a_refusal()
     // A node that learns of an epoch late is away for as long, and one with a small limit is started again in the end.
     let calm = |seed: &u64| {
         let plan = Plan::of(*seed);
-        let small = plan.settings.queue.requests <= 3 || plan.short_frames.is_some();
+        let small = plan.settings.queue.requests <= 3
+            || plan.short_frames.is_some()
+            || plan.settings.small.batch < MAX_BATCH
+            || plan.settings.limits.max_record_bytes < RECORD_BYTES;
         !small && plan.changes.is_empty()
     };
     for seed in (1..=20).filter(calm) {

@@ -244,7 +244,7 @@ impl World {
     }
 
     /// A client wants links to these nodes, and to no other.
-    pub(super) fn link_members(&mut self, slot: usize, members: Vec<NodeId>) {
+    pub(super) fn link_members(&mut self, slot: usize, members: &[NodeId]) {
         let now = self.now();
         for node in 0..self.machines.len() {
             let id = self.machines[node].id();

@@ -386,7 +386,7 @@ fn hints_that_are_all_paused_are_not_read_before_one_of_them_is_due() {
 
 #[test]
 fn a_new_hint_does_not_wait_for_those_that_are_paused() {
-    let (mut queue, now) = (TargetQueue::new(), NOW);
+    let (mut queue, now) = (TargetQueue::new(MAX_WINDOW), NOW);
     queue.note_kept(1, now);
     assert!(queue.step(Duration::ZERO, now).is_some());
     let key = Bytes::from_static(b"k");

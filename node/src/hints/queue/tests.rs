@@ -28,7 +28,7 @@ fn page(count: usize, bytes: usize, is_last: bool) -> Page {
 
 /// A queue with a page in hand, long after anything else.
 fn queue(count: usize, bytes: usize) -> (TargetQueue, Moment) {
-    let (mut queue, now) = (TargetQueue::new(), Moment(100_000_000));
+    let (mut queue, now) = (TargetQueue::new(MAX_WINDOW), Moment(100_000_000));
     assert_eq!(queue.step(PACE, now), Some(QueueStep::Load(None)));
     assert_eq!(queue.step(PACE, now), None, "one page at a time");
     queue.loaded(page(count, bytes, true), now);
@@ -146,7 +146,7 @@ fn walk_for(
     count: usize,
     mut fails: impl FnMut(&mut TargetQueue, &Hint, Moment) -> bool,
 ) -> (Vec<u32>, Moment) {
-    let (mut queue, began) = (TargetQueue::new(), Moment(100_000_000));
+    let (mut queue, began) = (TargetQueue::new(MAX_WINDOW), Moment(100_000_000));
     let (mut left, mut sent) = (hints(count, 0), vec![0; count]);
     left.sort_by(|a, b| a.key.cmp(&b.key));
     let mut now = began;
