@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use quinn::ConnectionError;
+use quoit_node::config::Config;
+use quoit_node::engine::layout::META_CLOCK;
+use quoit_node::engine::{Batch, Durability, Engine as _, EngineOptions, FjallEngine, Keyspace};
 use quoit_node::provision::{LocalCluster, LocalOptions};
-use quoit_ring::LeafBits;
 use quoit_ring::wire::Response;
+use quoit_ring::{LeafBits, Millis, Time};
 use tempfile::TempDir;
 
-use crate::caller::{Caller, TIMEOUT, get, put, value_of, write};
+use crate::caller::{Caller, TIMEOUT, get, put, value_of, wall, write};
 
 /// A cluster of one node, run as a process at a port of its own.
 pub(crate) struct Home {
@@ -256,6 +259,23 @@ fn a_node_that_cannot_start_says_why_and_returns_2_or_7_if_it_may_later() {
         "{printed}"
     );
     assert!(!printed.contains('\u{1b}'), "no colours for a pipe");
+}
+
+#[test]
+fn a_clock_behind_the_stored_mark_is_no_reason_to_give_up() {
+    let home = home();
+    let config = Config::load(home.config()).unwrap();
+    let year = Millis(wall().0 + 365 * 86_400_000);
+    let engine = FjallEngine::open(&config.data.join("store"), EngineOptions::default()).unwrap();
+    let mut batch = Batch::new();
+    let mark = Time::at(year).0.to_be_bytes().to_vec();
+    batch.insert(Keyspace::Meta, META_CLOCK, mark);
+    engine.commit(batch, Durability::Fsync).unwrap();
+    drop(engine);
+
+    let (code, printed) = refused(home.config());
+    assert_eq!(code, Some(7), "{printed}");
+    assert!(printed.contains("set the clock"), "{printed}");
 }
 
 #[test]
