@@ -209,6 +209,7 @@ impl Plan {
         self.node_clocks.truncate(NODES);
         self.settings.limits.max_record_bytes = RECORD_BYTES;
         self.settings.small.batch = SmallLimits::default().batch;
+        self.max_minted_keys = None;
         self.deadline = Duration::from_millis(2_000);
         self.travel = self.travel.min(500);
         self.commit = self.commit.min(2_000);
