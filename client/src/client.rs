@@ -19,7 +19,7 @@ use bytes::Bytes;
 use quoit_ring::change::{Known, Topology};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Kept, MAX_KEY, NodeStatus, Request, Response};
-use quoit_ring::{ClusterMap, Member, NodeId, Token};
+use quoit_ring::{ClusterMap, Epoch, Member, NodeId, Token};
 use tokio::sync::Semaphore;
 
 use crate::bridge::{CallerEnd, bridge};
@@ -508,6 +508,11 @@ impl Client {
         self.shared.callers.submit(submission)
     }
 
+    /// How long an operation may take by default.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.shared.defaults.deadline
+    }
+
     /// N.
     pub(crate) fn copies(&self) -> u8 {
         let topology = self.topology();
@@ -517,11 +522,22 @@ impl Client {
     }
 
     pub(crate) async fn ask(&self, node: NodeId, request: Request) -> Option<Answer<NodeAnswer>> {
+        self.ask_as_of(None, node, request).await
+    }
+
+    /// The same in a frame of that epoch.
+    pub(crate) async fn ask_as_of(
+        &self,
+        epoch: Option<Epoch>,
+        node: NodeId,
+        request: Request,
+    ) -> Option<Answer<NodeAnswer>> {
         let (caller, answer) = self.admit(Kind::Ask, 0, None).await?;
         let question = ask::Submitted {
             node,
             request,
-            deadline: self.shared.defaults.deadline.min(Duration::from_secs(2)),
+            epoch,
+            deadline: self.deadline().min(Duration::from_secs(2)),
             caller,
         };
         self.submit(Submission::Ask(question)).then_some(answer)

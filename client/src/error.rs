@@ -26,7 +26,7 @@ pub(crate) use outcome::OTHER_QUESTION;
 pub use outcome::{Attempt, Outcome};
 
 /// Prints the failed attempts, separated by semicolons.
-struct Failed<'a>(&'a [Attempt]);
+pub(crate) struct Failed<'a>(pub(crate) &'a [Attempt]);
 
 impl fmt::Display for Failed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

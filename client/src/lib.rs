@@ -31,6 +31,7 @@
 //! | `quorum` | one read or write over its replicas. Pure |
 //! | `health` | delay and ejection of each node; the budget of extra requests. Pure |
 //! | [`mod@metrics`], `trace` | counters for an application's metrics; spans of operations |
+//! | `membership` | what the cluster agrees on, and proposals of what shall follow it |
 //! | `inspect`, `explain` | report what each replica holds; report what one read did |
 //! | `driver`, [`mod@env`] | the one driver, and the seam to clock, randomness and network |
 //! | `runtime`, `transport` | the real side of the seam: a thread, QUIC links |
@@ -64,6 +65,7 @@ mod explain;
 mod health;
 mod inbox;
 mod inspect;
+mod membership;
 mod merge;
 pub mod metrics;
 mod operation;
@@ -89,6 +91,7 @@ pub use error::{
 pub use explain::{Explained, QuorumSizes};
 pub use health::{HealthReport, NodeHealth};
 pub use inspect::ReplicaReport;
+pub use membership::{MembershipError, Proposed};
 pub use merge::{LastWriterWins, Merge, SetUnion};
 pub use metrics::RequestKind;
 pub use profile::{Profile, ProfileError};

@@ -160,22 +160,34 @@ impl OpContext {
         }
     }
 
-    /// Queues a frame.
-    pub(crate) fn send(&mut self, node: NodeId, id: RequestId, left_ms: u64, request: Request) {
-        let is_for_all = request == Request::Map && self.refresh.wants_whole();
+    /// Queues a frame about `epoch`.
+    pub(crate) fn send(
+        &mut self,
+        node: NodeId,
+        (id, epoch): (RequestId, Epoch),
+        left_ms: u64,
+        request: Request,
+    ) {
         let frame = RequestFrame {
             id: id.into(),
-            epoch: if is_for_all {
-                Epoch(0)
-            } else {
-                self.topology.epoch()
-            },
+            epoch,
             budget_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
             request,
         };
         let asked = Asked::from(&frame.request);
         self.health.sent(node, frame.id, asked, self.now.at);
         self.sends.push_back((node, frame));
+    }
+
+    /// Goes on to a later epoch.
+    pub(crate) fn move_to(&mut self, known: Known) {
+        debug_assert!(
+            known.epoch() > self.topology.epoch(),
+            "an epoch never falls"
+        );
+        self.topology = known.topology().clone();
+        self.known = known;
+        (self.is_new_epoch, self.has_moved_on) = (true, true);
     }
 
     /// How far the clocks of a key's owners are believed when expiry is judged: a minority with clocks far ahead

@@ -6,6 +6,7 @@ mod hedges;
 mod hints;
 mod moving;
 mod own_writes;
+mod proposals;
 mod reads;
 mod retries;
 mod writes;
@@ -35,6 +36,7 @@ use crate::error::{InvalidRequest, ReadError, Stored, WriteError};
 use crate::health::HealthReport;
 use crate::metrics::Kind;
 use crate::operation::plan::Plan;
+use crate::operation::propose::{self, ProposalResult};
 use crate::operation::requests::Caller;
 use crate::operation::version::KeyUpdate;
 use crate::operation::{ask, read, write};
@@ -90,6 +92,10 @@ enum Call {
         deadline: Duration,
     },
     Health,
+    Propose {
+        after: Configuration,
+        next: Configuration,
+    },
 }
 
 /// What a caller was answered.
@@ -99,6 +105,7 @@ enum Done {
     Write(Result<Written, WriteError>),
     Ask,
     Health(HealthReport),
+    Propose(ProposalResult),
 }
 
 /// A caller: its ticket, and how to look for its answer.
@@ -187,8 +194,15 @@ impl Bench {
             } => Submission::Ask(ask::Submitted {
                 node,
                 request,
+                epoch: None,
                 deadline,
                 caller: self.caller(ticket, Kind::Ask, |_answer| Done::Ask),
+            }),
+            Call::Propose { after, next } => Submission::Propose(propose::Submitted {
+                after: Arc::new(after),
+                next: Box::new(next),
+                deadline: Duration::from_secs(5),
+                caller: self.caller(ticket, Kind::Ask, Done::Propose),
             }),
             Call::Health => Submission::Health(self.caller(ticket, Kind::Ask, Done::Health)),
         };

@@ -9,6 +9,7 @@
 
 use crate::error::{NodeError, ReadError, WriteError};
 use crate::health::Answer;
+use crate::membership::MembershipError;
 use crate::metrics::latency::Latencies;
 
 /// What a request to a node is for.
@@ -165,6 +166,20 @@ impl<T> From<&Result<T, WriteError>> for End {
             Err(WriteError::UnderReplicated { .. }) => Self::UnderReplicated,
             Err(WriteError::Unknown { .. }) => Self::Unknown,
             Err(WriteError::Closed | WriteError::Abandoned) => Self::Failed,
+        }
+    }
+}
+
+impl<T> From<&Result<T, MembershipError>> for End {
+    fn from(result: &Result<T, MembershipError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(MembershipError::NoMajority {
+                may_be_decided: true,
+                ..
+            }) => Self::Unknown,
+            Err(MembershipError::NoMajority { .. }) => Self::Unavailable,
+            Err(_) => Self::Failed,
         }
     }
 }

@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
-use quoit_ring::NodeId;
 use quoit_ring::wire::{Request, Response, ResponseFrame};
+use quoit_ring::{Epoch, NodeId};
 use smallvec::smallvec;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -31,6 +31,8 @@ pub(crate) type NodeAnswer = (Duration, Result<Response, NodeError>);
 pub(crate) struct Submitted {
     pub(crate) node: NodeId,
     pub(crate) request: Request,
+    /// Of the frame; `None` is the one that this client knows.
+    pub(crate) epoch: Option<Epoch>,
     pub(crate) deadline: Duration,
     pub(crate) caller: Caller<NodeAnswer>,
 }
@@ -60,6 +62,7 @@ impl Handler for Ask {
         let Submitted {
             node,
             request,
+            epoch,
             deadline,
             caller,
         } = submitted;
@@ -69,7 +72,8 @@ impl Handler for Ask {
             _permit: caller.permit,
         };
         let what = (Purpose::Ask, RequestKind::Ask);
-        ask.requests.send(0, what, request, cx);
+        let epoch = epoch.unwrap_or(cx.topology.epoch());
+        ask.requests.send_as_of(epoch, (0, what), request, cx);
         Some(ask)
     }
 

@@ -22,6 +22,7 @@
 //! | `clock_check` | a write that waits for the time of its owners' clocks |
 //! | `ask` | one question to one node |
 //! | `refresh` | fetches a newer ring |
+//! | `propose` | has the voters decide on the next epoch |
 //! | `health` | what this client knows of the nodes; asks nobody |
 //! | `plan` | what a caller wants, as the quorum machines need it |
 //! | `requests` | what all of them have: caller, targets, deadline, attempt, trace |
@@ -32,6 +33,7 @@ mod epoch;
 mod handoff;
 pub(crate) mod health;
 pub(crate) mod plan;
+pub(crate) mod propose;
 pub(crate) mod read;
 pub(crate) mod refresh;
 mod remint;
@@ -192,6 +194,7 @@ operations! {
     Write(write::Write),
     ClockCheck(clock_check::ClockCheck),
     Ask(ask::Ask),
+    Propose(propose::Propose),
     Health(health::Health),
     Refresh(refresh::Refresh),
 }

@@ -340,7 +340,7 @@ fn send_probe(node: NodeId, key: Bytes, cx: &mut OpContext) {
     cx.counters.attempt(RequestKind::Probe);
     let id = RequestId::probe(cx.health.counters.probes);
     let request = Request::Get { key, digest: true };
-    cx.send(node, id, PROBE_MS, request);
+    cx.send(node, (id, cx.topology.epoch()), PROBE_MS, request);
 }
 
 fn explained(targets: &[NodeId], failure: ReadFailure, cx: &OpContext) -> ReadError {

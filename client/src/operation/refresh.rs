@@ -15,7 +15,7 @@ use std::time::Duration;
 use quoit_ring::change::NextError;
 use quoit_ring::wire::configuration::decode_answer;
 use quoit_ring::wire::{Request, Response, ResponseFrame};
-use quoit_ring::{Moment, NodeId};
+use quoit_ring::{Epoch, Moment, NodeId};
 use smallvec::{SmallVec, smallvec};
 
 use crate::coordinator::context::OpContext;
@@ -100,7 +100,13 @@ impl Handler for Refresh {
         debug_assert!(cx.refresh.is_over(from, cx.now.at), "asked for before");
         cx.refresh.under_way.push((from, cx.now.at));
         let mut requests = Requests::new(key, smallvec![from], DEADLINE, None, cx);
-        requests.send(0, (Purpose::Ask, RequestKind::Ask), Request::Map, cx);
+        let epoch = if cx.refresh.wants_whole() {
+            Epoch(0)
+        } else {
+            cx.topology.epoch()
+        };
+        let what = (Purpose::Ask, RequestKind::Ask);
+        requests.send_as_of(epoch, (0, what), Request::Map, cx);
         Some(Self { requests })
     }
 
@@ -121,9 +127,7 @@ impl Handler for Refresh {
         let answer = decode_answer(&bytes).ok();
         match answer.map(|answer| cx.known.next(answer)) {
             Some(Ok(known)) => {
-                cx.topology = known.topology().clone();
-                cx.known = known;
-                (cx.is_new_epoch, cx.has_moved_on) = (true, true);
+                cx.move_to(known);
                 self.end(true, cx)
             }
             Some(Err(NextError::Update(_))) => {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use quoit_ring::change::OwnerSet;
 use quoit_ring::wire::{Refusal, Request, Response, ResponseFrame};
-use quoit_ring::{Moment, NodeId};
+use quoit_ring::{Epoch, Moment, NodeId};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -186,12 +186,23 @@ impl Requests {
         self.deadline <= cx.now.at
     }
 
-    /// Queues a request to a target. One to a node without a connection fails: a queued event, as the
-    /// operation is in the middle of its work.
+    /// Queues a request to a target, in the epoch that this client knows. One to a node without a connection fails: a
+    /// queued event, as the operation is in the middle of its work.
     pub(crate) fn send(
         &mut self,
         replica: usize,
-        (purpose, kind): (Purpose, RequestKind),
+        what: (Purpose, RequestKind),
+        request: Request,
+        cx: &mut OpContext,
+    ) {
+        self.send_as_of(cx.topology.epoch(), (replica, what), request, cx);
+    }
+
+    /// The same in another epoch, for what is about that one.
+    pub(crate) fn send_as_of(
+        &mut self,
+        epoch: Epoch,
+        (replica, (purpose, kind)): (usize, (Purpose, RequestKind)),
         request: Request,
         cx: &mut OpContext,
     ) {
@@ -225,7 +236,7 @@ impl Requests {
         }
         cx.counters.attempt(kind);
         let left_ms = self.deadline.since(cx.now.at) / 1_000;
-        cx.send(node, id, left_ms, request);
+        cx.send(node, (id, epoch), left_ms, request);
     }
 
     /// Whether a response is to a request of this attempt, and from the node that was asked.
