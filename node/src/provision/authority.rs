@@ -109,6 +109,22 @@ impl Authority {
         &self.dir
     }
 
+    /// The files of the certificate `name`, if it was issued here.
+    #[must_use]
+    pub fn issued(&self, name: &str) -> Option<TlsFiles> {
+        check_name(name).ok()?;
+        let files = self.files(name);
+        files.certificate.exists().then_some(files)
+    }
+
+    fn files(&self, name: &str) -> TlsFiles {
+        TlsFiles {
+            ca: pem_path(&self.dir, CA_NAME),
+            certificate: pem_path(&self.dir, name),
+            key: key_path(&self.dir, name),
+        }
+    }
+
     /// Issues a certificate for a new node, which gets a fresh random identity.
     ///
     /// # Errors
@@ -145,11 +161,7 @@ impl Authority {
         let params = certificate_params(name, role, today())?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         write_pair(&self.dir, name, &key.serialize_pem(), &certificate.pem())?;
-        Ok(TlsFiles {
-            ca: pem_path(&self.dir, CA_NAME),
-            certificate: pem_path(&self.dir, name),
-            key: key_path(&self.dir, name),
-        })
+        Ok(self.files(name))
     }
 }
 

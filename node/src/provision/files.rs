@@ -1,7 +1,7 @@
-//! Writing files that must not exist yet, durably.
+//! Writing files that must not exist yet, durably; reading no more of one than is wanted.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::identity::disk::sync_parent;
@@ -24,6 +24,13 @@ pub(super) fn write_new(path: &Path, readers: Readers, bytes: &[u8]) -> io::Resu
     file.write_all(bytes)?;
     file.sync_all()?;
     sync_parent(path)
+}
+
+/// The first `most` bytes of a file.
+pub(super) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(unix)]

@@ -12,8 +12,7 @@
 mod error;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use quoit_ring::cluster::DEFAULT_WEIGHT;
@@ -23,7 +22,7 @@ use quoit_ring::{ClusterId, ClusterMap, Epoch, LeafBits, MerkleKey, NodeId, Toke
 use rand::rngs::{OsRng, StdRng};
 use rand::{Rng as _, SeedableRng as _};
 
-use super::files::{Readers, write_new};
+use super::files::{Readers, read_bounded, write_new};
 use crate::tls::certificate_node;
 
 pub use self::error::MapError;
@@ -120,7 +119,7 @@ fn check_addresses(members: &[NewMember]) -> Result<(), MapError> {
 }
 
 /// Whether `address` has a host and a port that can be dialled.
-fn is_address(address: &str) -> bool {
+pub(super) fn is_address(address: &str) -> bool {
     address.rsplit_once(':').is_some_and(|(host, port)| {
         let host_fits = !host.is_empty() && !host.contains(char::is_whitespace);
         host_fits && port.parse::<u16>().is_ok_and(|port| port != 0)
@@ -147,7 +146,7 @@ fn newcomer(certs: &Path, member: &NewMember) -> Result<Newcomer, MapError> {
 /// The identity in the certificate of the member `name`.
 fn member_id(certs: &Path, name: &str) -> Result<NodeId, MapError> {
     let path = certs.join(format!("{name}.pem"));
-    let pem = read_bounded(&path, MAX_PEM_BYTES)?;
+    let pem = read(&path, MAX_PEM_BYTES)?;
     certificate_node(&pem).map_err(|source| MapError::Certificate {
         name: name.to_owned(),
         path,
@@ -176,27 +175,17 @@ pub fn write_map(path: &Path, map: &FirstMap) -> Result<(), MapError> {
 /// # Errors
 /// [`MapError::Read`] or [`MapError::Malformed`].
 pub fn read_map(path: &Path) -> Result<FirstMap, MapError> {
-    FirstMap::from_bytes(&read_bounded(path, MAX_MAP_BYTES)?).map_err(|source| {
-        MapError::Malformed {
-            path: path.to_owned(),
-            source,
-        }
+    FirstMap::from_bytes(&read(path, MAX_MAP_BYTES)?).map_err(|source| MapError::Malformed {
+        path: path.to_owned(),
+        source,
     })
 }
 
-/// The first `most` bytes of a file.
-fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, MapError> {
-    let failed = |source| MapError::Read {
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, MapError> {
+    read_bounded(path, most).map_err(|source| MapError::Read {
         path: path.to_owned(),
         source,
-    };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .map_err(failed)?
-        .take(most)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    Ok(bytes)
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //!                                   |
 //! members (name, address, zone) ----+--first_map--> cluster.map
 //!                                                       |
+//! Bundle = a node's certificate, its key and its seeds, for a cluster that is there
+//!
 //! LocalCluster = all of that in one folder, with a node.toml per node and a profile for clients
 //! ```
 //!
@@ -13,10 +15,12 @@
 //! readable by their owner only (where the system has file modes).
 
 mod authority;
+mod bundle;
 mod files;
 mod local;
 mod map;
 
 pub use self::authority::{Authority, AuthorityError};
+pub use self::bundle::{Bundle, BundleError, JoinRequest};
 pub use self::local::{LocalCluster, LocalError, LocalNode, LocalOptions, Ports};
 pub use self::map::{MapError, NewMember, first_map, read_map, write_map};
