@@ -14,7 +14,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use quoit_ring::NodeId;
 use quoit_ring::placement::Ring;
+use quoit_ring::wire::NodeStatus;
 
 use crate::client::Client;
 use crate::consistency::{Consistency, DEADLINES, ReadRepair};
@@ -23,6 +25,7 @@ use crate::driver::Driver;
 use crate::env::Env;
 use crate::error::ConnectError;
 use crate::profile::Profile;
+use crate::runtime;
 use crate::tls::TlsFiles;
 
 /// Largest `max_value_bytes`.
@@ -295,6 +298,31 @@ impl ClientBuilder {
     /// is left.
     pub async fn connect(self) -> Result<Client, ConnectError> {
         Client::connect(self).await
+    }
+
+    /// Asks one node for its status, at an address that need not be in any map: a node that waits to become a member.
+    /// Whoever answers must prove to be `node`. Uses the certificates and [`ClientBuilder::connect_timeout`].
+    ///
+    /// ```no_run
+    /// # async fn example(id: quoit_ring::NodeId) -> Result<(), Box<dyn std::error::Error>> {
+    /// use quoit_client::Client;
+    ///
+    /// let builder = Client::builder().profile("admin.toml");
+    /// let status = builder.status_at("10.0.0.4:7440", id).await?;
+    /// println!("it runs, with {} records", status.records);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConnectError`]: [`NoSeedAnswered`](ConnectError::NoSeedAnswered) with the reason if the node did not answer.
+    pub async fn status_at(
+        mut self,
+        address: impl Into<String>,
+        node: NodeId,
+    ) -> Result<NodeStatus, ConnectError> {
+        self.check()?;
+        runtime::status_at(self, address.into(), node).await
     }
 
     /// Makes a client without a thread ("sans-I/O"): its owner does the I/O, in an event loop or a

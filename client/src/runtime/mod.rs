@@ -21,7 +21,8 @@ mod io;
 #[cfg(test)]
 mod tests;
 
-use quoit_ring::wire::MAX_FRAME;
+use quoit_ring::NodeId;
+use quoit_ring::wire::{MAX_FRAME, NodeStatus};
 use quoit_transport::dial::Dialer;
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -32,7 +33,7 @@ use crate::client::PERMIT_BYTES;
 use crate::config::ClientBuilder;
 use crate::error::ConnectError;
 use crate::tls::ClientTls;
-use crate::transport::{Bounds, fetch_known};
+use crate::transport::{Bounds, fetch_known, fetch_status};
 
 use self::io::Io;
 
@@ -59,6 +60,38 @@ pub(crate) async fn connect(builder: ClientBuilder) -> Result<CallerEnd, Connect
         .map_err(ConnectError::System)?;
     let panicked = || std::io::Error::other("the client's thread panicked");
     started
+        .await
+        .unwrap_or_else(|_gone| Err(ConnectError::System(panicked())))
+}
+
+/// The status of one node at its address, asked by a thread of its own that ends with it.
+///
+/// # Errors
+/// As [`connect`]; no answer is [`ConnectError::NoSeedAnswered`].
+pub(crate) async fn status_at(
+    builder: ClientBuilder,
+    address: String,
+    node: NodeId,
+) -> Result<NodeStatus, ConnectError> {
+    let (answer, answered) = oneshot::channel();
+    let ask = move || {
+        let files = builder.tls.as_ref().ok_or(ConnectError::NoCertificates)?;
+        let dialer = Dialer::new(ClientTls::load(files)?.client_config());
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ConnectError::System)?;
+        let asked = fetch_status(&dialer, (&address, node), builder.connect_timeout);
+        let status = runtime.block_on(asked);
+        runtime.shutdown_background();
+        status.map_err(|why| ConnectError::NoSeedAnswered {
+            tried: vec![(address, why)],
+        })
+    };
+    std::thread::Builder::new()
+        .name("quoit-status".into())
+        .spawn(move || drop(answer.send(ask())))
+        .map_err(ConnectError::System)?;
+    let panicked = || std::io::Error::other("the thread panicked");
+    answered
         .await
         .unwrap_or_else(|_gone| Err(ConnectError::System(panicked())))
 }

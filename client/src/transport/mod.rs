@@ -23,7 +23,7 @@ use quoit_ring::wire::{DecodeError, Frames};
 use crate::env::Link;
 
 pub(crate) use link::LinkHandle;
-pub(crate) use seed::fetch_known;
+pub(crate) use seed::{fetch_known, fetch_status};
 
 /// Takes what links report.
 pub(crate) trait LinkEvents: Clone + 'static {

@@ -17,11 +17,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use quinn::{Connection, RecvStream};
-use quoit_ring::Epoch;
 use quoit_ring::change::{Known, NextError};
-use quoit_ring::role::SEED_SERVER_NAME;
+use quoit_ring::role::{SEED_SERVER_NAME, server_name};
 use quoit_ring::wire::configuration::decode_answer;
-use quoit_ring::wire::{ConfigurationAnswer, Request, RequestFrame, Response, ResponseFrame};
+use quoit_ring::wire::{
+    ConfigurationAnswer, LANE_FRAME, NodeStatus, Request, RequestFrame, Response, ResponseFrame,
+};
+use quoit_ring::{Epoch, NodeId};
 use quoit_transport::dial::{DialError, Dialer, NO_ANSWER};
 use quoit_transport::lane::{Lane, LaneReader};
 use quoit_transport::large::{self, Large};
@@ -46,7 +48,7 @@ enum SeedError {
     Ended(#[from] Ended),
     #[error("the node refused: {0}")]
     Refused(quoit_ring::wire::Refusal),
-    #[error("the node answered something else than its map")]
+    #[error("the node answered something else than it was asked for")]
     OtherAnswer,
     #[error("its map cannot be used: {0}")]
     Unusable(#[from] NextError),
@@ -109,7 +111,7 @@ async fn ask(
     max_frame: usize,
 ) -> Result<Known, SeedError> {
     let connection = dialer.dial(seed, SEED_SERVER_NAME).await?;
-    let answer = ask_for_map(&connection, time, max_frame).await?;
+    let answer = question(&connection, Request::Map, time, max_frame).await?;
     connection.close(CloseCode::Done.code(), b"");
     match answer {
         Response::Map(map) => match decode_answer(&map).map_err(Ended::from)? {
@@ -121,8 +123,34 @@ async fn ask(
     }
 }
 
-async fn ask_for_map(
+/// The status of the node `node`, which must be the one at `address`, within `time`.
+///
+/// # Errors
+/// A sentence that says why there is none.
+pub(crate) async fn fetch_status(
+    dialer: &Dialer,
+    (address, node): (&str, NodeId),
+    time: Duration,
+) -> Result<NodeStatus, String> {
+    let asked = async {
+        let connection = dialer.dial(address, &server_name(node)).await?;
+        let answer = question(&connection, Request::Status, time, LANE_FRAME).await?;
+        connection.close(CloseCode::Done.code(), b"");
+        match answer {
+            Response::Status(status) => Ok(*status),
+            Response::Refused(refusal) => Err(SeedError::Refused(refusal)),
+            _other => Err(SeedError::OtherAnswer),
+        }
+    };
+    match timeout(time, asked).await {
+        Ok(answered) => answered.map_err(|error| error.to_string()),
+        Err(_elapsed) => Err(NO_ANSWER.to_owned()),
+    }
+}
+
+async fn question(
     connection: &Connection,
+    request: Request,
     time: Duration,
     max_frame: usize,
 ) -> Result<Response, Ended> {
@@ -132,7 +160,7 @@ async fn ask_for_map(
         id: 0,
         epoch: Epoch(0),
         budget_ms: u32::try_from(time.as_millis()).unwrap_or(u32::MAX),
-        request: Request::Map,
+        request,
     };
     request.encode(&mut frame);
     send.write_chunk(frame.freeze())
