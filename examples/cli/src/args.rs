@@ -54,6 +54,22 @@ pub(crate) struct WriteArgs {
     pub(crate) sloppy: bool,
 }
 
+/// What an operator has besides a client.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    args: ClusterArgs,
+    found: Found,
+    /// The folder of the authority's certificate, where its key may be, too.
+    pub(crate) certs: PathBuf,
+}
+
+impl Operator {
+    /// For asking a node that is no member.
+    pub(crate) fn builder(&self) -> ClientBuilder {
+        self.args.builder(&self.found)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
     /// One replica is enough: answers while one lives
@@ -84,6 +100,24 @@ impl ClusterArgs {
             .await
             .map_err(|error| not_connected(error, &found))?;
         let result = work(&client).await;
+        client.close().await;
+        result
+    }
+
+    /// The same as an operator: of the last dev cluster by its operator's profile.
+    pub(crate) async fn with_operator<T>(
+        &self,
+        work: impl AsyncFnOnce(&Client, &Operator) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let found = profile::find(self.profile.as_deref())?.of_operator();
+        let client = self.builder(&found).connect().await;
+        let client = client.map_err(|error| not_connected(error, &found))?;
+        let operator = Operator {
+            args: self.clone(),
+            certs: found.certificates()?,
+            found,
+        };
+        let result = work(&client, &operator).await;
         client.close().await;
         result
     }

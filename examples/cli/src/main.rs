@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`cli`], [`args`] | the grammar |
 //! | [`verbs`] | what each verb does |
+//! | [`change`] | what becomes of the ring: planned, decided, watched |
 //! | [`demo`] | the tour |
 //! | [`pairs`], [`in_flight`] | files of pairs, and many operations at once |
 //! | [`profile`] | which cluster is meant |
@@ -16,6 +17,7 @@
 //! | [`output`], [`escape`] | the one place that prints, and makes harmless what it prints |
 
 mod args;
+mod change;
 mod cli;
 mod demo;
 mod encoding;
@@ -78,7 +80,7 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
 }
 
 /// Runs a verb that has to wait for others.
-fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub(crate) fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     log_to_stderr(LevelFilter::OFF);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -166,6 +166,15 @@ impl Output {
         }
     }
 
+    /// A bar over a number of steps, each with a message, like [`Output::progress`].
+    pub(crate) fn steps(self, steps: u64) -> ProgressBar {
+        let bar = self.progress(steps, "");
+        match ProgressStyle::with_template("{bar:30.cyan} {msg}  {elapsed}") {
+            Ok(style) => bar.with_style(style.progress_chars("=> ")),
+            Err(_unusable) => bar,
+        }
+    }
+
     /// Makes `bar` one over bytes whose number nobody knows.
     pub(crate) fn unbounded(bar: &ProgressBar) {
         bar.unset_length();

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use directories::BaseDirs;
+use quoit_client::{ConnectError, Profile};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -28,6 +29,29 @@ impl Found {
     /// The folder of the dev cluster, if it is one that was found by its note.
     pub(crate) fn dev_folder(&self) -> Option<&Path> {
         self.file.parent().filter(|_| self.from_note)
+    }
+
+    /// For an operator: if it is the last dev cluster's, the profile of its operator beside it.
+    pub(crate) fn of_operator(self) -> Self {
+        let admin = self.file.with_file_name("admin.toml");
+        if self.from_note && admin.exists() {
+            return Self {
+                file: admin,
+                ..self
+            };
+        }
+        self
+    }
+
+    /// The folder of the authority's certificate.
+    pub(crate) fn certificates(&self) -> Result<PathBuf, Failure> {
+        let profile = Profile::load(&self.file).map_err(ConnectError::from)?;
+        Ok(profile
+            .tls
+            .ca
+            .parent()
+            .unwrap_or_else(|| Path::new(""))
+            .to_owned())
     }
 }
 

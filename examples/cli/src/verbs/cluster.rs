@@ -1,11 +1,25 @@
-//! `quoit cluster`: the first map of a cluster of real machines.
+//! `quoit cluster`: the first map of a cluster of real machines, and every change of its ring since.
 //!
 //! ```text
 //! cluster init --certs DIR --member n1=10.0.0.1:7440,zone=a ... --out cluster.map
 //! cluster show cluster.map
+//!
+//! cluster add n4 --address ..  --out n4.quoit      leave n2      replace n2 n5 ..      weight n3 200
+//! cluster plan --add .. -o FILE, commit FILE       revert        history
 //! ```
 //!
-//! The map goes to every node, which takes it once, when it is initialised. It holds a key that clients must not have.
+//! The first map goes to every node, which takes it once, when it is initialised. It holds a key that clients must not
+//! have. What follows is decided by the cluster itself: [`change`](crate::change).
+
+mod add;
+mod commit;
+mod history;
+mod issue;
+mod leave;
+mod plan;
+mod replace;
+mod revert;
+mod weight;
 
 use std::path::PathBuf;
 
@@ -19,6 +33,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::units::plural;
+use crate::wait;
 
 /// The zone of a member that names none.
 const DEFAULT_ZONE: &str = "default";
@@ -30,6 +45,22 @@ pub(crate) enum Verb {
     Init(InitArgs),
     /// Show a map and how evenly it shares the keys out
     Show(ShowArgs),
+    /// Add a node: make its bundle, wait for it, let it join the ring
+    Add(add::Args),
+    /// Let a node leave the ring, for ever
+    Leave(leave::Args),
+    /// Let a new node take the place of one that is dead
+    Replace(replace::Args),
+    /// Change how much a node holds
+    Weight(weight::Args),
+    /// Show what a change would cost, and keep it in a file
+    Plan(plan::Args),
+    /// Begin the change of a plan
+    Commit(commit::Args),
+    /// Turn the change under way round
+    Revert(revert::Args),
+    /// Show what the cluster agrees on, and the change under way
+    History(history::Args),
 }
 
 /// Arguments of `cluster init`.
@@ -63,6 +94,14 @@ pub(crate) fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
     match verb {
         Verb::Init(args) => init(&args, out),
         Verb::Show(args) => show(&read_map(&args.file)?.map, out),
+        Verb::Add(args) => wait(add::run(args, out)),
+        Verb::Leave(args) => wait(leave::run(args, out)),
+        Verb::Replace(args) => wait(replace::run(args, out)),
+        Verb::Weight(args) => wait(weight::run(args, out)),
+        Verb::Plan(args) => wait(plan::run(args, out)),
+        Verb::Commit(args) => wait(commit::run(args, out)),
+        Verb::Revert(args) => wait(revert::run(args, out)),
+        Verb::History(args) => wait(history::run(args, out)),
     }
 }
 
