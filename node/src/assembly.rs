@@ -49,8 +49,6 @@ pub struct AssemblyOptions {
     pub hints_per_second: u32,
     /// How fast it pulls what moves to it.
     pub transfer: TransferRate,
-    /// Whether a node starts that is no member yet: it waits until it becomes one.
-    pub may_wait: bool,
     /// Most hints under way to one node.
     pub hint_window: u32,
     /// Whether a clock that was set back is accepted, for good.
@@ -73,7 +71,6 @@ impl AssemblyOptions {
             transfer: TransferRate {
                 bytes_per_second: config.transfer_bytes_per_second,
             },
-            may_wait: false,
             hint_window: MAX_WINDOW,
             accept_clock_set_back: config.accept_clock_set_back,
             row_cache_bytes,
@@ -141,7 +138,7 @@ impl AssemblyOptions {
 /// #     limits: Limits::from(&config), durability: Durability::Fsync, write_queue: WriteQueue::default(),
 /// #     max_batch: 512, hints_per_second: 100, hint_window: 64, accept_clock_set_back: false,
 /// #     row_cache_bytes: 4096, walk_rows: 16,
-/// #     transfer: TransferRate { bytes_per_second: 1 << 20 }, may_wait: false,
+/// #     transfer: TransferRate { bytes_per_second: 1 << 20 },
 /// # };
 /// let now = Now { wall: Millis(1_000_000), ..Now::default() };
 /// let store = OpenStore::load(MemoryEngine::new(), Some(&first), &location)?;
@@ -209,7 +206,7 @@ impl<G: Engine> OpenStore<G> {
                 .accept_clock_set_back(&engine, &options.limits, wall)
                 .map_err(|source| StartError::Engine { path, source })?;
         }
-        let meta = meta.check(node, options.may_wait, &options.limits, wall)?;
+        let meta = meta.check(node, &options.limits, wall)?;
         Ok(CheckedStore { engine, meta, node })
     }
 }

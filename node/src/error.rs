@@ -15,6 +15,7 @@ use crate::config::ConfigError;
 use crate::engine::EngineError;
 use crate::failure::NodeFailure;
 use crate::identity::IdentityError;
+use crate::joining::JoinError;
 use crate::provision::MapError;
 use crate::tls::TlsError;
 
@@ -68,6 +69,16 @@ pub enum StartError {
         /// The node in the certificate.
         node: NodeId,
         /// The cluster of the map.
+        cluster: ClusterId,
+    },
+    /// The node was a member, and is none any more.
+    #[error(
+        "node {node} was removed from cluster {cluster}, for ever: delete its data directory, and add this machine as a new node with `quoit cluster add`"
+    )]
+    Removed {
+        /// The node.
+        node: NodeId,
+        /// The cluster.
         cluster: ClusterId,
     },
     /// The clock of the earlier run is far ahead of this machine's: every write would be too old.
@@ -157,6 +168,9 @@ pub enum RunError {
     /// The data directory could not be initialised.
     #[error("the node was not initialised")]
     Init(#[source] StartError),
+    /// A new node could not make its data directory ready to join.
+    #[error("the node cannot join")]
+    Join(#[from] JoinError),
     /// The storage failed while the node was serving.
     #[error("the node's storage failed; see above, and restart it")]
     Storage(#[source] EngineError),
@@ -189,7 +203,8 @@ impl RunError {
         match self {
             Self::Storage(_) | Self::Thread(_) | Self::Stop(_) | Self::Signals(_) => 1,
             Self::Start(error) | Self::Init(error) if error.may_pass() => 7,
-            Self::Config(_) | Self::Start(_) | Self::Init(_) => 2,
+            Self::Join(error) if error.may_pass() => 7,
+            Self::Config(_) | Self::Start(_) | Self::Init(_) | Self::Join(_) => 2,
         }
     }
 

@@ -4,6 +4,7 @@
 //! DIR/lock       held while a node runs: one node per directory
 //! DIR/identity   cluster, node and disk id, state of the last run, keys of the QUIC endpoint
 //! DIR/store/     the engine's
+//! DIR/tls/       certificates of a node that joined by a bundle; written first, and begins nothing
 //! ```
 //!
 //! A disk belongs to one node of one cluster for ever. [`DataDir::init`] gives it to that node, once: the identity
@@ -48,6 +49,8 @@ const LOCK: &str = "lock";
 const IDENTITY: &str = "identity";
 const IDENTITY_NEW: &str = "identity.new";
 const STORE: &str = "store";
+/// Certificates of a node that joined by a bundle, which come before its identity.
+pub(crate) const TLS: &str = "tls";
 
 /// The expected owner of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

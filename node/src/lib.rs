@@ -15,6 +15,7 @@
 //! | [`log_to_stderr`], [`log_filter`], [`StopSignals`] | what programs that run nodes share: a log that never ends them, and when to stop |
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
 //! | [`identity`], [`tls`] | the owner of the data directory, whether that may be new; who may connect |
+//! | [`joining`] | a node that is to join a cluster which is there |
 //! | [`store_meta`] | the stored cluster map and clock mark |
 //! | [`assembly`] | a node's parts put together, for threads or for a simulation |
 //! | [`state`], [`cluster`], [`clock`] | shared by several modules: handles, ring, clock |
@@ -59,6 +60,7 @@ mod failure;
 pub mod handlers;
 pub mod hints;
 pub mod identity;
+pub mod joining;
 mod log;
 mod node;
 mod peers;
@@ -80,6 +82,7 @@ pub mod write;
 
 pub use error::{RunError, StartError, StopError, StoredConfiguration};
 pub use failure::NodeFailure;
+pub use joining::{JoinError, JoinOptions, prepare_to_join};
 pub use log::{log_filter, log_to_stderr};
 pub use node::Node;
 pub use quoit_transport::CloseCode;

@@ -2,16 +2,18 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quoit_node::RunError;
 use quoit_node::config::Config;
+use quoit_node::{JoinOptions, RunError};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Runs one storage node of a quoit cluster until SIGTERM, SIGINT or SIGHUP. Its data directory is initialised once, before
-/// its first start, with `quoit-node init --config FILE`.
+/// its first start, with `quoit-node init --config FILE`. A new node of a cluster that is there needs neither: `quoit-node
+/// --join BUNDLE --data DIR`.
 ///
 /// Ends with 0 after a stop in order, 1 if it failed while serving, 2 if it cannot start until something is changed, 7 if it
 /// cannot start yet: something else has its port or its directory, or the clock is behind.
@@ -26,8 +28,10 @@ struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
     /// The node's configuration file.
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required_unless_present = "join")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    joining: Joining,
     /// What to log to standard error: a level, or levels by module, such as `info,quoit_node::hints=debug`.
     #[arg(
         long,
@@ -41,6 +45,28 @@ struct Arguments {
     /// before and is right now. For one start; docs/operations.md says what it risks.
     #[arg(long)]
     accept_clock_set_back: bool,
+}
+
+/// A node that joins a cluster which is there.
+#[derive(Debug, clap::Args)]
+struct Joining {
+    /// The bundle of a new node, from `quoit cluster add`: it joins that cluster; the same line starts it again later.
+    #[arg(
+        long,
+        value_name = "BUNDLE",
+        requires = "data",
+        conflicts_with = "config"
+    )]
+    join: Option<PathBuf>,
+    /// Its data directory: absent, empty, or this node's.
+    #[arg(long, value_name = "DIR", requires = "join")]
+    data: Option<PathBuf>,
+    /// Where others reach it; must be the bundle's.
+    #[arg(long, value_name = "HOST:PORT", requires = "join")]
+    address: Option<String>,
+    /// Where it serves, if that is not its address.
+    #[arg(long, value_name = "IP:PORT", requires = "join")]
+    listen: Option<SocketAddr>,
 }
 
 /// What else to do than to run.
@@ -81,19 +107,33 @@ fn act(arguments: &Arguments) -> Result<(), RunError> {
         let _written = writeln!(std::io::stdout(), "quoit-node {node} initialised").is_ok();
         return Ok(());
     }
-    // Required by the grammar.
-    let config = arguments.config.as_deref().unwrap_or_else(|| Path::new(""));
-    run(config, arguments.accept_clock_set_back)
+    let mut config = configuration(arguments)?;
+    config.accept_clock_set_back = arguments.accept_clock_set_back;
+    quoit_node::run_with(&config)
 }
 
 #[expect(
     clippy::result_large_err,
     reason = "it is made once, and ends the process"
 )]
-fn run(config: &Path, accept_clock_set_back: bool) -> Result<(), RunError> {
-    let mut config = Config::load(config)?;
-    config.accept_clock_set_back = accept_clock_set_back;
-    quoit_node::run_with(&config)
+fn configuration(arguments: &Arguments) -> Result<Config, RunError> {
+    let Joining {
+        join,
+        data,
+        address,
+        listen,
+    } = &arguments.joining;
+    if let (Some(bundle), Some(data)) = (join, data) {
+        return Ok(quoit_node::prepare_to_join(&JoinOptions {
+            bundle: bundle.clone(),
+            data: data.clone(),
+            address: address.clone(),
+            listen: *listen,
+        })?);
+    }
+    // Required by the grammar.
+    let config = arguments.config.as_deref().unwrap_or_else(|| Path::new(""));
+    Ok(Config::load(config)?)
 }
 
 /// Prints an error and its sources.

@@ -19,7 +19,7 @@
 //! refuses reads and writes until it is stopped: the engine's memory may differ from the disk.
 
 mod background;
-mod opening;
+pub(crate) mod opening;
 mod surroundings;
 mod worker;
 

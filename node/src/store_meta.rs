@@ -129,24 +129,16 @@ impl StoreMeta {
         })
     }
 
-    /// Refuses a node that is not a member, unless it `may_wait` until it is one, and one with a clock by which every write is
-    /// too old. A removed one is refused in any case.
+    /// Refuses a node that was removed, and one with a clock by which every write is too old. One that is no member and was
+    /// not removed waits to become one.
     ///
     /// # Errors
-    /// [`StartError::NotAMember`], [`StartError::ClockBehind`].
-    pub fn check(
-        self,
-        node: NodeId,
-        may_wait: bool,
-        limits: &Limits,
-        wall: Millis,
-    ) -> Result<Self, StartError> {
+    /// [`StartError::Removed`], [`StartError::ClockBehind`].
+    pub fn check(self, node: NodeId, limits: &Limits, wall: Millis) -> Result<Self, StartError> {
         let configuration = self.known.configuration();
-        let is_removed = configuration.removed.contains(&node);
-        let is_member = self.known.topology().member(node).is_some();
-        if !is_member && (is_removed || !may_wait) {
+        if configuration.removed.binary_search(&node).is_ok() {
             let cluster = configuration.map.cluster;
-            return Err(StartError::NotAMember { node, cluster });
+            return Err(StartError::Removed { node, cluster });
         }
         check_clock(self.mark, limits, wall)?;
         Ok(self)

@@ -72,7 +72,7 @@ impl Handler for Ask {
             _permit: caller.permit,
         };
         let what = (Purpose::Ask, RequestKind::Ask);
-        let epoch = epoch.unwrap_or(cx.topology.epoch());
+        let epoch = epoch.unwrap_or_else(|| cx.topology.epoch());
         ask.requests.send_as_of(epoch, (0, what), request, cx);
         Some(ask)
     }

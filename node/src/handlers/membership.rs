@@ -9,6 +9,8 @@
 //! A page is read behind the fence: nothing of an older epoch is added here any more, so what the receiver has in the end is
 //! all that this node had for older epochs. What is joined in this epoch goes to the new owners, too.
 //!
+//! A node that is to join is no member yet. It gets what only nodes know, the key of the Merkle sums, and what is agreed on.
+//!
 //! Who sends it is who its certificate says, and a member when it asks: it may have become one since it connected.
 
 use bytes::Bytes;
@@ -43,10 +45,23 @@ impl<E: Env, G: Engine> Replica<E, G> {
             let answer = Box::new(MembershipAnswer::Page(page));
             return Ok(Handled::Answer(Response::Membership(answer)));
         }
+        if request == MembershipRequest::Join {
+            caller.node().ok_or(Refusal::Forbidden)?;
+            let answer = Box::new(self.welcome());
+            return Ok(Handled::Answer(Response::Membership(answer)));
+        }
         // A message of a newer build is one that this one does not know.
         Task::of(request, epoch)
             .map(Handled::Order)
             .ok_or(Refusal::NotReady)
+    }
+
+    /// What a node needs that is to join. That it was not removed was looked at when it connected.
+    fn welcome(&self) -> MembershipAnswer {
+        MembershipAnswer::Welcome {
+            merkle_key: self.state().sums.key(),
+            configuration: self.state().cluster.newest_answer(Epoch(0)),
+        }
     }
 
     fn page(

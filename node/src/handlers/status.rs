@@ -1,15 +1,28 @@
 //! Status: how this node is. Answered from memory, whatever the disk is doing, since it is asked most when
 //! something is wrong.
 
-use quoit_ring::wire::{NodeStatus, Response};
+use quoit_ring::wire::{NodeStatus, Response, Warning, WarningKind};
 
 use crate::env::Now;
 use crate::state::NodeState;
+
+/// What a node says that nobody has made a member yet.
+const WAITING: &str =
+    "waits: it is no member yet and owns nothing, an operator adds it with `quoit cluster add`";
 
 /// Answers with the node's state.
 pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Response {
     let (records, disk_bytes) = state.stats.usage();
     let walk = state.sums.progress();
+    let mut warnings = state.warnings.list(now.mono);
+    if !state.cluster.is_member(state.cluster.node) {
+        warnings.push(Warning {
+            kind: WarningKind::Waiting,
+            since_ms: now.mono.0 / 1_000,
+            count: 0,
+            text: WAITING.to_owned(),
+        });
+    }
     Response::Status(Box::new(NodeStatus {
         node: state.cluster.node,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -25,6 +38,6 @@ pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Respons
         unreadable_records: walk.unreadable,
         refused_hints: state.hints.refused(),
         refused_repairs: state.stats.refused_repairs(),
-        warnings: state.warnings.list(now.mono),
+        warnings,
     }))
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use super::format::{self, Content, Flaw, Left};
 use super::{
-    Act, Expected, Found, IDENTITY, IDENTITY_NEW, Identity, IdentityError, LOCK, May, STORE,
+    Act, Expected, Found, IDENTITY, IDENTITY_NEW, Identity, IdentityError, LOCK, May, STORE, TLS,
 };
 use crate::engine::FjallEngine;
 
@@ -82,7 +82,10 @@ fn without_identity(path: &Path) -> Result<Found, IdentityError> {
         if name == STORE && FjallEngine::is_in(&store).map_err(failed_at(&store))? {
             return Ok(Found::StoreAlone);
         }
-        if name != LOCK && name != IDENTITY_NEW && name != LOST_AND_FOUND {
+        if ![LOCK, IDENTITY_NEW, LOST_AND_FOUND, TLS]
+            .iter()
+            .any(|it| name == *it)
+        {
             found = Found::Foreign(name);
         }
     }

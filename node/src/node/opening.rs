@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   to initialise   map names the node? --> identity, incomplete --> store --> first map --> closed --> complete
+//!   to join       member says what is decided --> the same, with that beside the map
 //!   to run                                  identity             --> store --> stored map
 //! ```
 //!
@@ -11,14 +12,19 @@
 
 use std::io;
 
-use quoit_ring::NodeId;
+use quoit_ring::change::Configuration;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::FirstMap;
+use quoit_ring::wire::configuration::encode_configuration;
+use quoit_ring::{MerkleKey, NodeId};
 
 use super::TREE_BYTES;
 use crate::assembly::OpenStore;
 use crate::config::Config;
-use crate::engine::{EngineOptions, FjallEngine, LEAST_MEMORY};
+use crate::engine::layout::META_CONFIGURATION;
+use crate::engine::{
+    Batch, Durability, Engine as _, EngineOptions, FjallEngine, Keyspace, LEAST_MEMORY,
+};
 use crate::error::StartError;
 use crate::identity::{Act, DataDir, Expected, Identity};
 use crate::provision::{MapError, read_map};
@@ -51,6 +57,38 @@ pub(super) fn init(config: &Config) -> Result<Identity, StartError> {
         path: data.store(),
         source,
     })?;
+    data.mark_clean()?;
+    Ok(data.identity())
+}
+
+/// Initialises the data directory of a configuration for a node that is to join a cluster which is there.
+pub(crate) fn init_joining(
+    config: &Config,
+    node: NodeId,
+    (now, merkle_key): (&Configuration, MerkleKey),
+) -> Result<Identity, StartError> {
+    config.check()?;
+    let first = FirstMap {
+        map: now.map.clone(),
+        merkle_key,
+    };
+    let Opened {
+        mut data, store, ..
+    } = open(config, node, Some(&first), Act::Initialise)?;
+    let engine = store.into_engine();
+    let failed = |source| StartError::Engine {
+        path: data.store(),
+        source,
+    };
+    // A map alone is that of a first epoch. Until the directory is marked, nothing runs on it.
+    let mut batch = Batch::with_capacity(1);
+    batch.insert(
+        Keyspace::Meta,
+        META_CONFIGURATION,
+        encode_configuration(now),
+    );
+    engine.commit(batch, Durability::Fsync).map_err(failed)?;
+    engine.close().map_err(failed)?;
     data.mark_clean()?;
     Ok(data.identity())
 }

@@ -6,6 +6,7 @@
 //!   Learn    a decided epoch           -> Learned
 //!   Fence                              -> Progress
 //!   Pull     behind which row          -> Page
+//!   Join                               -> Welcome
 //! ```
 //!
 //! All are about the epoch that their frame names: a vote is on what follows it, a page holds what its receiver pulls in
@@ -24,6 +25,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use crate::cluster::{Epoch, NodeId};
 use crate::consensus::Ballot;
+use crate::merkle::MerkleKey;
 use crate::role::Privilege;
 use crate::wire::codec::{self, DecodeError};
 
@@ -58,6 +60,8 @@ pub enum MembershipRequest {
         /// Behind which row, as the page before said; empty for the first page.
         after: Bytes,
     },
+    /// A node asks for what it needs before it can be one: it need not be a member, and must not have been removed.
+    Join,
 }
 
 impl MembershipRequest {
@@ -68,6 +72,8 @@ impl MembershipRequest {
         match self {
             Self::Prepare { .. } | Self::Accept { .. } | Self::Learn { .. } => Privilege::Propose,
             Self::Fence | Self::Pull { .. } => Privilege::Peer,
+            // Whoever holds a certificate may ask; it is answered to a node's.
+            Self::Join => Privilege::Client,
         }
     }
 
@@ -78,7 +84,7 @@ impl MembershipRequest {
             Self::Accept { next: bytes, .. }
             | Self::Learn { decided: bytes }
             | Self::Pull { after: bytes } => bytes.len(),
-            Self::Prepare { .. } | Self::Fence => 0,
+            Self::Prepare { .. } | Self::Fence | Self::Join => 0,
         }
     }
 }
@@ -114,6 +120,13 @@ pub enum MembershipAnswer {
     Progress(Progress),
     /// A page of rows.
     Page(Page),
+    /// What a node needs that is to join.
+    Welcome {
+        /// The key of the Merkle sums.
+        merkle_key: MerkleKey,
+        /// The newest epoch that the member knows, as an encoded answer for a side that knows none.
+        configuration: Bytes,
+    },
 }
 
 /// How far a node is in the epoch that it was asked about.
@@ -162,6 +175,7 @@ impl MembershipRequest {
                 out.put_u8(4);
                 out.put_slice(after);
             }
+            Self::Join => out.put_u8(5),
         }
         out.freeze()
     }
@@ -184,6 +198,10 @@ impl MembershipRequest {
                 Self::Fence
             }
             4 => Self::Pull { after: bytes },
+            5 => {
+                codec::end(&bytes)?;
+                Self::Join
+            }
             _ => return Err(DecodeError::Malformed("an unknown message about the ring")),
         };
         Ok(request)
@@ -228,6 +246,14 @@ impl MembershipAnswer {
                 out.put_u8(9);
                 page.put(&mut out);
             }
+            Self::Welcome {
+                merkle_key,
+                configuration,
+            } => {
+                out.put_u8(10);
+                out.put_slice(&merkle_key.0);
+                out.put_slice(configuration);
+            }
         }
         out.freeze()
     }
@@ -254,6 +280,17 @@ impl MembershipAnswer {
             7 => Self::Learned(take(&mut bytes)?),
             8 => Self::Progress(Progress::take(&mut bytes)?),
             9 => Self::Page(Page::take(&mut bytes)?),
+            10 => {
+                let Some((key, _)) = bytes.split_first_chunk() else {
+                    return Err(DecodeError::Malformed("a welcome without a key"));
+                };
+                let merkle_key = MerkleKey(*key);
+                bytes.advance(merkle_key.0.len());
+                Self::Welcome {
+                    merkle_key,
+                    configuration: core::mem::take(&mut bytes),
+                }
+            }
             _ => return Err(DecodeError::Malformed("an unknown answer about the ring")),
         };
         codec::end(&bytes)?;
@@ -372,6 +409,7 @@ mod tests {
             bytes().prop_map(|decided| MembershipRequest::Learn { decided }),
             Just(MembershipRequest::Fence),
             bytes().prop_map(|after| MembershipRequest::Pull { after }),
+            Just(MembershipRequest::Join),
         ]
     }
 
@@ -401,6 +439,12 @@ mod tests {
             Just(MembershipAnswer::NoSuccessor),
             any::<u64>().prop_map(|epoch| MembershipAnswer::Learned(Epoch(epoch))),
             progress().prop_map(MembershipAnswer::Progress),
+            (any::<[u8; 16]>(), bytes()).prop_map(|(key, configuration)| {
+                MembershipAnswer::Welcome {
+                    merkle_key: MerkleKey(key),
+                    configuration,
+                }
+            }),
             page.prop_map(|(rows, next)| MembershipAnswer::Page(Page { rows, next })),
         ]
     }

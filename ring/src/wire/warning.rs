@@ -47,11 +47,13 @@ pub enum WarningKind {
     UncountedHints,
     /// A change of the ring waits for somebody.
     Change,
+    /// The node is no member yet, and owns nothing.
+    Waiting,
 }
 
 impl WarningKind {
     /// All of them, in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::DiskSpace,
         Self::Storage,
         Self::Certificate,
@@ -60,6 +62,7 @@ impl WarningKind {
         Self::Address,
         Self::UncountedHints,
         Self::Change,
+        Self::Waiting,
     ];
 
     /// Its name, for programs: it never changes.
@@ -79,6 +82,7 @@ impl WarningKind {
             Self::Address => "address",
             Self::UncountedHints => "uncounted-hints",
             Self::Change => "change",
+            Self::Waiting => "waiting",
         }
     }
 }

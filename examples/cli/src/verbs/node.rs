@@ -3,15 +3,17 @@
 //! ```text
 //! node init --config FILE   once, before the first start: makes the empty data directory this node's
 //! node --config FILE        runs it
+//! node --join BUNDLE --data DIR   a new node of a cluster that is there: both at once
 //! ```
 //!
 //! One program is enough this way: `quoit demo` starts its nodes by running itself.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use quoit_node::config::Config;
-use quoit_node::{RunError, StartError};
+use quoit_node::{JoinOptions, RunError, StartError};
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -27,8 +29,29 @@ pub(crate) struct Args {
     verb: Option<Verb>,
 
     /// The node's configuration
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required_unless_present = "join")]
     config: Option<PathBuf>,
+
+    /// The bundle of a new node, from `quoit cluster add`: it joins that cluster; the same line starts it again later
+    #[arg(
+        long,
+        value_name = "BUNDLE",
+        requires = "data",
+        conflicts_with = "config"
+    )]
+    join: Option<PathBuf>,
+
+    /// With `--join`: its data directory, absent, empty, or this node's
+    #[arg(long, value_name = "DIR", requires = "join")]
+    data: Option<PathBuf>,
+
+    /// With `--join`: where others reach it; must be the bundle's
+    #[arg(long, value_name = "HOST:PORT", requires = "join")]
+    address: Option<String>,
+
+    /// With `--join`: where it serves, if that is not its address
+    #[arg(long, value_name = "IP:PORT", requires = "join")]
+    listen: Option<SocketAddr>,
 
     /// Start although this machine's clock is far behind the time that the node has stored, since the clock was ahead
     /// before and is right now; for one start
@@ -91,18 +114,35 @@ fn failure(error: &RunError) -> Failure {
     reason = "it is made once, and ends the process"
 )]
 fn serve(args: &Args) -> Result<(), RunError> {
-    // Required by the grammar.
-    let config = args.config.as_deref().unwrap_or_else(|| Path::new(""));
-    let mut config = Config::load(config)?;
+    let mut config = configuration(args)?;
     config.accept_clock_set_back = args.accept_clock_set_back;
     quoit_node::run_with(&config)
+}
+
+#[expect(
+    clippy::result_large_err,
+    reason = "it is made once, and ends the process"
+)]
+fn configuration(args: &Args) -> Result<Config, RunError> {
+    if let (Some(bundle), Some(data)) = (&args.join, &args.data) {
+        return Ok(quoit_node::prepare_to_join(&JoinOptions {
+            bundle: bundle.clone(),
+            data: data.clone(),
+            address: args.address.clone(),
+            listen: args.listen,
+        })?);
+    }
+    // Required by the grammar.
+    let config = args.config.as_deref().unwrap_or_else(|| Path::new(""));
+    Ok(Config::load(config)?)
 }
 
 /// As `quoit-node` ends.
 const fn exit(error: &RunError) -> Exit {
     match error {
         RunError::Start(error) | RunError::Init(error) => start_exit(error),
-        RunError::Config(_) => Exit::Usage,
+        RunError::Join(error) if error.may_pass() => Exit::TryLater,
+        RunError::Config(_) | RunError::Join(_) => Exit::Usage,
         _ => Exit::Error,
     }
 }

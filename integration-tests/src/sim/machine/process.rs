@@ -420,7 +420,6 @@ fn options(machine: &Machine) -> AssemblyOptions {
         max_batch: machine.settings.small.batch,
         hints_per_second: HINTS_PER_SECOND,
         transfer: TRANSFER,
-        may_wait: true,
         hint_window: machine.settings.small.hint_window,
         accept_clock_set_back: false,
         row_cache_bytes: ROWS,

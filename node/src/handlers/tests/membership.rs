@@ -7,6 +7,7 @@ use quoit_ring::consensus::Ballot;
 use quoit_ring::wire::{MembershipAnswer, MembershipRequest, Page};
 
 use super::*;
+use crate::cluster::ClusterView;
 use crate::commit::{Asker, Order, Task};
 use crate::testing::ring;
 
@@ -192,4 +193,44 @@ fn who_is_to_own_a_key_and_has_not_taken_it_is_behind() {
         world.session = Session::new(Arc::new(replica), Role::Client, world.sink.clone());
         assert_eq!(world.ask_as_of(Epoch(3), get(&key)), Some(answer));
     }
+}
+
+#[test]
+fn a_node_that_is_to_join_gets_what_nodes_know_and_nobody_else_does() {
+    let join = || Request::Membership(MembershipRequest::Join);
+    for caller in [Role::Client, Role::Admin] {
+        let mut world = world_of(1, caller, open());
+        assert_eq!(world.refusal(join()), Refusal::Forbidden, "{caller:?}");
+    }
+    let mut world = world_of(1, Role::Node(NEWCOMER), open());
+    let Some(Response::Membership(answer)) = world.ask_as_of(Epoch(0), join()) else {
+        panic!("it needs not be a member");
+    };
+    let welcome = MembershipAnswer::Welcome {
+        merkle_key: world.state.sums.key(),
+        configuration: world.state.cluster.newest_answer(Epoch(0)),
+    };
+    assert_eq!(*answer, welcome);
+}
+
+#[test]
+fn a_node_that_is_no_member_says_that_it_waits() {
+    use quoit_ring::wire::WarningKind;
+
+    let kinds = |answer: Option<Response>| {
+        let Some(Response::Status(status)) = answer else {
+            panic!("{answer:?}");
+        };
+        let kinds = status.warnings.iter().map(|warning| warning.kind);
+        kinds.collect::<Vec<_>>()
+    };
+    let mut world = world_of(1, Role::Client, open());
+    assert_eq!(kinds(world.ask(Request::Status)), []);
+    let state = NodeState {
+        cluster: Arc::new(ClusterView::new(NEWCOMER, Known::of(ring(1)))),
+        ..world.state.clone()
+    };
+    let engine = Arc::clone(world.session.replica.engine());
+    world.session.replica = Arc::new(Replica::new(open(), engine, &state));
+    assert_eq!(kinds(world.ask(Request::Status)), [WarningKind::Waiting]);
 }
