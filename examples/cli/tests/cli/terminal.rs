@@ -102,12 +102,17 @@ fn siblings_beside_each_other_are_escaped_and_keep_their_lines() {
             "{boxed:?}"
         );
         assert!(!boxed.contains("\x1b[31m"), "{boxed:?}");
-        for (term, columns) in [("dumb", 120), ("xterm", 0)] {
-            let plain = home.on_terminal(term, columns, line);
+        let plain_for = [
+            (&[("TERM", "dumb")][..], 120),
+            (&[("TERM", "xterm")], 0),
+            (&[("TERM", "xterm"), ("NO_COLOR", "1")], 120),
+        ];
+        for (variables, columns) in plain_for {
+            let plain = home.on_terminal_with(variables, columns, line);
             assert!(plain.contains("\\x1b[31meggs"), "{plain:?}");
             assert!(
                 !plain.contains(['\x1b', '┌', '│']),
-                "{term} {columns}: {plain:?}"
+                "{variables:?} {columns}: {plain:?}"
             );
             let longest = plain.lines().map(str::len).max();
             assert!(longest > Some(40), "lines are whole: {plain:?}");

@@ -13,6 +13,16 @@ use super::{Home, wait};
 impl Home {
     /// What a command writes to a terminal of type `term`. A terminal ends lines with `\r\n`.
     pub(crate) fn on_terminal(&self, term: &str, columns: u16, args: &[&str]) -> String {
+        self.on_terminal_with(&[("TERM", term)], columns, args)
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn on_terminal_with(
+        &self,
+        variables: &[(&str, &str)],
+        columns: u16,
+        args: &[&str],
+    ) -> String {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -28,7 +38,8 @@ impl Home {
         let theirs = File::from(open(name, flags, Mode::empty()).unwrap());
 
         let mut command = self.command(args);
-        command.env("TERM", term).env_remove("NO_COLOR");
+        command.env_remove("NO_COLOR");
+        command.envs(variables.iter().copied());
         command.stdin(Stdio::null());
         command.stdout(theirs.try_clone().unwrap()).stderr(theirs);
         let mut child = command.spawn().unwrap();
