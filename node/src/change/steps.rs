@@ -48,7 +48,7 @@ const UNREACHED: Duration = Duration::from_secs(2);
 const REVOTE: Duration = Duration::from_millis(500);
 /// For how long after its last answer a member that leaves is waited for: it may only be starting again.
 const LEAVER: Duration = Duration::from_secs(60);
-/// The same for one that this node has never heard: it is being replaced since it is dead.
+/// The same for one that this node has not heard in this change: it is being replaced since it is dead.
 const DEAD_LEAVER: Duration = Duration::from_secs(3);
 /// For how long it is waited for at most once all else is there.
 const LONGEST_LEAVER: Duration = Duration::from_secs(120);
@@ -166,8 +166,10 @@ pub(super) struct Steps {
     moving: Vec<MovingRange>,
     leavers: Vec<NodeId>,
     peers: BTreeMap<NodeId, Peer>,
-    /// When each member was heard last, in any epoch.
+    /// When each member was heard last, in any epoch of this change.
     heard: BTreeMap<NodeId, Moment>,
+    /// Since when this node knows of this change.
+    changing_since: Moment,
     entered: Moment,
     /// When it is this node's turn, if it is a voter, or has decided this epoch.
     turn: Option<Moment>,
@@ -192,6 +194,7 @@ impl Steps {
             leavers: Vec::new(),
             peers: BTreeMap::new(),
             heard: BTreeMap::new(),
+            changing_since: now,
             entered: now,
             turn: None,
             is_voter: false,
@@ -220,7 +223,10 @@ impl Steps {
         self.leavers = leavers(new);
         let members = topology.members().map(|member| member.id);
         self.peers = members.map(|id| (id, Peer::default())).collect();
-        self.heard.retain(|id, _| self.peers.contains_key(id));
+        if old.change.is_none() {
+            self.heard.clear();
+            self.changing_since = now;
+        }
 
         let turn = rank(new, self.node).map(|rank| now + TURN.saturating_mul(rank));
         let is_decider = self.decided_at.take().is_some() && self.peers.contains_key(&self.node);
@@ -402,7 +408,7 @@ impl Steps {
         let leaving = leavers.filter(|leaver| {
             let patience = match self.heard.get(leaver) {
                 Some(&heard) => heard + LEAVER,
-                None => self.entered + DEAD_LEAVER,
+                None => self.changing_since + DEAD_LEAVER,
             };
             let progress = self.peers.get(leaver).and_then(|it| it.progress.as_ref());
             let is_done = has_all(*leaver) && (!is_last || progress.is_some_and(has_left_nothing));
