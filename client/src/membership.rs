@@ -1,7 +1,7 @@
 //! What the cluster agrees on, and proposals of what shall follow it: for operators' tools.
 //!
 //! ```text
-//!   configuration()  --Map--> all members --> the newest that one of them announces
+//!   configuration()  --Map, and what follows epoch 0?--> all members --> the newest that one of them knows
 //!   propose(a, b)    --votes--> the voters of a --> decided: b, or what another proposed --Learn--> all members
 //! ```
 //!
@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quoit_ring::change::Configuration;
+use quoit_ring::consensus::Ballot;
 use quoit_ring::wire::configuration::{decode_answer, encode_answer};
+
 use quoit_ring::wire::{
-    ConfigurationAnswer, MembershipAnswer, MembershipRequest, Request, Response,
+    ConfigurationAnswer, MembershipAnswer, MembershipRequest, Refusal, Request, Response,
 };
 use quoit_ring::{Epoch, Member, NodeId};
 
@@ -109,8 +111,9 @@ impl MembershipError {
 }
 
 impl Client {
-    /// What the cluster agrees on: the newest epoch that any of its members announces. Asks all of them; one that does not
-    /// answer within 2 s, or the client's deadline if that is less, is left out.
+    /// What the cluster agrees on: the newest epoch that any of its members knows, if this client has an operator's
+    /// certificate; else the newest that one announces, which may be the one before while a change is under way. Asks all
+    /// of them; one that does not answer within 2 s, or the client's deadline if that is less, is left out.
     ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -125,9 +128,11 @@ impl Client {
     pub async fn configuration(&self) -> Result<Configuration, MembershipError> {
         let mut asked = Vec::new();
         for member in self.topology().members() {
-            // As one that knows nothing, so that the answer is all of it.
-            let answer = self.ask_as_of(Some(Epoch(0)), member.id, Request::Map);
-            asked.push((answer.await, member.clone()));
+            for request in [Request::Map, what_follows_nothing()] {
+                // As one that knows nothing, so that the answer is all of it.
+                let answer = self.ask_as_of(Some(Epoch(0)), member.id, request);
+                asked.push((answer.await, member.clone()));
+            }
         }
         let (mut newest, mut attempts) = (None::<Configuration>, Vec::new());
         for (answer, member) in asked {
@@ -135,7 +140,13 @@ impl Client {
                 Ok(found) if newest.as_ref().is_some_and(|it| it.epoch >= found.epoch) => {}
                 Ok(found) => newest = Some(found),
                 Err(NodeError::Closed) => return Err(MembershipError::Closed),
-                Err(NodeError::Failed(outcome)) => attempts.push(attempt(&member, outcome)),
+                Err(NodeError::Failed(Outcome::Refused(Refusal::Forbidden))) => {}
+                Err(NodeError::Failed(outcome)) => {
+                    let attempt = attempt(&member, outcome);
+                    if attempts.last() != Some(&attempt) {
+                        attempts.push(attempt);
+                    }
+                }
             }
         }
         newest.ok_or(MembershipError::NoAnswer { attempts })
@@ -231,13 +242,25 @@ fn attempt(member: &Member, outcome: Outcome) -> Attempt {
     }
 }
 
+/// What a node answers with the newest epoch that it knows, announced or not: what follows epoch 0 was decided before
+/// there was a node, so it gives no vote.
+const fn what_follows_nothing() -> Request {
+    let ballot = Ballot::ZERO;
+    Request::Membership(MembershipRequest::Prepare { ballot })
+}
+
 fn configuration_of(answer: Result<Response, NodeError>) -> Result<Configuration, NodeError> {
     let damaged = |junk| NodeError::Failed(Outcome::Damaged(junk));
-    match answer? {
-        Response::Map(bytes) => match decode_answer(&bytes).map_err(damaged)? {
-            ConfigurationAnswer::Whole(found) if found.check().is_ok() => Ok(*found),
-            _ => Err(damaged(OTHER_QUESTION)),
+    let bytes = match answer? {
+        Response::Map(bytes) => bytes,
+        Response::Membership(answer) => match *answer {
+            MembershipAnswer::Decided(bytes) => bytes,
+            _ => return Err(damaged(OTHER_QUESTION)),
         },
-        other => Err(not_an_answer(&other)),
+        other => return Err(not_an_answer(&other)),
+    };
+    match decode_answer(&bytes).map_err(damaged)? {
+        ConfigurationAnswer::Whole(found) if found.check().is_ok() => Ok(*found),
+        _ => Err(damaged(OTHER_QUESTION)),
     }
 }
