@@ -18,6 +18,8 @@ mod explain;
 mod files;
 #[path = "cli/first_use.rs"]
 mod first_use;
+#[path = "cli/membership.rs"]
+mod membership;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;
