@@ -12,6 +12,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`edits`] | from what is asked for to the next epoch, or why not |
+//! | [`places`] | where members sit after it |
 //! | [`plan`] | what a change costs: balance, keys that move |
 //! | [`file`] | a plan that is kept, and whether it still holds |
 //! | [`begin`] | has an epoch decided |
@@ -20,6 +21,7 @@
 pub(crate) mod begin;
 pub(crate) mod edits;
 pub(crate) mod file;
+mod places;
 pub(crate) mod plan;
 pub(crate) mod watch;
 
@@ -89,7 +91,7 @@ pub(crate) fn describe(from: &ClusterMap, to: &ClusterMap) -> String {
                 let (name, from, to) = (&new.name, old.weight, new.weight);
                 parts.push(format!("{name} weight {from} -> {to}"));
             }
-            (Some(old), Some(new)) if old != new => parts.push(format!("{} moves", new.name)),
+            // Some places more that even out the load are no news.
             _ => {}
         }
     }

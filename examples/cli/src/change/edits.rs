@@ -1,18 +1,16 @@
 //! From what an operator asks for to the epoch that begins it, or why that cannot be.
 //!
 //! ```text
-//!   leave n2        its vnodes go; its ranges fall to those behind it
-//!   add n5          places that even out the load
-//!   n2 -> n5        one of the same zone and weight takes the very places: nothing else moves
-//!   weight n3 200   leaves the ring and joins it again with more places
+//!   adds, leaves, weights --names, ids, addresses--> places --> the target --> the epoch that begins it
 //! ```
 //!
 //! All of it is one change. Invariant: what is refused here has changed nothing, and says what to do instead.
 
 use quoit_ring::change::{Arcs, ChangeError, Configuration};
-use quoit_ring::placement::{Newcomer, Ring, fullest_excess, join};
+use quoit_ring::placement::{Newcomer, Ring, fullest_excess};
 use quoit_ring::{ClusterMap, Member, NodeId};
 
+use super::places::place;
 use super::{describe, describe_change};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -86,7 +84,7 @@ impl Edits {
     fn target(&self, now: &Configuration) -> Result<ClusterMap, Failure> {
         let mut best: Option<(f64, ClusterMap)> = None;
         for seed in 0..SEARCHES {
-            let map = self.placed(&now.map, now.epoch.0.wrapping_add(seed << 32))?;
+            let map = place(self, &now.map, now.epoch.0.wrapping_add(seed << 32))?;
             let ring = Ring::new(&map).map_err(|error| Failure::caused(&error))?;
             let excess = fullest_excess(&ring);
             if best.as_ref().is_none_or(|(least, _)| excess < *least) {
@@ -95,56 +93,6 @@ impl Edits {
         }
         best.map(|(_, map)| map)
             .ok_or_else(|| Failure::new(Exit::Error, "no places were searched"))
-    }
-
-    fn placed(&self, before: &ClusterMap, seed: u64) -> Result<ClusterMap, Failure> {
-        let mut map = before.clone();
-        let mut gone: Vec<Member> = Vec::new();
-        let mut joins = Vec::new();
-        map.members.retain(|member| {
-            let leaves = self.leaves.contains(&member.name);
-            if leaves {
-                gone.push(member.clone());
-            }
-            !leaves
-        });
-        for (name, weight) in &self.weights {
-            let place = map.members.iter().position(|it| it.name == *name);
-            if let Some(place) = place.filter(|&place| map.members[place].weight != *weight) {
-                let member = map.members.remove(place);
-                joins.push(with_weight(member, *weight));
-            }
-        }
-
-        for newcomer in &self.adds {
-            let fits = |it: &Member| it.zone == newcomer.zone && it.weight == newcomer.weight;
-            match gone.iter().position(fits) {
-                Some(place) => {
-                    let vnodes = gone.remove(place).vnodes;
-                    map.members.push(newcomer.clone().into_member(vnodes));
-                }
-                None => joins.push(newcomer.clone()),
-            }
-        }
-        map.members.sort_by_key(|it| it.id);
-        for (newcomer, step) in joins.into_iter().zip(0_u64..) {
-            let name = newcomer.name.clone();
-            join(&mut map, newcomer, seed.wrapping_add(step)).map_err(|error| {
-                let failure = Failure::caused(&error);
-                Failure::new(Exit::Usage, format!("{name} cannot join: {}", failure.what))
-            })?;
-        }
-        Ok(map)
-    }
-}
-
-fn with_weight(member: Member, weight: u32) -> Newcomer {
-    Newcomer {
-        id: member.id,
-        name: member.name,
-        address: member.address,
-        zone: member.zone,
-        weight,
     }
 }
 

@@ -1,5 +1,4 @@
-//! `quoit cluster weight`: how much a node holds, relative to others. It leaves its places and takes new ones, so what it
-//! holds moves.
+//! `quoit cluster weight`: how much a node holds, relative to others. It gets places beside its own, or gives some up.
 
 use quoit_client::Client;
 
