@@ -109,7 +109,7 @@ impl<G: Engine> World<G> {
         let key = self.state.sums.key();
         let state = NodeState::new(SELF, known, key, Time::ZERO, settings);
         Self {
-            committer: Committer::new(Arc::clone(&self.engine), &state).restored(rows),
+            committer: Committer::new(Arc::clone(&self.engine), &state, at(WALL)).restored(rows),
             state,
             ..self
         }
