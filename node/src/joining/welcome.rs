@@ -69,8 +69,8 @@ pub(super) fn ask(bundle: &Bundle, config: ClientConfig) -> Result<Welcome, Join
 async fn ask_all(seeds: &[String], config: ClientConfig) -> Vec<Result<Welcome, String>> {
     let dialer = Rc::new(Dialer::new(config));
     let mut asked = JoinSet::new();
-    for seed in seeds.iter().take(MAX_SEEDS).cloned() {
-        let dialer = Rc::clone(&dialer);
+    for seed in seeds.iter().take(MAX_SEEDS) {
+        let (dialer, seed) = (Rc::clone(&dialer), seed.clone());
         asked.spawn_local(async move {
             let answered = timeout(DEADLINE, ask_one(&dialer, &seed)).await;
             let answer = answered.unwrap_or_else(|_elapsed| Err("no answer in time".to_owned()));

@@ -183,25 +183,49 @@ pub(crate) mod tests {
         Configuration::first(grow(empty, (1..=members).map(newcomer), 1).unwrap()).unwrap()
     }
 
-    fn refusal(edits: &Edits, now: &Configuration) -> (Exit, String) {
+    fn assert_refused(edits: &Edits, now: &Configuration, exit: Exit, expected: &str) {
         let failure = edits.apply(now).unwrap_err();
         let hint = failure.hint.unwrap_or_default();
-        (failure.exit, format!("{}; {hint}", failure.what))
+        let text = format!("{}; {hint}", failure.what);
+        assert_eq!(failure.exit, exit, "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+
+    fn leave(names: &[&str]) -> Edits {
+        Edits {
+            leaves: names.iter().map(|&name| name.to_owned()).collect(),
+            ..Edits::default()
+        }
+    }
+
+    fn add(newcomer: Newcomer) -> Edits {
+        Edits {
+            adds: vec![newcomer],
+            ..Edits::default()
+        }
     }
 
     #[test]
     fn what_cannot_be_is_refused_by_name_and_says_what_to_do() {
         let now = first(4);
-        let leave = |names: &[&str]| Edits {
-            leaves: names.iter().map(|&name| name.to_owned()).collect(),
+        let busy = leave(&["n4"]).apply(&now).unwrap();
+        let weight = Edits {
+            weights: vec![("n2".into(), 100)],
             ..Edits::default()
         };
-        let add = |newcomer: Newcomer| Edits {
-            adds: vec![newcomer],
-            ..Edits::default()
-        };
+        let unknown = "no member n9; the members are n1, n2, n3, n4";
+        assert_refused(&leave(&["n9"]), &now, Exit::Usage, unknown);
+        let few = "2 members cannot hold 3 copies";
+        assert_refused(&leave(&["n1", "n2"]), &now, Exit::Usage, few);
+        assert_refused(&weight, &now, Exit::Usage, "there is nothing to do");
+        let under_way = "-n4: arc 1 of 16, epoch 2";
+        assert_refused(&leave(&["n4"]), &busy, Exit::Conflict, under_way);
+    }
+
+    #[test]
+    fn a_newcomer_that_was_removed_or_takes_what_another_has_is_refused() {
+        let now = first(4);
         let mut left = leave(&["n4"]).apply(&now).unwrap();
-        let busy = left.clone();
         while let Some(next) = left.step() {
             left = next;
         }
@@ -218,60 +242,22 @@ pub(crate) mod tests {
             address: "h1:1".into(),
             ..newcomer(9)
         };
-        let weight = Edits {
-            weights: vec![("n2".into(), 100)],
-            ..Edits::default()
-        };
-        let table = [
-            (
-                leave(&["n9"]),
-                &now,
-                Exit::Usage,
-                "no member n9; the members are n1, n2, n3, n4",
-            ),
-            (
-                leave(&["n1", "n2"]),
-                &now,
-                Exit::Usage,
-                "2 members cannot hold 3 copies",
-            ),
-            (
-                leave(&["n4"]),
-                &busy,
-                Exit::Conflict,
-                "-n4: arc 1 of 16, epoch 2",
-            ),
-            (
-                add(again),
-                &left,
-                Exit::Usage,
-                "was removed from this cluster",
-            ),
-            (
-                add(newcomer(4)),
-                &now,
-                Exit::Usage,
-                "n4 is a member already",
-            ),
-            (
-                add(named),
-                &now,
-                Exit::Usage,
-                "there is a member n4 already",
-            ),
-            (
-                add(placed),
-                &now,
-                Exit::Usage,
-                "h1:1 is the address of n1 already",
-            ),
-            (weight, &now, Exit::Usage, "there is nothing to do"),
-        ];
-        for (edits, now, exit, expected) in table {
-            let (found, text) = refusal(&edits, now);
-            assert_eq!(found, exit, "{text}");
-            assert!(text.contains(expected), "{text}");
-        }
+        let removed = "was removed from this cluster";
+        assert_refused(&add(again), &left, Exit::Usage, removed);
+        assert_refused(
+            &add(newcomer(4)),
+            &now,
+            Exit::Usage,
+            "n4 is a member already",
+        );
+        assert_refused(
+            &add(named),
+            &now,
+            Exit::Usage,
+            "there is a member n4 already",
+        );
+        let taken = "h1:1 is the address of n1 already";
+        assert_refused(&add(placed), &now, Exit::Usage, taken);
     }
 
     #[test]

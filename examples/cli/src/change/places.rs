@@ -20,7 +20,7 @@ use crate::failure::Failure;
 
 /// How far the fullest member may be above its fair share before somebody gets more places.
 const EVEN: f64 = 0.02;
-/// How often that is tried; each gives a member 16 places more, or none.
+/// How often that is tried; each gives a member 16 places more at least, or none.
 const ROUNDS: u64 = 12;
 
 /// The map after the edits, which were found to fit `before`; `seed` is any number.
@@ -116,18 +116,29 @@ fn level(mut map: ClusterMap, seed: u64) -> Result<ClusterMap, Failure> {
         let loads = replica_loads(&ring(&map)?);
         let filled = loads.iter().zip(fair_shares(&map));
         let filled = filled.map(|((_, load), (_, fair))| load / fair).enumerate();
-        let Some((at, _)) = filled.min_by(|a, b| a.1.total_cmp(&b.1)) else {
+        let Some((at, filled)) = filled.min_by(|a, b| a.1.total_cmp(&b.1)) else {
             break;
         };
         let mut next = map.clone();
-        // The least weight: some few places, before whoever is too full.
-        add_places(&mut next, at, 1, seed.wrapping_add(round))?;
+        // As many as it lacks, before whoever is too full.
+        let lacks = part_of(map.members[at].weight, 1.0 - filled);
+        add_places(&mut next, at, lacks, seed.wrapping_add(round))?;
         let after = fullest_excess(&ring(&next)?);
         if after < excess {
             (map, excess) = (next, after);
         }
     }
     Ok(map)
+}
+
+/// A part of a weight, 1 at least.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a weight is 10,000 at most, and the part within 0 and 1"
+)]
+fn part_of(weight: u32, part: f64) -> u32 {
+    ((f64::from(weight) * part.clamp(0.0, 1.0)) as u32).max(1)
 }
 
 #[cfg(test)]
