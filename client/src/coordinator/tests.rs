@@ -94,8 +94,8 @@ enum Call {
     },
     Health,
     Propose {
-        after: Configuration,
-        next: Configuration,
+        after: Arc<Configuration>,
+        next: Box<Configuration>,
     },
 }
 
@@ -200,8 +200,8 @@ impl Bench {
                 caller: self.caller(ticket, Kind::Ask, |_answer| Done::Ask),
             }),
             Call::Propose { after, next } => Submission::Propose(propose::Submitted {
-                after: Arc::new(after),
-                next: Box::new(next),
+                after,
+                next,
                 deadline: Duration::from_secs(5),
                 caller: self.caller(ticket, Kind::Ask, Done::Propose),
             }),

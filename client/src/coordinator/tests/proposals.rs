@@ -63,7 +63,7 @@ fn answer(chain: &mut Chain, frame: &RequestFrame) -> Response {
 
 impl Bench {
     fn propose(&mut self, after: &Configuration, next: &Configuration) {
-        let (after, next) = (after.clone(), next.clone());
+        let (after, next) = (Arc::new(after.clone()), Box::new(next.clone()));
         self.start(1, Call::Propose { after, next });
     }
 
