@@ -76,7 +76,6 @@ fn map_of(members: u32, epoch: u64) -> ClusterMap {
 const PERMITS: usize = 1 << 20;
 
 /// What a test asks for.
-#[expect(clippy::large_enum_variant, reason = "tests make few")]
 enum Call {
     Read {
         key: Bytes,
