@@ -25,7 +25,7 @@ use quoit_ring::change::rules::majority;
 use quoit_ring::change::{Known, OwnerSet, Quorums};
 use quoit_ring::merkle::Place;
 use quoit_ring::wire::{MembershipRequest, Request, Response, decode_record};
-use quoit_ring::{Epoch, Leaf, LeafBits, Moment, NodeId, Record, Seen, Sum, Time};
+use quoit_ring::{Delta, Epoch, Leaf, LeafBits, Moment, NodeId, Record, Sum};
 use smallvec::SmallVec;
 
 use super::under_way::{About, UnderWay};
@@ -425,9 +425,7 @@ fn is_in_sums(record: &Record) -> bool {
     let [sibling] = record.live() else {
         return false;
     };
-    let mut alone = Seen::up_to(Time(sibling.dot.time.0.saturating_sub(1)));
-    alone.add(sibling.dot.actor, sibling.dot.time, sibling.dot.time);
-    *record.seen() == alone
+    record.seen() == Delta::blind(sibling.dot, None).record().seen()
 }
 
 /// Whether joining `ours` would add nothing to `theirs`.

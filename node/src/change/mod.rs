@@ -25,6 +25,8 @@ mod clean;
 pub(crate) mod driver;
 mod pull;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod under_way;
 
 use std::fmt;
@@ -135,16 +137,17 @@ impl ChangeDriver {
 
     /// Goes on with what is due; to be called every 10 ms while a change is under way, and some times a second else.
     pub fn handle_time(&mut self, now: Moment) {
+        self.enter_newest(now);
         for (from, about) in self.out.late(now) {
             self.failed(from, about, now);
         }
-        self.enter_newest(now);
         self.steps.act(&mut self.out, now);
         self.act(now);
     }
 
     /// A node has answered.
     pub fn handle_answer(&mut self, from: NodeId, frame: ResponseFrame, now: Moment) {
+        self.enter_newest(now);
         let (id, announced) = (frame.id, frame.epoch);
         if let Some(about) = self.out.answered(from, id) {
             if frame.response == Response::Refused(Refusal::Behind) {
@@ -160,6 +163,7 @@ impl ChangeDriver {
 
     /// The committer has carried an order out, or refused it.
     pub fn handle_done(&mut self, ticket: u64, response: Response, now: Moment) {
+        self.enter_newest(now);
         if let Some(about) = self.out.answered(self.cluster.node, ticket) {
             self.answered(self.cluster.node, about, response, now);
         }
@@ -168,6 +172,7 @@ impl ChangeDriver {
 
     /// The connection to a node broke, or could not be made.
     pub fn handle_lost(&mut self, node: NodeId, now: Moment) {
+        self.enter_newest(now);
         for about in self.out.lost(node) {
             self.failed(node, about, now);
         }
@@ -176,6 +181,7 @@ impl ChangeDriver {
 
     /// A page of what this node does not own was read; none if it could not be.
     pub fn handle_leftovers(&mut self, epoch: Epoch, page: Option<LeftRows>, now: Moment) {
+        self.enter_newest(now);
         if epoch == self.epoch {
             self.clean.looked(page, &mut self.out, now);
         }
@@ -214,11 +220,11 @@ impl ChangeDriver {
     /// Lets pull and clean go as far as they may, in the newest epoch. Steps, which look at all members and ranges, go on
     /// when their time comes.
     fn act(&mut self, now: Moment) {
-        self.enter_newest(now);
         self.pull.act(&mut self.out, now);
         self.clean.act(&self.cluster, &mut self.out, now);
     }
 
+    /// The node may have learned of an epoch since: whatever comes now counts for that, or not at all.
     fn enter_newest(&mut self, now: Moment) {
         let known = self.cluster.newest();
         if known.epoch() > self.epoch {
