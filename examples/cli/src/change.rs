@@ -14,7 +14,7 @@
 //! | [`edits`] | from what is asked for to the next epoch, or why not |
 //! | [`places`] | where members sit after it |
 //! | [`plan`] | what a change costs: balance, keys that move |
-//! | [`file`] | a plan that is kept, and whether it still holds |
+//! | [`mod@file`] | a plan that is kept, and whether it still holds |
 //! | [`begin`] | has an epoch decided |
 //! | [`watch`] | shows how far it is, and for whom it waits |
 
