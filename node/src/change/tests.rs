@@ -68,7 +68,7 @@ impl Bench {
 
     /// Lets so many milliseconds pass; what it wants done then.
     fn pass(&mut self, ms: u64) -> Vec<Act> {
-        self.now = self.now + Duration::from_millis(ms);
+        self.now += Duration::from_millis(ms);
         self.driver.handle_time(self.now);
         self.acts()
     }
