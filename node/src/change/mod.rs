@@ -12,7 +12,7 @@
 //! ```
 //!
 //! All three begin again with each epoch that the node learns: what counts for one must never count for another. They ask
-//! other nodes by messages ([`MembershipRequest`](quoit_ring::wire::MembershipRequest)) and this node's committer by
+//! other nodes by messages ([`MembershipRequest`]) and this node's committer by
 //! [orders](crate::commit::Task); the answers are alike.
 //!
 //! What is decided, fenced, pulled and taken is on disks before it is answered, so nothing here is: a node that restarts
