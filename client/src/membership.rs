@@ -26,7 +26,7 @@ use crate::metrics::Kind;
 use crate::operation::Submission;
 use crate::operation::propose;
 
-/// What came of a proposal; made by [`Client::propose`]. All members that could be reached have been told.
+/// What came of a proposal; made by [`Client::propose`]. All members that could be reached have heard of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Proposed {

@@ -16,7 +16,7 @@
 //! | [`plan`] | what a change costs: balance, keys that move |
 //! | [`mod@file`] | a plan that is kept, and whether it still holds |
 //! | [`begin`] | has an epoch decided |
-//! | [`watch`] | shows how far it is, and for whom it waits |
+//! | [`watch`] | shows how far it is, and which nodes it waits for |
 
 pub(crate) mod begin;
 pub(crate) mod edits;

@@ -65,7 +65,7 @@ struct Desk {
     overfilled: Cell<u64>,
     minted: RefCell<Option<MintedKeys>>,
     out: RefCell<Vec<Sent>>,
-    /// Whom the driver wants links to, if that has changed.
+    /// The nodes that the driver wants links to, if that has changed.
     members: RefCell<Option<Vec<NodeId>>>,
     in_transit: RefCell<InTransit>,
 }
@@ -284,7 +284,7 @@ impl Caller {
         &mut self.driver
     }
 
-    /// Whom its driver wants links to, if that has changed.
+    /// The nodes that its driver wants links to, if that has changed.
     pub fn new_members(&self) -> Option<Vec<NodeId>> {
         self.desk.members.borrow_mut().take()
     }

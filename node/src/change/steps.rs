@@ -101,7 +101,7 @@ struct Attempt {
 pub struct Waiting {
     /// For what.
     pub what: WaitingFor,
-    /// Whom it waits for.
+    /// The nodes that it waits for.
     pub nodes: Vec<NodeId>,
     /// Since when.
     pub since: Moment,

@@ -159,8 +159,8 @@ fn willing(epoch: Epoch, pulled: bool) -> impl FnMut(NodeId, &Act) -> Option<Res
     }
 }
 
-/// Whom a driver asks this, in order.
-fn whom(acts: &[Act], is_it: impl Fn(&MembershipRequest) -> bool) -> Vec<u64> {
+/// The nodes that a driver asks this, in order.
+fn nodes_asked(acts: &[Act], is_it: impl Fn(&MembershipRequest) -> bool) -> Vec<u64> {
     let to = acts
         .iter()
         .filter(|act| asked(act).is_some_and(|it| is_it(&it)));
@@ -179,14 +179,14 @@ fn a_step_is_learned_fenced_waited_for_and_then_decided_by_the_voters() {
     let epoch = bench.epoch();
     let acts = bench.pass(10);
     assert_eq!(
-        whom(&acts, |it| matches!(it, MembershipRequest::Learn { .. })),
+        nodes_asked(&acts, |it| matches!(it, MembershipRequest::Learn { .. })),
         [1, 2, 3, 4]
     );
     bench.answer(acts, willing(epoch, false));
 
     let acts = bench.pass(10);
     assert_eq!(
-        whom(&acts, |it| *it == MembershipRequest::Fence),
+        nodes_asked(&acts, |it| *it == MembershipRequest::Fence),
         [1, 2, 3, 4]
     );
     bench.answer(acts, willing(epoch, false));
@@ -200,29 +200,29 @@ fn a_step_is_learned_fenced_waited_for_and_then_decided_by_the_voters() {
 
     let acts = bench.pass(25);
     assert_eq!(
-        whom(&acts, |it| *it == MembershipRequest::Fence),
+        nodes_asked(&acts, |it| *it == MembershipRequest::Fence),
         [4],
         "the one that it waits for"
     );
     bench.answer(acts, willing(epoch, true));
     let acts = bench.pass(10);
     assert_eq!(
-        whom(&acts, |it| matches!(it, MembershipRequest::Prepare { .. })),
+        nodes_asked(&acts, |it| matches!(it, MembershipRequest::Prepare { .. })),
         [1, 2, 3]
     );
     let acts = bench.answer(acts, willing(epoch, true));
     assert_eq!(
-        whom(&acts, |it| matches!(it, MembershipRequest::Accept { .. })),
+        nodes_asked(&acts, |it| matches!(it, MembershipRequest::Accept { .. })),
         [1, 2, 3]
     );
     let acts = bench.answer(acts, willing(epoch, true));
     assert_eq!(
-        whom(&acts, |it| matches!(it, MembershipRequest::Learn { .. })),
+        nodes_asked(&acts, |it| matches!(it, MembershipRequest::Learn { .. })),
         [1, 2, 3, 4],
         "it is decided, and everybody hears of it"
     );
     assert_eq!(
-        whom(&bench.pass(10), |it| matches!(
+        nodes_asked(&bench.pass(10), |it| matches!(
             it,
             MembershipRequest::Prepare { .. }
         )),
@@ -234,11 +234,11 @@ fn a_step_is_learned_fenced_waited_for_and_then_decided_by_the_voters() {
 fn a_voter_waits_for_its_turn_and_nobody_else_drives() {
     let is_learn = |it: &MembershipRequest| matches!(it, MembershipRequest::Learn { .. });
     let mut second = Bench::changing(2, true);
-    assert!(whom(&second.pass(10), is_learn).is_empty());
-    assert_eq!(whom(&second.pass(1_600), is_learn).len(), 4);
+    assert!(nodes_asked(&second.pass(10), is_learn).is_empty());
+    assert_eq!(nodes_asked(&second.pass(1_600), is_learn).len(), 4);
     let mut newcomer = Bench::changing(4, true);
     assert!(
-        whom(&newcomer.pass(20_000), is_learn).is_empty(),
+        nodes_asked(&newcomer.pass(20_000), is_learn).is_empty(),
         "it is no voter"
     );
 }
@@ -255,13 +255,13 @@ fn nobody_is_fenced_while_a_member_may_still_learn_and_one_that_is_dead_is_not_w
     let acts = bench.pass(10);
     bench.answer(acts, &mut all_but_one);
     let is_fence = |it: &MembershipRequest| *it == MembershipRequest::Fence;
-    assert!(whom(&bench.pass(50), is_fence).is_empty());
+    assert!(nodes_asked(&bench.pass(50), is_fence).is_empty());
     assert_eq!(
         bench.driver.waits(bench.now).unwrap().what,
         WaitingFor::Learning
     );
     let acts = bench.pass(200);
-    assert_eq!(whom(&acts, is_fence), [1, 2, 4]);
+    assert_eq!(nodes_asked(&acts, is_fence), [1, 2, 4]);
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn whoever_does_not_serve_the_epoch_is_taught_it() {
     bench.state.cluster.fence(Epoch(3));
     let acts = bench.pass(10);
     let is_pull = |it: &MembershipRequest| matches!(it, MembershipRequest::Pull { .. });
-    assert!(!whom(&acts, is_pull).is_empty());
+    assert!(!nodes_asked(&acts, is_pull).is_empty());
     let (now, id) = (
         bench.now,
         acts.iter().find_map(|act| match act {
@@ -290,7 +290,7 @@ fn whoever_does_not_serve_the_epoch_is_taught_it() {
     bench.driver.handle_answer(to, frame, now);
     let taught = bench.acts();
     assert_eq!(
-        whom(&taught, |it| matches!(it, MembershipRequest::Learn { .. })),
+        nodes_asked(&taught, |it| matches!(it, MembershipRequest::Learn { .. })),
         [to.0]
     );
 }
@@ -300,13 +300,13 @@ fn a_source_that_fails_gives_its_place_to_another_and_one_that_is_behind_keeps_i
     let is_pull = |it: &MembershipRequest| matches!(it, MembershipRequest::Pull { .. });
     let mut bench = Bench::changing(4, true);
     let acts = bench.pass(10);
-    let first = whom(&acts, is_pull);
+    let first = nodes_asked(&acts, is_pull);
     // Two copies: a majority of each old list is both of its owners, so all three are asked.
     assert_eq!(first, [1, 2, 3]);
     bench.answer(acts, |_, _| Some(Response::Refused(Refusal::Behind)));
-    assert!(whom(&bench.pass(10), is_pull).is_empty(), "it rests");
+    assert!(nodes_asked(&bench.pass(10), is_pull).is_empty(), "it rests");
     let acts = bench.pass(20);
-    assert_eq!(whom(&acts, is_pull), [1, 2, 3]);
+    assert_eq!(nodes_asked(&acts, is_pull), [1, 2, 3]);
     let page = Page::default();
     let orders = bench.answer(acts, |_, act| {
         asked(act).filter(is_pull)?;
@@ -329,9 +329,9 @@ fn a_source_that_fails_gives_its_place_to_another_and_one_that_is_behind_keeps_i
 fn nothing_is_pulled_before_what_is_left_from_earlier_is_gone() {
     let mut bench = Bench::changing(4, false);
     let is_pull = |it: &MembershipRequest| matches!(it, MembershipRequest::Pull { .. });
-    assert!(whom(&bench.pass(10), is_pull).is_empty());
+    assert!(nodes_asked(&bench.pass(10), is_pull).is_empty());
     bench.state.cluster.take(bench.epoch());
-    assert_eq!(whom(&bench.pass(10), is_pull).len(), 3);
+    assert_eq!(nodes_asked(&bench.pass(10), is_pull).len(), 3);
 }
 
 /// A node after a change, with a leaf that it owns no more; it looks at what is left.

@@ -35,7 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Seeds that are asked.
 const MAX_SEEDS: usize = 64;
 
-/// What a member told.
+/// What a member said.
 #[derive(Debug)]
 pub(super) struct Welcome {
     pub(super) merkle_key: MerkleKey,

@@ -110,7 +110,7 @@ fn the_second_operator_hears_who_was_first() {
     let decided = bench.decide(&mut voters).unwrap();
     assert_eq!(decided.configuration(), &next);
 
-    // Its votes are there, and nobody was told that it is decided.
+    // Its votes are there, and nobody has heard that it is decided.
     let mut second = Bench::new();
     second.random = 99;
     second.propose(&first, &other);

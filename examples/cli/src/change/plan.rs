@@ -1,4 +1,4 @@
-//! What a change costs: who holds how much before and after, and how many keys move to whom.
+//! What a change costs: who holds how much before and after, and how many keys move, and where.
 //!
 //! ```text
 //!   before   |  a b c   |    b c d    |     owners of a range of leaves

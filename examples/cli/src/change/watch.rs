@@ -1,4 +1,4 @@
-//! Shows how far a change is, and for whom it waits, until it has ended.
+//! Shows how far a change is, and which nodes it waits for, until it has ended.
 //!
 //! ```text
 //!   +n4 ====>          arc 5 of 16      a bar on a terminal, a line for each arc in JSON
@@ -24,7 +24,7 @@ use crate::units;
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_millis(250);
-/// How long an arc takes before it is asked for whom it waits, and then how often.
+/// How long an arc takes before it is asked which nodes it waits for, and then how often.
 const STUCK: Duration = Duration::from_secs(10);
 
 /// Says that a change is begun.
@@ -115,7 +115,7 @@ fn ended(now: &Configuration, (begun, started): (&Configuration, Instant), out: 
     out.outcome(format!("{what}: {members}, epoch {epoch}, after {time}"));
 }
 
-/// For whom a change may wait, by what the members say.
+/// The nodes that a change may wait for, by what the members say.
 fn waits_for(reports: &[NodeReport]) -> String {
     let silent = reports.iter().filter_map(|report| {
         let error = report.status.as_ref().err()?;
