@@ -22,7 +22,7 @@ use std::time::Duration;
 use quoit_ring::Moment;
 
 use crate::engine::{Engine, FreeSpace};
-use crate::write::{Growth, Write};
+use crate::write::{Change, Growth, Write};
 
 /// How long a look counts.
 const LOOK: Duration = Duration::from_secs(1);
@@ -88,7 +88,7 @@ impl Demand {
                 Growth::Value => &mut demand.values,
                 Growth::Removal => &mut demand.removals,
             };
-            *bytes = bytes.saturating_add(u64::try_from(write.bytes).unwrap_or(u64::MAX));
+            *bytes = bytes.saturating_add(u64::try_from(stored(write)).unwrap_or(u64::MAX));
         }
         demand
     }
@@ -106,6 +106,15 @@ impl Demand {
         of(Growth::Hint, self.hints)
             .saturating_add(of(Growth::Value, self.values))
             .saturating_add(of(Growth::Removal, self.removals))
+    }
+}
+
+/// How many bytes of a write are stored, at most. A hint that is removed leaves the marker of its row, however long it was:
+/// counted in full, a window of long ones would never fit on a disk that they could help to clear.
+fn stored<R>(write: &Write<R>) -> usize {
+    match &write.change {
+        Change::Delivered(_) => write.key.len(),
+        Change::Put(_) | Change::Repair(_) => write.bytes,
     }
 }
 
@@ -227,8 +236,11 @@ fn report(level: DiskLevel, free: u64) {
 #[cfg(test)]
 mod tests {
     use super::DiskLevel::{Ample, Full, Low, Reserve};
+    use quoit_ring::NodeId;
+
     use super::*;
-    use crate::testing::Disk;
+    use crate::testing::{Disk, Sink, WALL, at, blind, dot, write};
+    use crate::write::Destination;
 
     const MIB: u64 = 1 << 20;
     const NOTHING: Demand = Demand {
@@ -236,6 +248,19 @@ mod tests {
         values: 0,
         removals: 0,
     };
+
+    #[test]
+    fn a_hint_that_is_removed_counts_for_the_marker_of_its_row_however_long_it_was() {
+        let record = blind(dot(1, WALL), "v").into_record();
+        let of = |change| {
+            let mut made = write(1, &Sink::default(), "key", change, at(WALL));
+            made.bytes = 1 << 20;
+            made.destination = Destination::Hint(NodeId(2));
+            Demand::of(&[made])
+        };
+        assert_eq!(of(Change::Delivered(record.clone())).bytes(), 3);
+        assert_eq!(of(Change::Repair(record)).bytes(), 1 << 20);
+    }
 
     fn level(free_mib: u64, demand: &Demand, before: DiskLevel) -> DiskLevel {
         let space = FreeSpace {
