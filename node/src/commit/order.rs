@@ -79,7 +79,7 @@ pub enum Task {
     Store {
         /// In which epoch it was pulled.
         epoch: Epoch,
-        /// From whom.
+        /// The old owner that it came from.
         source: NodeId,
         /// What came.
         page: Page,

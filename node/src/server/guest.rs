@@ -124,7 +124,7 @@ fn is_removed(cluster: &ClusterView, role: Role) -> bool {
 }
 
 /// The role in which a caller is seated. A node that is no member of the map is a client: in its seat, in what it may make
-/// this node hold, and in its share of the write queue, for as long as it stays connected. What it may ask goes by whether it
+/// this node hold, and in its share of the write queue, for as long as it stays connected. What it may ask depends on whether it
 /// is a member at that moment.
 fn standing(topology: &Topology, role: Role) -> Role {
     match role {
