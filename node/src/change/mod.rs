@@ -28,6 +28,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod under_way;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,8 +46,8 @@ use self::clean::Clean;
 pub use self::clean::{LeftRow, LeftRows};
 use self::pull::Pull;
 use self::steps::Steps;
-pub use self::steps::{Waiting, WaitingFor};
 use self::under_way::{About, UnderWay};
+pub use self::waiting::{Waiting, WaitingFor};
 use crate::cluster::ClusterView;
 use crate::commit::{PullProgress, Task};
 use crate::state::NodeState;

@@ -32,6 +32,7 @@ use rand::Rng as _;
 use rand::rngs::SmallRng;
 
 use super::under_way::{About, UnderWay};
+use super::waiting::{Waiting, WaitingFor};
 
 /// How long each further voter waits for the ones before it.
 const TURN: Duration = Duration::from_millis(1_500);
@@ -58,8 +59,6 @@ const IDLE: Duration = Duration::from_secs(10);
 const LONGEST_REVOTE: Duration = Duration::from_secs(8);
 /// How long deciding may take to come back from this node's own disk.
 const OWN_LEARN: Duration = Duration::from_secs(2);
-/// How many nodes a text names.
-const NAMED: usize = 5;
 /// For how long its hints and leftovers are waited for: those whose target is away, or that cannot be read, may stay for ever.
 const LEAVERS_HINTS: Duration = Duration::from_secs(30);
 
@@ -94,63 +93,6 @@ struct Attempt {
     pause: Duration,
     /// When the next one begins.
     again: Moment,
-}
-
-/// What a step waits for, for an operator to see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// For what.
-    pub what: WaitingFor,
-    /// The nodes that it waits for.
-    pub nodes: Vec<NodeId>,
-    /// Since when.
-    pub since: Moment,
-}
-
-/// Why a step is not over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WaitingFor {
-    /// Members have not learned of the epoch.
-    Learning,
-    /// Too few old owners refuse older epochs.
-    Fence,
-    /// New owners have not pulled all.
-    Pull,
-    /// A member that leaves has not handed everything over.
-    Leaver,
-    /// The voters have not decided.
-    Votes,
-}
-
-impl Waiting {
-    /// In words: of which arc, for what, and for which members.
-    #[must_use]
-    pub fn describe(&self, known: &Known) -> String {
-        let change = known.configuration().change.as_ref();
-        let (arc, arcs) = change.map_or((0, 0), |change| {
-            (change.hand.arc() + 1, change.hand.arcs().count())
-        });
-        let name = |node: &NodeId| {
-            let member = known.topology().member(*node);
-            member.map_or_else(|| node.to_string(), |member| member.name.clone())
-        };
-        let names: Vec<String> = self.nodes.iter().take(NAMED).map(name).collect();
-        let more = match self.nodes.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let what = match self.what {
-            WaitingFor::Learning => "to hear of it",
-            WaitingFor::Fence => "to refuse what is older",
-            WaitingFor::Pull => "to pull what moves to them",
-            WaitingFor::Leaver => "to hand over what they have before they leave",
-            WaitingFor::Votes => "to vote on the next step",
-        };
-        format!(
-            "a change of the ring, at arc {arc} of {arcs}, waits for {}{more} {what}: bring them back, or revert it",
-            names.join(", ")
-        )
-    }
 }
 
 /// One node's part in driving the epoch that it knows.
