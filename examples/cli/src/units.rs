@@ -88,6 +88,11 @@ pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// A part, 0 to 1, in percent.
+pub(crate) fn percent(part: f64) -> String {
+    format!("{:.1} %", part.max(0.0) * 100.0)
+}
+
 /// Bytes with a binary unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     const NAMES: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];

@@ -11,6 +11,7 @@ pub(crate) mod import;
 pub(crate) mod locate;
 pub(crate) mod node;
 pub(crate) mod put;
+pub(crate) mod ring;
 pub(crate) mod status;
 pub(crate) mod verify;
 

@@ -19,7 +19,7 @@ use super::{describe, pairs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::units;
+use crate::units::{self, percent};
 
 const HEADER: [&str; 7] = [
     "NAME",
@@ -239,10 +239,6 @@ fn one_copy(reports: &[NodeReport], loads: &[(NodeId, f64)]) -> Option<Amount> {
         records: amount.records / held,
         bytes: amount.bytes / held,
     })
-}
-
-fn percent(part: f64) -> String {
-    format!("{:.1} %", part.max(0.0) * 100.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]

@@ -70,6 +70,38 @@ fn what_cannot_be_is_refused_and_says_what_to_do() {
 }
 
 #[test]
+fn the_ring_is_shown_and_drawn_and_a_client_may_look() {
+    let (home, _dev) = home_with_four();
+    let client = home.path("data/client.toml").display().to_string();
+    let picture = home.path("ring.svg");
+    let path = picture.display().to_string();
+    let shown = home.run(&["ring", "--svg", &path, "--profile", &client]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    assert!(
+        shown.text().contains("epoch 1, 3 copies"),
+        "{}",
+        shown.text()
+    );
+    let drawn = std::fs::read_to_string(&picture).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.ends_with("</svg>\n"));
+
+    let ring = home.run(&["ring", "--output", "json"]).json();
+    let nodes = ring["nodes"].as_array().unwrap();
+    let share = |node: &serde_json::Value| node["after"]["share"].as_f64().unwrap();
+    let copies: f64 = nodes.iter().map(share).sum();
+    assert!((copies - 3.0).abs() < 1e-6, "{ring}");
+
+    let nowhere = home.path("none/ring.svg").display().to_string();
+    let failed = home.run(&["ring", "--svg", &nowhere]);
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.err.contains("cannot write the picture"),
+        "{}",
+        failed.err
+    );
+}
+
+#[test]
 fn a_plan_shows_what_moves_and_holds_for_one_epoch() {
     let (home, _dev) = home_with_four();
     let file = home.path("plan").display().to_string();
