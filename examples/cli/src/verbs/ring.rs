@@ -78,9 +78,10 @@ struct Row<'a> {
     held: [Option<Held>; 2],
 }
 
-/// What a member holds by one map: parts of all keys, 0 to 1, and the number of its vnodes.
+/// What a member holds by one map: its weight, the number of its vnodes, and parts of all keys, 0 to 1.
 #[derive(Clone, Copy)]
 struct Held {
+    weight: u32,
     share: f64,
     fair: f64,
     vnodes: usize,
@@ -89,14 +90,13 @@ struct Held {
 impl Row<'_> {
     fn cells(&self) -> Vec<String> {
         let Self { member, held } = self;
-        let weight = member.weight.to_string();
         let [name, zone, address] =
             [&member.name, &member.zone, &member.address].map(String::clone);
         vec![
             name,
             zone,
             address,
-            weight,
+            before_and_after(held.map(|it| it.map(|it| it.weight.to_string()))),
             before_and_after(held.map(|it| it.map(|it| it.vnodes.to_string()))),
             before_and_after(held.map(|it| it.map(|it| percent(it.share)))),
             before_and_after(held.map(|it| it.map(|it| percent(it.fair)))),
@@ -106,11 +106,15 @@ impl Row<'_> {
     fn json(&self) -> Value {
         let member = self.member;
         let held = |it: Option<Held>| {
-            it.map(|it| json!({ "vnodes": it.vnodes, "share": it.share, "fair": it.fair }))
+            it.map(|it| {
+                json!({
+                    "weight": it.weight, "vnodes": it.vnodes, "share": it.share, "fair": it.fair,
+                })
+            })
         };
         json!({
             "name": member.name, "id": member.id.to_string(), "zone": member.zone,
-            "address": member.address, "weight": member.weight,
+            "address": member.address,
             "before": held(self.held[0]), "after": held(self.held[1]),
         })
     }
@@ -145,15 +149,13 @@ fn held(ring: &Ring) -> BTreeMap<NodeId, Held> {
     let parts = replica_loads(ring).into_iter().zip(fair_shares(ring.map()));
     let members = ring.members().iter().zip(parts);
     let held = members.map(|(member, ((node, share), (_, fair)))| {
-        let vnodes = member.vnodes.len();
-        (
-            node,
-            Held {
-                share,
-                fair,
-                vnodes,
-            },
-        )
+        let held = Held {
+            weight: member.weight,
+            share,
+            fair,
+            vnodes: member.vnodes.len(),
+        };
+        (node, held)
     });
     held.collect()
 }
@@ -233,6 +235,19 @@ mod tests {
         let back = later.revert().unwrap();
         // The arc that moved is by both lists, so going back from it costs no step.
         assert_eq!(hand_of(&back), ".>==============");
+    }
+
+    #[test]
+    fn a_member_of_another_weight_shows_both() {
+        let edits = Edits {
+            weights: vec![("n2".into(), 200)],
+            ..Edits::default()
+        };
+        let now = edits.apply(&first(4)).unwrap();
+        let topology = Topology::new(&now, None).unwrap();
+        let weighs = &rows(&topology)[1];
+        assert_eq!(weighs.cells()[3], "100 -> 200");
+        assert_eq!(weighs.json()["after"]["weight"], 200);
     }
 
     #[test]
