@@ -44,6 +44,8 @@ impl ReadQuorum {
     }
 
     /// Leaves out the answers that only a clock beyond the bound makes a death of, and admits those that it no longer does.
+    /// The value need not be in that very answer: a right clock is not to be believed less because its replica lacks what
+    /// one with a slow clock still shows.
     pub(super) fn judge_clocks(&mut self) {
         let fresh = self.reached_by_answers();
         let Some(bound) = &mut self.bound else {
@@ -53,14 +55,13 @@ impl ReadQuorum {
             bound.reached = fresh;
         }
 
-        let latest = bound.latest();
+        let (latest, expiries) = (bound.latest(), self.expiries());
         for state in &mut self.replicas {
             let (State::Answered(answer) | State::LeftOut(answer)) = state else {
                 continue;
             };
-            let between = |expiry: Millis| latest < expiry && expiry <= answer.clock;
-            let mut expiries = answer.record.live().iter().filter_map(|s| s.expiry);
-            let is_left_out = expiries.any(between);
+            let between = |&expiry: &Millis| latest < expiry && expiry <= answer.clock;
+            let is_left_out = expiries.iter().any(between);
             if is_left_out != matches!(state, State::LeftOut(_)) {
                 *state = match core::mem::replace(state, State::Idle) {
                     State::Answered(answer) => State::LeftOut(answer),
@@ -69,6 +70,24 @@ impl ReadQuorum {
                 };
             }
         }
+    }
+
+    /// When what is live in all answers together expires, those included that are left out.
+    fn expiries(&self) -> SmallVec<[Millis; 4]> {
+        let record = |state| match state {
+            &State::Answered(ref answer) | &State::LeftOut(ref answer) => Some(&answer.record),
+            State::Idle | State::Asked { .. } | State::Failed(_) => None,
+        };
+        let records = || self.replicas.iter().filter_map(record);
+        let has_expiry = |record: &Record| record.live().iter().any(|s| s.expiry.is_some());
+        if !records().any(has_expiry) {
+            return SmallVec::new(); // as in most reads
+        }
+        let mut joined = Record::default();
+        for record in records() {
+            joined.join(record);
+        }
+        joined.live().iter().filter_map(|s| s.expiry).collect()
     }
 
     /// What a majority of the replicas has reached, by the clocks of their answers; none while fewer have answered, or

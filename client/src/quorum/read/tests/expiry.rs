@@ -157,6 +157,21 @@ fn an_answer_that_was_left_out_is_still_there_when_a_third_one_admits_it() {
     assert!(read.newest().live().is_empty(), "two of three are past it");
 }
 
+#[test]
+fn a_right_clock_counts_though_its_replica_lacks_the_value() {
+    let mut read = asked(3, QUORUM);
+    read.believe(bound(4_000));
+    read.answered(0, Record::default(), Millis(11_000));
+    assert_eq!(steps(&mut read), [], "nothing that expires is known yet");
+    // One of the two clocks is wrong, and by the other one the value is dead.
+    read.believe(bound(4_000));
+    read.answered(1, expiring(), Millis(4_000));
+    assert_eq!(steps(&mut read), [ask(2, false)]);
+    read.believe(bound(11_000));
+    read.answered(2, Record::default(), Millis(11_000));
+    assert!(read.newest().live().is_empty(), "two of three are past it");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
