@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
-use quoit_ring::{Dot, Millis, Moment, NodeId, Seen};
+use quoit_ring::{Dot, Epoch, Millis, Moment, NodeId, Seen};
 
 pub use self::build::Recorder;
 pub use self::gcounter::{GCounter, MergeCounters};
@@ -281,6 +281,9 @@ pub struct Held {
     pub owners: usize,
     /// How many other nodes have it on theirs, as a hint.
     pub others: usize,
+    /// How many have owned the key in an earlier epoch and hold nothing of it now: they may have acknowledged the write, and
+    /// handed it over since.
+    pub former: usize,
 }
 
 /// A write that a node was acknowledged to keep for another one.
@@ -294,6 +297,8 @@ pub struct KeptHint {
     pub dot: Dot,
     /// Which node keeps it.
     pub holder: NodeId,
+    /// The epoch in which it was written.
+    pub epoch: Epoch,
     /// What became of it.
     pub end: HintEnd,
 }

@@ -8,6 +8,9 @@
 //!
 //! Nor is it acknowledged by fewer than its caller asked for.
 //!
+//! Where the ring changes, a former owner may have acknowledged the write, and handed it over before all others had: it need
+//! not have it any more, and those that are left are still as many as were asked for.
+//!
 //! A node that keeps a hint counts, as it does for a sloppy write; a strict one makes no hints before it is
 //! acknowledged.
 //!
@@ -43,7 +46,7 @@ fn enough(history: &History, held: Held) -> Result<(), Violation> {
     };
     let asked = op.count.map_or(1, usize::from);
     let had = held.owners + held.others;
-    if had >= acked && acked >= asked {
+    if had + held.former >= acked && acked >= asked && had >= asked {
         return Ok(());
     }
 
@@ -68,6 +71,10 @@ mod tests {
     use crate::history::{Basis, Call, ClientId, Family, Mode, Op, Recorder};
 
     fn acked_by(count: Option<u8>, acked: usize, owners: usize) -> History {
+        handed_over(count, acked, (owners, 0))
+    }
+
+    fn handed_over(count: Option<u8>, acked: usize, (owners, former): (usize, usize)) -> History {
         let mut recorder = Recorder::new();
         let key = recorder.key(&"k".into(), Family::Register);
         let op = recorder.begin(Op {
@@ -96,6 +103,7 @@ mod tests {
             op,
             owners,
             others: 0,
+            former,
         });
         recorder.finish()
     }
@@ -115,5 +123,13 @@ mod tests {
         );
         let few = check(&acked_by(Some(3), 2, 3)).unwrap_err();
         assert!(few.what.contains("asked for 3"), "{few}");
+    }
+
+    #[test]
+    fn a_former_owner_may_have_handed_the_write_over_but_as_many_as_were_asked_for_have_it() {
+        assert_eq!(check(&handed_over(Some(3), 4, (3, 1))), Ok(()));
+        let few = check(&handed_over(Some(3), 4, (2, 2))).unwrap_err();
+        assert!(few.what.contains("and 2 had it"), "{few}");
+        assert!(check(&handed_over(Some(2), 4, (2, 1))).is_err());
     }
 }

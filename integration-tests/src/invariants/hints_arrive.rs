@@ -44,7 +44,7 @@ fn check(history: &History) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
-    use quoit_ring::{Actor, Dot, NodeId, Time};
+    use quoit_ring::{Actor, Dot, Epoch, NodeId, Time};
 
     use super::*;
     use crate::history::{Family, KeptHint, Recorder};
@@ -65,6 +65,7 @@ mod tests {
                 target,
                 dot,
                 holder: NodeId(4),
+                epoch: Epoch(1),
                 end,
             };
             recorder.history_mut().hints = vec![hint(HintEnd::Arrived), hint(end)];

@@ -118,7 +118,8 @@ impl Env for CallerEnv {
                 if site.sent(self.id, request, (key, record), *dot) {
                     site.saw(CoverageEvent::Reminted);
                 }
-                site.hint_sent((self.id, to, frame.id), (*target, key.clone(), *dot));
+                let hint = (*target, key.clone(), *dot, frame.epoch);
+                site.hint_sent((self.id, to, frame.id), hint);
             }
             Request::Repair { .. } => {
                 if self.turns_away() {

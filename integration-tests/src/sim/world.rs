@@ -30,8 +30,9 @@ use bytes::Bytes;
 use quoit_client::Driver;
 use quoit_node::engine::layout::{NAMESPACE, hint_key, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
+use quoit_ring::change::Topology;
 use quoit_ring::wire::decode_record;
-use quoit_ring::{Moment, NodeId};
+use quoit_ring::{Epoch, Moment, NodeId};
 use rand::rngs::SmallRng;
 
 use self::changes::Operator;
@@ -82,6 +83,8 @@ pub struct World {
     reading: BTreeSet<(Peer, usize)>,
     /// How often the disk had hit its node when a fault of it began.
     disk_fired: Vec<u64>,
+    /// Who owned what, by epoch: all that any node has learned of.
+    epochs: BTreeMap<Epoch, Topology>,
     /// Operators that have not got what they want, by number.
     operators: BTreeMap<usize, Operator>,
 }
@@ -131,6 +134,7 @@ impl World {
             uncounted: BTreeSet::new(),
             reading: BTreeSet::new(),
             disk_fired: vec![0; plan.faults.len()],
+            epochs: BTreeMap::new(),
             operators: BTreeMap::new(),
             plan,
         };
@@ -254,10 +258,14 @@ impl World {
 
     /// Records which nodes store the writes that were just acknowledged.
     fn note_holders(&self, acked: &AckedWrite) {
-        // By any epoch of the run: where the ring changes, whoever holds it has owned it when it joined it.
-        let ring = &self.plan.cluster.ring;
-        let list = ring.preference_list(ring.token_of(&acked.key));
-        let is_fixed = self.plan.changes.is_empty();
+        let owns = |topology: &Topology, node: NodeId| {
+            let lists = topology.lists(topology.token_of(&acked.key));
+            lists.is_owner(node)
+        };
+        let newest = self.epochs.values().next_back();
+        let is_owner = |node| newest.is_some_and(|newest| owns(newest, node));
+        // Where the ring changes, whoever holds it has owned it when it joined it.
+        let was_owner = |node| self.epochs.values().any(|epoch| owns(epoch, node));
         let key = record_key(NAMESPACE, &acked.key);
         let has = |machine: &Machine, keyspace, key: &[u8]| {
             let store = machine.own_disk().contents();
@@ -269,14 +277,16 @@ impl World {
             let mut targets = self.machines.iter().map(Machine::id);
             targets.any(|target| has(machine, Keyspace::Hints, &hint(target)).is_some())
         };
-        let (mut owners, mut others) = (0, 0);
+        let (mut owners, mut others, mut former) = (0, 0, 0);
 
         for machine in &self.machines {
-            let may_own = list.is_owner(machine.id()) || !is_fixed;
-            if may_own && has(machine, Keyspace::Records, &key).is_some() {
+            let (node, record) = (machine.id(), has(machine, Keyspace::Records, &key));
+            if was_owner(node) && record.is_some() {
                 owners += 1;
+            } else if keeps(machine) {
+                others += 1; // an owner by one epoch may keep it in another
             } else {
-                others += usize::from(keeps(machine)); // an owner by one epoch may keep it in another
+                former += usize::from(was_owner(node) && !is_owner(node));
             }
         }
 
@@ -284,6 +294,7 @@ impl World {
             op: acked.op,
             owners,
             others,
+            former,
         };
         let mut recorder = self.site.recorder().borrow_mut();
         recorder.history_mut().held.push(held);

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use quoit_ring::wire::decode_record;
-use quoit_ring::{Dot, Moment, NodeId};
+use quoit_ring::{Dot, Epoch, Moment, NodeId};
 
 use super::Name;
 use crate::history::{ClientId, HintEnd, KeptHint, KeyId, Op, OpId, Outcome, Recorder};
@@ -52,8 +52,8 @@ pub struct AckedWrite {
 type FrameSent = (ClientId, NodeId, u64);
 /// The same, to keep something.
 type HintSent = FrameSent;
-/// The owner, the key and the write of a hint.
-type HintOf = (NodeId, Bytes, Dot);
+/// The owner, the key and the write of a hint, and the epoch in which it was sent.
+type HintOf = (NodeId, Bytes, Dot, Epoch);
 
 /// What all tasks of a world share.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ impl Site {
     /// A node says that it keeps what it was asked to under this id; whether that was a hint.
     pub(in crate::sim) fn hint_kept(&self, client: ClientId, holder: NodeId, id: u64) -> bool {
         let sent = self.hints.borrow_mut().remove(&(client, holder, id));
-        let Some((target, key, dot)) = sent else {
+        let Some((target, key, dot, epoch)) = sent else {
             return false;
         };
         let kept = KeptHint {
@@ -236,6 +236,7 @@ impl Site {
             target,
             dot,
             holder,
+            epoch,
             end: HintEnd::Kept,
         };
         self.recorder.borrow_mut().history_mut().hints.push(kept);

@@ -279,6 +279,13 @@ impl World {
         self.site.saw(event);
     }
 
+    /// Records who owns what by the newest epoch that a node has learned.
+    pub(super) fn note_epoch(&mut self, node: usize) {
+        if let Some(known) = self.machines[node].newest() {
+            (self.epochs.entry(known.epoch())).or_insert_with(|| known.topology().clone());
+        }
+    }
+
     /// The newest epoch that any node knows.
     #[must_use]
     pub fn newest(&self) -> Option<Known> {

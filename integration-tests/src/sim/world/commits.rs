@@ -109,6 +109,7 @@ impl World {
             }
             Err(_failed) => self.storage_failed(node),
         }
+        self.note_epoch(node);
         self.deliver_answers(node); // of orders
         if self.machines[node].finish_orders(now) {
             self.carry_change_out(node);

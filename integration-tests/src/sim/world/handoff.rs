@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use quoit_node::engine::layout::{NAMESPACE, hint_key, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_node::hints::Act;
+use quoit_ring::change::Topology;
 use quoit_ring::role::Role;
 use quoit_ring::wire::{Durability, RequestFrame, Response, ResponseFrame, decode_record};
 use quoit_ring::{Dot, NodeId};
@@ -221,7 +222,8 @@ impl World {
         }
     }
 
-    /// One for a node that owns the key no more, since a change was reverted, goes to all who own it.
+    /// One for a node that owns the key no more, since the ring has changed, goes to all who own it by its holder's ring. Those
+    /// of a later epoch get it from them: they pull from a majority.
     fn arrived_or_lost(&self, hint: &KeptHint) -> HintEnd {
         let row = record_key(NAMESPACE, &hint.key);
         let has = |node: NodeId| {
@@ -229,13 +231,12 @@ impl World {
             let machine = machines.find(|machine| machine.id() == node);
             machine.is_some_and(|it| has_seen(it, Keyspace::Records, &row, hint.dot))
         };
-        let Some(newest) = self.newest() else {
-            return HintEnd::Lost;
+        let is_with_owners = |topology: &Topology| {
+            let owners = topology.lists(topology.token_of(&hint.key));
+            !owners.is_owner(hint.target) && owners.owners().all(has)
         };
-        let topology = newest.topology();
-        let owners = topology.lists(topology.token_of(&hint.key));
-        let is_owner = owners.is_owner(hint.target);
-        if has(hint.target) || !is_owner && owners.owners().all(has) {
+        let later = (self.epochs.iter()).filter(|(epoch, _)| **epoch > hint.epoch);
+        if has(hint.target) || later.map(|(_, owners)| owners).any(is_with_owners) {
             HintEnd::Arrived
         } else {
             HintEnd::Lost

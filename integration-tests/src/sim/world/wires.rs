@@ -454,7 +454,13 @@ pub(super) fn describe(kind: u64, peer: Peer, node: usize, frame: &Bytes) -> Str
         }
     } else {
         match ResponseFrame::decode(frame.clone()) {
-            Ok(frame) => format!("{client} <- n{node}  {:x} {:?}", frame.id, frame.response),
+            Ok(frame) => {
+                let (id, clock) = (frame.id, frame.clock);
+                format!(
+                    "{client} <- n{node}  {id:x} {:?} at {clock:?}",
+                    frame.response
+                )
+            }
             Err(error) => format!("{client} <- n{node}  junk: {error}"),
         }
     }
