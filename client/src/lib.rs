@@ -65,6 +65,7 @@ mod explain;
 mod health;
 mod inbox;
 mod inspect;
+mod members;
 mod membership;
 mod merge;
 pub mod metrics;
@@ -91,6 +92,7 @@ pub use error::{
 pub use explain::{Explained, QuorumSizes};
 pub use health::{HealthReport, NodeHealth};
 pub use inspect::ReplicaReport;
+pub use members::MembersReport;
 pub use membership::{MembershipError, Proposed};
 pub use merge::{LastWriterWins, Merge, SetUnion};
 pub use metrics::RequestKind;

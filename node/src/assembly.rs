@@ -28,6 +28,7 @@ use crate::config::{Config, Limits, WriteQueue};
 use crate::engine::{Engine, RowCache};
 use crate::env::{Env, Now};
 use crate::error::StartError;
+use crate::gossip::{GossipDriver, Incarnation};
 use crate::handlers::Replica;
 use crate::hints::{HintDispatcher, MAX_WINDOW};
 use crate::state::NodeState;
@@ -57,11 +58,19 @@ pub struct AssemblyOptions {
     pub row_cache_bytes: u64,
     /// Rows that the walks after a start read in one step.
     pub walk_rows: usize,
+    /// Which life of the node this is, higher than all before.
+    pub incarnation: Incarnation,
+    /// How it gossips.
+    pub gossip: quoit_gossip::Options,
 }
 
 impl AssemblyOptions {
     /// What `config` says, with the engine's share of memory for rows.
-    pub(crate) fn of(config: &Config, row_cache_bytes: u64, walk_rows: usize) -> Self {
+    pub(crate) fn of(
+        config: &Config,
+        (row_cache_bytes, walk_rows): (u64, usize),
+        incarnation: Incarnation,
+    ) -> Self {
         Self {
             limits: Limits::from(config),
             durability: config.durability.into(),
@@ -75,6 +84,8 @@ impl AssemblyOptions {
             accept_clock_set_back: config.accept_clock_set_back,
             row_cache_bytes,
             walk_rows,
+            incarnation,
+            gossip: config.gossip(),
         }
     }
 }
@@ -91,6 +102,7 @@ impl AssemblyOptions {
 /// # use quoit_node::config::{Config, Limits, TlsFiles, WriteQueue};
 /// # use quoit_node::engine::MemoryEngine;
 /// # use quoit_node::env::{Env, Now, Rejected, Reply};
+/// # use quoit_node::gossip::Incarnation;
 /// # use quoit_node::identity::May;
 /// # use quoit_node::store_meta::StoreLocation;
 /// # use quoit_node::write::Write;
@@ -137,7 +149,7 @@ impl AssemblyOptions {
 /// # let options = AssemblyOptions {
 /// #     limits: Limits::from(&config), durability: Durability::Fsync, write_queue: WriteQueue::default(),
 /// #     max_batch: 512, hints_per_second: 100, hint_window: 64, accept_clock_set_back: false,
-/// #     row_cache_bytes: 4096, walk_rows: 16,
+/// #     row_cache_bytes: 4096, walk_rows: 16, incarnation: Incarnation(1), gossip: config.gossip(),
 /// #     transfer: TransferRate { bytes_per_second: 1 << 20 },
 /// # };
 /// let now = Now { wall: Millis(1_000_000), ..Now::default() };
@@ -261,6 +273,12 @@ impl<G: Engine> CheckedStore<G> {
             committer,
             replica: Arc::new(replica),
             change: ChangeDriver::new(&state, options.transfer, seed, now.mono),
+            gossip: GossipDriver::new(
+                &state,
+                (options.incarnation, options.gossip.clone()),
+                seed.rotate_left(32), // not the change's randomness
+                now.mono,
+            ),
             dispatcher: dispatcher.with_max_window(options.hint_window),
             state,
         }
@@ -285,6 +303,8 @@ pub struct Assembly<E: Env, G: Engine> {
     pub dispatcher: HintDispatcher,
     /// Takes part in changes of the ring.
     pub change: ChangeDriver,
+    /// Takes part in gossip.
+    pub gossip: GossipDriver,
 }
 
 impl<E: Env, G: Engine> fmt::Debug for Assembly<E, G> {

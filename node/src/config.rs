@@ -15,6 +15,7 @@ mod size;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -148,6 +149,22 @@ pub struct Config {
     )]
     pub transfer_bytes_per_second: u64,
 
+    /// Names, `host:port`, that lead to members whatever addresses the ring has; default none. They are resolved again once a
+    /// minute for as long as the node runs, and every few seconds while it hears fewer than a majority.
+    #[serde(default)]
+    pub seeds: Vec<String>,
+
+    /// Milliseconds of silence after which a member that answers no probe is suspect, 5,000 to 600,000; default 5,000, for
+    /// the nodes of one data centre. A busy disk can hold a node for two seconds, and a broken link is noticed after three:
+    /// both are over by then. Clients do not wait for this.
+    #[serde(default = "default_suspect_after_ms")]
+    pub suspect_after_ms: u64,
+
+    /// Milliseconds of silence after which a suspect member counts as failed, more than `suspect_after_ms`, to 86,400,000;
+    /// default 30,000: a process that is restarted is back by then. Nothing is done to a failed member; operators see it.
+    #[serde(default = "default_failed_after_ms")]
+    pub failed_after_ms: u64,
+
     /// Bytes of the disk that are kept for writes which remove something, 0 to 1 TiB; default 64 MiB. Values are
     /// refused once no more than that is free beyond what the engine needs for its own work, and hints, which no
     /// reader misses, once it is twice as much; deletes and the removal of delivered hints go on to the end of the
@@ -267,6 +284,12 @@ const fn default_max_hint_bytes_per_node() -> u64 {
 const fn default_transfer_bytes_per_second() -> u64 {
     64 << 20
 }
+const fn default_suspect_after_ms() -> u64 {
+    5_000
+}
+const fn default_failed_after_ms() -> u64 {
+    30_000
+}
 const fn default_hints_per_second() -> u32 {
     500
 }
@@ -299,6 +322,9 @@ impl Config {
             max_hint_bytes_per_node: default_max_hint_bytes_per_node(),
             hints_per_second: default_hints_per_second(),
             transfer_bytes_per_second: default_transfer_bytes_per_second(),
+            seeds: Vec::new(),
+            suspect_after_ms: default_suspect_after_ms(),
+            failed_after_ms: default_failed_after_ms(),
             write_queue: WriteQueue::default(),
             disk_reserve: default_disk_reserve(),
             drain_ms: default_drain_ms(),
@@ -402,8 +428,21 @@ impl Config {
         range("hints_per_second", self.hints_per_second, 1, 1_000_000)?;
         let rate = self.transfer_bytes_per_second;
         range("transfer_bytes_per_second", rate, 64 << 10, 16 << 30)?;
+        range("suspect_after_ms", self.suspect_after_ms, 5_000, 600_000)?;
+        let (failed, suspect) = (self.failed_after_ms, self.suspect_after_ms);
+        range("failed_after_ms", failed, suspect + 1, 86_400_000)?;
         range("disk_reserve", self.disk_reserve, 0, MAX_MEMORY)?;
         range("drain_ms", self.drain_ms, 0, 600_000)
+    }
+
+    /// How the node gossips.
+    #[must_use]
+    pub fn gossip(&self) -> quoit_gossip::Options {
+        quoit_gossip::Options {
+            suspect_after: Duration::from_millis(self.suspect_after_ms),
+            failed_after: Duration::from_millis(self.failed_after_ms),
+            ..quoit_gossip::Options::default()
+        }
     }
 
     /// The effective bound on connections with one certificate: `max_connections_per_identity` or its default.

@@ -162,6 +162,12 @@ impl DataDir {
         !matches!(self.found, Left::Running)
     }
 
+    /// How often a node has begun to run on it. The next run's number is one more, and by it others recognise an older one.
+    #[must_use]
+    pub const fn runs(&self) -> u64 {
+        self.content.runs
+    }
+
     /// What may be done: whether the store must be there, or is to be made.
     #[must_use]
     pub const fn may(&self) -> May {
@@ -180,7 +186,7 @@ impl DataDir {
     /// # Errors
     /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
     pub fn mark_running(&mut self) -> Result<(), IdentityError> {
-        self.mark(Left::Running)
+        self.mark(Left::Running, self.content.runs + 1)
     }
 
     /// Records durably that the node stopped in order, or that the directory is initialised: from here on a missing
@@ -189,12 +195,13 @@ impl DataDir {
     /// # Errors
     /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
     pub fn mark_clean(&mut self) -> Result<(), IdentityError> {
-        self.mark(Left::Clean)
+        self.mark(Left::Clean, self.content.runs)
     }
 
-    fn mark(&mut self, left: Left) -> Result<(), IdentityError> {
+    fn mark(&mut self, left: Left, runs: u64) -> Result<(), IdentityError> {
         let content = Content {
             left,
+            runs,
             ..self.content
         };
         write(&self.path, &content)?;
@@ -270,6 +277,7 @@ fn begin(path: &Path, expected: Expected) -> Result<Content, IdentityError> {
         identity,
         secrets: Secrets::draw(&mut rng),
         left: Left::Incomplete,
+        runs: 0,
     };
     write(path, &content)?;
     Ok(content)

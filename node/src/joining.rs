@@ -119,7 +119,10 @@ fn config(options: &JoinOptions, bundle: &Bundle) -> Result<Config, JoinError> {
             address: bundle.address.clone(),
         })?,
     };
-    Ok(Config::new(options.data.clone(), listen, tls))
+    Ok(Config {
+        seeds: bundle.seeds.clone(),
+        ..Config::new(options.data.clone(), listen, tls)
+    })
 }
 
 /// Where a node serves that is reached at `address`: there, or if that is a name, at its port.

@@ -26,6 +26,7 @@
 //! | [`commit`] | how writes are joined, in batches, by one thread |
 //! | [`storage`] | records on the engine: rows, Merkle sums, disk space |
 //! | [`hints`] | hinted hand-off |
+//! | [`gossip`] | who is alive, and who knows a newer ring |
 //! | [`walks`] | what is counted and summed up after a start |
 //! | [`engine`] | ordered maps of bytes on disk, and their model in memory |
 //! | `server` | QUIC connections, frames, bounds |
@@ -57,6 +58,7 @@ pub mod engine;
 pub mod env;
 mod error;
 mod failure;
+pub mod gossip;
 pub mod handlers;
 pub mod hints;
 pub mod identity;

@@ -44,6 +44,7 @@ use crate::engine::{EngineError, FjallEngine, RowCache};
 use crate::env::RealEnv;
 use crate::error::{StartError, StopError};
 use crate::failure::NodeFailure;
+use crate::gossip::Incarnation;
 use crate::identity::{DataDir, Identity, IdentityError};
 use crate::server::{Answers, SeatBounds, Server, ServerOptions};
 use crate::state::{ConnectionEvent, NodeState};
@@ -130,7 +131,8 @@ impl Node {
             store,
             options,
         } = opening::to_run(config, tls.node())?;
-        let options = AssemblyOptions::of(config, options.rows(), PIECE);
+        let incarnation = Incarnation(data.runs() + 1);
+        let options = AssemblyOptions::of(config, (options.rows(), PIECE), incarnation);
         let clocks = Clocks::start();
         let store = store.check(tls.node(), &options, clocks.now().wall)?;
         std::thread::sleep(store.wait(&options.limits, clocks.now().wall));
@@ -145,6 +147,7 @@ impl Node {
             replica,
             dispatcher,
             change,
+            gossip,
         } = store.assemble(&options, (clocks.now(), seed), |queue| {
             RealEnv::new(clocks, queue)
         });
@@ -166,6 +169,8 @@ impl Node {
             seats: seats(config),
             dispatcher,
             change,
+            gossip,
+            gossip_seeds: config.seeds.clone(),
             failure: worker.failure().clone(),
         };
         let server = Server::start(options, replica).map_err(StartError::Thread)?;

@@ -7,6 +7,8 @@
 //!   clock         committer             handlers, committer
 //!   sums          committer, rebuild    handlers
 //!   hints         committer, scan       handlers, committer, hints
+//!   gossip        handlers              gossip
+//!   members       gossip                handlers
 //!   stats         committer             handlers
 //!   finished      committer             whoever gave it orders
 //!   pulled        committer             who pulls
@@ -19,11 +21,11 @@
 //! [`NodeState`] is for wiring: each constructor keeps the handles that it needs. Nothing here is locked
 //! while something is waited for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quoit_ring::change::Known;
-use quoit_ring::wire::Durability;
+use quoit_ring::wire::{DiskLevel, Durability};
 use quoit_ring::{MerkleKey, NodeId, Time};
 
 use crate::clock::SharedClock;
@@ -31,6 +33,7 @@ use crate::cluster::ClusterView;
 use crate::commit::{Finished, Leftovers, PullProgress};
 use crate::config::Limits;
 use crate::engine::Usage;
+use crate::gossip::{GossipInbox, SeenMembers};
 use crate::hints::HintUsage;
 use crate::storage::{DamageLog, Sums};
 use crate::warnings::Warnings;
@@ -50,6 +53,10 @@ pub struct NodeState {
     pub sums: Arc<Sums>,
     /// How many hints are kept.
     pub hints: Arc<HintUsage>,
+    /// Messages of gossip that have come.
+    pub gossip: Arc<GossipInbox>,
+    /// What it sees of the other members.
+    pub members: Arc<SeenMembers>,
     /// The committer's counters.
     pub stats: Arc<CommitStats>,
     /// Answers to orders that the node itself has given.
@@ -84,6 +91,8 @@ impl NodeState {
             durability,
             clock: Arc::new(SharedClock::new(start_mark, limits.max_clock_drift_ms)),
             hints: Arc::default(),
+            gossip: Arc::default(),
+            members: Arc::default(),
             stats: Arc::default(),
             finished: Arc::default(),
             pulled: Arc::default(),
@@ -102,6 +111,8 @@ pub struct CommitStats {
     refused_repairs: AtomicU64,
     records: AtomicU64,
     disk_bytes: AtomicU64,
+    free_bytes: AtomicU64,
+    disk_level: Mutex<DiskLevel>,
 }
 
 impl CommitStats {
@@ -125,6 +136,19 @@ impl CommitStats {
     #[must_use]
     pub fn refused_repairs(&self) -> u64 {
         self.refused_repairs.load(Ordering::Relaxed)
+    }
+
+    /// Sets for which writes the disk has space, and how many bytes are free; 0 if that is not known.
+    pub(crate) fn set_disk(&self, level: DiskLevel, free_bytes: u64) {
+        *(self.disk_level.lock()).unwrap_or_else(PoisonError::into_inner) = level;
+        self.free_bytes.store(free_bytes, Ordering::Relaxed);
+    }
+
+    /// For which writes the disk has space, and how many bytes are free; 0 if that is not known.
+    #[must_use]
+    pub fn disk(&self) -> (DiskLevel, u64) {
+        let level = *(self.disk_level.lock()).unwrap_or_else(PoisonError::into_inner);
+        (level, self.free_bytes.load(Ordering::Relaxed))
     }
 
     /// Sets the engine's size.

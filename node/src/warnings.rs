@@ -6,6 +6,8 @@
 //!   server           Handshakes                    clear(kind)
 //!   start            OpenFiles, Address            <--------------
 //!   change           Change
+//!   gossip           SilentMembers, Isolated,
+//!                    RunsElsewhere
 //! ```
 //!
 //! The log says what happened and when, to whoever reads it; this says what holds now, to whoever asks. Each kind is

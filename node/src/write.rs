@@ -66,7 +66,7 @@ pub enum Destination {
     Hint(NodeId),
 }
 
-/// What a write adds to the disk; see [`DiskLevel`](crate::storage::DiskLevel).
+/// What a write adds to the disk; see [`DiskLevel`](quoit_ring::wire::DiskLevel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
     /// A copy that is kept for another node, a tombstone's too.

@@ -3,7 +3,7 @@
 //! ```text
 //! quoit [--output json] VERB ...
 //!        data:     put  get  delete  import  verify
-//!        look:     status  ring  hints  locate  explain
+//!        look:     status  members  ring  hints  locate  explain
 //!        run:      dev  demo  node
 //!        set up:   certs  cluster
 //! ```
@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 
 use crate::output::Format;
 use crate::verbs::{
-    certs, cluster, delete, dev, explain, get, hints, import, locate, node, put, ring, status,
-    verify,
+    certs, cluster, delete, dev, explain, get, hints, import, locate, members, node, put, ring,
+    status, verify,
 };
 use crate::{demo, exit};
 
@@ -57,6 +57,8 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     /// Show how every node is
     Status(status::Args),
+    /// Show which members are heard by the others, and what they say of themselves
+    Members(members::Args),
     /// Show who holds how much of the ring, and which arc of it moves
     Ring(ring::Args),
     /// Show which writes are kept for nodes that are away

@@ -42,8 +42,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, log_to_stderr};
 use crate::verbs::{
-    certs, cluster, delete, dev, explain, get, hints, import, locate, node, put, ring, status,
-    verify,
+    certs, cluster, delete, dev, explain, get, hints, import, locate, members, node, put, ring,
+    status, verify,
 };
 
 fn main() -> ExitCode {
@@ -73,6 +73,7 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Verify(args) => wait(verify::run(args, out)),
         Verb::Status(args) => wait(status::run(args, out)),
         Verb::Ring(args) => wait(ring::run(args, out)),
+        Verb::Members(args) => wait(members::run(args, out)),
         Verb::Hints(verb) => wait(hints::run(verb, out)),
         Verb::Locate(args) => wait(locate::run(args, out)),
         Verb::Explain(args) => wait(explain::run(args, out)),

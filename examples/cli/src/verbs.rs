@@ -9,6 +9,7 @@ pub(crate) mod get;
 pub(crate) mod hints;
 pub(crate) mod import;
 pub(crate) mod locate;
+pub(crate) mod members;
 pub(crate) mod node;
 pub(crate) mod put;
 pub(crate) mod ring;

@@ -103,6 +103,10 @@ pub enum CoverageEvent {
     Pulled,
     /// A former owner pushed a row.
     Pushed,
+    /// A node heard of a newer epoch by gossip.
+    GossipNewer,
+    /// A member that was silent is heard again.
+    MemberBack,
     /// A node refused a write although its queue was not full.
     LoadShed,
     /// A node refused a record with too many bytes.
@@ -117,7 +121,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 52] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -163,6 +167,8 @@ impl CoverageEvent {
         Self::RingChanged,
         Self::Pulled,
         Self::Pushed,
+        Self::GossipNewer,
+        Self::MemberBack,
         Self::LoadShed,
         Self::RecordTooLarge,
         Self::HintWindow,
@@ -219,6 +225,8 @@ impl CoverageEvent {
             Self::RingChanged => "ring changed by an operator",
             Self::Pulled => "page of moving rows pulled",
             Self::Pushed => "row pushed by a former owner",
+            Self::GossipNewer => "newer epoch heard of by gossip",
+            Self::MemberBack => "silent member heard again",
             Self::LoadShed => "load shed, queue not full",
             Self::RecordTooLarge => "record over the bound refused",
             Self::HintWindow => "window of hints used up",

@@ -80,6 +80,8 @@ pub struct Plan {
     pub changes: Vec<(Moment, Target)>,
     /// On how many arcs the circle is cut for a change.
     pub arcs: Arcs,
+    /// Whether the nodes gossip.
+    pub gossips: bool,
     /// The one node that everything goes wrong with, if it is that sort of run: then no operation may fail.
     pub victim: Option<usize>,
     /// What goes wrong.
@@ -144,6 +146,7 @@ impl Plan {
             twins,
             changes,
             arcs,
+            gossips: happens(&mut seed.stream("gossip", 0), 500),
             victim,
             faults: nemesis.faults(),
         };

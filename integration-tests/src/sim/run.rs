@@ -133,6 +133,7 @@ impl Run {
         self.wait_for_tasks("operations of the recovery_phase did not end within two minutes");
         self.hand_off();
         self.settle();
+        self.hear();
         let names = self.names();
         let copies = self.world.plan().cluster.first.map.replication;
         self.world.spawn(|crew| {
@@ -179,6 +180,20 @@ impl Run {
                     "a change of the ring had not ended two minutes after all was well: {}",
                     self.world.unsettled()
                 ),
+            });
+        }
+    }
+
+    /// Waits until every member hears every other one: whoever was silent is forgiven.
+    fn hear(&mut self) {
+        let limit = self.world.site().now().after(LONGEST_CALM);
+        if !(self.world).run_until(limit, World::all_are_heard) {
+            self.violations.push(Violation {
+                invariant: "members-heard",
+                key: None,
+                ops: Vec::new(),
+                what: "a member was still suspect, or unheard, two minutes after all was well"
+                    .to_owned(),
             });
         }
     }

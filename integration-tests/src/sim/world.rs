@@ -13,6 +13,7 @@ mod changes;
 mod commits;
 mod conditions;
 mod event;
+mod gossip;
 mod handoff;
 mod inflict;
 mod lives;
@@ -351,6 +352,8 @@ impl World {
             Event::Operates { number } => self.operate(number),
             Event::Insists { number } => self.insist(number),
             Event::Change { node, life } => self.look_after_change(node, life),
+            Event::Gossip { node, life } => self.look_after_gossip(node, life),
+            Event::GossipCame { node, life } => self.take_gossip(node, life),
             Event::Leftovers {
                 node,
                 life,

@@ -7,6 +7,7 @@
 //! | `handoff` | writes that a node missed, and their delivery when it is back |
 //! | `outages` | nodes that are killed, paused or stopped in order |
 //! | `repair` | stale replicas, which reads bring up to date |
+//! | `members` | who is seen as alive |
 //! | `ending` | dropped operations, closed clients, restarted clusters |
 //!
 //! Every test has a cluster of its own and ends by stopping it in order, which fails if any node panicked or
@@ -16,6 +17,8 @@
 mod ending;
 #[cfg(test)]
 mod handoff;
+#[cfg(test)]
+mod members;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]

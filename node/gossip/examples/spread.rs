@@ -16,8 +16,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use quoit_gossip::{BadOptions, MemberState, Options};
+use quoit_gossip::{BadOptions, Options};
 use quoit_ring::Moment;
+use quoit_ring::wire::MemberState;
 
 use crate::world::World;
 

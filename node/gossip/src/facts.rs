@@ -12,6 +12,7 @@ use core::fmt;
 
 use quoit_ring::Epoch;
 use quoit_ring::cluster::MAX_ADDRESS;
+use quoit_ring::wire::DiskLevel;
 
 /// Most bytes of a build's version; longer ones are cut.
 pub const MAX_BUILD: usize = 23;
@@ -53,20 +54,6 @@ impl fmt::Debug for Build {
     }
 }
 
-/// For which writes a member's disk has space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Disk {
-    /// None at all.
-    Full,
-    /// Those that remove something.
-    Reserve,
-    /// All but hints.
-    Low,
-    /// All.
-    #[default]
-    Ample,
-}
-
 /// What a member says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -75,10 +62,10 @@ pub struct Facts {
     /// The newest epoch of the ring that it holds.
     pub epoch: Epoch,
     /// For which writes its disk has space.
-    pub disk: Disk,
+    pub disk: DiskLevel,
     /// Bytes free on its disk.
     pub free_bytes: u64,
-    /// Seconds since it took the oldest hint that it still keeps, when that was announced.
+    /// Seconds for which it had kept hints without a break when that was announced; none if it kept none.
     pub oldest_hint_s: Option<u32>,
     /// `host:port` at which it serves, at most [`MAX_ADDRESS`] bytes: a hint for whoever dials it, since the certificate
     /// says who answers there. `None` if the configuration's address is right.
@@ -91,7 +78,7 @@ impl Default for Facts {
         Self {
             build: Build::default(),
             epoch: Epoch(0),
-            disk: Disk::default(),
+            disk: DiskLevel::default(),
             free_bytes: 0,
             oldest_hint_s: None,
             address: None,
@@ -109,7 +96,9 @@ impl Facts {
 
     /// Whether `other` differs in something that others should know at once.
     pub(crate) fn differs_at_once(&self, other: &Self) -> bool {
-        let quick = |facts: &Self| (facts.build, facts.epoch, facts.disk);
+        // That free bytes are known at all, too: a node that starts learns them a little later.
+        let is_known = |facts: &Self| facts.free_bytes > 0;
+        let quick = |facts: &Self| (facts.build, facts.epoch, facts.disk, is_known(facts));
         quick(self) != quick(other) || self.address != other.address
     }
 }

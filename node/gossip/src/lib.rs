@@ -20,7 +20,8 @@
 //! Two machines, and what a driver does with them:
 //!
 //! ```
-//! use quoit_gossip::{Facts, Gossip, Incarnation, MemberState, Message, Options, Step};
+//! use quoit_gossip::{Facts, Gossip, Incarnation, Message, Options, Step};
+//! use quoit_ring::wire::MemberState;
 //! use quoit_ring::{Moment, NodeId};
 //!
 //! let ids = [NodeId(1), NodeId(2)];
@@ -68,9 +69,8 @@ mod wire;
 
 use core::time::Duration;
 
-pub use facts::{Build, Disk, Facts, MAX_BUILD};
+pub use facts::{Build, Facts, MAX_BUILD};
 pub use machine::{Gossip, Step};
-pub use members::MemberState;
 pub use message::{Body, MAX_MESSAGE, Message};
 pub use options::{BadOptions, Options};
 pub use pulse::{Incarnation, Mark, Pulse};

@@ -14,11 +14,12 @@
 use std::collections::VecDeque;
 
 use quoit_ring::change::rules::majority;
+use quoit_ring::wire::MemberState;
 use quoit_ring::{Epoch, Moment, NodeId};
 
 use crate::facts::Facts;
 use crate::listening::ListeningClock;
-use crate::members::{Entry, Growth, MemberState, Members, Present};
+use crate::members::{Entry, Growth, Members, Present};
 use crate::message::{Body, Message};
 use crate::options::{BadOptions, Options};
 use crate::pulse::{Incarnation, Mark, Pulse};

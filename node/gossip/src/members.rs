@@ -11,6 +11,7 @@
 
 use core::time::Duration;
 
+use quoit_ring::wire::MemberState;
 use quoit_ring::{Moment, NodeId};
 
 use crate::draw::Draw;
@@ -18,17 +19,6 @@ use crate::facts::Facts;
 use crate::listening::Listened;
 use crate::pace::Pace;
 use crate::pulse::{Mark, Pulse};
-
-/// Whether a member is there, as this node sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MemberState {
-    /// It is heard of, or was not yet silent for long.
-    Alive,
-    /// It is silent, and did not answer probes.
-    Suspect,
-    /// It was silent for so long that somebody should look.
-    Failed,
-}
 
 /// One member.
 #[derive(Debug, Clone)]

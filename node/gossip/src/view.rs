@@ -5,8 +5,8 @@ use core::time::Duration;
 use quoit_ring::NodeId;
 
 use crate::facts::Facts;
-use crate::members::MemberState;
 use crate::pulse::Pulse;
+use quoit_ring::wire::MemberState;
 
 /// A member, as this node sees it.
 #[derive(Debug, Clone, Copy)]

@@ -27,8 +27,8 @@ use quoit_ring::{Moment, NodeId};
 
 use crate::draw::Draw;
 use crate::machine::{Gossip, Step};
-use crate::members::MemberState;
 use crate::message::Body;
+use quoit_ring::wire::MemberState;
 
 /// Most probes at once. So many members that go together (a rack, a zone) are suspect on time; of more the rest follow, a
 /// few seconds later.

@@ -17,10 +17,10 @@ use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use bincode::{Decode, Encode};
 use quoit_ring::cluster::{MAX_ADDRESS, MAX_MEMBERS};
-use quoit_ring::wire::DecodeError;
+use quoit_ring::wire::{DecodeError, DiskLevel};
 use quoit_ring::{Epoch, NodeId};
 
-use crate::facts::{Build, Disk, Facts, MAX_BUILD};
+use crate::facts::{Build, Facts, MAX_BUILD};
 use crate::message::{Body, MAX_MESSAGE, Message};
 use crate::pulse::{Incarnation, Mark, Pulse};
 
@@ -198,10 +198,10 @@ fn take_facts(bytes: &mut &[u8]) -> Result<(Mark, Facts), DecodeError> {
     let mark = take_mark(bytes)?;
     let epoch = Epoch(take(bytes)?);
     let disk = match take::<u8>(bytes)? {
-        0 => Disk::Full,
-        1 => Disk::Reserve,
-        2 => Disk::Low,
-        3 => Disk::Ample,
+        0 => DiskLevel::Full,
+        1 => DiskLevel::Reserve,
+        2 => DiskLevel::Low,
+        3 => DiskLevel::Ample,
         _ => return Err(DecodeError::Malformed("an unknown level of a disk")),
     };
     let free_bytes = take(bytes)?;

@@ -98,6 +98,11 @@ impl<E: Env, G: Engine> Changes<E, G> {
         self.driver.handle_lost(node, now);
     }
 
+    pub(crate) fn catch_up(&mut self, from: NodeId) {
+        let now = self.now();
+        self.driver.handle_newer(from, now);
+    }
+
     fn take_page(&mut self, looked: Option<Looked>) {
         let now = self.now();
         match looked {

@@ -180,6 +180,12 @@ impl ChangeDriver {
         self.act(now);
     }
 
+    /// A node knows a newer epoch, as gossip says: asks it for that.
+    pub fn handle_newer(&mut self, from: NodeId, now: Moment) {
+        self.enter_newest(now);
+        self.out.catch_up(from, self.epoch, now);
+    }
+
     /// A page of what this node does not own was read; none if it could not be.
     pub fn handle_leftovers(&mut self, epoch: Epoch, page: Option<LeftRows>, now: Moment) {
         self.enter_newest(now);

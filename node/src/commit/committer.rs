@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_ring::change::Chain;
-use quoit_ring::wire::{Durability, Fault, Refusal, Response, ResponseFrame, WarningKind};
+use quoit_ring::wire::{
+    DiskLevel, Durability, Fault, Refusal, Response, ResponseFrame, WarningKind,
+};
 use quoit_ring::{Moment, Time};
 
 use super::rows::Pulled;
@@ -30,7 +32,7 @@ use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
 use crate::reply::Reply;
 use crate::state::NodeState;
-use crate::storage::{Demand, DiskLevel, DiskSpace, SumChange, fault_of};
+use crate::storage::{Demand, DiskSpace, SumChange, fault_of};
 use crate::warnings::chain;
 use crate::write::{Destination, Write};
 
@@ -332,6 +334,8 @@ impl<G: Engine> Committer<G> {
 
     /// Shows what the disk has no space for: `refused` more writes.
     fn note_disk(&mut self, refused: usize, now: Now) {
+        let (level, free) = self.disk_space.found();
+        self.state.stats.set_disk(level, free);
         let (kind, warnings) = (WarningKind::DiskSpace, &self.state.warnings);
         match self.disk_space.warning() {
             Some(text) => {

@@ -10,7 +10,7 @@
 //! **Hints.** A put that is kept for another node is checked by the same rules, and against the bounds on hints.
 //! A delivered hint is removed if nothing was added to it since. Neither happens in a place that is not counted yet.
 
-use quoit_ring::wire::{Fault, Kept, Refusal, record_len};
+use quoit_ring::wire::{DiskLevel, Fault, Kept, Refusal, record_len};
 use quoit_ring::{Delta, Epoch, MerkleKey, NodeId, Record, Time, check_drift};
 
 use super::Verdict;
@@ -19,7 +19,7 @@ use crate::clock::Now;
 use crate::config::Limits;
 use crate::engine::layout::HINT_PREFIX;
 use crate::hints::{Gap, HintDelta, is_in_gap};
-use crate::storage::DiskLevel;
+use crate::storage::takes;
 use crate::write::{Change, Destination, Write};
 
 /// What writes are checked against, at one moment.
@@ -99,7 +99,7 @@ impl<'a> Joins<'a> {
         if write.epoch.is_some_and(|epoch| epoch < rules.fence) {
             return Err(Refusal::OldEpoch);
         }
-        if !rules.disk.takes(write.growth()) {
+        if !takes(rules.disk, write.growth()) {
             return Err(Refusal::Storage(Fault::NoSpace));
         }
 

@@ -20,9 +20,11 @@
 //! Invariant: every frame that decodes is answered exactly once.
 
 mod get;
+mod gossip;
 mod hint;
 mod hints;
 mod map;
+mod members;
 mod membership;
 mod put;
 mod repair;

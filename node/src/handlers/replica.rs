@@ -8,7 +8,7 @@ use quoit_ring::role::{Privilege, Role};
 use quoit_ring::wire::{MAX_KEY, MembershipRequest, Refusal, Request, RequestFrame, Response};
 use quoit_ring::{Epoch, Leaf};
 
-use super::{get, hint, hints, map, put, repair, status, sums};
+use super::{get, gossip, hint, hints, map, members, put, repair, status, sums};
 use crate::clock::Now;
 use crate::commit::Task;
 use crate::engine::Engine;
@@ -240,6 +240,8 @@ impl<E: Env, G: Engine> Replica<E, G> {
             }
             Request::Hints => hints::answer(&self.state.hints)?,
             Request::Membership(request) => return self.membership(caller, (request, epoch), now),
+            Request::Gossip(message) => gossip::answer(&self.state.gossip, caller, &message)?,
+            Request::Members => members::answer(&self.state.members),
             // A request of a newer build, which this one does not know.
             _ => return Err(Refusal::NotReady),
         };

@@ -242,6 +242,14 @@ impl HintDispatcher {
         self.pump(now);
     }
 
+    /// A node is heard again: its hints need not rest any longer.
+    pub fn handle_back(&mut self, node: NodeId, now: Moment) {
+        if let Some(queue) = self.queues.get_mut(&node) {
+            queue.end_rest(now);
+        }
+        self.pump(now);
+    }
+
     /// The removal of a hint for `target` was not taken: it would be delivered again at once.
     pub fn handle_unremoved(&mut self, target: NodeId, now: Moment) {
         if let Some(queue) = self.queues.get_mut(&target) {

@@ -107,6 +107,11 @@ impl<E: Env, G: Engine> Delivery<E, G> {
         self.dispatcher.handle_lost(node, now);
     }
 
+    pub(crate) fn take_return(&mut self, node: NodeId) {
+        let now = self.now();
+        self.dispatcher.handle_back(node, now);
+    }
+
     /// Does all that the dispatcher wants done.
     pub(crate) fn act(&mut self, peers: &mut Peers) {
         while let Some(act) = self.dispatcher.poll() {

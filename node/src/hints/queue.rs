@@ -130,6 +130,11 @@ impl TargetQueue {
         self.kept = count;
     }
 
+    /// The target is there again: the first hint goes out now, as a probe.
+    pub(super) fn end_rest(&mut self, now: Moment) {
+        self.rest_until = self.rest_until.min(now);
+    }
+
     /// What to do now, if anything. `pace` is the time that the rate gives one hint.
     pub(super) fn step(&mut self, pace: Duration, now: Moment) -> Option<QueueStep> {
         if now < self.rest_until || self.in_flight >= self.window {

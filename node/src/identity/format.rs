@@ -9,10 +9,11 @@
 //!  34  disk id                16
 //!  50  reset key              64
 //! 114  connection-id key       8
-//! 122  SHA-256 of 0..122      32
+//! 122  runs                    8   how often a node has begun to run on the directory
+//! 130  SHA-256 of 0..130      32
 //! ```
 //!
-//! A file is exactly these 154 bytes. The version is checked first, to distinguish a file of a later version from
+//! A file is exactly these 162 bytes. The version is checked first, to distinguish a file of a later version from
 //! a damaged one.
 
 use quoit_ring::{ClusterId, NodeId};
@@ -22,8 +23,8 @@ use super::owner::{Identity, Secrets};
 
 const MAGIC: &[u8; 8] = b"quoit-id";
 /// The version that this program writes and the newest it reads.
-pub(super) const VERSION: u8 = 1;
-const CONTENT: usize = 122;
+pub(super) const VERSION: u8 = 2;
+const CONTENT: usize = 130;
 /// The length of the file.
 pub(super) const LENGTH: usize = CONTENT + 32;
 
@@ -64,6 +65,7 @@ pub(super) struct Content {
     pub(super) identity: Identity,
     pub(super) secrets: Secrets,
     pub(super) left: Left,
+    pub(super) runs: u64,
 }
 
 pub(super) fn encode(content: &Content) -> Vec<u8> {
@@ -71,6 +73,7 @@ pub(super) fn encode(content: &Content) -> Vec<u8> {
         identity,
         secrets,
         left,
+        runs,
     } = content;
     let mut out = Vec::with_capacity(LENGTH);
     out.extend_from_slice(MAGIC);
@@ -81,6 +84,7 @@ pub(super) fn encode(content: &Content) -> Vec<u8> {
     out.extend_from_slice(&identity.disk.to_le_bytes());
     out.extend_from_slice(&secrets.reset_key);
     out.extend_from_slice(&secrets.connection_id_key.to_le_bytes());
+    out.extend_from_slice(&runs.to_le_bytes());
 
     debug_assert_eq!(out.len(), CONTENT, "the layout in the header");
     let sum = digest(&SHA256, &out);
@@ -117,10 +121,12 @@ fn decode_fields(mut rest: &[u8]) -> Option<Content> {
         reset_key: take(&mut rest)?,
         connection_id_key: u64::from_le_bytes(take(&mut rest)?),
     };
+    let runs = u64::from_le_bytes(take(&mut rest)?);
     Some(Content {
         identity,
         secrets,
         left: Left::from_byte(left)?,
+        runs,
     })
 }
 
@@ -150,6 +156,7 @@ mod tests {
             identity,
             secrets,
             left,
+            runs: u64::from(seed) << 40 | 5,
         }
     }
 
@@ -186,8 +193,8 @@ mod tests {
         for length in [9, 10, 400] {
             let mut bytes = encode(&content(7, Left::Clean));
             bytes.resize(length, 0);
-            bytes[MAGIC.len()] = 2;
-            assert_eq!(decode(&bytes), Err(Flaw::Newer(2)));
+            bytes[MAGIC.len()] = VERSION + 1;
+            assert_eq!(decode(&bytes), Err(Flaw::Newer(VERSION + 1)));
         }
     }
 

@@ -377,11 +377,27 @@ fn an_identity_with_a_flipped_bit_is_refused() {
 }
 
 #[test]
+fn every_run_has_a_higher_number_also_after_a_crash() {
+    let (_folder, path) = used();
+    let runs = |crashes: bool| {
+        let mut data = DataDir::open(&path, MINE).unwrap();
+        data.mark_running().unwrap();
+        if !crashes {
+            data.mark_clean().unwrap();
+        }
+        data.runs()
+    };
+    let first = runs(false);
+    let rest = [true, true, false, true].map(runs);
+    assert_eq!(rest, [1, 2, 3, 4].map(|more| first + more));
+}
+
+#[test]
 fn an_identity_of_a_later_version_is_refused_as_such() {
     let (_folder, path) = used();
     std::fs::write(
         path.join(IDENTITY),
-        b"quoit-id\x02and more that is not known yet",
+        b"quoit-id\x03and more that is not known yet",
     )
     .unwrap();
     let error = refused(&path, MINE);
@@ -389,8 +405,8 @@ fn an_identity_of_a_later_version_is_refused_as_such() {
         matches!(
             error,
             IdentityError::Newer {
-                found: 2,
-                known: 1,
+                found: 3,
+                known: 2,
                 ..
             }
         ),

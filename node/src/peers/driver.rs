@@ -1,9 +1,9 @@
-//! What this node asks of others, over one set of links: hints delivered, and its part in changes of the ring.
+//! What this node says to others, over one set of links: hints delivered, its part in changes of the ring, gossip.
 //!
 //! ```text
 //!   Delivery --Repair----------.            .--> answer: by its id to whoever asked
-//!                               +--> Peers --
-//!   Changes --Membership, ... -'            '--> lost: to both
+//!   Changes ---Membership, ... -+--> Peers --
+//!   Gossiping -Gossip ---------'            '--> lost: to those who wait for answers
 //! ```
 
 use quoit_ring::NodeId;
@@ -14,12 +14,15 @@ use crate::change::ChangeDriver;
 use crate::change::driver::Changes;
 use crate::engine::Engine;
 use crate::env::Env;
+use crate::gossip::GossipDriver;
+use crate::gossip::driver::{Gossiping, Hint};
 use crate::hints::driver::Delivery;
 
-/// The two that ask, and the links.
+/// Those who send, and the links.
 pub(crate) struct PeerWork<E: Env, G> {
     pub(crate) delivery: Delivery<E, G>,
     pub(crate) changes: Changes<E, G>,
+    pub(crate) gossiping: Gossiping<E>,
     pub(crate) peers: Peers,
 }
 
@@ -44,6 +47,13 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
                 },
                 () = self.delivery.wait() => {}
                 () = self.changes.wait() => {}
+                () = self.gossiping.wait() => {}
+            }
+            for hint in self.gossiping.act(&mut self.peers) {
+                match hint {
+                    Hint::CatchUp(from) => self.changes.catch_up(from),
+                    Hint::IsBack(member) => self.delivery.take_return(member),
+                }
             }
             self.delivery.act(&mut self.peers);
             self.changes.act(&mut self.peers);
@@ -53,7 +63,7 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
     fn take_answer(&mut self, from: NodeId, frame: ResponseFrame) {
         if ChangeDriver::is_ours(frame.id) {
             self.changes.take_answer(from, frame);
-        } else {
+        } else if !GossipDriver::is_ours(frame.id) {
             self.delivery.take_answer(from, &frame);
         }
     }

@@ -1,7 +1,7 @@
 //! One connection to another node, from its first frame to its end.
 //!
 //! ```text
-//!   dial, 2 s --> lane --> session until it breaks or is unused for 10 s
+//!   dial, 2 s an address --> lane --> session until it breaks or is unused for 10 s
 //! ```
 //!
 //! All of it is one task: a failure in any part ends it, and with it the connection. Frames of either kind
@@ -11,9 +11,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use quinn::Connection;
+use quoit_ring::NodeId;
 use quoit_ring::role::server_name;
 use quoit_ring::wire::{DecodeError, Frames, MAX_FRAME, RequestFrame, ResponseFrame};
-use quoit_ring::{Member, NodeId};
 use quoit_transport::StreamError;
 use quoit_transport::dial::{DialError, Dialer};
 use quoit_transport::lane::Lane;
@@ -41,19 +42,16 @@ pub(super) struct PeerLink {
 }
 
 impl PeerLink {
-    /// Starts a link to `member` as one of `tasks`; inside a [`tokio::task::LocalSet`].
+    /// Starts a link to a node at the first of its addresses where it answers, as one of `tasks`; inside a [`tokio::task::LocalSet`].
     pub(super) fn open(
-        member: &Member,
+        (node, addresses): (NodeId, Vec<String>),
         dialer: Rc<Dialer>,
         answered: mpsc::Sender<Event>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let outbox = Rc::new(RequestOutbox::new(MAX_OUTBOX, clock));
-        let sink = Sink {
-            node: member.id,
-            answered,
-        };
-        let task = run(member.address.clone(), dialer, Rc::clone(&outbox), sink);
+        let sink = Sink { node, answered };
+        let task = run(addresses, dialer, Rc::clone(&outbox), sink);
         Self {
             outbox,
             task: tasks.spawn_local(task),
@@ -71,19 +69,10 @@ impl PeerLink {
 }
 
 /// Serves a link until it ends.
-async fn run(address: String, dialer: Rc<Dialer>, outbox: Rc<RequestOutbox>, sink: Sink) {
+async fn run(addresses: Vec<String>, dialer: Rc<Dialer>, outbox: Rc<RequestOutbox>, sink: Sink) {
     let node = sink.node;
-    let connecting = async {
-        let connection = dialer.dial(&address, &server_name(node)).await?;
-        let lane = Lane::open(&connection).await?;
-        Ok::<_, LinkError>((connection, lane))
-    };
-    let (connection, lane) = match timeout(DIAL_DEADLINE, connecting).await {
-        Ok(Ok(connected)) => connected,
-        Ok(Err(reason)) => {
-            return tracing::debug!(peer = %node, %reason, "a node cannot be reached");
-        }
-        Err(_elapsed) => return tracing::debug!(peer = %node, "a node does not answer"),
+    let Some((connection, lane)) = connect(&addresses, &dialer, node).await else {
+        return;
     };
 
     tracing::debug!(peer = %node, "connected to a node");
@@ -104,6 +93,29 @@ async fn run(address: String, dialer: Rc<Dialer>, outbox: Rc<RequestOutbox>, sin
         }
     };
     tracing::debug!(peer = %node, reason = %ended, "disconnected from a node");
+}
+
+/// Connects to a node at one of its addresses, one after the other.
+async fn connect(
+    addresses: &[String],
+    dialer: &Dialer,
+    node: NodeId,
+) -> Option<(Connection, Lane)> {
+    for address in addresses {
+        let connecting = async {
+            let connection = dialer.dial(address, &server_name(node)).await?;
+            let lane = Lane::open(&connection).await?;
+            Ok::<_, LinkError>((connection, lane))
+        };
+        match timeout(DIAL_DEADLINE, connecting).await {
+            Ok(Ok(connected)) => return Some(connected),
+            Ok(Err(reason)) => {
+                tracing::debug!(peer = %node, address, %reason, "a node cannot be reached");
+            }
+            Err(_elapsed) => tracing::debug!(peer = %node, address, "a node does not answer"),
+        }
+    }
+    None
 }
 
 /// Resolves once no frame, small or large, was queued for a while.

@@ -51,6 +51,8 @@ pub(crate) struct Peers {
     cluster: Arc<ClusterView>,
     dialer: Rc<Dialer>,
     links: BTreeMap<NodeId, PeerLink>,
+    /// Where members were found that the ring's address may not lead to.
+    found_at: BTreeMap<NodeId, String>,
     tasks: JoinSet<()>,
     answers: mpsc::Receiver<Event>,
     answered: mpsc::Sender<Event>,
@@ -60,12 +62,13 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// No links yet; `dialer` has this node's certificate.
-    pub(crate) fn new(cluster: Arc<ClusterView>, dialer: Dialer) -> Self {
+    pub(crate) fn new(cluster: Arc<ClusterView>, dialer: Rc<Dialer>) -> Self {
         let (answered, answers) = mpsc::channel(MAX_ANSWERS);
         Self {
             cluster,
-            dialer: Rc::new(dialer),
+            dialer,
             links: BTreeMap::new(),
+            found_at: BTreeMap::new(),
             tasks: JoinSet::new(),
             answers,
             answered,
@@ -90,10 +93,24 @@ impl Peers {
             return;
         };
         let (dialer, answered) = (Rc::clone(&self.dialer), self.answered.clone());
-        let link = PeerLink::open(member, dialer, answered, &mut self.tasks);
+        let found_at = self.found_at.get(&to).cloned();
+        let addresses = core::iter::once(member.address.clone()).chain(found_at);
+        let tasks = &mut self.tasks;
+        let link = PeerLink::open((to, addresses.collect()), dialer, answered, tasks);
         let queued = link.send(frame);
         debug_assert!(queued, "an empty outbox takes any frame");
         self.links.insert(to, link);
+    }
+
+    /// A member was found at this address: it is tried if there is none at the ring's.
+    pub(crate) fn note_address(&mut self, node: NodeId, address: String) {
+        let newest = self.cluster.newest();
+        let known = newest.topology().member(node);
+        if known.is_some_and(|member| member.address != address) {
+            self.found_at.insert(node, address);
+        }
+        let is_member = |node: &NodeId| newest.topology().member(*node).is_some();
+        self.found_at.retain(|node, _| is_member(node)); // so it is bounded
     }
 
     /// The next event of any link; waits for it. Cancel safe.

@@ -137,7 +137,7 @@ impl Bench {
         let address = other.endpoint.local_addr().unwrap();
         let dialer = Dialer::from_endpoint(own, tls.client_config());
         Self {
-            peers: Peers::new(view(this, node, address), dialer),
+            peers: Peers::new(view(this, node, address), Rc::new(dialer)),
             other,
             node,
             _certificates: certificates,

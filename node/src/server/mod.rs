@@ -34,6 +34,7 @@ mod seats;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -49,6 +50,8 @@ use crate::change::driver::Changes;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::failure::{Alarm, Failure};
+use crate::gossip::GossipDriver;
+use crate::gossip::driver::Gossiping;
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
 use crate::hints::driver::Delivery;
@@ -92,6 +95,9 @@ pub(crate) struct ServerOptions {
     pub(crate) seats: SeatBounds,
     pub(crate) dispatcher: HintDispatcher,
     pub(crate) change: ChangeDriver,
+    pub(crate) gossip: GossipDriver,
+    /// Names that lead to members.
+    pub(crate) gossip_seeds: Vec<String>,
     /// What learns that the thread has ended before its time.
     pub(crate) failure: Failure,
 }
@@ -131,12 +137,16 @@ impl Server {
                 let _inside = runtime.enter();
                 let (env, engine) = (replica.env(), replica.engine());
                 let (state, usage) = (replica.state().clone(), &replica.state().hints);
-                let [a, b] = [env, env].map(Arc::clone);
+                let [a, b, of_gossip] = [env; 3].map(Arc::clone);
                 let [c, d] = [engine, engine].map(Arc::clone);
+                let dialer = Rc::new(Dialer::from_endpoint(dialling, client));
+                let seeds = (Rc::clone(&dialer), options.gossip_seeds);
+                let shared = (of_gossip, state.clone());
                 PeerWork {
+                    gossiping: Gossiping::new(shared, options.gossip, seeds),
                     delivery: Delivery::new(a, c, Arc::clone(usage), options.dispatcher),
                     changes: Changes::new(b, d, state, options.change),
-                    peers: Peers::new(cluster, Dialer::from_endpoint(dialling, client)),
+                    peers: Peers::new(cluster, dialer),
                 }
             };
             let listening = listener::listen(endpoint, replica, options.seats, watched);

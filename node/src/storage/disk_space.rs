@@ -20,6 +20,7 @@
 use std::time::Duration;
 
 use quoit_ring::Moment;
+use quoit_ring::wire::DiskLevel;
 
 use crate::engine::{Engine, FreeSpace};
 use crate::write::{Change, Growth, Write};
@@ -37,37 +38,22 @@ fn bytes_between_looks(reserve: u64) -> u64 {
     BYTES.min((reserve / 16).max(BYTES / 16))
 }
 
-/// Which writes the disk has space for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DiskLevel {
-    /// None at all: the engine is left alone.
-    Full,
-    /// Those that remove something, out of the reserve.
-    Reserve,
-    /// All but hints.
-    Low,
-    /// All.
-    Ample,
+/// Whether a write that adds such data is taken at a level.
+#[must_use]
+pub(crate) const fn takes(level: DiskLevel, growth: Growth) -> bool {
+    match growth {
+        Growth::Hint => matches!(level, DiskLevel::Ample),
+        Growth::Value => matches!(level, DiskLevel::Ample | DiskLevel::Low),
+        Growth::Removal => !matches!(level, DiskLevel::Full),
+    }
 }
 
-impl DiskLevel {
-    /// Whether a write that adds such data is taken.
-    #[must_use]
-    pub const fn takes(self, growth: Growth) -> bool {
-        match growth {
-            Growth::Hint => matches!(self, Self::Ample),
-            Growth::Value => matches!(self, Self::Ample | Self::Low),
-            Growth::Removal => !matches!(self, Self::Full),
-        }
-    }
-
-    /// How much must stay free beyond what the engine needs.
-    const fn mark(self, reserve: u64) -> u64 {
-        match self {
-            Self::Full | Self::Reserve => 0,
-            Self::Low => reserve,
-            Self::Ample => reserve.saturating_mul(2),
-        }
+/// How much must stay free at a level beyond what the engine needs.
+const fn mark(level: DiskLevel, reserve: u64) -> u64 {
+    match level {
+        DiskLevel::Full | DiskLevel::Reserve => 0,
+        DiskLevel::Low => reserve,
+        DiskLevel::Ample => reserve.saturating_mul(2),
     }
 }
 
@@ -102,7 +88,7 @@ impl Demand {
 
     /// What of it is taken at a level.
     fn taken_at(&self, level: DiskLevel) -> u64 {
-        let of = |growth, bytes| if level.takes(growth) { bytes } else { 0 };
+        let of = |growth, bytes| if takes(level, growth) { bytes } else { 0 };
         of(Growth::Hint, self.hints)
             .saturating_add(of(Growth::Value, self.values))
             .saturating_add(of(Growth::Removal, self.removals))
@@ -129,8 +115,7 @@ fn decide(space: FreeSpace, reserve: u64, demand: &Demand, before: DiskLevel) ->
             0
         };
         let batch = demand.taken_at(level).saturating_mul(2);
-        let above = level
-            .mark(reserve)
+        let above = mark(level, reserve)
             .saturating_add(batch)
             .saturating_add(gap);
         space.free >= space.needed.saturating_add(above)
@@ -158,6 +143,11 @@ impl DiskSpace {
             level: DiskLevel::Ample,
             free: 0,
         }
+    }
+
+    /// What the last look has found: for which writes there is space, and how many bytes are free.
+    pub(crate) const fn found(&self) -> (DiskLevel, u64) {
+        (self.level, self.free)
     }
 
     /// What operators should know of the last look; nothing if there is space for all.
@@ -286,7 +276,7 @@ mod tests {
             assert_eq!(level(free, &NOTHING, Ample), expected, "{free}");
         }
         let takes = |level: DiskLevel| {
-            [Growth::Hint, Growth::Value, Growth::Removal].map(|growth| level.takes(growth))
+            [Growth::Hint, Growth::Value, Growth::Removal].map(|growth| takes(level, growth))
         };
         assert_eq!(takes(Ample), [true, true, true]);
         assert_eq!(takes(Low), [false, true, true]);

@@ -25,8 +25,7 @@ mod sums;
 mod unreadable;
 
 pub use self::cursor::SumChange;
-pub use self::disk_space::DiskLevel;
-pub(crate) use self::disk_space::{Demand, DiskSpace};
+pub(crate) use self::disk_space::{Demand, DiskSpace, takes};
 pub(crate) use self::fault::fault_of;
 pub(crate) use self::index::BatchBuilder;
 pub use self::rebuild::{Rebuild, Walked};

@@ -12,11 +12,13 @@
 //! | [`codec`] | the one place that calls bincode, with its limits |
 //! | [`frame`] | cutting a byte stream into frames, building frames |
 //! | [`request`], [`response`] | what a client or peer sends, what a node sends back |
+//! | [`refusal`] | why a node did not carry a request out |
 //! | [`warning`] | what is not as it should be at a node, a part of its status |
 //! | [`record`] | a record's bytes, on the wire and on disk alike |
 //! | [`map`] | a cluster map's bytes, and the file that starts a cluster |
 //! | [`configuration`] | a configuration's bytes, and those of an update |
 //! | [`membership`] | votes on the ring, its fence, pages of what moves |
+//! | [`members`] | what a node sees of the other members |
 //!
 //! Invariants: every length is checked before anything of that length is allocated; junk is an error,
 //! never a panic; within a version the bytes of a message never change, and new variants go last. Left
@@ -27,8 +29,10 @@ pub mod codec;
 pub mod configuration;
 pub mod frame;
 pub mod map;
+pub mod members;
 pub mod membership;
 pub mod record;
+pub mod refusal;
 pub mod request;
 pub mod response;
 pub mod warning;
@@ -37,13 +41,12 @@ pub use codec::DecodeError;
 pub use configuration::{ConfigurationAnswer, MAX_UPDATE};
 pub use frame::{Frames, LANE_FRAME, MAX_FRAME};
 pub use map::FirstMap;
+pub use members::{DiskLevel, MemberFacts, MemberSeen, MemberState, MembersSeen};
 pub use membership::{MembershipAnswer, MembershipRequest, Page, Progress};
 pub use record::{decode_record, encode_record, record_len};
+pub use refusal::{Fault, Refusal, RefusalScope};
 pub use request::{MAX_KEY, Request, RequestFrame};
-pub use response::{
-    Durability, Fault, Kept, NodeStatus, Refusal, RefusalScope, RefusedHints, Response,
-    ResponseFrame,
-};
+pub use response::{Durability, Kept, NodeStatus, RefusedHints, Response, ResponseFrame};
 pub use warning::{MAX_WARNING_TEXT, MAX_WARNINGS, Warning, WarningKind};
 
 /// The version of every format in this module: frames, records, maps, configurations. A reader refuses any other with

@@ -10,6 +10,8 @@
 //!          Hint    target, dot, key length     key, record
 //!          Hints                               -
 //!          Membership                          a message about the ring
+//!          Gossip                              a message of gossip
+//!          Members                             -
 //! ```
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
@@ -86,6 +88,10 @@ pub enum Request {
     Hints,
     /// Votes on the ring, its fence, and what moves when it changes.
     Membership(MembershipRequest),
+    /// A message of gossip, in a format of its own: who is alive, and who knows what. Peers only.
+    Gossip(Bytes),
+    /// What the node sees of the other members.
+    Members,
 }
 
 impl Request {
@@ -107,8 +113,9 @@ impl Request {
             | Self::Put { .. }
             | Self::Repair { .. }
             | Self::Hint { .. }
-            | Self::Hints => Privilege::Client,
-            Self::Sums { .. } => Privilege::Peer,
+            | Self::Hints
+            | Self::Members => Privilege::Client,
+            Self::Sums { .. } | Self::Gossip(_) => Privilege::Peer,
             Self::Membership(request) => request.privilege(),
         }
     }
@@ -123,12 +130,13 @@ impl Request {
     #[must_use]
     pub const fn body_bytes(&self) -> usize {
         match self {
-            Self::Map | Self::Status | Self::Sums { .. } | Self::Hints => 0,
+            Self::Map | Self::Status | Self::Sums { .. } | Self::Hints | Self::Members => 0,
             Self::Get { key, .. } => key.len(),
             Self::Put { key, record, .. }
             | Self::Repair { key, record }
             | Self::Hint { key, record, .. } => key.len() + record.len(),
             Self::Membership(request) => request.body_bytes(),
+            Self::Gossip(message) => message.len(),
         }
     }
 }
@@ -181,6 +189,8 @@ enum Ask {
     Hint { target: NodeId, dot: Dot, key: u32 },
     Hints,
     Membership,
+    Gossip,
+    Members,
 }
 
 impl RequestFrame {
@@ -220,6 +230,8 @@ impl RequestFrame {
                 message = request.encode();
                 (Ask::Membership, [&message, &[]])
             }
+            Request::Gossip(message) => (Ask::Gossip, [message, &[]]),
+            Request::Members => (Ask::Members, [&[], &[]]),
         };
 
         let head = Head {
@@ -270,6 +282,8 @@ impl RequestFrame {
             }
             Ask::Hints => empty(&body, Request::Hints)?,
             Ask::Membership => Request::Membership(MembershipRequest::decode(body)?),
+            Ask::Gossip => Request::Gossip(body),
+            Ask::Members => empty(&body, Request::Members)?,
         };
         Ok(Self {
             id: parts.id,

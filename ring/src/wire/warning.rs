@@ -49,11 +49,17 @@ pub enum WarningKind {
     Change,
     /// The node is no member yet, and owns nothing.
     Waiting,
+    /// Members have not been heard for long.
+    SilentMembers,
+    /// The node hears fewer than a majority of the members.
+    Isolated,
+    /// A later life of the node is heard of: its disk was copied, or an older state of it was brought back.
+    RunsElsewhere,
 }
 
 impl WarningKind {
     /// All of them, in their order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::DiskSpace,
         Self::Storage,
         Self::Certificate,
@@ -63,6 +69,9 @@ impl WarningKind {
         Self::UncountedHints,
         Self::Change,
         Self::Waiting,
+        Self::SilentMembers,
+        Self::Isolated,
+        Self::RunsElsewhere,
     ];
 
     /// Its name, for programs: it never changes.
@@ -83,6 +92,9 @@ impl WarningKind {
             Self::UncountedHints => "uncounted-hints",
             Self::Change => "change",
             Self::Waiting => "waiting",
+            Self::SilentMembers => "silent-members",
+            Self::Isolated => "isolated",
+            Self::RunsElsewhere => "runs-elsewhere",
         }
     }
 }

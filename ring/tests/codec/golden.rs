@@ -15,9 +15,9 @@ use quoit_ring::token::TokenKey;
 use quoit_ring::wire::configuration::{encode_answer, encode_configuration, encode_update};
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
-    DecodeError, Durability, Fault, FirstMap, Kept, MembershipAnswer, MembershipRequest,
-    NodeStatus, Page, Refusal, RefusedHints, Request, RequestFrame, Response, ResponseFrame,
-    Warning, WarningKind,
+    DecodeError, DiskLevel, Durability, Fault, FirstMap, Kept, MemberFacts, MemberSeen,
+    MemberState, MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, Refusal,
+    RefusedHints, Request, RequestFrame, Response, ResponseFrame, Warning, WarningKind,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -37,7 +37,8 @@ pub(crate) fn plain(golden: &str) -> String {
     golden.chars().filter(char::is_ascii_hexdigit).collect()
 }
 
-pub(crate) fn requests() -> [(Request, &'static str); 9] {
+#[expect(clippy::too_many_lines, reason = "a table")]
+pub(crate) fn requests() -> [(Request, &'static str); 11] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -104,6 +105,14 @@ pub(crate) fn requests() -> [(Request, &'static str); 9] {
             // the variant, round and proposer, what shall follow
             "16000000 01 01 0700000000000000 03000000 | 03 64 08 | 01 02 09 aabb",
         ),
+        (
+            Request::Gossip(BODY),
+            "13000000 01 01 0700000000000000 03000000 | 03 64 09 | aabb",
+        ),
+        (
+            Request::Members,
+            "11000000 01 01 0700000000000000 03000000 | 03 64 0a |",
+        ),
     ]
 }
 
@@ -142,8 +151,27 @@ fn status() -> NodeStatus {
     }
 }
 
+fn seen() -> MemberSeen {
+    MemberSeen {
+        node: NodeId(9),
+        state: MemberState::Suspect,
+        was_heard: true,
+        silence_ms: 300,
+        incarnation: 2,
+        heartbeat: 3,
+        facts: Some(MemberFacts {
+            version: "0.1".into(),
+            epoch: Epoch(4),
+            disk: DiskLevel::Low,
+            free_bytes: 5,
+            oldest_hint_s: Some(6),
+            address: Some("h1".into()),
+        }),
+    }
+}
+
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 11] {
+pub(crate) fn responses() -> [(Response, &'static str); 13] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -221,6 +249,19 @@ pub(crate) fn responses() -> [(Response, &'static str); 11] {
             }))),
             // the variant, one row: key and record behind their lengths; where the next page begins
             "23000000 02 01 0700000000000000 03000000 | 03 09 09 | 09 01000000 01000000 6b 02000000 aabb 01 6b",
+        ),
+        (
+            Response::Heard,
+            "11000000 02 01 0700000000000000 03000000 | 03 09 0a |",
+        ),
+        (
+            Response::Members(MembersSeen {
+                is_isolated: true,
+                members: vec![seen()],
+            }),
+            // isolated; one entry of 22 bytes: id, suspect, heard, silence, incarnation, heartbeat, some facts: version, epoch,
+            // low, free bytes, some hint's age, some address
+            "2a000000 02 01 0700000000000000 03000000 | 03 09 0b | 01 1600 09 01 01 fb2c01 02 03 01 03302e31 04 02 05 0106 01026831",
         ),
     ]
 }

@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::change::{Arcs, Change, Configuration, Hand};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
-    Durability, Fault, FirstMap, Kept, MembershipAnswer, MembershipRequest, NodeStatus, Page,
-    Refusal, RefusedHints, Request, RequestFrame, Response, ResponseFrame, Warning, WarningKind,
-    encode_record,
+    DiskLevel, Durability, Fault, FirstMap, Kept, MemberFacts, MemberSeen, MemberState,
+    MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, Refusal, RefusedHints,
+    Request, RequestFrame, Response, ResponseFrame, Warning, WarningKind, encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -31,8 +31,8 @@ const EDGES: [u64; 9] = [
     u64::MAX,
 ];
 
-pub(crate) const REQUESTS: u64 = 9;
-pub(crate) const RESPONSES: u64 = 10;
+pub(crate) const REQUESTS: u64 = 11;
+pub(crate) const RESPONSES: u64 = 12;
 pub(crate) const REFUSALS: u64 = 18;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
@@ -73,6 +73,38 @@ pub(crate) fn encoded(record: &Record) -> Bytes {
     out.freeze()
 }
 
+fn seen(rng: &mut Rng) -> MemberSeen {
+    let states = [
+        MemberState::Alive,
+        MemberState::Suspect,
+        MemberState::Failed,
+    ];
+    let disks = [
+        DiskLevel::Full,
+        DiskLevel::Reserve,
+        DiskLevel::Low,
+        DiskLevel::Ample,
+    ];
+    let text = |rng: &mut Rng, most| "x".repeat(usize::try_from(rng.below(most)).unwrap());
+    let facts = MemberFacts {
+        version: text(rng, 65),
+        epoch: Epoch(long(rng)),
+        disk: disks[usize::try_from(rng.below(4)).unwrap()],
+        free_bytes: long(rng),
+        oldest_hint_s: rng.percent(50).then(|| short(rng)),
+        address: rng.percent(30).then(|| text(rng, 256)),
+    };
+    MemberSeen {
+        node: NodeId(long(rng)),
+        state: states[usize::try_from(rng.below(3)).unwrap()],
+        was_heard: rng.percent(50),
+        silence_ms: long(rng),
+        incarnation: long(rng),
+        heartbeat: short(rng),
+        facts: rng.percent(80).then_some(facts),
+    }
+}
+
 /// A frame with a request of one variant, by number.
 pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
     let key = bytes(rng, 40);
@@ -103,6 +135,8 @@ pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
             record: bytes(rng, 100),
         },
         7 => Request::Hints,
+        8 => Request::Gossip(bytes(rng, 100)),
+        9 => Request::Members,
         _ => Request::Membership(MembershipRequest::Learn {
             decided: bytes(rng, 100),
         }),
@@ -130,6 +164,11 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         6 => Response::Sums((0..rng.below(17)).map(|_| Sum(wide(rng))).collect()),
         7 => Response::Hints((0..rng.below(40)).map(|_| kept(rng)).collect()),
         8 => Response::Membership(Box::new(MembershipAnswer::Page(page(rng)))),
+        9 => Response::Heard,
+        10 => Response::Members(MembersSeen {
+            is_isolated: rng.percent(50),
+            members: (0..rng.below(20)).map(|_| seen(rng)).collect(),
+        }),
         _ => {
             let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))

@@ -102,6 +102,22 @@ fn the_ring_is_shown_and_drawn_and_a_client_may_look() {
 }
 
 #[test]
+fn every_member_is_heard_by_the_others() {
+    let (home, _dev) = home_with_four();
+    let shown = home.run(&["members"]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    assert!(shown.text().contains("HEARD BY"), "{}", shown.text());
+
+    let members = home.run(&["members", "--output", "json"]).json();
+    let members = members.as_array().unwrap();
+    assert_eq!(members.len(), 4);
+    for member in members {
+        assert_eq!(member["state"], "alive", "{member}");
+        assert_eq!(member["heard_by"], 3, "{member}");
+    }
+}
+
+#[test]
 fn a_plan_shows_what_moves_and_holds_for_one_epoch() {
     let (home, _dev) = home_with_four();
     let file = home.path("plan").display().to_string();

@@ -22,6 +22,7 @@ use quoit_node::commit::{Asker, Committer, Order, Task};
 use quoit_node::engine::layout::META_DISK;
 use quoit_node::engine::{Engine as _, EngineError, Keyspace, RowCache, Snapshot as _};
 use quoit_node::env::{Now, Reply as _};
+use quoit_node::gossip::{GossipDriver, Incarnation};
 use quoit_node::handlers::{Replica, Session};
 use quoit_node::hints::{Delivered, HintDispatcher, load};
 use quoit_node::identity::{Act, Found};
@@ -32,7 +33,9 @@ use quoit_node::walks::{NextStep, Walks};
 use quoit_node::write::Write;
 use quoit_ring::change::Known;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{DecodeError, Kept, Refusal, RequestFrame, Response, ResponseFrame};
+use quoit_ring::wire::{
+    DecodeError, Kept, MembersSeen, Refusal, RequestFrame, Response, ResponseFrame,
+};
 use quoit_ring::{Epoch, Millis, Moment, NodeId};
 
 use super::env::{Answered, Answers, NodeClock, NodeEnv, Outbox, Peer, full_at};
@@ -70,6 +73,7 @@ pub(super) struct Process {
     walks: Walks<Stored>,
     dispatcher: HintDispatcher,
     change: ChangeDriver,
+    gossip: GossipDriver,
     engine: Arc<Stored>,
     clock: Arc<NodeClock>,
     out: Outbox,
@@ -109,6 +113,7 @@ impl Process {
             walks: parts.walks,
             dispatcher: parts.dispatcher,
             change: parts.change,
+            gossip: parts.gossip,
             engine: parts.engine,
             clock,
             out,
@@ -266,6 +271,16 @@ impl Process {
         &mut self.change
     }
 
+    /// What it sees of the others.
+    pub(super) fn members_seen(&self) -> Arc<MembersSeen> {
+        self.state.members.get()
+    }
+
+    /// Its part in gossip.
+    pub(super) const fn gossip(&mut self) -> &mut GossipDriver {
+        &mut self.gossip
+    }
+
     /// Gives the committer an order; one that it does not take is refused.
     pub(super) fn order(&mut self, ticket: u64, task: Task, read: Now) {
         let from = Asker::Node { ticket };
@@ -299,7 +314,7 @@ impl Process {
     pub(super) fn answered(&mut self, from: NodeId, frame: ResponseFrame, read: Now) {
         if ChangeDriver::is_ours(frame.id) {
             self.change.handle_answer(from, frame, read.mono);
-        } else {
+        } else if !GossipDriver::is_ours(frame.id) {
             let dispatcher = &mut self.dispatcher;
             dispatcher.handle_answer(from, frame.id, &frame.response, read.mono);
         }
@@ -424,6 +439,19 @@ fn options(machine: &Machine) -> AssemblyOptions {
         accept_clock_set_back: false,
         row_cache_bytes: ROWS,
         walk_rows: PIECE,
+        incarnation: Incarnation(u64::from(machine.life)),
+        gossip: gossip_options(),
+    }
+}
+
+/// So short that members are suspect, and fail, within a run.
+fn gossip_options() -> quoit_node::gossip::Options {
+    quoit_node::gossip::Options {
+        round: Duration::from_millis(100),
+        suspect_after: Duration::from_millis(600),
+        failed_after: Duration::from_millis(1_500),
+        resolve_every: Duration::from_secs(1),
+        ..Default::default()
     }
 }
 

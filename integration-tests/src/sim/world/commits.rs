@@ -153,5 +153,9 @@ impl World {
             .at(now.after(REBUILD), Event::Hints { node, life });
         self.schedule
             .at(now.after(REBUILD), Event::Change { node, life });
+        if self.plan.gossips {
+            self.schedule
+                .at(now.after(REBUILD), Event::Gossip { node, life });
+        }
     }
 }

@@ -63,6 +63,10 @@ pub(super) enum Event {
     Insists { number: usize },
     /// A node looks after the change that is under way.
     Change { node: usize, life: u32 },
+    /// A node's part in gossip is called.
+    Gossip { node: usize, life: u32 },
+    /// A node takes messages of gossip that have come.
+    GossipCame { node: usize, life: u32 },
     /// A node has read rows that it does not own.
     Leftovers {
         node: usize,

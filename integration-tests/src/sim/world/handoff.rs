@@ -66,7 +66,7 @@ impl World {
     }
 
     /// Does all that a node's dispatcher wants done.
-    fn do_errands(&mut self, node: usize) {
+    pub(super) fn do_errands(&mut self, node: usize) {
         let (now, life) = (self.now(), self.machines[node].life());
         while let Some(act) = self.machines[node].poll_courier() {
             match act {

@@ -12,7 +12,7 @@
 use bytes::Bytes;
 use quoit_client::env::Link;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{RequestFrame, ResponseFrame};
+use quoit_ring::wire::{Request, RequestFrame, ResponseFrame};
 use quoit_ring::{NodeId, Time};
 use rand::Rng as _;
 
@@ -125,8 +125,12 @@ impl World {
         }
         self.note_frame(TO_NODE, (peer, node), &frame);
         let now = self.now();
+        let is_gossip = self.plan.gossips && peer.node().is_some() && is_gossip(&frame);
         let received = self.machines[node].receive(peer, frame, now);
         assert!(received.is_ok(), "a client's frame is a request");
+        if is_gossip {
+            self.note_gossip(node);
+        }
         if self.reading.insert((peer, node)) {
             self.schedule
                 .at(now.after(READ), Event::Submit { peer, node });
@@ -441,6 +445,11 @@ const fn client_of(peer: Peer) -> ClientId {
 }
 
 /// A frame in words.
+fn is_gossip(frame: &Bytes) -> bool {
+    let decoded = RequestFrame::decode(frame.clone());
+    decoded.is_ok_and(|frame| matches!(frame.request, Request::Gossip(_)))
+}
+
 pub(super) fn describe(kind: u64, peer: Peer, node: usize, frame: &Bytes) -> String {
     let client = match peer.node() {
         None => client_of(peer).to_string(),

@@ -7,8 +7,9 @@
 //!
 //! Spaces and bars are for the eye.
 
-use quoit_gossip::{Body, Build, Disk, Facts, Incarnation, MAX_MESSAGE, Mark, Message, Pulse};
+use quoit_gossip::{Body, Build, Facts, Incarnation, MAX_MESSAGE, Mark, Message, Pulse};
 use quoit_ring::wire::DecodeError;
+use quoit_ring::wire::DiskLevel;
 use quoit_ring::{Epoch, NodeId};
 
 const HEAD: Pulse = Pulse {
@@ -32,7 +33,7 @@ fn messages() -> [(Body, &'static str); 8] {
     let facts = Facts {
         build: Build::new("0.1.0"),
         epoch: Epoch(6),
-        disk: Disk::Low,
+        disk: DiskLevel::Low,
         free_bytes: 70_000,
         oldest_hint_s: Some(9),
         address: Some("h:1".into()),

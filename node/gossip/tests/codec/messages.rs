@@ -1,6 +1,7 @@
 //! Messages at random.
 
-use quoit_gossip::{Body, Build, Disk, Facts, Incarnation, Mark, Message, Pulse};
+use quoit_gossip::{Body, Build, Facts, Incarnation, Mark, Message, Pulse};
+use quoit_ring::wire::DiskLevel;
 use quoit_ring::{Epoch, NodeId};
 
 use crate::rng::Rng;
@@ -29,7 +30,12 @@ fn mark(rng: &mut Rng) -> Mark {
 }
 
 fn facts(rng: &mut Rng) -> Facts {
-    let disks = [Disk::Full, Disk::Reserve, Disk::Low, Disk::Ample];
+    let disks = [
+        DiskLevel::Full,
+        DiskLevel::Reserve,
+        DiskLevel::Low,
+        DiskLevel::Ample,
+    ];
     let text = |len| "é:7440".chars().cycle().take(len).collect::<String>();
     Facts {
         build: Build::new(&text(usize::try_from(rng.below(30)).unwrap())),

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use quoit_gossip::{
-    Body, Build, Disk, Facts, Gossip, Incarnation, MAX_BUILD, MAX_MESSAGE, Mark, Message, Options,
-    Pulse, Step,
+    Body, Build, Facts, Gossip, Incarnation, MAX_BUILD, MAX_MESSAGE, Mark, Message, Options, Pulse,
+    Step,
 };
 use quoit_ring::cluster::{MAX_ADDRESS, MAX_MEMBERS};
+use quoit_ring::wire::DiskLevel;
 use quoit_ring::{Epoch, Moment, NodeId};
 
 const fn id(node: usize) -> NodeId {
@@ -69,7 +70,7 @@ fn facts() -> Facts {
     Facts {
         build: Build::new(&"b".repeat(MAX_BUILD)),
         epoch: Epoch(u64::MAX),
-        disk: Disk::Ample,
+        disk: DiskLevel::Ample,
         free_bytes: u64::MAX,
         oldest_hint_s: Some(u32::MAX),
         address: Some("a".repeat(MAX_ADDRESS).into()),

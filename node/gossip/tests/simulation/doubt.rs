@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quoit_gossip::MemberState::{Alive, Failed, Suspect};
 use quoit_gossip::Options;
+use quoit_ring::wire::MemberState::{Alive, Failed, Suspect};
 
 use crate::helpers::{secs, settled, settled_with, spread_rounds};
 use crate::world::{Change, World};

@@ -1,7 +1,7 @@
 //! The dead, the living and the restarted.
 
-use quoit_gossip::MemberState::{Alive, Failed, Suspect};
-use quoit_gossip::{MemberState, Options};
+use quoit_gossip::Options;
+use quoit_ring::wire::MemberState::{self, Alive, Failed, Suspect};
 
 use crate::helpers::{secs, settled, settled_with, spread_rounds};
 use crate::world::{Change, World};

@@ -1,7 +1,7 @@
 //! Members that come and go.
 
-use quoit_gossip::MemberState::{Alive, Failed};
 use quoit_gossip::{Facts, Gossip, Incarnation, Options, Step};
+use quoit_ring::wire::MemberState::{Alive, Failed};
 use quoit_ring::{Epoch, Moment, NodeId};
 
 use crate::helpers::{secs, settled, spread_rounds};

@@ -1,9 +1,9 @@
 //! One machine by hand: what it asks its driver for, and when.
 
 use quoit_gossip::{
-    BadOptions, Body, Disk, Facts, Gossip, Incarnation, MINOR_FACTS_EVERY, Message, Options, Pulse,
-    Step,
+    BadOptions, Body, Facts, Gossip, Incarnation, MINOR_FACTS_EVERY, Message, Options, Pulse, Step,
 };
+use quoit_ring::wire::DiskLevel;
 use quoit_ring::{Epoch, Moment, NodeId};
 
 const ME: NodeId = NodeId(1);
@@ -95,15 +95,18 @@ fn what_changes_all_the_time_is_announced_once_a_minute() {
         disk,
         ..Facts::default()
     };
+    let unknown = announced(&gossip);
+    gossip.handle_facts(with(9, DiskLevel::Ample), Moment(500_000));
     let first = announced(&gossip);
-    gossip.handle_facts(with(1, Disk::Ample), second(1));
+    assert!(first > unknown, "that it is known at all, at once");
+    gossip.handle_facts(with(1, DiskLevel::Ample), second(1));
     assert_eq!(announced(&gossip), first, "only free bytes");
-    gossip.handle_facts(with(2, Disk::Low), second(2));
+    gossip.handle_facts(with(2, DiskLevel::Low), second(2));
     let second_time = announced(&gossip);
     assert!(second_time > first, "a level at once");
-    gossip.handle_facts(with(3, Disk::Low), second(61));
+    gossip.handle_facts(with(3, DiskLevel::Low), second(61));
     assert_eq!(announced(&gossip), second_time);
-    gossip.handle_facts(with(3, Disk::Low), second(2) + MINOR_FACTS_EVERY);
+    gossip.handle_facts(with(3, DiskLevel::Low), second(2) + MINOR_FACTS_EVERY);
     assert!(announced(&gossip) > second_time);
 }
 

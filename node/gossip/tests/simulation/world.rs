@@ -13,9 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quoit_gossip::{
-    BadOptions, Body, Build, Facts, Gossip, Incarnation, MemberState, Message, Options, Step,
-};
+use quoit_gossip::{BadOptions, Body, Build, Facts, Gossip, Incarnation, Message, Options, Step};
+use quoit_ring::wire::MemberState;
 use quoit_ring::{Epoch, Moment, NodeId};
 
 use crate::rng::Rng;
