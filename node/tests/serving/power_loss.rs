@@ -21,7 +21,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quoit_node::Node;
 use quoit_node::config::Config;
@@ -38,6 +38,9 @@ use tempfile::TempDir;
 use self::image::{Disk, Unsynced};
 use self::record::{Operation, Record};
 use crate::caller::{Caller, put, write};
+
+/// How long another test's child may hold a lock that is not its own.
+const LOCKED: Duration = Duration::from_secs(5);
 
 /// A node whose operations on files are recorded.
 struct Recorded {
@@ -211,7 +214,17 @@ impl Recorded {
         config.data = data;
         let done = Node::init(&config);
         done.unwrap_or_else(|error| panic!("{error:?}: {what}"));
-        self.open(&config.data).unwrap();
+        // A process that another test of this binary starts holds the lock, too, from its fork to its exec.
+        let begin = Instant::now();
+        let opened = loop {
+            match self.open(&config.data) {
+                Err(IdentityError::InUse { .. }) if begin.elapsed() < LOCKED => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => break opened,
+            }
+        };
+        opened.unwrap();
     }
 }
 
