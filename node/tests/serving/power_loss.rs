@@ -21,7 +21,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quoit_node::Node;
 use quoit_node::config::Config;
@@ -39,8 +39,9 @@ use self::image::{Disk, Unsynced};
 use self::record::{Operation, Record};
 use crate::caller::{Caller, put, write};
 
-/// How long another test's child may hold a lock that is not its own.
-const LOCKED: Duration = Duration::from_secs(5);
+/// How often, and how soon, a lock is looked at again that another test's child holds.
+const LOOKS: u32 = 1_000;
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A node whose operations on files are recorded.
 struct Recorded {
@@ -215,15 +216,16 @@ impl Recorded {
         let done = Node::init(&config);
         done.unwrap_or_else(|error| panic!("{error:?}: {what}"));
         // A process that another test of this binary starts holds the lock, too, from its fork to its exec.
-        let begin = Instant::now();
-        let opened = loop {
-            match self.open(&config.data) {
-                Err(IdentityError::InUse { .. }) if begin.elapsed() < LOCKED => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                opened => break opened,
+        let in_use =
+            |opened: &Result<DataDir, _>| matches!(opened, Err(IdentityError::InUse { .. }));
+        let mut opened = self.open(&config.data);
+        for _ in 0..LOOKS {
+            if !in_use(&opened) {
+                break;
             }
-        };
+            std::thread::sleep(LOOK);
+            opened = self.open(&config.data);
+        }
         opened.unwrap();
     }
 }
