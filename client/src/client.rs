@@ -343,20 +343,13 @@ impl Client {
     /// # }
     /// ```
     pub async fn status(&self) -> Vec<NodeReport> {
-        let mut asked = Vec::new();
-        for member in self.topology().members() {
-            asked.push((self.ask(member.id, Request::Status).await, member.clone()));
-        }
-        let mut reports = Vec::new();
-        for (answer, member) in asked {
-            let status = match received(answer).await.1 {
-                Ok(Response::Status(status)) => Ok(*status),
-                Ok(other) => Err(not_an_answer(&other)),
-                Err(error) => Err(error),
-            };
-            reports.push(NodeReport { member, status });
-        }
-        reports
+        let status = |response| match response {
+            Response::Status(status) => Ok(*status),
+            other => Err(not_an_answer(&other)),
+        };
+        let answers = self.ask_all(&Request::Status, status).await;
+        let report = |(member, status)| NodeReport { member, status };
+        answers.into_iter().map(report).collect()
     }
 
     /// Asks all nodes at once for the hints that they keep: writes that other nodes missed and get when they are back.
@@ -371,20 +364,13 @@ impl Client {
     /// # }
     /// ```
     pub async fn hints(&self) -> Vec<HintsReport> {
-        let mut asked = Vec::new();
-        for member in self.topology().members() {
-            asked.push((self.ask(member.id, Request::Hints).await, member.clone()));
-        }
-        let mut reports = Vec::new();
-        for (answer, member) in asked {
-            let kept = match received(answer).await.1 {
-                Ok(Response::Hints(kept)) => Ok(kept),
-                Ok(other) => Err(not_an_answer(&other)),
-                Err(error) => Err(error),
-            };
-            reports.push(HintsReport { member, kept });
-        }
-        reports
+        let kept = |response| match response {
+            Response::Hints(kept) => Ok(kept),
+            other => Err(not_an_answer(&other)),
+        };
+        let answers = self.ask_all(&Request::Hints, kept).await;
+        let report = |(member, kept)| HintsReport { member, kept };
+        answers.into_iter().map(report).collect()
     }
 
     /// The health of the nodes as this client's own requests show it, with counts of hedges, ejections and repairs.
@@ -519,6 +505,24 @@ impl Client {
         let ring = topology.source();
         let members = u8::try_from(ring.members().len()).unwrap_or(u8::MAX);
         ring.map().replication.min(members)
+    }
+
+    /// Asks all nodes at once, and takes what they answer; in the order of the map.
+    pub(crate) async fn ask_all<T>(
+        &self,
+        request: &Request,
+        take: impl Fn(Response) -> Result<T, NodeError>,
+    ) -> Vec<(Member, Result<T, NodeError>)> {
+        let mut asked = Vec::new();
+        for member in self.topology().members() {
+            asked.push((self.ask(member.id, request.clone()).await, member.clone()));
+        }
+        let mut answers = Vec::with_capacity(asked.len());
+        for (answer, member) in asked {
+            let answer = received(answer).await.1;
+            answers.push((member, answer.and_then(&take)));
+        }
+        answers
     }
 
     pub(crate) async fn ask(&self, node: NodeId, request: Request) -> Option<Answer<NodeAnswer>> {

@@ -10,7 +10,7 @@
 use quoit_ring::Member;
 use quoit_ring::wire::{MembersSeen, Request, Response};
 
-use crate::client::{Client, not_an_answer, received};
+use crate::client::{Client, not_an_answer};
 use crate::error::NodeError;
 
 /// What one node sees of the others; made by [`Client::members`].
@@ -38,19 +38,12 @@ impl Client {
     /// # }
     /// ```
     pub async fn members(&self) -> Vec<MembersReport> {
-        let mut asked = Vec::new();
-        for member in self.topology().members() {
-            asked.push((self.ask(member.id, Request::Members).await, member.clone()));
-        }
-        let mut reports = Vec::new();
-        for (answer, member) in asked {
-            let seen = match received(answer).await.1 {
-                Ok(Response::Members(seen)) => Ok(seen),
-                Ok(other) => Err(not_an_answer(&other)),
-                Err(error) => Err(error),
-            };
-            reports.push(MembersReport { member, seen });
-        }
-        reports
+        let seen = |response| match response {
+            Response::Members(seen) => Ok(seen),
+            other => Err(not_an_answer(&other)),
+        };
+        let answers = self.ask_all(&Request::Members, seen).await;
+        let report = |(member, seen)| MembersReport { member, seen };
+        answers.into_iter().map(report).collect()
     }
 }

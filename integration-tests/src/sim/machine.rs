@@ -12,6 +12,7 @@
 //! the disk or not. Everything that decides is the node's own code above its `Env` and `Engine` seams.
 
 mod env;
+mod gossip;
 mod process;
 
 #[cfg(test)]
@@ -33,13 +34,12 @@ use quoit_node::config::{Limits, WriteQueue};
 use quoit_node::engine::layout::parse_hint_key;
 use quoit_node::engine::{EngineError, Keyspace, Snapshot as _};
 use quoit_node::env::Now;
-use quoit_node::gossip;
 use quoit_node::hints::{Act, Delivered, MAX_WINDOW, PageSize};
 use quoit_node::storage::Sums;
 use quoit_node::walks::NextStep;
 use quoit_ring::change::Known;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, MembersSeen, ResponseFrame};
+use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame};
 use quoit_ring::{Epoch, Millis, Moment, NodeId};
 use rand::rngs::SmallRng;
 
@@ -376,47 +376,6 @@ impl Machine {
     /// What the node's driver wants done next.
     pub fn poll_change(&mut self) -> Option<change::Act> {
         self.process.as_mut()?.change().poll()
-    }
-
-    /// Calls the node's part in gossip; in how many microseconds it wants to be called again.
-    pub fn handle_gossip_time(&mut self, now: Moment) -> u64 {
-        let Some((process, read)) = self.running(now) else {
-            return u64::MAX;
-        };
-        process.gossip().handle_time(read.mono);
-        process.gossip().next_wake().since(read.mono)
-    }
-
-    /// The node's part in gossip takes what has come.
-    pub fn take_gossip(&mut self, now: Moment) {
-        if let Some((process, read)) = self.running(now) {
-            process.gossip().handle_inbox(read.mono);
-        }
-    }
-
-    /// What the node's part in gossip wants done next.
-    pub fn poll_gossip(&mut self) -> Option<gossip::Act> {
-        self.process.as_mut()?.gossip().poll()
-    }
-
-    /// The node asks a member for a newer epoch.
-    pub fn catch_up(&mut self, from: NodeId, now: Moment) {
-        if let Some((process, read)) = self.running(now) {
-            process.change().handle_newer(from, read.mono);
-        }
-    }
-
-    /// A member is there again: its hints need not rest.
-    pub fn member_back(&mut self, member: NodeId, now: Moment) {
-        if let Some((process, read)) = self.running(now) {
-            process.dispatcher().handle_back(member, read.mono);
-        }
-    }
-
-    /// What the running node sees of the others.
-    #[must_use]
-    pub fn members_seen(&self) -> Option<Arc<MembersSeen>> {
-        self.process.as_ref().map(Process::members_seen)
     }
 
     /// Gives the committer an order of the node's own driver.

@@ -23,10 +23,10 @@ use crate::env::Env;
 use crate::peers::Peers;
 use crate::state::NodeState;
 
-/// What the other halves of the work with peers are to do.
+/// What gossip has found that others act on.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Hint {
-    /// Ask this member for a newer epoch.
+pub(crate) enum Finding {
+    /// This member knows a newer epoch.
     CatchUp(NodeId),
     /// This member is there again.
     IsBack(NodeId),
@@ -64,7 +64,12 @@ impl<E: Env> Gossiping<E> {
 
     /// Takes whatever comes next. Cancel safe.
     pub(crate) async fn wait(&mut self) {
-        let wait = self.driver.next_wake().saturating_since(self.now());
+        // Looked at here, since whatever else comes drops the timer below: under much other work it would never end.
+        let now = self.now();
+        let wait = self.driver.next_wake().saturating_since(now);
+        if wait.is_zero() {
+            return self.driver.handle_time(now);
+        }
         tokio::select! {
             () = self.state.gossip.wait() => {
                 let now = self.now();
@@ -85,20 +90,20 @@ impl<E: Env> Gossiping<E> {
     }
 
     /// Does all that the driver wants done; the rest is for others.
-    pub(crate) fn act(&mut self, peers: &mut Peers) -> Vec<Hint> {
+    pub(crate) fn act(&mut self, peers: &mut Peers) -> Vec<Finding> {
         for (node, seed) in self.found.drain(..) {
             peers.note_address(node, seed);
         }
-        let mut hints = Vec::new();
+        let mut findings = Vec::new();
         while let Some(act) = self.driver.poll() {
             match act {
                 Act::Send { to, frame } => peers.send(to, &frame),
-                Act::CatchUp(from) => hints.push(Hint::CatchUp(from)),
-                Act::IsBack(member) => hints.push(Hint::IsBack(member)),
+                Act::CatchUp(from) => findings.push(Finding::CatchUp(from)),
+                Act::IsBack(member) => findings.push(Finding::IsBack(member)),
                 Act::Resolve => self.ask_seeds(),
             }
         }
-        hints
+        findings
     }
 
     /// Asks who is at the seeds, unless that is under way.

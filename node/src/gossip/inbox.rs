@@ -9,8 +9,9 @@ use quoit_gossip::Message;
 use quoit_ring::NodeId;
 use tokio::sync::Notify;
 
-/// Most messages that wait. They are taken in at once; members that all speak in one moment are a few.
-const MAX_WAITING: usize = 256;
+/// Most messages that wait. They are taken in at once; members that all speak in one moment are a few. Decoded, the longest
+/// ones have some hundred KiB each.
+const MAX_WAITING: usize = 64;
 
 /// Messages that were not taken yet, with the members that sent them.
 #[derive(Debug, Default)]

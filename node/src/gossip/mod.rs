@@ -15,7 +15,7 @@
 
 pub(crate) mod driver;
 mod inbox;
-mod seeds;
+pub(crate) mod seeds;
 mod seen;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use crate::tls::peer_role;
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// The node that its certificate names, if one answers there.
-pub(super) async fn who_is_at(dialer: &Dialer, seed: &str) -> Option<NodeId> {
+pub(crate) async fn who_is_at(dialer: &Dialer, seed: &str) -> Option<NodeId> {
     let dialled = timeout(DEADLINE, dialer.dial(seed, SEED_SERVER_NAME)).await;
     let failed = |reason: &dyn std::fmt::Display| {
         tracing::debug!(seed, %reason, "a seed does not answer");

@@ -176,7 +176,7 @@ fn a_full_inbox_refuses() {
     while state.gossip.push(OTHER, message(pushed)) {
         pushed += 1;
     }
-    assert_eq!(pushed, 256);
-    assert_eq!(state.gossip.take().len(), 256);
+    assert_eq!(pushed, 64);
+    assert_eq!(state.gossip.take().len(), 64);
     assert!(state.gossip.push(OTHER, message(9)));
 }

@@ -15,7 +15,7 @@ use crate::change::driver::Changes;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::gossip::GossipDriver;
-use crate::gossip::driver::{Gossiping, Hint};
+use crate::gossip::driver::{Finding, Gossiping};
 use crate::hints::driver::Delivery;
 
 /// Those who send, and the links.
@@ -49,10 +49,10 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
                 () = self.changes.wait() => {}
                 () = self.gossiping.wait() => {}
             }
-            for hint in self.gossiping.act(&mut self.peers) {
-                match hint {
-                    Hint::CatchUp(from) => self.changes.catch_up(from),
-                    Hint::IsBack(member) => self.delivery.take_return(member),
+            for finding in self.gossiping.act(&mut self.peers) {
+                match finding {
+                    Finding::CatchUp(from) => self.changes.catch_up(from),
+                    Finding::IsBack(member) => self.delivery.take_return(member),
                 }
             }
             self.delivery.act(&mut self.peers);

@@ -20,6 +20,7 @@ use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::gossip::seeds;
 use crate::provision::Authority;
 use crate::tls::NodeTls;
 
@@ -120,6 +121,7 @@ fn view(this: NodeId, other: NodeId, address: SocketAddr) -> Arc<ClusterView> {
 /// Two nodes of one cluster: the links of the first, and the second made by hand.
 struct Bench {
     peers: Peers,
+    dialer: Rc<Dialer>,
     other: OtherNode,
     node: NodeId,
     _certificates: TempDir,
@@ -127,6 +129,11 @@ struct Bench {
 
 impl Bench {
     fn start() -> Self {
+        Self::with_address(|address| address)
+    }
+
+    /// With this address in the ring for the other node, which serves at the given one.
+    fn with_address(in_ring: impl Fn(SocketAddr) -> SocketAddr) -> Self {
         let certificates = tempfile::tempdir().unwrap();
         let authority = Authority::create(certificates.path()).unwrap();
         let [(this, this_files), (node, files)] =
@@ -135,9 +142,10 @@ impl Bench {
         let tls = NodeTls::load(&this_files).unwrap();
         let own = Endpoint::server(tls.server_config(), loopback()).unwrap();
         let address = other.endpoint.local_addr().unwrap();
-        let dialer = Dialer::from_endpoint(own, tls.client_config());
+        let dialer = Rc::new(Dialer::from_endpoint(own, tls.client_config()));
         Self {
-            peers: Peers::new(view(this, node, address), Rc::new(dialer)),
+            peers: Peers::new(view(this, node, in_ring(address)), Rc::clone(&dialer)),
+            dialer,
             other,
             node,
             _certificates: certificates,
@@ -216,5 +224,26 @@ fn requests_beyond_what_may_wait_are_refused_and_take_no_memory() {
         };
         let refused = Response::Refused(Refusal::Overloaded { queue_ms: 0 });
         assert_eq!(answer.response, refused);
+    });
+}
+
+#[test]
+fn a_member_is_reached_where_a_seed_leads_if_the_rings_address_leads_nowhere() {
+    run(async {
+        // Nobody answers there: it is bound, and not served.
+        let nobody = std::net::UdpSocket::bind(loopback()).unwrap();
+        let elsewhere = nobody.local_addr().unwrap();
+        let mut bench = Bench::with_address(|_| elsewhere);
+        let seed = bench.other.endpoint.local_addr().unwrap().to_string();
+        let found = seeds::who_is_at(&bench.dialer, &seed).await;
+        assert_eq!(found, Some(bench.node), "its certificate says so");
+
+        bench.peers.note_address(bench.node, seed);
+        bench.peers.send(bench.node, &large_hint(1, bench.node));
+        let event = bench.next().await;
+        assert!(
+            matches!(event, Event::Answer(from, _) if from == bench.node),
+            "{event:?}"
+        );
     });
 }

@@ -1,4 +1,4 @@
-//! `quoit members`: who is heard by whom, and what each member says of itself.
+//! `quoit members`: which members are heard by the others, and what each says of itself.
 //!
 //! ```text
 //!   NAME     STATE     HEARD BY   SILENT FOR   VERSION   EPOCH   DISK    FREE      HINTS FOR
