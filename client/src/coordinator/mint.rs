@@ -1,11 +1,12 @@
 //! The mint: new dots, and what this writer did last on each key.
 //!
 //! ```text
-//!   key hash -> times of this actor's dots on it           at most 65,536 keys, 64 bytes each
+//!   key hash -> times of this actor's dots on it           at most 65,536 idle keys, 64 bytes each
 //!               last          of any write: the next one's `prev`
 //!               newest        of the write that was started last: an older one stays below it
 //!               acknowledged  of blind writes, and by how many: older ones are overwritten
 //!               under way     of a blind one: an older one may wait for it
+//!               waiting       how many older ones do
 //!            -> of further blind ones under way             only keys that have several at once
 //! ```
 //!
@@ -13,10 +14,13 @@
 //! So it counts as under way until nothing more will come of it.
 //!
 //! Nothing of this actor lies between the previous dot and the new one, so the write may claim to have seen
-//! `(prev, time]` of its own actor and a writer's intervals melt into one. When the table is full, or the wall
-//! clock turns out to have been far ahead, a fresh actor begins with an empty one: it has no dot on any key
-//! yet, and nothing is known of the earlier actor's writes any more. After the clock went back the new actor's dots may
-//! lie below the earlier one's, so a blind write may then lose against one that this client began before it.
+//! `(prev, time]` of its own actor and a writer's intervals melt into one. When the table is full, all keys are forgotten
+//! on which nothing is under way. Whatever was forgotten was minted by then, so the next dot on an unknown key takes that
+//! time as its `prev`: it claims less, and the intervals before and after it do not melt.
+//!
+//! When the wall clock turns out to have been far ahead, a fresh actor begins with an empty table: it has no dot on any
+//! key yet, and nothing is known of the earlier actor's writes any more, not even of those under way. Its dots may lie
+//! below the earlier one's, so a blind write may then lose against one that this client began before it.
 //!
 //! Two keys of one hash share their times, which is safe for `last` and `newest`: a `prev` too late only claims less, and
 //! a write that looks older is not minted again. For what is acknowledged it would not be: a put that was lost would be
@@ -40,7 +44,7 @@ use crate::quorum::Acked;
 pub(crate) use own::Needed;
 use own::Own;
 
-/// Most keys whose last dot is remembered: about 8 MiB.
+/// Most keys on which nothing is under way and whose last dot is remembered: about 8 MiB.
 pub(crate) const MAX_KEYS: usize = 1 << 16;
 
 /// A table whose keys are hashes already.
@@ -61,7 +65,7 @@ pub(crate) enum Standing {
     Lost,
     /// A later blind one is acknowledged by as many as this one needs: this write happened before it, and was overwritten.
     Overwritten,
-    /// The mint has another actor by now and cannot tell.
+    /// The mint has another actor by now, or knows nothing of the key any more, and cannot tell.
     Forgotten,
 }
 
@@ -76,11 +80,15 @@ pub(crate) struct Mint {
     /// The key of the hashes; 0 for the half that the first write draws.
     hash_key: (u64, u64),
     max_drift_ms: u64,
+    /// What was forgotten of this actor lies at or below this time.
+    forgotten_to: Time,
     max_keys: usize,
+    /// With so many keys the idle ones are forgotten.
+    full_at: usize,
 }
 
 impl Mint {
-    /// A mint for a fresh actor, with a table of so many keys.
+    /// A mint for a fresh actor, with a table of so many idle keys.
     pub(crate) fn new(actor: u64, max_drift: Duration, max_keys: usize) -> Self {
         Self {
             clock: Clock::starting_at(Time::ZERO),
@@ -89,7 +97,9 @@ impl Mint {
             others: ByHash::default(),
             hash_key: (actor, 0),
             max_drift_ms: u64::try_from(max_drift.as_millis()).unwrap_or(u64::MAX),
+            forgotten_to: Time::ZERO,
             max_keys,
+            full_at: max_keys,
         }
     }
 
@@ -115,8 +125,8 @@ impl Mint {
         KeyHash(hasher.finish())
     }
 
-    /// A dot for a new write of `key`, above `seen`, which was believed, and the time of this actor's previous one on it
-    /// (zero if there is none). A blind one counts as under way.
+    /// A dot for a new write of `key`, above `seen`, which was believed, and the time of this actor's previous one on it:
+    /// a later one if that is forgotten, zero if there is none. A blind one counts as under way.
     pub(crate) fn mint(
         &mut self,
         (key, is_blind): (KeyHash, bool),
@@ -186,6 +196,20 @@ impl Mint {
         }
     }
 
+    /// A blind write waits for a later one on its key: what is known of that is not forgotten.
+    pub(crate) fn waits(&mut self, key: KeyHash, dot: Dot) {
+        if let Some(own) = self.own_of(key, dot) {
+            own.waiting = own.waiting.saturating_add(1);
+        }
+    }
+
+    /// It waits no more.
+    pub(crate) fn waited(&mut self, key: KeyHash, dot: Dot) {
+        if let Some(own) = self.own_of(key, dot) {
+            own.waiting = own.waiting.saturating_sub(1);
+        }
+    }
+
     /// Whether another blind write of that key is under way: only then may one ask for the copies of this one.
     pub(crate) fn has_others(&self, key: KeyHash, dot: Dot) -> bool {
         let own = self.own.get(&key.0);
@@ -231,11 +255,12 @@ impl Mint {
             self.observe(seen, now.wall); // it was forgotten with all the rest
             self.begin_anew(now);
         }
-        if self.own.len() >= self.max_keys && !self.own.contains_key(&key.0) {
-            self.begin_anew(now);
+        if self.own.len() >= self.full_at && !self.own.contains_key(&key.0) {
+            self.forget_idle();
         }
         let dot = self.dot(self.actor, now);
-        let own = self.own.entry(key.0).or_default();
+        let forgotten_to = self.forgotten_to;
+        let own = (self.own.entry(key.0)).or_insert_with(|| Own::after(forgotten_to));
         debug_assert!(own.last < dot.time, "dots of one actor only grow");
         (dot, own)
     }
@@ -246,10 +271,20 @@ impl Mint {
         self.clock.now(Millis(0)).millis().0 > latest
     }
 
+    /// Forgets the keys on which nothing is under way. If that is hardly any of them the table grows, so that keys are not
+    /// looked through again for each new one: it has twice as many at most as writes are under way.
+    fn forget_idle(&mut self) {
+        let others = &self.others;
+        (self.own).retain(|key, own| !own.is_idle() || others.contains_key(key));
+        self.forgotten_to = self.clock.now(Millis(0));
+        self.full_at = self.max_keys.max(2 * self.own.len());
+    }
+
     /// Becomes another writer, who has no dot on any key yet.
     fn begin_anew(&mut self, now: Now) {
         self.own.clear();
         self.others.clear();
+        (self.forgotten_to, self.full_at) = (Time::ZERO, self.max_keys);
         let mixed = self.actor.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.actor = Actor(now.random.rotate_left(17) ^ mixed);
     }

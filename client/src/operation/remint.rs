@@ -180,8 +180,9 @@ impl Write {
     }
 
     /// Superseded by what lies at `above`, it waits for a later write.
-    const fn wait(&mut self, above: Time, cx: &mut OpContext) {
+    fn wait(&mut self, above: Time, cx: &mut OpContext) {
         cx.overtaken += 1;
+        self.version.waits(cx);
         self.place = Place::Overtaken(above);
     }
 
@@ -189,7 +190,10 @@ impl Write {
     pub(super) fn withdraw(&mut self, cx: &mut OpContext) {
         match core::mem::replace(&mut self.place, Place::Out) {
             Place::Counted => self.version.withdrawn(cx),
-            Place::Overtaken(_) => cx.overtaken -= 1,
+            Place::Overtaken(_) => {
+                cx.overtaken -= 1;
+                self.version.waited(cx);
+            }
             Place::Out => {}
         }
     }

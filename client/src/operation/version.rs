@@ -170,6 +170,16 @@ impl Version {
         cx.mint.withdrawn(self.key_hash, self.dot);
     }
 
+    /// It waits for a later one of its client.
+    pub(super) fn waits(&self, cx: &mut OpContext) {
+        cx.mint.waits(self.key_hash, self.dot);
+    }
+
+    /// It waits no more.
+    pub(super) fn waited(&self, cx: &mut OpContext) {
+        cx.mint.waited(self.key_hash, self.dot);
+    }
+
     /// It is counted, and has so many copies.
     pub(super) fn acknowledged(&self, acked: Acked, cx: &mut OpContext) {
         cx.mint.acknowledged(self.key_hash, self.dot, acked);

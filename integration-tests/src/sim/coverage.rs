@@ -113,7 +113,7 @@ pub enum CoverageEvent {
     RecordTooLarge,
     /// As many hints were under way to a node as ever may be.
     HintWindow,
-    /// A client's table of the keys that it wrote was full, and it became another actor.
+    /// A client's table of the keys that it wrote was full, and it forgot those on which nothing was under way.
     MintFull,
     /// A read did not send a repair, since the client's budget for them was used up.
     RepairForgone,

@@ -1,10 +1,10 @@
 //! What a client's table of minted keys holds, as its puts show it.
 //!
 //! ```text
-//!   put k1 by actor A, put k2 by A, ... put kn by A, put k by B      k is new, and n keys fill the table: it was full
+//!   put k1, put k2, ... put kn, put k      k is new, and n keys fill the table: it was full, and idle ones are forgotten
 //! ```
 //!
-//! A client becomes another actor, too, when its clock went back: then its table is not full, or the key is in it.
+//! A client becomes another actor when its clock went back: then its table is empty.
 
 use std::collections::BTreeSet;
 
@@ -41,9 +41,9 @@ impl MintedKeys {
             return false;
         }
 
-        let is_full =
-            dot.actor != last.actor && self.keys.len() >= self.most && !self.keys.contains(key);
-        if dot.actor != last.actor {
+        let is_another = dot.actor != last.actor;
+        let is_full = !is_another && self.keys.len() >= self.most && !self.keys.contains(key);
+        if is_another || is_full {
             self.keys.clear();
         }
         self.keys.insert(key.clone());
@@ -58,16 +58,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_table_is_told_from_another_actor_for_another_reason() {
+    fn a_table_is_full_when_a_key_more_than_it_has_is_written_by_one_actor() {
         let mut minted = MintedKeys::new(2);
         let mut sent = |key: &'static str, time, actor| {
             let (time, actor) = (Time(time), Actor(actor));
             minted.sent(&Bytes::from_static(key.as_bytes()), Dot { time, actor })
         };
         assert!(!sent("a", 1, 1) && !sent("b", 2, 1), "it fills up");
-        assert!(!sent("b", 3, 2), "the key was in it");
-        assert!(!sent("c", 4, 3), "one place was left");
-        assert!(!sent("d", 5, 3) && !sent("a", 1, 1), "one of before");
-        assert!(sent("e", 6, 4), "no place was left");
+        assert!(!sent("b", 3, 1), "the key is in it");
+        assert!(!sent("c", 4, 2), "another actor's is empty");
+        assert!(!sent("d", 5, 2) && !sent("a", 1, 1), "one of before");
+        assert!(sent("e", 6, 2), "no place was left");
+        assert!(!sent("d", 7, 2), "the others were forgotten");
     }
 }

@@ -119,14 +119,17 @@ fn value(number: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Writes until a write fails; returns how many were acknowledged, and the failure.
+/// Writes until a write fails, and small ones, too: a little space may be left for those when there is none for a large
+/// one. Returns how many large ones were acknowledged, and their last failure.
 async fn fill(client: &Client, w: u8) -> (usize, WriteError) {
-    for number in 0..4_000 {
-        if let Err(error) = client
-            .put(format!("key-{number}"), value(number))
-            .w(w)
-            .await
-        {
+    let mut number = 0;
+    for _ in 0..4_000 {
+        let large = client.put(format!("key-{number}"), value(number)).w(w);
+        let Err(error) = large.await else {
+            number += 1;
+            continue;
+        };
+        if !says_no_space(&error) || client.put("small", "v").w(w).await.is_err() {
             return (number, error);
         }
     }

@@ -1,8 +1,8 @@
 //! Writers and replicas of one key, and random scripts over it, step by step.
 //!
 //! Scripts read subsets of the replicas and keep the contexts, write over any of them (fresh, stale, empty),
-//! write blindly, delete, lose, delay and duplicate deltas, sync, re-mint with the original `prev`, restart
-//! as another actor, and let clones mint one dot twice. Clocks are skewed and tie across actors, or agree.
+//! write blindly, delete, lose, delay and duplicate deltas, sync, re-mint with the original `prev`, forget
+//! it, restart as another actor, and let clones mint one dot twice. Clocks are skewed and tie across actors, or agree.
 //!
 //! What it leaves out: clones that go on apart after minting one dot. Their intervals then cover each
 //! other's later dots unseen; one incarnation must have one table of last dots.
@@ -60,7 +60,7 @@ struct Attempt {
 #[derive(Debug, Default)]
 struct Writer {
     actor: u64,
-    /// Its last dot's time; the key's `prev`.
+    /// Its last dot's time, or a later one that it may have been at; the key's `prev`.
     last: Time,
     /// How far its clock is ahead.
     skew: u64,
@@ -136,7 +136,8 @@ impl Cluster {
             86..91 => self.mint_anew(rng, writer),
             91..98 if self.clones => self.mint_twice(rng, writer),
             91..98 => self.sync(rng),
-            _ => self.restart(rng, writer),
+            98 => self.restart(rng, writer),
+            _ => self.forget(rng, writer),
         }
     }
 
@@ -258,6 +259,14 @@ impl Cluster {
             skew: self.writers[writer].skew,
             ..Writer::default()
         };
+    }
+
+    /// A client forgets its last write of the key, but not that it wrote nothing of the key since that time or later.
+    fn forget(&mut self, rng: &Rng, writer: usize) {
+        let latest = self.oracle.dots().map(|dot| dot.time).max();
+        let last = &mut self.writers[writer].last;
+        *last = latest.map_or(*last, |time| time.max(*last));
+        trace(rng, || format!("writer {writer} forgets its key"));
     }
 
     /// Delivers a message that was under way; it may come again.

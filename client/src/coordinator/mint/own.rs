@@ -73,11 +73,26 @@ pub(super) struct Own {
     newest: Time,
     /// Of a blind write that more owners may acknowledge yet.
     pub(super) under_way: Time,
+    /// How many blind writes wait for a later one. Beyond the most that fit, the last ones may find it forgotten.
+    pub(super) waiting: u16,
     acked_at: [Time; MAX_ACKED],
     acked_by: [Copies; MAX_ACKED],
 }
 
 impl Own {
+    /// Of a key on which all that was done is forgotten, up to `time`.
+    pub(super) fn after(time: Time) -> Self {
+        Self {
+            last: time,
+            ..Self::default()
+        }
+    }
+
+    /// Whether no write depends on what is known here, but for the next one's `prev`.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way == Time::ZERO && self.waiting == 0
+    }
+
     /// A write is started; gives back the time of the previous dot.
     pub(super) const fn started(&mut self, time: Time) -> Time {
         self.newest = time;

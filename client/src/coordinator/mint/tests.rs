@@ -26,22 +26,98 @@ fn a_keys_previous_dot_is_remembered_for_that_key_only() {
     assert_eq!(mint.mint((KEY, true), Time::ZERO, now(3)).1, first.time);
 }
 
+/// A mint whose table has so many keys.
+fn small(max_keys: usize) -> Mint {
+    Mint::new(1, Duration::from_millis(500), max_keys)
+}
+
+/// Writes of other keys, on which nothing is under way, until a table of four is full.
+fn fill(mint: &mut Mint) {
+    for key in 1_000..1_004 {
+        mint.mint((KeyHash(key), false), Time::ZERO, now(key));
+    }
+}
+
 #[test]
-fn a_full_table_begins_anew_with_another_actor() {
+fn a_full_table_forgets_all_keys_and_claims_nothing_of_what_was_written_on_them() {
     let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     for key in 0..MAX_KEYS as u64 {
-        mint.mint((KeyHash(key), true), Time::ZERO, now(key));
+        mint.mint((KeyHash(key), false), Time::ZERO, now(key));
     }
-    let (dot, _) = mint.mint((KeyHash(0), true), Time::ZERO, now(7));
-    assert_eq!(dot.actor, Actor(1), "a known key needs no new entry");
-    let (dot, prev) = mint.mint((KeyHash(MAX_KEYS as u64), true), Time::ZERO, now(8));
-    assert_ne!(dot.actor, Actor(1));
-    assert_eq!(prev, Time::ZERO);
+    let (last, _) = mint.mint((KeyHash(0), false), Time::ZERO, now(7));
+    assert_eq!(mint.own.len(), MAX_KEYS, "a known key needs no new entry");
+
+    let new = KeyHash(MAX_KEYS as u64);
+    let (first, prev) = mint.mint((new, false), Time::ZERO, now(8));
     assert_eq!(
-        mint.mint((KeyHash(0), true), Time::ZERO, now(9)).1,
-        Time::ZERO,
-        "the new actor never wrote it"
+        (first.actor, prev, mint.own.len()),
+        (last.actor, last.time, 1)
     );
+    let (second, prev) = mint.mint((KeyHash(1), false), Time::ZERO, now(9));
+    assert_eq!(prev, last.time, "none of it was written later than this");
+    let (_, prev) = mint.mint((KeyHash(1), false), Time::ZERO, now(10));
+    assert_eq!(prev, second.time);
+}
+
+#[test]
+fn a_write_under_way_is_not_forgotten_with_a_full_table() {
+    let mut mint = small(4);
+    let (put, _) = mint.mint((KEY, true), Time::ZERO, now(1));
+    fill(&mut mint);
+    fill(&mut mint);
+    mint.withdrawn(KEY, put);
+    assert_eq!(mint.standing(KEY, put, owners(2)), Standing::Newest);
+    let (again, prev) = mint.remint((KEY, true, put), Time::ZERO, now(2));
+    assert_eq!((again.actor, prev), (put.actor, put.time));
+}
+
+#[test]
+fn a_write_that_waits_learns_of_the_later_one_though_the_table_was_full() {
+    let mut mint = small(4);
+    let older = superseded(&mut mint, 1);
+    mint.waits(KEY, older);
+    let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(2));
+    ended(&mut mint, newer, acked(2, 0));
+    fill(&mut mint);
+    assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Overwritten);
+
+    mint.waited(KEY, older);
+    fill(&mut mint);
+    fill(&mut mint);
+    assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Forgotten);
+}
+
+#[test]
+fn one_of_several_writes_under_way_is_enough_to_keep_a_key() {
+    let mut mint = small(4);
+    let (first, _) = mint.mint((KEY, true), Time::ZERO, now(1));
+    mint.mint((KEY, true), Time::ZERO, now(2));
+    mint.withdrawn(KEY, first);
+    fill(&mut mint);
+    fill(&mut mint);
+    assert_eq!(mint.standing(KEY, first, owners(2)), Standing::Behind);
+}
+
+#[test]
+fn a_table_of_writes_under_way_grows_and_shrinks_again() {
+    let mut mint = small(4);
+    let started: Vec<_> = (0..100)
+        .map(|key| {
+            (
+                KeyHash(key),
+                mint.mint((KeyHash(key), true), Time::ZERO, now(key)).0,
+            )
+        })
+        .collect();
+    assert_eq!(mint.own.len(), 100);
+    for &(key, dot) in &started {
+        assert_eq!(mint.standing(key, dot, owners(2)), Standing::Newest);
+        mint.withdrawn(key, dot);
+    }
+    for key in 1_000..1_200 {
+        mint.mint((KeyHash(key), false), Time::ZERO, now(key));
+    }
+    assert!(mint.own.len() <= 4, "{}", mint.own.len());
 }
 
 #[test]
@@ -241,12 +317,13 @@ fn nobody_waits_for_a_write_that_cannot_overwrite_it() {
 fn a_write_of_an_earlier_actor_changes_nothing_for_the_present_one() {
     let mut mint = Mint::new(1, Duration::from_millis(500), MAX_KEYS);
     let (before, _) = mint.mint((KEY, true), Time::ZERO, now(1));
-    for key in 1_000..=1_000 + MAX_KEYS as u64 {
-        mint.mint((KeyHash(key), false), Time::ZERO, now(key));
-    }
+    mint.begin_anew(now(9));
     let older = superseded(&mut mint, 2);
+    assert_ne!(older.actor, before.actor);
     let (newer, _) = mint.mint((KEY, true), Time::ZERO, now(3));
+    mint.waits(KEY, before);
     ended(&mut mint, before, acked(3, 0));
+    mint.waited(KEY, before);
     assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Behind);
     mint.withdrawn(KEY, newer);
     assert_eq!(mint.standing(KEY, older, owners(2)), Standing::Lost);
