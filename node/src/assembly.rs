@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quoit_ring::change::Configuration;
 use quoit_ring::wire::{Durability, FirstMap};
 use quoit_ring::{Millis, NodeId};
 
@@ -232,6 +233,12 @@ pub struct CheckedStore<G> {
 }
 
 impl<G: Engine> CheckedStore<G> {
+    /// What was decided last of the ring, as far as the store knows.
+    #[must_use]
+    pub fn configuration(&self) -> &Configuration {
+        self.meta.known.configuration()
+    }
+
     /// How long to wait before serving; see [`StoreMeta::wait`].
     #[must_use]
     pub fn wait(&self, limits: &Limits, wall: Millis) -> Duration {

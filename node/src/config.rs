@@ -185,6 +185,14 @@ pub struct Config {
     /// [`StartError::ClockBehind`]: crate::StartError::ClockBehind
     #[serde(skip)]
     pub accept_clock_set_back: bool,
+
+    /// Whether to start although members have heard of a later run of this node, on another disk
+    /// ([`StartError::RanElsewhere`]). No key of the file: it is for one start, by the flag `--accept-older-disk` of
+    /// `quoit-node`.
+    ///
+    /// [`StartError::RanElsewhere`]: crate::StartError::RanElsewhere
+    #[serde(skip)]
+    pub accept_older_disk: bool,
 }
 
 /// The node's TLS files; all PEM.
@@ -329,6 +337,7 @@ impl Config {
             disk_reserve: default_disk_reserve(),
             drain_ms: default_drain_ms(),
             accept_clock_set_back: false,
+            accept_older_disk: false,
         }
     }
 

@@ -81,6 +81,28 @@ pub enum StartError {
         /// The cluster.
         cluster: ClusterId,
     },
+    /// The node ran on another disk since it ran on this one.
+    #[error(
+        "a member has heard of run {latest} of node {node}, and this disk would begin run {run}: it was restored or copied, and lacks what the node has acknowledged since; start it on its latest disk, or replace it by a new node with `quoit cluster replace`; if no other disk exists and its loss is accepted, start once with `--accept-older-disk`, after reading of its risks in docs/operations.md"
+    )]
+    RanElsewhere {
+        /// The node.
+        node: NodeId,
+        /// The run that was to begin.
+        run: u64,
+        /// The latest one that a member knows.
+        latest: u64,
+    },
+    /// The node runs on another disk.
+    #[error(
+        "node {node} is running already and answers at {address}: a disk and its copy must not both be served; delete this copy, or stop the other one first"
+    )]
+    RunsElsewhere {
+        /// The node.
+        node: NodeId,
+        /// Where it answers.
+        address: String,
+    },
     /// The clock of the earlier run is far ahead of this machine's: every write would be too old.
     #[error(
         "this machine's clock is {behind:?} behind a time that this node has promised never to go back from, {allowed:?} are allowed: set the clock; if it is right now and was ahead before, start once with `--accept-clock-set-back`, after reading of its risks in docs/operations.md"
@@ -128,7 +150,10 @@ impl StartError {
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::PortInUse { .. } | Self::ClockBehind { .. } | Self::Thread(_) => true,
+            Self::PortInUse { .. }
+            | Self::RunsElsewhere { .. }
+            | Self::ClockBehind { .. }
+            | Self::Thread(_) => true,
             Self::Identity(error) => matches!(error, IdentityError::InUse { .. }),
             // Once its damage is noted, the next start serves what is left.
             Self::Engine { source, .. } => matches!(

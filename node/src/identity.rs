@@ -17,7 +17,7 @@
 //! packets of its earlier connections and resets those at once; with fresh keys it would drop the packets, and
 //! every client would wait for its timeout.
 //!
-//! Left out: making the store; detection of a copied directory on another machine.
+//! Left out: making the store; whether this is the directory that its node ran on last, for which other members are asked.
 
 pub(crate) mod disk;
 mod error;
@@ -166,6 +166,13 @@ impl DataDir {
     #[must_use]
     pub const fn runs(&self) -> u64 {
         self.content.runs
+    }
+
+    /// The next run's number is above `run`, which was the last one on another disk.
+    pub const fn run_after(&mut self, run: u64) {
+        if self.content.runs < run {
+            self.content.runs = run;
+        }
     }
 
     /// What may be done: whether the store must be there, or is to be made.

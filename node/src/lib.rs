@@ -67,6 +67,7 @@ mod log;
 mod node;
 mod peers;
 pub mod provision;
+mod question;
 mod reply;
 mod run;
 mod seldom;

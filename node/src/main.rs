@@ -45,6 +45,10 @@ struct Arguments {
     /// before and is right now. For one start; docs/operations.md says what it risks.
     #[arg(long)]
     accept_clock_set_back: bool,
+    /// Start although the other members have heard of a later run of this node, since the disk of that run is lost. For one
+    /// start; docs/operations.md says what it risks.
+    #[arg(long)]
+    accept_older_disk: bool,
 }
 
 /// A node that joins a cluster which is there.
@@ -109,6 +113,7 @@ fn act(arguments: &Arguments) -> Result<(), RunError> {
     }
     let mut config = configuration(arguments)?;
     config.accept_clock_set_back = arguments.accept_clock_set_back;
+    config.accept_older_disk = arguments.accept_older_disk;
     quoit_node::run_with(&config)
 }
 

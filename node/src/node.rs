@@ -19,6 +19,7 @@
 //! refuses reads and writes until it is stopped: the engine's memory may differ from the disk.
 
 mod background;
+mod former_runs;
 pub(crate) mod opening;
 mod surroundings;
 mod worker;
@@ -30,11 +31,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_ring::NodeId;
+use quoit_ring::change::Configuration;
 use quoit_transport::quic;
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 
 use self::background::{Background, PIECE};
+use self::former_runs::Start;
 use self::opening::Opened;
 use self::worker::Worker;
 use crate::assembly::{Assembly, AssemblyOptions};
@@ -132,9 +135,10 @@ impl Node {
             options,
         } = opening::to_run(config, tls.node())?;
         let incarnation = Incarnation(data.runs() + 1);
-        let options = AssemblyOptions::of(config, (options.rows(), PIECE), incarnation);
+        let mut options = AssemblyOptions::of(config, (options.rows(), PIECE), incarnation);
         let clocks = Clocks::start();
         let store = store.check(tls.node(), &options, clocks.now().wall)?;
+        options.incarnation = run_number(config, &mut data, (&tls, store.configuration()))?;
         std::thread::sleep(store.wait(&options.limits, clocks.now().wall));
 
         let seed = OsRng.try_next_u64().map_err(IdentityError::Entropy)?;
@@ -249,6 +253,26 @@ impl Node {
         tracing::info!(node = %state.cluster.node, "stopped in order");
         Ok(())
     }
+}
+
+/// The number of the run that begins, if the members know of no later one, or that is accepted.
+fn run_number(
+    config: &Config,
+    data: &mut DataDir,
+    (tls, now): (&NodeTls, &Configuration),
+) -> Result<Incarnation, StartError> {
+    // On a disk that has never run nothing can be missing.
+    if data.runs() > 0 {
+        let start = Start::of(tls.node(), now, Incarnation(data.runs() + 1));
+        match former_runs::check(start, tls) {
+            Err(StartError::RanElsewhere { latest, .. }) if config.accept_older_disk => {
+                tracing::warn!(latest, "an older disk is served, as asked");
+                data.run_after(latest);
+            }
+            checked => checked?,
+        }
+    }
+    Ok(Incarnation(data.runs() + 1))
 }
 
 fn seats(config: &Config) -> SeatBounds {

@@ -6,12 +6,15 @@
 //! | `wire` | callers without the right certificate, requests beyond their role, bytes that are no frames |
 //! | `start` | configurations, directories, ports and certificates with which a node must not start |
 //! | `disk` | a disk that is full |
+//! | `disks` | a disk that was restored, or copied |
 //!
 //! Each is answered by a typed error whose message says what to do. Nothing that was stored is lost, and the
 //! nodes go on serving.
 
 #[cfg(test)]
 mod disk;
+#[cfg(test)]
+mod disks;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]

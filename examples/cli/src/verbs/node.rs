@@ -58,6 +58,11 @@ pub(crate) struct Args {
     #[arg(long)]
     accept_clock_set_back: bool,
 
+    /// Start although the other members have heard of a later run of this node, since the disk of that run is lost; for one
+    /// start
+    #[arg(long)]
+    accept_older_disk: bool,
+
     /// End at once when standard input does: then the process that started this one is gone
     #[arg(long, hide = true)]
     while_stdin_is_open: bool,
@@ -116,6 +121,7 @@ fn failure(error: &RunError) -> Failure {
 fn serve(args: &Args) -> Result<(), RunError> {
     let mut config = configuration(args)?;
     config.accept_clock_set_back = args.accept_clock_set_back;
+    config.accept_older_disk = args.accept_older_disk;
     quoit_node::run_with(&config)
 }
 
