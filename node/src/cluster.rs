@@ -53,7 +53,7 @@ impl Served {
 
     /// What moves in it, made at the first call.
     fn moving(&self) -> &Arc<[MovingRange]> {
-        let make = || self.known.topology().moving().into();
+        let make = || self.known.moving().into();
         self.moving.get_or_init(make)
     }
 
@@ -125,7 +125,7 @@ impl ClusterView {
         Ok(lists.is_owner(node))
     }
 
-    /// Whether a node was removed from the cluster, as far as this one knows.
+    /// Whether a node was removed from the cluster, or written off, as far as this one knows.
     #[must_use]
     pub fn is_removed(&self, node: NodeId) -> bool {
         let served = self.read();

@@ -25,9 +25,9 @@ mod places;
 pub(crate) mod plan;
 pub(crate) mod watch;
 
-use quoit_client::Client;
-use quoit_ring::change::{Change, Configuration};
-use quoit_ring::{ClusterMap, Member};
+use quoit_client::{Client, NodeReport};
+use quoit_ring::change::{Change, Configuration, Known};
+use quoit_ring::{ClusterMap, Member, NodeId};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -49,7 +49,9 @@ pub(crate) async fn carry_out(
     wait: WaitArgs,
     out: Output,
 ) -> Result<Exit, Failure> {
-    let plan = plan::Plan::of(now, &next, &client.status().await)?;
+    let reports = client.status().await;
+    refuse_to_wait_for_ever(now, &reports)?;
+    let plan = plan::Plan::of(now, &next, &reports)?;
     if !out.is_json() {
         for line in plan.summary() {
             out.note(line);
@@ -57,6 +59,34 @@ pub(crate) async fn carry_out(
     }
     let begun = begin::begin(client, now, next).await?;
     follow(client, &begun, wait, out).await
+}
+
+/// Refuses a change while ranges have lost a majority of their owners: it would wait for them.
+fn refuse_to_wait_for_ever(now: &Configuration, reports: &[NodeReport]) -> Result<(), Failure> {
+    let silent = reports.iter().filter(|report| report.status.is_err());
+    let silent: Vec<&Member> = silent
+        .map(|report| &report.member)
+        .filter(|member| !now.is_written_off(member.id))
+        .collect();
+    let known = Known::new(now.clone()).map_err(|error| Failure::caused(&error))?;
+    let ids: Vec<NodeId> = silent.iter().map(|member| member.id).collect();
+    let (without, already) = (known.loss(&ids), known.loss(&[]));
+    if without.no_majority <= already.no_majority {
+        return Ok(());
+    }
+
+    let names: Vec<&str> = silent.iter().map(|member| member.name.as_str()).collect();
+    let what = format!(
+        "{} do not answer, and of {:.1} % of the keys no majority of the copies is there without them: the change would wait \
+         for them, so nothing was begun",
+        names.join(", "),
+        without.no_majority * 100.0
+    );
+    let hint = format!(
+        "bring them back; if their disks are lost for ever: quoit cluster write-off {} --accept-loss",
+        names.join(" ")
+    );
+    Err(Failure::new(Exit::Unavailable, what).hint(hint))
 }
 
 /// Watches a change that is begun, unless that is not wanted.

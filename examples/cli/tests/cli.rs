@@ -20,6 +20,8 @@ mod files;
 mod first_use;
 #[path = "cli/membership.rs"]
 mod membership;
+#[path = "cli/recovery.rs"]
+mod recovery;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;

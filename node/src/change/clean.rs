@@ -128,7 +128,7 @@ pub(super) struct Clean {
 
 impl Clean {
     pub(super) fn new(node: NodeId, known: Known, now: Moment) -> Self {
-        let moving = known.topology().moving();
+        let moving = known.moving();
         let is_newcomer = moving.iter().any(|range| range.is_newcomer(node));
         Self {
             node,

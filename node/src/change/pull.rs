@@ -71,13 +71,14 @@ impl Pull {
         bytes_per_second: u64,
     ) -> Self {
         let node = cluster.node;
-        let mut moving = known.topology().moving();
+        let mut moving = known.moving();
         moving.retain(|moving| moving.change().receivers().any(|it| it == node));
         let old = moving.iter().flat_map(|moving| moving.change().old);
         let stays = |node: NodeId| {
             let change = known.topology().change();
             change.is_none_or(|(target, _)| target.member(node).is_some())
         };
+        let old = old.filter(|old| known.configuration().removed.binary_search(old).is_err());
         let mut leavers: Vec<NodeId> = old.copied().filter(|&old| !stays(old)).collect();
         leavers.sort_unstable();
         leavers.dedup();

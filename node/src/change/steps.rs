@@ -158,12 +158,13 @@ impl Steps {
         let base = (old.epoch < new.epoch).then_some(old);
         self.update_is_whole = base.is_none();
         self.update = encode_answer(base, new).into();
-        let topology = self.known.topology();
         // Where nothing changes, any majority of any epoch meets any other.
-        self.moving = topology.moving();
+        self.moving = self.known.moving();
         self.moving.retain(|range| range.old != range.new);
         self.leavers = leavers(new);
-        let members = topology.members().map(|member| member.id);
+        // Who is written off is asked for nothing any more, and nothing waits for it.
+        let members = self.known.topology().members().map(|member| member.id);
+        let members = members.filter(|id| new.removed.binary_search(id).is_err());
         self.peers = members.map(|id| (id, Peer::default())).collect();
         if old.change.is_none() {
             self.heard.clear();
@@ -260,8 +261,11 @@ impl Steps {
         if self.peers.keys().all(knows) {
             return true;
         }
-        let enough =
-            |nodes: &[NodeId]| nodes.iter().filter(|it| knows(it)).count() * 2 > nodes.len();
+        let enough = |nodes: &[NodeId]| {
+            let left = nodes.iter().filter(|it| self.peers.contains_key(it));
+            let needed = (nodes.len() / 2 + 1).min(left.count());
+            nodes.iter().filter(|it| knows(it)).count() >= needed
+        };
         let members: Vec<NodeId> = self.peers.keys().copied().collect();
         let mut ranges = self.moving.iter().map(MovingRange::change);
         now >= self.entered + TO_LEARN
@@ -536,8 +540,11 @@ fn leavers(configuration: &Configuration) -> Vec<NodeId> {
         return Vec::new();
     };
     let stays = |node: NodeId| change.target.members.iter().any(|it| it.id == node);
+    let is_left = |node: NodeId| configuration.removed.binary_search(&node).is_err();
     let before = configuration.map.members.iter().map(|it| it.id);
-    before.filter(|&node| !stays(node)).collect()
+    before
+        .filter(|&node| !stays(node) && is_left(node))
+        .collect()
 }
 
 /// Up to a fifth longer, so that two do not meet again and again.

@@ -39,9 +39,13 @@ impl<G: Engine> Committer<G> {
             return Ok(false);
         }
 
-        let runs = moving::newcomer_runs(known.topology(), self.state.cluster.node);
-        // What cannot be read is taken for a row: it waits until it is gone.
-        let has_taken = moving::is_empty(&self.engine.snapshot(), &runs).unwrap_or(false);
+        let runs = moving::newcomer_runs(&known, self.state.cluster.node);
+        // What was pulled of an arc that moves on stays: members were written off, and it may be the last copy. What cannot
+        // be read is taken for a row: it waits until it is gone.
+        let goes_on = newest.configuration().change == known.configuration().change
+            && self.state.cluster.has_taken(newest.epoch());
+        let has_taken =
+            goes_on || moving::is_empty(&self.engine.snapshot(), &runs).unwrap_or(false);
 
         let mut batch = Batch::with_capacity(4);
         let encoded = encode_configuration(known.configuration());

@@ -75,7 +75,7 @@ impl<G: Engine> Committer<G> {
             return Ok(());
         }
         let newest = cluster.newest();
-        let runs = moving::newcomer_runs(newest.topology(), cluster.node);
+        let runs = moving::newcomer_runs(&newest, cluster.node);
         let is_empty = moving::is_empty(&self.engine.snapshot(), &runs);
         if !is_empty.map_err(Unfulfilled::reading)? {
             return Err(Refusal::NotReady.into());

@@ -156,13 +156,15 @@ impl GossipDriver {
         self.acts.pop_front()
     }
 
-    /// The members are those of the newest epoch, in either of its maps.
+    /// The members are those of the newest epoch, in either of its maps, but for those that are written off.
     fn follow_ring(&mut self, now: Moment) {
         let cluster: &ClusterView = &self.state.cluster;
         let newest = cluster.newest();
         if newest.epoch() > self.epoch {
             self.epoch = newest.epoch();
+            let removed = &newest.configuration().removed;
             let members = newest.topology().members().map(|member| member.id);
+            let members = members.filter(|id| removed.binary_search(id).is_err());
             self.gossip.handle_members(members, now);
             let facts = self.facts(now);
             self.gossip.handle_facts(facts, now);

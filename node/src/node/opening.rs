@@ -4,6 +4,7 @@
 //!   to initialise   map names the node? --> identity, incomplete --> store --> first map --> closed --> complete
 //!   to join       member says what is decided --> the same, with that beside the map
 //!   to run                                  identity             --> store --> stored map
+//!   to change by hand                       the same, and it is closed again: no node runs
 //! ```
 //!
 //! Both go the same way; what may be made on it is [`Found::may`](crate::identity::Found::may)'s to say. Each arrow of
@@ -11,23 +12,29 @@
 //! and is gone on with, or a node.
 
 use std::io;
+use std::sync::Arc;
 
-use quoit_ring::change::Configuration;
+use quoit_ring::change::{Configuration, Known};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::FirstMap;
 use quoit_ring::wire::configuration::encode_configuration;
 use quoit_ring::{MerkleKey, NodeId};
 
 use super::TREE_BYTES;
-use crate::assembly::OpenStore;
+use super::background::PIECE;
+use crate::assembly::{Assembly, AssemblyOptions, OpenStore};
+use crate::clock::Clocks;
 use crate::config::Config;
 use crate::engine::layout::META_CONFIGURATION;
 use crate::engine::{
-    Batch, Durability, Engine as _, EngineOptions, FjallEngine, Keyspace, LEAST_MEMORY,
+    Batch, Durability, Engine as _, EngineError, EngineOptions, FjallEngine, Keyspace, LEAST_MEMORY,
 };
+use crate::env::RealEnv;
 use crate::error::StartError;
+use crate::gossip::Incarnation;
 use crate::identity::{Act, DataDir, Expected, Identity};
 use crate::provision::{MapError, read_map};
+use crate::server::Answers;
 use crate::store_meta::StoreLocation;
 use crate::tls::NodeTls;
 
@@ -105,6 +112,66 @@ pub(super) fn to_run(config: &Config, node: NodeId) -> Result<Opened, StartError
         }
     });
     open(config, node, first.as_ref(), Act::Run)
+}
+
+/// A node's store that is looked at and changed while the node stands still.
+pub(crate) struct Offline {
+    assembly: Assembly<RealEnv<Answers>, FjallEngine>,
+    clocks: Clocks,
+    /// Holds the lock.
+    data: DataDir,
+}
+
+impl Offline {
+    pub(crate) fn open(config: &Config, node: NodeId) -> Result<Self, StartError> {
+        let Opened {
+            data,
+            store,
+            options,
+        } = to_run(config, node)?;
+        let incarnation = Incarnation(data.runs());
+        let options = AssemblyOptions::of(config, (options.rows(), PIECE), incarnation);
+        let clocks = Clocks::start();
+        let store = store.check(node, &options, clocks.now().wall)?;
+        let assembly = store.assemble(&options, (clocks.now(), 0), |queue| {
+            RealEnv::new(clocks, queue)
+        });
+        Ok(Self {
+            assembly,
+            clocks,
+            data,
+        })
+    }
+
+    /// The newest epoch that is stored.
+    pub(crate) fn known(&self) -> Known {
+        self.assembly.state.cluster.newest()
+    }
+
+    /// Stores a later one. On an error it is stored or not.
+    pub(crate) fn learn(&mut self, known: Known) -> Result<(), EngineError> {
+        if self.assembly.committer.learn(known, self.clocks.now())? {
+            return Ok(());
+        }
+        Err(EngineError::NoSpace {
+            doing: "storing an epoch",
+            source: Arc::new(io::ErrorKind::StorageFull.into()),
+        })
+    }
+
+    /// Closes the store in order.
+    pub(crate) fn close(self) -> Result<(), StartError> {
+        let path = self.data.store();
+        let Assembly {
+            engine, committer, ..
+        } = self.assembly;
+        let finished = committer.finish(self.clocks.now());
+        let closed = finished.and_then(|()| match Arc::into_inner(engine) {
+            Some(engine) => engine.into_inner().close(),
+            None => Ok(()),
+        });
+        closed.map_err(|source| StartError::Engine { path, source })
+    }
 }
 
 fn open(

@@ -11,7 +11,7 @@
 use std::ops::{Bound, RangeInclusive};
 
 use bytes::Bytes;
-use quoit_ring::change::{Topology, moving};
+use quoit_ring::change::{Known, moving};
 use quoit_ring::wire::{Page, decode_record};
 use quoit_ring::{Leaf, NodeId};
 
@@ -23,8 +23,8 @@ use crate::engine::{EngineError, Keyspace, Snapshot};
 pub(crate) type Run = RangeInclusive<Leaf>;
 
 /// The leaves that `node` is to own, and does not own by the old list.
-pub(crate) fn newcomer_runs(topology: &Topology, node: NodeId) -> Vec<Run> {
-    moving::runs(&topology.moving(), |range| range.is_newcomer(node))
+pub(crate) fn newcomer_runs(known: &Known, node: NodeId) -> Vec<Run> {
+    moving::runs(&known.moving(), |range| range.is_newcomer(node))
 }
 
 /// Whether a leaf is in one of these runs, which ascend.

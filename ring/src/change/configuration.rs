@@ -11,8 +11,13 @@
 //! A member that a change leaves out is removed for ever: its id stays on a list, and is let in nowhere any more. One that
 //! a revert leaves out may be added again; it empties a range before it owns that again.
 //!
-//! Invariants: maps are of one cluster, and make rings; voters are members; no member is on the list of the removed. One
-//! from outside is held against them by [`Configuration::check`].
+//! A member whose disk is lost may be **written off**: it is on that list at once, while it stays a member until a change
+//! leaves it out. Ranges that have lost most of their copies with it move from those that are left, which no rule else
+//! allows: what only the lost ones had is lost. If a majority of the voters is lost, too, nothing can be decided, and an
+//! operator [recovers](Configuration::recovered) the cluster by hand.
+//!
+//! Invariants: maps are of one cluster, and make rings; voters are members, and not on the list of the removed. One from
+//! outside is held against them by [`Configuration::check`].
 
 use super::hand::{Arcs, Hand};
 use super::topology::TopologyError;
@@ -21,6 +26,9 @@ use crate::placement::{Ring, RingError};
 
 /// Most voters: of five, two may be away.
 pub const MAX_VOTERS: usize = 5;
+
+/// How many epochs ahead a recovered cluster goes on: more than lost voters can have decided unseen.
+pub const RECOVERY: u64 = 1 << 20;
 
 /// What is agreed on in one epoch.
 ///
@@ -56,7 +64,7 @@ pub struct Configuration {
     pub change: Option<Change>,
     /// Who decides on the next epoch, ascending.
     pub voters: Vec<NodeId>,
-    /// Who was a member and is none any more, ascending.
+    /// Who was a member and is none any more, or is one and was written off, ascending.
     pub removed: Vec<NodeId>,
 }
 
@@ -79,12 +87,23 @@ pub enum ChangeError {
     /// The map is the same.
     #[error("the new map is the one that the cluster has")]
     Same,
-    /// It names somebody who was removed.
-    #[error("node {node} was removed from this cluster: it comes back under a new id only")]
+    /// It names somebody who was removed, or written off.
+    #[error(
+        "node {node} was removed from this cluster: it comes back under a new id only, and a change must leave it out"
+    )]
     Removed {
         /// Who.
         node: NodeId,
     },
+    /// Somebody is to be written off who is no member, or was written off before.
+    #[error("node {node} is no member that can be written off")]
+    NoMember {
+        /// Who.
+        node: NodeId,
+    },
+    /// Nobody is to be written off, or everybody.
+    #[error("some members are written off, and never all")]
+    AllOrNone,
     /// There would be fewer members than copies.
     #[error("{members} members cannot hold {copies} copies of each key")]
     TooFewMembers {
@@ -115,7 +134,7 @@ impl Configuration {
     pub(super) fn of(map: ClusterMap) -> Self {
         Self {
             epoch: map.epoch,
-            voters: voters(&map, &[]),
+            voters: voters(&map, &[], &[]),
             map,
             change: None,
             removed: Vec::new(),
@@ -176,10 +195,11 @@ impl Configuration {
             let before = self.map.members.iter().map(|it| it.id);
             removed.extend(before.filter(|&node| !stays(node)));
             removed.sort_unstable();
+            removed.dedup(); // who was written off is on it already
         }
         Some(Self {
             epoch,
-            voters: voters(&target, &self.voters),
+            voters: voters(&target, &self.voters, &removed),
             map: target,
             change: None,
             removed,
@@ -213,8 +233,87 @@ impl Configuration {
         })
     }
 
-    /// Whether `next` may follow: it is a step or the revert of the change that is under way, or begins one. A voter accepts
-    /// nothing else, so that no proposer with a defect makes a majority skip an arc, or lets a removed member in again.
+    /// The next one if these members are written off: their disks are lost, and nothing waits for their copies any more.
+    ///
+    /// A write that only they had is lost with that. Where they are a minority of the owners of a range nothing is.
+    ///
+    /// ```
+    /// use quoit_ring::change::{ChangeError, Configuration};
+    /// # use quoit_ring::placement::{grow, Newcomer};
+    /// # use quoit_ring::{ClusterId, ClusterMap, Epoch, LeafBits, NodeId, TokenKey};
+    /// # let newcomer = |id: u64| Newcomer {
+    /// #     id: NodeId(id), name: format!("n{id}"), address: "h:1".into(), zone: "z".into(), weight: 100,
+    /// # };
+    /// # let empty = ClusterMap {
+    /// #     cluster: ClusterId(1), epoch: Epoch(1), token_key: TokenKey([0; 16]),
+    /// #     leaf_bits: LeafBits::FULL, replication: 3, members: vec![],
+    /// # };
+    /// # let map = grow(empty, (1..=4).map(newcomer), 1)?;
+    /// let first = Configuration::first(map)?;
+    /// let less = first.without_copies_of(&[NodeId(2)])?;
+    /// assert!(first.is_followed_by(&less) && less.is_written_off(NodeId(2)));
+    /// assert!(!less.voters.contains(&NodeId(2)));
+    /// let all = [1, 2, 3, 4].map(NodeId);
+    /// assert_eq!(first.without_copies_of(&all), Err(ChangeError::AllOrNone));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ChangeError`]: one is no member or written off already, or no member would be left.
+    pub fn without_copies_of(&self, lost: &[NodeId]) -> Result<Self, ChangeError> {
+        let is_member = |node: &NodeId| self.is_member(*node) && !self.is_written_off(*node);
+        if let Some(&node) = lost.iter().find(|node| !is_member(node)) {
+            return Err(ChangeError::NoMember { node });
+        }
+        let mut removed = [&self.removed[..], lost].concat();
+        removed.sort_unstable();
+        removed.dedup();
+        let is_left = |id: NodeId| removed.binary_search(&id).is_err();
+        if lost.is_empty() || !self.map.members.iter().any(|it| is_left(it.id)) {
+            return Err(ChangeError::AllOrNone);
+        }
+        Ok(Self {
+            epoch: Epoch(self.epoch.0 + 1),
+            voters: voters(&self.map, &self.voters, &removed),
+            removed,
+            ..self.clone()
+        })
+    }
+
+    /// The one with which an operator goes on by hand if a majority of the voters is lost, together with these members: they
+    /// are written off, and others vote. It is not decided, but told to one of those that are left.
+    ///
+    /// Its epoch is [`RECOVERY`] ahead. The lost voters may have decided further epochs of which nobody else knows; if one
+    /// of them is not lost after all, this one is the later, and it is let in nowhere.
+    ///
+    /// # Errors
+    /// As [`Configuration::without_copies_of`].
+    pub fn recovered(&self, lost: &[NodeId]) -> Result<Self, ChangeError> {
+        let next = self.without_copies_of(lost)?;
+        Ok(Self {
+            epoch: Epoch(self.epoch.0 + RECOVERY),
+            ..next
+        })
+    }
+
+    /// Whether a node is a member by either map, whose members ascend.
+    pub(super) fn is_member(&self, node: NodeId) -> bool {
+        let target = self.change.as_ref().map(|change| &change.target);
+        let mut maps = core::iter::once(&self.map).chain(target);
+        maps.any(|map| {
+            let found = map.members.binary_search_by_key(&node, |member| member.id);
+            found.is_ok()
+        })
+    }
+
+    /// Whether a node is a member without copies, since its disk is lost.
+    #[must_use]
+    pub fn is_written_off(&self, node: NodeId) -> bool {
+        self.removed.binary_search(&node).is_ok() && self.is_member(node)
+    }
+
+    /// Whether `next` may follow: it is a step or the revert of the change that is under way, begins one, or writes members
+    /// off. A voter accepts nothing else, so that no proposer with a defect makes a majority skip an arc, or lets a removed member in again.
     ///
     /// ```
     /// use quoit_ring::change::{Arcs, Configuration};
@@ -240,6 +339,11 @@ impl Configuration {
     #[must_use]
     pub fn is_followed_by(&self, next: &Self) -> bool {
         let is_next = |one: Option<Self>| one.as_ref() == Some(next);
+        let lost = next.removed.iter().copied();
+        let lost: Vec<NodeId> = lost.filter(|node| !self.removed.contains(node)).collect();
+        if is_next(self.without_copies_of(&lost).ok()) {
+            return true;
+        }
         match (&self.change, &next.change) {
             (Some(_), _) => is_next(self.step()) || is_next(self.revert()),
             (None, Some(Change { target, hand })) => {
@@ -250,17 +354,20 @@ impl Configuration {
     }
 }
 
-/// Who votes: an odd number of members, at most five, from as many zones as there are. Who votes already is preferred.
-fn voters(map: &ClusterMap, before: &[NodeId]) -> Vec<NodeId> {
-    let count = map.members.len().min(MAX_VOTERS);
-    let count = count - (1 - count % 2);
+/// Who votes: an odd number of members, at most five, from as many zones as there are. Who votes already is preferred, and
+/// who was removed does not. At least one member must be left.
+fn voters(map: &ClusterMap, before: &[NodeId], removed: &[NodeId]) -> Vec<NodeId> {
+    let is_left = |&at: &usize| removed.binary_search(&map.members[at].id).is_err();
+    let left: Vec<usize> = (0..map.members.len()).filter(is_left).collect();
+    let count = left.len().min(MAX_VOTERS);
+    let count = (count + count % 2).saturating_sub(1);
     let mut chosen: Vec<usize> = Vec::with_capacity(count);
     while chosen.len() < count {
         let from_zone = |zone: &str| {
             let zones = chosen.iter().map(|&at| &map.members[at].zone);
             zones.filter(|other| *other == zone).count()
         };
-        let open = (0..map.members.len()).filter(|at| !chosen.contains(at));
+        let open = left.iter().copied().filter(|at| !chosen.contains(at));
         let next = open.min_by_key(|&at| {
             let member = &map.members[at];
             (
@@ -324,6 +431,62 @@ mod tests {
         let reverted = end(begun.step().unwrap().revert().unwrap());
         assert_eq!((&reverted.map, &reverted.removed), (&first.map, &vec![]));
         assert!(reverted.begin(of(&four), Arcs::FULL).is_ok());
+    }
+
+    #[test]
+    fn a_change_must_leave_out_who_was_written_off_and_the_rest_votes() {
+        let members = |ids: &[u64]| map(ids.iter().map(|&id| (id, "z")));
+        let first = Configuration::first(members(&[1, 2, 3, 4, 5, 6])).unwrap();
+        let lost = [1, 2, 3].map(NodeId);
+        let less = first.without_copies_of(&lost).unwrap();
+        assert_eq!(less.check(), Ok(()));
+        assert_eq!((less.epoch, &less.map), (Epoch(2), &first.map));
+        assert_eq!(less.voters, [4, 5, 6].map(NodeId));
+        let again = less.without_copies_of(&lost[..1]);
+        assert_eq!(again, Err(ChangeError::NoMember { node: NodeId(1) }));
+        let stranger = less.without_copies_of(&[NodeId(9)]);
+        assert_eq!(stranger, Err(ChangeError::NoMember { node: NodeId(9) }));
+
+        let keeps_one = less.begin(members(&[3, 4, 5, 6]), Arcs::FULL);
+        assert_eq!(keeps_one, Err(ChangeError::Removed { node: NodeId(3) }));
+        let after = end(less.begin(members(&[4, 5, 6, 7]), Arcs::FULL).unwrap());
+        assert_eq!((after.check(), &after.removed[..]), (Ok(()), &lost[..]));
+    }
+
+    #[test]
+    fn members_may_be_written_off_in_the_middle_of_a_change_which_goes_on_or_back() {
+        let members = |ids: &[u64]| map(ids.iter().map(|&id| (id, "z")));
+        let first = Configuration::first(members(&[1, 2, 3, 4])).unwrap();
+        let begun = first.begin(members(&[2, 3, 4, 5]), Arcs::FULL).unwrap();
+        let begun = begun.step().unwrap();
+        let less = begun.without_copies_of(&[NodeId(2), NodeId(5)]).unwrap();
+        assert!(begun.is_followed_by(&less));
+        assert_eq!(less.change, begun.change, "the hand stays");
+        assert_eq!(
+            (less.check(), &less.voters[..]),
+            (Ok(()), &[1, 3, 4].map(NodeId)[..])
+        );
+        let ended = end(less.clone());
+        assert_eq!(ended.removed, [1, 2, 5].map(NodeId));
+        assert_eq!((ended.check(), ended.voters.len()), (Ok(()), 1));
+        let reverted = end(less.revert().unwrap());
+        assert_eq!(
+            (reverted.check(), &reverted.map.members),
+            (Ok(()), &first.map.members)
+        );
+        assert!(reverted.is_written_off(NodeId(2)) && !reverted.is_written_off(NodeId(5)));
+    }
+
+    #[test]
+    fn a_recovered_cluster_is_far_ahead_and_no_voter_takes_it_for_decided() {
+        let members = map((1..=5).map(|id| (id, "z")));
+        let first = Configuration::first(members).unwrap();
+        let lost = [1, 2, 3].map(NodeId);
+        let recovered = first.recovered(&lost).unwrap();
+        assert_eq!(recovered.check(), Ok(()));
+        assert_eq!(recovered.epoch, Epoch(1 + RECOVERY));
+        assert_eq!(recovered.voters, [NodeId(4)], "an odd number");
+        assert!(!first.is_followed_by(&recovered));
     }
 
     #[test]
@@ -419,7 +582,7 @@ mod tests {
     #[test]
     fn voters_are_odd_and_from_as_many_zones_as_there_are() {
         let voters = |members: &[(u64, &'static str)]| {
-            let voters = voters(&map(members.iter().copied()), &[]);
+            let voters = voters(&map(members.iter().copied()), &[], &[]);
             voters.iter().map(|node| node.0).collect::<Vec<_>>()
         };
         assert_eq!(voters(&[(1, "a")]), [1]);

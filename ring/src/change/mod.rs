@@ -29,6 +29,7 @@
 //! | [`chain`] | how one epoch follows another: a vote |
 //! | [`stretches`] | leaves side by side that have the same owners |
 //! | [`decision`] | one decision on the next epoch, in messages |
+//! | [`loss`] | what is lost with the disks of some members |
 //! | [`rules`] | when a range is fenced, and when its new owners are complete |
 //!
 //! Left out: moving the data, and who drives a change.
@@ -43,6 +44,7 @@ pub mod configuration;
 pub mod decision;
 pub mod hand;
 pub mod known;
+pub mod loss;
 pub mod moving;
 pub mod owners;
 pub mod rules;
@@ -56,6 +58,7 @@ pub use configuration::{Change, ChangeError, Configuration};
 pub use decision::{Decision, DecisionStep};
 pub use hand::{Arcs, Hand, Side};
 pub use known::{Known, NextError};
+pub use loss::Loss;
 pub use moving::MovingRange;
 pub use owners::{OwnerSet, Quorums, Threshold};
 pub use rules::RangeChange;

@@ -12,6 +12,7 @@ use core::ops::RangeInclusive;
 
 use smallvec::SmallVec;
 
+use super::known::Known;
 use super::rules::RangeChange;
 use super::topology::Topology;
 use crate::cluster::NodeId;
@@ -27,6 +28,8 @@ pub struct MovingRange {
     pub old: SmallVec<[NodeId; 3]>,
     /// Their owners after.
     pub new: SmallVec<[NodeId; 3]>,
+    /// Those of both that are [written off](super::Configuration::without_copies_of).
+    pub lost: SmallVec<[NodeId; 3]>,
 }
 
 impl MovingRange {
@@ -36,6 +39,7 @@ impl MovingRange {
         RangeChange {
             old: &self.old,
             new: &self.new,
+            lost: &self.lost,
         }
     }
 
@@ -54,7 +58,7 @@ impl MovingRange {
     }
 }
 
-impl Topology {
+impl Known {
     /// The ranges of the arc that moves, ascending, together all of it; none if no change is under way. Neighbours with the
     /// same lists are one.
     ///
@@ -73,13 +77,29 @@ impl Topology {
     /// # let mut grown = map.clone();
     /// # join(&mut grown, newcomer(4), 2)?;
     /// let first = Known::of(Ring::new(&map)?);
-    /// assert!(first.topology().moving().is_empty());
-    /// let moving = first.later(first.configuration().begin(grown, Arcs::FULL)?)?.topology().moving();
+    /// assert!(first.moving().is_empty());
+    /// let moving = first.later(first.configuration().begin(grown, Arcs::FULL)?)?.moving();
     /// assert!(moving.iter().any(|range| range.change().receivers().eq([NodeId(4)])));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn moving(&self) -> Vec<MovingRange> {
+        let removed = &self.configuration().removed;
+        let mut ranges = self.topology().moving();
+        if !removed.is_empty() {
+            for range in &mut ranges {
+                let owners = range.old.iter().chain(&range.new);
+                let lost = owners.filter(|&node| removed.binary_search(node).is_ok());
+                range.lost = lost.copied().collect();
+            }
+        }
+        ranges
+    }
+}
+
+impl Topology {
+    /// The ranges of the arc that moves, whoever is written off.
+    pub(super) fn moving(&self) -> Vec<MovingRange> {
         let Some((target, hand)) = self.change() else {
             return Vec::new();
         };
@@ -103,6 +123,7 @@ impl Topology {
                 leaves: Leaf(first)..=Leaf(cut),
                 old: lists.old_owners().collect(),
                 new: lists.new_owners().collect(),
+                lost: SmallVec::new(),
             };
             match ranges.last_mut() {
                 Some(before) if before.old == range.old && before.new == range.new => {
@@ -137,7 +158,7 @@ pub fn runs(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{Arcs, Known};
+    use crate::change::Arcs;
     use crate::placement::{Newcomer, grow};
     use crate::{ClusterId, ClusterMap, Epoch, LeafBits, TokenKey};
 
@@ -169,7 +190,7 @@ mod tests {
         let mut covered = 0;
         while known.configuration().change.is_some() {
             let topology = known.topology();
-            let (ranges, bits) = (topology.moving(), topology.leaf_bits());
+            let (ranges, bits) = (known.moving(), topology.leaf_bits());
             for leaf in (0..bits.count()).map(Leaf) {
                 let lists = topology.lists_of_leaf(leaf);
                 let its: Vec<_> = ranges
@@ -194,7 +215,7 @@ mod tests {
             known = known.later(known.configuration().step().unwrap()).unwrap();
         }
         assert_eq!(covered, 1 << 11, "each leaf moves once");
-        assert!(known.topology().moving().is_empty());
+        assert!(known.moving().is_empty());
     }
 
     #[test]
@@ -203,6 +224,7 @@ mod tests {
             leaves: Leaf(*leaves.start())..=Leaf(*leaves.end()),
             old: [NodeId(1)].into_iter().collect(),
             new: [NodeId(new)].into_iter().collect(),
+            lost: SmallVec::new(),
         };
         let ranges = [
             range(0..=3, 2),

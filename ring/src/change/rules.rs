@@ -9,6 +9,10 @@
 //! Receivers are the new owners; if the list gets shorter, those who stay, too, since a majority of fewer must then hold
 //! what a majority of more held.
 //!
+//! Who is **written off** has lost its disk, and somebody has decided that nothing waits for it: it refuses everything and
+//! holds nothing. Where a majority of the old list is written off, all that are left are enough. What nobody of them has is
+//! lost; all that they have is not.
+//!
 //! Source: the models of this crate's tests: without any of these rules they find an acknowledged write that is lost.
 
 use smallvec::SmallVec;
@@ -22,14 +26,18 @@ use crate::cluster::NodeId;
 /// use quoit_ring::change::RangeChange;
 ///
 /// let [a, b, c, d] = [1, 2, 3, 4].map(NodeId);
-/// let range = RangeChange { old: &[a, b, c], new: &[d, b, c] };
+/// let range = RangeChange { old: &[a, b, c], new: &[d, b, c], lost: &[] };
 /// assert!(range.receivers().eq([d]));
 /// assert!(range.is_fenced(|node| [a, b].contains(&node)));
 /// assert!(!range.is_complete(|_receiver, source| source == a), "one source is no majority");
 /// assert!(range.is_complete(|_receiver, source| source != b));
 ///
-/// let shorter = RangeChange { old: &[a, b, c], new: &[b, c] };
+/// let shorter = RangeChange { old: &[a, b, c], new: &[b, c], lost: &[] };
 /// assert!(shorter.receivers().eq([b, c]), "they sync");
+///
+/// let one_is_left = RangeChange { old: &[a, b, c], new: &[c, d], lost: &[a, b] };
+/// assert!(one_is_left.is_fenced(|node| node == c));
+/// assert!(one_is_left.is_complete(|_receiver, source| source == c));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RangeChange<'a> {
@@ -37,6 +45,8 @@ pub struct RangeChange<'a> {
     pub old: &'a [NodeId],
     /// The owners after.
     pub new: &'a [NodeId],
+    /// Who is written off.
+    pub lost: &'a [NodeId],
 }
 
 impl<'a> RangeChange<'a> {
@@ -44,24 +54,34 @@ impl<'a> RangeChange<'a> {
     pub fn receivers(self) -> impl Iterator<Item = NodeId> + use<'a> {
         let is_shorter = self.new.len() < self.old.len();
         let new = self.new.iter().copied();
-        new.filter(move |node| is_shorter || !self.old.contains(node))
+        new.filter(move |node| !self.lost.contains(node))
+            .filter(move |node| is_shorter || !self.old.contains(node))
+    }
+
+    /// The old owners that are not written off.
+    fn left(self) -> impl Iterator<Item = NodeId> + use<'a> {
+        let old = self.old.iter().copied();
+        old.filter(move |node| !self.lost.contains(node))
+    }
+
+    /// How many of them are enough.
+    fn needed(self) -> usize {
+        majority(self.old.len()).min(self.left().count())
     }
 
     /// Whether enough old owners refuse older epochs.
     #[must_use]
     pub fn is_fenced(self, is_fenced: impl Fn(NodeId) -> bool) -> bool {
-        let fenced = self.old.iter().filter(|&&node| is_fenced(node)).count();
-        fenced >= majority(self.old.len())
+        self.left().filter(|&node| is_fenced(node)).count() >= self.needed()
     }
 
     /// Whether every receiver has pulled from enough old owners, itself among them if it is one. `has_pulled` says of a
     /// receiver and a source whether what the source held behind its fence is durable at the receiver.
     #[must_use]
     pub fn is_complete(self, has_pulled: impl Fn(NodeId, NodeId) -> bool) -> bool {
-        let needed = majority(self.old.len());
         self.receivers().all(|receiver| {
-            let pulled = |&&source: &&NodeId| source == receiver || has_pulled(receiver, source);
-            self.old.iter().filter(pulled).count() >= needed
+            let pulled = |&source: &NodeId| source == receiver || has_pulled(receiver, source);
+            self.left().filter(pulled).count() >= self.needed()
         })
     }
 
@@ -75,9 +95,9 @@ impl<'a> RangeChange<'a> {
         failures: impl Fn(NodeId) -> u32,
     ) -> SmallVec<[NodeId; 3]> {
         let done = |&source: &NodeId| source == receiver || has_pulled(source);
-        let pulled = self.old.iter().filter(|&source| done(source)).count();
-        let missing = majority(self.old.len()).saturating_sub(pulled);
-        let open = self.old.iter().copied().filter(|source| !done(source));
+        let pulled = self.left().filter(done).count();
+        let missing = self.needed().saturating_sub(pulled);
+        let open = self.left().filter(|source| !done(source));
         let mut open: SmallVec<[NodeId; 3]> = open.collect();
         open.sort_by_key(|&source| failures(source)); // stable
         open.truncate(missing);
@@ -89,4 +109,84 @@ impl<'a> RangeChange<'a> {
 #[must_use]
 pub const fn majority(n: usize) -> usize {
     n / 2 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The members of a set of five, as bits.
+    fn nodes(bits: u32) -> Vec<NodeId> {
+        let numbers = (0..5).filter(|number| bits >> number & 1 == 1);
+        numbers.map(NodeId).collect()
+    }
+
+    fn is_majority(of: u32, all: u32) -> bool {
+        of & !all == 0 && of.count_ones() as usize >= majority(all.count_ones() as usize)
+    }
+
+    /// Whether a write that `acked` have, of which some are left, is in every read quorum of the new list after the step,
+    /// however little its receivers have pulled.
+    fn survives([old, new, lost, acked]: [u32; 4], sources: u32) -> bool {
+        let range = RangeChange {
+            old: &nodes(old),
+            new: &nodes(new),
+            lost: &nodes(lost),
+        };
+        let holds = |set: u32, node: NodeId| set >> node.0 & 1 == 1;
+        if !range.is_complete(|_receiver, source| holds(sources, source)) {
+            return true; // the step is not over
+        }
+        let left = acked & !lost;
+        let mut holders = left;
+        for receiver in range.receivers() {
+            let pulled = sources & !lost & old | 1 << receiver.0;
+            if pulled & left != 0 {
+                holders |= 1 << receiver.0;
+            }
+        }
+        let mut quorums = (0..32).filter(|&quorum| is_majority(quorum, new) && quorum & lost == 0);
+        quorums.all(|quorum| quorum & holders != 0)
+    }
+
+    #[test]
+    fn what_one_member_that_is_left_has_is_in_every_quorum_after_the_step() {
+        let mut steps = 0;
+        for old in (0..32_u32).filter(|set| set.count_ones() == 3) {
+            for new in (0..32_u32).filter(|set| set.count_ones() == 3 && *set != old) {
+                for lost in 0..32 {
+                    for acked in (0..32).filter(|&set| is_majority(set, old) && set & !lost != 0) {
+                        for sources in 0..32 {
+                            let step = [old, new, lost, acked];
+                            assert!(survives(step, sources), "{step:?} from {sources:b}");
+                            steps += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(steps > 100_000, "{steps}");
+    }
+
+    #[test]
+    fn a_minority_that_is_written_off_lowers_nothing() {
+        let [a, b, c, d] = [1, 2, 3, 4].map(NodeId);
+        let range = RangeChange {
+            old: &[a, b, c],
+            new: &[b, c, d],
+            lost: &[a],
+        };
+        assert!(
+            !range.is_fenced(|node| node != b),
+            "the lost one counts not"
+        );
+        assert!(!range.is_complete(|_receiver, source| source == c));
+        assert_eq!(range.sources(d, |_| false, |_| 0)[..], [b, c]);
+        let nobody_is_left = RangeChange {
+            lost: &[a, b, c],
+            ..range
+        };
+        assert!(nobody_is_left.is_fenced(|_| false));
+        assert!(nobody_is_left.is_complete(|_, _| false));
+    }
 }

@@ -78,6 +78,7 @@ impl Scheme {
         RangeChange {
             old: &self.old,
             new: &self.new,
+            lost: &[],
         }
     }
 

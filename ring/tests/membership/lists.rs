@@ -75,6 +75,7 @@ impl Lists {
         Some(RangeChange {
             old: &self.old,
             new,
+            lost: &[],
         })
     }
 

@@ -38,11 +38,13 @@ fn judge(
 
 /// Whether a later epoch is on the way of the change that was wanted.
 fn is_of(wanted: &Configuration, later: &Configuration) -> bool {
-    match (&wanted.change, &later.change) {
-        (Some(wanted), Some(later)) => same_members(&wanted.target, &later.target),
-        (Some(wanted), None) => same_members(&wanted.target, &later.map),
-        (None, _) => false,
-    }
+    let is_removed = |id| later.removed.binary_search(id).is_ok();
+    wanted.removed.iter().all(is_removed)
+        && match (&wanted.change, &later.change) {
+            (Some(wanted), Some(later)) => same_members(&wanted.target, &later.target),
+            (Some(wanted), None) => same_members(&wanted.target, &later.map),
+            (None, _) => true, // members were written off
+        }
 }
 
 impl From<MembershipError> for Failure {

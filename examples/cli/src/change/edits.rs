@@ -30,8 +30,17 @@ pub(crate) struct Edits {
 }
 
 impl Edits {
-    /// The epoch after `now` that begins it.
+    /// The epoch after `now` that begins it. Who is written off leaves with it.
     pub(crate) fn apply(&self, now: &Configuration) -> Result<Configuration, Failure> {
+        let mut edits = self.clone();
+        let members = now.map.members.iter();
+        let lost =
+            members.filter(|it| now.is_written_off(it.id) && !self.leaves.contains(&it.name));
+        edits.leaves.extend(lost.map(|it| it.name.clone()));
+        edits.apply_all(now)
+    }
+
+    fn apply_all(&self, now: &Configuration) -> Result<Configuration, Failure> {
         not_busy(now)?;
         for name in self
             .leaves

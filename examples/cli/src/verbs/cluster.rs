@@ -6,6 +6,7 @@
 //!
 //! cluster add n4 --address ..  --out n4.quoit      leave n2      replace n2 n5 ..      weight n3 200
 //! cluster plan --add .. -o FILE, commit FILE       revert        history
+//! cluster write-off n2 ..                          recover --config node.toml --lost n2 ..
 //! ```
 //!
 //! The first map goes to every node, which takes it once, when it is initialised. It holds a key that clients must not
@@ -17,9 +18,11 @@ mod history;
 mod issue;
 mod leave;
 mod plan;
+mod recover;
 mod replace;
 mod revert;
 mod weight;
+mod write_off;
 
 use std::path::PathBuf;
 
@@ -61,6 +64,10 @@ pub(crate) enum Verb {
     Revert(revert::Args),
     /// Show what the cluster agrees on, and the change under way
     History(history::Args),
+    /// Say that the disks of nodes are lost for ever, so that a change does not wait for them
+    WriteOff(write_off::Args),
+    /// Go on after a majority of the voters is lost: on the machine of a node that is stopped
+    Recover(recover::Args),
 }
 
 /// Arguments of `cluster init`.
@@ -102,6 +109,8 @@ pub(crate) fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Commit(args) => wait(commit::run(args, out)),
         Verb::Revert(args) => wait(revert::run(args, out)),
         Verb::History(args) => wait(history::run(args, out)),
+        Verb::WriteOff(args) => wait(write_off::run(args, out)),
+        Verb::Recover(args) => recover::run(args, out),
     }
 }
 

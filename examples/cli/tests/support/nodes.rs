@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use quoit_local::{ClusterSettings, NodeProgram, ProcessCluster};
+use quoit_node::provision::LocalOptions;
 
 use super::{Home, SOON};
 
@@ -13,7 +14,16 @@ pub(crate) struct Nodes(ProcessCluster);
 
 impl Nodes {
     pub(crate) fn start(home: &Home) -> Self {
+        Self::start_some(home, 3)
+    }
+
+    /// The same with so many.
+    pub(crate) fn start_some(home: &Home, count: usize) -> Self {
         let settings = ClusterSettings {
+            local: LocalOptions {
+                nodes: count,
+                ..ClusterSettings::default().local
+            },
             folder: Some(home.path("nodes")),
             node_settings: "max_hint_bytes = 0\nmax_hint_bytes_per_node = 0\n".to_owned(),
             ..ClusterSettings::default()
@@ -23,7 +33,7 @@ impl Nodes {
             ..NodeProgram::of_quoit(env!("CARGO_BIN_EXE_quoit"))
         };
         let mut nodes = Self(ProcessCluster::new(program, &settings).unwrap());
-        for index in 0..3 {
+        for index in 0..count {
             nodes.start_again(index);
         }
         nodes
@@ -32,6 +42,16 @@ impl Nodes {
     /// The profile of a client.
     pub(crate) fn profile(&self) -> String {
         self.0.client_profile().display().to_string()
+    }
+
+    /// The profile of an operator.
+    pub(crate) fn admin_profile(&self) -> String {
+        self.0.local().admin_profile().display().to_string()
+    }
+
+    /// The configuration of a node.
+    pub(crate) fn config(&self, index: usize) -> String {
+        self.0.local().nodes()[index].config.display().to_string()
     }
 
     pub(crate) fn name(&self, index: usize) -> &str {
