@@ -13,6 +13,7 @@
 //! above the epochs in which it owned them before, so that no write of those comes in behind.
 
 use quoit_ring::Epoch;
+use quoit_ring::change::configuration::RECOVERY;
 use quoit_ring::change::{Known, NextError};
 use quoit_ring::wire::configuration::{decode_answer, encode_configuration};
 use quoit_ring::wire::{MembershipAnswer, Progress, Refusal};
@@ -40,12 +41,9 @@ impl<G: Engine> Committer<G> {
         }
 
         let runs = moving::newcomer_runs(&known, self.state.cluster.node);
-        // What was pulled of an arc that moves on stays: members were written off, and it may be the last copy. What cannot
-        // be read is taken for a row: it waits until it is gone.
-        let goes_on = newest.configuration().change == known.configuration().change
-            && self.state.cluster.has_taken(newest.epoch());
-        let has_taken =
-            goes_on || moving::is_empty(&self.engine.snapshot(), &runs).unwrap_or(false);
+        // What cannot be read is taken for a row: it waits until it is gone.
+        let has_taken = self.keeps_taken(&newest, &known)
+            || moving::is_empty(&self.engine.snapshot(), &runs).unwrap_or(false);
 
         let mut batch = Batch::with_capacity(4);
         let encoded = encode_configuration(known.configuration());
@@ -71,6 +69,15 @@ impl<G: Engine> Committer<G> {
             self.fence(Epoch(fence));
         }
         Ok(true)
+    }
+
+    /// Whether what this node has pulled stays. It does where the same arc moves on, since members were written off in
+    /// between: it may be the last copy. Over several epochs the arc may have gone back meanwhile.
+    fn keeps_taken(&self, newest: &Known, next: &Known) -> bool {
+        let ahead = next.epoch().0 - newest.epoch().0;
+        (ahead == 1 || ahead == RECOVERY)
+            && newest.configuration().change == next.configuration().change
+            && self.state.cluster.has_taken(newest.epoch())
     }
 
     /// Whether this node owns less in `next` than it does in `newest`, or may do so: it is not the very next epoch.

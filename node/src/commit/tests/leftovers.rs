@@ -1,6 +1,8 @@
 //! What is left of an earlier ownership: not served, deleted unless it changed, and what is empty is taken.
 
 use bytes::Bytes;
+use quoit_ring::change::Known;
+use quoit_ring::change::configuration::RECOVERY;
 use quoit_ring::wire::{Page, Refusal, Response};
 use quoit_ring::{Epoch, Leaf};
 
@@ -91,6 +93,36 @@ fn a_newcomer_that_holds_rows_is_behind_until_they_are_gone() {
     assert_eq!(world.order(TAKE), Response::Joined, "it is taken already");
     let world = world.restarted();
     assert_eq!(world.owns(&held[0]), Ok(true));
+}
+
+/// The epoch in which the member that leaves is written off.
+fn written_off(ahead: u64) -> Known {
+    let known = leaving();
+    let mut next = known.configuration().without_copies_of(&[LEAVING]).unwrap();
+    next.epoch = Epoch(EPOCH.0 + ahead);
+    known.later(next).unwrap()
+}
+
+#[test]
+fn what_was_pulled_stays_if_members_are_written_off_meanwhile_and_else_has_to_go() {
+    let key = keys(true).next().unwrap();
+    let leaf = leaf_of(&key);
+    for (ahead, stays) in [(1, true), (RECOVERY, true), (2, false)] {
+        let mut world = again(MemoryEngine::new(), &[]);
+        world.put(&key, expiring(dot(1, WALL), "pulled", WALL + 70_000));
+        world.commit();
+        let next = written_off(ahead);
+        let epoch = next.epoch();
+        assert!(world.committer.learn(next, at(WALL)).unwrap());
+        let owns = world.state.cluster.owns(epoch, SELF, leaf);
+        assert_eq!(owns.is_ok(), stays, "{ahead} epochs later: {owns:?}");
+    }
+
+    let mut never_taken = again(MemoryEngine::new(), &[key]);
+    let next = written_off(1);
+    assert!(never_taken.committer.learn(next, at(WALL)).unwrap());
+    let owns = (never_taken.state.cluster).owns(Epoch(EPOCH.0 + 1), SELF, leaf);
+    assert_eq!(owns, Err(Refusal::Behind));
 }
 
 #[test]
