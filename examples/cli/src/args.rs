@@ -88,6 +88,15 @@ impl From<Mode> for Consistency {
 }
 
 impl ClusterArgs {
+    /// The cluster of a profile, whatever the environment names.
+    pub(crate) const fn of_profile(file: PathBuf) -> Self {
+        Self {
+            profile: Some(file),
+            consistency: None,
+            timeout: None,
+        }
+    }
+
     /// Calls the cluster, lets `work` use it, and closes the client whatever became of that.
     pub(crate) async fn with_client<T>(
         &self,
