@@ -61,6 +61,8 @@ pub(crate) struct Operator {
     found: Found,
     /// The folder of the authority's certificate, where its key may be, too.
     pub(crate) certs: PathBuf,
+    /// The seeds of the profile.
+    pub(crate) seeds: Vec<String>,
 }
 
 impl Operator {
@@ -124,6 +126,7 @@ impl ClusterArgs {
         let operator = Operator {
             args: self.clone(),
             certs: found.certificates()?,
+            seeds: found.profile()?.seeds,
             found,
         };
         let result = work(&client, &operator).await;

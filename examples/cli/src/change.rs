@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | [`edits`] | from what is asked for to the next epoch, or why not |
 //! | [`places`] | where members sit after it |
-//! | [`plan`] | what a change costs: balance, keys that move |
+//! | [`plan`] | what a change costs: balance, keys that move, space, time, what hinders it |
 //! | [`mod@file`] | a plan that is kept, and whether it still holds |
 //! | [`begin`] | has an epoch decided |
 //! | [`watch`] | shows how far it is, and which nodes it waits for |
@@ -29,6 +29,7 @@ use quoit_client::Client;
 use quoit_ring::change::{Change, Configuration};
 use quoit_ring::{ClusterMap, Member};
 
+use crate::args::Operator;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -44,17 +45,13 @@ pub(crate) struct WaitArgs {
 
 /// Shows what a change costs, has it decided, and watches it to its end.
 pub(crate) async fn carry_out(
-    client: &Client,
+    (client, operator): (&Client, &Operator),
     (now, next): (&Configuration, Configuration),
     wait: WaitArgs,
     out: Output,
 ) -> Result<Exit, Failure> {
-    let plan = plan::Plan::of(now, &next, &client.status().await)?;
-    if !out.is_json() {
-        for line in plan.summary() {
-            out.note(line);
-        }
-    }
+    let seen = plan::Seen::of(client, operator, &next).await;
+    plan::Plan::of(now, &next, &seen)?.tell(out);
     let begun = begin::begin(client, now, next).await?;
     follow(client, &begun, wait, out).await
 }

@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         zone: args.zone,
         weight: args.weight,
     };
-    let work = async |client: &Client, _operator: &Operator| {
+    let work = async |client: &Client, operator: &Operator| {
         // No node is made for a change that could not begin.
         not_busy(&client.configuration().await?)?;
         let newcomer = newcomer(link.ask(&request).await?, out)?;
@@ -59,7 +59,7 @@ pub(super) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
             ..Edits::default()
         };
         let next = edits.apply(&now)?;
-        carry_out(client, (&now, next), args.wait, out).await
+        carry_out((client, operator), (&now, next), args.wait, out).await
     };
     let cluster = ClusterArgs::of_profile(dir.join("admin.toml"));
     cluster.with_operator(work).await

@@ -37,10 +37,10 @@ pub(super) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         leaves: vec![name.clone()],
         ..Edits::default()
     };
-    let work = async |client: &Client, _operator: &Operator| {
+    let work = async |client: &Client, operator: &Operator| {
         let now = client.configuration().await?;
         let next = edits.apply(&now)?;
-        carry_out(client, (&now, next), wait, out).await
+        carry_out((client, operator), (&now, next), wait, out).await
     };
     let cluster = ClusterArgs::of_profile(dir.join("admin.toml"));
     let exit = cluster.with_operator(work).await?;
