@@ -263,6 +263,7 @@ impl<G: Engine> CheckedStore<G> {
         let engine = Arc::new(engine);
         let settings = (options.limits, options.durability);
         let state = NodeState::new(self.node, known, merkle_key, mark, settings);
+        (state.stats).set_pull_rate(options.transfer.bytes_per_second);
 
         // Before the first commit: the walks must notice whatever it changes.
         let walks = Walks::begin(&*engine, &state, options.walk_rows);

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use quoit_ring::NodeId;
 use quoit_ring::change::Configuration;
+use quoit_ring::wire::DiskLevel;
 use quoit_transport::quic;
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
@@ -43,7 +44,7 @@ use self::worker::Worker;
 use crate::assembly::{Assembly, AssemblyOptions};
 use crate::clock::Clocks;
 use crate::config::Config;
-use crate::engine::{EngineError, FjallEngine, RowCache};
+use crate::engine::{Engine as _, EngineError, FjallEngine, RowCache};
 use crate::env::RealEnv;
 use crate::error::{StartError, StopError};
 use crate::failure::NodeFailure;
@@ -155,6 +156,9 @@ impl Node {
         } = store.assemble(&options, (clocks.now(), seed), |queue| {
             RealEnv::new(clocks, queue)
         });
+        // The committer looks with the first write only; one that waits to join has none.
+        let free = engine.free_space().map_or(0, |space| space.free);
+        state.stats.set_disk(DiskLevel::default(), free);
 
         let socket = listen(config.listen)?;
         data.mark_running()?;

@@ -112,6 +112,7 @@ pub struct CommitStats {
     records: AtomicU64,
     disk_bytes: AtomicU64,
     free_bytes: AtomicU64,
+    pull_rate: AtomicU64,
     disk_level: Mutex<DiskLevel>,
 }
 
@@ -149,6 +150,17 @@ impl CommitStats {
     pub fn disk(&self) -> (DiskLevel, u64) {
         let level = *(self.disk_level.lock()).unwrap_or_else(PoisonError::into_inner);
         (level, self.free_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Sets how many bytes the node pulls in a second at most.
+    pub(crate) fn set_pull_rate(&self, bytes_per_second: u64) {
+        self.pull_rate.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// Most bytes that the node pulls in a second; 0 until it is set, once at the start.
+    #[must_use]
+    pub fn pull_rate(&self) -> u64 {
+        self.pull_rate.load(Ordering::Relaxed)
     }
 
     /// Sets the engine's size.

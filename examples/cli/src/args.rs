@@ -61,6 +61,8 @@ pub(crate) struct Operator {
     found: Found,
     /// The folder of the authority's certificate, where its key may be, too.
     pub(crate) certs: PathBuf,
+    /// The seeds of the profile.
+    pub(crate) seeds: Vec<String>,
 }
 
 impl Operator {
@@ -88,6 +90,15 @@ impl From<Mode> for Consistency {
 }
 
 impl ClusterArgs {
+    /// The cluster of a profile, whatever the environment names.
+    pub(crate) const fn of_profile(file: PathBuf) -> Self {
+        Self {
+            profile: Some(file),
+            consistency: None,
+            timeout: None,
+        }
+    }
+
     /// Calls the cluster, lets `work` use it, and closes the client whatever became of that.
     pub(crate) async fn with_client<T>(
         &self,
@@ -115,6 +126,7 @@ impl ClusterArgs {
         let operator = Operator {
             args: self.clone(),
             certs: found.certificates()?,
+            seeds: found.profile()?.seeds,
             found,
         };
         let result = work(&client, &operator).await;

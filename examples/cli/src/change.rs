@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | [`edits`] | from what is asked for to the next epoch, or why not |
 //! | [`places`] | where members sit after it |
-//! | [`plan`] | what a change costs: balance, keys that move |
+//! | [`plan`] | what a change costs: balance, keys that move, space, time, what hinders it |
 //! | [`mod@file`] | a plan that is kept, and whether it still holds |
 //! | [`begin`] | has an epoch decided |
 //! | [`watch`] | shows how far it is, and which nodes it waits for |
@@ -29,6 +29,7 @@ use quoit_client::{Client, NodeReport};
 use quoit_ring::change::{Change, Configuration, Known};
 use quoit_ring::{ClusterMap, Member, NodeId};
 
+use crate::args::Operator;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -44,19 +45,14 @@ pub(crate) struct WaitArgs {
 
 /// Shows what a change costs, has it decided, and watches it to its end.
 pub(crate) async fn carry_out(
-    client: &Client,
+    (client, operator): (&Client, &Operator),
     (now, next): (&Configuration, Configuration),
     wait: WaitArgs,
     out: Output,
 ) -> Result<Exit, Failure> {
-    let reports = client.status().await;
-    refuse_to_wait_for_ever(now, &reports)?;
-    let plan = plan::Plan::of(now, &next, &reports)?;
-    if !out.is_json() {
-        for line in plan.summary() {
-            out.note(line);
-        }
-    }
+    let seen = plan::Seen::of(client, operator, &next).await;
+    refuse_to_wait_for_ever(now, seen.reports())?;
+    plan::Plan::of(now, &next, &seen)?.tell(out);
     let begun = begin::begin(client, now, next).await?;
     follow(client, &begun, wait, out).await
 }

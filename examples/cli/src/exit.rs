@@ -30,6 +30,18 @@ pub(crate) enum Exit {
     TryLater,
 }
 
+/// All of them.
+const ALL: [Exit; 8] = [
+    Exit::Ok,
+    Exit::Error,
+    Exit::Usage,
+    Exit::NotFound,
+    Exit::Conflict,
+    Exit::Unknown,
+    Exit::Unavailable,
+    Exit::TryLater,
+];
+
 /// The table of `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -57,6 +69,11 @@ impl Exit {
         }
     }
 
+    /// The ending with that number.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        ALL.into_iter().find(|exit| exit.code() == code)
+    }
+
     /// The word that JSON output uses.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -81,17 +98,6 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ALL: [Exit; 8] = [
-        Exit::Ok,
-        Exit::Error,
-        Exit::Usage,
-        Exit::NotFound,
-        Exit::Conflict,
-        Exit::Unknown,
-        Exit::Unavailable,
-        Exit::TryLater,
-    ];
 
     #[test]
     fn the_operations_page_lists_every_code() {

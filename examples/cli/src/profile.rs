@@ -43,10 +43,15 @@ impl Found {
         self
     }
 
+    /// What the file says.
+    pub(crate) fn profile(&self) -> Result<Profile, Failure> {
+        Ok(Profile::load(&self.file).map_err(ConnectError::from)?)
+    }
+
     /// The folder of the authority's certificate.
     pub(crate) fn certificates(&self) -> Result<PathBuf, Failure> {
-        let profile = Profile::load(&self.file).map_err(ConnectError::from)?;
-        Ok(profile
+        Ok(self
+            .profile()?
             .tls
             .ca
             .parent()

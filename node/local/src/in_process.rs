@@ -4,6 +4,7 @@
 //!   new          laid out; configurations loaded, to be changed
 //!   start_all    every node serves, with its own threads, data and sockets
 //!   stop restart one node each, in order
+//!   add retire   a node more, which waits to join; a node less, which has left
 //!   drop         every node ends as after a crash; its threads are waited for
 //! ```
 //!
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use quoit_node::config::Config;
-use quoit_node::provision::LocalCluster;
+use quoit_node::provision::{Bundle, LocalCluster, NewLocalNode};
 use quoit_node::{Node, StartError, StopError};
 use tokio::task::{JoinError, JoinSet};
 
@@ -63,12 +64,7 @@ impl InProcessCluster {
         let layout = Layout::new(settings)?;
         let mut nodes = Vec::new();
         for index in 0..layout.size() {
-            let config =
-                Config::load(layout.config(index)).map_err(|error| ClusterError::Config {
-                    name: layout.name(index),
-                    source: Box::new(error),
-                })?;
-            nodes.push(Slot { config, node: None });
+            nodes.push(slot(&layout, index)?);
         }
         Ok(Self {
             nodes,
@@ -176,6 +172,40 @@ impl InProcessCluster {
         result
     }
 
+    /// Makes a node that is to join, or takes up one that was added and waits, as [`LocalCluster::add`] does; its number, and
+    /// its bundle. It is not started, and no change of the ring is begun.
+    ///
+    /// # Errors
+    /// [`ClusterError::Layout`], and others as of [`new`](Self::new); the nodes that there were run on.
+    pub async fn add(&mut self, new: NewLocalNode) -> Result<(usize, Bundle), ClusterError> {
+        let mut local = self.local().clone();
+        let added = tokio::task::spawn_blocking(move || {
+            let bundle = local.add(&new)?;
+            Ok::<_, ClusterError>((local, bundle))
+        });
+        let (local, bundle) = finished(added.await)?;
+        self.layout.grow(local)?;
+        for index in self.nodes.len()..self.layout.size() {
+            let slot = slot(&self.layout, index)?;
+            self.nodes.push(slot);
+        }
+        let mut nodes = self.local().nodes().iter();
+        let index = nodes.position(|node| node.id == bundle.node);
+        Ok((index.unwrap_or_default(), bundle))
+    }
+
+    /// Stops a node in order that has left the cluster for ever; it is not started again, nor when the folder is opened
+    /// again. Nodes behind it count one less from then on.
+    ///
+    /// # Errors
+    /// [`ClusterError::Stop`]: it is stopped and retired all the same. [`ClusterError::Layout`]: it is stopped only.
+    pub async fn retire(&mut self, index: usize) -> Result<(), ClusterError> {
+        let stopped = self.stop(index).await;
+        self.layout.retire(index)?;
+        self.nodes.remove(index);
+        stopped
+    }
+
     /// The configuration of a node, to be changed; it takes effect with the node's next start.
     pub fn config_mut(&mut self, node: usize) -> &mut Config {
         &mut self.nodes[node].config
@@ -225,6 +255,16 @@ impl InProcessCluster {
             name: self.layout.name(node),
             source: Box::new(error),
         }
+    }
+}
+
+fn slot(layout: &Layout, index: usize) -> Result<Slot, ClusterError> {
+    match Config::load(layout.config(index)) {
+        Ok(config) => Ok(Slot { config, node: None }),
+        Err(error) => Err(ClusterError::Config {
+            name: layout.name(index),
+            source: Box::new(error),
+        }),
     }
 }
 

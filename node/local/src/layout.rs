@@ -24,6 +24,8 @@ use crate::settings::ClusterSettings;
 pub(crate) struct Layout {
     local: LocalCluster,
     nodes: Vec<Place>,
+    /// What nodes are started with that are added later.
+    settings: ClusterSettings,
     // Last: the folder goes when nothing uses it any more.
     _temporary: Option<TempDir>,
 }
@@ -50,8 +52,26 @@ impl Layout {
         Ok(Self {
             local,
             nodes,
+            settings: settings.clone(),
             _temporary: temporary,
         })
+    }
+
+    /// Takes over a folder's cluster to which a node may have been added, as the last one.
+    pub(crate) fn grow(&mut self, local: LocalCluster) -> Result<(), ClusterError> {
+        for (index, node) in local.nodes().iter().enumerate().skip(self.nodes.len()) {
+            self.nodes.push(Place::new(index, node, &self.settings)?);
+        }
+        self.local = local;
+        Ok(())
+    }
+
+    /// Notes that a node, which does not run, has left for ever. Those behind it count one less from then on.
+    pub(crate) fn retire(&mut self, node: usize) -> Result<(), ClusterError> {
+        let name = self.name(node);
+        self.local.retire(&name)?;
+        self.nodes.remove(node);
+        Ok(())
     }
 
     pub(crate) const fn local(&self) -> &LocalCluster {

@@ -6,6 +6,7 @@ mod tests {
 
     use quoit_client::Client;
     use quoit_local::{ClusterError, ClusterSettings, InProcessCluster};
+    use quoit_node::provision::NewLocalNode;
 
     async fn client(cluster: &InProcessCluster) -> Client {
         let builder = Client::builder().profile(cluster.client_profile());
@@ -53,6 +54,58 @@ mod tests {
         let provisioned = folder.path().join("cluster/node-1/node.toml");
         let text = std::fs::read_to_string(provisioned).unwrap();
         assert!(!text.contains("max_hint_bytes"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_added_is_there_again_and_one_that_has_left_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = ClusterSettings::for_tests(2);
+        settings.local.replication = 1;
+        settings.folder = Some(folder.path().join("cluster"));
+        let mut cluster = InProcessCluster::start(&settings).await.unwrap();
+        let seeds: Vec<String> = cluster
+            .local()
+            .nodes()
+            .iter()
+            .map(|it| it.address.to_string())
+            .collect();
+        let name = cluster.local().free_name(|name| name == "node-3");
+        assert_eq!(name, "node-4", "somebody else has the third");
+        let mut new = NewLocalNode::new(&name, seeds);
+        let (index, bundle) = cluster.add(new.clone()).await.unwrap();
+        cluster.start_node(index).await.unwrap();
+        new.zone = "b".into();
+        let (again, other) = cluster.add(new).await.unwrap();
+        assert_eq!(
+            (again, other.node),
+            (index, bundle.node),
+            "it waits, and is taken up"
+        );
+        assert_eq!((other.address, other.zone.as_str()), (bundle.address, "b"));
+        let first = NewLocalNode::new("node-1", vec!["h:1".into()]);
+        assert!(
+            cluster.add(first).await.is_err(),
+            "that one is a first node"
+        );
+
+        cluster.retire(0).await.unwrap();
+        let names = |cluster: &InProcessCluster| {
+            let nodes = cluster.local().nodes().iter();
+            nodes.map(|it| it.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&cluster), ["node-2", "node-4"]);
+        let is_running = [0, 1].map(|node| cluster.is_running(node));
+        assert_eq!((is_running, cluster.size()), ([true; 2], 2));
+        cluster.shut_down().await.unwrap();
+
+        let cluster = InProcessCluster::start(&settings).await.unwrap();
+        assert_eq!(names(&cluster), ["node-2", "node-4"]);
+        assert_eq!(
+            cluster.local().free_name(|_| false),
+            "node-3",
+            "node-1 was there"
+        );
+        cluster.shut_down().await.unwrap();
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ const WAITING: &str =
 /// Answers with the node's state.
 pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Response {
     let (records, disk_bytes) = state.stats.usage();
+    let (_level, free_bytes) = state.stats.disk();
     let walk = state.sums.progress();
     let mut warnings = state.warnings.list(now.mono);
     if !state.cluster.is_member(state.cluster.node) {
@@ -30,6 +31,8 @@ pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Respons
         durability: state.durability,
         records,
         disk_bytes,
+        free_bytes,
+        pull_bytes_per_second: state.stats.pull_rate(),
         connections: state.service.connections(),
         queued_writes,
         merkle_root: state.sums.root(),

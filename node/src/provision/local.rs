@@ -7,16 +7,18 @@
 //! DIR/node-2/ ...
 //! DIR/admin.toml    profile of an operator
 //! DIR/client.toml   profile of a client
+//! DIR/node-6/ ...   added later, with its bundle; DIR/node-2/left: has left
 //! DIR/unfinished    while it is made: cut short, it is made again by the next call
 //! ```
 //!
 //! All paths in the files are relative, so the folder can be moved. Opening a folder again returns the same
 //! cluster at the same ports. Ports are chosen when it is made. Another program may take one later; then
-//! the node fails to bind.
+//! the node fails to bind. Nodes may be added and leave later; the map stays the first one.
 //!
 //! Left out: running the nodes.
 
 mod error;
+mod membership;
 mod ports;
 mod text;
 mod unfinished;
@@ -39,6 +41,7 @@ use crate::config::{Config, Durability};
 use self::unfinished::{Found, Unfinished};
 
 pub use self::error::LocalError;
+pub use self::membership::NewLocalNode;
 pub use self::ports::Ports;
 
 const CERTS: &str = "certs";
@@ -113,6 +116,8 @@ pub struct LocalNode {
     pub address: SocketAddr,
     /// Its configuration file; [`Config::load`](crate::config::Config::load) reads it.
     pub config: PathBuf,
+    /// The bundle with which it joins, if it was added later.
+    pub bundle: Option<PathBuf>,
 }
 
 impl LocalCluster {
@@ -138,6 +143,17 @@ impl LocalCluster {
         Self::create(dir, options, unfinished::begin(dir)?)
     }
 
+    /// The complete cluster in `dir`, as it is; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`LocalError::Map`] and others that name the file which cannot be read.
+    pub fn find(dir: &Path) -> Result<Option<Self>, LocalError> {
+        if profile(dir, CLIENT).exists() && !unfinished::is_marked(dir) {
+            return Self::read(dir).map(Some);
+        }
+        Ok(None)
+    }
+
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -150,7 +166,8 @@ impl LocalCluster {
         &self.first_map
     }
 
-    /// The nodes, in the order of their names' numbers.
+    /// The nodes that have not left: those of the first map, then those that were added later, each in the order of their
+    /// names' numbers.
     #[must_use]
     pub fn nodes(&self) -> &[LocalNode] {
         &self.nodes
@@ -200,11 +217,11 @@ impl LocalCluster {
             write(&profile(dir, name), &text::profile(name, &members))?;
         }
         unfinished::end(unfinished, dir)?;
-        Self::read(dir, members.len())
+        Self::read(dir)
     }
 
     fn open(dir: &Path, options: &LocalOptions) -> Result<Self, LocalError> {
-        let first = read_map(&dir.join(MAP))?;
+        let cluster = Self::read(dir)?;
         let differs = |what, found: String, wanted: String| {
             let dir = dir.to_owned();
             Err(LocalError::Differs {
@@ -214,7 +231,7 @@ impl LocalCluster {
                 wanted,
             })
         };
-        let (nodes, copies) = (first.map.members.len(), first.map.replication);
+        let (nodes, copies) = (cluster.nodes.len(), cluster.first_map.map.replication);
         if nodes != options.nodes {
             return differs(
                 "number of nodes",
@@ -229,7 +246,6 @@ impl LocalCluster {
                 options.replication.to_string(),
             );
         }
-        let cluster = Self::read(dir, nodes)?;
         let found: Vec<u16> = cluster
             .nodes
             .iter()
@@ -244,11 +260,14 @@ impl LocalCluster {
     }
 
     /// Reads what is in the folder.
-    fn read(dir: &Path, nodes: usize) -> Result<Self, LocalError> {
+    fn read(dir: &Path) -> Result<Self, LocalError> {
         let first_map = read_map(&dir.join(MAP))?;
-        let nodes = (1..=nodes)
+        let mut nodes = (1..=first_map.map.members.len())
             .map(|n| find(&first_map, dir, n))
             .collect::<Result<Vec<_>, _>>()?;
+        let added = membership::added(dir, &nodes)?;
+        nodes.retain(|node| !membership::has_left(dir, &node.name));
+        nodes.extend(added);
         Ok(Self {
             dir: dir.to_owned(),
             first_map,
@@ -293,6 +312,7 @@ fn find(first: &FirstMap, dir: &Path, n: usize) -> Result<LocalNode, LocalError>
             name,
             id,
             address,
+            bundle: None,
         }),
         None => Err(LocalError::ForeignMap {
             dir: dir.to_owned(),

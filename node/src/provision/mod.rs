@@ -22,5 +22,5 @@ mod map;
 
 pub use self::authority::{Authority, AuthorityError};
 pub use self::bundle::{Bundle, BundleError, JoinRequest};
-pub use self::local::{LocalCluster, LocalError, LocalNode, LocalOptions, Ports};
+pub use self::local::{LocalCluster, LocalError, LocalNode, LocalOptions, NewLocalNode, Ports};
 pub use self::map::{MapError, NewMember, first_map, read_map, write_map};

@@ -105,6 +105,10 @@ pub struct NodeStatus {
     pub records: u64,
     /// Bytes of its data on disk.
     pub disk_bytes: u64,
+    /// Bytes free on its disk; 0 if it does not know.
+    pub free_bytes: u64,
+    /// Most bytes that it pulls in a second while leaves move to it.
+    pub pull_bytes_per_second: u64,
     /// Connections it serves.
     pub connections: u32,
     /// Writes waiting for their commit.

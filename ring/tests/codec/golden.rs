@@ -139,6 +139,8 @@ fn status() -> NodeStatus {
         durability: Durability::Fsync,
         records: 6,
         disk_bytes: 7,
+        free_bytes: 21,
+        pull_bytes_per_second: 22,
         connections: 8,
         queued_writes: 9,
         merkle_root: Some(Sum(11)),
@@ -198,14 +200,14 @@ pub(crate) fn responses() -> [(Response, &'static str); 13] {
         ),
         (
             Response::Status(Box::new(status())),
-            // node, version, uptime, fsync, records, disk, connections, queue, some sum, collisions, summed, unreadable,
+            // node, version, uptime, fsync, records, disk, free, pulls, connections, queue, some sum, collisions, summed, unreadable,
             // no refused hints, refused repairs, no warnings
-            "24000000 02 01 0700000000000000 16000000 | 03 09 01 0a 03302e31 05 00 06 07 08 09 010b 00 0c 0d 00 12 00 |",
+            "26000000 02 01 0700000000000000 18000000 | 03 09 01 0a 03302e31 05 00 06 07 15 16 08 09 010b 00 0c 0d 00 12 00 |",
         ),
         (
             Response::Status(Box::new(rebuilding)),
             // ... some refused: 14, by 15, too old: 16, 17; refused repairs; one warning: kind, since, count, text
-            "2f000000 02 01 0700000000000000 21000000 | 03 09 01 0a 03302e31 05 01 06 07 08 09 00 00 0c 0d 01 0e 0f 08 10 11 12 01 03131403776879 |",
+            "31000000 02 01 0700000000000000 23000000 | 03 09 01 0a 03302e31 05 01 06 07 15 16 08 09 00 00 0c 0d 01 0e 0f 08 10 11 12 01 03131403776879 |",
         ),
         (
             Response::Record(BODY),

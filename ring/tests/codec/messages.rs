@@ -207,6 +207,8 @@ fn status(rng: &mut Rng) -> NodeStatus {
         durability: *rng.pick(&[Durability::Fsync, Durability::Buffered]),
         records: long(rng),
         disk_bytes: long(rng),
+        free_bytes: long(rng),
+        pull_bytes_per_second: long(rng),
         connections: short(rng),
         queued_writes: short(rng),
         merkle_root: rng.percent(50).then(|| Sum(wide(rng))),

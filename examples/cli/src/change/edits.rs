@@ -7,6 +7,7 @@
 //! All of it is one change. Invariant: what is refused here has changed nothing, and says what to do instead.
 
 use quoit_ring::change::{Arcs, ChangeError, Configuration};
+use quoit_ring::cluster::MAX_MEMBERS;
 use quoit_ring::placement::{Newcomer, Ring, fullest_excess};
 use quoit_ring::{ClusterMap, Member, NodeId};
 
@@ -153,6 +154,16 @@ pub(crate) fn is_known(now: &Configuration, node: NodeId) -> bool {
         .chain(target)
         .flat_map(|map| &map.members);
     members.any(|it| it.id == node)
+}
+
+/// The id of a node that is only looked at: one that no certificate has, but by a chance of one in 2^54.
+pub(crate) const fn placeholder(number: u64) -> NodeId {
+    NodeId(u64::MAX - number)
+}
+
+/// Whether it is such an id.
+pub(crate) const fn is_placeholder(id: NodeId) -> bool {
+    id.0 >= u64::MAX - MAX_MEMBERS as u64
 }
 
 /// What was decided in place of what was proposed.

@@ -4,20 +4,40 @@
 //! DIR  --make or open-->  certificates, map, node-1 .. node-5  --start-->  one line: ready
 //!                                                                   |
 //!                                   Ctrl-C or SIGTERM  --stop all, draining-->  exit 0
+//!
+//! dev add, dev remove  --DIR/control/socket-->  a node more or less in the cluster that runs
 //! ```
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`keeper`] | has the nodes: starts one that is to join, stops those that have left |
+//! | [`door`], [`control`] | lets other processes ask for that, and what they say |
+//! | [`add`], [`remove`] | the other processes |
 //!
 //! Only the shared machine makes it a toy: the nodes speak QUIC with certificates to each other and to clients,
 //! and store with the durability that was asked for. Started again on the same folder, the cluster has its data.
 
+mod add;
+mod control;
+mod door;
+mod keeper;
+mod remove;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use quoit_client::Client;
 use quoit_local::{ClusterSettings, InProcessCluster};
 use quoit_node::config::{ConfigError, Durability};
-use quoit_node::provision::{LocalCluster, LocalError, LocalOptions, read_map};
+use quoit_node::provision::{LocalCluster, LocalError, LocalOptions};
 use serde_json::json;
+use tokio::sync::mpsc;
 
+use self::control::Listener;
+use self::door::Door;
+use self::keeper::Keeper;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -29,10 +49,16 @@ const NODES: u8 = 5;
 const REPLICATION: u8 = 3;
 /// How long requests under way may take to finish when the cluster is stopped.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Tasks of the keeper that wait: those of a few connections, and the next look.
+const WAITING: usize = 16;
 
 /// Arguments of `dev`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+
     /// How many nodes, 1 to 64 [default: 5, or as many as the folder's cluster has]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
     nodes: Option<u8>,
@@ -48,6 +74,15 @@ pub(crate) struct Args {
     /// N, the copies of each key, 1 to 16 [default: 3, or what the folder's cluster has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     replication: Option<u8>,
+}
+
+/// What to do with the dev cluster that runs.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Add a node to the dev cluster that runs
+    Add(add::Args),
+    /// Let a node leave the dev cluster that runs, for ever, and stop it
+    Remove(remove::Args),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,6 +127,11 @@ impl From<ConfigError> for Failure {
 }
 
 pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
+    match args.verb {
+        Some(Verb::Add(args)) => return add::run(args, out).await,
+        Some(Verb::Remove(args)) => return remove::run(args, out).await,
+        None => {}
+    }
     let dir = match &args.data {
         Some(dir) => dir.clone(),
         None => profile::default_dev_folder()?,
@@ -102,26 +142,83 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         stop_within: DRAIN,
         ..ClusterSettings::default()
     };
-    let mut cluster = InProcessCluster::new(&settings)?;
-    if let Some(durability) = args.durability {
-        // Over what the folder's files say, for this run.
-        for node in 0..cluster.size() {
-            cluster.config_mut(node).durability = durability.into();
-        }
-    }
-
-    if let Err(error) = cluster.start_all().await {
+    let mut keeper = Keeper {
+        cluster: InProcessCluster::new(&settings)?,
+        durability: args.durability.map(Durability::from),
+        stopped: Vec::new(),
+        out,
+    };
+    if let Err(error) = keeper.start().await {
         // Those that did start are stopped in order; why the other did not is the news.
-        let _stopped = cluster.shut_down().await.is_ok();
+        let _stopped = keeper.cluster.shut_down().await.is_ok();
         return Err(error.into());
     }
-    let result = serve(cluster.local(), out).await;
-    cluster.shut_down().await?;
+    let result = serve(&mut keeper).await;
+    keeper.cluster.shut_down().await?;
     result
 }
 
-/// Reports that the cluster is ready, and waits for a signal.
-async fn serve(cluster: &LocalCluster, out: Output) -> Result<Exit, Failure> {
+/// Reports that the cluster is ready, and follows its changes until a signal comes.
+async fn serve(keeper: &mut Keeper) -> Result<Exit, Failure> {
+    let stop = signals::stop_requested();
+    let opened = open(keeper.cluster.local()).await;
+    ready(keeper.cluster.local(), keeper.out);
+    let stopped = match opened {
+        Ok((listener, client)) => {
+            let stopped = follow(keeper, &listener, &client, stop).await;
+            client.close().await;
+            stopped
+        }
+        Err(why) => {
+            let what = format!("`quoit dev add` and `remove` cannot reach this cluster: {why}");
+            keeper.out.warning(&what);
+            stop.await
+        }
+    };
+    stopped.map_err(|error| {
+        Failure::new(Exit::Error, format!("cannot listen for signals: {error}"))
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// What is needed to be asked for changes, or why that cannot be had.
+async fn open(local: &LocalCluster) -> Result<(Listener, Arc<Client>), String> {
+    let path = control::socket_of(local.dir());
+    let listener = Listener::bind(&path);
+    let listener = listener.map_err(|error| format!("{}: {error}", path.display()))?;
+    let client = Client::builder().profile(local.admin_profile()).connect();
+    let client = client.await.map_err(|error| Failure::from(error).what)?;
+    Ok((listener, Arc::new(client)))
+}
+
+/// Does what is asked for, and what follows from changes of the ring, one after the other.
+async fn follow(
+    keeper: &mut Keeper,
+    listener: &Listener,
+    client: &Arc<Client>,
+    stop: impl Future<Output = std::io::Result<()>>,
+) -> std::io::Result<()> {
+    let (tasks, mut asked) = mpsc::channel(WAITING);
+    let door = Door {
+        client: Arc::clone(client),
+        tasks: tasks.clone(),
+        adding: Arc::default(),
+    };
+    let work = async {
+        while let Some(task) = asked.recv().await {
+            keeper.handle(task).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        stopped = stop => stopped,
+        () = door::serve(listener, &door) => Ok(()),
+        () = keeper::look(client, tasks) => Ok(()),
+        () = work => Ok(()),
+    }
+}
+
+fn ready(cluster: &LocalCluster, out: Output) {
     let client = cluster.client_profile();
     if let Err(failure) = profile::remember(&client) {
         // The cluster serves all the same, to whoever names its profile.
@@ -148,24 +245,34 @@ async fn serve(cluster: &LocalCluster, out: Output) -> Result<Exit, Failure> {
         ));
     }
     out.note("Ctrl-C stops it; from another terminal: quoit status");
-    signals::stop_requested().await.map_err(|error| {
-        Failure::new(Exit::Error, format!("cannot listen for signals: {error}"))
-    })?;
-    Ok(Exit::Ok)
+}
+
+/// The folder of the dev cluster that is to be changed: the one given, or that of the last dev cluster.
+fn running_folder(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(dir) => Ok(dir),
+        None => {
+            let found = profile::find(None)?;
+            Ok(found
+                .dev_folder()
+                .unwrap_or_else(|| Path::new(""))
+                .to_owned())
+        }
+    }
+}
+
+fn unexpected() -> Failure {
+    let what = "the dev cluster answered something else: it is another version of quoit";
+    Failure::new(Exit::Error, what).hint("start it again with this version")
 }
 
 /// What is asked for, and for the rest what the folder's cluster has.
 fn options(args: &Args, dir: &Path) -> Result<LocalOptions, Failure> {
-    let map = dir.join("cluster.map");
-    let there = if map.exists() {
-        Some(read_map(&map)?.map)
-    } else {
-        None
-    };
+    let there = LocalCluster::find(dir)?;
     let nodes = there
         .as_ref()
-        .map_or_else(|| usize::from(NODES), |map| map.members.len());
-    let replication = there.map_or(REPLICATION, |map| map.replication);
+        .map_or_else(|| usize::from(NODES), |there| there.nodes().len());
+    let replication = there.map_or(REPLICATION, |it| it.first_map().map.replication);
     Ok(LocalOptions {
         nodes: args.nodes.map_or(nodes, usize::from),
         replication: args.replication.unwrap_or(replication),

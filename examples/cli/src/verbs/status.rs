@@ -174,6 +174,8 @@ fn report_json(report: &NodeReport) -> Value {
                 "reason": refused.reason.to_string(),
             })),
             "refused_repairs": status.refused_repairs,
+            "free_bytes": status.free_bytes,
+            "pull_bytes_per_second": status.pull_bytes_per_second,
             "warnings": status.warnings.iter().map(|warning| json!({
                 "kind": warning.kind.name(), "since_ms": warning.since_ms, "count": warning.count,
                 "text": warning.text,
@@ -221,6 +223,8 @@ mod tests {
             durability: Durability::Fsync,
             records: 4_000,
             disk_bytes: 9,
+            free_bytes: 10,
+            pull_bytes_per_second: 11,
             connections: 1,
             queued_writes: 0,
             merkle_root: None,

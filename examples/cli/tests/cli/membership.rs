@@ -2,6 +2,8 @@
 
 use std::net::UdpSocket;
 
+use serde_json::Value;
+
 use super::support::{Dev, Home};
 
 /// A home with a running cluster of four, of which one may leave.
@@ -87,7 +89,7 @@ fn the_ring_is_shown_and_drawn_and_a_client_may_look() {
 
     let ring = home.run(&["ring", "--output", "json"]).json();
     let nodes = ring["nodes"].as_array().unwrap();
-    let share = |node: &serde_json::Value| node["after"]["share"].as_f64().unwrap();
+    let share = |node: &Value| node["after"]["share"].as_f64().unwrap();
     let copies: f64 = nodes.iter().map(share).sum();
     assert!((copies - 3.0).abs() < 1e-6, "{ring}");
 
@@ -125,7 +127,15 @@ fn a_plan_shows_what_moves_and_holds_for_one_epoch() {
     let shown = home.run(&line);
     assert_eq!(shown.code, 0, "{}", shown.err);
     assert!(shown.text().contains("OF ALL KEYS"), "{}", shown.text());
-    assert!(shown.err.contains("-node-4 in epoch 1"), "{}", shown.err);
+    for line in [
+        "-node-4 in epoch 1",
+        "pulling them takes ",
+        "if two nodes are lost: ",
+        "seeds of the profile that go: ",
+        " (node-4); 3 stay",
+    ] {
+        assert!(shown.err.contains(line), "{line}: {}", shown.err);
+    }
     assert_eq!(home.run(&line).code, 1, "it is not overwritten");
 
     let look = [
@@ -140,6 +150,18 @@ fn a_plan_shows_what_moves_and_holds_for_one_epoch() {
     assert_eq!(plan["change"], "+n5");
     let gets = plan["nodes"][0]["gets"].as_f64().unwrap();
     assert!((0.5..0.7).contains(&gets), "{plan}");
+    let [new, old] = [&plan["nodes"][0], &plan["nodes"][1]];
+    assert_eq!(
+        new["answers"],
+        Value::Null,
+        "it has no identity yet: {plan}"
+    );
+    assert_eq!(old["answers"], true, "{plan}");
+    assert!(old["free_bytes"].as_u64().unwrap() > 0, "{plan}");
+    let share = |name: &str| plan[name]["share"].as_f64().unwrap();
+    let (before, after) = (share("two_lost"), share("two_lost_after"));
+    assert!(after < before && before < 0.6, "{plan}");
+    assert!(plan["seconds_at_least"].is_number(), "{plan}");
 
     let edited = std::fs::read_to_string(&file).unwrap();
     let edited = home.file("edited", &edited.replace("-node-4", "-node-3"));
@@ -185,6 +207,12 @@ fn a_node_joins_by_its_bundle_and_waits_until_it_is_a_member() {
     assert!(made.err.contains("quoit-node --join"), "{}", made.err);
     let again = home.run(&[&add[..], &["--bundle-only"]].concat());
     assert_eq!(again.text(), made.text(), "it is the same one");
+
+    let plan = ["cluster", "plan", "--add", &bundle];
+    let absent = home.run(&plan);
+    assert_eq!(absent.code, 0, "{}", absent.err);
+    let warning = "warning: n5 does not answer here (";
+    assert!(absent.err.contains(warning), "{}", absent.err);
 
     let mut node = home.spawn(&["node", "--join", &bundle, "--data", &data]);
     let begun = home.run(&[&add[..], &["--no-wait"]].concat());

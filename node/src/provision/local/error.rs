@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::StartError;
-use crate::provision::{AuthorityError, MapError};
+use crate::provision::{AuthorityError, BundleError, MapError};
+use crate::{JoinError, StartError};
 
-/// Why a local cluster could not be made or opened. A complete one is as it was; a new one may be
+/// Why a local cluster could not be made, opened, or given another node. A complete one is as it was; a new one may be
 /// there in part, in a folder that was empty or absent before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -88,6 +88,23 @@ pub enum LocalError {
         /// Why not.
         source: Box<StartError>,
     },
+    /// A node that is to be added has the name of one that is there, or was.
+    #[error("{name} is, or was, a node of this folder: choose another name")]
+    Taken {
+        /// The name.
+        name: String,
+    },
+    /// A node that is to be added could not be made ready to join. The cluster is as it was.
+    #[error("cannot make {name} ready to join")]
+    Join {
+        /// Which node.
+        name: String,
+        /// Why not.
+        source: Box<JoinError>,
+    },
+    /// The bundle of a node that was added could not be made or read.
+    #[error("cannot make or read a node's bundle")]
+    Bundle(#[from] BundleError),
     /// A certificate could not be made.
     #[error("cannot make the cluster's certificates")]
     Authority(#[from] AuthorityError),

@@ -30,7 +30,7 @@ pub enum Ports {
 /// Refuses numbers that make no cluster, before anything is made of them.
 pub(super) fn check(options: &LocalOptions) -> Result<(), LocalError> {
     let nodes = options.nodes;
-    range("the number of nodes", nodes, 1..=MAX_NODES)?;
+    check_size(nodes)?;
     let copies = 1..=u64::from(MAX_REPLICATION);
     range(
         "the number of copies",
@@ -54,6 +54,11 @@ pub(super) fn check(options: &LocalOptions) -> Result<(), LocalError> {
             check_distinct(ports)
         }
     }
+}
+
+/// Refuses a number of nodes that no machine should run.
+pub(super) fn check_size(nodes: usize) -> Result<(), LocalError> {
+    range("the number of nodes", nodes, 1..=MAX_NODES)
 }
 
 fn range<T>(what: &'static str, found: T, allowed: RangeInclusive<T>) -> Result<(), LocalError>

@@ -306,3 +306,60 @@ fn options_outside_their_range_are_refused_before_anything_is_made() {
     }
     assert!(!dir.exists());
 }
+
+#[test]
+fn a_node_that_has_left_is_gone_for_good_and_its_files_stay() {
+    let (_folder, dir) = fresh();
+    let mut cluster = LocalCluster::create_or_open(&dir, &options()).unwrap();
+    assert_eq!(LocalCluster::find(&dir).unwrap().unwrap(), cluster);
+    cluster.retire("node-2").unwrap();
+    cluster.retire("node-2").unwrap();
+    let names: Vec<&str> = cluster.nodes().iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["node-1", "node-3"]);
+    assert_eq!(LocalCluster::find(&dir).unwrap().unwrap(), cluster);
+    assert!(dir.join("node-2/data").is_dir());
+
+    let two = LocalOptions {
+        nodes: 2,
+        ..options()
+    };
+    assert_eq!(LocalCluster::create_or_open(&dir, &two).unwrap(), cluster);
+    let error = LocalCluster::create_or_open(&dir, &options()).unwrap_err();
+    assert!(matches!(error, LocalError::Differs { .. }), "{error}");
+    let again = NewLocalNode::new("node-2", vec!["127.0.0.1:1".into()]);
+    let error = cluster.add(&again).unwrap_err();
+    assert!(matches!(error, LocalError::Taken { .. }), "{error}");
+    assert_eq!(cluster.free_name(|name| name == "node-4"), "node-5");
+}
+
+#[test]
+fn a_node_that_nobody_lets_in_is_none_and_its_name_is_tried_again() {
+    let (_folder, dir) = fresh();
+    let mut cluster = LocalCluster::create_or_open(&dir, &options()).unwrap();
+    // Nobody runs.
+    let seeds = vec![cluster.nodes()[0].address.to_string()];
+    let name = cluster.free_name(|_| false);
+    let new = NewLocalNode::new(&name, seeds);
+    let error = cluster.add(&new).unwrap_err();
+    assert!(matches!(error, LocalError::Join { .. }), "{error}");
+    assert_eq!(cluster.nodes().len(), 3);
+    assert_eq!(LocalCluster::find(&dir).unwrap().unwrap(), cluster);
+    assert_eq!(cluster.free_name(|_| false), name);
+}
+
+#[test]
+fn profiles_get_other_seeds_and_keep_all_else() {
+    let (_folder, dir) = fresh();
+    let cluster = LocalCluster::create_or_open(&dir, &options()).unwrap();
+    let path = cluster.client_profile();
+    let before = std::fs::read_to_string(&path).unwrap() + "# mine\n";
+    std::fs::write(&path, &before).unwrap();
+    cluster.set_seeds(&["127.0.0.1:9".to_owned()]).unwrap();
+    let after = std::fs::read_to_string(&path).unwrap();
+    assert!(after.contains("\nseeds = [\"127.0.0.1:9\"]\n"), "{after}");
+    let others = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with("seeds"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(others(&after), others(&before));
+}

@@ -1,12 +1,25 @@
-//! The text of a local cluster's files. Nothing in them needs quoting: all names are fixed.
+//! The text of a local cluster's files. Nothing in them needs quoting: names and addresses are made here.
 
 use super::{CERTS, LocalOptions, MAP};
 use crate::config::Durability;
-use crate::provision::NewMember;
+use crate::provision::{Bundle, NewMember};
+
+/// How the line of a profile's seeds begins.
+const SEEDS: &str = "seeds = ";
 
 /// The configuration of `member`.
 pub(super) fn config(member: &NewMember, options: &LocalOptions) -> String {
     let NewMember { name, address, .. } = member;
+    node(name, address, &format!("map = \"../{MAP}\""), options)
+}
+
+/// The configuration of a node that was added: it has no first map, and asks its seeds.
+pub(super) fn added(bundle: &Bundle, options: &LocalOptions) -> String {
+    let seeds = seeds_line(&bundle.seeds);
+    node(&bundle.name, &bundle.address, &seeds, options)
+}
+
+fn node(name: &str, address: &str, finds: &str, options: &LocalOptions) -> String {
     let memory = options.memory;
     let durability = match options.durability {
         Durability::Fsync => "fsync",
@@ -16,7 +29,7 @@ pub(super) fn config(member: &NewMember, options: &LocalOptions) -> String {
         r#"# {name} of a local cluster.
 data = "data"
 listen = "{address}"
-map = "../{MAP}"
+{finds}
 durability = "{durability}"
 memory = {memory}
 
@@ -30,14 +43,11 @@ key = "../{CERTS}/{name}.key"
 
 /// A client's settings: the cluster's addresses and the certificate to use.
 pub(super) fn profile(name: &str, members: &[NewMember]) -> String {
-    let seeds: Vec<String> = members
-        .iter()
-        .map(|member| format!("{:?}", member.address))
-        .collect();
-    let seeds = seeds.join(", ");
+    let seeds: Vec<String> = members.iter().map(|it| it.address.clone()).collect();
+    let seeds = seeds_line(&seeds);
     format!(
         r#"# Profile of the {name} of a local cluster.
-seeds = [{seeds}]
+{seeds}
 
 [tls]
 ca = "{CERTS}/ca.pem"
@@ -45,4 +55,22 @@ certificate = "{CERTS}/{name}.pem"
 key = "{CERTS}/{name}.key"
 "#
     )
+}
+
+/// A profile with other seeds, and all else as it was.
+pub(super) fn with_seeds(profile: &str, seeds: &[String]) -> String {
+    let line = |line: &str| {
+        if line.starts_with(SEEDS) && line.ends_with(']') {
+            seeds_line(seeds)
+        } else {
+            line.to_owned()
+        }
+    };
+    let lines: Vec<String> = profile.split('\n').map(line).collect();
+    lines.join("\n")
+}
+
+fn seeds_line(seeds: &[String]) -> String {
+    let quoted: Vec<String> = seeds.iter().map(|seed| format!("{seed:?}")).collect();
+    format!("{SEEDS}[{}]", quoted.join(", "))
 }

@@ -35,6 +35,11 @@ pub(super) enum Found {
     CutShort(Unfinished),
 }
 
+/// Whether the mark is there.
+pub(super) fn is_marked(dir: &Path) -> bool {
+    dir.join(MARK).exists()
+}
+
 /// Looks for the mark. If there is none, that is so for good.
 pub(super) fn look(dir: &Path) -> Result<Found, LocalError> {
     let mark = dir.join(MARK);

@@ -83,7 +83,7 @@ pub(super) async fn join(
     let now = client.configuration().await?;
     edits.adds.push(bundle.newcomer());
     let next = edits.apply(&now)?;
-    carry_out(client, (&now, next), wait, out).await
+    carry_out((client, operator), (&now, next), wait, out).await
 }
 
 fn made(bundle: &Bundle, new: &NewNode, out: Output) {

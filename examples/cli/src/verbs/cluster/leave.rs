@@ -28,10 +28,10 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         leaves: args.names,
         ..Edits::default()
     };
-    let work = async |client: &Client, _operator: &Operator| {
+    let work = async |client: &Client, operator: &Operator| {
         let now = client.configuration().await?;
         let next = edits.apply(&now)?;
-        carry_out(client, (&now, next), args.wait, out).await
+        carry_out((client, operator), (&now, next), args.wait, out).await
     };
     args.cluster.with_operator(work).await
 }

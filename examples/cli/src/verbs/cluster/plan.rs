@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use quoit_client::Client;
 use quoit_node::provision::Bundle;
-use quoit_ring::NodeId;
 use quoit_ring::change::Configuration;
 use quoit_ring::placement::Newcomer;
 
 use super::parse_member;
 use crate::args::{ClusterArgs, Operator};
-use crate::change::edits::Edits;
-use crate::change::{describe, file, plan::Plan};
+use crate::change::edits::{Edits, placeholder};
+use crate::change::plan::{Plan, Seen};
+use crate::change::{describe, file};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -41,7 +41,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
-    let work = async |client: &Client, _operator: &Operator| {
+    let work = async |client: &Client, operator: &Operator| {
         let now = client.configuration().await?;
         let adds = args.adds.iter().zip(1..);
         let adds: Result<Vec<Newcomer>, Failure> = adds
@@ -53,7 +53,8 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
             weights: args.weights.clone(),
         };
         let next = edits.apply(&now)?;
-        let exit = Plan::of(&now, &next, &client.status().await)?.show(out)?;
+        let seen = Seen::of(client, operator, &next).await;
+        let exit = Plan::of(&now, &next, &seen)?.show(out)?;
         if let (Some(path), Some(change)) = (&args.out, &next.change) {
             file::save(path, &now, &next, describe(&now.map, &change.target))?;
             let path = path.display();
@@ -93,7 +94,7 @@ fn newcomer(
         return Err(usage(what).hint(hint));
     }
     Ok(Newcomer {
-        id: NodeId(u64::MAX - number),
+        id: placeholder(number),
         name: member.name,
         address: member.address,
         zone: member.zone,
