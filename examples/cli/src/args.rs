@@ -99,6 +99,11 @@ impl ClusterArgs {
         }
     }
 
+    /// The profile.
+    pub(crate) fn found(&self) -> Result<Found, Failure> {
+        profile::find(self.profile.as_deref())
+    }
+
     /// Calls the cluster, lets `work` use it, and closes the client whatever became of that.
     pub(crate) async fn with_client<T>(
         &self,

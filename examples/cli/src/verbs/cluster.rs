@@ -6,6 +6,7 @@
 //!
 //! cluster add n4 --address ..  --out n4.quoit      leave n2      replace n2 n5 ..      weight n3 200
 //! cluster plan --add .. -o FILE, commit FILE       revert        history
+//! cluster profile -o FILE
 //! cluster write-off n2 ..                          recover --config node.toml --lost n2 ..
 //! ```
 //!
@@ -18,6 +19,7 @@ mod history;
 mod issue;
 mod leave;
 mod plan;
+mod profile;
 mod recover;
 mod replace;
 mod revert;
@@ -64,6 +66,8 @@ pub(crate) enum Verb {
     Revert(revert::Args),
     /// Show what the cluster agrees on, and the change under way
     History(history::Args),
+    /// Make a client's profile with the members of today as seeds
+    Profile(profile::Args),
     /// Say that the disks of nodes are lost for ever, so that a change does not wait for them
     WriteOff(write_off::Args),
     /// Go on after a majority of the voters is lost: on the machine of a node that is stopped
@@ -109,6 +113,7 @@ pub(crate) fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Commit(args) => wait(commit::run(args, out)),
         Verb::Revert(args) => wait(revert::run(args, out)),
         Verb::History(args) => wait(history::run(args, out)),
+        Verb::Profile(args) => wait(profile::run(args, out)),
         Verb::WriteOff(args) => wait(write_off::run(args, out)),
         Verb::Recover(args) => recover::run(args, out),
     }
