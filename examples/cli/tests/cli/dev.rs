@@ -214,6 +214,19 @@ fn what_cannot_be_is_refused_and_the_cluster_stays_as_it_is() {
 }
 
 #[test]
+fn a_folder_with_too_long_a_path_for_a_socket_serves_and_says_why_it_cannot_change() {
+    let home = Home::new();
+    let data = home.path(&"x".repeat(120));
+    let dev = home.dev(&data, &["--nodes", "1", "--replication", "1"]);
+    assert_eq!(home.run(&["put", "k", "v"]).code, 0);
+    let refused = home.run(&["dev", "add"]);
+    assert_eq!(refused.code, 6, "{}", refused.err);
+    let hint = "too long for a socket";
+    assert!(refused.err.contains(hint), "{}", refused.err);
+    assert_eq!(dev.terminate(), 0);
+}
+
+#[test]
 fn whatever_comes_in_at_the_socket_is_answered_and_the_cluster_serves_on() {
     let (home, dev) = home_with("3");
     let data = home.path("data");

@@ -18,6 +18,7 @@ mod no_socket;
 #[cfg(unix)]
 mod socket;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,7 +100,11 @@ impl Link {
             Err(error) => {
                 let dir = dir.display();
                 let what = format!("no dev cluster that can be asked runs in {dir} ({error})");
-                let hint = format!("start it with `quoit dev --data {dir}`; nothing has changed");
+                let hint = if error.kind() == ErrorKind::InvalidInput {
+                    "its path is too long for a socket: name a shorter one with `--data`, as from within the folder; nothing has changed".to_owned()
+                } else {
+                    format!("start it with `quoit dev --data {dir}`; nothing has changed")
+                };
                 Err(Failure::new(Exit::Unavailable, what).hint(hint))
             }
         }
