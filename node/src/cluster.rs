@@ -116,8 +116,13 @@ impl ClusterView {
     /// [`Refusal::OldEpoch`] or [`Refusal::Behind`] if that epoch is not served; the latter, too, if this node is to own the
     /// leaf in it, and has not emptied it yet.
     pub fn owns(&self, epoch: Epoch, node: NodeId, leaf: Leaf) -> Result<bool, Refusal> {
-        let served = self.read();
-        let served = at(&served, epoch)?;
+        let all = self.read();
+        let served = at(&all, epoch)?;
+        // Who is written off is a member in each epoch that it serves, and nobody waits for what it acknowledges.
+        let newest = all[all.len() - 1].known.configuration();
+        if node == self.node && newest.removed.binary_search(&node).is_ok() {
+            return Ok(false);
+        }
         let lists = served.known.topology().lists_of_leaf(leaf);
         if !served.has_taken && node == self.node && lists.is_newcomer(node) {
             return Err(Refusal::Behind);
@@ -317,6 +322,24 @@ mod tests {
         let answers = [2, 3, 4, 5].map(|epoch| cluster.serves(Epoch(epoch)).err());
         let old = Some(Refusal::OldEpoch);
         assert_eq!(answers, [old, old, old, None]);
+    }
+
+    #[test]
+    fn a_node_that_is_written_off_serves_nothing_any_more_in_any_epoch() {
+        let first = Known::of(ring(2));
+        let cluster = ClusterView::new(SELF, first.clone());
+        let (epoch, leaf) = (first.epoch(), Leaf(0));
+        let owned = (0..1 << 12).map(Leaf);
+        let owned = owned.filter(|leaf| first.topology().owns(SELF, *leaf));
+        let leaf = owned.into_iter().next().unwrap_or(leaf);
+        assert_eq!(cluster.owns(epoch, SELF, leaf), Ok(true));
+
+        let less = first.configuration().without_copies_of(&[SELF]).unwrap();
+        assert!(cluster.learn(first.later(less).unwrap(), true));
+        for epoch in [epoch.0, epoch.0 + 1].map(Epoch) {
+            assert_eq!(cluster.owns(epoch, SELF, leaf), Ok(false));
+        }
+        assert!(cluster.is_member(SELF) && cluster.is_removed(SELF));
     }
 
     #[test]

@@ -267,14 +267,10 @@ fn run_number(
 ) -> Result<Incarnation, StartError> {
     // On a disk that has never run nothing can be missing.
     if data.runs() > 0 {
-        let start = Start::of(tls.node(), now, Incarnation(data.runs() + 1));
-        match former_runs::check(start, tls) {
-            Err(StartError::RanElsewhere { latest, .. }) if config.accept_older_disk => {
-                tracing::warn!(latest, "an older disk is served, as asked");
-                data.run_after(latest);
-            }
-            checked => checked?,
-        }
+        let next = Incarnation(data.runs() + 1);
+        let start = Start::of(tls.node(), now, (next, config.accept_older_disk));
+        let Incarnation(begins) = former_runs::check(start, tls)?;
+        data.run_after(begins - 1);
     }
     Ok(Incarnation(data.runs() + 1))
 }

@@ -6,15 +6,16 @@
 //!
 //! Left out: what is asked, and what the answers mean.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use quinn::{Connection, RecvStream};
+use quinn::{Connection, ConnectionError, RecvStream};
 use quoit_ring::Epoch;
 use quoit_ring::wire::{MAX_FRAME, Request, RequestFrame, Response, ResponseFrame};
-use quoit_transport::dial::Dialer;
+use quoit_transport::dial::{DialError, Dialer};
 use quoit_transport::lane::{Lane, LaneReader};
 use quoit_transport::large::{self, Large};
 use quoit_transport::session::Ended;
@@ -29,6 +30,18 @@ pub(crate) struct Asked {
     /// Who must answer there.
     pub(crate) server_name: String,
 }
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    /// Whether the one who was asked is there: it has proved who it is, and would not answer.
+    pub(crate) is_there: bool,
+    /// At which address, and what went wrong.
+    pub(crate) why: String,
+}
+
+/// What became of a question.
+pub(crate) type Answer = Result<Response, Unanswered>;
 
 /// Does `work` on a runtime of its own. Blocks; must not be called from an async runtime.
 ///
@@ -49,20 +62,28 @@ pub(crate) async fn ask_all(
     dialer: Dialer,
     asked: Vec<Asked>,
     (request, deadline): (Request, Duration),
-    mut is_enough: impl FnMut(Result<Response, String>) -> bool,
+    mut is_enough: impl FnMut(Answer) -> bool,
 ) {
     let dialer = Rc::new(dialer);
     let mut questions = JoinSet::new();
     for member in asked {
         let (dialer, request) = (Rc::clone(&dialer), request.clone());
         questions.spawn_local(async move {
-            let answered = timeout(deadline, ask(&dialer, &member, request, deadline)).await;
+            let is_there = Cell::new(false);
+            let asking = ask(&dialer, &member, (request, deadline), &is_there);
+            let answered = timeout(deadline, asking).await;
             let answer = answered.unwrap_or_else(|_elapsed| Err("no answer in time".to_owned()));
-            answer.map_err(|why| format!("{}: {why}", member.address))
+            answer.map_err(|why| Unanswered {
+                is_there: is_there.get(),
+                why: format!("{}: {why}", member.address),
+            })
         });
     }
     while let Some(answer) = questions.join_next().await {
-        let answer = answer.unwrap_or_else(|_lost| Err("not asked".to_owned()));
+        let answer = answer.unwrap_or_else(|_lost| {
+            let (is_there, why) = (false, "not asked".to_owned());
+            Err(Unanswered { is_there, why })
+        });
         if is_enough(answer) {
             return;
         }
@@ -72,12 +93,22 @@ pub(crate) async fn ask_all(
 async fn ask(
     dialer: &Dialer,
     member: &Asked,
-    request: Request,
-    deadline: Duration,
+    (request, deadline): (Request, Duration),
+    is_there: &Cell<bool>,
 ) -> Result<Response, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
-    let connection = dialer.dial(&member.address, &member.server_name).await;
-    let connection = connection.map_err(|error| text(&error))?;
+    let connection = match dialer.dial(&member.address, &member.server_name).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            // It may close the connection as soon as it knows who calls.
+            is_there.set(matches!(
+                error,
+                DialError::Lost(ConnectionError::ApplicationClosed(_))
+            ));
+            return Err(text(&error));
+        }
+    };
+    is_there.set(true);
     let answer = question(&connection, request, deadline).await;
     connection.close(CloseCode::Done.code(), b"");
 

@@ -7,11 +7,11 @@
 //!
 //! Without a majority of the voters nothing can be decided, so no lost member can be replaced, while the members that are
 //! left go on to serve the keys of which they hold a majority. What is written here nobody has decided. Two clusters would
-//! come of it if the lost were not lost; so it is refused if one of them answers, if the voters that are left could decide,
-//! or if a member that is left knows a newer epoch or cannot be asked. From then on the lost are let in nowhere.
+//! come of it if the lost were not lost; so it is refused if one of them is there, if the voters that are left could decide,
+//! or if a member that is left knows a newer epoch or cannot be asked. From then on the lost are let in nowhere. Whoever cuts
+//! off two halves and recovers each, naming the other as lost, has two clusters: nobody can find that out here.
 //!
-//! It changes one node's disk, and once. Done again with the same result it is refused, since the voters that are left can
-//! decide by then.
+//! It changes one node's disk, and once: the voters that are left can decide from then on, so a second time is refused.
 //!
 //! Left out: the change that replaces the lost, which any operator begins once a majority of the new voters runs.
 
@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::engine::EngineError;
 use crate::error::StartError;
 use crate::node::opening::Offline;
-use crate::question::{Asked, ask_all, block_on};
+use crate::question::{Answer, Asked, Unanswered, ask_all, block_on};
 use crate::tls::NodeTls;
 
 /// How long a member has to answer.
@@ -74,6 +74,17 @@ pub enum RecoverError {
     Own {
         /// Its name.
         name: String,
+    },
+    /// This node is no member, so nobody would hear it.
+    #[error(
+        "this node is no member of the cluster: recover it on the disk of a member that is left"
+    )]
+    NotAMember,
+    /// It was done before.
+    #[error("they are written off already, in epoch {}: start the node, and the others", epoch.0)]
+    Done {
+        /// The epoch that is stored.
+        epoch: Epoch,
     },
     /// Enough voters are left.
     #[error(
@@ -166,7 +177,13 @@ fn judge(
     options: &RecoverOptions,
 ) -> Result<(Known, Loss), RecoverError> {
     let now = known.configuration();
+    if !now.is_member(tls.node()) || now.is_written_off(tls.node()) {
+        return Err(RecoverError::NotAMember);
+    }
     let lost = lost_members(now, tls.node(), &options.lost)?;
+    if lost.is_empty() {
+        return Err(RecoverError::Done { epoch: now.epoch });
+    }
     can_not_decide(now, |id| lost.contains(id))?;
     ask_others(known, (tls.node(), &lost), tls)?;
 
@@ -187,6 +204,7 @@ fn members(now: &Configuration) -> Vec<&Member> {
     members
 }
 
+/// Those that are not written off yet.
 fn lost_members(
     now: &Configuration,
     node: NodeId,
@@ -199,6 +217,7 @@ fn lost_members(
             Some(member) if member.id == node => {
                 return Err(RecoverError::Own { name: name.clone() });
             }
+            Some(member) if now.is_written_off(member.id) => {}
             Some(member) => lost.push(member.id),
             None => {
                 return Err(RecoverError::NoMember {
@@ -242,13 +261,17 @@ fn ask_others(
         .filter(|it| it.id != node && !is_written_off(it.id));
     for member in others {
         let (name, is_lost) = (member.name.clone(), lost.contains(&member.id));
-        match newest_of(member, tls).map_err(RecoverError::System)? {
-            Ok(_) if is_lost => return Err(RecoverError::Answers { name }),
+        let answer = newest_of(member, tls).map_err(RecoverError::System)?;
+        let is_there = (answer.as_ref()).map_or_else(|it| it.is_there, |_epoch| true);
+        match answer {
+            _ if is_lost && is_there => return Err(RecoverError::Answers { name }),
             Ok(found) if found > known.epoch() => {
                 let known = known.epoch();
                 return Err(RecoverError::Newer { name, found, known });
             }
-            Err(why) if !is_lost => return Err(RecoverError::Silent { name, why }),
+            Err(Unanswered { why, .. }) if !is_lost => {
+                return Err(RecoverError::Silent { name, why });
+            }
             Ok(_) | Err(_) => {}
         }
     }
@@ -256,14 +279,22 @@ fn ask_others(
 }
 
 /// The newest epoch that a member knows, or why that is not known.
-fn newest_of(member: &Member, tls: &NodeTls) -> std::io::Result<Result<Epoch, String>> {
+fn newest_of(member: &Member, tls: &NodeTls) -> std::io::Result<Result<Epoch, Unanswered>> {
     let asked = vec![Asked {
         address: member.address.clone(),
         server_name: server_name(member.id),
     }];
-    let mut newest = Err("it was not asked".to_owned());
-    let is_enough = |answer: Result<Response, String>| {
-        newest = answer.and_then(epoch_of);
+    let mut newest = Err(Unanswered {
+        is_there: false,
+        why: "it was not asked".to_owned(),
+    });
+    let is_enough = |answer: Answer| {
+        newest = answer.and_then(|answer| {
+            epoch_of(answer).map_err(|why| Unanswered {
+                is_there: true,
+                why,
+            })
+        });
         true
     };
     let question = (Request::Membership(MembershipRequest::Join), DEADLINE);

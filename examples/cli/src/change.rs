@@ -15,6 +15,7 @@
 //! | [`places`] | where members sit after it |
 //! | [`plan`] | what a change costs: balance, keys that move, space, time, what hinders it |
 //! | [`mod@file`] | a plan that is kept, and whether it still holds |
+//! | [`waits`] | which silent nodes it would wait for |
 //! | [`begin`] | has an epoch decided |
 //! | [`watch`] | shows how far it is, and which nodes it waits for |
 
@@ -23,10 +24,11 @@ pub(crate) mod edits;
 pub(crate) mod file;
 mod places;
 pub(crate) mod plan;
+mod waits;
 pub(crate) mod watch;
 
 use quoit_client::{Client, NodeReport};
-use quoit_ring::change::{Change, Configuration, Known};
+use quoit_ring::change::{Change, Configuration};
 use quoit_ring::{ClusterMap, Member, NodeId};
 
 use crate::args::Operator;
@@ -34,6 +36,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::signals;
+use crate::units::percent;
+
+use self::waits::Waits;
 
 /// How a verb that changes the ring ends.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -51,35 +56,42 @@ pub(crate) async fn carry_out(
     out: Output,
 ) -> Result<Exit, Failure> {
     let seen = plan::Seen::of(client, operator, &next).await;
-    refuse_to_wait_for_ever(now, seen.reports())?;
+    refuse_to_wait(now, &next, seen.reports())?;
     plan::Plan::of(now, &next, &seen)?.tell(out);
     let begun = begin::begin(client, now, next).await?;
     follow(client, &begun, wait, out).await
 }
 
-/// Refuses a change while ranges have lost a majority of their owners: it would wait for them.
-fn refuse_to_wait_for_ever(now: &Configuration, reports: &[NodeReport]) -> Result<(), Failure> {
+/// Refuses a change that would wait for members that do not answer.
+fn refuse_to_wait(
+    now: &Configuration,
+    next: &Configuration,
+    reports: &[NodeReport],
+) -> Result<(), Failure> {
     let silent = reports.iter().filter(|report| report.status.is_err());
     let silent: Vec<&Member> = silent
         .map(|report| &report.member)
         .filter(|member| !now.is_written_off(member.id))
         .collect();
-    let known = Known::new(now.clone()).map_err(|error| Failure::caused(&error))?;
+    if silent.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<NodeId> = silent.iter().map(|member| member.id).collect();
-    let (without, already) = (known.loss(&ids), known.loss(&[]));
-    if without.no_majority <= already.no_majority {
+    let waits = Waits::of(next, &ids).map_err(|error| Failure::caused(&error))?;
+    let waited = silent.iter().filter(|it| waits.nodes.contains(&it.id));
+    let names: Vec<&str> = waited.map(|it| it.name.as_str()).collect();
+    if names.is_empty() {
         return Ok(());
     }
 
-    let names: Vec<&str> = silent.iter().map(|member| member.name.as_str()).collect();
     let what = format!(
-        "{} do not answer, and of {:.1} % of the keys no majority of the copies is there without them: the change would wait \
-         for them, so nothing was begun",
+        "{} do not answer, and the change would wait for them with {} of the keys: nothing was begun",
         names.join(", "),
-        without.no_majority * 100.0
+        percent(waits.share)
     );
     let hint = format!(
-        "bring them back; if their disks are lost for ever: quoit cluster write-off {} --accept-loss",
+        "bring them back, or let the same change replace them; if a majority of the copies is lost for ever: \
+         quoit cluster write-off {}",
         names.join(" ")
     );
     Err(Failure::new(Exit::Unavailable, what).hint(hint))

@@ -65,14 +65,24 @@ pub struct LeftRow {
     pub record: Bytes,
 }
 
+/// Who has to have a row.
+struct Owners {
+    left: SmallVec<[NodeId; 6]>,
+    quorums: Quorums,
+    has_lost: bool,
+}
+
 /// A row that is being handed over.
 #[derive(Debug)]
 struct Row {
     left: LeftRow,
     record: Record,
     is_in_sums: bool,
+    /// But for those that are written off.
     owners: SmallVec<[NodeId; 6]>,
     quorums: Quorums,
+    /// Whether some are: then all that are left must have it.
+    has_lost: bool,
     holders: OwnerSet,
     asked: OwnerSet,
 }
@@ -199,16 +209,24 @@ impl Clean {
     }
 
     /// Who has to have a row before it goes: a majority of each present list, of the old one where this node is to own it.
-    fn owners(&self, leaf: Leaf) -> (SmallVec<[NodeId; 6]>, Quorums) {
+    fn owners(&self, leaf: Leaf) -> Owners {
         let lists = self.known.topology().lists_of_leaf(leaf);
+        let removed = &self.known.configuration().removed;
+        let is_left = |node: &NodeId| removed.binary_search(node).is_err();
         if lists.is_owner(self.node) {
-            let old: SmallVec<[NodeId; 6]> = lists.old_owners().collect();
-            let quorums = Quorums::one(old.len());
-            return (old, quorums);
+            let left: SmallVec<[NodeId; 6]> = lists.old_owners().filter(is_left).collect();
+            return Owners {
+                quorums: Quorums::one(left.len()),
+                has_lost: left.len() < lists.old_owners().count(),
+                left,
+            };
         }
-        let owners: SmallVec<[NodeId; 6]> = lists.owners().collect();
-        let quorums = lists.quorums(&owners);
-        (owners, quorums)
+        let left: SmallVec<[NodeId; 6]> = lists.owners().filter(is_left).collect();
+        Owners {
+            quorums: lists.quorums(&left),
+            has_lost: left.len() < lists.owners().count(),
+            left,
+        }
     }
 
     /// An owner has sent its sums, or has none.
@@ -242,7 +260,11 @@ impl Clean {
         let Phase::Handing(page) = std::mem::replace(&mut self.phase, Phase::Looking) else {
             return;
         };
-        let is_held = |row: &Row| row.quorums.reached(row.holders, majority);
+        let is_held = |row: &Row| {
+            let needed = |left| if row.has_lost { left } else { majority(left) };
+            // With nobody left this may be the last copy.
+            !row.owners.is_empty() && row.quorums.reached(row.holders, needed)
+        };
         let all = page.rows.len();
         let held = page.rows.into_iter().filter(is_held);
         let rows: Vec<(Bytes, Bytes)> = held.map(|row| (row.left.key, row.left.record)).collect();
@@ -300,13 +322,13 @@ impl Clean {
 }
 
 impl Page {
-    fn new(
-        page: LeftRows,
-        bits: LeafBits,
-        owners: impl Fn(Leaf) -> (SmallVec<[NodeId; 6]>, Quorums),
-    ) -> Self {
+    fn new(page: LeftRows, bits: LeafBits, owners: impl Fn(Leaf) -> Owners) -> Self {
         let rows = page.rows.into_iter().map(|left| {
-            let (owners, quorums) = owners(left.leaf);
+            let Owners {
+                left: owners,
+                quorums,
+                has_lost,
+            } = owners(left.leaf);
             // One that cannot be read is in no sum; its push is refused, and it stays.
             let record = decode_record(&left.record).unwrap_or_default();
             Row {
@@ -317,6 +339,7 @@ impl Page {
                 left,
                 owners,
                 quorums,
+                has_lost,
             }
         });
         let mut made = Self {

@@ -336,16 +336,27 @@ fn nothing_is_pulled_before_what_is_left_from_earlier_is_gone() {
 
 /// A node after a change, with a leaf that it owns no more; it looks at what is left.
 fn former_owner() -> (Bench, Leaf) {
+    former_owner_with(0)
+}
+
+/// The same with so many of the leaf's two owners written off.
+fn former_owner_with(lost: usize) -> (Bench, Leaf) {
     let (first, begun) = begun(2);
     let after = begun.later(begun.configuration().step().unwrap()).unwrap();
     let leaves = (0..1 << 12).map(Leaf);
-    let lost = |leaf: &Leaf| {
+    let is_lost = |leaf: &Leaf| {
         first.topology().owns(NodeId(1), *leaf) && !after.topology().owns(NodeId(1), *leaf)
     };
-    let leaf = leaves.into_iter().find(lost).unwrap();
+    let leaf = leaves.into_iter().find(is_lost).unwrap();
     let mut bench = Bench::of(1, first);
     let _first_look = bench.pass(0);
-    assert!(bench.state.cluster.learn(begun, true) && bench.state.cluster.learn(after, true));
+    let owners = after.topology().lists_of_leaf(leaf).owners();
+    let lost: Vec<NodeId> = owners.take(lost).collect();
+    let less = after.configuration().without_copies_of(&lost);
+    let less = less.ok().map(|less| after.later(less).unwrap());
+    for known in [Some(begun), Some(after), less].into_iter().flatten() {
+        assert!(bench.state.cluster.learn(known, true));
+    }
     let is_look = |acts: &[Act]| acts.iter().any(|act| matches!(act, Act::Look { .. }));
     assert!(!is_look(&bench.pass(10)), "older epochs are still served");
     bench.state.cluster.fence(bench.epoch());
@@ -356,7 +367,14 @@ fn former_owner() -> (Bench, Leaf) {
 /// What a former owner does about one record of a leaf whose owners have the same sum; and what comes of it if they hold
 /// `theirs`.
 fn hand_over(ours: &Record, theirs: &Record) -> (usize, usize, usize) {
-    let (mut bench, leaf) = former_owner();
+    hand_over_with(former_owner(), ours, theirs)
+}
+
+fn hand_over_with(
+    (mut bench, leaf): (Bench, Leaf),
+    ours: &Record,
+    theirs: &Record,
+) -> (usize, usize, usize) {
     let row = LeftRow {
         leaf,
         key: "k".into(),
@@ -403,6 +421,26 @@ fn hand_over(ours: &Record, theirs: &Record) -> (usize, usize, usize) {
 fn a_row_whose_leaf_has_the_same_sum_at_its_owners_is_forgotten_unasked() {
     let record = blind(dot(1, 10), "v").into_record();
     assert_eq!(hand_over(&record, &record), (0, 0, 1));
+}
+
+#[test]
+fn a_row_goes_once_all_owners_that_are_left_have_it_and_stays_if_there_are_none() {
+    let ours = blind(dot(1, 10), "v").into_record();
+    let theirs = Record::default();
+    assert_eq!(
+        hand_over_with(former_owner_with(1), &ours, &ours),
+        (0, 0, 1)
+    );
+    // Its leaf has another sum there, so it is looked up.
+    let other = unseeing(dot(2, 10), "b").into_record();
+    assert_eq!(
+        hand_over_with(former_owner_with(1), &other, &theirs),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        hand_over_with(former_owner_with(2), &ours, &ours),
+        (0, 0, 0)
+    );
 }
 
 #[test]

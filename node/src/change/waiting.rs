@@ -59,7 +59,7 @@ impl Waiting {
             WaitingFor::Votes => "to vote on the next step",
         };
         format!(
-            "a change of the ring, at arc {arc} of {arcs}, waits for {}{more} {what}: bring them back, or revert it",
+            "a change of the ring, at arc {arc} of {arcs}, waits for {}{more} {what}: bring them back, or revert it; if their disks are lost, see `quoit cluster write-off`",
             names.join(", ")
         )
     }

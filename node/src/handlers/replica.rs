@@ -258,7 +258,10 @@ impl<E: Env, G: Engine> Replica<E, G> {
         let cluster = &self.state.cluster;
         let may = match (request, request.privilege()) {
             (Request::Membership(MembershipRequest::Learn { .. }), _) => !cluster.is_removed(node),
-            (_, Privilege::Peer | Privilege::Propose) => cluster.is_member(node),
+            // One that was written off is a member until a change has left it out.
+            (_, Privilege::Peer | Privilege::Propose) => {
+                cluster.is_member(node) && !cluster.is_removed(node)
+            }
             (_, Privilege::Client | Privilege::Admin) => true,
         };
         may.then_some(()).ok_or(Refusal::Forbidden)

@@ -20,7 +20,7 @@ use quoit_transport::dial::Dialer;
 
 use super::JoinError;
 use crate::provision::Bundle;
-use crate::question::{Asked, ask_all, block_on};
+use crate::question::{Answer, Asked, ask_all, block_on};
 
 /// How long a seed has.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -44,9 +44,12 @@ pub(super) fn ask(bundle: &Bundle, config: ClientConfig) -> Result<Welcome, Join
     let question = (Request::Membership(MembershipRequest::Join), DEADLINE);
 
     let (mut newest, mut tried) = (None::<Welcome>, Vec::new());
-    let is_enough = |answer: Result<Response, String>| {
+    let is_enough = |answer: Answer| {
         let known = newest.as_ref().map(|it| it.configuration.epoch);
-        match answer.and_then(welcome) {
+        match answer
+            .map_err(|unanswered| unanswered.why)
+            .and_then(welcome)
+        {
             Ok(welcome) if known < Some(welcome.configuration.epoch) => newest = Some(welcome),
             Ok(_older) => {}
             Err(why) => tried.push(why),

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! A disk that was restored from a backup, or a copy of one, lacks what the node has acknowledged on the other since, but it
-//! would count as an owner that has all. Members remember a node's run only while they run themselves, so this finds most such
-//! disks and not all. A member that is wrong, or lies, can keep others from starting: so an operator may overrule it.
+//! would count as an owner that has all. This finds most such disks and not all: members remember runs only while they run
+//! themselves, and a snapshot of a node that runs begins the run after that, which nobody has heard of. A member that is
+//! wrong, or lies, can keep others from starting: so an operator may overrule it.
 //!
 //! [`judge`] is pure. Left out: a second disk that starts while nobody can be asked; each of the two nodes then warns that it
 //! runs elsewhere.
@@ -28,16 +29,18 @@ use quoit_transport::dial::Dialer;
 
 use crate::error::StartError;
 use crate::gossip::Incarnation;
-use crate::question::{Asked, ask_all, block_on};
+use crate::question::{Answer, Asked, Unanswered, ask_all, block_on};
 use crate::tls::NodeTls;
 
-/// How long the members have. One that is up answers in a few milliseconds; a start waits so long only if fewer than a majority
-/// are, and then it cannot serve a quorum anyway.
+/// How long the members have. One that is up answers in a few milliseconds; a start waits so long only if fewer are up than
+/// make a majority with this node, and then there are no quorums anyway.
 const DEADLINE: Duration = Duration::from_millis(300);
 /// Who was heard so recently may run now.
 const RECENTLY: Duration = Duration::from_secs(5);
 /// Most members that are asked.
 const MAX_ASKED: usize = 16;
+/// How many runs ahead a member's word may be: more than any node has ever begun is a mistake, or a lie.
+const FAR: u64 = 1 << 32;
 
 /// A node that is to run on a disk.
 #[derive(Debug, Clone)]
@@ -49,23 +52,30 @@ pub(super) struct Start {
     pub(super) others: Vec<(NodeId, String)>,
     /// The number of the run that begins.
     pub(super) run: Incarnation,
+    /// Whether it may be an older disk, by an operator's word.
+    pub(super) accepts_older: bool,
 }
 
 impl Start {
     /// Of a node, by what was decided last of the ring.
-    pub(super) fn of(node: NodeId, now: &Configuration, run: Incarnation) -> Self {
+    pub(super) fn of(
+        node: NodeId,
+        now: &Configuration,
+        (run, accepts_older): (Incarnation, bool),
+    ) -> Self {
         let mut start = Self {
             node,
             address: None,
             others: Vec::new(),
             run,
+            accepts_older,
         };
         let target = now.change.iter().flat_map(|change| &change.target.members);
         for member in now.map.members.iter().chain(target) {
             let is_known = start.others.iter().any(|(id, _)| *id == member.id);
             if member.id == node {
                 start.address = Some(member.address.clone());
-            } else if !is_known {
+            } else if !is_known && now.removed.binary_search(&member.id).is_err() {
                 start.others.push((member.id, member.address.clone()));
             }
         }
@@ -87,24 +97,27 @@ enum Judgement {
 fn judge(node: NodeId, run: Incarnation, answers: &[MembersSeen]) -> Judgement {
     let seen = || {
         let all = answers.iter().flat_map(|answer| &answer.members);
-        all.filter(|member| member.node == node && member.was_heard)
+        all.filter(|member| member.node == node)
     };
-    let latest = seen().map(|member| member.incarnation).max();
-    if let Some(latest) = latest.filter(|latest| *latest >= run.0) {
+    // Also what a member knows from others, and has not heard itself.
+    let runs = seen().map(|member| member.incarnation);
+    let latest = runs.filter(|it| (run.0..run.0.saturating_add(FAR)).contains(it));
+    if let Some(latest) = latest.max() {
         return Judgement::RanSince(Incarnation(latest));
     }
     let recently = u64::try_from(RECENTLY.as_millis()).unwrap_or(u64::MAX);
-    if seen().any(|member| member.silence_ms < recently) {
+    if seen().any(|member| member.was_heard && member.silence_ms < recently) {
         return Judgement::MayRun;
     }
     Judgement::Serve
 }
 
-/// Asks the members, and refuses a disk that is not the last one. Blocks for a second at most.
+/// Asks the members, and refuses a disk that is not the last one; the number of the run that begins. Blocks for 0.6 s at
+/// most.
 ///
 /// # Errors
 /// [`StartError::RanElsewhere`], [`StartError::RunsElsewhere`]; [`StartError::Thread`] if the system gave no thread.
-pub(super) fn check(start: Start, tls: &NodeTls) -> Result<(), StartError> {
+pub(super) fn check(start: Start, tls: &NodeTls) -> Result<Incarnation, StartError> {
     let config = tls.client_config();
     // The caller may be on a thread of an async runtime.
     let asking = std::thread::Builder::new()
@@ -115,22 +128,33 @@ pub(super) fn check(start: Start, tls: &NodeTls) -> Result<(), StartError> {
     asking.join().map_err(lost)?.map_err(StartError::Thread)?
 }
 
-async fn ask(start: &Start, config: &ClientConfig) -> Result<(), StartError> {
-    let node = start.node;
+async fn ask(start: &Start, config: &ClientConfig) -> Result<Incarnation, StartError> {
+    let (node, run) = (start.node, start.run);
     let answers = members(start, Dialer::new(config.clone())).await;
-    match (judge(node, start.run, &answers), &start.address) {
-        (Judgement::MayRun, Some(address)) if answers_at(node, address, config.clone()).await => {
+    let begins = match judge(node, run, &answers) {
+        Judgement::Serve => return Ok(run),
+        Judgement::MayRun => run,
+        Judgement::RanSince(latest) if start.accepts_older => {
+            let latest = latest.0;
+            tracing::warn!(latest, "an older disk is served, as asked");
+            Incarnation(latest + 1)
+        }
+        Judgement::RanSince(latest) => {
+            return Err(StartError::RanElsewhere {
+                node,
+                run: run.0,
+                latest: latest.0,
+            });
+        }
+    };
+    match &start.address {
+        Some(address) if answers_at(node, address, config.clone()).await => {
             Err(StartError::RunsElsewhere {
                 node,
                 address: address.clone(),
             })
         }
-        (Judgement::RanSince(latest), _) => Err(StartError::RanElsewhere {
-            node,
-            run: start.run.0,
-            latest: latest.0,
-        }),
-        (Judgement::Serve | Judgement::MayRun, _) => Ok(()),
+        Some(_) | None => Ok(begins),
     }
 }
 
@@ -143,17 +167,27 @@ async fn members(start: &Start, dialer: Dialer) -> Vec<MembersSeen> {
             server_name: server_name(*id),
         })
         .collect();
-    let enough = asked.len() / 2 + 1;
+    let (all, enough) = (asked.len(), asked.len().div_ceil(2));
     let mut answers = Vec::new();
     let is_enough = |answer| {
         match answer {
             Ok(Response::Members(seen)) => answers.push(seen),
             Ok(_other) => tracing::debug!("a member that was asked answered something else"),
-            Err(why) => tracing::debug!(why, "a member that was asked gave no answer"),
+            Err(Unanswered { why, .. }) => {
+                tracing::debug!(why, "a member that was asked gave no answer");
+            }
         }
         answers.len() >= enough
     };
     ask_all(dialer, asked, (Request::Members, DEADLINE), is_enough).await;
+    if answers.len() < enough {
+        let answered = answers.len();
+        tracing::info!(
+            answered,
+            all,
+            "few members say whether this is the latest disk"
+        );
+    }
     answers
 }
 
@@ -164,8 +198,8 @@ async fn answers_at(node: NodeId, address: &str, config: ClientConfig) -> bool {
         server_name: server_name(node),
     }];
     let mut is_there = false;
-    let is_enough = |answer: Result<Response, String>| {
-        is_there |= answer.is_ok();
+    let is_enough = |answer: Answer| {
+        is_there = answer.map_or_else(|unanswered| unanswered.is_there, |_answer| true);
         true
     };
     let question = (Request::Members, DEADLINE);
@@ -206,6 +240,9 @@ mod tests {
         assert_eq!(of(&[seen(5, 60_000, true)]), ran(5));
         assert_eq!(of(&[seen(4, 60_000, true), seen(9, 0, true)]), ran(9));
         assert_eq!(of(&[seen(0, 0, false)]), Judgement::Serve, "never heard");
+        assert_eq!(of(&[seen(5, 0, false)]), ran(5), "known from others");
+        let lie = seen(u64::MAX, 60_000, true);
+        assert_eq!(of(&[lie]), Judgement::Serve, "no node began so many");
         assert_eq!(of(&[seen(4, 4_999, true)]), Judgement::MayRun);
 
         let mut of_another = seen(9, 0, true);

@@ -101,8 +101,10 @@ pub enum ChangeError {
         /// Who.
         node: NodeId,
     },
-    /// Nobody is to be written off, or everybody.
-    #[error("some members are written off, and never all")]
+    /// Nobody is to be written off, or everybody of the map before or after a change.
+    #[error(
+        "some members are written off, and never all, of those before or after a change: turn a change round first that goes to lost members only"
+    )]
     AllOrNone,
     /// There would be fewer members than copies.
     #[error("{members} members cannot hold {copies} copies of each key")]
@@ -269,7 +271,9 @@ impl Configuration {
         removed.sort_unstable();
         removed.dedup();
         let is_left = |id: NodeId| removed.binary_search(&id).is_err();
-        if lost.is_empty() || !self.map.members.iter().any(|it| is_left(it.id)) {
+        let target = self.change.iter().map(|change| &change.target);
+        let mut maps = core::iter::once(&self.map).chain(target);
+        if lost.is_empty() || !maps.all(|map| map.members.iter().any(|it| is_left(it.id))) {
             return Err(ChangeError::AllOrNone);
         }
         Ok(Self {
@@ -297,7 +301,8 @@ impl Configuration {
     }
 
     /// Whether a node is a member by either map, whose members ascend.
-    pub(super) fn is_member(&self, node: NodeId) -> bool {
+    #[must_use]
+    pub fn is_member(&self, node: NodeId) -> bool {
         let target = self.change.as_ref().map(|change| &change.target);
         let mut maps = core::iter::once(&self.map).chain(target);
         maps.any(|map| {

@@ -1,7 +1,7 @@
 //! What is lost if the disks of some members are.
 //!
 //! ```text
-//!   owners   a b c      lost  c      a majority is left: nothing that was acknowledged by one is lost
+//!   owners   a b c      lost  c      a majority is left: nothing that a majority acknowledged is lost
 //!   owners   a b c      lost  b c    none is: what only b and c had is lost, and nothing can be read or written
 //!   owners   a b c      lost  a b c  all of it is lost
 //! ```

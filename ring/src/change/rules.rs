@@ -9,9 +9,10 @@
 //! Receivers are the new owners; if the list gets shorter, those who stay, too, since a majority of fewer must then hold
 //! what a majority of more held.
 //!
-//! Who is **written off** has lost its disk, and somebody has decided that nothing waits for it: it refuses everything and
-//! holds nothing. Where a majority of the old list is written off, all that are left are enough. What nobody of them has is
-//! lost; all that they have is not.
+//! Who is **written off** has lost its disk, and somebody has decided that nothing waits for it. Where a majority of the old
+//! list is written off, all that are left are enough: what one of them has of a write that a majority acknowledged is not
+//! lost. Where a majority of the new list is, all of it that are left pull, since no quorum of it would find what one of them
+//! lacks; and where all of it is, the range does not move.
 //!
 //! Source: the models of this crate's tests: without any of these rules they find an acknowledged write that is lost.
 
@@ -53,9 +54,29 @@ impl<'a> RangeChange<'a> {
     /// Who has to pull before the step is complete.
     pub fn receivers(self) -> impl Iterator<Item = NodeId> + use<'a> {
         let is_shorter = self.new.len() < self.old.len();
+        let all = is_shorter || self.new_left().count() < majority(self.new.len());
+        let new = self.new_left();
+        new.filter(move |node| all || !self.old.contains(node))
+    }
+
+    /// The new owners that are not written off.
+    fn new_left(self) -> impl Iterator<Item = NodeId> + use<'a> {
         let new = self.new.iter().copied();
         new.filter(move |node| !self.lost.contains(node))
-            .filter(move |node| is_shorter || !self.old.contains(node))
+    }
+
+    /// Whether the range can be complete while these nodes do not answer: all receivers do, and enough old owners.
+    #[must_use]
+    pub fn can_be_complete(self, is_silent: impl Fn(NodeId) -> bool) -> bool {
+        self.is_complete(|_receiver, source| !is_silent(source))
+            && !self.receivers().any(&is_silent)
+            && self.is_fenced(|node| !is_silent(node))
+    }
+
+    /// Whether a majority of the old owners is written off.
+    #[must_use]
+    pub fn has_lost_most(self) -> bool {
+        self.left().count() < majority(self.old.len())
     }
 
     /// The old owners that are not written off.
@@ -79,6 +100,9 @@ impl<'a> RangeChange<'a> {
     /// receiver and a source whether what the source held behind its fence is durable at the receiver.
     #[must_use]
     pub fn is_complete(self, has_pulled: impl Fn(NodeId, NodeId) -> bool) -> bool {
+        if self.new_left().next().is_none() && self.left().next().is_some() {
+            return false; // it would move from who has it to nobody
+        }
         self.receivers().all(|receiver| {
             let pulled = |&source: &NodeId| source == receiver || has_pulled(receiver, source);
             self.left().filter(pulled).count() >= self.needed()
@@ -131,7 +155,7 @@ mod tests {
     }
 
     /// Whether a write that `acked` have, of which some are left, is in every read quorum of the new list after the step,
-    /// however little its receivers have pulled.
+    /// and if too few are left for one, at each of those; however little its receivers have pulled.
     fn survives([old, new, lost, acked]: [u32; 4], sources: u32) -> bool {
         let range = RangeChange {
             old: &nodes(old),
@@ -149,6 +173,9 @@ mod tests {
             if pulled & left != 0 {
                 holders |= 1 << receiver.0;
             }
+        }
+        if !is_majority(new & !lost, new) {
+            return new & !lost != 0 && new & !lost & !holders == 0 || old & !lost == 0;
         }
         let mut quorums = (0..64).filter(|&quorum| is_majority(quorum, new) && quorum & lost == 0);
         quorums.all(|quorum| quorum & holders != 0)
@@ -200,5 +227,13 @@ mod tests {
         };
         assert!(nobody_is_left.is_fenced(|_| false));
         assert!(nobody_is_left.is_complete(|_, _| false));
+        let to_nobody = RangeChange {
+            lost: &[b, c, d],
+            ..range
+        };
+        assert!(
+            !to_nobody.is_complete(|_, _| true),
+            "it stays with who has it"
+        );
     }
 }

@@ -33,12 +33,17 @@ pub(crate) struct Edits {
 impl Edits {
     /// The epoch after `now` that begins it. Who is written off leaves with it.
     pub(crate) fn apply(&self, now: &Configuration) -> Result<Configuration, Failure> {
+        self.with_lost(now).apply_all(now)
+    }
+
+    /// The same, and who is written off leaves.
+    pub(crate) fn with_lost(&self, now: &Configuration) -> Self {
         let mut edits = self.clone();
         let members = now.map.members.iter();
         let lost =
             members.filter(|it| now.is_written_off(it.id) && !self.leaves.contains(&it.name));
         edits.leaves.extend(lost.map(|it| it.name.clone()));
-        edits.apply_all(now)
+        edits
     }
 
     fn apply_all(&self, now: &Configuration) -> Result<Configuration, Failure> {

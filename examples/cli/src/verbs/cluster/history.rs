@@ -59,7 +59,7 @@ fn lines(now: &Configuration) -> Vec<String> {
         }
     };
     let members: Vec<&str> = now.map.members.iter().map(|it| it.name.as_str()).collect();
-    vec![
+    let mut lines = vec![
         format!(
             "cluster {}, epoch {}, {copies} of each key",
             now.map.cluster, now.epoch.0
@@ -70,12 +70,17 @@ fn lines(now: &Configuration) -> Vec<String> {
             now.map.epoch.0
         ),
         format!("voters   {}", list(&now.voters)),
-        format!("removed  {}", list(&now.removed)),
+        format!("removed  {}", list(&removed(now))),
         format!(
             "change   {}",
             describe_change(now).unwrap_or_else(|| "none".to_owned())
         ),
-    ]
+    ];
+    let lost = lost(now);
+    if !lost.is_empty() {
+        lines.insert(3, format!("lost     {}", list(&lost)));
+    }
+    lines
 }
 
 fn state(now: &Configuration) -> Value {
@@ -90,9 +95,21 @@ fn state(now: &Configuration) -> Value {
         "cluster": now.map.cluster.to_string(), "epoch": now.epoch.0,
         "replication": now.map.replication, "since": now.map.epoch.0,
         "members": now.map.members.iter().map(member).collect::<Vec<_>>(),
-        "voters": ids(&now.voters), "removed": ids(&now.removed),
+        "voters": ids(&now.voters), "lost": ids(&lost(now)), "removed": ids(&removed(now)),
         "change": watch::state(now)["change"],
     })
+}
+
+/// The members that are written off.
+fn lost(now: &Configuration) -> Vec<NodeId> {
+    let removed = now.removed.iter().copied();
+    removed.filter(|&id| now.is_written_off(id)).collect()
+}
+
+/// Who is no member any more.
+fn removed(now: &Configuration) -> Vec<NodeId> {
+    let removed = now.removed.iter().copied();
+    removed.filter(|&id| !now.is_written_off(id)).collect()
 }
 
 fn name(now: &Configuration, node: NodeId) -> String {

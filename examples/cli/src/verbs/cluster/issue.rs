@@ -76,6 +76,7 @@ pub(super) fn bundle(
     now: &Configuration,
     edits: &Edits,
 ) -> Result<Bundle, Failure> {
+    let edits = &edits.with_lost(now);
     let zone = new.zone.clone().unwrap_or_else(|| zone_of(now));
     if new.out.exists() {
         let bundle = Bundle::load(&new.out)?;

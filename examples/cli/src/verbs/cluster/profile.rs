@@ -145,7 +145,10 @@ mod tests {
         let file = folder.path().join("client.toml");
         write(&file, &text(&profile)).unwrap();
         let read = Profile::load(&file).unwrap();
-        assert_eq!((&read.seeds, &read.tls.key), (&profile.seeds, &profile.tls.key));
+        assert_eq!(
+            (&read.seeds, &read.tls.key),
+            (&profile.seeds, &profile.tls.key)
+        );
         assert!(write(&file, "again").is_err(), "it is not overwritten");
     }
 }

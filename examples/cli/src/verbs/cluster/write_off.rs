@@ -1,7 +1,9 @@
 //! `quoit cluster write-off`: says that the disks of members are lost for ever, so that nothing waits for their copies any
 //! more. The next change must leave them out.
 
-use quoit_client::Client;
+use std::time::Duration;
+
+use quoit_client::{Client, MembersReport, NodeReport};
 use quoit_ring::NodeId;
 use quoit_ring::change::{Configuration, Known, Loss};
 use serde_json::json;
@@ -12,6 +14,9 @@ use crate::change::edits::member;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+
+/// Who was heard by a member so recently is not lost: many times what a pause of a process or of the network lasts.
+const HEARD_RECENTLY_MS: u64 = 5_000;
 
 /// Arguments of `cluster write-off`.
 #[derive(Debug, clap::Args)]
@@ -48,7 +53,12 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
 }
 
 fn lost(now: &Configuration, names: &[String]) -> Result<Vec<NodeId>, Failure> {
-    let ids = names.iter().map(|name| Ok(member(&now.map, name)?.id));
+    let target = now.change.as_ref().map(|change| &change.target);
+    let joining = |name: &String| target?.members.iter().find(|it| it.name == *name);
+    let ids = names.iter().map(|name| match joining(name) {
+        Some(found) => Ok(found.id),
+        None => Ok(member(&now.map, name)?.id),
+    });
     ids.collect()
 }
 
@@ -57,16 +67,36 @@ fn loss(now: &Configuration, lost: &[NodeId]) -> Result<Loss, Failure> {
     Ok(known.loss(lost))
 }
 
-/// A node that answers has its disk.
+/// A node that answers has its disk, here or to another member.
 async fn refuse_alive(client: &Client, lost: &[NodeId]) -> Result<(), Failure> {
     let reports = client.status().await;
     let mut alive = reports.iter().filter(|report| report.status.is_ok());
-    let Some(found) = alive.find(|report| lost.contains(&report.member.id)) else {
-        return Ok(());
+    let what = match alive.find(|report| lost.contains(&report.member.id)) {
+        Some(found) => format!("{} is not lost: it answers", found.member.name),
+        None => match heard(&client.members().await, &reports, lost) {
+            Some(what) => what,
+            None => return Ok(()),
+        },
     };
-    let what = format!("{} is not lost: it answers", found.member.name);
     let hint = "let it leave (`quoit cluster leave`), or stop it for ever first";
     Err(Failure::new(Exit::Usage, what).hint(hint))
+}
+
+/// Who of the lost was heard by whom, a short time ago.
+fn heard(seen: &[MembersReport], reports: &[NodeReport], lost: &[NodeId]) -> Option<String> {
+    seen.iter().find_map(|report| {
+        let mut members = report.seen.iter().flat_map(|seen| &seen.members);
+        let found = members.find(|it| {
+            lost.contains(&it.node) && it.was_heard && it.silence_ms < HEARD_RECENTLY_MS
+        })?;
+        let name = reports.iter().find(|it| it.member.id == found.node)?;
+        Some(format!(
+            "{} is not lost: {} heard it {:.1} s ago",
+            name.member.name,
+            report.member.name,
+            Duration::from_millis(found.silence_ms).as_secs_f64()
+        ))
+    })
 }
 
 fn refused(loss: Loss) -> Failure {
@@ -95,5 +125,5 @@ fn show(now: &Configuration, (names, loss): (&[String], Loss), out: Output) {
         now.epoch.0,
         names.join(", ")
     ));
-    out.note("the next change leaves them out: `quoit cluster replace`, `quoit cluster leave`, or plan several at once");
+    out.note("the next change leaves them out, all at once, so add as many as N needs: quoit cluster plan --add .. --add .. -o FILE");
 }
