@@ -13,6 +13,7 @@
 //! | [`invariants`] | what must hold of it, and checkers that can say no |
 //! | [`mutants`] | deliberate defects, as patches, to see whether the checkers say no |
 //! | [`cluster`] | clusters of real processes, of `quoit-local`, and clients of them |
+//! | [`ledger`] | what a writer knows of its keys, to judge reads of real clusters |
 //!
 //! A real node is started as the program `quoit-test-node` of this package, which does nothing but call the
 //! node library: cargo builds it together with the tests, so it is never an old one. [`node_binary!`] names it.
@@ -22,6 +23,7 @@
 pub mod cluster;
 pub mod history;
 pub mod invariants;
+pub mod ledger;
 pub mod mutants;
 pub mod sim;
 pub mod workloads;

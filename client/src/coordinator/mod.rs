@@ -105,9 +105,13 @@ impl Coordinator {
         let answer = Answer::from(&frame.response);
         context.health.answered(from, frame.id, answer, now.at);
         context.counters.answer(answer);
-        if frame.epoch > context.topology.epoch() && context.refresh.is_over(from, now.at) {
-            self.start(Submission::refresh(from));
-            self.wind_clock();
+        let present = context.topology.epoch();
+        if frame.epoch > present {
+            context.refresh.show(from, frame.epoch, present);
+            if context.refresh.is_over(from, now.at) {
+                self.start(Submission::refresh(from));
+                self.wind_clock();
+            }
         }
 
         let id = RequestId::from(frame.id);
@@ -235,6 +239,13 @@ impl Coordinator {
             let progress = operation.on_time(&mut self.context);
             self.after(key, progress);
             self.settle();
+        }
+        // What waits for a newer map gets no response that would ask for it again.
+        let present = self.context.topology.epoch();
+        if let Some(node) = self.context.refresh.due(present, now.at)
+            && !self.running.is_empty()
+        {
+            self.start(Submission::refresh(node));
         }
         self.drop_ended_timers();
         self.wind_clock();

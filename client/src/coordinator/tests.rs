@@ -393,6 +393,33 @@ fn a_newer_epoch_is_fetched_once_and_taken_over() {
 }
 
 #[test]
+fn a_newer_epoch_is_fetched_from_another_node_if_the_one_asked_for_it_dies() {
+    let mut bench = Bench::new();
+    bench.start(1, put("v", None));
+    let asked = bench.sent();
+    for to in &asked {
+        bench.answer_from(Epoch(2), to, Response::Refused(Refusal::OldEpoch));
+    }
+    let refresh = bench.sent();
+    assert_eq!(refresh.len(), 1, "the others have shown the epoch at once");
+
+    // All have refused, so nothing more comes by itself.
+    let (dead, _) = refresh[0];
+    bench.link(dead.0, Link::Down);
+    bench.pass(200);
+    let again = bench.sent();
+    let (from, frame) = again.first().unwrap();
+    assert_eq!((&frame.request, *from != dead), (&Request::Map, true));
+    bench.answer_from(Epoch(2), &again[0], Response::Map(whole(map(2))));
+    let puts = bench.sent();
+    assert_eq!(puts.len(), 2, "{puts:?}");
+    for to in &puts {
+        bench.answer_from(Epoch(2), to, Response::Joined);
+    }
+    assert_eq!(bench.written().unwrap().acked, 2);
+}
+
+#[test]
 fn a_map_that_cannot_be_used_is_asked_for_ever_less_often() {
     let mut bench = Bench::new();
     let mut asked = 0;

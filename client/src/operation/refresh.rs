@@ -8,6 +8,9 @@
 //! One request at a time, and another one beside it after 100 ms; each has a deadline of one second. The map is taken if it is one of this cluster and newer than
 //! the ring in force; then operations under way begin again in its epoch. A node whose map cannot be used says so
 //! with each response, so further requests wait ever longer.
+//!
+//! An operation that all its nodes have refused waits for the ring, and gets no further response. So who has shown a newer
+//! epoch is remembered, and asked as time passes while anything is under way: the node that was asked first may have died.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,6 +51,8 @@ pub(crate) struct RefreshPauses {
     under_way: SmallVec<[(NodeId, Moment); 2]>,
     /// Not before, and the last pause in microseconds; of those whose last answer brought nothing.
     pauses: BTreeMap<NodeId, (Moment, u64)>,
+    /// The newest epoch that each node has shown, of those that were newer than the present one.
+    shown: BTreeMap<NodeId, Epoch>,
     /// Whether all is to be sent: what leads on from the present epoch cannot be used.
     wants_whole: bool,
 }
@@ -62,6 +67,21 @@ impl RefreshPauses {
         let is_free =
             |(asked, since): &(NodeId, Moment)| *asked != node && since.after(ALONE) <= now;
         until <= now && self.under_way.iter().all(is_free)
+    }
+
+    /// A node has shown an epoch that is newer than the present one.
+    pub(crate) fn show(&mut self, node: NodeId, epoch: Epoch, present: Epoch) {
+        self.shown.retain(|_, shown| *shown > present);
+        let shown = self.shown.entry(node).or_insert(epoch);
+        *shown = epoch.max(*shown);
+    }
+
+    /// Who may be asked for a newer map than the present one: first those who have not failed to give it.
+    pub(crate) fn due(&self, present: Epoch, now: Moment) -> Option<NodeId> {
+        let newer = self.shown.iter().filter(|(_, shown)| **shown > present);
+        let nodes = newer.map(|(node, _)| *node);
+        let may_be_asked = nodes.filter(|&node| self.is_over(node, now));
+        may_be_asked.min_by_key(|node| self.pauses.get(node).map(|(until, _)| *until))
     }
 
     /// Whether a request is for all that is agreed on, and not for what has changed.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_client::{Client, Entry};
 use quoit_integration_tests::cluster::{Clients as _, Cluster, program, settings};
+use quoit_integration_tests::ledger::Ledger;
 use quoit_integration_tests::node_binary;
 use quoit_node::config::Durability;
 use rand::rngs::SmallRng;
@@ -16,7 +17,6 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::ledger::Ledger;
 use crate::load::{Counts, Load};
 
 pub(crate) const NODES: usize = 5;

@@ -12,11 +12,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quoit_client::Client;
+use quoit_integration_tests::ledger::{Ledger, Outcome, Violation};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinHandle;
-
-use crate::ledger::{Ledger, Outcome, Violation};
 
 /// Keys of one writer.
 const KEYS: usize = 200;

@@ -15,8 +15,6 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-mod ledger;
-#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod set;

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use quoit_node::config::ConfigError;
-use quoit_node::provision::LocalError;
+use quoit_node::provision::{BundleError, LocalError};
 use quoit_node::{StartError, StopError};
 
 use crate::log::LogTail;
@@ -19,6 +19,14 @@ pub enum ClusterError {
     /// The cluster could not be made or opened.
     #[error("the cluster could not be laid out")]
     Layout(#[source] Box<LocalError>),
+    /// The bundle of a new node could not be made or written.
+    #[error("there is no bundle for {name}")]
+    Bundle {
+        /// The new node.
+        name: String,
+        /// Why.
+        source: Box<BundleError>,
+    },
     /// A node's configuration could not be read: look at the settings that were put before it.
     #[error("the configuration of {name} cannot be used")]
     Config {

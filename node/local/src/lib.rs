@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   InProcessCluster   nodes of the node library in this process     start, stop, restart
-//!   ProcessCluster     one process per node                          and kill -9, pause, resume, logs, usage
-//!                      |
+//!   ProcessCluster     one process per node                          and kill -9, pause, resume, logs, usage,
+//!                      |                                             nodes that join
 //!                      '-- both: one folder with certificates, map and data; a UDP proxy before any node
 //!                          that delays, loses or cuts what goes to and comes from it
 //! ```
@@ -57,6 +57,7 @@
 
 mod error;
 mod in_process;
+mod joining;
 mod layout;
 mod log;
 pub mod ports;

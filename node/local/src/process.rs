@@ -19,7 +19,8 @@ use std::time::Duration;
 /// How often the end of a process is looked for.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The program that runs one node: `LAUNCHER.. BINARY ARGUMENTS.. --config FILE`.
+/// The program that runs one node: `LAUNCHER.. BINARY ARGUMENTS.. --config FILE`, or with `--join BUNDLE --data DIR` in place
+/// of the file if it is to join.
 ///
 /// It must print a line with ` ready at ` on standard output once it serves, and should end when its standard
 /// input does. [`quoit_node::run()`] does the first; the programs `quoit` and `quoit-node` are such programs.
@@ -30,7 +31,7 @@ pub struct NodeProgram {
     pub launcher: Vec<OsString>,
     /// The file to run.
     pub binary: PathBuf,
-    /// What comes before `--config FILE`; default nothing.
+    /// What comes before `--config FILE` or `--join BUNDLE`; default nothing.
     pub arguments: Vec<OsString>,
     /// Variables that are set besides those of this process; default none.
     pub variables: Vec<(OsString, OsString)>,
@@ -98,6 +99,16 @@ impl NodeProcess {
     pub fn start(program: &NodeProgram, config: &Path, log: &Path) -> io::Result<Self> {
         let mut command = program.command();
         command.arg("--config").arg(config);
+        Self::spawn(command, log)
+    }
+
+    /// Starts a node that joins by the bundle at `bundle`, or has joined by it; its data is in `data`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn join(program: &NodeProgram, bundle: &Path, data: &Path, log: &Path) -> io::Result<Self> {
+        let mut command = program.command();
+        command.arg("--join").arg(bundle).arg("--data").arg(data);
         Self::spawn(command, log)
     }
 

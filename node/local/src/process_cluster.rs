@@ -3,6 +3,7 @@
 //! ```text
 //!   new        laid out; nothing runs
 //!   start_all  every node runs and serves        kill  pause  resume  stop  start_node: one node each
+//!   add_node   one more, that is to join         not started, and no member: an operator makes it one
 //!   drop       every process killed, then the proxies end, then a temporary folder goes
 //! ```
 //!
@@ -50,20 +51,55 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct ProcessCluster {
     // Dropped in this order: processes before their folder and what stands before them.
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     ids: ProcessIds,
-    layout: Layout,
+    pub(crate) layout: Layout,
     ready_within: Duration,
     stop_within: Duration,
 }
 
 #[derive(Debug)]
-struct Node {
-    program: NodeProgram,
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) id: NodeId,
+    pub(crate) program: NodeProgram,
+    files: Files,
     log: PathBuf,
     process: Option<NodeProcess>,
     /// How long the log was when the process was started.
     log_before: u64,
+}
+
+/// What a node is started with.
+#[derive(Debug)]
+pub(crate) enum Files {
+    Config(PathBuf),
+    Bundle { bundle: PathBuf, data: PathBuf },
+}
+
+impl Node {
+    /// One that does not run; its log is in the folder of its files.
+    pub(crate) fn new(name: String, id: NodeId, program: NodeProgram, files: Files) -> Self {
+        let (Files::Config(beside) | Files::Bundle { bundle: beside, .. }) = &files;
+        Self {
+            name,
+            id,
+            program,
+            log: log::file_beside(beside),
+            files,
+            process: None,
+            log_before: 0,
+        }
+    }
+
+    fn start(&self) -> io::Result<NodeProcess> {
+        match &self.files {
+            Files::Config(config) => NodeProcess::start(&self.program, config, &self.log),
+            Files::Bundle { bundle, data } => {
+                NodeProcess::join(&self.program, bundle, data, &self.log)
+            }
+        }
+    }
 }
 
 impl ProcessCluster {
@@ -78,14 +114,18 @@ impl ProcessCluster {
     )]
     pub fn new(program: NodeProgram, settings: &ClusterSettings) -> Result<Self, ClusterError> {
         let layout = Layout::new(settings)?;
-        let node = |index| Node {
-            program: program.clone(),
-            log: log::file_beside(layout.config(index)),
-            process: None,
-            log_before: 0,
-        };
+        let mut nodes = Vec::new();
+        for (index, node) in layout.local().nodes().iter().enumerate() {
+            let files = Files::Config(layout.config(index).to_owned());
+            nodes.push(Node::new(
+                node.name.clone(),
+                node.id,
+                program.clone(),
+                files,
+            ));
+        }
         Ok(Self {
-            nodes: (0..layout.size()).map(node).collect(),
+            nodes,
             ids: ProcessIds::default(),
             layout,
             ready_within: settings.ready_within,
@@ -123,19 +163,16 @@ impl ProcessCluster {
     /// [`ClusterError::Spawn`]; [`ClusterError::Ended`] if it had ended by itself.
     pub fn start_node(&mut self, index: usize) -> Result<(), ClusterError> {
         self.check_node(index)?;
-        let config = self.layout.config(index);
         let node = &mut self.nodes[index];
         if node.process.is_some() {
             return Ok(());
         }
 
         node.log_before = log::length(&node.log);
-        let process = NodeProcess::start(&node.program, config, &node.log).map_err(|source| {
-            ClusterError::Spawn {
-                name: self.layout.name(index),
-                program: node.program.binary.clone(),
-                source,
-            }
+        let process = node.start().map_err(|source| ClusterError::Spawn {
+            name: node.name.clone(),
+            program: node.program.binary.clone(),
+            source,
         })?;
         self.ids.set(index, Some(process.id()));
         node.process = Some(process);
@@ -154,7 +191,7 @@ impl ProcessCluster {
                 self.check()?;
                 if begin.elapsed() > self.ready_within {
                     return Err(ClusterError::NotReady {
-                        name: self.layout.name(index),
+                        name: self.name(index),
                         bound: self.ready_within,
                         log: self.log_tail(index),
                     });
@@ -205,7 +242,7 @@ impl ProcessCluster {
 
         process.signal(Signal::Terminate).map_err(refused)?;
         let ended = process.end(self.stop_within).await.map_err(refused)?;
-        let (name, log) = (self.layout.name(index), self.log_tail(index));
+        let (name, log) = (self.name(index), self.log_tail(index));
         match ended {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(ClusterError::Unclean { name, status, log }),
@@ -238,7 +275,7 @@ impl ProcessCluster {
         for node in 0..self.size() {
             if self.log(node).contains("panicked at") {
                 return Err(ClusterError::Panicked {
-                    name: self.layout.name(node),
+                    name: self.name(node),
                     log: self.log_tail(node),
                 });
             }
@@ -269,10 +306,16 @@ impl ProcessCluster {
     /// # Errors
     /// [`ClusterError::NoProxy`] if the settings did not ask for one.
     pub fn proxy(&self, node: usize) -> Result<&Proxy, ClusterError> {
-        self.layout.proxy(node)
+        if node < self.layout.size() {
+            self.layout.proxy(node)
+        } else {
+            Err(ClusterError::NoProxy {
+                name: self.name(node),
+            })
+        }
     }
 
-    /// How the cluster is laid out: addresses, identities, profiles.
+    /// How the cluster was laid out: addresses, identities, profiles. Without nodes that were added.
     #[must_use]
     pub const fn local(&self) -> &LocalCluster {
         self.layout.local()
@@ -284,23 +327,23 @@ impl ProcessCluster {
         self.local().client_profile()
     }
 
-    /// How many nodes there are.
+    /// How many nodes there are, members or not.
     #[must_use]
     pub const fn size(&self) -> usize {
-        self.layout.size()
+        self.nodes.len()
     }
 
     /// Which node has this identity.
     #[must_use]
     pub fn position(&self, id: NodeId) -> Option<usize> {
-        self.local().nodes().iter().position(|node| node.id == id)
+        self.nodes.iter().position(|node| node.id == id)
     }
 
-    /// The folder of one node: `node.toml`, `log.txt`, `data`.
+    /// The folder of one node: `node.toml` or `join.quoit`, `log.txt`, `data`.
     #[must_use]
     pub fn folder(&self, node: usize) -> &Path {
-        let config = self.layout.config(node);
-        config.parent().unwrap_or(config)
+        let log = &self.nodes[node].log;
+        log.parent().unwrap_or(log)
     }
 
     /// The process ids of the nodes, now and later.
@@ -339,6 +382,10 @@ impl ProcessCluster {
         log::tail(&self.nodes[node].log)
     }
 
+    fn name(&self, node: usize) -> String {
+        self.nodes[node].name.clone()
+    }
+
     fn is_ready(&self, index: usize) -> bool {
         let node = &self.nodes[index];
         node.process.is_none() || log::says_ready(&node.log, node.log_before)
@@ -362,7 +409,7 @@ impl ProcessCluster {
         drop(self.take(index));
         Err(ClusterError::Ended {
             node: index,
-            name: self.layout.name(index),
+            name: self.name(index),
             status,
             log: self.log_tail(index),
         })
@@ -375,7 +422,7 @@ impl ProcessCluster {
 
     fn not_running(&self, node: usize) -> ClusterError {
         ClusterError::NotRunning {
-            name: self.layout.name(node),
+            name: self.name(node),
         }
     }
 }
@@ -395,7 +442,7 @@ impl Drop for ProcessCluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for node in 0..self.size() {
-                let (name, tail) = (self.layout.name(node), self.log_tail(node));
+                let (name, tail) = (self.name(node), self.log_tail(node));
                 eprintln!("--- the end of the log of {name}\n{tail}");
             }
         }

@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use quoit_client::{Client, SetUnion};
+use quoit_integration_tests::ledger::Outcome;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::tally::Added;
-use crate::ledger::Outcome;
 
 const KEY_ADDERS: usize = 48;
 const SET_ADDERS: usize = 16;

@@ -13,7 +13,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
-use crate::ledger::Outcome;
+use quoit_integration_tests::ledger::Outcome;
 
 /// Broken promises that are reported in full.
 const REPORTED: usize = 20;

@@ -24,7 +24,7 @@ const VALUE: usize = 100;
 
 /// The outcome of one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It is stored.
     Ok,
     /// It has no effect, now or later.
@@ -34,7 +34,9 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn of<T>(written: &Result<T, WriteError>) -> Self {
+    /// That of a put.
+    #[must_use]
+    pub fn of<T>(written: &Result<T, WriteError>) -> Self {
         match written {
             Ok(_) => Self::Ok,
             Err(error) => match error.stored() {
@@ -47,7 +49,7 @@ impl Outcome {
 
 /// What is wrong with what a read returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Violation {
+pub enum Violation {
     /// An acknowledged write is lost, or a read went behind an earlier one.
     Lost,
     /// A write reported as failed took effect.
@@ -60,7 +62,7 @@ pub(crate) enum Violation {
 
 /// One key's attempts; attempt 0 is no value.
 #[derive(Debug, Clone)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     key: String,
     attempts: u32,
     /// The latest attempt that must be there.
@@ -85,7 +87,9 @@ impl fmt::Display for Ledger {
 }
 
 impl Ledger {
-    pub(crate) const fn new(key: String) -> Self {
+    /// That of a key which was never written.
+    #[must_use]
+    pub const fn new(key: String) -> Self {
         Self {
             key,
             attempts: 0,
@@ -94,24 +98,27 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn key(&self) -> Bytes {
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> Bytes {
         Bytes::copy_from_slice(self.key.as_bytes())
     }
 
     /// Whether some write to it must be there.
-    pub(crate) const fn is_written(&self) -> bool {
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
         self.firm > 0
     }
 
     /// Begins an attempt: its value.
-    pub(crate) fn attempt(&mut self) -> Bytes {
+    pub fn attempt(&mut self) -> Bytes {
         self.attempts += 1;
         let text = format!("{} {} ", self.key, self.attempts);
         format!("{text:.<VALUE$}").into()
     }
 
     /// Ends the latest attempt.
-    pub(crate) fn record(&mut self, outcome: Outcome) {
+    pub fn record(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Ok => self.settle(self.attempts),
             Outcome::Fail => {}
@@ -120,7 +127,10 @@ impl Ledger {
     }
 
     /// Judges what a quorum read returned, and remembers it.
-    pub(crate) fn judge(&mut self, entry: &Entry) -> Result<(), Violation> {
+    ///
+    /// # Errors
+    /// [`Violation`]; the ledger is as it was.
+    pub fn judge(&mut self, entry: &Entry) -> Result<(), Violation> {
         if entry.siblings().len() > 1 {
             return Err(Violation::Siblings);
         }

@@ -1,0 +1,31 @@
+//! A ring that changes under load: real processes join, leave, are killed and replaced.
+//!
+//! ```text
+//!   8 writers, 4 clients    write new keys, overwrite and read old ones, all the time
+//!   an operator             has a change decided, and only watches
+//!   the end                 no request failed, every acknowledged write is there, and each row lies where it belongs
+//! ```
+//!
+//! | module | a change that |
+//! | --- | --- |
+//! | `life` | lets nodes join, leave and be replaced, one change after the other |
+//! | `drivers` | loses the node that drives it |
+//! | `reverts` | is turned round half way |
+//! | `epochs` | every node and client hears of |
+
+#[cfg(test)]
+mod drivers;
+#[cfg(test)]
+mod epochs;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod reverts;
+#[cfg(test)]
+mod support;
+
+/// Two clusters at a time: slow changes leave the processors to others, and more would only slow each other down.
+#[cfg(test)]
+static TURNS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
