@@ -90,6 +90,8 @@ fn text(profile: &Profile) -> String {
         ("certificate", &tls.certificate),
         ("key", &tls.key),
     ] {
+        // The file may be written, or copied, to any folder.
+        let path = std::path::absolute(path).unwrap_or_else(|_empty| path.clone());
         let path = quoted(&path.to_string_lossy());
         let _written = writeln!(text, "{name} = {path}").is_ok();
     }
@@ -138,7 +140,7 @@ mod tests {
             certificate: odd.join("client.pem"),
             key: odd.join("client.key"),
         };
-        let profile = Profile {
+        let mut profile = Profile {
             seeds: vec!["h:1".into(), "[::1]:2".into()],
             tls,
         };
@@ -150,5 +152,8 @@ mod tests {
             (&profile.seeds, &profile.tls.key)
         );
         assert!(write(&file, "again").is_err(), "it is not overwritten");
+
+        profile.tls.ca = "certs/ca.pem".into();
+        assert!(!text(&profile).contains("\"certs/ca.pem\""), "absolute");
     }
 }
