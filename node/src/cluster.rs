@@ -138,6 +138,17 @@ impl ClusterView {
         newest.removed.binary_search(&node).is_ok()
     }
 
+    /// Whether this node is no member once the change under way has ended.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        let served = self.read();
+        let newest = served[served.len() - 1].known.configuration();
+        (newest.change.as_ref()).is_some_and(|change| {
+            let members = change.target.members.iter();
+            !members.map(|member| member.id).any(|id| id == self.node)
+        })
+    }
+
     /// Whether a node is a member by the newest epoch, in either of its maps.
     #[must_use]
     pub fn is_member(&self, node: NodeId) -> bool {

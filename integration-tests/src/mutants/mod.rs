@@ -222,9 +222,12 @@ mod tests {
                 }
                 target => root().join(folder).join("tests").join(target),
             };
-            let found = fs::read_dir(tests).unwrap().any(|file| {
-                fs::read_to_string(file.unwrap().path()).is_ok_and(|text| text.contains(&begin))
-            });
+            // In a file of their own, or in that of what they test.
+            let beside = fs::read_dir(&tests).into_iter().flatten();
+            let beside = beside.map(|file| file.unwrap().path());
+            let mut files = beside.chain([tests.with_extension("rs")]);
+            let found =
+                files.any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(&begin)));
             assert!(found, "{}: there is no test {}", mutant.name, test.name);
         }
     }

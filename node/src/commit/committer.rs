@@ -273,10 +273,10 @@ impl<G: Engine> Committer<G> {
     fn rules<R>(&self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {
         let keeps = |write: &Write<R>| write.destination != Destination::Record;
         let hints = &self.state.hints;
-        let (kept, uncounted) = if writes.iter().any(keeps) {
-            (hints.kept(), hints.gaps())
+        let (kept, uncounted, is_leaving) = if writes.iter().any(keeps) {
+            (hints.kept(), hints.gaps(), self.state.cluster.is_leaving())
         } else {
-            (None, Vec::new())
+            (None, Vec::new(), false)
         };
         Rules {
             limits: self.state.limits,
@@ -289,6 +289,7 @@ impl<G: Engine> Committer<G> {
             kept,
             uncounted,
             disk,
+            is_leaving,
         }
     }
 

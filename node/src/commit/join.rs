@@ -20,7 +20,7 @@ use crate::config::Limits;
 use crate::engine::layout::HINT_PREFIX;
 use crate::hints::{Gap, HintDelta, is_in_gap};
 use crate::storage::takes;
-use crate::write::{Change, Destination, Write};
+use crate::write::{Change, Destination, Growth, Write};
 
 /// What writes are checked against, at one moment.
 #[derive(Debug, Clone)]
@@ -45,6 +45,8 @@ pub struct Rules {
     pub uncounted: Vec<Gap>,
     /// Which writes the disk has space for.
     pub disk: DiskLevel,
+    /// Whether this node leaves the ring: it keeps no more hints, since it has said how many it has to hand over.
+    pub is_leaving: bool,
 }
 
 /// The joins of one batch, and what they sum up to.
@@ -107,6 +109,10 @@ impl<'a> Joins<'a> {
             && is_in_gap(&rules.uncounted, target, &write.key)
         {
             return Err(Refusal::NotReady);
+        }
+
+        if rules.is_leaving && write.growth() == Growth::Hint {
+            return Err(Refusal::NotReady); // another node keeps it
         }
 
         if let Change::Delivered(record) = &write.change {

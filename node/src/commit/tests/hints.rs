@@ -7,7 +7,7 @@ use super::*;
 use crate::engine::layout::hint_key;
 use crate::engine::{Batch, Durability};
 use crate::hints::{HintScan, HintUsage, Recounted, recount};
-use crate::testing::{LIMITS, Unreliable, blind, dot, unseeing};
+use crate::testing::{LIMITS, Unreliable, blind, dot, state_of, unseeing};
 use crate::write::Destination;
 
 const AWAY: NodeId = NodeId(2);
@@ -48,6 +48,32 @@ fn world() -> World<MemoryEngine> {
     let counted = HintScan::new().step(&*world.engine, &world.state.hints, 1);
     assert_eq!(counted, Ok(true));
     world
+}
+
+/// As its driver last asked it, a node that leaves had no hints; one that came later would go with it for ever.
+#[test]
+fn a_node_that_leaves_keeps_no_more_hints_and_hands_over_those_that_it_has() {
+    let mut world = World::with_state(MemoryEngine::new(), state_of(ring(2)));
+    let counted = HintScan::new().step(&*world.engine, &world.state.hints, 1);
+    assert_eq!(counted, Ok(true));
+    let known = world.state.cluster.newest();
+    assert_eq!(
+        world.hint(AWAY, "k", blind(dot(1, WALL), "v")),
+        Response::Joined
+    );
+    let mut target = known.configuration().map.clone();
+    target.members.retain(|member| member.id != SELF);
+    let begun = (known.configuration()).begin(target, Arcs::new(1).unwrap());
+    let begun = known.later(begun.unwrap()).unwrap();
+    assert!(world.committer.learn(begun, at(WALL)).unwrap());
+
+    let late = world.hint(AWAY, "late", blind(dot(2, WALL), "v"));
+    assert_eq!(late, Response::Refused(Refusal::NotReady));
+    let record = world.kept(AWAY, "k").unwrap();
+    let delivered = world.keep(AWAY, "k", Change::Delivered(record));
+    assert_eq!((delivered, world.kept(AWAY, "k")), (Response::Joined, None));
+    world.put("own", blind(dot(3, WALL), "v"));
+    assert_eq!(world.commit(), [Response::Joined]);
 }
 
 #[test]
