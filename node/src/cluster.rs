@@ -118,9 +118,10 @@ impl ClusterView {
     pub fn owns(&self, epoch: Epoch, node: NodeId, leaf: Leaf) -> Result<bool, Refusal> {
         let all = self.read();
         let served = at(&all, epoch)?;
-        // Who is written off is a member in each epoch that it serves, and nobody waits for what it acknowledges.
-        let newest = all[all.len() - 1].known.configuration();
-        if node == self.node && newest.removed.binary_search(&node).is_ok() {
+        // Nobody waits for what it acknowledges once it is written off, whichever epoch a client asks in. One that has left
+        // serves the epochs before: what is acknowledged in those is with the new owners, too.
+        let is_written_off = |it: &Served| it.known.configuration().is_written_off(node);
+        if node == self.node && all.iter().any(is_written_off) {
             return Ok(false);
         }
         let lists = served.known.topology().lists_of_leaf(leaf);
@@ -351,6 +352,30 @@ mod tests {
             assert_eq!(cluster.owns(epoch, SELF, leaf), Ok(false));
         }
         assert!(cluster.is_member(SELF) && cluster.is_removed(SELF));
+    }
+
+    /// A client may not have heard yet that the last step is decided.
+    #[test]
+    fn a_node_that_has_left_serves_the_epochs_before() {
+        let first = Known::of(ring(2));
+        let mut target = first.configuration().map.clone();
+        target.members.retain(|member| member.id != SELF);
+        let begun = first
+            .configuration()
+            .begin(target, Arcs::new(1).unwrap())
+            .unwrap();
+        let begun = first.later(begun).unwrap();
+        let after = begun.later(begun.configuration().step().unwrap()).unwrap();
+        let leaf = (0..1 << 12).map(Leaf);
+        let leaf = leaf
+            .into_iter()
+            .find(|leaf| first.topology().owns(SELF, *leaf));
+        let (cluster, leaf) = (ClusterView::new(SELF, first), leaf.unwrap());
+        let epochs = [begun.epoch(), after.epoch()];
+        assert!(cluster.learn(begun, true) && cluster.learn(after, true));
+        assert!(cluster.is_removed(SELF) && !cluster.is_member(SELF));
+        let owns = epochs.map(|epoch| cluster.owns(epoch, SELF, leaf));
+        assert_eq!(owns, [Ok(true), Ok(false)]);
     }
 
     #[test]
