@@ -26,7 +26,8 @@ async fn a_change_that_is_reverted_half_way_leaves_the_map_as_it_was_and_no_requ
         })
         .await;
 
-    scene.arc(HALF_WAY).await;
+    let arc = scene.arc(HALF_WAY).await;
+    assert!(arc.is_some(), "the change was over too early");
     revert(&scene).await;
     let after = scene.end().await;
     assert_eq!(after.map, before.map);

@@ -118,17 +118,14 @@ impl Scene {
         self.end().await
     }
 
-    /// Waits until the change has come to its arc `arc`, and returns where it is.
-    ///
-    /// # Panics
-    /// If it is over: then it was no slow one.
-    pub(crate) async fn arc(&self, arc: u8) -> u8 {
-        let arc_of = |now: &Configuration| {
-            let change = now.change.as_ref().expect("the change is under way");
-            change.hand.arc()
-        };
+    /// Waits until the change has come to its arc `arc`, and returns where it is; none if it is over. Looking takes up to some
+    /// seconds while a member is dead, in which a change may end.
+    pub(crate) async fn arc(&self, arc: u8) -> Option<u8> {
+        let arc_of = |now: &Configuration| now.change.as_ref().map(|change| change.hand.arc());
         let now = self
-            .watch("the change goes on", |now| arc_of(now) >= arc)
+            .watch("the change goes on", |now| {
+                arc_of(now).is_none_or(|found| found >= arc)
+            })
             .await;
         arc_of(&now)
     }
