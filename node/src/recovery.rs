@@ -317,3 +317,41 @@ fn epoch_of(answer: Response) -> Result<Epoch, String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quoit_ring::LeafBits;
+
+    use super::*;
+    use crate::Node;
+    use crate::provision::{LocalCluster, LocalOptions};
+
+    #[test]
+    fn what_is_refused_leaves_a_disk_as_a_node_leaves_it_that_stops_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LocalOptions {
+            leaf_bits: LeafBits::new(12).unwrap(),
+            nodes: 1,
+            replication: 1,
+            ..LocalOptions::default()
+        };
+        let cluster = LocalCluster::create_or_open(&folder.path().join("c"), &options).unwrap();
+        let config = Config::load(&cluster.nodes()[0].config).unwrap();
+        let node = Node::start(&config).unwrap();
+        node.stop(DEADLINE).unwrap();
+        let stopped = config.data.join("store").join("stopped");
+        assert!(stopped.exists());
+
+        let lost = RecoverOptions {
+            lost: vec!["n9".to_owned()],
+            accept_loss: true,
+        };
+        let refused = recover(&config, &lost).unwrap_err();
+        assert!(
+            matches!(refused, RecoverError::NoMember { .. }),
+            "{refused}"
+        );
+        assert!(stopped.exists(), "its store was closed in order");
+        Node::start(&config).unwrap().stop(DEADLINE).unwrap();
+    }
+}

@@ -1,4 +1,4 @@
-//! Everybody hears of a new epoch: members are told, a client hears from the first node that serves it.
+//! Everybody hears of a new epoch: members learn of it, a client hears from the first node that serves it.
 //!
 //! ```text
 //!   begun     the first arc moves: a newcomer owns keys

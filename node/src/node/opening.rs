@@ -162,14 +162,13 @@ impl Offline {
     /// Closes the store in order.
     pub(crate) fn close(self) -> Result<(), StartError> {
         let path = self.data.store();
-        let Assembly {
-            engine, committer, ..
-        } = self.assembly;
+        // The other parts end here: they have handles to the engine, too.
+        let parts = |Assembly {
+                         engine, committer, ..
+                     }| (engine, committer);
+        let (engine, committer) = parts(self.assembly);
         let finished = committer.finish(self.clocks.now());
-        let closed = finished.and_then(|()| match Arc::into_inner(engine) {
-            Some(engine) => engine.into_inner().close(),
-            None => Ok(()),
-        });
+        let closed = finished.and_then(|()| super::close(engine));
         closed.map_err(|source| StartError::Engine { path, source })
     }
 }

@@ -285,7 +285,7 @@ impl Configuration {
     }
 
     /// The one with which an operator goes on by hand if a majority of the voters is lost, together with these members: they
-    /// are written off, and others vote. It is not decided, but told to one of those that are left.
+    /// are written off, and others vote. It is not decided: one of those that are left stores it.
     ///
     /// Its epoch is [`RECOVERY`] ahead. The lost voters may have decided further epochs of which nobody else knows; if one
     /// of them is not lost after all, this one is the later, and it is let in nowhere.

@@ -82,7 +82,7 @@ async fn refuse_alive(client: &Client, lost: &[NodeId]) -> Result<(), Failure> {
     Err(Failure::new(Exit::Usage, what).hint(hint))
 }
 
-/// Who of the lost was heard by whom, a short time ago.
+/// The lost member that another one has heard a short time ago, in a sentence.
 fn heard(seen: &[MembersReport], reports: &[NodeReport], lost: &[NodeId]) -> Option<String> {
     seen.iter().find_map(|report| {
         let mut members = report.seen.iter().flat_map(|seen| &seen.members);
