@@ -12,20 +12,25 @@
 //!
 //! Invariant: an inner sum is the sum of its children, so every level adds up to the root.
 //!
-//! Left out: the exchange of sums between nodes.
+//! Two nodes compare the part of their trees that both own ([`SharedLeaves`]). Left out: the exchange itself.
 //!
 //! Source: Dynamo (2007), section 4.7; Merkle, *A Digital Signature Based on a Conventional Encryption
 //! Function* (1987); sums in place of hashes of hashes after Bellare and Micciancio, *A New Paradigm for
 //! Collision-Free Hashing* (1997).
 
+mod shared;
+
 use core::fmt;
 use core::hash::Hasher as _;
+use core::ops::RangeInclusive;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::cluster::NodeId;
 use crate::token::{Leaf, LeafBits};
 use crate::version::{Record, Sibling};
+
+pub use self::shared::SharedLeaves;
 
 /// Bits by which each level is wider than the one above.
 const FAN_OUT_BITS: u8 = 4;
@@ -65,6 +70,15 @@ impl Sum {
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0.wrapping_sub(other.0))
+    }
+}
+
+impl Sum {
+    /// Half of it: enough to find what differs, where another look at the whole follows.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    pub const fn short(self) -> u64 {
+        self.0 as u64
     }
 }
 
@@ -257,6 +271,37 @@ impl MerkleTree {
         &below[first..below.len().min(first + FAN_OUT)]
     }
 
+    /// The sum over leaves that lie side by side: that of whole nodes where there are any, so a few additions per level.
+    /// Leaves outside the tree add nothing.
+    ///
+    /// ```
+    /// # use quoit_ring::{Leaf, LeafBits, MerkleTree, Sum};
+    /// let mut tree = MerkleTree::new(LeafBits::new(8).unwrap());
+    /// for leaf in 0..256 {
+    ///     tree.add(Leaf(leaf), Sum(1));
+    /// }
+    /// assert_eq!(tree.range(Leaf(3)..=Leaf(202)), Sum(200));
+    /// ```
+    #[must_use]
+    pub fn range(&self, leaves: RangeInclusive<Leaf>) -> Sum {
+        let mut sum = Sum::default();
+        let end = (leaves.end().0 as usize).saturating_add(1);
+        let mut range = leaves.start().0 as usize..end.min(self.bits.count() as usize);
+        for sums in self.levels.iter().rev() {
+            // What does not fill a node of the level above, at either end.
+            let first = range.start.next_multiple_of(FAN_OUT).min(range.end);
+            let last = (range.end - range.end % FAN_OUT).max(first);
+            let ends = sums.get(range.start..first).into_iter();
+            let ends = ends.chain(sums.get(last..range.end)).flatten();
+            sum = ends.fold(sum, |sum, &of| sum.plus(of));
+            range = first / FAN_OUT..last / FAN_OUT;
+            if range.is_empty() {
+                break;
+            }
+        }
+        sum
+    }
+
     /// The sum of one leaf, or `None` outside the tree.
     #[must_use]
     pub fn leaf(&self, leaf: Leaf) -> Option<Sum> {
@@ -295,6 +340,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_sum_of_a_range_is_that_of_its_leaves(
+            bits in 1_u8..=11, changes in proptest::collection::vec((0_u32..2048, any::<u128>()), 0..200),
+            first in 0_u32..2048, count in 0_u32..2048,
+        ) {
+            let mut tree = MerkleTree::new(LeafBits::new(bits).unwrap());
+            for &(leaf, change) in &changes {
+                tree.add(Leaf(leaf), Sum(change));
+            }
+            let last = first + count;
+            let one_by_one = (first..=last).filter_map(|leaf| tree.leaf(Leaf(leaf)));
+            let one_by_one = one_by_one.fold(Sum::default(), Sum::plus);
+            prop_assert_eq!(tree.range(Leaf(first)..=Leaf(last)), one_by_one);
+        }
+
         #[test]
         fn an_inner_sum_is_the_sum_of_its_children(
             changes in proptest::collection::vec((0_u32..4096, any::<u128>()), 0..200),

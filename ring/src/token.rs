@@ -19,6 +19,7 @@
 
 use core::fmt;
 use core::hash::Hasher as _;
+use core::ops::RangeInclusive;
 
 use siphasher::sip::SipHasher13;
 
@@ -108,6 +109,28 @@ impl LeafBits {
     pub const fn start_of(self, leaf: Leaf) -> Token {
         Token((leaf.0 as u64) << (64 - self.0))
     }
+}
+
+/// Ranges of leaves in ascending order, neighbours as one.
+///
+/// ```
+/// # use quoit_ring::Leaf;
+/// # use quoit_ring::token::runs_of;
+/// let ranges = [Leaf(1)..=Leaf(3), Leaf(4)..=Leaf(4), Leaf(7)..=Leaf(9)];
+/// assert_eq!(runs_of(ranges), [Leaf(1)..=Leaf(4), Leaf(7)..=Leaf(9)]);
+/// ```
+#[must_use]
+pub fn runs_of(
+    ranges: impl IntoIterator<Item = RangeInclusive<Leaf>>,
+) -> Vec<RangeInclusive<Leaf>> {
+    let mut runs: Vec<RangeInclusive<Leaf>> = Vec::new();
+    for range in ranges {
+        match runs.last_mut() {
+            Some(run) if run.end().0 + 1 == range.start().0 => *run = *run.start()..=*range.end(),
+            _ => runs.push(range),
+        }
+    }
+    runs
 }
 
 /// Hashes `key` onto the circle with SipHash-1-3 under the cluster's key.

@@ -12,6 +12,7 @@ use std::ops::{Bound, RangeInclusive};
 
 use bytes::Bytes;
 use quoit_ring::change::{OwnerLists, Topology};
+use quoit_ring::token::runs_of;
 use quoit_ring::{Epoch, Leaf, Sum};
 
 use super::Sums;
@@ -41,19 +42,10 @@ fn left_runs(
     topology: &Topology,
     is_left: impl Fn(OwnerLists<'_>) -> bool,
 ) -> Vec<RangeInclusive<Leaf>> {
-    let mut runs: Vec<RangeInclusive<Leaf>> = Vec::new();
-    for stretch in topology.stretches() {
-        if !is_left(stretch.lists) {
-            continue;
-        }
-        match runs.last_mut() {
-            Some(run) if run.end().0 + 1 == stretch.leaves.start().0 => {
-                *run = *run.start()..=*stretch.leaves.end();
-            }
-            _ => runs.push(stretch.leaves),
-        }
-    }
-    runs
+    let left = topology
+        .stretches()
+        .filter(|stretch| is_left(stretch.lists));
+    runs_of(left.map(|stretch| stretch.leaves))
 }
 
 /// Reads a page of the rows in `runs` that come behind the leaves key `after`.

@@ -28,6 +28,7 @@
 //! | [`known`] | one epoch as a node or client knows it |
 //! | [`chain`] | how one epoch follows another: a vote |
 //! | [`stretches`] | leaves side by side that have the same owners |
+//! | [`shared`] | the leaves that two nodes both own |
 //! | [`decision`] | one decision on the next epoch, in messages |
 //! | [`loss`] | what is lost with the disks of some members |
 //! | [`rules`] | when a range is fenced, and when its new owners are complete |
@@ -48,6 +49,7 @@ pub mod loss;
 pub mod moving;
 pub mod owners;
 pub mod rules;
+pub mod shared;
 pub mod stretches;
 pub mod topology;
 pub mod update;

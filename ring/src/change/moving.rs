@@ -17,7 +17,7 @@ use super::rules::RangeChange;
 use super::topology::Topology;
 use crate::cluster::NodeId;
 use crate::placement::Ring;
-use crate::token::Leaf;
+use crate::token::{Leaf, runs_of};
 
 /// Leaves that move together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,16 +143,8 @@ pub fn runs(
     ranges: &[MovingRange],
     wanted: impl Fn(&MovingRange) -> bool,
 ) -> Vec<RangeInclusive<Leaf>> {
-    let mut runs: Vec<RangeInclusive<Leaf>> = Vec::new();
-    for range in ranges.iter().filter(|range| wanted(range)) {
-        match runs.last_mut() {
-            Some(run) if run.end().0 + 1 == range.leaves.start().0 => {
-                *run = *run.start()..=*range.leaves.end();
-            }
-            _ => runs.push(range.leaves.clone()),
-        }
-    }
-    runs
+    let wanted = ranges.iter().filter(|range| wanted(range));
+    runs_of(wanted.map(|range| range.leaves.clone()))
 }
 
 #[cfg(test)]

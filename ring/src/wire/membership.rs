@@ -28,6 +28,7 @@ use crate::consensus::Ballot;
 use crate::merkle::MerkleKey;
 use crate::role::Privilege;
 use crate::wire::codec::{self, DecodeError};
+use crate::wire::lengths::{put_length, take_length};
 
 /// Most bytes that decoding a number or a ballot may read.
 const SMALL: usize = 24;
@@ -348,23 +349,6 @@ impl Page {
         let next = has_next.then(|| core::mem::take(bytes));
         Ok(Self { rows, next })
     }
-}
-
-fn put_length(length: usize, out: &mut BytesMut) {
-    out.put_u32_le(u32::try_from(length).unwrap_or(u32::MAX));
-}
-
-/// A count of things that have `least` bytes each, and are there.
-fn take_length(bytes: &mut Bytes, least: usize) -> Result<usize, DecodeError> {
-    let too_short = DecodeError::Malformed("a length that its bytes do not hold");
-    if bytes.len() < size_of::<u32>() {
-        return Err(too_short);
-    }
-    let length = bytes.get_u32_le() as usize;
-    if length > bytes.len() / least {
-        return Err(too_short);
-    }
-    Ok(length)
 }
 
 fn take<T: bincode::Decode<()>>(bytes: &mut Bytes) -> Result<T, DecodeError> {

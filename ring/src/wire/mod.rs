@@ -19,6 +19,9 @@
 //! | [`configuration`] | a configuration's bytes, and those of an update |
 //! | [`membership`] | votes on the ring, its fence, pages of what moves |
 //! | [`members`] | what a node sees of the other members |
+//! | [`sync`] | the messages by which two nodes find what differs |
+//! | [`sync_status`] | how a node stands with the others |
+//! | `lengths` | lengths in front of lists and of bytes |
 //!
 //! Invariants: every length is checked before anything of that length is allocated; junk is an error,
 //! never a panic; within a version the bytes of a message never change, and new variants go last. Left
@@ -28,6 +31,7 @@
 pub mod codec;
 pub mod configuration;
 pub mod frame;
+mod lengths;
 pub mod map;
 pub mod members;
 pub mod membership;
@@ -35,6 +39,8 @@ pub mod record;
 pub mod refusal;
 pub mod request;
 pub mod response;
+pub mod sync;
+pub mod sync_status;
 pub mod warning;
 
 pub use codec::DecodeError;
@@ -47,6 +53,10 @@ pub use record::{decode_record, encode_record, record_len};
 pub use refusal::{Fault, Refusal, RefusalScope};
 pub use request::{MAX_KEY, Request, RequestFrame};
 pub use response::{Durability, Kept, NodeStatus, RefusedHints, Response, ResponseFrame};
+pub use sync::{
+    BadNodes, KeyPage, MAX_SYNC_NODES, MAX_SYNC_ROWS, SyncAnswer, SyncOrder, SyncRequest,
+};
+pub use sync_status::{MAX_SYNC_REASON, PeerSyncStatus, SyncEnd, SyncStatus};
 pub use warning::{MAX_WARNING_TEXT, MAX_WARNINGS, Warning, WarningKind};
 
 /// The version of every format in this module: frames, records, maps, configurations. A reader refuses any other with

@@ -11,6 +11,7 @@
 use bincode::{Decode, Encode};
 
 use crate::version::BadDelta;
+use crate::wire::sync::BadNodes;
 
 /// Why a node did not carry a request out. Nothing was changed at that node by it, unless
 /// [`Refusal::may_be_stored`].
@@ -124,6 +125,9 @@ pub enum Refusal {
     /// The sender's epoch is newer than those that the node knows.
     #[error("the node is behind: it has not learned of the newer ring yet")]
     Behind,
+    /// Sums or keys were asked for of nodes of the tree that are none, too many, out of order, or not shared with the sender.
+    #[error("these parts of the Merkle tree cannot be compared")]
+    BadNodes,
 }
 
 /// What is wrong with a node's storage.
@@ -180,6 +184,7 @@ impl Refusal {
             | Self::ClockAhead { .. }
             | Self::TooOld { .. }
             | Self::BadRecord
+            | Self::BadNodes
             | Self::HintsFull { .. }
             | Self::SeenTooLarge { .. }
             | Self::Storage(Fault::Corrupt) => RefusalScope::Request,
@@ -208,5 +213,11 @@ pub enum RefusalScope {
 impl From<BadDelta> for Refusal {
     fn from(_reason: BadDelta) -> Self {
         Self::BadRecord
+    }
+}
+
+impl From<BadNodes> for Refusal {
+    fn from(_reason: BadNodes) -> Self {
+        Self::BadNodes
     }
 }

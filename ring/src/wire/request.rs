@@ -12,6 +12,7 @@
 //!          Membership                          a message about the ring
 //!          Gossip                              a message of gossip
 //!          Members                             -
+//!          Sync                                a message of a sync
 //! ```
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
@@ -31,6 +32,7 @@ use crate::version::Dot;
 use crate::wire::codec::DecodeError;
 use crate::wire::frame::{self, Kind};
 use crate::wire::membership::MembershipRequest;
+use crate::wire::sync::SyncRequest;
 
 /// Most bytes of a key: 32 KiB, half of what the engine can hold, since it stores keys behind prefixes.
 pub const MAX_KEY: usize = 32 << 10;
@@ -92,6 +94,9 @@ pub enum Request {
     Gossip(Bytes),
     /// What the node sees of the other members.
     Members,
+    /// What is there of the leaves that sender and receiver both own, or how that was compared. The former for peers only: it
+    /// reveals what a node holds.
+    Sync(SyncRequest),
 }
 
 impl Request {
@@ -116,6 +121,7 @@ impl Request {
             | Self::Hints
             | Self::Members => Privilege::Client,
             Self::Sums { .. } | Self::Gossip(_) => Privilege::Peer,
+            Self::Sync(request) => request.privilege(),
             Self::Membership(request) => request.privilege(),
         }
     }
@@ -137,6 +143,7 @@ impl Request {
             | Self::Hint { key, record, .. } => key.len() + record.len(),
             Self::Membership(request) => request.body_bytes(),
             Self::Gossip(message) => message.len(),
+            Self::Sync(request) => request.body_bytes(),
         }
     }
 }
@@ -191,6 +198,7 @@ enum Ask {
     Membership,
     Gossip,
     Members,
+    Sync,
 }
 
 impl RequestFrame {
@@ -232,6 +240,10 @@ impl RequestFrame {
             }
             Request::Gossip(message) => (Ask::Gossip, [message, &[]]),
             Request::Members => (Ask::Members, [&[], &[]]),
+            Request::Sync(request) => {
+                message = request.encode();
+                (Ask::Sync, [&message, &[]])
+            }
         };
 
         let head = Head {
@@ -284,6 +296,7 @@ impl RequestFrame {
             Ask::Membership => Request::Membership(MembershipRequest::decode(body)?),
             Ask::Gossip => Request::Gossip(body),
             Ask::Members => empty(&body, Request::Members)?,
+            Ask::Sync => Request::Sync(SyncRequest::decode(body)?),
         };
         Ok(Self {
             id: parts.id,

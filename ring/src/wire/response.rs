@@ -9,6 +9,7 @@
 //!          Hints                                            target, count, bytes: u64 each, again and again
 //!          Membership                                       an answer about the ring
 //!          Members                                          what the node sees of the others
+//!          Sync                                             an answer of a sync
 //! ```
 //!
 //! Every response carries the node's ring epoch and its clock, so a stale ring or clock is noticed at
@@ -28,14 +29,15 @@ use crate::wire::frame::{self, Kind};
 use crate::wire::members::{MembersSeen, decode_members, encode_members};
 use crate::wire::membership::MembershipAnswer;
 use crate::wire::refusal::Refusal;
+use crate::wire::sync::SyncAnswer;
 use crate::wire::warning::{Warning, are_within_bounds};
 
 /// Most bytes of the free text in a status; more is refused.
 const MAX_TEXT: usize = 64;
 
 /// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record` or `Absent` to
-/// a get, `Joined` to a put, repair or hint, `Superseded` to a put or hint, `Heard` to gossip, `Hints`, `Membership` and
-/// `Members` to the request of that name, `Refused` to any.
+/// a get, `Joined` to a put, repair or hint, `Superseded` to a put or hint, `Heard` to gossip, `Hints`, `Membership`,
+/// `Members` and `Sync` to the request of that name, `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Response {
@@ -68,6 +70,8 @@ pub enum Response {
     Heard,
     /// What the node sees of the other members.
     Members(MembersSeen),
+    /// Sums or keys of the leaves that both nodes own.
+    Sync(SyncAnswer),
 }
 
 /// The hints that one node keeps for another.
@@ -194,6 +198,7 @@ enum Answer {
     Membership,
     Heard,
     Members,
+    Sync,
 }
 
 impl ResponseFrame {
@@ -230,6 +235,10 @@ impl ResponseFrame {
                 message = encode_members(seen);
                 (Answer::Members, &message)
             }
+            Response::Sync(answer) => {
+                message = answer.encode();
+                (Answer::Sync, &message)
+            }
         };
 
         let head = Head {
@@ -256,7 +265,12 @@ impl ResponseFrame {
         let body = parts.body;
         let has_body = matches!(
             head.answer,
-            Answer::Map | Answer::Record | Answer::Hints | Answer::Membership | Answer::Members
+            Answer::Map
+                | Answer::Record
+                | Answer::Hints
+                | Answer::Membership
+                | Answer::Members
+                | Answer::Sync
         );
         if !has_body && !body.is_empty() {
             return Err(DecodeError::Malformed("an unexpected body"));
@@ -284,6 +298,7 @@ impl ResponseFrame {
             Answer::Membership => Response::Membership(Box::new(MembershipAnswer::decode(body)?)),
             Answer::Heard => Response::Heard,
             Answer::Members => Response::Members(decode_members(&body)?),
+            Answer::Sync => Response::Sync(SyncAnswer::decode(body)?),
         };
         Ok(Self {
             id: parts.id,

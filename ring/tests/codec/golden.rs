@@ -15,9 +15,10 @@ use quoit_ring::token::TokenKey;
 use quoit_ring::wire::configuration::{encode_answer, encode_configuration, encode_update};
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
-    DecodeError, DiskLevel, Durability, Fault, FirstMap, Kept, MemberFacts, MemberSeen,
-    MemberState, MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, Refusal,
-    RefusedHints, Request, RequestFrame, Response, ResponseFrame, Warning, WarningKind,
+    DecodeError, DiskLevel, Durability, Fault, FirstMap, Kept, KeyPage, MemberFacts, MemberSeen,
+    MemberState, MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page,
+    PeerSyncStatus, Refusal, RefusedHints, Request, RequestFrame, Response, ResponseFrame,
+    SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -38,7 +39,7 @@ pub(crate) fn plain(golden: &str) -> String {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn requests() -> [(Request, &'static str); 11] {
+pub(crate) fn requests() -> [(Request, &'static str); 16] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -113,6 +114,34 @@ pub(crate) fn requests() -> [(Request, &'static str); 11] {
             Request::Members,
             "11000000 01 01 0700000000000000 03000000 | 03 64 0a |",
         ),
+        (
+            Request::Sync(SyncRequest::Total),
+            "12000000 01 01 0700000000000000 03000000 | 03 64 0b | 00",
+        ),
+        (
+            Request::Sync(SyncRequest::Below {
+                level: 4,
+                nodes: vec![2, 300],
+            }),
+            // the variant, the level, two nodes
+            "1f000000 01 01 0700000000000000 03000000 | 03 64 0b | 01 04 02000000 02000000 2c010000",
+        ),
+        (
+            Request::Sync(SyncRequest::Keys {
+                leaves: vec![300],
+                after: KEY,
+            }),
+            // the variant, one leaf, behind which key
+            "1b000000 01 01 0700000000000000 03000000 | 03 64 0b | 02 01000000 2c010000 6b",
+        ),
+        (
+            Request::Sync(SyncRequest::Status),
+            "12000000 01 01 0700000000000000 03000000 | 03 64 0b | 03",
+        ),
+        (
+            Request::Sync(SyncRequest::Order(SyncOrder::Resume)),
+            "13000000 01 01 0700000000000000 03000000 | 03 64 0b | 04 02",
+        ),
     ]
 }
 
@@ -173,7 +202,7 @@ fn seen() -> MemberSeen {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 13] {
+pub(crate) fn responses() -> [(Response, &'static str); 17] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -265,6 +294,43 @@ pub(crate) fn responses() -> [(Response, &'static str); 13] {
             // low, free bytes, some hint's age, some address
             "2a000000 02 01 0700000000000000 03000000 | 03 09 0b | 01 1600 09 01 01 fb2c01 02 03 01 03302e31 04 02 05 0106 01026831",
         ),
+        (
+            Response::Sync(SyncAnswer::Total(Sum(7))),
+            "22000000 02 01 0700000000000000 03000000 | 03 09 0c | 00 07000000000000000000000000000000",
+        ),
+        (
+            Response::Sync(SyncAnswer::Below(vec![7, 300])),
+            "22000000 02 01 0700000000000000 03000000 | 03 09 0c | 01 0700000000000000 2c01000000000000",
+        ),
+        (
+            Response::Sync(SyncAnswer::Keys(KeyPage {
+                rows: vec![(KEY, 7)],
+                next: Some(KEY),
+            })),
+            // the variant, one row: sum, and the key behind its length; behind which key the next page begins
+            "23000000 02 01 0700000000000000 03000000 | 03 09 0c | 02 01000000 0700000000000000 0100 6b 01 6b",
+        ),
+        (
+            Response::Sync(SyncAnswer::Status(SyncStatus {
+                is_paused: true,
+                comparing: Some(NodeId(9)),
+                peers: vec![PeerSyncStatus {
+                    node: NodeId(9),
+                    equal_ago_ms: Some(1),
+                    ended_ago_ms: 2,
+                    end: SyncEnd::Failed("why".into()),
+                    differing: 3,
+                    pulled: 4,
+                    pushed: 5,
+                    failed: 6,
+                    damaged: 7,
+                    sent: 8,
+                    received: 9,
+                }],
+            })),
+            // the variant, paused, with some; one peer of 16 bytes: node, equal, ended, how, counts
+            "27000000 02 01 0700000000000000 03000000 | 03 09 0c | 03 01 0109 1000 09 0101 02 0203776879 03 04 05 06 07 08 09",
+        ),
     ]
 }
 
@@ -292,7 +358,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-pub(crate) fn refusals() -> [(Refusal, &'static str); 21] {
+pub(crate) fn refusals() -> [(Refusal, &'static str); 22] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -334,6 +400,7 @@ pub(crate) fn refusals() -> [(Refusal, &'static str); 21] {
             "10 fb2c01 05",
         ),
         (Refusal::Behind, "11"),
+        (Refusal::BadNodes, "12"),
     ]
 }
 

@@ -7,9 +7,10 @@ use bytes::{Bytes, BytesMut};
 use quoit_ring::change::{Arcs, Change, Configuration, Hand};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
-    DiskLevel, Durability, Fault, FirstMap, Kept, MemberFacts, MemberSeen, MemberState,
-    MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, Refusal, RefusedHints,
-    Request, RequestFrame, Response, ResponseFrame, Warning, WarningKind, encode_record,
+    DiskLevel, Durability, Fault, FirstMap, Kept, KeyPage, MemberFacts, MemberSeen, MemberState,
+    MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, PeerSyncStatus, Refusal,
+    RefusedHints, Request, RequestFrame, Response, ResponseFrame, SyncAnswer, SyncEnd, SyncOrder,
+    SyncRequest, SyncStatus, Warning, WarningKind, encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -31,9 +32,9 @@ const EDGES: [u64; 9] = [
     u64::MAX,
 ];
 
-pub(crate) const REQUESTS: u64 = 11;
-pub(crate) const RESPONSES: u64 = 12;
-pub(crate) const REFUSALS: u64 = 18;
+pub(crate) const REQUESTS: u64 = 12;
+pub(crate) const RESPONSES: u64 = 13;
+pub(crate) const REFUSALS: u64 = 19;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
     match rng.below(3) {
@@ -137,6 +138,7 @@ pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
         7 => Request::Hints,
         8 => Request::Gossip(bytes(rng, 100)),
         9 => Request::Members,
+        10 => Request::Sync(sync_request(rng)),
         _ => Request::Membership(MembershipRequest::Learn {
             decided: bytes(rng, 100),
         }),
@@ -169,6 +171,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
             is_isolated: rng.percent(50),
             members: (0..rng.below(20)).map(|_| seen(rng)).collect(),
         }),
+        11 => Response::Sync(sync_answer(rng)),
         _ => {
             let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))
@@ -179,6 +182,63 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         epoch: Epoch(long(rng)),
         clock: Time(long(rng)),
         response,
+    }
+}
+
+fn sync_request(rng: &mut Rng) -> SyncRequest {
+    let nodes = |rng: &mut Rng| (0..rng.below(20)).map(|_| short(rng)).collect();
+    match rng.below(5) {
+        0 => SyncRequest::Total,
+        3 => SyncRequest::Status,
+        4 => SyncRequest::Order(*rng.pick(&[SyncOrder::Now, SyncOrder::Pause, SyncOrder::Resume])),
+        1 => SyncRequest::Below {
+            level: short(rng).to_le_bytes()[0],
+            nodes: nodes(rng),
+        },
+        _ => SyncRequest::Keys {
+            leaves: nodes(rng),
+            after: bytes(rng, 40),
+        },
+    }
+}
+
+fn peer_sync(rng: &mut Rng) -> PeerSyncStatus {
+    PeerSyncStatus {
+        node: NodeId(long(rng)),
+        equal_ago_ms: rng.percent(50).then(|| long(rng)),
+        ended_ago_ms: long(rng),
+        end: match rng.below(3) {
+            0 => SyncEnd::Equal,
+            1 => SyncEnd::Differ(long(rng)),
+            _ => SyncEnd::Failed(text(rng, 120)),
+        },
+        differing: long(rng),
+        pulled: long(rng),
+        pushed: long(rng),
+        failed: long(rng),
+        damaged: long(rng),
+        sent: long(rng),
+        received: long(rng),
+    }
+}
+
+fn key(rng: &mut Rng) -> Bytes {
+    [&b"k"[..], &bytes(rng, 20)].concat().into()
+}
+
+fn sync_answer(rng: &mut Rng) -> SyncAnswer {
+    match rng.below(4) {
+        3 => SyncAnswer::Status(SyncStatus {
+            is_paused: rng.percent(50),
+            comparing: rng.percent(50).then(|| NodeId(long(rng))),
+            peers: (0..rng.below(9)).map(|_| peer_sync(rng)).collect(),
+        }),
+        0 => SyncAnswer::Total(Sum(wide(rng))),
+        1 => SyncAnswer::Below((0..rng.below(40)).map(|_| rng.next()).collect()),
+        _ => SyncAnswer::Keys(KeyPage {
+            rows: (0..rng.below(9)).map(|_| (key(rng), rng.next())).collect(),
+            next: rng.percent(50).then(|| key(rng)),
+        }),
     }
 }
 
@@ -271,6 +331,7 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
             max,
         },
         16 => Refusal::Behind,
+        17 => Refusal::BadNodes,
         _ => Refusal::Storage(*rng.pick(&[
             Fault::NoSpace,
             Fault::Corrupt,

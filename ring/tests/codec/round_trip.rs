@@ -35,9 +35,10 @@ fn every_request_comes_back() {
         "hints",
         "gossip",
         "members",
+        "sync",
         "membership",
     ];
-    let reaches = names.map(|name| (name, 8));
+    let reaches = names.map(|name| (name, 7));
     property("requests", reaches, |rng| {
         let variant = rng.below(messages::REQUESTS);
         let sent = messages::request(rng, variant);
@@ -66,9 +67,10 @@ fn every_response_comes_back() {
         "membership",
         "heard",
         "members",
+        "sync",
         "refused",
     ];
-    property("responses", names.map(|name| (name, 7)), |rng| {
+    property("responses", names.map(|name| (name, 6)), |rng| {
         let variant = rng.below(messages::RESPONSES);
         let sent = messages::response(rng, variant);
         let mut out = BytesMut::new();
