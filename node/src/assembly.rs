@@ -34,6 +34,7 @@ use crate::handlers::Replica;
 use crate::hints::{HintDispatcher, MAX_WINDOW};
 use crate::state::NodeState;
 use crate::store_meta::{StoreLocation, StoreMeta};
+use crate::sync::{SyncDriver, SyncOptions};
 use crate::walks::Walks;
 
 /// Settings of a node's parts.
@@ -51,6 +52,8 @@ pub struct AssemblyOptions {
     pub hints_per_second: u32,
     /// How fast it pulls what moves to it.
     pub transfer: TransferRate,
+    /// How it compares itself with others.
+    pub sync: SyncOptions,
     /// Most hints under way to one node.
     pub hint_window: u32,
     /// Whether a clock that was set back is accepted, for good.
@@ -81,6 +84,10 @@ impl AssemblyOptions {
             transfer: TransferRate {
                 bytes_per_second: config.transfer_bytes_per_second,
             },
+            sync: SyncOptions {
+                interval: Duration::from_millis(config.sync_interval_ms),
+                bytes_per_second: config.sync_bytes_per_second,
+            },
             hint_window: MAX_WINDOW,
             accept_clock_set_back: config.accept_clock_set_back,
             row_cache_bytes,
@@ -106,6 +113,7 @@ impl AssemblyOptions {
 /// # use quoit_node::gossip::Incarnation;
 /// # use quoit_node::identity::May;
 /// # use quoit_node::store_meta::StoreLocation;
+/// # use quoit_node::sync::SyncOptions;
 /// # use quoit_node::write::Write;
 /// # use quoit_ring::placement::{Newcomer, grow};
 /// # use quoit_ring::wire::{Durability, FirstMap, ResponseFrame};
@@ -152,6 +160,7 @@ impl AssemblyOptions {
 /// #     max_batch: 512, hints_per_second: 100, hint_window: 64, accept_clock_set_back: false,
 /// #     row_cache_bytes: 4096, walk_rows: 16, incarnation: Incarnation(1), gossip: config.gossip(),
 /// #     transfer: TransferRate { bytes_per_second: 1 << 20 },
+/// #     sync: SyncOptions { interval: Duration::from_secs(60), bytes_per_second: 1 << 20 },
 /// # };
 /// let now = Now { wall: Millis(1_000_000), ..Now::default() };
 /// let store = OpenStore::load(MemoryEngine::new(), Some(&first), &location)?;
@@ -281,6 +290,7 @@ impl<G: Engine> CheckedStore<G> {
             committer,
             replica: Arc::new(replica),
             change: ChangeDriver::new(&state, options.transfer, seed, now.mono),
+            sync: SyncDriver::new(&state, options.sync, seed.rotate_left(16)),
             gossip: GossipDriver::new(
                 &state,
                 (options.incarnation, options.gossip.clone()),
@@ -313,6 +323,8 @@ pub struct Assembly<E: Env, G: Engine> {
     pub change: ChangeDriver,
     /// Takes part in gossip.
     pub gossip: GossipDriver,
+    /// Compares what it has with the other owners.
+    pub sync: SyncDriver,
 }
 
 impl<E: Env, G: Engine> fmt::Debug for Assembly<E, G> {

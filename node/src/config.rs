@@ -149,6 +149,20 @@ pub struct Config {
     )]
     pub transfer_bytes_per_second: u64,
 
+    /// Milliseconds from one sync with another owner of the same keys to the next, 1,000 to 86,400,000, or 0 to begin none
+    /// but those that an operator orders; default 60,000. Two that are equal exchange two messages (and a handshake, where nothing else
+    /// keeps a connection), so less costs little; what differs for as long is read stale by those who ask one replica.
+    #[serde(default = "default_sync_interval_ms")]
+    pub sync_interval_ms: u64,
+
+    /// Most bytes that this node reads and writes in a second to repair what differs, 64 KiB to 16 GiB; default 32 MiB: less
+    /// than for what moves, as it is never urgent. While this node's writes wait it takes less by itself.
+    #[serde(
+        default = "default_sync_bytes_per_second",
+        deserialize_with = "size::bytes"
+    )]
+    pub sync_bytes_per_second: u64,
+
     /// Names, `host:port`, that lead to members whatever addresses the ring has; default none. They are resolved again once a
     /// minute for as long as the node runs, and every few seconds while it hears fewer than a majority.
     #[serde(default)]
@@ -292,6 +306,12 @@ const fn default_max_hint_bytes_per_node() -> u64 {
 const fn default_transfer_bytes_per_second() -> u64 {
     64 << 20
 }
+const fn default_sync_interval_ms() -> u64 {
+    60_000
+}
+const fn default_sync_bytes_per_second() -> u64 {
+    32 << 20
+}
 const fn default_suspect_after_ms() -> u64 {
     5_000
 }
@@ -330,6 +350,8 @@ impl Config {
             max_hint_bytes_per_node: default_max_hint_bytes_per_node(),
             hints_per_second: default_hints_per_second(),
             transfer_bytes_per_second: default_transfer_bytes_per_second(),
+            sync_interval_ms: default_sync_interval_ms(),
+            sync_bytes_per_second: default_sync_bytes_per_second(),
             seeds: Vec::new(),
             suspect_after_ms: default_suspect_after_ms(),
             failed_after_ms: default_failed_after_ms(),
@@ -437,6 +459,11 @@ impl Config {
         range("hints_per_second", self.hints_per_second, 1, 1_000_000)?;
         let rate = self.transfer_bytes_per_second;
         range("transfer_bytes_per_second", rate, 64 << 10, 16 << 30)?;
+        if self.sync_interval_ms != 0 {
+            range("sync_interval_ms", self.sync_interval_ms, 1_000, 86_400_000)?;
+        }
+        let rate = self.sync_bytes_per_second;
+        range("sync_bytes_per_second", rate, 64 << 10, 16 << 30)?;
         range("suspect_after_ms", self.suspect_after_ms, 5_000, 600_000)?;
         let (failed, suspect) = (self.failed_after_ms, self.suspect_after_ms);
         range("failed_after_ms", failed, suspect + 1, 86_400_000)?;

@@ -77,6 +77,7 @@ mod signals;
 pub mod state;
 pub mod storage;
 pub mod store_meta;
+pub mod sync;
 #[cfg(test)]
 mod testing;
 pub mod tls;

@@ -153,6 +153,7 @@ impl Node {
             dispatcher,
             change,
             gossip,
+            sync,
         } = store.assemble(&options, (clocks.now(), seed), |queue| {
             RealEnv::new(clocks, queue)
         });
@@ -178,6 +179,7 @@ impl Node {
             dispatcher,
             change,
             gossip,
+            sync,
             gossip_seeds: config.seeds.clone(),
             failure: worker.failure().clone(),
         };

@@ -13,6 +13,7 @@
 //!   finished      committer             whoever gave it orders
 //!   pulled        committer             who pulls
 //!   leftovers     who cleans up         committer
+//!   sync          handlers, who syncs   handlers, who syncs
 //!   damage        handlers, committer   nobody, it goes to the log
 //!   warnings      whoever notices       handlers
 //!   service       server, node          handlers, server
@@ -36,6 +37,7 @@ use crate::engine::Usage;
 use crate::gossip::{GossipInbox, SeenMembers};
 use crate::hints::HintUsage;
 use crate::storage::{DamageLog, Sums};
+use crate::sync::SyncView;
 use crate::warnings::Warnings;
 
 /// Handles to the parts of one node's state.
@@ -65,6 +67,8 @@ pub struct NodeState {
     pub pulled: Arc<PullProgress>,
     /// Whether rows are left that it owns no more.
     pub leftovers: Arc<Leftovers>,
+    /// What it shares with the others, and how it stands with them.
+    pub sync: Arc<SyncView>,
     /// What the log says of rows that cannot be read.
     pub(crate) damage: Arc<DamageLog>,
     /// What is not as it should be.
@@ -97,6 +101,7 @@ impl NodeState {
             finished: Arc::default(),
             pulled: Arc::default(),
             leftovers: Arc::default(),
+            sync: Arc::default(),
             damage: Arc::default(),
             warnings: Arc::default(),
             service: Arc::default(),

@@ -360,6 +360,9 @@ impl Snapshot for Unreadable {
     type Range = std::vec::IntoIter<Result<(Bytes, Bytes), EngineError>>;
 
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        if keyspace == self.keyspace && self.keys.contains(key) {
+            return Err(damage());
+        }
         self.snapshot.get(keyspace, key)
     }
 

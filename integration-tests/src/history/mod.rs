@@ -413,6 +413,8 @@ pub struct History {
     pub hints: Vec<KeptHint>,
     /// When nodes kept more for others than they may.
     pub hint_excess: Vec<HintExcess>,
+    /// A key whose owners still differed, although they had long compared themselves with each other, and what each held.
+    pub unrepaired: Option<(KeyId, String)>,
     /// The end of each key that was used.
     pub finals: Vec<Final>,
     /// The end of each node.

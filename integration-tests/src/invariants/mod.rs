@@ -26,6 +26,7 @@ pub mod persisted_before_ack;
 mod replacing;
 pub mod same_dot;
 pub mod serves_when_healed;
+pub mod sync_repairs;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod thin_is_thin;
@@ -86,6 +87,7 @@ pub const ALL: &[Invariant] = &[
     own_order::INVARIANT,
     thin_is_thin::INVARIANT,
     hints_bounded::INVARIANT,
+    sync_repairs::INVARIANT,
 ];
 
 /// The invariant of this name.

@@ -105,6 +105,10 @@ pub enum CoverageEvent {
     Pushed,
     /// A node heard of a newer epoch by gossip.
     GossipNewer,
+    /// A node looked which of its keys differ from another's.
+    KeysCompared,
+    /// A node joined what another one had and it had not.
+    SyncRepaired,
     /// A member that was silent is heard again.
     MemberBack,
     /// A node refused a write although its queue was not full.
@@ -121,7 +125,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 54] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -168,6 +172,8 @@ impl CoverageEvent {
         Self::Pulled,
         Self::Pushed,
         Self::GossipNewer,
+        Self::KeysCompared,
+        Self::SyncRepaired,
         Self::MemberBack,
         Self::LoadShed,
         Self::RecordTooLarge,
@@ -226,6 +232,8 @@ impl CoverageEvent {
             Self::Pulled => "page of moving rows pulled",
             Self::Pushed => "row pushed by a former owner",
             Self::GossipNewer => "newer epoch heard of by gossip",
+            Self::KeysCompared => "keys of two nodes compared",
+            Self::SyncRepaired => "record repaired by anti-entropy",
             Self::MemberBack => "silent member heard again",
             Self::LoadShed => "load shed, queue not full",
             Self::RecordTooLarge => "record over the bound refused",

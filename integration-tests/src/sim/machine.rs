@@ -14,6 +14,7 @@
 mod env;
 mod gossip;
 mod process;
+mod sync;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -464,6 +465,7 @@ impl Machine {
         if let Some((process, read)) = self.running(now) {
             process.dispatcher().handle_lost(node, read.mono);
             process.change().handle_lost(node, read.mono);
+            process.sync().handle_lost(node, read.mono);
         }
     }
 

@@ -82,6 +82,8 @@ pub struct Plan {
     pub arcs: Arcs,
     /// Whether the nodes gossip.
     pub gossips: bool,
+    /// Whether the nodes compare themselves with each other.
+    pub syncs: bool,
     /// The one node that everything goes wrong with, if it is that sort of run: then no operation may fail.
     pub victim: Option<usize>,
     /// What goes wrong.
@@ -147,6 +149,7 @@ impl Plan {
             changes,
             arcs,
             gossips: happens(&mut seed.stream("gossip", 0), 500),
+            syncs: happens(&mut seed.stream("sync", 0), 500),
             victim,
             faults: nemesis.faults(),
         };

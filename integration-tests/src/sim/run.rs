@@ -134,6 +134,7 @@ impl Run {
         self.hand_off();
         self.settle();
         self.hear();
+        self.compare();
         let names = self.names();
         let copies = self.world.plan().cluster.first.map.replication;
         self.world.spawn(|crew| {
@@ -195,6 +196,23 @@ impl Run {
                 what: "a member was still suspect, or unheard, two minutes after all was well"
                     .to_owned(),
             });
+        }
+    }
+
+    /// Waits until nodes that compare themselves with each other have found all that differs: before a read repairs it.
+    fn compare(&mut self) {
+        if !self.world.plan().syncs {
+            return;
+        }
+        let limit = self.world.site().now().after(LONGEST_CALM);
+        while let Some(differing) = self.world.differing_key() {
+            let now = self.world.site().now();
+            if now >= limit {
+                let mut recorder = self.world.site().recorder().borrow_mut();
+                recorder.history_mut().unrepaired = Some(differing);
+                return;
+            }
+            (self.world).run_until(now.after(SETTLING), |_| false);
         }
     }
 

@@ -17,6 +17,7 @@ mod gossip;
 mod handoff;
 mod inflict;
 mod lives;
+mod sync;
 mod wires;
 
 #[cfg(test)]
@@ -354,6 +355,8 @@ impl World {
             Event::Change { node, life } => self.look_after_change(node, life),
             Event::Gossip { node, life } => self.look_after_gossip(node, life),
             Event::GossipCame { node, life } => self.take_gossip(node, life),
+            Event::Sync { node, life } => self.look_after_sync(node, life),
+            Event::SyncLooked { node, life, wanted } => self.look_for_sync((node, life), &wanted),
             Event::Leftovers {
                 node,
                 life,

@@ -1,7 +1,7 @@
 //! Requests: what a replica answers. One request, one file.
 //!
 //! ```text
-//!   frame --decode--> in time? may the caller? --> get, map, status, sums, hints ------> answer now
+//!   frame --decode--> in time? may the caller? --> get, map, status, sums, sync, hints -> answer now
 //!                                              |-> put, repair, hint --> gathered --submit--> answer after the commit
 //!                                              '-> votes, fences on the ring --> order -------> answer when it is done
 //! ```
@@ -32,6 +32,7 @@ mod replica;
 mod session;
 mod status;
 mod sums;
+mod sync;
 #[cfg(test)]
 mod tests;
 

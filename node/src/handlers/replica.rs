@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quoit_ring::role::{Privilege, Role};
-use quoit_ring::wire::{MAX_KEY, MembershipRequest, Refusal, Request, RequestFrame, Response};
+use quoit_ring::wire::{
+    MAX_KEY, MembershipRequest, Refusal, Request, RequestFrame, Response, SyncRequest,
+};
 use quoit_ring::{Epoch, Leaf};
 
 use super::{get, gossip, hint, hints, map, members, put, repair, status, sums};
@@ -15,6 +17,7 @@ use crate::engine::Engine;
 use crate::env::Env;
 use crate::state::NodeState;
 use crate::storage::Unreadable;
+use crate::sync::SyncDriver;
 use crate::write::{Change, Destination};
 
 /// A node's answering half; the other is the [`Committer`](crate::commit::Committer).
@@ -186,6 +189,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
             return Err(Refusal::Forbidden);
         }
         self.check_member(caller, &frame.request)?;
+        self.hear_sync(caller, &frame, now);
         let epoch = frame.epoch;
         let answer = match frame.request {
             Request::Map => map::answer(&self.state.cluster, caller, epoch),
@@ -242,10 +246,21 @@ impl<E: Env, G: Engine> Replica<E, G> {
             Request::Membership(request) => return self.membership(caller, (request, epoch), now),
             Request::Gossip(message) => gossip::answer(&self.state.gossip, caller, &message)?,
             Request::Members => members::answer(&self.state.members),
+            Request::Sync(request) => self.sync(caller, (request, epoch), now)?,
             // A request of a newer build, which this one does not know.
             _ => return Err(Refusal::NotReady),
         };
         Ok(Handled::Answer(answer))
+    }
+
+    /// Notes that a peer goes through what differs between it and this node.
+    fn hear_sync(&self, caller: Role, frame: &RequestFrame, now: Now) {
+        let Some(peer) = caller.node().filter(|_| SyncDriver::is_ours(frame.id)) else {
+            return;
+        };
+        if frame.request != Request::Sync(SyncRequest::Total) {
+            self.state.sync.hear(peer, now.mono);
+        }
     }
 
     /// Refuses a node what only nodes do, unless it is a member: by the newest epoch, since it may have become one, or have

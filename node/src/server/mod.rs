@@ -57,6 +57,8 @@ use crate::hints::HintDispatcher;
 use crate::hints::driver::Delivery;
 use crate::peers::Peers;
 use crate::peers::driver::PeerWork;
+use crate::sync::SyncDriver;
+use crate::sync::driver::Syncing;
 
 pub(crate) use self::answers::Answers;
 use self::connection::leaving_service;
@@ -96,6 +98,7 @@ pub(crate) struct ServerOptions {
     pub(crate) dispatcher: HintDispatcher,
     pub(crate) change: ChangeDriver,
     pub(crate) gossip: GossipDriver,
+    pub(crate) sync: SyncDriver,
     /// Names that lead to members.
     pub(crate) gossip_seeds: Vec<String>,
     /// What learns that the thread has ended before its time.
@@ -137,17 +140,19 @@ impl Server {
                 let _inside = runtime.enter();
                 let (env, engine) = (replica.env(), replica.engine());
                 let (state, usage) = (replica.state().clone(), &replica.state().hints);
-                let [a, b, of_gossip] = [env; 3].map(Arc::clone);
-                let [c, d] = [engine, engine].map(Arc::clone);
+                let [a, b, of_sync, of_gossip] = [env; 4].map(Arc::clone);
+                let [c, d, synced] = [engine; 3].map(Arc::clone);
                 let dialer = Rc::new(Dialer::from_endpoint(dialling, client));
                 let seeds = (Rc::clone(&dialer), options.gossip_seeds);
                 let shared = (of_gossip, state.clone());
-                PeerWork {
+                // In a box, as the future that runs it is passed on by value.
+                Box::new(PeerWork {
                     gossiping: Gossiping::new(shared, options.gossip, seeds),
                     delivery: Delivery::new(a, c, Arc::clone(usage), options.dispatcher),
+                    syncing: Syncing::new(of_sync, synced, state.clone(), options.sync),
                     changes: Changes::new(b, d, state, options.change),
                     peers: Peers::new(cluster, dialer),
-                }
+                })
             };
             let listening = listener::listen(endpoint, replica, options.seats, watched);
             let delivering = work.run(leaving);

@@ -8,6 +8,7 @@
 //! | `disk_space` | which writes the disk still has space for |
 //! | `moving` | the rows of leaves that move |
 //! | `leftovers` | rows that a node holds and does not own |
+//! | `leaf_page` | the keys of some leaves, each with its sum |
 //! | `fault` | what callers see of an engine's errors |
 //! | [`Unreadable`] | a row that cannot be read, for callers and for the log |
 //!
@@ -18,6 +19,7 @@ mod cursor;
 mod disk_space;
 mod fault;
 mod index;
+mod leaf_page;
 pub(crate) mod leftovers;
 pub(crate) mod moving;
 mod rebuild;
@@ -28,6 +30,8 @@ pub use self::cursor::SumChange;
 pub(crate) use self::disk_space::{Demand, DiskSpace, takes};
 pub(crate) use self::fault::fault_of;
 pub(crate) use self::index::BatchBuilder;
+pub use self::leaf_page::{LeafPage, LeafRow};
+pub(crate) use self::leaf_page::{WantedLeaves, read_leaf_page};
 pub use self::rebuild::{Rebuild, Walked};
 pub use self::sums::{Sums, WalkProgress};
 pub(crate) use self::unreadable::DamageLog;

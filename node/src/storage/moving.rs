@@ -99,7 +99,7 @@ pub(crate) fn read_page<S: Snapshot>(
 /// The leaves between two runs are skipped with one seek; empty ones cost nothing. So a fresh node costs one seek, however
 /// many runs there are.
 #[derive(Debug)]
-struct Rows<'a, S: Snapshot> {
+pub(super) struct Rows<'a, S: Snapshot> {
     snapshot: &'a S,
     runs: &'a [Run],
     rest: Option<S::Range>,
@@ -107,7 +107,7 @@ struct Rows<'a, S: Snapshot> {
 }
 
 impl<'a, S: Snapshot> Rows<'a, S> {
-    fn new(snapshot: &'a S, runs: &'a [Run], after: Option<Bytes>) -> Self {
+    pub(super) fn new(snapshot: &'a S, runs: &'a [Run], after: Option<Bytes>) -> Self {
         let mut rows = Self {
             snapshot,
             runs,

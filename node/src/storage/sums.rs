@@ -113,6 +113,11 @@ impl Sums {
             .then(|| self.state().tree.children(level, index).to_vec())
     }
 
+    /// What `look` makes of the tree; `None` while it is being rebuilt. Commits wait meanwhile.
+    pub(crate) fn with_tree<T>(&self, look: impl FnOnce(&MerkleTree) -> T) -> Option<T> {
+        self.is_ready().then(|| look(&self.state().tree))
+    }
+
     /// The sum of one leaf; `None` while being rebuilt.
     #[must_use]
     pub fn leaf(&self, leaf: Leaf) -> Option<Sum> {

@@ -42,6 +42,7 @@ impl Machine {
     pub fn member_back(&mut self, member: NodeId, now: Moment) {
         if let Some((process, read)) = self.running(now) {
             process.dispatcher().handle_back(member, read.mono);
+            process.sync().handle_back(member, read.mono);
         }
     }
 

@@ -29,6 +29,7 @@ use quoit_node::identity::{Act, Found};
 use quoit_node::state::NodeState;
 use quoit_node::storage::Sums;
 use quoit_node::store_meta::StoreLocation;
+use quoit_node::sync::{self, SyncDriver, SyncOptions};
 use quoit_node::walks::{NextStep, Walks};
 use quoit_node::write::Write;
 use quoit_ring::change::Known;
@@ -57,6 +58,12 @@ const TRANSFER: TransferRate = TransferRate {
     bytes_per_second: 1 << 20,
 };
 
+/// How nodes compare themselves with others: often, and so fast that the pace matters now and then.
+const SYNC: SyncOptions = SyncOptions {
+    interval: Duration::from_secs(2),
+    bytes_per_second: 1 << 20,
+};
+
 /// What a node's process stores its data in.
 type Stored = RowCache<DiskEngine>;
 
@@ -74,6 +81,7 @@ pub(super) struct Process {
     dispatcher: HintDispatcher,
     change: ChangeDriver,
     gossip: GossipDriver,
+    sync: SyncDriver,
     engine: Arc<Stored>,
     clock: Arc<NodeClock>,
     out: Outbox,
@@ -114,6 +122,7 @@ impl Process {
             dispatcher: parts.dispatcher,
             change: parts.change,
             gossip: parts.gossip,
+            sync: parts.sync,
             engine: parts.engine,
             clock,
             out,
@@ -281,6 +290,37 @@ impl Process {
         &mut self.gossip
     }
 
+    /// Its part in anti-entropy.
+    pub(super) const fn sync(&mut self) -> &mut SyncDriver {
+        &mut self.sync
+    }
+
+    /// Its part in anti-entropy goes on with what is due; whether it is to be called often.
+    pub(super) fn look_after_sync(&mut self, read: Now) -> bool {
+        let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        self.sync.handle_time(queued, read.mono);
+        self.sync.is_busy()
+    }
+
+    /// Reads a page of keys for it.
+    pub(super) fn look_for_sync(&mut self, wanted: &sync::Look, read: Now) {
+        let page = sync::look(&self.engine.snapshot(), &self.state, wanted);
+        self.sync.handle_page(wanted.session, page.ok(), read.mono);
+    }
+
+    /// Gives the committer a repair; one that it does not take is found again.
+    pub(super) fn write_for_sync(&mut self, repair: sync::Repair, read: Now) {
+        let mut write = vec![repair.write(&self.state, read.mono)];
+        if self.queue.push(&mut write, || read.mono).is_err() {
+            self.sync.handle_refused(read.mono);
+        }
+    }
+
+    /// How it stands with its peers.
+    pub(super) fn synced(&self) -> BTreeMap<NodeId, sync::PeerSync> {
+        self.state.sync.peers()
+    }
+
     /// Gives the committer an order; one that it does not take is refused.
     pub(super) fn order(&mut self, ticket: u64, task: Task, read: Now) {
         let from = Asker::Node { ticket };
@@ -314,6 +354,8 @@ impl Process {
     pub(super) fn answered(&mut self, from: NodeId, frame: ResponseFrame, read: Now) {
         if ChangeDriver::is_ours(frame.id) {
             self.change.handle_answer(from, frame, read.mono);
+        } else if SyncDriver::is_ours(frame.id) {
+            self.sync.handle_answer(from, frame, read.mono);
         } else if !GossipDriver::is_ours(frame.id) {
             let dispatcher = &mut self.dispatcher;
             dispatcher.handle_answer(from, frame.id, &frame.response, read.mono);
@@ -435,6 +477,7 @@ fn options(machine: &Machine) -> AssemblyOptions {
         max_batch: machine.settings.small.batch,
         hints_per_second: HINTS_PER_SECOND,
         transfer: TRANSFER,
+        sync: SYNC,
         hint_window: machine.settings.small.hint_window,
         accept_clock_set_back: false,
         row_cache_bytes: ROWS,

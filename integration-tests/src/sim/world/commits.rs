@@ -157,5 +157,9 @@ impl World {
             self.schedule
                 .at(now.after(REBUILD), Event::Gossip { node, life });
         }
+        if self.plan.syncs {
+            self.schedule
+                .at(now.after(REBUILD), Event::Sync { node, life });
+        }
     }
 }

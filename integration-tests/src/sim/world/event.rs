@@ -10,6 +10,7 @@
 //! An event names the life, connection or client it was meant for: what comes after the end of that is void.
 
 use bytes::Bytes;
+use quoit_node::sync::Look;
 use quoit_ring::{Epoch, NodeId};
 
 use crate::history::ClientId;
@@ -67,6 +68,14 @@ pub(super) enum Event {
     Gossip { node: usize, life: u32 },
     /// A node takes messages of gossip that have come.
     GossipCame { node: usize, life: u32 },
+    /// A node's part in anti-entropy is called.
+    Sync { node: usize, life: u32 },
+    /// A node has read keys to compare them.
+    SyncLooked {
+        node: usize,
+        life: u32,
+        wanted: Look,
+    },
     /// A node has read rows that it does not own.
     Leftovers {
         node: usize,

@@ -150,6 +150,7 @@ impl World {
         assert!(answered.is_ok(), "a node's frame is a response");
         self.do_errands(to);
         self.carry_change_out(to);
+        self.carry_sync_out(to);
     }
 
     /// The process of a node ended, and its connections with it: each peer notices in its own time.
@@ -179,6 +180,7 @@ impl World {
         self.machines[node].lost_peer(to, now);
         self.do_errands(node);
         self.carry_change_out(node);
+        self.carry_sync_out(node);
     }
 
     /// Notes that a hint was acknowledged to a client.
