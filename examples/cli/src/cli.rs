@@ -3,7 +3,7 @@
 //! ```text
 //! quoit [--output json] VERB ...
 //!        data:     put  get  delete  import  verify
-//!        look:     status  members  ring  hints  locate  explain
+//!        look:     status  members  ring  hints  sync  locate  explain
 //!        run:      dev  demo  node
 //!        set up:   certs  cluster
 //! ```
@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use crate::output::Format;
 use crate::verbs::{
     certs, cluster, delete, dev, explain, get, hints, import, locate, members, node, put, ring,
-    status, verify,
+    status, sync, verify,
 };
 use crate::{demo, exit};
 
@@ -64,6 +64,9 @@ pub(crate) enum Verb {
     /// Show which writes are kept for nodes that are away
     #[command(subcommand)]
     Hints(hints::Verb),
+    /// Show how nodes repair what differs between them, or give orders about that
+    #[command(subcommand)]
+    Sync(sync::Verb),
     /// Show where a key lives and what each of its replicas holds
     Locate(locate::Args),
     /// Show what a read of a key does, and why: plan, replicas, versions, requests, repairs

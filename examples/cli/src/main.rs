@@ -43,7 +43,7 @@ use crate::failure::Failure;
 use crate::output::{Output, log_to_stderr};
 use crate::verbs::{
     certs, cluster, delete, dev, explain, get, hints, import, locate, members, node, put, ring,
-    status, verify,
+    status, sync, verify,
 };
 
 fn main() -> ExitCode {
@@ -75,6 +75,7 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Ring(args) => wait(ring::run(args, out)),
         Verb::Members(args) => wait(members::run(args, out)),
         Verb::Hints(verb) => wait(hints::run(verb, out)),
+        Verb::Sync(verb) => wait(sync::run(verb, out)),
         Verb::Locate(args) => wait(locate::run(args, out)),
         Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::Dev(args) => wait(dev::run(args, out)),

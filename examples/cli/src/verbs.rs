@@ -14,6 +14,7 @@ pub(crate) mod node;
 pub(crate) mod put;
 pub(crate) mod ring;
 pub(crate) mod status;
+pub(crate) mod sync;
 pub(crate) mod verify;
 
 use std::ffi::OsString;

@@ -7,6 +7,7 @@
 //! | `handoff` | writes that a node missed, and their delivery when it is back |
 //! | `outages` | nodes that are killed, paused or stopped in order |
 //! | `repair` | stale replicas, which reads bring up to date |
+//! | `sync` | stale replicas, which nodes bring up to date by themselves |
 //! | `members` | who is seen as alive |
 //! | `ending` | dropped operations, closed clients, restarted clusters |
 //!
@@ -27,5 +28,7 @@ mod repair;
 mod siblings;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod sync;
 #[cfg(test)]
 mod values;

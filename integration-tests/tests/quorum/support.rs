@@ -18,9 +18,14 @@ pub(crate) async fn cluster_of(nodes: usize) -> (Cluster, Client) {
     cluster_with(nodes, "").await
 }
 
-/// The same without hints: a node gets what it missed from reads alone.
+/// The same without hints and syncs: a node gets what it missed from reads alone.
 pub(crate) async fn cluster_without_hints(nodes: usize) -> (Cluster, Client) {
-    cluster_with(nodes, "max_hint_bytes = 0\n").await
+    cluster_with(nodes, "max_hint_bytes = 0\nsync_interval_ms = 0\n").await
+}
+
+/// The same without hints: a node gets what it missed from reads, and from syncs.
+pub(crate) async fn cluster_that_compares(nodes: usize) -> (Cluster, Client) {
+    cluster_with(nodes, "max_hint_bytes = 0\nsync_interval_ms = 1000\n").await
 }
 
 async fn cluster_with(nodes: usize, lines: &str) -> (Cluster, Client) {

@@ -25,7 +25,8 @@ impl Nodes {
                 ..ClusterSettings::default().local
             },
             folder: Some(home.path("nodes")),
-            node_settings: "max_hint_bytes = 0\nmax_hint_bytes_per_node = 0\n".to_owned(),
+            node_settings:
+                "max_hint_bytes = 0\nmax_hint_bytes_per_node = 0\nsync_interval_ms = 0\n".to_owned(),
             ..ClusterSettings::default()
         };
         let program = NodeProgram {
