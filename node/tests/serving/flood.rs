@@ -24,6 +24,10 @@ use crate::process::{Process, home};
 
 /// What a client allows one attempt to connect.
 const ATTEMPT: u64 = 1_000;
+/// Most handshakes that a node has under way.
+const UNDER_WAY: usize = 256;
+/// What each of them may cost in memory.
+const HANDSHAKE: u64 = 128 << 10;
 
 /// One address from which handshakes are begun and never ended.
 struct Stranger {
@@ -209,6 +213,14 @@ fn served(place: &Place, node: &Node, name: &str) -> Caller {
     caller
 }
 
+/// Memory of a process by this line of its status, in bytes.
+fn memory(process: u32, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let found = status.lines().find_map(|it| it.strip_prefix(line)).unwrap();
+    let kib: u64 = found.split_whitespace().next().unwrap().parse().unwrap();
+    kib * 1024
+}
+
 /// Processor time that a process has used, in microseconds; whole ticks of 10 ms.
 fn processor_time(process: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
@@ -244,4 +256,31 @@ fn strangers_cost_little_processor_time() {
     let each = (processor_time(node.id()) - before) / 100;
     eprintln!("{each} us for a connection that is made and closed");
     assert!(each < 10_000, "{each} us");
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "reads /proc")]
+fn handshakes_that_stop_behind_a_retry_cost_little_memory() {
+    let home = home();
+    let (node, _ready) = Process::start(home.config());
+    assert_eq!(home.caller().ask(get("k")), Response::Absent);
+    let before = memory(node.id(), "VmRSS:");
+
+    // Five sources, since one of them may have 64 under way.
+    let mut strangers: Vec<Stranger> = (2..7)
+        .map(|last| Stranger::at(&home.certs(), last))
+        .collect();
+    let mut proved = 0;
+    while proved < UNDER_WAY {
+        for stranger in &mut strangers {
+            stranger.begin(32, home.address());
+            proved += stranger.prove_address(home.address());
+        }
+    }
+    while Caller::connect(&home.certs(), "client", home.address()).is_err() {} // behind them all
+
+    let held = memory(node.id(), "VmHWM:").saturating_sub(before);
+    let each = held / UNDER_WAY as u64;
+    eprintln!("{} KiB for each of {UNDER_WAY} handshakes", each / 1024);
+    assert!(each <= HANDSHAKE, "{held} bytes");
 }
