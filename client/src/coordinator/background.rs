@@ -14,6 +14,10 @@
 //! the second all requests are taken back whose operations are over; the owner has missed them, as it would have if its
 //! connection had broken. No operation that is under way loses a request, so no caller notices either bound.
 //!
+//! In another epoch a write that has returned is sent to owners that lack it. It counts for those from then on, and for no
+//! others; if there is no room it is over. What waits for the owners before counts as unanswered, and if that is too much
+//! it is taken back before anything is sent in the new epoch.
+//!
 //! Invariant: what waits in all outboxes, repairs and hints apart, is at most the bytes of operations with a permit, and
 //! the bound. What is counted is never too little: a record counts for each node that it waits for, and a write minted again
 //! counts its earlier requests as unanswered.

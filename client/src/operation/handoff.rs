@@ -6,7 +6,8 @@
 //!                                                               '-- refused, silent --> the next one
 //! ```
 //!
-//! A write goes on after its caller has the answer, until every owner has it or a holder keeps it for that owner. It
+//! A write goes on after its caller has the answer, until every owner has it or a holder keeps it for that owner, in
+//! whatever epoch that is (`epoch`). It
 //! waits for an owner that is in health, a second at most. Such writes have given back their permit, since a node
 //! that dies under load leaves a second's worth of them; they have bounds of their own
 //! ([`Background`](crate::coordinator::background::Background)), beyond which an owner that missed a write must wait for
@@ -125,11 +126,24 @@ impl Write {
         self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
         // Only minting again would need it. The record has a copy, so without this a write would keep its value twice.
         self.version.update.value = None;
+        self.charge(cx)
+    }
 
+    /// Counts a write that has returned, for each owner whose answer is awaited; false if there is no room for it. It
+    /// counts until it is forgotten in any case.
+    pub(super) fn charge(&mut self, cx: &mut OpContext) -> bool {
         let targets = self.requests.targets();
         let late = (self.quorum.awaited()).filter_map(|owner| targets.get(owner).copied());
         self.late = late.collect();
         cx.background.begin(self.background_bytes(), &self.late)
+    }
+
+    /// Owners that have not answered count as having missed it: each gets a hint.
+    pub(super) fn give_up_waiting(&mut self) {
+        let late: SmallVec<[usize; 3]> = self.quorum.awaited().collect();
+        for owner in late {
+            self.quorum.overdue(owner);
+        }
     }
 
     /// An owner has answered, or will not: if it was late, its request waits no more.

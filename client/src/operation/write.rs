@@ -13,7 +13,7 @@
 //! attempt. Left out: when to do what, which is the machine's.
 
 use quoit_ring::change::{OwnerSet, Threshold};
-use quoit_ring::wire::{Request, Response, ResponseFrame};
+use quoit_ring::wire::{Refusal, Request, Response, ResponseFrame};
 use quoit_ring::{Epoch, Millis, NodeId};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
@@ -32,6 +32,9 @@ use crate::operation::{Handler, Progress};
 use crate::quorum::{Acked, Evidence, WriteFailure, WriteQuorum, WriteStep};
 use crate::reply::Reply;
 use crate::sent::{Sent, SentWrite};
+
+/// A node has gone on to a newer epoch.
+const OLD_EPOCH: Response = Response::Refused(Refusal::OldEpoch);
 
 /// What a write returns.
 pub(crate) type WriteResult = Result<Written, WriteError>;
@@ -112,7 +115,7 @@ pub(crate) struct Write {
     pub(super) is_retry: bool,
     pub(super) quorum: WriteQuorum,
     /// Whether the last second has begun, in which holders are found for owners that missed it.
-    is_closing: bool,
+    pub(super) is_closing: bool,
     pub(super) place: Place,
     /// Whether another write of its client was under way on the key when it was sent: that may ask for its copies.
     pub(super) has_others: bool,
@@ -143,6 +146,9 @@ impl Handler for Write {
         let is_hint = replica >= self.owners;
         if !is_hint && self.requests.refuses_epoch(replica, &frame.response, cx) {
             return Progress::Pending;
+        }
+        if is_hint && self.quorum.has_returned() && frame.response == OLD_EPOCH {
+            return Progress::Pending; // the newer epoch is on its way: a holder is found in that
         }
         self.heard_of(replica, cx);
         match frame.response {
@@ -284,10 +290,7 @@ impl Write {
         if self.quorum.has_returned() && !self.is_closing {
             self.is_closing = true;
             self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
-            let late: SmallVec<[usize; 3]> = self.quorum.awaited().collect();
-            for owner in late {
-                self.quorum.overdue(owner);
-            }
+            self.give_up_waiting();
         } else {
             self.quorum.expired();
         }
@@ -321,7 +324,7 @@ impl Write {
         };
         let what = (Purpose::Ask, RequestKind::Write);
         self.requests.send(replica, what, request, cx);
-        if self.requests.attempt() > 0 {
+        if self.requests.attempt() > 0 && !self.quorum.has_returned() {
             // The permit is for one attempt, and the earlier one's request may still wait.
             cx.background.abandon(self.background_bytes());
         }

@@ -320,6 +320,16 @@ impl WriteQuorum {
         }
     }
 
+    /// Whether an owner has joined the write under its present dot.
+    pub(crate) fn has_acked(&self, owner: usize) -> bool {
+        self.asked.acked.contains(owner)
+    }
+
+    /// Whether a holder keeps the write for an owner.
+    pub(crate) fn is_kept(&self, owner: usize) -> bool {
+        self.hints.kept.contains(owner)
+    }
+
     /// Whether an owner has joined the write, under this dot or one before.
     pub(crate) fn has_joined(&self, owner: usize) -> bool {
         (self.asked.acked | self.asked.joined_before).contains(owner)
@@ -341,6 +351,21 @@ impl WriteQuorum {
             ..Self::new(needs, self.sloppy)
         };
         self.asked.joined_before = joined;
+    }
+
+    /// Goes on in another epoch once it has returned, where the key has `n` owners: those that have `joined` this very dot
+    /// and those for which it is `kept` are done, and it is sent to all others. Their numbers are those of the new epoch.
+    pub(crate) fn go_on(&mut self, n: usize, joined: OwnerSet, kept: OwnerSet) {
+        debug_assert!(self.has_returned(), "else it begins again");
+        self.n = n;
+        self.asked = Asked::all(n);
+        for owner in joined.iter() {
+            self.asked.note(owner, State::Acked);
+        }
+        self.hints = Hints::keeping(kept);
+        let lacking = self.asked.awaited - kept;
+        self.steps.extend(lacking.iter().map(WriteStep::Send));
+        self.evaluate();
     }
 
     /// Whether this replica is awaited, and the write may still be renewed when it has joined it: nobody has superseded

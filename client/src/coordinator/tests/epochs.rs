@@ -303,3 +303,199 @@ fn an_owner_that_is_behind_when_a_write_has_returned_gets_a_hint() {
     }
     assert_eq!(hints, 1);
 }
+
+/// The puts among these frames: to whom.
+fn puts(sent: &[(NodeId, RequestFrame)]) -> Vec<NodeId> {
+    let puts = sent
+        .iter()
+        .filter(|(_, frame)| matches!(frame.request, Request::Put { .. }));
+    puts.map(|(node, _)| *node).collect()
+}
+
+/// The hints among them: for whom.
+fn hints(sent: &[(NodeId, RequestFrame)]) -> Vec<NodeId> {
+    let target = |(_, frame): &(NodeId, RequestFrame)| match frame.request {
+        Request::Hint { target, .. } => Some(target),
+        _ => None,
+    };
+    sent.iter().filter_map(target).collect()
+}
+
+/// A put that has returned although the last owner has not answered: what was sent to that one.
+fn returned(bench: &mut Bench) -> (NodeId, RequestFrame) {
+    bench.start(1, put("v", None));
+    let mut sent = bench.sent();
+    let last = sent.pop().unwrap();
+    for to in &sent {
+        bench.answer(to, Response::Joined);
+    }
+    bench.written().unwrap();
+    last
+}
+
+fn forgone(bench: &Bench) -> u64 {
+    bench.coordinator.context.health_report().hints_forgone
+}
+
+#[test]
+fn a_write_that_has_returned_goes_on_to_the_owners_of_the_new_epoch_that_lack_it() {
+    let (mut bench, owners, next) = moving();
+    let last = returned(&mut bench);
+    let after = move_on(&mut bench, &last, &next, None);
+    let mut asked = puts(&after);
+    asked.sort();
+    let mut lacking = vec![owners[2], NEW];
+    lacking.sort();
+    assert_eq!(asked, lacking, "two have it");
+    for to in &after {
+        assert_eq!(record_in(&to.1), record_in(&last.1), "the same dot");
+        assert_eq!(to.1.epoch, Epoch(2));
+        bench.answer_from(Epoch(2), to, Response::Joined);
+    }
+    assert!(bench.coordinator.is_idle());
+    assert_eq!((forgone(&bench), bench.occupied()), (0, 0));
+    assert_eq!(bench.coordinator.context.counters.remints, 0);
+}
+
+#[test]
+fn an_owner_of_the_new_epoch_that_misses_a_returned_write_gets_a_hint() {
+    let (mut bench, _, next) = moving();
+    let last = returned(&mut bench);
+    let after = move_on(&mut bench, &last, &next, None);
+    for to in after.iter().filter(|to| to.0 != NEW) {
+        bench.answer_from(Epoch(2), to, Response::Joined);
+    }
+    for _ in 0..12 {
+        bench.pass(100);
+    }
+    let kept = bench.sent();
+    assert_eq!(hints(&kept), [NEW]);
+    assert_eq!(kept[0].1.epoch, Epoch(2));
+    bench.answer_from(Epoch(2), &kept[0], Response::Joined);
+    assert!(bench.coordinator.is_idle());
+    assert_eq!(forgone(&bench), 0);
+}
+
+#[test]
+fn an_owner_for_which_a_holder_keeps_the_write_is_not_asked_again_in_the_new_epoch() {
+    let (mut bench, owners, next) = moving();
+    bench.link(owners[2].0, Link::Down);
+    let Call::Write { update, mut plan } = put("v", None) else {
+        unreachable!("a put is a write");
+    };
+    plan.consistency = Consistency::One;
+    bench.start(1, Call::Write { update, plan });
+    let sent = bench.sent();
+    bench.answer(&sent[1], Response::Joined);
+    bench.written().unwrap();
+    let hint = bench.sent();
+    assert_eq!(hints(&hint), [owners[2]]);
+    bench.answer(&hint[0], Response::Joined);
+
+    let after = move_on(&mut bench, &sent[0], &next, None);
+    let mut asked = puts(&after);
+    asked.sort();
+    let mut lacking = vec![sent[0].0, NEW];
+    lacking.sort();
+    assert_eq!((asked, after.len()), (lacking, 2));
+    for to in &after {
+        bench.answer_from(Epoch(2), to, Response::Joined);
+    }
+    assert!(bench.coordinator.is_idle());
+    assert_eq!(forgone(&bench), 0);
+}
+
+#[test]
+fn a_hint_that_its_holder_refuses_for_its_old_epoch_is_kept_in_the_new_one() {
+    let (mut bench, owners, next) = moving();
+    bench.link(owners[2].0, Link::Down);
+    bench.start(1, put("v", None));
+    for to in bench.sent() {
+        bench.answer(&to, Response::Joined);
+    }
+    bench.written().unwrap();
+    let hint = bench.sent();
+    assert_eq!(hints(&hint), [owners[2]]);
+
+    let after = move_on(&mut bench, &hint[0], &next, None);
+    assert_eq!((puts(&after), hints(&after)), (vec![NEW], vec![owners[2]]));
+    for to in &after {
+        bench.answer_from(Epoch(2), to, Response::Joined);
+    }
+    assert!(bench.coordinator.is_idle());
+    assert_eq!(forgone(&bench), 0);
+}
+
+#[test]
+fn a_hint_refused_for_its_old_epoch_is_forgone_if_no_newer_one_comes() {
+    let (mut bench, owners, _) = moving();
+    bench.link(owners[2].0, Link::Down);
+    bench.start(1, put("v", None));
+    for to in bench.sent() {
+        bench.answer(&to, Response::Joined);
+    }
+    let hint = bench.sent();
+    let refused = Response::Refused(Refusal::OldEpoch);
+    bench.answer_from(Epoch(2), &hint[0], refused);
+    for _ in 0..12 {
+        bench.pass(100);
+    }
+    for _ in 0..12 {
+        bench.pass(100);
+    }
+    assert!(bench.coordinator.is_idle());
+    assert_eq!(forgone(&bench), 1);
+}
+
+#[test]
+fn a_returned_write_in_its_last_second_has_a_holder_found_for_each_owner_of_the_new_epoch() {
+    let (mut bench, owners, next) = moving();
+    let last = returned(&mut bench);
+    for _ in 0..11 {
+        bench.pass(100);
+    }
+    assert_eq!(hints(&bench.sent()), [owners[2]]);
+    let mut after = move_on(&mut bench, &last, &next, None);
+    let mut kept = hints(&after);
+    kept.sort();
+    let mut lacking = vec![owners[2], NEW];
+    lacking.sort();
+    assert_eq!(kept, lacking);
+    after.retain(|(_, frame)| matches!(frame.request, Request::Hint { .. }));
+    for to in &after {
+        bench.answer_from(Epoch(2), to, Response::Joined);
+    }
+    assert!(bench.coordinator.is_idle());
+    assert_eq!(forgone(&bench), 0);
+}
+
+#[test]
+fn returned_writes_hold_no_more_than_their_bound_in_any_epoch() {
+    let (mut bench, _, next) = moving();
+    let mut last = None;
+    while forgone(&bench) == 0 {
+        last = Some(returned(&mut bench)); // one owner is late: 8 MiB
+    }
+    let after = move_on(&mut bench, &last.unwrap(), &next, None);
+    let of_new = puts(&after).iter().filter(|&&node| node == NEW).count();
+    assert!(of_new > 4_096, "{of_new} writes go on");
+    assert_eq!(forgone(&bench), 1, "they have the room that they had");
+
+    let missed = |bench: &mut Bench| {
+        let before = forgone(bench);
+        bench.start(1, put("v", None));
+        let mut sent = bench.sent();
+        sent.retain(|to| to.0 != NEW);
+        for to in &sent {
+            bench.answer_from(Epoch(2), to, Response::Joined);
+        }
+        bench.written().unwrap();
+        forgone(bench) - before
+    };
+    assert_eq!(missed(&mut bench), 1, "there is no more for the new owner");
+    for to in &after {
+        bench.answer_from(Epoch(2), to, Response::Joined);
+    }
+    assert!(bench.coordinator.is_idle());
+    assert_eq!(missed(&mut bench), 0, "there is room again");
+}

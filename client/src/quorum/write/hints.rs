@@ -37,6 +37,14 @@ pub(super) struct Hints {
 }
 
 impl Hints {
+    /// None but those that holders have taken for these owners, in an earlier epoch.
+    pub(super) fn keeping(kept: OwnerSet) -> Self {
+        Self {
+            kept,
+            ..Self::default()
+        }
+    }
+
     /// A holder is to be found for an owner; false if one was sought before.
     pub(super) fn seek(&mut self, owner: usize) -> bool {
         let is_new = !self.looked_after().contains(owner);
