@@ -17,6 +17,7 @@
 //! | [`mod@file`] | a plan that is kept, and whether it still holds |
 //! | [`waits`] | which silent nodes it would wait for |
 //! | [`begin`] | has an epoch decided |
+//! | [`retry`] | the same for what is wanted of any epoch, while nodes decide further ones |
 //! | [`watch`] | shows how far it is, and which nodes it waits for |
 
 pub(crate) mod begin;
@@ -24,6 +25,7 @@ pub(crate) mod edits;
 pub(crate) mod file;
 mod places;
 pub(crate) mod plan;
+pub(crate) mod retry;
 mod waits;
 pub(crate) mod watch;
 

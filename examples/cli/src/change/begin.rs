@@ -43,7 +43,7 @@ fn is_of(wanted: &Configuration, later: &Configuration) -> bool {
         && match (&wanted.change, &later.change) {
             (Some(wanted), Some(later)) => same_members(&wanted.target, &later.target),
             (Some(wanted), None) => same_members(&wanted.target, &later.map),
-            (None, _) => true, // members were written off
+            (None, _) => false, // it is none
         }
 }
 

@@ -1,16 +1,14 @@
 //! `quoit cluster revert`: turns the change under way round. What has moved moves back.
 
-use quoit_client::{Client, Proposed};
+use quoit_client::Client;
 use quoit_ring::change::{Configuration, Known};
 
 use crate::args::{ClusterArgs, Operator};
+use crate::change::retry::{Attempt, until_decided};
 use crate::change::{WaitArgs, follow};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-
-/// How often it is tried again after the nodes were quicker with a step of their own.
-const TRIES: u32 = 20;
 
 /// Arguments of `cluster revert`.
 #[derive(Debug, clap::Args)]
@@ -51,27 +49,51 @@ fn refuse_loss(now: &Configuration) -> Result<(), Failure> {
 }
 
 async fn revert(client: &Client, accepts_loss: bool) -> Result<Configuration, Failure> {
-    let mut now = client.configuration().await?;
+    let now = client.configuration().await?;
     if !accepts_loss {
         refuse_loss(&now)?;
     }
-    let mut wanted = now.change.as_ref().map(|change| change.hand.is_turned());
-    for _ in 0..TRIES {
+    let propose = async |after: &Configuration, next| client.propose(after, next).await;
+    until_decided(now, turn_round(), propose).await
+}
+
+/// Turns a change round once, whoever does it.
+fn turn_round() -> impl FnMut(&Configuration) -> Result<Attempt, Failure> {
+    let mut began = None;
+    move |now| {
+        let turned = now.change.as_ref().map(|change| change.hand.is_turned());
+        // Somebody else has turned it: once more would be back again.
+        if turned.is_some() && began.is_some() && turned != began {
+            return Ok(Attempt::Done);
+        }
+        began = began.or(turned);
         let next = now.revert().ok_or_else(|| {
             Failure::new(Exit::Usage, "no change is under way: there is nothing to turn round")
                 .hint("to undo one that has ended, begin another: `quoit cluster history` shows what there is")
         })?;
-        now = match client.propose(&now, next).await? {
-            Proposed::Decided(decided) => return Ok(*decided),
-            Proposed::Another(newer) | Proposed::Overtaken(newer) => *newer,
-        };
-        // Somebody else has turned it: once more would be back again.
-        let turned = now.change.as_ref().map(|change| change.hand.is_turned());
-        if turned.is_some() && turned != wanted.or(turned) {
-            return Ok(now);
-        }
-        wanted = wanted.or(turned);
+        Ok(Attempt::Propose(Box::new(next)))
     }
-    let what = "the nodes were always quicker with the next step";
-    Err(Failure::new(Exit::Unavailable, what).hint("try again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::retry::tests::Quick;
+
+    #[test]
+    fn a_change_that_somebody_else_has_turned_round_is_left_so() {
+        let mut quick = Quick::new(0);
+        let mut attempt = turn_round();
+        assert!(matches!(attempt(&quick.now), Ok(Attempt::Propose(_))));
+        quick.now = quick.now.step().unwrap().revert().unwrap();
+        assert!(matches!(attempt(&quick.now), Ok(Attempt::Done)));
+    }
+
+    #[test]
+    fn a_change_that_has_ended_is_not_turned_round() {
+        let mut quick = Quick::new(16);
+        let failure = quick.run(turn_round()).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert_eq!(quick.now.change, None);
+    }
 }

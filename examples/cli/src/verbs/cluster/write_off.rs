@@ -9,8 +9,8 @@ use quoit_ring::change::{Configuration, Known, Loss};
 use serde_json::json;
 
 use crate::args::{ClusterArgs, Operator};
-use crate::change::begin::begin;
 use crate::change::edits::member;
+use crate::change::retry::{Attempt, until_decided};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -38,14 +38,17 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         let now = client.configuration().await?;
         let lost = lost(&now, &args.names)?;
         refuse_alive(client, &lost).await?;
-        let next = now
-            .without_copies_of(&lost)
-            .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-        let loss = loss(&now, &lost)?;
-        if loss.no_majority > 0.0 && !args.accept_loss {
-            return Err(refused(loss));
-        }
-        let decided = begin(client, &now, next).await?;
+        let mut loss = None;
+        let attempt = |now: &Configuration| {
+            let (attempt, found) = write_off(now, &lost, args.accept_loss)?;
+            if loss.is_none() || matches!(attempt, Attempt::Propose(_)) {
+                loss = Some(found);
+            }
+            Ok(attempt)
+        };
+        let propose = async |after: &Configuration, next| client.propose(after, next).await;
+        let decided = until_decided(now, attempt, propose).await?;
+        let loss = loss.unwrap_or_default();
         show(&decided, (&args.names, loss), out);
         Ok(Exit::Ok)
     };
@@ -62,9 +65,28 @@ fn lost(now: &Configuration, names: &[String]) -> Result<Vec<NodeId>, Failure> {
     ids.collect()
 }
 
-fn loss(now: &Configuration, lost: &[NodeId]) -> Result<Loss, Failure> {
+/// What writes those off that are not yet, and what is lost with them all. Looked at in each epoch anew: while a change
+/// goes on, the ranges that lose their copies are others.
+fn write_off(
+    now: &Configuration,
+    lost: &[NodeId],
+    accepts_loss: bool,
+) -> Result<(Attempt, Loss), Failure> {
+    // Whoever a change has left out since is on the same list.
+    let is_left = |node: &&NodeId| now.removed.binary_search(node).is_err();
+    let left: Vec<NodeId> = lost.iter().filter(is_left).copied().collect();
     let known = Known::new(now.clone()).map_err(|error| Failure::caused(&error))?;
-    Ok(known.loss(lost))
+    let loss = known.loss(&left);
+    if left.is_empty() {
+        return Ok((Attempt::Done, loss));
+    }
+    let next = now
+        .without_copies_of(&left)
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    if loss.no_majority > 0.0 && !accepts_loss {
+        return Err(refused(loss));
+    }
+    Ok((Attempt::Propose(Box::new(next)), loss))
 }
 
 /// A node that answers has its disk, here or to another member.
@@ -135,6 +157,36 @@ mod tests {
 
     use super::*;
     use crate::change::edits::tests::first;
+    use crate::change::retry::tests::Quick;
+
+    #[test]
+    fn members_are_written_off_while_a_change_goes_on() {
+        let mut quick = Quick::new(5);
+        let lost = [NodeId(2)];
+        let attempt = |now: &Configuration| Ok(write_off(now, &lost, true)?.0);
+        let decided = quick.run(attempt).unwrap();
+        assert!(decided.is_written_off(NodeId(2)));
+        assert_eq!(decided.change, quick.now.change, "it goes on");
+
+        quick.steps = 3;
+        let before = quick.now.epoch;
+        let again = quick.run(attempt).unwrap();
+        assert_eq!(again.epoch, before, "it is so already: nothing is proposed");
+    }
+
+    #[test]
+    fn the_loss_is_looked_at_in_each_epoch_that_came_between() {
+        let lost = [NodeId(2), NodeId(3)];
+        let mut quick = Quick::new(2);
+        let began = quick.now.epoch;
+        let attempt = |now: &Configuration| {
+            let accepts = now.epoch == began;
+            Ok(write_off(now, &lost, accepts)?.0)
+        };
+        let failure = quick.run(attempt).unwrap_err();
+        assert_eq!(failure.exit, Exit::Conflict);
+        assert!(!quick.now.is_written_off(NodeId(2)));
+    }
 
     #[test]
     fn one_that_a_member_heard_a_short_time_ago_is_not_lost() {
