@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
-use quoit_ring::change::{Known, MovingRange};
+use quoit_ring::change::{Branch, Known, MovingRange};
 use quoit_ring::wire::Refusal;
 use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::{Epoch, Leaf, LeafBits, NodeId, TokenKey, token_of};
@@ -184,7 +184,7 @@ impl ClusterView {
     /// Refuses an epoch that is not served.
     ///
     /// # Errors
-    /// [`Refusal::OldEpoch`] or [`Refusal::Behind`].
+    /// [`Refusal::OldEpoch`], [`Refusal::Behind`] or [`Refusal::OtherRecovery`].
     pub fn serves(&self, epoch: Epoch) -> Result<(), Refusal> {
         if epoch == self.epoch() {
             return Ok(()); // all but ever, and without a lock
@@ -277,13 +277,18 @@ impl ClusterView {
 /// The epoch among those that are served.
 fn at(served: &[Served], epoch: Epoch) -> Result<&Served, Refusal> {
     let found = served.iter().find(|served| served.epoch() == epoch);
-    found.ok_or_else(|| {
-        if epoch < served[0].epoch() {
-            Refusal::OldEpoch
-        } else {
-            Refusal::Behind
-        }
-    })
+    found.ok_or_else(|| unserved(epoch, served[0].epoch()))
+}
+
+/// Why an epoch is not served by a node that serves this one.
+pub(crate) fn unserved(epoch: Epoch, served: Epoch) -> Refusal {
+    if Branch::of(epoch).is_foreign(Branch::of(served)) {
+        Refusal::OtherRecovery
+    } else if epoch < served {
+        Refusal::OldEpoch
+    } else {
+        Refusal::Behind
+    }
 }
 
 #[cfg(test)]
@@ -334,6 +339,24 @@ mod tests {
         let answers = [2, 3, 4, 5].map(|epoch| cluster.serves(Epoch(epoch)).err());
         let old = Some(Refusal::OldEpoch);
         assert_eq!(answers, [old, old, old, None]);
+    }
+
+    #[test]
+    fn an_epoch_of_another_recovery_is_neither_old_nor_new_but_foreign() {
+        let first = Known::of(ring(3));
+        let recovered = |lost: &[u64]| {
+            let lost: Vec<NodeId> = lost.iter().copied().map(NodeId).collect();
+            first.configuration().recovered(&lost).unwrap()
+        };
+        let (own, other) = (recovered(&[3]), recovered(&[2, 3]));
+        let cluster = ClusterView::new(SELF, first.later(own.clone()).unwrap());
+        for steps in 0..3 {
+            let foreign = Epoch(other.epoch.0 + steps);
+            assert_eq!(cluster.serves(foreign), Err(Refusal::OtherRecovery));
+        }
+        assert_eq!(cluster.serves(first.epoch()), Err(Refusal::OldEpoch));
+        let next = Epoch(own.epoch.0 + 1);
+        assert_eq!(cluster.serves(next), Err(Refusal::Behind));
     }
 
     #[test]

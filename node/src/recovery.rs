@@ -9,7 +9,8 @@
 //! left go on to serve the keys of which they hold a majority. What is written here nobody has decided. Two clusters would
 //! come of it if the lost were not lost; so it is refused if one of them is there, if the voters that are left could decide,
 //! or if a member that is left knows a newer epoch or cannot be asked. From then on the lost are let in nowhere. Whoever cuts
-//! off two halves and recovers each, naming the other as lost, has two clusters: nobody can find that out here.
+//! off two halves and recovers each, naming the other as lost, has two clusters: nobody can find that out here. But once
+//! they hear of each other they know it by their epochs ([`Branch`]), mix nothing, and name it.
 //!
 //! It changes one node's disk, and once: the voters that are left can decide from then on, so a second time is refused.
 //!
@@ -17,7 +18,7 @@
 
 use std::time::Duration;
 
-use quoit_ring::change::{ChangeError, Configuration, Known, Loss, NextError};
+use quoit_ring::change::{Branch, ChangeError, Configuration, Known, Loss, NextError};
 use quoit_ring::role::server_name;
 use quoit_ring::wire::configuration::decode_answer;
 use quoit_ring::wire::{
@@ -116,6 +117,19 @@ pub enum RecoverError {
     /// Another member knows a newer epoch.
     #[error("{name} knows epoch {}, this node only {}: do it there", found.0, known.0)]
     Newer {
+        /// Who.
+        name: String,
+        /// What it knows.
+        found: Epoch,
+        /// What this node knows.
+        known: Epoch,
+    },
+    /// Somebody else has recovered the cluster, otherwise.
+    #[error(
+        "{name} is in another recovery of the cluster (epoch {}, this node is in {}): the two are two clusters since; let one of them go, see \"Recovered twice\" in docs/operations.md",
+        found.0, known.0
+    )]
+    OtherRecovery {
         /// Who.
         name: String,
         /// What it knows.
@@ -265,6 +279,10 @@ fn ask_others(
         let is_there = (answer.as_ref()).map_or_else(|it| it.is_there, |_epoch| true);
         match answer {
             _ if is_lost && is_there => return Err(RecoverError::Answers { name }),
+            Ok(found) if Branch::of(found).is_foreign(Branch::of(known.epoch())) => {
+                let known = known.epoch();
+                return Err(RecoverError::OtherRecovery { name, found, known });
+            }
             Ok(found) if found > known.epoch() => {
                 let known = known.epoch();
                 return Err(RecoverError::Newer { name, found, known });

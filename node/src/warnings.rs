@@ -7,7 +7,8 @@
 //!   start            OpenFiles, Address            <--------------
 //!   change           Change
 //!   gossip           SilentMembers, Isolated,
-//!                    RunsElsewhere
+//!                    RunsElsewhere,
+//!                    OtherRecovery
 //! ```
 //!
 //! The log says what happened and when, to whoever reads it; this says what holds now, to whoever asks. Each kind is

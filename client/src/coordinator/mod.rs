@@ -33,7 +33,7 @@ pub(crate) mod slab;
 mod tests;
 pub(crate) mod timers;
 
-use quoit_ring::change::{Known, Topology};
+use quoit_ring::change::{Branch, Known, Topology};
 use quoit_ring::wire::{RequestFrame, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
 
@@ -106,7 +106,9 @@ impl Coordinator {
         context.health.answered(from, frame.id, answer, now.at);
         context.counters.answer(answer);
         let present = context.topology.epoch();
-        if frame.epoch > present {
+        // One of another recovery of the cluster leads nowhere.
+        let is_foreign = Branch::of(frame.epoch).is_foreign(Branch::of(present));
+        if frame.epoch > present && !is_foreign {
             context.refresh.show(from, frame.epoch, present);
             if context.refresh.is_over(from, now.at) {
                 self.start(Submission::refresh(from));

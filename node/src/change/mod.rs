@@ -34,7 +34,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quoit_ring::change::Known;
+use quoit_ring::change::{Branch, Known};
 use quoit_ring::wire::{
     MembershipAnswer, MembershipRequest, Refusal, RequestFrame, Response, ResponseFrame,
 };
@@ -156,7 +156,8 @@ impl ChangeDriver {
             }
             self.answered(from, about, frame.response, now);
         }
-        if announced > self.epoch {
+        let is_foreign = Branch::of(announced).is_foreign(Branch::of(self.epoch));
+        if announced > self.epoch && !is_foreign {
             self.out.catch_up(from, self.epoch, now);
         }
         self.act(now);

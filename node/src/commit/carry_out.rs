@@ -6,13 +6,13 @@
 //!                     '--> the engine has failed: it is the last thing that this committer does
 //! ```
 
-use std::cmp::Ordering;
-
 use quoit_ring::Epoch;
+use quoit_ring::change::Branch;
 use quoit_ring::wire::{Fault, MembershipAnswer, Refusal, Response, ResponseFrame};
 
 use super::{Asker, Committer, Order, Task};
 use crate::clock::Now;
+use crate::cluster::unserved;
 use crate::engine::{Engine, EngineError};
 use crate::reply::Reply;
 use crate::storage::{Unreadable, fault_of};
@@ -78,6 +78,9 @@ impl<G: Engine> Committer<G> {
     fn perform<R: Reply>(&mut self, task: Task, now: Now) -> Result<Response, Unfulfilled> {
         let membership = |answer: MembershipAnswer| Response::Membership(Box::new(answer));
         let joined = |()| Response::Joined;
+        if let Task::Prepare { after, .. } | Task::Accept { after, .. } = task {
+            self.refuse_foreign(after)?;
+        }
         match task {
             Task::Prepare { after, ballot } => self.prepare(after, ballot, now).map(membership),
             Task::Accept {
@@ -86,7 +89,10 @@ impl<G: Engine> Committer<G> {
                 next,
             } => self.accept((after, ballot), &next, now).map(membership),
             Task::Learn { decided } => self.learn_decided(&decided, now).map(membership),
-            Task::Fence { epoch } => Ok(membership(self.fence_and_tell(epoch))),
+            Task::Fence { epoch } => {
+                self.refuse_foreign(epoch)?;
+                Ok(membership(self.fence_and_tell(epoch)))
+            }
             Task::Store {
                 epoch,
                 source,
@@ -97,12 +103,22 @@ impl<G: Engine> Committer<G> {
         }
     }
 
+    /// Refuses an epoch of another recovery, in which this node has no part: its number says nothing here.
+    fn refuse_foreign(&self, epoch: Epoch) -> Result<(), Refusal> {
+        let newest = self.state.cluster.newest().epoch();
+        if Branch::of(epoch).is_foreign(Branch::of(newest)) {
+            return Err(Refusal::OtherRecovery);
+        }
+        Ok(())
+    }
+
     /// Refuses an order in another epoch than the newest one.
     pub(super) fn check_newest(&self, epoch: Epoch) -> Result<(), Refusal> {
-        match epoch.cmp(&self.state.cluster.newest().epoch()) {
-            Ordering::Less => Err(Refusal::OldEpoch),
-            Ordering::Equal => Ok(()),
-            Ordering::Greater => Err(Refusal::Behind),
+        let newest = self.state.cluster.newest().epoch();
+        if epoch == newest {
+            Ok(())
+        } else {
+            Err(unserved(epoch, newest))
         }
     }
 

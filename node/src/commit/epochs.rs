@@ -13,8 +13,7 @@
 //! above the epochs in which it owned them before, so that no write of those comes in behind.
 
 use quoit_ring::Epoch;
-use quoit_ring::change::configuration::RECOVERY;
-use quoit_ring::change::{Known, NextError};
+use quoit_ring::change::{Branch, Known, NextError};
 use quoit_ring::wire::configuration::{decode_answer, encode_configuration};
 use quoit_ring::wire::{MembershipAnswer, Progress, Refusal};
 
@@ -74,8 +73,8 @@ impl<G: Engine> Committer<G> {
     /// Whether what this node has pulled stays. It does where the same arc moves on, since members were written off in
     /// between: it may be the last copy. Over several epochs the arc may have gone back meanwhile.
     fn keeps_taken(&self, newest: &Known, next: &Known) -> bool {
-        let ahead = next.epoch().0 - newest.epoch().0;
-        (ahead == 1 || ahead == RECOVERY)
+        let is_next = next.epoch().0 - newest.epoch().0 == 1;
+        (is_next || Branch::is_recovery(newest.epoch(), next.epoch()))
             && newest.configuration().change == next.configuration().change
             && self.state.cluster.has_taken(newest.epoch())
     }
@@ -113,6 +112,8 @@ impl<G: Engine> Committer<G> {
             Err(NextError::NotLater { known, .. }) => return Ok(MembershipAnswer::Learned(known)),
             // Its sender takes this node for further than it is: it sends all of it then.
             Err(NextError::Update(_)) => return Ok(MembershipAnswer::Behind(newest.epoch())),
+            // Gossip shows that to operators.
+            Err(NextError::OtherRecovery { .. }) => return Err(Refusal::OtherRecovery.into()),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

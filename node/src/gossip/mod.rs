@@ -27,7 +27,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_gossip::{Build, Facts, Gossip, Message, Step};
 pub use quoit_gossip::{Incarnation, Options};
-use quoit_ring::wire::{MemberState, Request, RequestFrame, WarningKind};
+use quoit_ring::change::Branch;
+use quoit_ring::wire::{MemberState, MembersSeen, Request, RequestFrame, WarningKind};
 use quoit_ring::{Epoch, Moment, NodeId};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -67,6 +68,8 @@ pub struct GossipDriver {
     /// Whose members the machine knows.
     epoch: Epoch,
     keeps_hints_since: Option<Moment>,
+    /// Whether the log names a member that follows another recovery.
+    is_apart: bool,
     rng: SmallRng,
     last_id: u64,
     acts: VecDeque<Act>,
@@ -103,6 +106,7 @@ impl GossipDriver {
             gossip,
             epoch: Epoch(0),
             keeps_hints_since: None,
+            is_apart: false,
             rng: SmallRng::seed_from_u64(seed),
             last_id: OURS,
             acts: VecDeque::new(),
@@ -198,6 +202,8 @@ impl GossipDriver {
                 Step::Send { to, message } => self.send(to, &message),
                 Step::Changed { member, from, to } => self.changed(member, from, to),
                 Step::Isolation(is_isolated) => note_isolation(is_isolated),
+                // That one can never be caught up with; the status names it.
+                Step::Behind { epoch, .. } if self.is_foreign(epoch) => {}
                 Step::Behind { from, .. } => self.acts.push_back(Act::CatchUp(from)),
                 Step::Resolve => self.acts.push_back(Act::Resolve),
                 Step::Twin(incarnation) => self.runs_elsewhere(incarnation, now),
@@ -236,6 +242,11 @@ impl GossipDriver {
         (self.state.warnings).note(WarningKind::RunsElsewhere, 1, now, text);
     }
 
+    /// Whether an epoch comes from another recovery of the cluster.
+    fn is_foreign(&self, epoch: Epoch) -> bool {
+        Branch::of(epoch).is_foreign(Branch::of(self.epoch))
+    }
+
     fn name(&self, member: NodeId) -> String {
         let newest = self.state.cluster.newest();
         let known = newest.topology().member(member);
@@ -248,8 +259,8 @@ impl GossipDriver {
         self.state.members.set(seen::seen(members, is_isolated));
     }
 
-    /// Names in the status who is silent, or that this node hears too few.
-    fn warn(&self, now: Moment) {
+    /// Names in the status who is silent or in another recovery, or that this node hears too few.
+    fn warn(&mut self, now: Moment) {
         let (warnings, seen) = (&self.state.warnings, self.state.members.get());
         let silent = || {
             seen.members
@@ -276,6 +287,35 @@ impl GossipDriver {
         } else {
             warnings.clear(WarningKind::Isolated);
         }
+        self.warn_of_other_recovery(&seen, now);
+    }
+
+    /// Names a member that follows another recovery of the cluster. The two are two clusters, so a person has to choose.
+    fn warn_of_other_recovery(&mut self, seen: &MembersSeen, now: Moment) {
+        let mut foreign = seen.members.iter().filter_map(|member| {
+            let epoch = member.facts.as_ref()?.epoch;
+            self.is_foreign(epoch).then_some((member.node, epoch))
+        });
+        let Some((member, epoch)) = foreign.next() else {
+            self.is_apart = false;
+            return self.state.warnings.clear(WarningKind::OtherRecovery);
+        };
+        let (name, more) = (self.name(member), foreign.count());
+        let [own, other] = [self.epoch, epoch].map(Branch::of);
+        let text = || {
+            let more = match more {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            format!(
+                "{name}{more} follows {other} of the cluster, this node {own}: {TWO_RECOVERIES}"
+            )
+        };
+        (self.state.warnings).note(WarningKind::OtherRecovery, 0, now, text);
+        if !core::mem::replace(&mut self.is_apart, true) {
+            let (own, other) = (own.to_string(), other.to_string());
+            tracing::error!(%member, name, own, other, "{TWO_RECOVERIES}");
+        }
     }
 
     fn is_member(&self) -> bool {
@@ -288,6 +328,9 @@ const STARTING: Duration = Duration::from_secs(5);
 
 const RUNS_ELSEWHERE: &str = "a later life of it is heard of: its data directory was copied, or an older state of it was brought \
                               back; stop the one that holds the older state";
+
+const TWO_RECOVERIES: &str = "it was recovered twice and is two clusters since, which nothing joins again; let one of them \
+                              go, see \"Recovered twice\" in docs/operations.md";
 
 const ISOLATED: &str = "it hears fewer than a majority of the members: is it cut off, or are they down? What it says of \
                         others is what it knew before";

@@ -180,3 +180,52 @@ fn a_full_inbox_refuses() {
     assert_eq!(state.gossip.take().len(), 64);
     assert!(state.gossip.push(OTHER, message(9)));
 }
+
+#[test]
+fn a_member_in_another_recovery_is_named_and_never_caught_up_with() {
+    let state = state(3);
+    let first = state.cluster.newest();
+    let [one, other] = [vec![NodeId(3)], vec![SELF, NodeId(3)]]
+        .map(|lost| first.configuration().recovered(&lost).unwrap());
+    assert!(state.cluster.learn(first.later(one.clone()).unwrap(), true));
+    let mut driver = driver(&state);
+    driver.handle_time(second(1));
+    acts(&mut driver);
+    let warned = |now| {
+        let warnings = state.warnings.list(now);
+        let found = (warnings.into_iter()).find(|it| it.kind == WarningKind::OtherRecovery);
+        found.map(|it| it.text)
+    };
+
+    let facts = |epoch, heartbeat| Message {
+        epoch,
+        pulse: pulse(1, heartbeat),
+        body: Body::Facts(vec![(
+            quoit_gossip::Mark {
+                node: OTHER,
+                pulse: pulse(1, heartbeat),
+            },
+            Facts {
+                epoch,
+                ..Facts::default()
+            },
+        )]),
+    };
+    // It has gone on by some steps, so it is the later one or the earlier one.
+    for (heartbeat, epoch) in [(5, other.epoch.0 + 3), (6, other.epoch.0)] {
+        assert!(state.gossip.push(OTHER, facts(Epoch(epoch), heartbeat)));
+        driver.handle_inbox(second(2));
+        driver.handle_time(second(3));
+        let is_catching_up = |act: &Act| matches!(act, Act::CatchUp(_));
+        assert!(!acts(&mut driver).iter().any(is_catching_up));
+        let text = warned(second(3)).unwrap();
+        assert!(
+            text.contains("n2 follows recovery 1 with the mark"),
+            "{text}"
+        );
+    }
+    assert!(state.gossip.push(OTHER, facts(one.epoch, 7)));
+    driver.handle_inbox(second(4));
+    driver.handle_time(second(5));
+    assert_eq!(warned(second(5)), None);
+}

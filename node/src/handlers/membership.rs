@@ -21,7 +21,7 @@ use quoit_ring::{Epoch, NodeId};
 
 use super::replica::{Handled, Replica};
 use crate::clock::Now;
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterView, unserved};
 use crate::commit::Task;
 use crate::engine::Engine;
 use crate::engine::layout::parse_leaf_key;
@@ -85,14 +85,14 @@ impl<E: Env, G: Engine> Replica<E, G> {
 /// The leaves that `receiver` pulls from this node in `epoch`.
 ///
 /// # Errors
-/// [`Refusal::OldEpoch`] or [`Refusal::Behind`] unless that is the newest epoch here, and older ones are refused.
+/// [`Refusal::OldEpoch`], [`Refusal::Behind`] or [`Refusal::OtherRecovery`] unless that is the newest epoch here, and older ones are refused.
 fn pulled_runs(cluster: &ClusterView, receiver: NodeId, epoch: Epoch) -> Result<Vec<Run>, Refusal> {
     let newest = cluster.newest().epoch();
-    if epoch < newest {
-        return Err(Refusal::OldEpoch);
+    if epoch != newest {
+        return Err(unserved(epoch, newest));
     }
     // The fence first: a snapshot that is taken later holds all that was joined before it.
-    if epoch > newest || cluster.epoch() < epoch {
+    if cluster.epoch() < epoch {
         return Err(Refusal::Behind);
     }
     let ranges = cluster.moving(epoch);

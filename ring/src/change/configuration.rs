@@ -19,16 +19,15 @@
 //! Invariants: maps are of one cluster, and make rings; voters are members, and not on the list of the removed. One from
 //! outside is held against them by [`Configuration::check`].
 
+use super::branch::Branch;
 use super::hand::{Arcs, Hand};
 use super::topology::TopologyError;
 use crate::cluster::{ClusterMap, Epoch, NodeId};
 use crate::placement::{Ring, RingError};
+use crate::wire::configuration::digest;
 
 /// Most voters: of five, two may be away.
 pub const MAX_VOTERS: usize = 5;
-
-/// How many epochs ahead a recovered cluster goes on: more than lost voters can have decided unseen.
-pub const RECOVERY: u64 = 1 << 20;
 
 /// What is agreed on in one epoch.
 ///
@@ -106,6 +105,9 @@ pub enum ChangeError {
         "some members are written off, and never all, of those before or after a change: turn a change round first that goes to lost members only"
     )]
     AllOrNone,
+    /// It is to be recovered, and was so more often than can be counted.
+    #[error("the cluster was recovered too often")]
+    TooOften,
     /// There would be fewer members than copies.
     #[error("{members} members cannot hold {copies} copies of each key")]
     TooFewMembers {
@@ -287,17 +289,16 @@ impl Configuration {
     /// The one with which an operator goes on by hand if a majority of the voters is lost, together with these members: they
     /// are written off, and others vote. It is not decided: one of those that are left stores it.
     ///
-    /// Its epoch is [`RECOVERY`] ahead. The lost voters may have decided further epochs of which nobody else knows; if one
-    /// of them is not lost after all, this one is the later, and it is let in nowhere.
+    /// Its epoch is of a [branch](Branch) of its own. The lost voters may have decided further epochs of which nobody else
+    /// knows; if one of them is not lost after all, this one is the later, and it is let in nowhere. And if somebody else
+    /// recovers the same cluster otherwise, the two are told apart.
     ///
     /// # Errors
-    /// As [`Configuration::without_copies_of`].
+    /// As [`Configuration::without_copies_of`]; or it was recovered too often.
     pub fn recovered(&self, lost: &[NodeId]) -> Result<Self, ChangeError> {
         let next = self.without_copies_of(lost)?;
-        Ok(Self {
-            epoch: Epoch(self.epoch.0 + RECOVERY),
-            ..next
-        })
+        let epoch = Branch::recover(self.epoch, digest(&next)).ok_or(ChangeError::TooOften)?;
+        Ok(Self { epoch, ..next })
     }
 
     /// Whether a node is a member by either map, whose members ascend.
@@ -391,7 +392,9 @@ fn voters(map: &ClusterMap, before: &[NodeId], removed: &[NodeId]) -> Vec<NodeId
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::{Known, NextError};
     use crate::placement::{Newcomer, grow};
+    use crate::wire::ConfigurationAnswer;
     use crate::{ClusterId, LeafBits, TokenKey};
 
     fn map(members: impl IntoIterator<Item = (u64, &'static str)>) -> ClusterMap {
@@ -489,9 +492,56 @@ mod tests {
         let lost = [1, 2, 3].map(NodeId);
         let recovered = first.recovered(&lost).unwrap();
         assert_eq!(recovered.check(), Ok(()));
-        assert_eq!(recovered.epoch, Epoch(1 + RECOVERY));
+        assert!(Branch::is_recovery(first.epoch, recovered.epoch));
+        assert!(recovered.epoch > Epoch(1 + (1 << 20)));
         assert_eq!(recovered.voters, [NodeId(4)], "an odd number");
         assert!(!first.is_followed_by(&recovered));
+    }
+
+    #[test]
+    fn two_recoveries_that_say_the_same_are_one_and_others_are_told_apart() {
+        let members = map((1..=5).map(|id| (id, "z")));
+        let first = Configuration::first(members).unwrap();
+        let recovered = |lost: &[u64]| {
+            let lost: Vec<NodeId> = lost.iter().copied().map(NodeId).collect();
+            first.recovered(&lost).unwrap()
+        };
+        assert_eq!(recovered(&[1, 2, 3]), recovered(&[3, 2, 1]));
+
+        let known = |it: Configuration| Known::new(it).unwrap();
+        let (one, other) = (recovered(&[1, 2, 3]), recovered(&[1, 2, 3, 4]));
+        let step = Configuration {
+            epoch: Epoch(other.epoch.0 + 1),
+            ..other.clone()
+        };
+        for (mine, theirs) in [(&one, &other), (&other, &one), (&one, &step), (&step, &one)] {
+            let answer = ConfigurationAnswer::Whole(Box::new(theirs.clone()));
+            let (found, known_here) = (theirs.epoch, mine.epoch);
+            let foreign = Err(NextError::OtherRecovery {
+                found,
+                known: known_here,
+            });
+            let next = known(mine.clone()).next(answer).map(|it| it.epoch());
+            assert_eq!(next, foreign);
+            let later = known(mine.clone()).later(theirs.clone());
+            assert_eq!(later.map(|it| it.epoch()), foreign);
+        }
+        // Whoever knows of neither goes on to the one that comes first.
+        assert!(known(first.clone()).later(one.clone()).is_ok());
+    }
+
+    #[test]
+    fn a_second_recovery_of_another_first_one_is_told_apart_by_who_is_removed() {
+        let members = map((1..=6).map(|id| (id, "z")));
+        let first = Configuration::first(members).unwrap();
+        let ids = |ids: [u64; 2]| ids.map(NodeId);
+        let (one, other) = (first.recovered(&ids([1, 2])), first.recovered(&ids([2, 3])));
+        let again = |it: Configuration| it.recovered(&ids([4, 5])).unwrap();
+        let (one, other) = (one.unwrap(), other.unwrap());
+        let known = Known::new(one.clone()).unwrap();
+        assert!(known.later(again(one)).is_ok());
+        let refused = known.later(again(other)).map(|it| it.epoch());
+        assert!(matches!(refused, Err(NextError::OtherRecovery { .. })));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use super::branch::Branch;
 use super::check::ConfigurationError;
 use super::configuration::Configuration;
 use super::topology::{Topology, TopologyError};
@@ -24,6 +25,17 @@ pub enum NextError {
     /// It is not later than what is known.
     #[error("epoch {} is not later than {}, which is known", found.0, known.0)]
     NotLater {
+        /// Of the answer.
+        found: Epoch,
+        /// What is known.
+        known: Epoch,
+    },
+    /// It comes from another recovery of the cluster: the two have gone on as two clusters, and neither follows the other.
+    #[error(
+        "epoch {} comes from another recovery of this cluster ({}) than epoch {}, which is known ({})",
+        found.0, Branch::of(*found), known.0, Branch::of(*known)
+    )]
+    OtherRecovery {
         /// Of the answer.
         found: Epoch,
         /// What is known.
@@ -106,21 +118,19 @@ impl Known {
     /// # Errors
     /// [`NextError`] says why it leads to none.
     pub fn next(&self, answer: ConfigurationAnswer) -> Result<Self, NextError> {
-        let (found, known) = (answer.epoch(), self.epoch());
-        if found <= known {
-            return Err(NextError::NotLater { found, known });
-        }
+        self.check_later(answer.epoch())?;
         self.later(answer.resolve(&self.configuration)?)
     }
 
     /// The later epoch of this configuration.
     ///
     /// # Errors
-    /// [`NextError`] if it is not later, of another cluster, or breaks an invariant.
+    /// [`NextError`] if it is not later, of another recovery or another cluster, or breaks an invariant.
     pub fn later(&self, configuration: Configuration) -> Result<Self, NextError> {
         let (found, known) = (configuration.epoch, self.epoch());
-        if found <= known {
-            return Err(NextError::NotLater { found, known });
+        self.check_later(found)?;
+        if !self.is_before(&configuration) {
+            return Err(NextError::OtherRecovery { found, known });
         }
         let cluster = configuration.map.cluster;
         if cluster != self.configuration.map.cluster {
@@ -131,6 +141,25 @@ impl Known {
             topology: Topology::new(&configuration, Some(&self.topology))?,
             configuration: Arc::new(configuration),
         })
+    }
+
+    fn check_later(&self, found: Epoch) -> Result<(), NextError> {
+        let known = self.epoch();
+        if Branch::of(found).is_foreign(Branch::of(known)) {
+            return Err(NextError::OtherRecovery { found, known });
+        }
+        if found <= known {
+            return Err(NextError::NotLater { found, known });
+        }
+        Ok(())
+    }
+
+    /// Whether a later recovery may have come from this epoch: whoever is removed stays so. That a cluster was recovered once
+    /// more says nothing, if somebody else has done that twice.
+    fn is_before(&self, later: &Configuration) -> bool {
+        let (branch, removed) = (Branch::of(self.epoch()), &self.configuration.removed);
+        let is_kept = |node| later.removed.binary_search(node).is_ok();
+        branch == Branch::of(later.epoch) || branch.recoveries() == 0 || removed.iter().all(is_kept)
     }
 
     /// Which epoch it is.

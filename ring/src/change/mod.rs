@@ -26,6 +26,7 @@
 //! | [`check`] | whether a configuration from outside is one |
 //! | [`update`] | what leads from one configuration to a later one |
 //! | [`known`] | one epoch as a node or client knows it |
+//! | [`branch`] | from which recovery an epoch comes |
 //! | [`chain`] | how one epoch follows another: a vote |
 //! | [`stretches`] | leaves side by side that have the same owners |
 //! | [`shared`] | the leaves that two nodes both own |
@@ -39,6 +40,7 @@
 //! consensus; pulling behind fences is our own, checked by an exhaustive model of one change (`ring/tests/change`) and by a
 //! random one of whole chains (`ring/tests/membership`).
 
+pub mod branch;
 pub mod chain;
 pub mod check;
 pub mod configuration;
@@ -54,6 +56,7 @@ pub mod stretches;
 pub mod topology;
 pub mod update;
 
+pub use branch::Branch;
 pub use chain::Chain;
 pub use check::ConfigurationError;
 pub use configuration::{Change, ChangeError, Configuration};

@@ -128,6 +128,11 @@ pub enum Refusal {
     /// Sums or keys were asked for of nodes of the tree that are none, too many, out of order, or not shared with the sender.
     #[error("these parts of the Merkle tree cannot be compared")]
     BadNodes,
+    /// The sender's epoch comes from another recovery of the cluster than the node's: the two are two clusters since.
+    #[error(
+        "the node is in another recovery of the cluster: it was recovered twice, and one of the two must go, see `quoit status`"
+    )]
+    OtherRecovery,
 }
 
 /// What is wrong with a node's storage.
@@ -194,7 +199,7 @@ impl Refusal {
             | Self::NotReady
             | Self::Behind
             | Self::Storage(Fault::NoSpace | Fault::Failed | Fault::Filled) => RefusalScope::Node,
-            Self::OldEpoch | Self::Forbidden => RefusalScope::Sender,
+            Self::OldEpoch | Self::Forbidden | Self::OtherRecovery => RefusalScope::Sender,
         }
     }
 }

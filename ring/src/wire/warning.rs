@@ -55,11 +55,13 @@ pub enum WarningKind {
     Isolated,
     /// A later life of the node is heard of: its disk was copied, or an older state of it was brought back.
     RunsElsewhere,
+    /// A member is in another recovery of the cluster: the two are two clusters since.
+    OtherRecovery,
 }
 
 impl WarningKind {
     /// All of them, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::DiskSpace,
         Self::Storage,
         Self::Certificate,
@@ -72,6 +74,7 @@ impl WarningKind {
         Self::SilentMembers,
         Self::Isolated,
         Self::RunsElsewhere,
+        Self::OtherRecovery,
     ];
 
     /// Its name, for programs: it never changes.
@@ -95,6 +98,7 @@ impl WarningKind {
             Self::SilentMembers => "silent-members",
             Self::Isolated => "isolated",
             Self::RunsElsewhere => "runs-elsewhere",
+            Self::OtherRecovery => "other-recovery",
         }
     }
 }

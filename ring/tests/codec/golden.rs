@@ -358,7 +358,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-pub(crate) fn refusals() -> [(Refusal, &'static str); 22] {
+pub(crate) fn refusals() -> [(Refusal, &'static str); 24] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -401,6 +401,7 @@ pub(crate) fn refusals() -> [(Refusal, &'static str); 22] {
         ),
         (Refusal::Behind, "11"),
         (Refusal::BadNodes, "12"),
+        (Refusal::OtherRecovery, "13"),
     ]
 }
 

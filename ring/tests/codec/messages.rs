@@ -34,7 +34,7 @@ const EDGES: [u64; 9] = [
 
 pub(crate) const REQUESTS: u64 = 12;
 pub(crate) const RESPONSES: u64 = 13;
-pub(crate) const REFUSALS: u64 = 19;
+pub(crate) const REFUSALS: u64 = 20;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
     match rng.below(3) {
@@ -332,6 +332,7 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
         },
         16 => Refusal::Behind,
         17 => Refusal::BadNodes,
+        18 => Refusal::OtherRecovery,
         _ => Refusal::Storage(*rng.pick(&[
             Fault::NoSpace,
             Fault::Corrupt,

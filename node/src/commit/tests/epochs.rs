@@ -1,15 +1,16 @@
 //! Epochs: learned on the disk, and fenced where writes are joined.
 
 use quoit_ring::change::{Arcs, Known, Topology};
+use quoit_ring::consensus::Ballot;
 use quoit_ring::wire::configuration::{decode_configuration, encode_answer};
 use quoit_ring::wire::{MembershipAnswer, Progress, Refusal, Response};
-use quoit_ring::{Epoch, Leaf};
+use quoit_ring::{Epoch, Leaf, NodeId};
 
-use super::world;
+use super::{World, world};
 use crate::commit::Task;
 use crate::engine::layout::META_CONFIGURATION;
-use crate::engine::{Engine as _, Keyspace};
-use crate::testing::{SELF, WALL, at, blind, dot, ring};
+use crate::engine::{Engine as _, Keyspace, MemoryEngine};
+use crate::testing::{SELF, WALL, at, blind, dot, ring, state_of};
 
 /// So many epochs after that of the tests, while their ring changes.
 fn next(count: u64) -> Known {
@@ -83,6 +84,49 @@ fn what_another_node_says_is_decided_is_learned_once() {
     let decided = "junk".into();
     let refused = Response::Refused(Refusal::BadRecord);
     assert_eq!(world.order(Task::Learn { decided }), refused);
+}
+
+#[test]
+fn nothing_is_done_in_an_epoch_of_another_recovery() {
+    let first = Known::of(ring(3));
+    let recovered = |lost: Vec<NodeId>| {
+        let recovered = first.configuration().recovered(&lost).unwrap();
+        first.later(recovered).unwrap()
+    };
+    let (own, other) = (
+        recovered(vec![NodeId(3)]),
+        recovered(vec![NodeId(2), NodeId(3)]),
+    );
+    let mut world = World::with_state(MemoryEngine::new(), state_of(ring(3)));
+    assert!(world.committer.learn(own.clone(), at(WALL)).unwrap());
+
+    let epoch = other.epoch();
+    let ballot = Ballot::ZERO.next(NodeId(2));
+    let next = encode_answer(None, other.configuration()).into();
+    let tasks = [
+        decided(&other),
+        Task::Fence { epoch },
+        Task::Prepare {
+            after: epoch,
+            ballot,
+        },
+        Task::Accept {
+            after: epoch,
+            ballot,
+            next,
+        },
+        Task::Take { epoch },
+    ];
+    for task in tasks {
+        let text = format!("{task:?}");
+        let refused = Response::Refused(Refusal::OtherRecovery);
+        assert_eq!(world.order(task), refused, "{text}");
+    }
+    let cluster = &world.state.cluster;
+    assert_eq!(
+        (cluster.newest().epoch(), cluster.epoch()),
+        (own.epoch(), own.epoch())
+    );
 }
 
 #[test]

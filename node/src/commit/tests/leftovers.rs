@@ -1,8 +1,7 @@
 //! What is left of an earlier ownership: not served, deleted unless it changed, and what is empty is taken.
 
 use bytes::Bytes;
-use quoit_ring::change::Known;
-use quoit_ring::change::configuration::RECOVERY;
+use quoit_ring::change::{Branch, Known};
 use quoit_ring::wire::{Page, Refusal, Response};
 use quoit_ring::{Epoch, Leaf};
 
@@ -96,10 +95,10 @@ fn a_newcomer_that_holds_rows_is_behind_until_they_are_gone() {
 }
 
 /// The epoch in which the member that leaves is written off.
-fn written_off(ahead: u64) -> Known {
+fn written_off(epoch: Epoch) -> Known {
     let known = leaving();
     let mut next = known.configuration().without_copies_of(&[LEAVING]).unwrap();
-    next.epoch = Epoch(EPOCH.0 + ahead);
+    next.epoch = epoch;
     known.later(next).unwrap()
 }
 
@@ -107,19 +106,25 @@ fn written_off(ahead: u64) -> Known {
 fn what_was_pulled_stays_if_members_are_written_off_meanwhile_and_else_has_to_go() {
     let key = keys(true).next().unwrap();
     let leaf = leaf_of(&key);
-    for (ahead, stays) in [(1, true), (RECOVERY, true), (2, false)] {
+    let (next, later) = (Epoch(EPOCH.0 + 1), Epoch(EPOCH.0 + 2));
+    let [recovered, unseen] = [EPOCH, later].map(|from| Branch::recover(from, 9).unwrap());
+    for (epoch, stays) in [
+        (next, true),
+        (recovered, true),
+        (later, false),
+        (unseen, false),
+    ] {
         let mut world = again(MemoryEngine::new(), &[]);
         world.put(&key, expiring(dot(1, WALL), "pulled", WALL + 70_000));
         world.commit();
-        let next = written_off(ahead);
-        let epoch = next.epoch();
+        let next = written_off(epoch);
         assert!(world.committer.learn(next, at(WALL)).unwrap());
         let owns = world.state.cluster.owns(epoch, SELF, leaf);
-        assert_eq!(owns.is_ok(), stays, "{ahead} epochs later: {owns:?}");
+        assert_eq!(owns.is_ok(), stays, "{epoch:?}: {owns:?}");
     }
 
     let mut never_taken = again(MemoryEngine::new(), &[key]);
-    let next = written_off(1);
+    let next = written_off(Epoch(EPOCH.0 + 1));
     assert!(never_taken.committer.learn(next, at(WALL)).unwrap());
     let owns = (never_taken.state.cluster).owns(Epoch(EPOCH.0 + 1), SELF, leaf);
     assert_eq!(owns, Err(Refusal::Behind));
