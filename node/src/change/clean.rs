@@ -11,6 +11,10 @@
 //! what it holds, or because it has joined it. Sums say nothing of what a record has seen, so they count only for one that
 //! has seen no more than its value.
 //!
+//! Who is **written off** has nothing and is not asked. A majority is one of all owners all the same, those included: else
+//! a read that asks the others could miss the row. Where fewer are left, each of them must have it, and where nobody is, this
+//! may be the last copy, and stays.
+//!
 //! A node that is to own a leaf again first empties it: what is left there from an earlier time does not count, and a value
 //! that was deleted meanwhile must not come back. Its rows are pushed to the owners of the old list, from where it pulls.
 //!
@@ -21,8 +25,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::change::rules::majority;
-use quoit_ring::change::{Known, OwnerSet, Quorums};
+use quoit_ring::change::rules::enough;
+use quoit_ring::change::{Known, OwnerSet, Quorums, Threshold};
 use quoit_ring::merkle::Place;
 use quoit_ring::wire::{MembershipRequest, Request, Response, decode_record};
 use quoit_ring::{Delta, Epoch, Leaf, LeafBits, Moment, NodeId, Record, Sum};
@@ -66,10 +70,39 @@ pub struct LeftRow {
 }
 
 /// Who has to have a row.
+#[derive(Debug)]
 struct Owners {
-    left: SmallVec<[NodeId; 6]>,
-    quorums: Quorums,
-    has_lost: bool,
+    all: SmallVec<[NodeId; 6]>,
+    /// Those that are not written off.
+    left: OwnerSet,
+    /// How many of those, of each list.
+    needs: Threshold,
+}
+
+impl Owners {
+    fn new(
+        all: SmallVec<[NodeId; 6]>,
+        quorums: Quorums,
+        is_left: impl Fn(&NodeId) -> bool,
+    ) -> Self {
+        let numbered = all.iter().enumerate();
+        let left: OwnerSet = (numbered.filter(|(_, node)| is_left(node)))
+            .map(|(number, _)| number)
+            .collect();
+        let needs = quorums.needs_of(|list| enough(list.len(), (list & left).len()));
+        Self { all, left, needs }
+    }
+
+    /// The number of an owner that is not written off.
+    fn number(&self, node: NodeId) -> Option<usize> {
+        let place = self.all.iter().position(|&it| it == node);
+        place.filter(|&place| self.left.contains(place))
+    }
+
+    /// Whether a row that these owners have may go: but for that, with nobody left this may be the last copy.
+    fn suffice(&self, holders: OwnerSet) -> bool {
+        !self.left.is_empty() && self.needs.reached(holders)
+    }
 }
 
 /// A row that is being handed over.
@@ -78,11 +111,7 @@ struct Row {
     left: LeftRow,
     record: Record,
     is_in_sums: bool,
-    /// But for those that are written off.
-    owners: SmallVec<[NodeId; 6]>,
-    quorums: Quorums,
-    /// Whether some are: then all that are left must have it.
-    has_lost: bool,
+    owners: Owners,
     holders: OwnerSet,
     asked: OwnerSet,
 }
@@ -208,25 +237,19 @@ impl Clean {
         self.phase = Phase::Handing(page);
     }
 
-    /// Who has to have a row before it goes: a majority of each present list, of the old one where this node is to own it.
+    /// Who has to have a row before it goes: enough of each present list, of the old one where this node is to own it.
     fn owners(&self, leaf: Leaf) -> Owners {
         let lists = self.known.topology().lists_of_leaf(leaf);
         let removed = &self.known.configuration().removed;
         let is_left = |node: &NodeId| removed.binary_search(node).is_err();
         if lists.is_owner(self.node) {
-            let left: SmallVec<[NodeId; 6]> = lists.old_owners().filter(is_left).collect();
-            return Owners {
-                quorums: Quorums::one(left.len()),
-                has_lost: left.len() < lists.old_owners().count(),
-                left,
-            };
+            let old: SmallVec<[NodeId; 6]> = lists.old_owners().collect();
+            let quorums = Quorums::one(old.len());
+            return Owners::new(old, quorums, is_left);
         }
-        let left: SmallVec<[NodeId; 6]> = lists.owners().filter(is_left).collect();
-        Owners {
-            quorums: lists.quorums(&left),
-            has_lost: left.len() < lists.owners().count(),
-            left,
-        }
+        let all: SmallVec<[NodeId; 6]> = lists.owners().collect();
+        let quorums = lists.quorums(&all);
+        Owners::new(all, quorums, is_left)
     }
 
     /// An owner has sent its sums, or has none.
@@ -260,11 +283,7 @@ impl Clean {
         let Phase::Handing(page) = std::mem::replace(&mut self.phase, Phase::Looking) else {
             return;
         };
-        let is_held = |row: &Row| {
-            let needed = |left| if row.has_lost { left } else { majority(left) };
-            // With nobody left this may be the last copy.
-            !row.owners.is_empty() && row.quorums.reached(row.holders, needed)
-        };
+        let is_held = |row: &Row| row.owners.suffice(row.holders);
         let all = page.rows.len();
         let held = page.rows.into_iter().filter(is_held);
         let rows: Vec<(Bytes, Bytes)> = held.map(|row| (row.left.key, row.left.record)).collect();
@@ -324,11 +343,7 @@ impl Clean {
 impl Page {
     fn new(page: LeftRows, bits: LeafBits, owners: impl Fn(Leaf) -> Owners) -> Self {
         let rows = page.rows.into_iter().map(|left| {
-            let Owners {
-                left: owners,
-                quorums,
-                has_lost,
-            } = owners(left.leaf);
+            let owners = owners(left.leaf);
             // One that cannot be read is in no sum; its push is refused, and it stays.
             let record = decode_record(&left.record).unwrap_or_default();
             Row {
@@ -338,8 +353,6 @@ impl Page {
                 asked: OwnerSet::NONE,
                 left,
                 owners,
-                quorums,
-                has_lost,
             }
         });
         let mut made = Self {
@@ -354,7 +367,9 @@ impl Page {
         let mut compared = BTreeSet::new();
         for number in 0..made.rows.len() {
             let row = &made.rows[number];
-            let (leaf, owners) = (row.left.leaf, row.owners.clone());
+            let leaf = row.left.leaf;
+            let of_left = row.owners.left.iter();
+            let owners: SmallVec<[NodeId; 6]> = of_left.map(|it| row.owners.all[it]).collect();
             let is_comparable = row.is_in_sums && made.sums.contains_key(&leaf);
             for owner in owners {
                 let compare = Job::Compare(owner, made.place(leaf).parent);
@@ -375,7 +390,7 @@ impl Page {
     /// Asks an owner what it holds of a row, once.
     fn look_up(&mut self, owner: NodeId, number: usize) {
         let row = &mut self.rows[number];
-        let place = row.owners.iter().position(|&it| it == owner);
+        let place = row.owners.number(owner);
         if let Some(place) = place.filter(|&place| !row.asked.contains(place)) {
             row.asked.insert(place);
             self.jobs.push_back(Job::LookUp(owner, number));
@@ -400,7 +415,8 @@ impl Page {
             let row = &self.rows[number];
             let leaf = row.left.leaf;
             let place = self.place(leaf);
-            if place.parent != parent || !row.is_in_sums || !row.owners.contains(&from) {
+            let is_owner = row.owners.number(from).is_some();
+            if place.parent != parent || !row.is_in_sums || !is_owner {
                 continue;
             }
             let theirs = sums.get(place.child);
@@ -460,7 +476,7 @@ fn has_all_of(theirs: &Record, ours: &Record) -> bool {
 
 impl Row {
     fn is_held_by(&mut self, owner: NodeId) {
-        if let Some(place) = self.owners.iter().position(|&it| it == owner) {
+        if let Some(place) = self.owners.number(owner) {
             self.holders.insert(place);
         }
     }

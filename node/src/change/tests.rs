@@ -22,8 +22,13 @@ const RATE: TransferRate = TransferRate {
 
 /// A ring of three nodes with so many copies that becomes one of four, whose only arc moves.
 fn begun(copies: u8) -> (Known, Known) {
-    let first = Known::of(ring_of(3, copies));
-    let target = ring_of(4, copies).map().clone();
+    growing(3, copies)
+}
+
+/// The same with so many nodes before.
+fn growing(members: u64, copies: u8) -> (Known, Known) {
+    let first = Known::of(ring_of(members, copies));
+    let target = ring_of(members + 1, copies).map().clone();
     let begun = first.configuration().begin(target, Arcs::new(1).unwrap());
     let begun = first.later(begun.unwrap()).unwrap();
     (first, begun)
@@ -341,7 +346,10 @@ fn former_owner() -> (Bench, Leaf) {
 
 /// The same with so many of the leaf's two owners written off.
 fn former_owner_with(lost: usize) -> (Bench, Leaf) {
-    let (first, begun) = begun(2);
+    former_owner_of(begun(2), lost)
+}
+
+fn former_owner_of((first, begun): (Known, Known), lost: usize) -> (Bench, Leaf) {
     let after = begun.later(begun.configuration().step().unwrap()).unwrap();
     let leaves = (0..1 << 12).map(Leaf);
     let is_lost = |leaf: &Leaf| {
@@ -370,7 +378,13 @@ fn hand_over(ours: &Record, theirs: &Record) -> (usize, usize, usize) {
     hand_over_with(former_owner(), ours, theirs)
 }
 
-fn hand_over_with(
+fn hand_over_with(former: (Bench, Leaf), ours: &Record, theirs: &Record) -> (usize, usize, usize) {
+    hand_over_but_to(&[], former, ours, theirs)
+}
+
+/// The same while these nodes refuse whatever they are asked.
+fn hand_over_but_to(
+    away: &[NodeId],
     (mut bench, leaf): (Bench, Leaf),
     ours: &Record,
     theirs: &Record,
@@ -392,6 +406,7 @@ fn hand_over_with(
     let mut acts = bench.acts();
     while !acts.is_empty() {
         acts = bench.answer(acts, |_, act| match act {
+            Act::Send { to, .. } if away.contains(to) => Some(Response::Refused(Refusal::NotReady)),
             Act::Send { frame, .. } => match &frame.request {
                 Request::Sums { .. } => Some(Response::Sums(vec![Sum(9); 16])),
                 Request::Get { digest: true, .. } => {
@@ -424,7 +439,7 @@ fn a_row_whose_leaf_has_the_same_sum_at_its_owners_is_forgotten_unasked() {
 }
 
 #[test]
-fn a_row_goes_once_all_owners_that_are_left_have_it_and_stays_if_there_are_none() {
+fn a_row_goes_once_enough_owners_that_are_left_have_it_and_stays_if_there_are_none() {
     let ours = blind(dot(1, 10), "v").into_record();
     let theirs = Record::default();
     assert_eq!(
@@ -441,6 +456,26 @@ fn a_row_goes_once_all_owners_that_are_left_have_it_and_stays_if_there_are_none(
         hand_over_with(former_owner_with(2), &ours, &ours),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn of_five_owners_with_one_written_off_one_more_may_be_away_and_no_further() {
+    let ours = unseeing(dot(2, 10), "b").into_record();
+    let forgotten = |lost: usize, away: usize| {
+        let (bench, leaf) = former_owner_of(growing(6, 5), lost);
+        let known = bench.state.cluster.newest();
+        let owners = known.topology().lists_of_leaf(leaf).owners();
+        let owners: Vec<NodeId> = owners.collect();
+        assert_eq!(owners.len(), 5);
+        let away = &owners[lost..lost + away];
+        let (_, _, forgotten) = hand_over_but_to(away, (bench, leaf), &ours, &Record::default());
+        forgotten
+    };
+    assert_eq!([0, 1, 2, 3].map(|away| forgotten(0, away)), [1, 1, 1, 0]);
+    assert_eq!([0, 1, 2].map(|away| forgotten(1, away)), [1, 1, 0]);
+    assert_eq!([0, 1].map(|away| forgotten(2, away)), [1, 0]);
+    // A majority is written off: none of those that are left may lack it.
+    assert_eq!([0, 1].map(|away| forgotten(3, away)), [1, 0]);
 }
 
 #[test]

@@ -174,9 +174,15 @@ impl Quorums {
     /// What it takes, if of a list of so many owners as many as `needed` says are needed.
     #[must_use]
     pub fn needs(self, needed: impl Fn(usize) -> usize) -> Threshold {
+        self.needs_of(|list| needed(list.len()))
+    }
+
+    /// What it takes, if of a list as many as `needed` says are needed.
+    #[must_use]
+    pub fn needs_of(self, needed: impl Fn(OwnerSet) -> usize) -> Threshold {
         let of = |list: OwnerSet| match list.len() {
             0 => 0,
-            n => needed(n),
+            _ => needed(list),
         };
         Threshold {
             quorums: self,

@@ -87,7 +87,7 @@ impl<'a> RangeChange<'a> {
 
     /// How many of them are enough.
     fn needed(self) -> usize {
-        majority(self.old.len()).min(self.left().count())
+        enough(self.old.len(), self.left().count())
     }
 
     /// Whether enough old owners refuse older epochs.
@@ -133,6 +133,22 @@ impl<'a> RangeChange<'a> {
 #[must_use]
 pub const fn majority(n: usize) -> usize {
     n / 2 + 1
+}
+
+/// How many of `n` owners have to have something, if so many are `left` that are not written off: a majority of all `n`,
+/// which every quorum of them meets whoever is written off next, or where no majority is left, all that are.
+///
+/// ```
+/// use quoit_ring::change::rules::enough;
+///
+/// assert_eq!(enough(5, 5), 3);
+/// assert_eq!(enough(5, 4), 3, "one more may be away");
+/// assert_eq!(enough(5, 2), 2);
+/// ```
+#[must_use]
+pub const fn enough(n: usize, left: usize) -> usize {
+    let most = majority(n);
+    if left < most { left } else { most }
 }
 
 #[cfg(test)]
@@ -205,6 +221,35 @@ mod tests {
     fn what_one_member_that_is_left_has_is_in_every_quorum_after_the_step() {
         assert!(check_all(3, 5) > 50_000);
         assert!(check_all(5, 6) > 500_000);
+    }
+
+    #[test]
+    fn what_enough_owners_have_is_in_every_quorum_and_is_lost_by_no_further_minority() {
+        let mut looked_at = 0;
+        for n in 1..=6_u32 {
+            let all = (1 << n) - 1;
+            for (lost, held) in (0..1_u32 << n).flat_map(|it| (0..1_u32 << n).map(move |h| (it, h)))
+            {
+                let left = all & !lost;
+                let needed = enough(n as usize, left.count_ones() as usize);
+                if held & lost != 0 || (held.count_ones() as usize) < needed {
+                    continue;
+                }
+                looked_at += 1;
+                // Whoever is written off next, too, as long as a majority is left.
+                for later in (0..1_u32 << n).filter(|later| later & lost == 0) {
+                    let mut quorums =
+                        (0..=all).filter(|&it| is_majority(it, all) && it & (lost | later) == 0);
+                    assert!(
+                        quorums.all(|quorum| quorum & held != 0),
+                        "{n} {lost:b} {held:b}"
+                    );
+                }
+                // And where there is no quorum, nobody that is left lacks it.
+                assert!(is_majority(left, all) || left & !held == 0);
+            }
+        }
+        assert!(looked_at > 200, "{looked_at}");
     }
 
     #[test]
