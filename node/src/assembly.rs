@@ -62,6 +62,8 @@ pub struct AssemblyOptions {
     pub row_cache_bytes: u64,
     /// Rows that the walks after a start read in one step.
     pub walk_rows: usize,
+    /// For how long the machine has been up at least: what it lost with its power before is older.
+    pub machine_up: Duration,
     /// Which life of the node this is, higher than all before.
     pub incarnation: Incarnation,
     /// How it gossips.
@@ -92,6 +94,7 @@ impl AssemblyOptions {
             accept_clock_set_back: config.accept_clock_set_back,
             row_cache_bytes,
             walk_rows,
+            machine_up: Duration::ZERO,
             incarnation,
             gossip: config.gossip(),
         }
@@ -159,6 +162,7 @@ impl AssemblyOptions {
 /// #     limits: Limits::from(&config), durability: Durability::Fsync, write_queue: WriteQueue::default(),
 /// #     max_batch: 512, hints_per_second: 100, hint_window: 64, accept_clock_set_back: false,
 /// #     row_cache_bytes: 4096, walk_rows: 16, incarnation: Incarnation(1), gossip: config.gossip(),
+/// #     machine_up: Duration::ZERO,
 /// #     transfer: TransferRate { bytes_per_second: 1 << 20 },
 /// #     sync: SyncOptions { interval: Duration::from_secs(60), bytes_per_second: 1 << 20 },
 /// # };
@@ -200,6 +204,19 @@ impl<G: Engine> OpenStore<G> {
 
         let meta = StoreMeta::load(&engine, first, location)?;
         Ok(Self { engine, meta, path })
+    }
+
+    /// The node has lost writes that it acknowledged, with its machine's power: stores that, synced. It answers no reads until
+    /// it has them from the other owners, however often it is started again.
+    ///
+    /// # Errors
+    /// [`StartError`], if it could not be stored.
+    pub fn lose(&mut self) -> Result<(), StartError> {
+        let lost = self.meta.change.lose(&self.engine);
+        lost.map_err(|source| StartError::Engine {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The engine, to close it.
@@ -248,10 +265,16 @@ impl<G: Engine> CheckedStore<G> {
         self.meta.known.configuration()
     }
 
-    /// How long to wait before serving; see [`StoreMeta::wait`].
+    /// How long to wait before serving; see [`StoreMeta::wait`]. The mark may be among what was lost, so then it is as long as
+    /// any time that was sent out can have been ahead.
     #[must_use]
     pub fn wait(&self, limits: &Limits, wall: Millis) -> Duration {
-        self.meta.wait(limits, wall)
+        let by_mark = self.meta.wait(limits, wall);
+        if self.meta.change.is_incomplete() {
+            by_mark.max(Duration::from_millis(limits.max_clock_drift_ms))
+        } else {
+            by_mark
+        }
     }
 
     /// Assembles the node, which starts `now`, with a random `seed`. `env` makes its runtime around the queue of its committer.
@@ -273,6 +296,9 @@ impl<G: Engine> CheckedStore<G> {
         let settings = (options.limits, options.durability);
         let state = NodeState::new(self.node, known, merkle_key, mark, settings);
         (state.stats).set_pull_rate(options.transfer.bytes_per_second);
+
+        let settles_in = settles_in(&options.limits).saturating_sub(options.machine_up);
+        state.completeness.set_settles_at(now.mono + settles_in);
 
         // Before the first commit: the walks must notice whatever it changes.
         let walks = Walks::begin(&*engine, &state, options.walk_rows);
@@ -301,6 +327,11 @@ impl<G: Engine> CheckedStore<G> {
             state,
         }
     }
+}
+
+/// After what time no write is joined any more that was under way before: its age is checked, by clocks that may differ.
+const fn settles_in(limits: &Limits) -> Duration {
+    Duration::from_millis(limits.max_write_age_ms + 2 * limits.max_clock_drift_ms)
 }
 
 /// The parts of one node, each to be driven by its thread or event.

@@ -24,6 +24,9 @@ use quoit_ring::change::{Branch, Known, MovingRange};
 use quoit_ring::wire::Refusal;
 use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::{Epoch, Leaf, LeafBits, NodeId, TokenKey, token_of};
+use smallvec::SmallVec;
+
+use crate::storage::moving::Run;
 
 /// One epoch that is served, and how it is answered.
 #[derive(Debug)]
@@ -37,6 +40,15 @@ struct Served {
     has_taken: bool,
     /// What moves in it, once somebody has asked.
     moving: OnceLock<Arc<[MovingRange]>>,
+    /// Who owns what in it by its old lists, once somebody has asked.
+    owned: OnceLock<Arc<[OwnedRange]>>,
+}
+
+/// Leaves that have the same owners, by the list that holds everything: the old one, while they move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnedRange {
+    pub(crate) leaves: Run,
+    pub(crate) owners: SmallVec<[NodeId; 3]>,
 }
 
 impl Served {
@@ -48,6 +60,7 @@ impl Served {
             known,
             has_taken: false,
             moving: OnceLock::new(),
+            owned: OnceLock::new(),
         }
     }
 
@@ -55,6 +68,11 @@ impl Served {
     fn moving(&self) -> &Arc<[MovingRange]> {
         let make = || self.known.moving().into();
         self.moving.get_or_init(make)
+    }
+
+    /// Who owns what in it, made at the first call.
+    fn owned(&self) -> &Arc<[OwnedRange]> {
+        self.owned.get_or_init(|| owned_ranges(&self.known).into())
     }
 
     /// The encoded answer for a side that knows `known`.
@@ -181,6 +199,32 @@ impl ClusterView {
         served.map_or_else(Arc::default, |served| Arc::clone(served.moving()))
     }
 
+    /// The leaves that both this node and `other` own in `epoch`, by their old lists; none if that epoch is not served.
+    pub(crate) fn shared_runs(&self, epoch: Epoch, other: NodeId) -> Vec<Run> {
+        let is_shared = |owners: &[NodeId]| owners.contains(&self.node) && owners.contains(&other);
+        let owned = {
+            let served = self.read();
+            let served = served.iter().find(|served| served.epoch() == epoch);
+            served.map_or_else(Arc::default, |served| Arc::clone(served.owned()))
+        };
+        let shared = owned.iter().filter(|range| is_shared(&range.owners));
+        shared.map(|range| range.leaves.clone()).collect()
+    }
+
+    /// The lists of owners that this node is in, by `epoch`, each once; none if that epoch is not served.
+    pub(crate) fn own_lists(&self, epoch: Epoch) -> Vec<SmallVec<[NodeId; 3]>> {
+        let served = self.read();
+        let Some(served) = served.iter().find(|served| served.epoch() == epoch) else {
+            return Vec::new();
+        };
+        let owned = served.owned().iter().map(|range| &range.owners);
+        let own = owned.filter(|owners| owners.contains(&self.node));
+        let mut lists: Vec<SmallVec<[NodeId; 3]>> = own.cloned().collect();
+        lists.sort_unstable();
+        lists.dedup();
+        lists
+    }
+
     /// Refuses an epoch that is not served.
     ///
     /// # Errors
@@ -272,6 +316,24 @@ impl ClusterView {
     fn read(&self) -> RwLockReadGuard<'_, Vec<Served>> {
         self.served.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// All leaves with their owners, by the old lists of what moves; neighbours with the same owners as one.
+fn owned_ranges(known: &Known) -> Vec<OwnedRange> {
+    let mut ranges: Vec<OwnedRange> = Vec::new();
+    for stretch in known.topology().stretches() {
+        let owners: SmallVec<[NodeId; 3]> = stretch.lists.old_owners().collect();
+        match ranges.last_mut() {
+            Some(before) if before.owners == owners => {
+                before.leaves = *before.leaves.start()..=*stretch.leaves.end();
+            }
+            _ => ranges.push(OwnedRange {
+                leaves: stretch.leaves,
+                owners,
+            }),
+        }
+    }
+    ranges
 }
 
 /// The epoch among those that are served.

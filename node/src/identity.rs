@@ -23,6 +23,7 @@ pub(crate) mod disk;
 mod error;
 mod first_use;
 mod format;
+mod last_run;
 mod look;
 mod owner;
 
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quinn_proto::HashedConnectionIdGenerator;
+use quoit_ring::wire::Durability;
 use quoit_ring::{ClusterId, NodeId};
 use rand::rngs::{OsRng, StdRng};
 use rand::{Rng as _, SeedableRng as _};
@@ -40,9 +42,11 @@ use ring::hmac;
 use self::format::{Content, Left};
 use self::look::{has_lock, look};
 use self::owner::Secrets;
+use crate::boot::BootId;
 
 pub use self::error::IdentityError;
 pub use self::first_use::{Act, Found, May};
+pub use self::last_run::LastRun;
 pub use self::owner::Identity;
 
 const LOCK: &str = "lock";
@@ -65,8 +69,10 @@ pub struct Expected {
 /// A data directory in use: no other node can have it until this is dropped or the process ends.
 ///
 /// ```
+/// # use quoit_node::boot::Boot;
 /// # use quoit_node::engine::{EngineOptions, FjallEngine};
 /// # use quoit_node::identity::{DataDir, Expected, IdentityError};
+/// # use quoit_ring::wire::Durability;
 /// # use quoit_ring::{ClusterId, NodeId};
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("data");
@@ -77,7 +83,7 @@ pub struct Expected {
 /// drop(data);
 ///
 /// let mut data = DataDir::open(&path, expected)?;
-/// data.mark_running()?;
+/// data.mark_running(Durability::Buffered, Boot::read().id)?;
 /// // ... serve ...
 /// data.mark_clean()?;
 /// drop(data);
@@ -93,7 +99,7 @@ pub struct DataDir {
     path: PathBuf,
     content: Content,
     /// The state of the last run, when opened.
-    found: Left,
+    found: LastRun,
     may: May,
     /// Locked. Closing it unlocks, which the system does even for a killed process.
     _lock: File,
@@ -143,7 +149,7 @@ impl DataDir {
         Ok(Self {
             path: path.to_owned(),
             content,
-            found: content.left,
+            found: content.last,
             may,
             _lock: lock,
         })
@@ -155,11 +161,16 @@ impl DataDir {
         self.content.identity
     }
 
-    /// Whether the last run stopped in order; true if none has run yet. If false, writes acknowledged in
-    /// buffered mode may be missing after a power loss.
+    /// Whether the last run stopped in order; true if none has run yet.
     #[must_use]
     pub const fn was_clean(&self) -> bool {
-        !matches!(self.found, Left::Running)
+        !matches!(self.found.left, Left::Running)
+    }
+
+    /// The last run, as it was found when this directory was opened.
+    #[must_use]
+    pub const fn last_run(&self) -> LastRun {
+        self.found
     }
 
     /// How often a node has begun to run on it. The next run's number is one more, and by it others recognise an older one.
@@ -187,13 +198,19 @@ impl DataDir {
         self.path.join(STORE)
     }
 
-    /// Records durably that a node is running: from here on an end without [`DataDir::mark_clean`] is a
-    /// crash. Call it before the first write is accepted.
+    /// Records durably that a node is running, in which boot of its machine, and what its acknowledgements mean: from here
+    /// on an end without [`DataDir::mark_clean`] is a crash. Call it before the first write is accepted, and after what is
+    /// found was made durable.
     ///
     /// # Errors
     /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
-    pub fn mark_running(&mut self) -> Result<(), IdentityError> {
-        self.mark(Left::Running, self.content.runs + 1)
+    pub fn mark_running(
+        &mut self,
+        durability: Durability,
+        boot: Option<BootId>,
+    ) -> Result<(), IdentityError> {
+        let run = LastRun::running(durability, boot);
+        self.mark(run, self.content.runs + 1)
     }
 
     /// Records durably that the node stopped in order, or that the directory is initialised: from here on a missing
@@ -202,12 +219,16 @@ impl DataDir {
     /// # Errors
     /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
     pub fn mark_clean(&mut self) -> Result<(), IdentityError> {
-        self.mark(Left::Clean, self.content.runs)
+        let run = LastRun {
+            left: Left::Clean,
+            ..self.content.last
+        };
+        self.mark(run, self.content.runs)
     }
 
-    fn mark(&mut self, left: Left, runs: u64) -> Result<(), IdentityError> {
+    fn mark(&mut self, last: LastRun, runs: u64) -> Result<(), IdentityError> {
         let content = Content {
-            left,
+            last,
             runs,
             ..self.content
         };
@@ -283,7 +304,11 @@ fn begin(path: &Path, expected: Expected) -> Result<Content, IdentityError> {
     let content = Content {
         identity,
         secrets: Secrets::draw(&mut rng),
-        left: Left::Incomplete,
+        last: LastRun {
+            left: Left::Incomplete,
+            durability: Durability::Fsync,
+            boot: None,
+        },
         runs: 0,
     };
     write(path, &content)?;

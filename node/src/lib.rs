@@ -49,10 +49,12 @@
 
 pub mod admission;
 pub mod assembly;
+pub mod boot;
 pub mod change;
 pub mod clock;
 pub mod cluster;
 pub mod commit;
+pub mod completeness;
 pub mod config;
 pub mod engine;
 pub mod env;

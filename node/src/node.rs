@@ -42,6 +42,7 @@ use self::former_runs::Start;
 use self::opening::Opened;
 use self::worker::Worker;
 use crate::assembly::{Assembly, AssemblyOptions};
+use crate::boot::Boot;
 use crate::clock::Clocks;
 use crate::config::Config;
 use crate::engine::{Engine as _, EngineError, FjallEngine, RowCache};
@@ -127,16 +128,34 @@ impl Node {
     /// # Errors
     /// [`StartError`]; nothing is left running, and a directory that is not this node's is left as it was.
     pub fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_in(config, Boot::read())
+    }
+
+    /// The same in a boot of the machine that the caller names. After a loss of power a node that acknowledges before it syncs
+    /// ([`Durability`](crate::config::Durability)) may have lost its last writes, and gets them back from the other owners: a
+    /// boot that differs from the last run's is how it knows.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_in(config: &Config, boot: Boot) -> Result<Self, StartError> {
         config.check()?;
         let tls = NodeTls::load(&config.tls)?;
 
         let Opened {
             mut data,
-            store,
+            mut store,
             options,
         } = opening::to_run(config, tls.node())?;
+        if data.last_run().has_lost(boot.id) {
+            tracing::warn!(
+                "the machine has lost power since the node ran, and the node acknowledges before it syncs: it may have lost its \
+                 last writes, and answers no reads until it has them from the other owners"
+            );
+            store.lose()?;
+        }
         let incarnation = Incarnation(data.runs() + 1);
         let mut options = AssemblyOptions::of(config, (options.rows(), PIECE), incarnation);
+        options.machine_up = boot.up;
         let clocks = Clocks::start();
         let store = store.check(tls.node(), &options, clocks.now().wall)?;
         options.incarnation = run_number(config, &mut data, (&tls, store.configuration()))?;
@@ -162,7 +181,7 @@ impl Node {
         state.stats.set_disk(DiskLevel::default(), free);
 
         let socket = listen(config.listen)?;
-        data.mark_running()?;
+        data.mark_running(config.durability.into(), boot.id)?;
 
         let worker = Worker::start(queue, committer, clocks).map_err(StartError::Thread)?;
         let expiry = ExpiryWatch::new(config.tls.certificate.clone(), tls.not_after());

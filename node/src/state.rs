@@ -14,6 +14,7 @@
 //!   pulled        committer             who pulls
 //!   leftovers     who cleans up         committer
 //!   sync          handlers, who syncs   handlers, who syncs
+//!   completeness  committer             handlers, committer, who pulls
 //!   damage        handlers, committer   nobody, it goes to the log
 //!   warnings      whoever notices       handlers
 //!   service       server, node          handlers, server
@@ -32,6 +33,7 @@ use quoit_ring::{MerkleKey, NodeId, Time};
 use crate::clock::SharedClock;
 use crate::cluster::ClusterView;
 use crate::commit::{Finished, Leftovers, PullProgress};
+use crate::completeness::Completeness;
 use crate::config::Limits;
 use crate::engine::Usage;
 use crate::gossip::{GossipInbox, SeenMembers};
@@ -69,6 +71,8 @@ pub struct NodeState {
     pub leftovers: Arc<Leftovers>,
     /// What it shares with the others, and how it stands with them.
     pub sync: Arc<SyncView>,
+    /// Whether it has all that it acknowledged.
+    pub completeness: Arc<Completeness>,
     /// What the log says of rows that cannot be read.
     pub(crate) damage: Arc<DamageLog>,
     /// What is not as it should be.
@@ -102,6 +106,7 @@ impl NodeState {
             pulled: Arc::default(),
             leftovers: Arc::default(),
             sync: Arc::default(),
+            completeness: Arc::default(),
             damage: Arc::default(),
             warnings: Arc::default(),
             service: Arc::default(),

@@ -5,7 +5,7 @@
 //!   background       Certificate, UncountedHints   ---------------> Warnings ---list---> handler
 //!   server           Handshakes                    clear(kind)
 //!   start            OpenFiles, Address            <--------------
-//!   change           Change
+//!   change           Change, Incomplete
 //!   gossip           SilentMembers, Isolated,
 //!                    RunsElsewhere,
 //!                    OtherRecovery

@@ -284,6 +284,9 @@ pub struct Held {
     /// How many have owned the key in an earlier epoch and hold nothing of it now: they may have acknowledged the write, and
     /// handed it over since.
     pub former: usize,
+    /// How many own the key and have lost writes with their power just now: they may have acknowledged it before, and get it
+    /// back.
+    pub lossy: usize,
 }
 
 /// A write that a node was acknowledged to keep for another one.
@@ -382,6 +385,8 @@ pub struct History {
     pub clocks_off: Vec<ClockOff>,
     /// When a node that syncs before it answers was about to answer with something unsynced on its disk.
     pub acked_early: Vec<(NodeId, Moment)>,
+    /// How often a node that answers before it syncs has lost power: what it alone had acknowledged may be gone.
+    pub buffered_losses: u64,
     /// When a restarted node reported an earlier time than before, and by how many milliseconds.
     pub clocks_back: Vec<(NodeId, Moment, u64)>,
     /// The keys, by [`KeyId`].

@@ -11,6 +11,9 @@
 //! Where the ring changes, a former owner may have acknowledged the write, and handed it over before all others had: it need
 //! not have it any more, and those that are left are still as many as were asked for.
 //!
+//! A node that acknowledges before it syncs may have lost the write with its power since, and get it back: then it counts as
+//! one that has it. One node at a time does so.
+//!
 //! A node that keeps a hint counts, as it does for a sloppy write; a strict one makes no hints before it is
 //! acknowledged.
 //!
@@ -45,7 +48,7 @@ fn enough(history: &History, held: Held) -> Result<(), Violation> {
         _ => 0,
     };
     let asked = op.count.map_or(1, usize::from);
-    let had = held.owners + held.others;
+    let had = held.owners + held.others + held.lossy;
     if had + held.former >= acked && acked >= asked && had >= asked {
         return Ok(());
     }
@@ -104,6 +107,7 @@ mod tests {
             owners,
             others: 0,
             former,
+            lossy: 0,
         });
         recorder.finish()
     }

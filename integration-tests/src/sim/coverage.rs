@@ -61,6 +61,10 @@ pub enum CoverageEvent {
     CommitFailed,
     /// A crash came while a commit was under way.
     CommitCut,
+    /// A node lost commits with its power that it may have acknowledged.
+    BufferedLoss,
+    /// A node that has lost writes refused a read.
+    Incomplete,
     /// A node refused to start with its clock so far behind.
     ClockBehind,
     /// A node refused to start on an empty disk: identity and store were missing.
@@ -125,7 +129,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 56] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -150,6 +154,8 @@ impl CoverageEvent {
         Self::StorageFault,
         Self::CommitFailed,
         Self::CommitCut,
+        Self::BufferedLoss,
+        Self::Incomplete,
         Self::ClockBehind,
         Self::DiskGone,
         Self::StoreGone,
@@ -210,6 +216,8 @@ impl CoverageEvent {
             Self::StorageFault => "storage fault reported",
             Self::CommitFailed => "commit failed",
             Self::CommitCut => "commit cut short",
+            Self::BufferedLoss => "commits lost with the power",
+            Self::Incomplete => "read refused, incomplete",
             Self::ClockBehind => "start refused, clock behind",
             Self::DiskGone => "start refused, disk empty",
             Self::StoreGone => "start refused, store gone",

@@ -29,13 +29,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_node::StartError;
 use quoit_node::admission::MAX_BATCH;
+use quoit_node::boot::BootId;
 use quoit_node::change;
 use quoit_node::commit::Task;
 use quoit_node::config::{Limits, WriteQueue};
-use quoit_node::engine::layout::parse_hint_key;
+use quoit_node::engine::layout::{META_INCOMPLETE, parse_hint_key};
 use quoit_node::engine::{EngineError, Keyspace, Snapshot as _};
 use quoit_node::env::Now;
 use quoit_node::hints::{Act, Delivered, MAX_WINDOW, PageSize};
+use quoit_node::identity::LastRun;
 use quoit_node::storage::Sums;
 use quoit_node::walks::NextStep;
 use quoit_ring::change::Known;
@@ -126,6 +128,12 @@ pub struct Machine {
     sets_at_start: u64,
     /// Counts processes, so that what was meant for one does not reach the next.
     life: u32,
+    /// Counts the machine's boots: each loss of power is followed by another.
+    boot: u128,
+    /// When it last lost power.
+    lost_power_at: Option<Moment>,
+    /// What its data directory says of the last process, if that has not stopped in order.
+    last_run: Option<LastRun>,
     process: Option<Process>,
     /// Whether the process takes connections.
     serving: bool,
@@ -157,6 +165,9 @@ impl Machine {
             clock_sets: 0,
             sets_at_start: 0,
             life: 0,
+            boot: 1,
+            lost_power_at: None,
+            last_run: None,
             process: None,
             serving: false,
             collisions: 0,
@@ -203,6 +214,26 @@ impl Machine {
     /// The process takes connections from now on.
     pub const fn serve(&mut self) {
         self.serving = true;
+    }
+
+    /// Whether its last process may have lost what it acknowledged, so that the next one is to get it back.
+    fn has_lost(&self) -> bool {
+        let boot = Some(BootId(self.boot));
+        self.last_run.is_some_and(|run| run.has_lost(boot))
+    }
+
+    /// For how long it has been up.
+    fn up(&self, now: Moment) -> Duration {
+        let since = self.lost_power_at.unwrap_or_default();
+        now.saturating_since(since)
+    }
+
+    /// Whether its node may have lost what it acknowledged, and has not got it back.
+    #[must_use]
+    pub fn lacks_something(&self) -> bool {
+        let store = self.own_disk().contents();
+        let is_stored = !matches!(store.get(Keyspace::Meta, META_INCOMPLETE), Ok(None));
+        self.has_lost() || is_stored
     }
 
     /// How many batches a loss of power could take although the node syncs before it answers.
@@ -286,6 +317,8 @@ impl Machine {
         self.sets_at_start = self.clock_sets;
         self.serving = false;
         let (process, wait) = Process::start(self, now)?;
+        let boot = Some(BootId(self.boot));
+        self.last_run = Some(LastRun::running(self.settings.durability, boot));
         self.process = Some(process);
         self.identified = true;
         Ok(wait)
@@ -508,8 +541,10 @@ impl Machine {
     }
 
     /// The machine loses power: unsynced batches may be lost. Returns how many were.
-    pub fn lose_power(&mut self, rng: &mut SmallRng) -> usize {
+    pub fn lose_power(&mut self, rng: &mut SmallRng, now: Moment) -> usize {
         self.die(rng);
+        self.boot += 1;
+        self.lost_power_at = Some(now);
         self.disk.power_loss(rng)
     }
 
@@ -582,7 +617,11 @@ impl Machine {
         process.take_answers(answers);
         let finished = process.finish(read);
         self.disk.kill();
-        done.and(finished)
+        let stopped = done.and(finished);
+        if stopped.is_ok() {
+            self.last_run = None;
+        }
+        stopped
     }
 
     fn die(&mut self, rng: &mut SmallRng) {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   fault phase     faults, tasks            until enough operations have succeeded and the last fault is over
-//!   mending   all healed               until the fault phase's tasks have ended and connections are back
+//!   mending   all healed               until the fault phase's tasks have ended, connections are back, and nodes have what
+//!                                      they lost with their power
 //!   recovery phase      tasks that must succeed  until they have ended, and no node keeps hints
 //!   end       each key read from all   then nothing is under way, and the disks are examined
 //! ```
@@ -119,11 +120,14 @@ impl Run {
         let mended = self.world.site().now().after(MENDING);
         let limit = mended.after(LONGEST_CALM);
         let ended = self.world.run_until(limit, |world| {
-            world.site().now() >= mended && world.tasks_alive() == 0 && world.is_quiet()
+            world.site().now() >= mended
+                && world.tasks_alive() == 0
+                && world.is_quiet()
+                && world.all_are_complete()
         });
         self.expect(
             ended,
-            "operations of the fault_phase were still under way two minutes after it",
+            "operations of the fault_phase were still under way two minutes after it, or a node had not got back what it lost",
         );
     }
 

@@ -279,7 +279,7 @@ impl World {
             let mut targets = self.machines.iter().map(Machine::id);
             targets.any(|target| has(machine, Keyspace::Hints, &hint(target)).is_some())
         };
-        let (mut owners, mut others, mut former) = (0, 0, 0);
+        let (mut owners, mut others, mut former, mut lossy) = (0, 0, 0, 0);
 
         for machine in &self.machines {
             let (node, record) = (machine.id(), has(machine, Keyspace::Records, &key));
@@ -287,8 +287,10 @@ impl World {
                 owners += 1;
             } else if keeps(machine) {
                 others += 1; // an owner by one epoch may keep it in another
+            } else if is_owner(node) {
+                lossy += usize::from(machine.lacks_something());
             } else {
-                former += usize::from(was_owner(node) && !is_owner(node));
+                former += usize::from(was_owner(node));
             }
         }
 
@@ -297,6 +299,7 @@ impl World {
             owners,
             others,
             former,
+            lossy,
         };
         let mut recorder = self.site.recorder().borrow_mut();
         recorder.history_mut().held.push(held);

@@ -14,6 +14,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use quoit_node::boot::Boot;
 use quoit_node::config::Config;
 use quoit_node::provision::{Bundle, LocalCluster, NewLocalNode};
 use quoit_node::{Node, StartError, StopError};
@@ -115,12 +116,21 @@ impl InProcessCluster {
     /// # Errors
     /// [`ClusterError::Start`].
     pub async fn start_node(&mut self, index: usize) -> Result<(), ClusterError> {
+        self.start_node_in(index, Boot::read()).await
+    }
+
+    /// The same as if its machine were in this boot. One that differs from the boot in which the node was started last tells
+    /// it that the machine has lost power since; what was lost with it is for the caller to take from the node's disk.
+    ///
+    /// # Errors
+    /// [`ClusterError::Start`].
+    pub async fn start_node_in(&mut self, index: usize, boot: Boot) -> Result<(), ClusterError> {
         let slot = &mut self.nodes[index];
         if slot.node.is_some() {
             return Ok(());
         }
         let config = slot.config.clone();
-        let started = tokio::task::spawn_blocking(move || Node::start(&config)).await;
+        let started = tokio::task::spawn_blocking(move || Node::start_in(&config, boot)).await;
         match finished(started) {
             Ok(node) => slot.node = Some(node),
             Err(error) => return Err(self.not_started(index, error)),
@@ -139,6 +149,13 @@ impl InProcessCluster {
         let grace = self.stop_within;
         let stopped = tokio::task::spawn_blocking(move || node.stop(grace)).await;
         finished(stopped).map_err(|error| self.not_stopped(index, error))
+    }
+
+    /// Ends one node as a crash does, without a stop in order; nothing happens if it does not run. Its threads are waited for.
+    pub async fn crash(&mut self, index: usize) {
+        if let Some(node) = self.nodes[index].node.take() {
+            finished(tokio::task::spawn_blocking(move || drop(node)).await);
+        }
     }
 
     /// Stops one node in order if it runs, and starts it.

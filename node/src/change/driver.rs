@@ -19,6 +19,7 @@ use quoit_ring::{Epoch, Leaf, Moment, NodeId};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::waiting::names;
 use super::{Act, ChangeDriver, LeftRows, Waiting, read_leftovers, unowned_runs};
 use crate::commit::{Asker, Order};
 use crate::engine::Engine;
@@ -81,6 +82,7 @@ impl<E: Env, G: Engine> Changes<E, G> {
                 let now = self.now();
                 self.driver.handle_time(now);
                 self.warn(now);
+                self.warn_incomplete(now);
                 if !self.driver.is_busy() {
                     self.ticks.reset_after(IDLE);
                 }
@@ -128,6 +130,27 @@ impl<E: Env, G: Engine> Changes<E, G> {
             }
             None => warnings.clear(kind),
         }
+    }
+
+    /// Shows that the node has lost writes, how many rows are back, and for whom it waits.
+    fn warn_incomplete(&self, now: Moment) {
+        let (kind, state) = (WarningKind::Incomplete, &self.state);
+        if state.completeness.is_complete() {
+            return state.warnings.clear(kind);
+        }
+        state.warnings.note(kind, 0, now, || {
+            let names = names(&self.driver.refills_from(), &state.cluster.newest());
+            let rows = state.completeness.refilled_rows();
+            let left = state.completeness.settles_at().saturating_since(now);
+            let waits = match left.as_secs() {
+                _ if names.is_empty() => "its own disk".to_owned(),
+                0 => names,
+                seconds => format!("{names}, after {seconds} s, when writes from before are over"),
+            };
+            format!(
+                "incomplete: it lost its last writes with the power, and answers no reads; {rows} rows came back, it waits for {waits}"
+            )
+        });
     }
 
     /// Does all that the driver wants done.

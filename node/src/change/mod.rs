@@ -7,11 +7,12 @@
 //!     steps    a voter drives the cluster from epoch to epoch
 //!     pull     a new owner reads what comes to it
 //!     clean    a former owner hands over and deletes what it still has
+//!     refill   an owner that has lost writes with its power gets them from the others, change or no change
 //!                          |
 //!                        poll: Send | Order | Look
 //! ```
 //!
-//! All three begin again with each epoch that the node learns: what counts for one must never count for another. They ask
+//! All four begin again with each epoch that the node learns: what counts for one must never count for another. They ask
 //! other nodes by messages ([`MembershipRequest`]) and this node's committer by
 //! [orders](crate::commit::Task); the answers are alike.
 //!
@@ -23,7 +24,9 @@
 
 mod clean;
 pub(crate) mod driver;
+mod pace;
 mod pull;
+mod refill;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -45,11 +48,13 @@ use rand::rngs::SmallRng;
 use self::clean::Clean;
 pub use self::clean::{LeftRow, LeftRows};
 use self::pull::Pull;
+use self::refill::Refill;
 use self::steps::Steps;
 use self::under_way::{About, UnderWay};
 pub use self::waiting::{Waiting, WaitingFor};
 use crate::cluster::ClusterView;
 use crate::commit::{PullProgress, Task};
+use crate::completeness::Completeness;
 use crate::state::NodeState;
 pub use crate::storage::leftovers::{read_leftovers, unowned_runs};
 
@@ -90,12 +95,14 @@ pub struct TransferRate {
 pub struct ChangeDriver {
     cluster: Arc<ClusterView>,
     pulled: Arc<PullProgress>,
+    completeness: Arc<Completeness>,
     epoch: Epoch,
     rate: TransferRate,
     out: UnderWay,
     steps: Steps,
     pull: Pull,
     clean: Clean,
+    refill: Refill,
 }
 
 impl fmt::Debug for ChangeDriver {
@@ -112,6 +119,7 @@ impl ChangeDriver {
     #[must_use]
     pub fn new(state: &NodeState, rate: TransferRate, seed: u64, now: Moment) -> Self {
         let (cluster, pulled) = (Arc::clone(&state.cluster), Arc::clone(&state.pulled));
+        let completeness = Arc::clone(&state.completeness);
         let (node, known) = (cluster.node, cluster.newest());
         Self {
             epoch: known.epoch(),
@@ -124,9 +132,16 @@ impl ChangeDriver {
                 rate.bytes_per_second,
             ),
             clean: Clean::new(node, known.clone(), now),
+            refill: Refill::new(
+                &cluster,
+                Arc::clone(&completeness),
+                &known,
+                rate.bytes_per_second,
+            ),
             steps: Steps::new(node, known, SmallRng::seed_from_u64(seed), now),
             cluster,
             pulled,
+            completeness,
         }
     }
 
@@ -210,7 +225,13 @@ impl ChangeDriver {
     /// Whether it is to be called often: a change is under way, or its own part in one is not over.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.steps.is_busy() || !self.clean.is_clean()
+        self.steps.is_busy() || !self.clean.is_clean() || !self.refill.is_over()
+    }
+
+    /// The owners that it waits for to get back what it has lost with its power; none if it has lost nothing.
+    #[must_use]
+    pub fn refills_from(&self) -> Vec<NodeId> {
+        self.refill.waits_for()
     }
 
     /// Whether it has pulled all that comes to it.
@@ -225,10 +246,11 @@ impl ChangeDriver {
         self.steps.waiting(now)
     }
 
-    /// Lets pull and clean go as far as they may, in the newest epoch. Steps, which look at all members and ranges, go on
+    /// Lets pull, refill and clean go as far as they may, in the newest epoch. Steps, which look at all members and ranges, go on
     /// when their time comes.
     fn act(&mut self, now: Moment) {
         self.pull.act(&mut self.out, now);
+        self.refill.act(&mut self.out, now);
         self.clean.act(&self.cluster, &mut self.out, now);
     }
 
@@ -246,6 +268,8 @@ impl ChangeDriver {
         self.out.begin_epoch();
         let (pulled, rate) = (Arc::clone(&self.pulled), self.rate.bytes_per_second);
         self.pull = Pull::new(Arc::clone(&self.cluster), &known, pulled, rate);
+        let completeness = Arc::clone(&self.completeness);
+        self.refill = Refill::new(&self.cluster, completeness, &known, rate);
         self.clean = Clean::new(node, known.clone(), now);
         self.steps.enter(known, now);
     }
@@ -267,6 +291,9 @@ impl ChangeDriver {
             }
             (About::Page, response) => self.pull.paged(from, Some(response), out, now),
             (About::Stored(source), response) => self.pull.stored(source, &response, now),
+            (About::Refill, response) => self.refill.paged(from, Some(response), out, now),
+            (About::Refilled(source), response) => self.refill.stored(source, &response, now),
+            (About::Complete, _) => self.refill.completed(now),
             (About::Sums(parent), Response::Sums(sums)) => {
                 self.clean.compared(from, parent, Some(&sums));
             }
@@ -316,6 +343,9 @@ impl ChangeDriver {
             }
             About::Page => self.pull.paged(from, None, out, now),
             About::Stored(source) => self.pull.stored(source, &Response::Absent, now),
+            About::Refill => self.refill.paged(from, None, out, now),
+            About::Refilled(source) => self.refill.stored(source, &Response::Absent, now),
+            About::Complete => self.refill.completed(now),
             About::Sums(parent) => self.clean.compared(from, parent, None),
             About::Held(row) => self.clean.looked_up(from, row, None),
             About::Pushed(row) => self.clean.pushed(from, row, false),

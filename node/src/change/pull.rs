@@ -20,9 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quoit_ring::change::{Known, MovingRange};
-use quoit_ring::wire::{MembershipAnswer, MembershipRequest, Page, Refusal, Response};
+use quoit_ring::wire::{MembershipAnswer, MembershipRequest, Refusal, Response};
 use quoit_ring::{Epoch, Moment, NodeId};
 
+use super::pace::Pace;
 use super::under_way::{About, UnderWay};
 use crate::cluster::ClusterView;
 use crate::commit::{PullProgress, Task};
@@ -31,12 +32,8 @@ use crate::commit::{PullProgress, Task};
 const FIRST_REST: Duration = Duration::from_millis(20);
 /// The longest.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// How much of the rate may be used at once after a while in which it was not.
-const BURST: Duration = Duration::from_millis(100);
 /// From how many sources pages come at a time.
 const SOURCES: usize = 4;
-/// What a row costs beside its bytes, in bytes: it is read and joined by itself.
-const ROW: u64 = 1 << 10;
 
 /// One old owner that is pulled from.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,9 +54,7 @@ pub(super) struct Pull {
     leavers: Vec<NodeId>,
     progress: Arc<PullProgress>,
     sources: BTreeMap<NodeId, Source>,
-    /// The time that the rate gives one byte, in nanoseconds.
-    pace: u64,
-    free_at: Moment,
+    pace: Pace,
 }
 
 impl Pull {
@@ -90,8 +85,7 @@ impl Pull {
             leavers,
             progress,
             sources: BTreeMap::new(),
-            pace: 1_000_000_000 / bytes_per_second.max(1),
-            free_at: Moment(0),
+            pace: Pace::new(bytes_per_second),
         }
     }
 
@@ -102,7 +96,7 @@ impl Pull {
 
     /// Asks the sources that it still needs.
     pub(super) fn act(&mut self, out: &mut UnderWay, now: Moment) {
-        if self.moving.is_empty() || now < self.free_at.saturating_sub(BURST) {
+        if self.moving.is_empty() || !self.pace.is_free(now) {
             return;
         }
         // What is left of an earlier ownership goes first: until then no page can be stored.
@@ -147,9 +141,7 @@ impl Pull {
             }
             _ => return self.fail(from, now),
         };
-        let bytes = bytes_of(&page).saturating_mul(self.pace);
-        let takes = Duration::from_nanos(bytes);
-        self.free_at = self.free_at.max(now.saturating_sub(BURST)) + takes;
+        self.pace.take(&page, now);
         let task = Task::Store {
             epoch: self.epoch,
             source: from,
@@ -202,13 +194,4 @@ impl Pull {
         wanted.dedup();
         wanted
     }
-}
-
-/// What a page costs.
-fn bytes_of(page: &Page) -> u64 {
-    let rows = page.rows.iter();
-    let bytes: usize = rows.map(|(key, record)| key.len() + record.len()).sum();
-    let rows = u64::try_from(page.rows.len()).unwrap_or(u64::MAX);
-    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-    bytes.saturating_add(rows.saturating_mul(ROW))
 }

@@ -1,5 +1,7 @@
 //! One node's driver by hand: what it asks and orders, and what answers change.
 
+mod refill;
+
 use std::sync::Arc;
 use std::time::Duration;
 

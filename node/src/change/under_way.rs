@@ -44,6 +44,12 @@ pub(super) enum About {
     Page,
     /// Whether a page of this source is stored here.
     Stored(NodeId),
+    /// A page of what this node has lost.
+    Refill,
+    /// Whether a page of that of this source is stored here.
+    Refilled(NodeId),
+    /// Whether it is stored that this node has all again.
+    Complete,
     /// Whether this node itself refuses older epochs.
     Fenced,
     /// Sums below this node of the tree's last level but one.

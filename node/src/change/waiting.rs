@@ -42,15 +42,7 @@ impl Waiting {
         let (arc, arcs) = change.map_or((0, 0), |change| {
             (change.hand.arc() + 1, change.hand.arcs().count())
         });
-        let name = |node: &NodeId| {
-            let member = known.topology().member(*node);
-            member.map_or_else(|| node.to_string(), |member| member.name.clone())
-        };
-        let names: Vec<String> = self.nodes.iter().take(NAMED).map(name).collect();
-        let more = match self.nodes.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        let names = names(&self.nodes, known);
         let what = match self.what {
             WaitingFor::Learning => "to hear of it",
             WaitingFor::Fence => "to refuse what is older",
@@ -59,8 +51,21 @@ impl Waiting {
             WaitingFor::Votes => "to vote on the next step",
         };
         format!(
-            "a change of the ring, at arc {arc} of {arcs}, waits for {}{more} {what}: bring them back, or revert it; if their disks are lost, see `quoit cluster write-off`",
-            names.join(", ")
+            "a change of the ring, at arc {arc} of {arcs}, waits for {names} {what}: bring them back, or revert it; if their disks are lost, see `quoit cluster write-off`"
         )
     }
+}
+
+/// The names of nodes, the first few of them.
+pub(super) fn names(nodes: &[NodeId], known: &Known) -> String {
+    let name = |node: &NodeId| {
+        let member = known.topology().member(*node);
+        member.map_or_else(|| node.to_string(), |member| member.name.clone())
+    };
+    let names: Vec<String> = nodes.iter().take(NAMED).map(name).collect();
+    let more = match nodes.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.join(", ") + &more
 }

@@ -98,6 +98,12 @@ impl<G: Engine> Committer<G> {
                 source,
                 page,
             } => self.store::<R>((epoch, source), page, now).map(joined),
+            Task::Refill {
+                epoch,
+                source,
+                rows,
+            } => self.refill::<R>((epoch, source), rows, now).map(joined),
+            Task::Complete { epoch } => self.complete(epoch, now).map(joined),
             Task::Forget { epoch, rows } => self.forget(epoch, &rows, now).map(joined),
             Task::Take { epoch } => self.take(epoch, now).map(joined),
         }

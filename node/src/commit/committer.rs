@@ -104,6 +104,9 @@ impl<G: Engine> Committer<G> {
         if let Some(taken) = rows.taken {
             self.state.cluster.take(taken);
         }
+        if rows.is_incomplete {
+            self.state.completeness.lose();
+        }
         let is_current = rows.pulled.epoch == newest;
         let fresh = Pulled::in_epoch(newest);
         (self.state.pulled).set(if is_current { rows.pulled } else { fresh });

@@ -141,7 +141,11 @@ impl<G: Engine> Committer<G> {
         MembershipAnswer::Progress(Progress {
             newest,
             fence,
-            pulled: self.state.pulled.done(epoch),
+            // What it has pulled it still has, but not what it has acknowledged since.
+            pulled: match self.state.completeness.is_complete() {
+                true => self.state.pulled.done(epoch),
+                false => Vec::new(),
+            },
             has_leftovers: self.has_leftovers(newest),
             hints: kept.map(|kept| kept.iter().map(|of| of.count).sum()),
         })

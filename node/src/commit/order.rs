@@ -84,6 +84,20 @@ pub enum Task {
         /// What came.
         page: Page,
     },
+    /// Join rows that another owner has sent to this node, which has lost writes.
+    Refill {
+        /// In which epoch they were sent.
+        epoch: Epoch,
+        /// The owner that they came from.
+        source: NodeId,
+        /// User keys and encoded records.
+        rows: Vec<(Bytes, Bytes)>,
+    },
+    /// Serve reads again: all that was lost is here, as far as others have it.
+    Complete {
+        /// The epoch whose other owners were asked.
+        epoch: Epoch,
+    },
     /// Delete rows that this node owns no more, and that a majority of their owners has: those that have not changed.
     Forget {
         /// The epoch by which it owns them no more.
@@ -126,8 +140,11 @@ impl Task {
         match self {
             Self::Accept { next: bytes, .. } | Self::Learn { decided: bytes } => bytes.len(),
             Self::Store { page, .. } => of(&page.rows),
-            Self::Forget { rows, .. } => of(rows),
-            Self::Prepare { .. } | Self::Fence { .. } | Self::Take { .. } => 0,
+            Self::Forget { rows, .. } | Self::Refill { rows, .. } => of(rows),
+            Self::Prepare { .. }
+            | Self::Fence { .. }
+            | Self::Take { .. }
+            | Self::Complete { .. } => 0,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Pages that were pulled: joined as repairs, with how far the pull is in the same batch.
+//! Pages that came from other owners: joined as repairs. Of what moves here, how far that is stands in the same batch.
 //!
 //! ```text
 //!   page of n2 --rows--> repairs --staged--> one batch: records, sums' changes, "n2 up to this key" --> committed
@@ -7,6 +7,9 @@
 //!
 //! A page counts as a whole or not at all: what the cursor has passed is here. A row beyond the bounds on a record is
 //! skipped, as such a repair always is, and counted; whatever else refuses a row refuses the page.
+//!
+//! A node that has lost writes with its power gets pages of what it owns, too; once it has enough of them that is stored,
+//! synced, and it answers reads.
 //!
 //! Invariants: whoever is said to have pulled all from a source has it synced, in either mode. Nothing is joined before what
 //! was left of an earlier ownership is gone.
@@ -17,9 +20,10 @@ use quoit_ring::wire::{MAX_KEY, Page, Refusal};
 use quoit_ring::{Epoch, Leaf, NodeId};
 
 use super::carry_out::Unfulfilled;
+use super::committer::Staged;
 use super::{Committer, Verdict};
 use crate::clock::Now;
-use crate::engine::layout::META_PULLED;
+use crate::engine::layout::{META_INCOMPLETE, META_PULLED};
 use crate::engine::{Batch, Durability, Engine, Keyspace};
 use crate::handlers::read_repair;
 use crate::storage::moving::{Run, is_in};
@@ -38,15 +42,12 @@ impl<G: Engine> Committer<G> {
             return Err(Refusal::Behind.into());
         }
         let Page { rows, next } = page;
-        let writes = self.repairs::<R>((epoch, source), rows, now)?;
-
-        let mut staged = self.stage(&writes, now)?;
-        if let Some(error) = staged.applied.poisoned {
-            return Err(error.into());
-        }
-        if let Some(refusal) = staged.applied.verdicts.iter().find_map(refuses_the_page) {
-            return Err(refusal.into());
-        }
+        let cluster = &self.state.cluster;
+        let runs = runs(&cluster.moving(epoch), |range| {
+            range.is_pulled(cluster.node, source)
+        });
+        let writes = self.repairs::<R>((epoch, &runs), rows, now)?;
+        let mut staged = self.stage_page(&writes, now)?;
 
         let mut pulled = self.state.pulled.get();
         let is_last = next.is_none();
@@ -72,18 +73,69 @@ impl<G: Engine> Committer<G> {
         Ok(())
     }
 
-    /// The writes that a page is; refused if any row is none that is pulled from `source`.
+    /// Joins rows that `source` has sent to this node, which has lost writes with its power. How far that is stands nowhere:
+    /// a node that restarts begins again.
+    pub(super) fn refill<R>(
+        &mut self,
+        (epoch, source): (Epoch, NodeId),
+        rows: Vec<(Bytes, Bytes)>,
+        now: Now,
+    ) -> Result<(), Unfulfilled> {
+        self.check_newest(epoch)?;
+        let count = rows.len();
+        let runs = self.state.cluster.shared_runs(epoch, source);
+        let writes = self.repairs::<R>((epoch, &runs), rows, now)?;
+        let staged = self.stage_page(&writes, now)?;
+        let (_verdicts, committed) = self.settle(staged, &writes, now);
+        committed?;
+        self.state.completeness.add_refilled(count);
+        self.measure(now);
+        Ok(())
+    }
+
+    /// Serves reads again, and says so on the disk.
+    pub(super) fn complete(&mut self, epoch: Epoch, now: Now) -> Result<(), Unfulfilled> {
+        self.check_newest(epoch)?;
+        if self.state.completeness.is_complete() {
+            return Ok(());
+        }
+        if !self.has_space(now) {
+            return Err(Unfulfilled::NO_SPACE);
+        }
+        let mut batch = Batch::with_capacity(1);
+        batch.remove(Keyspace::Meta, META_INCOMPLETE);
+        // Synced in either mode, and with it all that was joined before.
+        self.engine.commit(batch, Durability::Fsync)?;
+        self.state.completeness.complete();
+        tracing::info!(
+            rows = self.state.completeness.refilled_rows(),
+            "complete: what was lost with the power is here again, as far as others had it"
+        );
+        Ok(())
+    }
+
+    /// Decides what a page does; refused if any row of it is.
+    fn stage_page<R>(&mut self, writes: &[Write<R>], now: Now) -> Result<Staged, Unfulfilled> {
+        let mut staged = self.stage(writes, now)?;
+        if let Some(error) = staged.applied.poisoned.take() {
+            return Err(error.into());
+        }
+        match staged.applied.verdicts.iter().find_map(refuses_the_page) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(staged),
+        }
+    }
+
+    /// The writes that a page is; refused if any row is in none of these leaves, which ascend.
     fn repairs<R>(
         &self,
-        (epoch, source): (Epoch, NodeId),
+        (epoch, runs): (Epoch, &[Run]),
         rows: Vec<(Bytes, Bytes)>,
         now: Now,
     ) -> Result<Vec<Write<R>>, Refusal> {
         let cluster = &self.state.cluster;
-        let ranges = cluster.moving(epoch);
-        let runs = runs(&ranges, |range| range.is_pulled(cluster.node, source));
         let write = |(key, record): (Bytes, Bytes)| {
-            let leaf = checked_leaf(&key, |key| cluster.leaf_of(key), &runs)?;
+            let leaf = checked_leaf(&key, |key| cluster.leaf_of(key), runs)?;
             Ok(Write {
                 id: 0,
                 epoch: Some(epoch),

@@ -1,14 +1,17 @@
-//! What a change of the ring leaves in meta, beside the configuration itself: three rows, encoded by hand.
+//! What a change of the ring leaves in meta, beside the configuration itself: three rows, encoded by hand. And one that says
+//! that the node has lost writes.
 //!
 //! ```text
 //!   vote     epoch | promised ballot | nothing, or: ballot, accepted configuration      on what follows that epoch
 //!   taken    epoch                                       what the node is to own in it was empty, and is owned since
 //!   pulled   epoch | source, cursor length, cursor | ...                     length ffffffff: all of it is here
 //!
+//!   incomplete  a byte, 1                            of no epoch: there until what was lost is here again
+//!
 //!   a ballot is its round and its proposer; numbers are big-endian, u64 but for the length, a u32
 //! ```
 //!
-//! Each row names its epoch, so one of an earlier epoch is known to be out of date.
+//! Each of the three names its epoch, so one of an earlier epoch is known to be out of date.
 //!
 //! Invariant: reading gives back what was written, and refuses everything else.
 
@@ -21,8 +24,8 @@ use quoit_ring::wire::DecodeError;
 use quoit_ring::wire::configuration::{decode_configuration, encode_configuration};
 use quoit_ring::{Epoch, NodeId};
 
-use crate::engine::layout::{META_PULLED, META_TAKEN, META_VOTE};
-use crate::engine::{Engine, EngineError, Keyspace};
+use crate::engine::layout::{META_INCOMPLETE, META_PULLED, META_TAKEN, META_VOTE};
+use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
 
 /// Bytes of an epoch, or another number.
 const NUMBER: usize = size_of::<u64>();
@@ -40,6 +43,8 @@ pub struct ChangeRows {
     pub(super) taken: Option<Epoch>,
     /// What it has pulled.
     pub(super) pulled: Pulled,
+    /// Whether it has lost writes with its power, and has not got them back.
+    pub(super) is_incomplete: bool,
 }
 
 impl ChangeRows {
@@ -50,7 +55,30 @@ impl ChangeRows {
     pub(crate) fn load<G: Engine>(engine: &G) -> Result<Result<Self, DecodeError>, EngineError> {
         let get = |name| engine.get(Keyspace::Meta, name);
         let [vote, taken, pulled] = [get(META_VOTE)?, get(META_TAKEN)?, get(META_PULLED)?];
-        Ok(Self::parse(vote, taken, pulled))
+        // Whatever it holds: a damaged row must not make the node complete.
+        let is_incomplete = get(META_INCOMPLETE)?.is_some();
+        let rows = Self::parse(vote, taken, pulled);
+        Ok(rows.map(|rows| Self {
+            is_incomplete,
+            ..rows
+        }))
+    }
+
+    /// Whether the node has lost writes, and has not got them back.
+    pub(crate) const fn is_incomplete(&self) -> bool {
+        self.is_incomplete
+    }
+
+    /// Stores that the node has lost writes; synced.
+    ///
+    /// # Errors
+    /// The engine's: it may be stored or not.
+    pub(crate) fn lose<G: Engine>(&mut self, engine: &G) -> Result<(), EngineError> {
+        let mut batch = Batch::with_capacity(1);
+        batch.insert(Keyspace::Meta, META_INCOMPLETE, &[1][..]);
+        engine.commit(batch, Durability::Fsync)?;
+        self.is_incomplete = true;
+        Ok(())
     }
 
     fn parse(
@@ -62,6 +90,7 @@ impl ChangeRows {
             vote: vote.map(decode_vote).transpose()?,
             taken: taken.map(decode_taken).transpose()?,
             pulled: pulled.map_or_else(|| Ok(Pulled::default()), Pulled::decode)?,
+            is_incomplete: false,
         })
     }
 }

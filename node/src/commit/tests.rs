@@ -22,6 +22,7 @@ use crate::write::{Change, Write};
 mod bounds;
 mod epochs;
 mod hints;
+mod incomplete;
 mod leftovers;
 mod pages;
 mod random;

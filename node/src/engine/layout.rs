@@ -50,6 +50,9 @@ pub const META_TAKEN: &[u8] = b"taken";
 /// In meta: what this node has pulled in the newest epoch, by source; absent before it pulls.
 pub const META_PULLED: &[u8] = b"pulled";
 
+/// In meta: that this node has lost writes with its machine's power, and has not got them back yet, one byte.
+pub const META_INCOMPLETE: &[u8] = b"incomplete";
+
 /// In meta: the key of the Merkle sums, 16 bytes, from the first map.
 pub const META_MERKLE: &[u8] = b"merkle";
 
@@ -238,6 +241,7 @@ mod tests {
                 META_VOTE,
                 META_TAKEN,
                 META_PULLED,
+                META_INCOMPLETE,
                 META_MERKLE,
                 META_DISK
             ],
@@ -249,6 +253,7 @@ mod tests {
                 b"vote",
                 b"taken",
                 b"pulled",
+                b"incomplete",
                 b"merkle",
                 b"disk"
             ]

@@ -9,9 +9,14 @@
 //! A page is read behind the fence: nothing of an older epoch is added here any more, so what the receiver has in the end is
 //! all that this node had for older epochs. What is joined in this epoch goes to the new owners, too.
 //!
+//! A page for a node that has lost writes needs no fence. What it lost was acknowledged before it stopped, so the others
+//! have it already.
+//!
 //! A node that is to join is no member yet. It gets what only nodes know, the key of the Merkle sums, and what is agreed on.
 //!
 //! Who sends it is who its certificate says, and a member when it asks: it may have become one since it connected.
+
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 use quoit_ring::change::moving::runs;
@@ -45,6 +50,14 @@ impl<E: Env, G: Engine> Replica<E, G> {
             let answer = Box::new(MembershipAnswer::Page(page));
             return Ok(Handled::Answer(Response::Membership(answer)));
         }
+        if let MembershipRequest::Refill { after } = request {
+            let receiver = caller.node().ok_or(Refusal::Forbidden)?;
+            // Before it is read: it never becomes incomplete while it runs, and may become complete meanwhile.
+            let is_complete = self.state().completeness.is_complete();
+            let page = self.refill((receiver, epoch), after, now)?;
+            let answer = Box::new(MembershipAnswer::Refill { is_complete, page });
+            return Ok(Handled::Answer(Response::Membership(answer)));
+        }
         if request == MembershipRequest::Join {
             caller.node().ok_or(Refusal::Forbidden)?;
             let answer = Box::new(self.welcome());
@@ -70,14 +83,37 @@ impl<E: Env, G: Engine> Replica<E, G> {
         after: Bytes,
         now: Now,
     ) -> Result<Page, Refusal> {
+        // It would count as one who has all of what moves.
+        self.state().completeness.check()?;
+        let runs = pulled_runs(&self.state().cluster, receiver, epoch)?;
+        self.read_page(&runs, after, now)
+    }
+
+    /// A page of what `receiver` owns, too. This node may have lost writes itself: its answer says so.
+    fn refill(
+        &self,
+        (receiver, epoch): (NodeId, Epoch),
+        after: Bytes,
+        now: Now,
+    ) -> Result<Page, Refusal> {
+        let cluster = &self.state().cluster;
+        match epoch.cmp(&cluster.newest().epoch()) {
+            Ordering::Less => return Err(Refusal::OldEpoch),
+            Ordering::Greater => return Err(Refusal::Behind),
+            Ordering::Equal => {}
+        }
+        let runs = cluster.shared_runs(epoch, receiver);
+        self.read_page(&runs, after, now)
+    }
+
+    fn read_page(&self, runs: &[Run], after: Bytes, now: Now) -> Result<Page, Refusal> {
         let after = match after {
             first if first.is_empty() => None,
             after if parse_leaf_key(&after).is_ok() => Some(after),
             _ => return Err(Refusal::BadRecord),
         };
-        let runs = pulled_runs(&self.state().cluster, receiver, epoch)?;
         let snapshot = self.engine().snapshot();
-        read_page(&snapshot, &runs, after, PageBounds::FULL)
+        read_page(&snapshot, runs, after, PageBounds::FULL)
             .map_err(|error| self.refuse(&error, now))
     }
 }

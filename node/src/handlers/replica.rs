@@ -196,6 +196,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
             Request::Status => status::answer(&self.state, self.env.queued_writes(), now),
             Request::Get { key, digest } => {
                 self.locate(&key, epoch)?;
+                self.state.completeness.check()?;
                 get::answer(&*self.engine, &key, digest)
                     .map_err(|error| self.refuse(&error, now))?
             }
@@ -223,6 +224,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
             }
             Request::Sums { level, index } => {
                 self.state.cluster.serves(epoch)?;
+                self.state.completeness.check()?;
                 sums::answer(&self.state.sums, level, index)?
             }
             Request::Hint {

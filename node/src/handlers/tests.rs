@@ -1,6 +1,7 @@
 //! What a replica answers by itself, and what it passes on.
 
 mod hints;
+mod incomplete;
 mod late;
 mod membership;
 

@@ -10,21 +10,26 @@
 //!  50  reset key              64
 //! 114  connection-id key       8
 //! 122  runs                    8   how often a node has begun to run on the directory
-//! 130  SHA-256 of 0..130      32
+//! 130  boot id                16   of the machine when that run began; 0 if it was unknown
+//! 146  durability              1   of that run: 0 fsync, 1 buffered
+//! 147  SHA-256 of 0..147      32
 //! ```
 //!
-//! A file is exactly these 162 bytes. The version is checked first, to distinguish a file of a later version from
+//! A file is exactly these 179 bytes. The version is checked first, to distinguish a file of a later version from
 //! a damaged one.
 
+use quoit_ring::wire::Durability;
 use quoit_ring::{ClusterId, NodeId};
 use ring::digest::{SHA256, digest};
 
+use super::last_run::LastRun;
 use super::owner::{Identity, Secrets};
+use crate::boot::BootId;
 
 const MAGIC: &[u8; 8] = b"quoit-id";
 /// The version that this program writes and the newest it reads.
-pub(super) const VERSION: u8 = 2;
-const CONTENT: usize = 130;
+pub(super) const VERSION: u8 = 3;
+const CONTENT: usize = 147;
 /// The length of the file.
 pub(super) const LENGTH: usize = CONTENT + 32;
 
@@ -64,7 +69,7 @@ impl Left {
 pub(super) struct Content {
     pub(super) identity: Identity,
     pub(super) secrets: Secrets,
-    pub(super) left: Left,
+    pub(super) last: LastRun,
     pub(super) runs: u64,
 }
 
@@ -72,19 +77,25 @@ pub(super) fn encode(content: &Content) -> Vec<u8> {
     let Content {
         identity,
         secrets,
-        left,
+        last,
         runs,
     } = content;
     let mut out = Vec::with_capacity(LENGTH);
     out.extend_from_slice(MAGIC);
     out.push(VERSION);
-    out.push(*left as u8);
+    out.push(last.left as u8);
     out.extend_from_slice(&identity.cluster.0.to_le_bytes());
     out.extend_from_slice(&identity.node.0.to_le_bytes());
     out.extend_from_slice(&identity.disk.to_le_bytes());
     out.extend_from_slice(&secrets.reset_key);
     out.extend_from_slice(&secrets.connection_id_key.to_le_bytes());
     out.extend_from_slice(&runs.to_le_bytes());
+    let boot = last.boot.map_or(0, |BootId(id)| id);
+    out.extend_from_slice(&boot.to_le_bytes());
+    out.push(match last.durability {
+        Durability::Fsync => 0,
+        Durability::Buffered => 1,
+    });
 
     debug_assert_eq!(out.len(), CONTENT, "the layout in the header");
     let sum = digest(&SHA256, &out);
@@ -122,10 +133,20 @@ fn decode_fields(mut rest: &[u8]) -> Option<Content> {
         connection_id_key: u64::from_le_bytes(take(&mut rest)?),
     };
     let runs = u64::from_le_bytes(take(&mut rest)?);
+    let boot = u128::from_le_bytes(take(&mut rest)?);
+    let last = LastRun {
+        left: Left::from_byte(left)?,
+        durability: match take(&mut rest)? {
+            [0] => Durability::Fsync,
+            [1] => Durability::Buffered,
+            _ => return None,
+        },
+        boot: (boot != 0).then_some(BootId(boot)),
+    };
     Some(Content {
         identity,
         secrets,
-        left: Left::from_byte(left)?,
+        last,
         runs,
     })
 }
@@ -152,10 +173,16 @@ mod tests {
             reset_key: [seed ^ 3; 64],
             connection_id_key: u64::from_le_bytes([seed ^ 4; 8]),
         };
+        let last = LastRun {
+            left,
+            durability: [Durability::Fsync, Durability::Buffered][usize::from(seed % 2)],
+            boot: (!seed.is_multiple_of(3))
+                .then_some(BootId(u128::from_le_bytes([seed ^ 5 | 1; 16]))),
+        };
         Content {
             identity,
             secrets,
-            left,
+            last,
             runs: u64::from(seed) << 40 | 5,
         }
     }

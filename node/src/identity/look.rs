@@ -53,7 +53,7 @@ pub(super) fn look(
     };
 
     if let Err(error) = check(content, expected, path) {
-        return Err(match content.left {
+        return Err(match content.last.left {
             Left::Incomplete => IdentityError::IncompleteOther {
                 path: path.to_owned(),
                 cluster: content.identity.cluster,
@@ -63,7 +63,7 @@ pub(super) fn look(
         });
     }
     let store = path.join(STORE);
-    let found = match content.left {
+    let found = match content.last.left {
         Left::Incomplete => Found::Incomplete,
         Left::Running | Left::Clean if FjallEngine::is_in(&store).map_err(failed_at(&store))? => {
             Found::Node

@@ -127,7 +127,7 @@ fn what_is_a_nodes_is_not_initialised_again() {
     );
 
     let mut data = DataDir::open(&path, MINE).unwrap();
-    data.mark_running().unwrap();
+    data.mark_running(Durability::Buffered, None).unwrap();
     let error = refused_to(Act::Initialise, &path, MINE);
     assert!(matches!(error, IdentityError::InUse { .. }), "{error}");
     drop(data);
@@ -190,7 +190,7 @@ fn of_those_who_initialise_one_directory_at_once_one_succeeds() {
 fn an_end_without_a_clean_stop_is_remembered() {
     let (_folder, path) = used();
     let mut data = DataDir::open(&path, MINE).unwrap();
-    data.mark_running().unwrap();
+    data.mark_running(Durability::Buffered, None).unwrap();
     assert!(
         data.was_clean(),
         "the state of the last run, not of this one"
@@ -199,11 +199,37 @@ fn an_end_without_a_clean_stop_is_remembered() {
 
     let mut data = DataDir::open(&path, MINE).unwrap();
     assert!(!data.was_clean());
-    data.mark_running().unwrap();
+    data.mark_running(Durability::Buffered, None).unwrap();
     data.mark_clean().unwrap();
     drop(data);
 
     assert!(DataDir::open(&path, MINE).unwrap().was_clean());
+}
+
+#[test]
+fn the_boot_and_the_durability_of_the_last_run_say_whether_it_has_lost_something() {
+    let (_folder, path) = used();
+    let boots = [1, 2].map(|id| Some(BootId(id)));
+    let has_lost = || {
+        let data = DataDir::open(&path, MINE).unwrap();
+        boots.map(|boot| data.last_run().has_lost(boot))
+    };
+    assert_eq!(has_lost(), [false, false], "it has never run");
+    for (durability, lost) in [
+        (Durability::Buffered, [false, true]),
+        (Durability::Fsync, [false, false]),
+    ] {
+        let mut data = DataDir::open(&path, MINE).unwrap();
+        data.mark_running(durability, boots[0]).unwrap();
+        drop(data);
+        assert_eq!(has_lost(), lost, "{durability:?}");
+    }
+
+    let mut data = DataDir::open(&path, MINE).unwrap();
+    data.mark_running(Durability::Buffered, boots[0]).unwrap();
+    data.mark_clean().unwrap();
+    drop(data);
+    assert_eq!(has_lost(), [false, false], "it stopped in order");
 }
 
 #[test]
@@ -381,7 +407,7 @@ fn every_run_has_a_higher_number_also_after_a_crash() {
     let (_folder, path) = used();
     let runs = |crashes: bool| {
         let mut data = DataDir::open(&path, MINE).unwrap();
-        data.mark_running().unwrap();
+        data.mark_running(Durability::Buffered, None).unwrap();
         if !crashes {
             data.mark_clean().unwrap();
         }
@@ -397,7 +423,7 @@ fn an_identity_of_a_later_version_is_refused_as_such() {
     let (_folder, path) = used();
     std::fs::write(
         path.join(IDENTITY),
-        b"quoit-id\x03and more that is not known yet",
+        b"quoit-id\x04and more that is not known yet",
     )
     .unwrap();
     let error = refused(&path, MINE);
@@ -405,8 +431,8 @@ fn an_identity_of_a_later_version_is_refused_as_such() {
         matches!(
             error,
             IdentityError::Newer {
-                found: 3,
-                known: 2,
+                found: 4,
+                known: 3,
                 ..
             }
         ),

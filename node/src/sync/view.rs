@@ -9,7 +9,7 @@ use quoit_ring::wire::{MAX_SYNC_REASON, PeerSyncStatus, Refusal, SyncEnd, SyncOr
 use quoit_ring::{Epoch, Moment, NodeId};
 
 use super::session::{Ended, Tally};
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterView, unserved};
 
 /// The leaves that a node shares with each other one.
 pub(crate) type SharedByPeer = Arc<BTreeMap<NodeId, Arc<SharedLeaves>>>;
@@ -43,17 +43,15 @@ impl SyncView {
     /// look at each vnode.
     ///
     /// # Errors
-    /// [`Refusal::OldEpoch`] or [`Refusal::Behind`] unless that is the newest epoch here.
+    /// The refusal of an epoch that is not the newest one here.
     pub(crate) fn shared(
         &self,
         cluster: &ClusterView,
         epoch: Epoch,
     ) -> Result<SharedByPeer, Refusal> {
         let newest = cluster.newest();
-        match epoch.cmp(&newest.epoch()) {
-            core::cmp::Ordering::Less => return Err(Refusal::OldEpoch),
-            core::cmp::Ordering::Greater => return Err(Refusal::Behind),
-            core::cmp::Ordering::Equal => {}
+        if epoch != newest.epoch() {
+            return Err(unserved(epoch, newest.epoch()));
         }
         let mut cached = lock(&self.shared);
         if let Some((of, shared)) = &*cached

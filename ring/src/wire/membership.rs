@@ -7,6 +7,7 @@
 //!   Fence                              -> Progress
 //!   Pull     behind which row          -> Page
 //!   Join                               -> Welcome
+//!   Refill   behind which row          -> Refill
 //! ```
 //!
 //! All are about the epoch that their frame names: a vote is on what follows it, a page holds what its receiver pulls in
@@ -63,6 +64,11 @@ pub enum MembershipRequest {
     },
     /// A node asks for what it needs before it can be one: it need not be a member, and must not have been removed.
     Join,
+    /// A page of what the sender and this node both own in the frame's epoch: the sender has lost writes with its power.
+    Refill {
+        /// Behind which row, as the page before said; empty for the first page.
+        after: Bytes,
+    },
 }
 
 impl MembershipRequest {
@@ -72,7 +78,7 @@ impl MembershipRequest {
     pub const fn privilege(&self) -> Privilege {
         match self {
             Self::Prepare { .. } | Self::Accept { .. } | Self::Learn { .. } => Privilege::Propose,
-            Self::Fence | Self::Pull { .. } => Privilege::Peer,
+            Self::Fence | Self::Pull { .. } | Self::Refill { .. } => Privilege::Peer,
             // Whoever holds a certificate may ask; it is answered to a node's.
             Self::Join => Privilege::Client,
         }
@@ -84,7 +90,8 @@ impl MembershipRequest {
         match self {
             Self::Accept { next: bytes, .. }
             | Self::Learn { decided: bytes }
-            | Self::Pull { after: bytes } => bytes.len(),
+            | Self::Pull { after: bytes }
+            | Self::Refill { after: bytes } => bytes.len(),
             Self::Prepare { .. } | Self::Fence | Self::Join => 0,
         }
     }
@@ -127,6 +134,13 @@ pub enum MembershipAnswer {
         merkle_key: MerkleKey,
         /// The newest epoch that the member knows, as an encoded answer for a side that knows none.
         configuration: Bytes,
+    },
+    /// A page of rows for a node that has lost writes.
+    Refill {
+        /// Whether this node has lost none itself, or has them back.
+        is_complete: bool,
+        /// The rows.
+        page: Page,
     },
 }
 
@@ -177,6 +191,10 @@ impl MembershipRequest {
                 out.put_slice(after);
             }
             Self::Join => out.put_u8(5),
+            Self::Refill { after } => {
+                out.put_u8(6);
+                out.put_slice(after);
+            }
         }
         out.freeze()
     }
@@ -203,6 +221,7 @@ impl MembershipRequest {
                 codec::end(&bytes)?;
                 Self::Join
             }
+            6 => Self::Refill { after: bytes },
             _ => return Err(DecodeError::Malformed("an unknown message about the ring")),
         };
         Ok(request)
@@ -255,6 +274,11 @@ impl MembershipAnswer {
                 out.put_slice(&merkle_key.0);
                 out.put_slice(configuration);
             }
+            Self::Refill { is_complete, page } => {
+                out.put_u8(11);
+                out.put_u8(u8::from(*is_complete));
+                page.put(&mut out);
+            }
         }
         out.freeze()
     }
@@ -292,6 +316,10 @@ impl MembershipAnswer {
                     configuration: core::mem::take(&mut bytes),
                 }
             }
+            11 => Self::Refill {
+                is_complete: take(&mut bytes)?,
+                page: Page::take(&mut bytes)?,
+            },
             _ => return Err(DecodeError::Malformed("an unknown answer about the ring")),
         };
         codec::end(&bytes)?;
@@ -394,6 +422,7 @@ mod tests {
             Just(MembershipRequest::Fence),
             bytes().prop_map(|after| MembershipRequest::Pull { after }),
             Just(MembershipRequest::Join),
+            bytes().prop_map(|after| MembershipRequest::Refill { after }),
         ]
     }
 
@@ -410,8 +439,12 @@ mod tests {
         })
     }
 
-    fn answers() -> impl Strategy<Value = MembershipAnswer> {
+    fn pages() -> impl Strategy<Value = Page> {
         let page = (vec((bytes(), bytes()), 0..5), option::of(bytes()));
+        page.prop_map(|(rows, next)| Page { rows, next })
+    }
+
+    fn answers() -> impl Strategy<Value = MembershipAnswer> {
         prop_oneof![
             option::of((ballots(), bytes()))
                 .prop_map(|accepted| MembershipAnswer::Promised { accepted }),
@@ -429,7 +462,9 @@ mod tests {
                     configuration,
                 }
             }),
-            page.prop_map(|(rows, next)| MembershipAnswer::Page(Page { rows, next })),
+            pages().prop_map(MembershipAnswer::Page),
+            (any::<bool>(), pages())
+                .prop_map(|(is_complete, page)| MembershipAnswer::Refill { is_complete, page }),
         ]
     }
 

@@ -133,6 +133,12 @@ pub enum Refusal {
         "the node is in another recovery of the cluster: it was recovered twice, and one of the two must go, see `quoit status`"
     )]
     OtherRecovery,
+    /// The node has lost its last writes with its machine's power, and answers no reads until it has them from others.
+    #[error(
+        "the node is incomplete: it lost its last writes in a loss of power, and answers no reads until it has them \
+         from the other owners"
+    )]
+    Incomplete,
 }
 
 /// What is wrong with a node's storage.
@@ -198,6 +204,7 @@ impl Refusal {
             | Self::Draining
             | Self::NotReady
             | Self::Behind
+            | Self::Incomplete
             | Self::Storage(Fault::NoSpace | Fault::Failed | Fault::Filled) => RefusalScope::Node,
             Self::OldEpoch | Self::Forbidden | Self::OtherRecovery => RefusalScope::Sender,
         }

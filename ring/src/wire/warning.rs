@@ -57,11 +57,13 @@ pub enum WarningKind {
     RunsElsewhere,
     /// A member is in another recovery of the cluster: the two are two clusters since.
     OtherRecovery,
+    /// The node has lost its last writes with its machine's power, and answers no reads until it has them from others.
+    Incomplete,
 }
 
 impl WarningKind {
     /// All of them, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::DiskSpace,
         Self::Storage,
         Self::Certificate,
@@ -75,6 +77,7 @@ impl WarningKind {
         Self::Isolated,
         Self::RunsElsewhere,
         Self::OtherRecovery,
+        Self::Incomplete,
     ];
 
     /// Its name, for programs: it never changes.
@@ -99,6 +102,7 @@ impl WarningKind {
             Self::Isolated => "isolated",
             Self::RunsElsewhere => "runs-elsewhere",
             Self::OtherRecovery => "other-recovery",
+            Self::Incomplete => "incomplete",
         }
     }
 }

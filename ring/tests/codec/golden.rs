@@ -202,7 +202,7 @@ fn seen() -> MemberSeen {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 17] {
+pub(crate) fn responses() -> [(Response, &'static str); 18] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -280,6 +280,17 @@ pub(crate) fn responses() -> [(Response, &'static str); 17] {
             }))),
             // the variant, one row: key and record behind their lengths; where the next page begins
             "23000000 02 01 0700000000000000 03000000 | 03 09 09 | 09 01000000 01000000 6b 02000000 aabb 01 6b",
+        ),
+        (
+            Response::Membership(Box::new(MembershipAnswer::Refill {
+                is_complete: true,
+                page: Page {
+                    rows: vec![(KEY, BODY)],
+                    next: None,
+                },
+            })),
+            // the variant, complete; the page, which is the last one
+            "23000000 02 01 0700000000000000 03000000 | 03 09 09 | 0b 01 01000000 01000000 6b 02000000 aabb 00",
         ),
         (
             Response::Heard,
@@ -402,6 +413,7 @@ pub(crate) fn refusals() -> [(Refusal, &'static str); 24] {
         (Refusal::Behind, "11"),
         (Refusal::BadNodes, "12"),
         (Refusal::OtherRecovery, "13"),
+        (Refusal::Incomplete, "14"),
     ]
 }
 

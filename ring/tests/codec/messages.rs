@@ -34,7 +34,7 @@ const EDGES: [u64; 9] = [
 
 pub(crate) const REQUESTS: u64 = 12;
 pub(crate) const RESPONSES: u64 = 13;
-pub(crate) const REFUSALS: u64 = 20;
+pub(crate) const REFUSALS: u64 = 21;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
     match rng.below(3) {
@@ -165,6 +165,10 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         },
         6 => Response::Sums((0..rng.below(17)).map(|_| Sum(wide(rng))).collect()),
         7 => Response::Hints((0..rng.below(40)).map(|_| kept(rng)).collect()),
+        8 if rng.percent(30) => Response::Membership(Box::new(MembershipAnswer::Refill {
+            is_complete: rng.percent(50),
+            page: page(rng),
+        })),
         8 => Response::Membership(Box::new(MembershipAnswer::Page(page(rng)))),
         9 => Response::Heard,
         10 => Response::Members(MembersSeen {
@@ -333,6 +337,7 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
         16 => Refusal::Behind,
         17 => Refusal::BadNodes,
         18 => Refusal::OtherRecovery,
+        19 => Refusal::Incomplete,
         _ => Refusal::Storage(*rng.pick(&[
             Fault::NoSpace,
             Fault::Corrupt,

@@ -181,3 +181,32 @@ fn a_write_back_that_an_answer_waits_for_is_charged_and_never_refused() {
     assert_eq!(bench.read_stale(background, &record).len(), 0);
     assert_eq!(bench.coordinator.context.health_report().repairs_refused, 1);
 }
+
+#[test]
+fn a_read_takes_another_owner_for_one_that_has_lost_writes_and_says_why_if_there_is_none() {
+    let mut bench = Bench::new();
+    bench.start(1, get());
+    let asked = bench.sent();
+    assert_eq!(asked.len(), 2);
+    bench.answer(&asked[0], Response::Refused(Refusal::Incomplete));
+    let next = bench.sent();
+    assert_eq!(next.len(), 1, "at once");
+    bench.answer(&asked[1], Response::Absent);
+    assert!(bench.done().is_none(), "what it does not hold says nothing");
+    bench.answer(&next[0], Response::Absent);
+    assert!(bench.read().unwrap().live().is_empty());
+
+    bench.start(2, get());
+    let mut asked = bench.sent();
+    bench.answer(&asked.remove(0), Response::Refused(Refusal::Incomplete));
+    asked.extend(bench.sent());
+    bench.answer(&asked.remove(0), Response::Refused(Refusal::Incomplete));
+    for to in &asked {
+        bench.answer(to, Response::Absent);
+    }
+    let error = bench.read().unwrap_err().to_string();
+    assert!(error.contains("incomplete"), "{error}");
+    // It is no reason to ask it last: it takes writes.
+    let health = bench.coordinator.context.health_report();
+    assert!(health.nodes.iter().all(|node| !node.ejected));
+}

@@ -161,6 +161,7 @@ const fn coverage_event_of(response: &Response) -> Option<CoverageEvent> {
             Refusal::Expired => Some(CoverageEvent::Expired),
             Refusal::Overloaded { .. } => Some(CoverageEvent::Overloaded),
             Refusal::Draining => Some(CoverageEvent::Draining),
+            Refusal::Incomplete => Some(CoverageEvent::Incomplete),
             Refusal::TooManySiblings { .. } => Some(CoverageEvent::TooManySiblings),
             Refusal::Storage(_) => Some(CoverageEvent::StorageFault),
             Refusal::HintsFull { .. } => Some(CoverageEvent::HintsFull),

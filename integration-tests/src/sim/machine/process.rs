@@ -93,10 +93,13 @@ pub(super) struct Process {
 impl Process {
     /// A process, and how long it waits before it serves.
     pub(super) fn start(machine: &Machine, now: Moment) -> Result<(Self, Duration), StartError> {
-        let options = options(machine);
+        let options = options(machine, now);
         let wall = machine.wall(now);
         let location = location(machine, Act::Run)?;
-        let store = OpenStore::load(machine.disk.open(), Some(&machine.first), &location)?;
+        let mut store = OpenStore::load(machine.disk.open(), Some(&machine.first), &location)?;
+        if machine.has_lost() {
+            store.lose()?;
+        }
         let store = store.check(machine.id, &options, wall)?;
         let wait = store.wait(&options.limits, wall);
 
@@ -469,7 +472,7 @@ fn seed_of(machine: &Machine) -> u64 {
     machine.settings.base.0 ^ machine.id.0 << 48 ^ u64::from(machine.life) << 32
 }
 
-fn options(machine: &Machine) -> AssemblyOptions {
+fn options(machine: &Machine, now: Moment) -> AssemblyOptions {
     AssemblyOptions {
         limits: machine.settings.limits,
         durability: machine.settings.durability,
@@ -482,6 +485,7 @@ fn options(machine: &Machine) -> AssemblyOptions {
         accept_clock_set_back: false,
         row_cache_bytes: ROWS,
         walk_rows: PIECE,
+        machine_up: machine.up(now),
         incarnation: Incarnation(u64::from(machine.life)),
         gossip: gossip_options(),
     }

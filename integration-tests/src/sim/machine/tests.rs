@@ -63,7 +63,7 @@ fn a_vote_survives_a_loss_of_power_once_it_is_answered() {
     for seed in 0..8 {
         let mut machine = running();
         assert_eq!(ask_about_ring(&mut machine, prepare(4)), promised());
-        machine.lose_power(&mut random(seed));
+        machine.lose_power(&mut random(seed), Moment(0));
         start(&mut machine);
         let MembershipRequest::Prepare { ballot } = prepare(4) else {
             unreachable!();
@@ -82,7 +82,7 @@ fn what_was_acknowledged_survives_a_kill_and_with_fsync_a_loss_of_power() {
         machine.kill(&mut random(seed));
         start(&mut machine);
         assert_eq!(put_through(&mut machine, "b"), [Response::Joined]);
-        assert_eq!(machine.lose_power(&mut random(seed)), 0);
+        assert_eq!(machine.lose_power(&mut random(seed), Moment(0)), 0);
         start(&mut machine);
         assert!(stored(&machine, "a").is_some() && stored(&machine, "b").is_some());
     }

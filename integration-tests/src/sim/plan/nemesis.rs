@@ -223,9 +223,7 @@ impl Nemesis {
                 Durability::Fsync => Fault::PowerLoss {
                     nodes: self.nodes(),
                 },
-                Durability::Buffered => Fault::Kill {
-                    nodes: self.nodes(),
-                },
+                Durability::Buffered => Fault::PowerLoss { nodes: 1 << node },
             },
             58..61 => Fault::Stop { node },
             61..65 => Fault::PauseNode { node },

@@ -303,6 +303,15 @@ impl World {
         states.collect::<Vec<_>>().join("; ")
     }
 
+    /// Whether every node has all that it acknowledged.
+    #[must_use]
+    pub fn all_are_complete(&self) -> bool {
+        !self
+            .machines
+            .iter()
+            .any(|machine| machine.lacks_something())
+    }
+
     /// Whether every member knows the newest epoch, no change is under way, and nobody has left anything behind.
     #[must_use]
     pub fn is_settled(&self) -> bool {

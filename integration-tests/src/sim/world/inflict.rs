@@ -7,6 +7,7 @@
 //! ```
 
 use quoit_client::Driver;
+use quoit_ring::wire::Durability;
 use rand::rngs::SmallRng;
 
 use super::event::Event;
@@ -179,8 +180,9 @@ impl World {
     }
 
     fn crash_nodes(&mut self, number: usize, nodes: u64, power: bool) {
+        let now = self.now();
         for node in (0..self.machines.len()).filter(|&node| has(nodes, node)) {
-            if !self.machines[node].is_up() {
+            if !self.machines[node].is_up() || (power && !self.may_lose_power(node)) {
                 continue;
             }
             self.felt[number] += 1;
@@ -190,12 +192,27 @@ impl World {
                 self.site.saw(CoverageEvent::CommitCut);
             }
             if power {
-                machine.lose_power(&mut rng);
+                let lost = machine.lose_power(&mut rng, now);
+                if self.plan.settings.durability == Durability::Buffered {
+                    let mut recorder = self.site.recorder().borrow_mut();
+                    recorder.history_mut().buffered_losses += 1;
+                    if lost > 0 {
+                        self.site.saw(CoverageEvent::BufferedLoss);
+                    }
+                }
             } else {
                 machine.kill(&mut rng);
             }
             self.lose_connections(node);
         }
+    }
+
+    /// Whether nothing acknowledged by a quorum may be lost if this node loses power now: where acknowledgements come before
+    /// syncs, one at a time may, until it has got back what it lost.
+    fn may_lose_power(&self, node: usize) -> bool {
+        let mut others = self.machines.iter().enumerate();
+        self.plan.settings.durability == Durability::Fsync
+            || others.all(|(other, machine)| other == node || !machine.lacks_something())
     }
 
     fn crash_rng(&self, number: usize, node: usize) -> SmallRng {
