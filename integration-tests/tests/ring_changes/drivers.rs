@@ -5,9 +5,11 @@
 //!   the driver          up   dead | up  dead | up   dead
 //! ```
 //!
-//! A node joins, so the driver has nothing to pull: a change waits for a member that has.
+//! A node joins, so the driver has nothing to pull: a change waits for a member that has. How long it takes until the
+//! next arc begins is printed: the next voter waits 1.5 s for the driver, and the arc has to be pulled to its end.
 
 use quoit_ring::placement::join;
+use tokio::time::Instant;
 
 use crate::TURNS;
 use crate::load::Load;
@@ -31,23 +33,34 @@ async fn a_change_goes_on_when_its_driver_is_killed_and_no_request_fails() {
     let driver = driver(&begun);
     let node = scene.position(driver);
 
-    let mut struck = 0;
+    let (mut struck, mut resumed) = (0, Vec::new());
     for arc in KILLED_AT {
         let Some(at) = scene.arc(arc).await else {
             break;
         };
         assert!(scene.cluster.kill(node).unwrap());
         struck += 1;
+        let killed = Instant::now();
+        if scene.arc(at + 1).await.is_some() {
+            resumed.push(killed.elapsed());
+        }
         scene.arc(at + DEAD_FOR).await;
         scene.cluster.start_all().await.unwrap();
     }
-    struck += usize::from(scene.arc(KILLED_LAST_AT).await.is_some());
+    let last = scene.arc(KILLED_LAST_AT).await;
+    struck += usize::from(last.is_some());
     assert!(
         struck > 0,
         "the change was over before its driver was killed"
     );
     assert!(scene.cluster.kill(node).unwrap());
-    let requests = load.requests();
+    let (requests, killed) = (load.requests(), Instant::now());
+    if let Some(at) = last
+        && scene.arc(at + 1).await.is_some()
+    {
+        resumed.push(killed.elapsed());
+    }
+    println!("after its driver was killed a change went on to the next arc within {resumed:.1?}");
     let ended = scene.end().await;
     assert_eq!(ended.map.members.len(), 4);
     until("requests are served without the driver", async || {
