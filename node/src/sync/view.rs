@@ -29,7 +29,8 @@ pub struct PeerSync {
 #[derive(Debug, Default)]
 pub struct SyncView {
     shared: Mutex<Option<(Epoch, SharedByPeer)>>,
-    /// When a peer last asked for something that differs; of members alone, so it is bounded.
+    /// When a node last asked for something that differs: one entry for each certificate, and those of members alone from
+    /// the next epoch on.
     heard: Mutex<BTreeMap<NodeId, Moment>>,
     peers: Mutex<BTreeMap<NodeId, PeerSync>>,
     /// With whom this node syncs at present.
