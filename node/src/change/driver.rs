@@ -100,6 +100,12 @@ impl<E: Env, G: Engine> Changes<E, G> {
         self.driver.handle_lost(node, now);
     }
 
+    /// A node has answered somebody else here, in this epoch.
+    pub(crate) fn take_announced(&mut self, from: NodeId, announced: Epoch) {
+        let now = self.now();
+        self.driver.handle_announced(from, announced, now);
+    }
+
     pub(crate) fn catch_up(&mut self, from: NodeId) {
         let now = self.now();
         self.driver.handle_newer(from, now);

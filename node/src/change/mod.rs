@@ -171,11 +171,18 @@ impl ChangeDriver {
             }
             self.answered(from, about, frame.response, now);
         }
+        self.handle_announced(from, announced, now);
+        self.act(now);
+    }
+
+    /// A node knows this epoch, as an answer of it says, also one to somebody else on this node: asks it for that if it is
+    /// newer. A node that is no member has nothing else to learn it from: one whose joining was reverted may still keep hints.
+    pub fn handle_announced(&mut self, from: NodeId, announced: Epoch, now: Moment) {
+        self.enter_newest(now);
         let is_foreign = Branch::of(announced).is_foreign(Branch::of(self.epoch));
         if announced > self.epoch && !is_foreign {
             self.out.catch_up(from, self.epoch, now);
         }
-        self.act(now);
     }
 
     /// The committer has carried an order out, or refused it.

@@ -543,3 +543,24 @@ fn answers_to_what_was_asked_in_an_earlier_epoch_change_nothing() {
         "the driver looks at it"
     );
 }
+
+#[test]
+fn a_node_that_is_no_member_hears_of_an_epoch_by_the_answer_to_a_hint() {
+    let (known, _begun) = begun(2);
+    let mut bench = Bench::of(4, known.clone());
+    let asked_for_map = |acts: &[Act]| {
+        acts.iter().any(|act| {
+            matches!(act, Act::Send { to: NodeId(1), frame } if frame.request == Request::Map)
+        })
+    };
+    let acts = bench.pass(200);
+    assert!(
+        !asked_for_map(&acts),
+        "nobody knows more, as far as it has heard"
+    );
+
+    (bench.driver).handle_announced(NodeId(1), known.epoch(), bench.now);
+    assert!(!asked_for_map(&bench.acts()));
+    (bench.driver).handle_announced(NodeId(1), Epoch(known.epoch().0 + 5), bench.now);
+    assert!(asked_for_map(&bench.acts()));
+}

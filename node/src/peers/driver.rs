@@ -72,8 +72,10 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
 
     fn take_answer(&mut self, from: NodeId, frame: ResponseFrame) {
         if ChangeDriver::is_ours(frame.id) {
-            self.changes.take_answer(from, frame);
-        } else if SyncDriver::is_ours(frame.id) {
+            return self.changes.take_answer(from, frame);
+        }
+        self.changes.take_announced(from, frame.epoch);
+        if SyncDriver::is_ours(frame.id) {
             self.syncing.take_answer(from, frame);
         } else if !GossipDriver::is_ours(frame.id) {
             self.delivery.take_answer(from, &frame);

@@ -356,8 +356,10 @@ impl Process {
     /// Another node has answered.
     pub(super) fn answered(&mut self, from: NodeId, frame: ResponseFrame, read: Now) {
         if ChangeDriver::is_ours(frame.id) {
-            self.change.handle_answer(from, frame, read.mono);
-        } else if SyncDriver::is_ours(frame.id) {
+            return self.change.handle_answer(from, frame, read.mono);
+        }
+        self.change.handle_announced(from, frame.epoch, read.mono);
+        if SyncDriver::is_ours(frame.id) {
             self.sync.handle_answer(from, frame, read.mono);
         } else if !GossipDriver::is_ours(frame.id) {
             let dispatcher = &mut self.dispatcher;
