@@ -387,6 +387,8 @@ pub struct History {
     pub acked_early: Vec<(NodeId, Moment)>,
     /// How often a node that answers before it syncs has lost power: what it alone had acknowledged may be gone.
     pub buffered_losses: u64,
+    /// How many disks are lost for ever: what one of them alone had may be gone.
+    pub lost_disks: u64,
     /// When a restarted node reported an earlier time than before, and by how many milliseconds.
     pub clocks_back: Vec<(NodeId, Moment, u64)>,
     /// The keys, by [`KeyId`].

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Nodes with `durability = "fsync"` may all crash or lose power together, and nothing is lost. Of those with `"buffered"`
-//! all may crash, and one at a time lose power: then a write to one replica may be gone, and none to a quorum.
+//! all may crash, and one at a time lose power: then a write to one replica may be gone, and none to a quorum. The same holds
+//! where a disk is lost for ever.
 //! The promise is R + W > N for quorums, and for writes to one replica that nothing stored is forgotten. A
 //! read that is invoked in the instant in which a write returns comes after it.
 //!
@@ -117,8 +118,8 @@ impl Judge<'_> {
     /// Holds the read of all replicas at the end against all that was acknowledged.
     fn last(&self, id: OpId, acked: &[Acked]) -> Result<(), Violation> {
         let op = self.history.op(id);
-        let is_kept =
-            |write: &&Acked| write.mode == Mode::Quorum || self.history.buffered_losses == 0;
+        let losses = self.history.buffered_losses + self.history.lost_disks;
+        let is_kept = |write: &&Acked| write.mode == Mode::Quorum || losses == 0;
         let before = acked.iter().filter(|write| write.at <= op.invoked);
         let before = before.filter(is_kept);
         let mut must = self.causal.events().none();

@@ -103,6 +103,10 @@ pub enum CoverageEvent {
     Behind,
     /// An operator had a change of the ring decided, or its revert.
     RingChanged,
+    /// An operator had a member written off whose disk is lost.
+    WrittenOff,
+    /// A member whose disk is lost is one no more.
+    LossSeenTo,
     /// A new owner pulled a page.
     Pulled,
     /// A former owner pushed a row.
@@ -129,7 +133,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 58] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -175,6 +179,8 @@ impl CoverageEvent {
         Self::OldEpoch,
         Self::Behind,
         Self::RingChanged,
+        Self::WrittenOff,
+        Self::LossSeenTo,
         Self::Pulled,
         Self::Pushed,
         Self::GossipNewer,
@@ -237,6 +243,8 @@ impl CoverageEvent {
             Self::OldEpoch => "old epoch refused",
             Self::Behind => "unknown epoch refused",
             Self::RingChanged => "ring changed by an operator",
+            Self::WrittenOff => "member with a lost disk written off",
+            Self::LossSeenTo => "member with a lost disk left out",
             Self::Pulled => "page of moving rows pulled",
             Self::Pushed => "row pushed by a former owner",
             Self::GossipNewer => "newer epoch heard of by gossip",

@@ -160,6 +160,11 @@ pub enum Fault {
         /// Which.
         node: usize,
     },
+    /// A node that is up loses its disk for ever, and never starts again. An operator writes it off some time later.
+    LostDisk {
+        /// Which.
+        node: usize,
+    },
     /// A node's wall clock is off by so many milliseconds.
     NodeClock {
         /// Which.
@@ -218,6 +223,7 @@ impl Fault {
             Self::SlowDisk { .. } => "slow disk",
             Self::BadSectors { .. } => "bad sectors",
             Self::Unmounted { .. } => "disk not mounted",
+            Self::LostDisk { .. } => "lost disk",
             Self::NodeClock { .. } => "node clock",
             Self::ClientClock { .. } => "client clock",
             Self::ClientCrash { .. } => "client crash",
@@ -228,7 +234,7 @@ impl Fault {
     }
 
     /// Every kind there is.
-    pub const KINDS: [&'static str; 23] = [
+    pub const KINDS: [&'static str; 24] = [
         "cut",
         "one-way cut",
         "swizzle",
@@ -246,6 +252,7 @@ impl Fault {
         "slow disk",
         "bad sectors",
         "disk not mounted",
+        "lost disk",
         "node clock",
         "client clock",
         "client crash",
@@ -301,6 +308,7 @@ impl fmt::Display for Described<'_> {
             Fault::Stop { node }
             | Fault::PauseNode { node }
             | Fault::Unmounted { node }
+            | Fault::LostDisk { node }
             | Fault::DiskFull { node, .. } => write!(f, " n{}", node + 1),
             Fault::DiskFails { node, kept } => {
                 let fate = if *kept { "kept" } else { "lost" };

@@ -118,6 +118,8 @@ pub struct Machine {
     identified: bool,
     /// The node's own disk while another is in its place.
     unmounted: Option<Disk>,
+    /// Whether the disk is lost for ever. What was on it stays here as evidence: no process opens it again.
+    is_lost: bool,
     first: Arc<FirstMap>,
     settings: Settings,
     /// How far the wall clock is off, in milliseconds.
@@ -159,6 +161,7 @@ impl Machine {
             disk: Disk::new(),
             identified: false,
             unmounted: None,
+            is_lost: false,
             first,
             settings,
             offset_ms: 0,
@@ -228,9 +231,24 @@ impl Machine {
         now.saturating_since(since)
     }
 
-    /// Whether its node may have lost what it acknowledged, and has not got it back.
+    /// Whether its disk is lost for ever, and no node starts here any more.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Whether a node with its own disk runs.
+    #[must_use]
+    pub const fn is_up_on_its_disk(&self) -> bool {
+        self.is_up() && self.unmounted.is_none()
+    }
+
+    /// Whether its node may have lost what it acknowledged, and has not got it back. Of a lost disk nothing comes back.
     #[must_use]
     pub fn lacks_something(&self) -> bool {
+        if self.is_lost {
+            return false;
+        }
         let store = self.own_disk().contents();
         let is_stored = !matches!(store.get(Keyspace::Meta, META_INCOMPLETE), Ok(None));
         self.has_lost() || is_stored
@@ -568,6 +586,12 @@ impl Machine {
     /// Lets the node take frames of any length from the next start on; whether it did not before.
     pub fn lengthen_frames(&mut self) -> bool {
         std::mem::replace(&mut self.settings.small.max_frame, usize::MAX) != usize::MAX
+    }
+
+    /// The process dies, and its disk is lost for ever.
+    pub fn lose_disk(&mut self, rng: &mut SmallRng) {
+        self.kill(rng);
+        self.is_lost = true;
     }
 
     /// The process dies, and an empty disk is in place of the node's own. The identity is gone with it, unless that

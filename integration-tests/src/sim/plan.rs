@@ -6,8 +6,8 @@
 //!        --> faults: what, when, how long     --> the world, as many of them as are kept
 //! ```
 //!
-//! A run is held to what the store promises, so a plan must not break more than its promises allow: no power loss
-//! where durability is `buffered`, and no clock that is far ahead on nodes and clients at once (a stamp that
+//! A run is held to what the store promises, so a plan must not break more than its promises allow: one power loss at a time
+//! where durability is `buffered`, one disk lost for ever, and no clock that is far ahead on nodes and clients at once (a stamp that
 //! both believe stays ahead of all others until its time has come, and cannot be spread until then).
 
 mod cluster;
@@ -38,6 +38,8 @@ pub const NODES: usize = 5;
 pub const OPERATIONS: u64 = 2_000;
 /// Nodes that may join, in runs in which the ring changes.
 const SPARES: usize = 2;
+/// The same and one more, which joins for nobody but a node that has lost its disk.
+const SPARES_FOR_LOSS: usize = SPARES + 1;
 /// When operators change the ring, at the earliest and at the latest.
 const CHANGES: Range<u64> = 100_000..2_200_000;
 /// When faults begin, at the earliest and at the latest.
@@ -113,7 +115,7 @@ impl Plan {
         let travel = *pick(&mut rng, &[100, 200, 500, 2_000]);
         let commit = *pick(&mut rng, &[100, 500, 2_000, 8_000]);
         let client_clocks = (0..clients).map(|_| small_error(&mut rng)).collect();
-        let mut node_clocks: Vec<i64> = (0..NODES).map(|_| small_error(&mut rng)).collect();
+        let node_clocks: Vec<i64> = (0..NODES).map(|_| small_error(&mut rng)).collect();
         let twins = (0..rng.random_range(0..=3))
             .map(|_| Moment(rng.random_range(STORM)))
             .collect();
@@ -126,9 +128,6 @@ impl Plan {
             settings.limits.max_hint_bytes = 2_500;
         }
         let (changes, arcs) = changes(seed);
-        if !changes.is_empty() {
-            node_clocks.resize(NODES + SPARES, 0);
-        }
         let max_background_bytes = happens(&mut small, 200).then_some(4 << 10);
         let mut plan = Self {
             seed,
@@ -158,15 +157,24 @@ impl Plan {
             plan.be_fair();
         } else {
             plan.overfill();
+            plan.lose_disk();
         }
+        plan.node_clocks.resize(NODES + plan.spares(), 0);
 
         plan
     }
 
     /// How many nodes there are that may join.
     #[must_use]
-    pub const fn spares(&self) -> usize {
-        if self.changes.is_empty() { 0 } else { SPARES }
+    pub fn spares(&self) -> usize {
+        let is_loss = |planned: &Planned| matches!(planned.fault, Fault::LostDisk { .. });
+        if self.faults.iter().any(is_loss) {
+            SPARES_FOR_LOSS
+        } else if self.changes.is_empty() {
+            0
+        } else {
+            SPARES
+        }
     }
 
     /// In some runs limits are so small that they are met.
@@ -206,13 +214,28 @@ impl Plan {
         });
     }
 
+    /// In some runs a node loses its disk for ever, and an operator writes it off later: one, since with N = 3 no more may be
+    /// lost of what two have acknowledged.
+    fn lose_disk(&mut self) {
+        let mut rng = self.seed.stream("lost disk", 0);
+        if !happens(&mut rng, 150) {
+            return;
+        }
+        self.faults.push(Planned {
+            at: Moment(rng.random_range(STORM)),
+            lasts: rng.random_range(300_000..2_000_000),
+            fault: Fault::LostDisk {
+                node: rng.random_range(0..NODES),
+            },
+        });
+    }
+
     /// Leaves nothing but the one node that fails to blame if an operation does.
     fn be_fair(&mut self) {
         self.settings.queue = WriteQueue::default();
         self.short_frames = None;
         self.settings.limits.max_siblings = SIBLINGS;
         self.changes.clear();
-        self.node_clocks.truncate(NODES);
         self.settings.limits.max_record_bytes = RECORD_BYTES;
         self.settings.small.batch = SmallLimits::default().batch;
         self.max_minted_keys = None;
@@ -347,6 +370,20 @@ mod tests {
             .map(|planned| planned.fault.kind())
             .collect();
         assert_eq!(kinds, BTreeSet::from(Fault::KINDS));
+    }
+
+    #[test]
+    fn one_disk_at_most_is_lost_for_ever_and_there_is_a_spare_for_its_node() {
+        let mut losses = 0;
+        for plan in (0..300).map(Plan::of) {
+            let is_loss = |planned: &&Planned| matches!(planned.fault, Fault::LostDisk { .. });
+            let lost = plan.faults.iter().filter(is_loss).count();
+            assert!(lost == 0 || (lost == 1 && plan.victim.is_none()));
+            assert_eq!(plan.spares() == SPARES_FOR_LOSS, lost == 1);
+            assert_eq!(plan.node_clocks.len(), NODES + plan.spares());
+            losses += lost;
+        }
+        assert!(losses > 20, "only {losses}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!   fault phase     faults, tasks            until enough operations have succeeded and the last fault is over
 //!   mending   all healed               until the fault phase's tasks have ended, connections are back, and nodes have what
-//!                                      they lost with their power
+//!                                      they lost with their power; who has lost its disk is a member no more
 //!   recovery phase      tasks that must succeed  until they have ended, and no node keeps hints
 //!   end       each key read from all   then nothing is under way, and the disks are examined
 //! ```
@@ -124,10 +124,12 @@ impl Run {
                 && world.tasks_alive() == 0
                 && world.is_quiet()
                 && world.all_are_complete()
+                && world.is_loss_seen_to()
         });
         self.expect(
             ended,
-            "operations of the fault_phase were still under way two minutes after it, or a node had not got back what it lost",
+            "operations of the fault_phase were still under way two minutes after it, or a node had not got back what it lost, \
+             or one with a lost disk was not left out",
         );
     }
 

@@ -17,6 +17,7 @@ mod gossip;
 mod handoff;
 mod inflict;
 mod lives;
+mod loss;
 mod sync;
 mod wires;
 
@@ -355,6 +356,7 @@ impl World {
             Event::Rebuild { node, life } => self.rebuild(node, life),
             Event::Operates { number } => self.operate(number),
             Event::Insists { number } => self.insist(number),
+            Event::SeesToLoss { node } => self.see_to_loss(node),
             Event::Change { node, life } => self.look_after_change(node, life),
             Event::Gossip { node, life } => self.look_after_gossip(node, life),
             Event::GossipCame { node, life } => self.take_gossip(node, life),

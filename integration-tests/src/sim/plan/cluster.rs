@@ -125,6 +125,25 @@ impl Cluster {
         Some(target)
     }
 
+    /// The map without a member whose disk is lost, and with the last of so many spares in its place if that `joins`; `None`
+    /// if too few would stay.
+    #[must_use]
+    pub fn without(
+        &self,
+        map: &ClusterMap,
+        lost: NodeId,
+        joins: Option<usize>,
+        rng: &mut SmallRng,
+    ) -> Option<ClusterMap> {
+        let mut target = map.clone();
+        target.members.retain(|member| member.id != lost);
+        if let Some(spares) = joins {
+            let spare = self.nodes(spares).pop()?;
+            return self.joined(target, spare, rng);
+        }
+        (target.members.len() >= usize::from(target.replication)).then_some(target)
+    }
+
     fn joined(&self, mut map: ClusterMap, node: NodeId, rng: &mut SmallRng) -> Option<ClusterMap> {
         let newcomer = newcomer(node.0 - 1, self.zones);
         join(&mut map, newcomer, rng.random()).ok()?;

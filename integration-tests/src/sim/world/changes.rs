@@ -74,8 +74,19 @@ impl World {
         let Some(next) = next else {
             return;
         };
+        self.propose((number, name), base, next, &format!("{wanted:?}"));
+    }
+
+    /// An operator asks the voters for what is to follow, by a name that no other proposer has.
+    pub(super) fn propose(
+        &mut self,
+        (number, name): (usize, NodeId),
+        base: &Configuration,
+        next: Configuration,
+        wanted: &str,
+    ) {
         self.trace.note(self.now(), [9 << 8, next.epoch.0, 0], || {
-            format!("operator {number} wants {wanted:?}: epoch {}", next.epoch.0)
+            format!("operator {number} wants {wanted}: epoch {}", next.epoch.0)
         });
         let decision = Decision::new(Arc::new(base.clone()), next, name);
         let first = decision.first();
@@ -89,6 +100,11 @@ impl World {
         self.ask_voters(number, &first);
         let at = self.now().after(self.rng.random_range(AGAIN));
         self.schedule.at(at, Event::Insists { number });
+    }
+
+    /// Whether an operator has not got what it wants yet, and has not given up.
+    pub(super) fn is_at_work(&self, number: usize) -> bool {
+        self.operators.contains_key(&number)
     }
 
     /// The configuration in which the ring begins to change as wanted; none if it cannot.

@@ -62,6 +62,8 @@ pub(super) enum Event {
     Operates { number: usize },
     /// An operator tries again.
     Insists { number: usize },
+    /// An operator looks whether a member whose disk is lost is to be written off, or to be left out.
+    SeesToLoss { node: usize },
     /// A node looks after the change that is under way.
     Change { node: usize, life: u32 },
     /// A node's part in gossip is called.

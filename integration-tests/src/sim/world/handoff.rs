@@ -200,6 +200,8 @@ impl World {
     pub fn note_all_hints(&self) {
         let mut recorder = self.site.recorder().borrow_mut();
         let hints = &mut recorder.history_mut().hints;
+        let lost = self.machines.iter().find(|machine| machine.is_lost());
+        hints.retain(|hint| lost.is_none_or(|lost| lost.id() != hint.holder));
         for hint in hints.iter_mut().filter(|hint| hint.end == HintEnd::Kept) {
             hint.end = self.arrived_or_lost(hint);
         }

@@ -51,6 +51,7 @@ impl World {
             | Fault::BadSectors { node, .. } => self.break_disk(*node, fault, number),
             Fault::SlowDisk { .. } => {}
             Fault::Unmounted { node } => self.unmount(number, *node),
+            Fault::LostDisk { node } => self.lose_disk(number, *node),
             Fault::NodeClock { node, ms } => {
                 self.clock_off(number, (Side::Node, *node), *ms);
                 let offset = self.node_offset(*node);
@@ -103,6 +104,7 @@ impl World {
                 self.machines[node].remount(&mut rng);
                 self.schedule.at(now, Event::StartNode { node });
             }
+            Fault::LostDisk { node } => self.schedule.at(now, Event::SeesToLoss { node }),
             Fault::NodeClock { node, .. } => {
                 let offset = self.node_offset(node);
                 self.machines[node].set_clock(offset);
@@ -208,14 +210,18 @@ impl World {
     }
 
     /// Whether nothing acknowledged by a quorum may be lost if this node loses power now: where acknowledgements come before
-    /// syncs, one at a time may, until it has got back what it lost.
+    /// syncs, one at a time may, until it has got back what it lost, and none while another's disk is lost.
     fn may_lose_power(&self, node: usize) -> bool {
-        let mut others = self.machines.iter().enumerate();
         self.plan.settings.durability == Durability::Fsync
-            || others.all(|(other, machine)| other == node || !machine.lacks_something())
+            || (self.others_are_complete(node) && self.is_loss_seen_to())
     }
 
-    fn crash_rng(&self, number: usize, node: usize) -> SmallRng {
+    pub(super) fn others_are_complete(&self, node: usize) -> bool {
+        let mut others = self.machines.iter().enumerate();
+        others.all(|(other, machine)| other == node || !machine.lacks_something())
+    }
+
+    pub(super) fn crash_rng(&self, number: usize, node: usize) -> SmallRng {
         self.plan
             .seed
             .stream("crash", (number as u64) << 8 | node as u64)
@@ -223,6 +229,9 @@ impl World {
 
     /// The machine starts again at once, and finds another disk.
     fn unmount(&mut self, number: usize, node: usize) {
+        if self.machines[node].is_lost() {
+            return;
+        }
         self.felt[number] += 1;
         let mut rng = self.crash_rng(number, node);
         if self.machines[node].is_up() {

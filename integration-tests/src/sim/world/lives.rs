@@ -31,7 +31,7 @@ use crate::workloads::{TwinPut, Workload as _};
 impl World {
     pub(super) fn start_node(&mut self, node: usize) {
         let now = self.now();
-        if self.machines[node].is_up() {
+        if self.machines[node].is_up() || self.machines[node].is_lost() {
             return;
         }
 

@@ -12,6 +12,7 @@ use super::*;
 use crate::history::Outcome;
 use crate::sim::faults::{Fault, Links};
 use crate::sim::machine::RECORD_BYTES;
+use crate::sim::plan::NODES;
 use crate::sim::session::Phase;
 use crate::sim::{FaultFilter, Options, run};
 
@@ -21,11 +22,12 @@ const AT: u64 = 500_000;
 /// A world in which nothing goes wrong but this.
 fn world(seed: u64, lasts: u64, fault: Fault) -> World {
     let at = Moment(AT);
-    let plan = Plan {
+    let mut plan = Plan {
         faults: vec![Planned { at, lasts, fault }],
         twins: Vec::new(),
         ..Plan::of(seed)
     };
+    plan.node_clocks.resize(NODES + plan.spares(), 0);
     World::new(plan, |_all| true, None)
 }
 
@@ -109,6 +111,23 @@ fn what_a_killed_node_has_acknowledged_is_there_when_it_is_back() {
     }
 
     assert!(survived > 10, "{survived} dots");
+    assert_eq!(world.faults()[0].1, 1);
+}
+
+#[test]
+fn a_node_whose_disk_is_lost_stays_down_until_an_operator_has_left_it_out() {
+    let mut world = world(2, 400_000, Fault::LostDisk { node: 0 });
+    pass(&mut world, AT - 1);
+    assert!(world.machines[0].is_up() && world.is_loss_seen_to());
+    pass(&mut world, AT + 399_999);
+    assert!(!world.machines[0].is_up() && !world.is_loss_seen_to());
+    let lost = world.machines[0].id();
+    let newest = |world: &World| world.newest().unwrap().configuration().clone();
+    assert!(!newest(&world).is_written_off(lost), "nobody has looked");
+    let is_written_off = |world: &World| newest(world).is_written_off(lost);
+    assert!(world.run_until(Moment(AT + 5_000_000), is_written_off));
+    assert!(world.run_until(Moment(AT + 60_000_000), World::is_loss_seen_to));
+    assert!(!newest(&world).is_member(lost) && !world.machines[0].is_up());
     assert_eq!(world.faults()[0].1, 1);
 }
 
