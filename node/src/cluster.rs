@@ -157,15 +157,14 @@ impl ClusterView {
         newest.removed.binary_search(&node).is_ok()
     }
 
-    /// Whether this node is no member once the change under way has ended.
+    /// Whether this node is no member once the change under way has ended, or is none already: older epochs, in which it was one,
+    /// may still be served.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         let served = self.read();
         let newest = served[served.len() - 1].known.configuration();
-        (newest.change.as_ref()).is_some_and(|change| {
-            let members = change.target.members.iter();
-            !members.map(|member| member.id).any(|id| id == self.node)
-        })
+        let last = (newest.change.as_ref()).map_or(&newest.map, |change| &change.target);
+        !last.members.iter().any(|member| member.id == self.node)
     }
 
     /// Whether a node is a member by the newest epoch, in either of its maps.
@@ -457,7 +456,9 @@ mod tests {
             .find(|leaf| first.topology().owns(SELF, *leaf));
         let (cluster, leaf) = (ClusterView::new(SELF, first), leaf.unwrap());
         let epochs = [begun.epoch(), after.epoch()];
-        assert!(cluster.learn(begun, true) && cluster.learn(after, true));
+        assert!(!cluster.is_leaving());
+        assert!(cluster.learn(begun, true) && cluster.is_leaving());
+        assert!(cluster.learn(after, true) && cluster.is_leaving());
         assert!(cluster.is_removed(SELF) && !cluster.is_member(SELF));
         let owns = epochs.map(|epoch| cluster.owns(epoch, SELF, leaf));
         assert_eq!(owns, [Ok(true), Ok(false)]);
