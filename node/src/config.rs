@@ -168,6 +168,12 @@ pub struct Config {
     #[serde(default)]
     pub seeds: Vec<String>,
 
+    /// Whether this node announces where it listens if the ring has another address of it, and tries other members where it heard
+    /// them or where they say that they are, after the ring's address; default true. `false` where something stands between
+    /// the nodes that they must not get round, such as a proxy that cuts connections in a test.
+    #[serde(default = "default_address_hints")]
+    pub address_hints: bool,
+
     /// Milliseconds of silence after which a member that answers no probe is suspect, 5,000 to 600,000; default 5,000, for
     /// the nodes of one data centre. A busy disk can hold a node for two seconds, and a broken link is noticed after three:
     /// both are over by then. Clients do not wait for this.
@@ -312,6 +318,9 @@ const fn default_sync_interval_ms() -> u64 {
 const fn default_sync_bytes_per_second() -> u64 {
     32 << 20
 }
+const fn default_address_hints() -> bool {
+    true
+}
 const fn default_suspect_after_ms() -> u64 {
     5_000
 }
@@ -353,6 +362,7 @@ impl Config {
             sync_interval_ms: default_sync_interval_ms(),
             sync_bytes_per_second: default_sync_bytes_per_second(),
             seeds: Vec::new(),
+            address_hints: default_address_hints(),
             suspect_after_ms: default_suspect_after_ms(),
             failed_after_ms: default_failed_after_ms(),
             write_queue: WriteQueue::default(),

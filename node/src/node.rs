@@ -180,7 +180,7 @@ impl Node {
         let free = engine.free_space().map_or(0, |space| space.free);
         state.stats.set_disk(DiskLevel::default(), free);
 
-        let socket = listen(config.listen)?;
+        let socket = listen(config, &state)?;
         data.mark_running(config.durability.into(), boot.id)?;
 
         let worker = Worker::start(queue, committer, clocks).map_err(StartError::Thread)?;
@@ -304,11 +304,18 @@ fn seats(config: &Config) -> SeatBounds {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<UdpSocket, StartError> {
-    quic::bind(address).map_err(|source| match source.kind() {
+fn listen(config: &Config, state: &NodeState) -> Result<UdpSocket, StartError> {
+    let address = config.listen;
+    let socket = quic::bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::PortInUse { address },
         _ => StartError::Listen { address, source },
-    })
+    })?;
+    if config.address_hints
+        && let Ok(listening) = socket.local_addr()
+    {
+        state.addresses.listen_at(listening);
+    }
+    Ok(socket)
 }
 
 /// Closes the engine; everything that used it has ended.

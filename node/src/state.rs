@@ -9,6 +9,7 @@
 //!   hints         committer, scan       handlers, committer, hints
 //!   gossip        handlers              gossip
 //!   members       gossip                handlers
+//!   addresses     server                gossip
 //!   stats         committer             handlers
 //!   finished      committer             whoever gave it orders
 //!   pulled        committer             who pulls
@@ -36,7 +37,7 @@ use crate::commit::{Finished, Leftovers, PullProgress};
 use crate::completeness::Completeness;
 use crate::config::Limits;
 use crate::engine::Usage;
-use crate::gossip::{GossipInbox, SeenMembers};
+use crate::gossip::{Addresses, GossipInbox, SeenMembers};
 use crate::hints::HintUsage;
 use crate::storage::{DamageLog, Sums};
 use crate::sync::SyncView;
@@ -61,6 +62,8 @@ pub struct NodeState {
     pub gossip: Arc<GossipInbox>,
     /// What it sees of the other members.
     pub members: Arc<SeenMembers>,
+    /// Where it is reached, and others are.
+    pub(crate) addresses: Arc<Addresses>,
     /// The committer's counters.
     pub stats: Arc<CommitStats>,
     /// Answers to orders that the node itself has given.
@@ -101,6 +104,7 @@ impl NodeState {
             hints: Arc::default(),
             gossip: Arc::default(),
             members: Arc::default(),
+            addresses: Arc::default(),
             stats: Arc::default(),
             finished: Arc::default(),
             pulled: Arc::default(),

@@ -12,6 +12,8 @@
 //! | `drivers` | loses the node that drives it |
 //! | `reverts` | is turned round half way |
 //! | `epochs` | every node and client hears of |
+//!
+//! `moved` changes no ring: a member is started at another address than the ring's.
 
 #[cfg(test)]
 mod drivers;
@@ -21,6 +23,8 @@ mod epochs;
 mod life;
 #[cfg(test)]
 mod load;
+#[cfg(test)]
+mod moved;
 #[cfg(test)]
 mod reverts;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::error::ClusterError;
 use crate::ports;
 use crate::proxy::Proxy;
-use crate::settings::ClusterSettings;
+use crate::settings::{ClusterSettings, Proxied};
 
 /// A cluster that is laid out.
 #[derive(Debug)]
@@ -123,7 +123,12 @@ impl Place {
         settings: &ClusterSettings,
     ) -> Result<Self, ClusterError> {
         let proxied = settings.proxied.includes(index);
-        if !proxied && settings.node_settings.is_empty() {
+        let mut node_settings = settings.node_settings.clone();
+        if settings.proxied != Proxied::None {
+            // Nodes would find their way round a proxy that is cut.
+            node_settings = format!("address_hints = false\n{node_settings}");
+        }
+        if !proxied && node_settings.is_empty() {
             return Ok(Self {
                 config: node.config.clone(),
                 proxy: None,
@@ -137,7 +142,7 @@ impl Place {
         };
         let behind = proxy.as_ref().map(Proxy::node);
         let config = node.config.with_file_name("run.toml");
-        write_config(node, behind, &settings.node_settings, &config).map_err(|source| {
+        write_config(node, behind, &node_settings, &config).map_err(|source| {
             ClusterError::System {
                 what: "a node's configuration",
                 source,

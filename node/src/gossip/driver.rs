@@ -5,6 +5,7 @@
 //!          --CatchUp--> Changes     asks that member for the newer epoch
 //!          --IsBack---> Delivery    hints go there at once
 //!          --Resolve--> a task per seed --> who answers there
+//!   addresses that members come from or announce --> Peers
 //! ```
 //!
 //! It runs on the I/O thread, beside the delivery of hints and changes of the ring, over the same links.
@@ -40,7 +41,7 @@ pub(crate) struct Gossiping<E> {
     dialer: Rc<Dialer>,
     seeds: Vec<String>,
     asked: JoinSet<Option<(NodeId, String)>>,
-    /// Members that answered at a seed, which their links do not know yet.
+    /// Members that answered at a seed, were heard from an address or have named one, which their links do not know yet.
     found: Vec<(NodeId, String)>,
 }
 
@@ -68,7 +69,7 @@ impl<E: Env> Gossiping<E> {
         let now = self.now();
         let wait = self.driver.next_wake().saturating_since(now);
         if wait.is_zero() {
-            return self.driver.handle_time(now);
+            return self.handle_time(now);
         }
         tokio::select! {
             () = self.state.gossip.wait() => {
@@ -84,8 +85,20 @@ impl<E: Env> Gossiping<E> {
             }
             () = sleep(wait.max(SHORTEST)) => {
                 let now = self.now();
-                self.driver.handle_time(now);
+                self.handle_time(now);
             }
+        }
+    }
+
+    /// Lets the driver go on, and takes up where members were heard or say that they are.
+    fn handle_time(&mut self, now: Moment) {
+        self.driver.handle_time(now);
+        let addresses = &self.state.addresses;
+        if addresses.are_followed() {
+            let said = self.driver.addresses();
+            (self.found).extend(said.map(|(node, address)| (node, address.to_owned())));
+            let heard = addresses.take_heard().into_iter();
+            (self.found).extend(heard.map(|(node, from)| (node, from.to_string())));
         }
     }
 

@@ -13,6 +13,7 @@
 //! Invariant: nothing that it finds changes who owns a key. Left out: connections, names and clocks, which belong to the
 //! driver.
 
+mod addresses;
 pub(crate) mod driver;
 mod inbox;
 pub(crate) mod seeds;
@@ -33,6 +34,7 @@ use quoit_ring::{Epoch, Moment, NodeId};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
+pub(crate) use self::addresses::{Addresses, is_elsewhere};
 pub use self::inbox::GossipInbox;
 pub use self::seen::SeenMembers;
 use crate::cluster::ClusterView;
@@ -192,8 +194,25 @@ impl GossipDriver {
             free_bytes,
             oldest_hint_s: (self.keeps_hints_since)
                 .map(|since| u32::try_from(age(since)).unwrap_or(u32::MAX)),
-            address: None,
+            address: self.address(),
         }
+    }
+
+    /// Where this node serves, if its ring's address does not lead there.
+    fn address(&self) -> Option<Box<str>> {
+        let cluster = &self.state.cluster;
+        let newest = cluster.newest();
+        let own = newest.topology().member(cluster.node)?;
+        let address = self.state.addresses.to_announce(&own.address)?;
+        Some(address.into())
+    }
+
+    /// The members that serve elsewhere than the ring says, by their own word.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        self.gossip.members().filter_map(|member| {
+            let address = member.facts?.address.as_deref()?;
+            Some((member.id, address))
+        })
     }
 
     fn take_steps(&mut self, now: Moment) {

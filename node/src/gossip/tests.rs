@@ -97,6 +97,34 @@ fn a_member_that_knows_a_newer_epoch_is_asked_for_it() {
 }
 
 #[test]
+fn a_node_that_listens_elsewhere_than_its_ring_says_announces_that_and_learns_it_of_others() {
+    let state = state(2);
+    let mut driver = driver(&state);
+    assert_eq!(driver.facts(second(1)).address, None);
+    state.addresses.listen_at("10.9.9.9:7777".parse().unwrap());
+    let address = driver.facts(second(1)).address;
+    assert_eq!(address.as_deref(), Some("10.9.9.9:7777"));
+
+    let facts = Facts {
+        address,
+        ..Facts::default()
+    };
+    let mark = quoit_gossip::Mark {
+        node: OTHER,
+        pulse: pulse(1, 5),
+    };
+    let message = Message {
+        epoch: Epoch(1),
+        pulse: pulse(1, 5),
+        body: Body::Facts(vec![(mark, facts)]),
+    };
+    assert_eq!(driver.addresses().count(), 0);
+    assert!(state.gossip.push(OTHER, message));
+    driver.handle_inbox(second(2));
+    assert!(driver.addresses().eq([(OTHER, "10.9.9.9:7777")]));
+}
+
+#[test]
 fn what_others_hear_of_this_node_follows_its_disk_and_ring() {
     let state = state(1);
     let mut driver = driver(&state);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! open files    fewer than the engine keeps open: a write will fail one day, and the node end
-//! address       the map sends clients and nodes elsewhere: they reach a proxy, or nobody
+//! address       the map sends clients and nodes elsewhere: they reach a proxy, or nobody; nodes then go by what they hear
 //! ```
 //!
 //! Each is a warning of the log, once, and of the status, as long as the node runs. Left out: whatever prevents a start; that is a
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use quoit_ring::Moment;
 use quoit_ring::wire::WarningKind;
 
+use crate::gossip::is_elsewhere;
 use crate::state::NodeState;
 
 /// What the engine keeps open at most, its journals and this process's sockets.
@@ -36,7 +37,7 @@ pub(super) fn look(state: &NodeState, address: SocketAddr, now: Moment) {
     let newest = cluster.newest();
     let member = newest.topology().member(cluster.node);
     if let Some(member) = member.filter(|member| is_elsewhere(address, &member.address)) {
-        tracing::warn!(listening = %address, map = %member.address, "the cluster's map sends others to an address at which this node does not listen; unless something there passes on to it, they will not find it: correct `listen`");
+        tracing::warn!(listening = %address, map = %member.address, "the cluster's map sends others to an address at which this node does not listen; unless something there passes on to it, clients will not find it, and nodes only by what they hear of it: correct `listen`");
         warnings.note(WarningKind::Address, 0, now, || {
             format!(
                 "the node listens at {address}, the cluster's map has {}: correct `listen`",
@@ -54,19 +55,6 @@ fn open_files(limits: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Whether whoever dials `member`, a host and a port, comes to another place than `listening`. A host that is a name is
-/// not looked up.
-fn is_elsewhere(listening: SocketAddr, member: &str) -> bool {
-    if let Ok(member) = member.parse::<SocketAddr>() {
-        let same_host = listening.ip().is_unspecified() || listening.ip() == member.ip();
-        return !same_host || listening.port() != member.port();
-    }
-    let port = member
-        .rsplit_once(':')
-        .and_then(|(_host, port)| port.parse().ok());
-    port.is_some_and(|port: u16| port != listening.port())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,18 +70,5 @@ mod tests {
         ] {
             assert_eq!(open_files(none), None, "{none}");
         }
-    }
-
-    #[test]
-    fn a_member_is_elsewhere_unless_its_address_leads_here() {
-        let here = "10.0.0.1:7440".parse().unwrap();
-        let any = "0.0.0.0:7440".parse().unwrap();
-        for address in ["10.0.0.1:7440", "n1.example:7440"] {
-            assert!(!is_elsewhere(here, address), "{address}");
-        }
-        for address in ["10.0.0.1:7441", "10.0.0.2:7440", "n1.example:7441"] {
-            assert!(is_elsewhere(here, address), "{address}");
-        }
-        assert!(!is_elsewhere(any, "10.0.0.2:7440") && is_elsewhere(any, "10.0.0.2:1"));
     }
 }

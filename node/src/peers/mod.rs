@@ -36,6 +36,8 @@ use crate::cluster::ClusterView;
 /// Most answers that wait to be taken. A node answers only what it was asked, and no more than 64 hints are under way
 /// to one: a peer that sends more than this breaks the protocol.
 const MAX_ANSWERS: usize = 8_192;
+/// Most addresses that are tried beside the ring's: where a member was heard, and where it says that it is.
+const MAX_FOUND: usize = 2;
 
 /// What a link reports.
 #[derive(Debug)]
@@ -51,8 +53,8 @@ pub(crate) struct Peers {
     cluster: Arc<ClusterView>,
     dialer: Rc<Dialer>,
     links: BTreeMap<NodeId, PeerLink>,
-    /// Where members were found that the ring's address may not lead to.
-    found_at: BTreeMap<NodeId, String>,
+    /// Where members were found that the ring's address may not lead to, the latest first.
+    found_at: BTreeMap<NodeId, VecDeque<String>>,
     tasks: JoinSet<()>,
     answers: mpsc::Receiver<Event>,
     answered: mpsc::Sender<Event>,
@@ -93,7 +95,7 @@ impl Peers {
             return;
         };
         let (dialer, answered) = (Rc::clone(&self.dialer), self.answered.clone());
-        let found_at = self.found_at.get(&to).cloned();
+        let found_at = self.found_at.get(&to).into_iter().flatten().cloned();
         let addresses = core::iter::once(member.address.clone()).chain(found_at);
         let tasks = &mut self.tasks;
         let link = PeerLink::open((to, addresses.collect()), dialer, answered, tasks);
@@ -102,12 +104,19 @@ impl Peers {
         self.links.insert(to, link);
     }
 
-    /// A member was found at this address: it is tried if there is none at the ring's.
+    /// A member was found at this address: it is tried if there is none at the ring's. At the ring's own, others that were
+    /// found before lead nowhere any more.
     pub(crate) fn note_address(&mut self, node: NodeId, address: String) {
         let newest = self.cluster.newest();
-        let known = newest.topology().member(node);
-        if known.is_some_and(|member| member.address != address) {
-            self.found_at.insert(node, address);
+        match newest.topology().member(node) {
+            Some(member) if member.address != address => {
+                let found = self.found_at.entry(node).or_default();
+                if !found.contains(&address) {
+                    found.push_front(address);
+                    found.truncate(MAX_FOUND);
+                }
+            }
+            Some(_) | None => drop(self.found_at.remove(&node)),
         }
         let is_member = |node: &NodeId| newest.topology().member(*node).is_some();
         self.found_at.retain(|node, _| is_member(node)); // so it is bounded

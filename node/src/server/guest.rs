@@ -95,6 +95,9 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
         let standing = standing(replica.state().cluster.newest().topology(), role);
         match intake.seat(holder(standing, identity)) {
             Ok(_seat) => {
+                if let Role::Node(member) = standing {
+                    replica.state().addresses.heard(member, address);
+                }
                 let oversize = intake.oversize.clone();
                 if standing != role {
                     tracing::debug!(peer = %address, %role, "no member of the map: seated as a client");
