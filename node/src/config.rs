@@ -213,6 +213,12 @@ pub struct Config {
     /// [`StartError::RanElsewhere`]: crate::StartError::RanElsewhere
     #[serde(skip)]
     pub accept_older_disk: bool,
+
+    /// How long the members have, at a start, to say whether they know of a later run of this node; default 300 ms. No key of the
+    /// file: more is for one start on a machine that is short of processor time, as in tests. Once enough have answered nobody
+    /// waits for the rest.
+    #[serde(skip, default = "default_ask_within")]
+    pub ask_within: Duration,
 }
 
 /// The node's TLS files; all PEM.
@@ -318,6 +324,9 @@ const fn default_sync_interval_ms() -> u64 {
 const fn default_sync_bytes_per_second() -> u64 {
     32 << 20
 }
+const fn default_ask_within() -> Duration {
+    Duration::from_millis(300)
+}
 const fn default_address_hints() -> bool {
     true
 }
@@ -370,6 +379,7 @@ impl Config {
             drain_ms: default_drain_ms(),
             accept_clock_set_back: false,
             accept_older_disk: false,
+            ask_within: default_ask_within(),
         }
     }
 

@@ -289,7 +289,7 @@ fn run_number(
     // On a disk that has never run nothing can be missing.
     if data.runs() > 0 {
         let next = Incarnation(data.runs() + 1);
-        let start = Start::of(tls.node(), now, (next, config.accept_older_disk));
+        let start = Start::of(tls.node(), now, next, config);
         let Incarnation(begins) = former_runs::check(start, tls)?;
         data.run_after(begins - 1);
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use quoit_client::Client;
 use quoit_integration_tests::cluster::Cluster;
@@ -13,8 +14,16 @@ use tokio::time::sleep;
 
 use crate::support::{SOON, assert_unharmed, cluster_of, sentence};
 
+/// How long members have to answer a node that starts: they do so at once, on any machine that is not starved.
+const PATIENT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a run is heard: for minutes.
+const LOOKS: usize = 1_200;
+
 fn config(cluster: &Cluster, node: usize) -> Config {
-    Config::load(&cluster.local().nodes()[node].config).unwrap()
+    Config {
+        ask_within: PATIENT,
+        ..Config::load(&cluster.local().nodes()[node].config).unwrap()
+    }
 }
 
 /// Starts a node in this process and stops it; why it did not start otherwise. On a thread of its own: starting blocks.
@@ -42,7 +51,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// Waits until both others have heard that run of the first node.
 async fn until_heard(client: &Client, cluster: &Cluster, run: u64) {
-    for _ in 0..100 {
+    for _ in 0..LOOKS {
         let reports = client.members().await;
         let heard = reports.iter().filter(|report| {
             let seen = report.seen.as_ref().map(|seen| &seen.members[..]);

@@ -27,14 +27,12 @@ use quoit_ring::role::server_name;
 use quoit_ring::wire::{MembersSeen, Request, Response};
 use quoit_transport::dial::Dialer;
 
+use crate::config::Config;
 use crate::error::StartError;
 use crate::gossip::Incarnation;
 use crate::question::{Answer, Asked, Unanswered, ask_all, block_on};
 use crate::tls::NodeTls;
 
-/// How long the members have. One that is up answers in a few milliseconds; a start waits so long only if fewer are up than
-/// make a majority with this node, and then there are no quorums anyway.
-const DEADLINE: Duration = Duration::from_millis(300);
 /// Who was heard so recently may run now.
 const RECENTLY: Duration = Duration::from_secs(5);
 /// Most members that are asked.
@@ -54,21 +52,21 @@ pub(super) struct Start {
     pub(super) run: Incarnation,
     /// Whether it may be an older disk, by an operator's word.
     pub(super) accepts_older: bool,
+    /// How long the members have. One that is up answers in a few milliseconds; a start waits so long only if fewer are up than
+    /// make a majority with this node, and then there are no quorums anyway.
+    pub(super) within: Duration,
 }
 
 impl Start {
     /// Of a node, by what was decided last of the ring.
-    pub(super) fn of(
-        node: NodeId,
-        now: &Configuration,
-        (run, accepts_older): (Incarnation, bool),
-    ) -> Self {
+    pub(super) fn of(node: NodeId, now: &Configuration, run: Incarnation, config: &Config) -> Self {
         let mut start = Self {
             node,
             address: None,
             others: Vec::new(),
             run,
-            accepts_older,
+            accepts_older: config.accept_older_disk,
+            within: config.ask_within,
         };
         let target = now.change.iter().flat_map(|change| &change.target.members);
         for member in now.map.members.iter().chain(target) {
@@ -112,8 +110,8 @@ fn judge(node: NodeId, run: Incarnation, answers: &[MembersSeen]) -> Judgement {
     Judgement::Serve
 }
 
-/// Asks the members, and refuses a disk that is not the last one; the number of the run that begins. Blocks for 0.6 s at
-/// most.
+/// Asks the members, and refuses a disk that is not the last one; the number of the run that begins. Blocks for twice
+/// [`Start::within`] at most.
 ///
 /// # Errors
 /// [`StartError::RanElsewhere`], [`StartError::RunsElsewhere`]; [`StartError::Thread`] if the system gave no thread.
@@ -148,7 +146,7 @@ async fn ask(start: &Start, config: &ClientConfig) -> Result<Incarnation, StartE
         }
     };
     match &start.address {
-        Some(address) if answers_at(node, address, config.clone()).await => {
+        Some(address) if answers_at(start, address, config.clone()).await => {
             Err(StartError::RunsElsewhere {
                 node,
                 address: address.clone(),
@@ -179,7 +177,8 @@ async fn members(start: &Start, dialer: Dialer) -> Vec<MembersSeen> {
         }
         answers.len() >= enough
     };
-    ask_all(dialer, asked, (Request::Members, DEADLINE), is_enough).await;
+    let question = (Request::Members, start.within);
+    ask_all(dialer, asked, question, is_enough).await;
     if answers.len() < enough {
         let answered = answers.len();
         tracing::info!(
@@ -192,17 +191,17 @@ async fn members(start: &Start, dialer: Dialer) -> Vec<MembersSeen> {
 }
 
 /// Whether somebody answers at an address with this node's certificate.
-async fn answers_at(node: NodeId, address: &str, config: ClientConfig) -> bool {
+async fn answers_at(start: &Start, address: &str, config: ClientConfig) -> bool {
     let asked = vec![Asked {
         address: address.to_owned(),
-        server_name: server_name(node),
+        server_name: server_name(start.node),
     }];
     let mut is_there = false;
     let is_enough = |answer: Answer| {
         is_there = answer.map_or_else(|unanswered| unanswered.is_there, |_answer| true);
         true
     };
-    let question = (Request::Members, DEADLINE);
+    let question = (Request::Members, start.within);
     ask_all(Dialer::new(config), asked, question, is_enough).await;
     is_there
 }
