@@ -202,6 +202,11 @@ pub enum RunError {
     /// A thread of the node ended by a defect while it was serving.
     #[error("the node's thread {0} has ended by a defect; see above, restart it, and report this")]
     Thread(&'static str),
+    /// The node was removed from its cluster while it was away, as most members say, or as it has learned.
+    #[error(
+        "this node was removed from its cluster while it was away; its data directory is marked and does not start again: delete it, and add this machine as a new node with `quoit cluster add`"
+    )]
+    Removed,
     /// The node did not stop in order.
     #[error("the node did not stop in order")]
     Stop(#[from] StopError),
@@ -215,6 +220,7 @@ impl From<NodeFailure> for RunError {
         match failure {
             NodeFailure::Storage(error) => Self::Storage(error),
             NodeFailure::Thread(name) => Self::Thread(name),
+            NodeFailure::Removed => Self::Removed,
         }
     }
 }
@@ -229,7 +235,7 @@ impl RunError {
             Self::Storage(_) | Self::Thread(_) | Self::Stop(_) | Self::Signals(_) => 1,
             Self::Start(error) | Self::Init(error) if error.may_pass() => 7,
             Self::Join(error) if error.may_pass() => 7,
-            Self::Config(_) | Self::Start(_) | Self::Init(_) | Self::Join(_) => 2,
+            Self::Config(_) | Self::Start(_) | Self::Init(_) | Self::Join(_) | Self::Removed => 2,
         }
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //!   a commit fails, or the engine does           NodeFailure::Storage --.
 //!   a thread panics, or ends before its time     NodeFailure::Thread  --+--> Failure --> Node::failed --> the process ends
+//!   it was removed while it was away             NodeFailure::Removed --'
 //! ```
 //!
 //! A node without one of its threads looks alive and is not: without `quoit-io` it holds its port and answers nothing,
@@ -27,6 +28,10 @@ pub enum NodeFailure {
     /// serves nobody.
     #[error("the node's thread {0} has ended by a defect")]
     Thread(&'static str),
+    /// It was removed while it was away, as a majority of the members that it knows says, or as it has learned: it serves nobody
+    /// any more. A stop marks its disk, so that it never starts on it again.
+    #[error("this node was removed from its cluster while it was away")]
+    Removed,
 }
 
 /// The failure of one node, if it has any: the first one is kept.
@@ -103,7 +108,7 @@ mod tests {
     fn thread(failure: Option<NodeFailure>) -> Option<&'static str> {
         match failure? {
             NodeFailure::Thread(name) => Some(name),
-            NodeFailure::Storage(error) => panic!("{error}"),
+            error => panic!("{error}"),
         }
     }
 

@@ -226,6 +226,18 @@ impl DataDir {
         self.mark(run, self.content.runs)
     }
 
+    /// Records durably that the node was removed from its cluster: none runs here any more.
+    ///
+    /// # Errors
+    /// [`IdentityError::Write`]; the record is then the old or the new one, whole.
+    pub fn mark_removed(&mut self) -> Result<(), IdentityError> {
+        let run = LastRun {
+            left: Left::Removed,
+            ..self.content.last
+        };
+        self.mark(run, self.content.runs)
+    }
+
     fn mark(&mut self, last: LastRun, runs: u64) -> Result<(), IdentityError> {
         let content = Content {
             last,

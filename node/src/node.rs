@@ -265,6 +265,7 @@ impl Node {
         } = self;
         let deadline = clocks.now().mono + grace;
         let left = || deadline.saturating_since(clocks.now().mono);
+        let is_removed = matches!(worker.failure().get(), Some(NodeFailure::Removed));
 
         state.service.drain();
         let committer = worker.finish(left());
@@ -274,7 +275,11 @@ impl Node {
 
         drop((server, worker)); // the last handles to the engine
         close(engine)?;
-        data.mark_clean()?;
+        if is_removed {
+            data.mark_removed()?;
+        } else {
+            data.mark_clean()?;
+        }
         tracing::info!(node = %state.cluster.node, "stopped in order");
         Ok(())
     }

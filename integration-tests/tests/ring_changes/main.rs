@@ -13,6 +13,7 @@
 //! | `reverts` | is turned round half way |
 //! | `epochs` | every node and client hears of |
 //!
+//! `removed` lets a member come back that was replaced while it was away.
 //! `moved` changes no ring: a member is started at another address than the ring's.
 
 #[cfg(test)]
@@ -25,6 +26,8 @@ mod life;
 mod load;
 #[cfg(test)]
 mod moved;
+#[cfg(test)]
+mod removed;
 #[cfg(test)]
 mod reverts;
 #[cfg(test)]

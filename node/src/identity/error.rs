@@ -24,6 +24,15 @@ pub enum IdentityError {
         /// The directory.
         path: PathBuf,
     },
+    /// Its node was removed from its cluster, for ever.
+    #[error(
+        "the data directory {} is of a node that was removed from its cluster, for ever: delete it, and add this machine as a new node with `quoit cluster add`",
+        path.display()
+    )]
+    Removed {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file in it could not be read; it is not taken for absent.
     #[error("cannot read {}; check the disk and the file's owner", path.display())]
     Read {

@@ -5,6 +5,7 @@
 //!   nothing, or no directory         begin                         refuse: not initialised
 //!   identity, not complete           go on                         refuse: not to its end
 //!   identity and store               refuse: it is a node's        run
+//!   identity, removed                refuse: it was removed        the same
 //!   identity, no store               refuse: the store is gone     the same
 //!   store, no identity               refuse: the identity is gone  the same
 //!   something else                   refuse: it is someone else's  the same
@@ -43,6 +44,8 @@ pub enum Found {
     Incomplete,
     /// A node's identity and its store.
     Node,
+    /// The identity of a node that was removed from its cluster.
+    Removed,
     /// The identity of a node that may have run, and no store.
     IdentityAlone,
     /// A store, and no identity.
@@ -97,6 +100,7 @@ impl Found {
             (Self::Incomplete, Act::Run) => Err(IdentityError::Incomplete { path }),
             (Self::Node, Act::Initialise) => Err(IdentityError::Initialised { path }),
             (Self::Node, Act::Run) => Ok(May::Run),
+            (Self::Removed, _) => Err(IdentityError::Removed { path }),
             (Self::IdentityAlone, _) => Err(IdentityError::StoreGone { path }),
             (Self::StoreAlone, _) => Err(IdentityError::IdentityGone { path }),
             (Self::Foreign(found), _) => {
@@ -119,6 +123,7 @@ mod tests {
             (Found::Nothing, Some(May::Begin), None),
             (Found::Incomplete, Some(May::GoOn), None),
             (Found::Node, None, Some(May::Run)),
+            (Found::Removed, None, None),
             (Found::IdentityAlone, None, None),
             (Found::StoreAlone, None, None),
             (foreign, None, None),

@@ -3,7 +3,7 @@
 //! ```text
 //!   0  magic "quoit-id"        8
 //!   8  version                 1
-//!   9  state of the last run    1   0 running, 1 stopped in order, 2 not initialised to the end
+//!   9  state of the last run    1   0 running, 1 stopped in order, 2 not initialised to the end, 3 removed
 //!  10  cluster id             16
 //!  26  node id                 8   all integers little-endian
 //!  34  disk id                16
@@ -51,6 +51,8 @@ pub(super) enum Left {
     Clean = 1,
     /// The store is not complete yet: no node has run.
     Incomplete = 2,
+    /// The node was removed from its cluster: none runs here any more.
+    Removed = 3,
 }
 
 impl Left {
@@ -59,6 +61,7 @@ impl Left {
             0 => Some(Self::Running),
             1 => Some(Self::Clean),
             2 => Some(Self::Incomplete),
+            3 => Some(Self::Removed),
             _ => None,
         }
     }

@@ -42,7 +42,8 @@ impl LastRun {
     pub fn has_lost(&self, now: Option<BootId>) -> bool {
         let is_same_boot = self.boot.is_some() && self.boot == now;
         match (self.left, self.durability) {
-            (Left::Clean | Left::Incomplete, _) | (Left::Running, Durability::Fsync) => false,
+            (Left::Clean | Left::Incomplete | Left::Removed, _)
+            | (Left::Running, Durability::Fsync) => false,
             (Left::Running, Durability::Buffered) => !is_same_boot,
         }
     }
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn only_a_buffered_run_that_ended_without_a_stop_in_another_boot_has_lost_something() {
         let boots = [None, Some(BootId(1)), Some(BootId(2))];
-        let lefts = [Left::Running, Left::Clean, Left::Incomplete];
+        let lefts = [Left::Running, Left::Clean, Left::Incomplete, Left::Removed];
         let durabilities = [Durability::Fsync, Durability::Buffered];
         let (mut cases, mut losses) = (0, Vec::new());
         for left in lefts {
@@ -74,7 +75,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases, 3 * 2 * 9);
+        assert_eq!(cases, 4 * 2 * 9);
         let (one, two) = (Some(1), Some(2));
         let unknown = [
             (None, None),

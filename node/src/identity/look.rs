@@ -59,12 +59,13 @@ pub(super) fn look(
                 cluster: content.identity.cluster,
                 node: content.identity.node,
             },
-            Left::Running | Left::Clean => error,
+            Left::Running | Left::Clean | Left::Removed => error,
         });
     }
     let store = path.join(STORE);
     let found = match content.last.left {
         Left::Incomplete => Found::Incomplete,
+        Left::Removed => Found::Removed,
         Left::Running | Left::Clean if FjallEngine::is_in(&store).map_err(failed_at(&store))? => {
             Found::Node
         }

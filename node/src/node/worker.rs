@@ -187,7 +187,7 @@ impl<G: Engine, R: Reply> Worker<G, R> {
             self.thread = None; // it may be stuck in the engine for ever: do not join it
             return Err(match self.failure().get() {
                 Some(NodeFailure::Storage(error)) => StopError::Storage(error),
-                Some(NodeFailure::Thread(_)) | None => StopError::Overran,
+                Some(NodeFailure::Thread(_) | NodeFailure::Removed) | None => StopError::Overran,
             });
         }
 
@@ -197,7 +197,7 @@ impl<G: Engine, R: Reply> Worker<G, R> {
             .and_then(|thread| thread.join().ok().flatten());
         committer.ok_or_else(|| match self.failure().get() {
             Some(NodeFailure::Storage(error)) => StopError::Storage(error),
-            Some(NodeFailure::Thread(_)) | None => {
+            Some(NodeFailure::Thread(_) | NodeFailure::Removed) | None => {
                 StopError::Storage(EngineError::Poisoned { cause: None })
             }
         })

@@ -4,17 +4,19 @@
 //!   Delivery --Repair----------.            .--> answer: by its id to whoever asked
 //!   Changes ---Membership, ... -+--> Peers --
 //!   Gossiping -Gossip ----------+            '--> lost: to those who wait for answers
-//!   Syncing ---Sync, Get, ... --'
+//!   Syncing ---Sync, Get, ... --'                  removed: to `Removal`, and the node ends if most say so
 //! ```
 
 use quoit_ring::NodeId;
 use quoit_ring::wire::ResponseFrame;
 
+use super::removal::Removal;
 use super::{Event, Peers};
 use crate::change::ChangeDriver;
 use crate::change::driver::Changes;
 use crate::engine::Engine;
 use crate::env::Env;
+use crate::failure::{Failure, NodeFailure};
 use crate::gossip::GossipDriver;
 use crate::gossip::driver::{Finding, Gossiping};
 use crate::hints::driver::Delivery;
@@ -28,6 +30,9 @@ pub(crate) struct PeerWork<E: Env, G> {
     pub(crate) gossiping: Gossiping<E>,
     pub(crate) syncing: Syncing<E, G>,
     pub(crate) peers: Peers,
+    pub(crate) removal: Removal,
+    /// What learns that this node was removed.
+    pub(crate) failure: Failure,
 }
 
 impl<E: Env, G: Engine> PeerWork<E, G> {
@@ -49,6 +54,7 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
                         self.changes.take_loss(node);
                         self.syncing.take_loss(node);
                     }
+                    Event::SaysRemoved(by) => self.look_for_removal(Some(by)),
                 },
                 () = self.delivery.wait() => {}
                 () = self.changes.wait() => {}
@@ -64,9 +70,23 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
                     }
                 }
             }
+            self.look_for_removal(None);
             self.delivery.act(&mut self.peers);
             self.changes.act(&mut self.peers);
             self.syncing.act(&mut self.peers);
+        }
+    }
+
+    /// Ends the node if it was removed while it was away: as `by` says, too, or as it has learned itself.
+    fn look_for_removal(&mut self, by: Option<NodeId>) {
+        let cluster = self.peers.cluster();
+        let is_removed = match by {
+            Some(by) => self.removal.said(by, cluster),
+            None => self.removal.follow(cluster),
+        };
+        if is_removed && self.failure.get().is_none() {
+            tracing::error!("this node was removed from its cluster while it was away");
+            self.failure.set(NodeFailure::Removed);
         }
     }
 

@@ -11,16 +11,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::Connection;
+use quinn::{Connection, ConnectionError};
 use quoit_ring::NodeId;
 use quoit_ring::role::server_name;
 use quoit_ring::wire::{DecodeError, Frames, MAX_FRAME, RequestFrame, ResponseFrame};
-use quoit_transport::StreamError;
 use quoit_transport::dial::{DialError, Dialer};
 use quoit_transport::lane::Lane;
 use quoit_transport::outbox::{RequestOutbox, clock};
-use quoit_transport::session::{self, FrameSink, Limits};
+use quoit_transport::session::{self, Ended, FrameSink, Limits};
 use quoit_transport::silence::PEER_LOOKS;
+use quoit_transport::{CloseCode, StreamError};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -71,8 +71,11 @@ impl PeerLink {
 /// Serves a link until it ends.
 async fn run(addresses: Vec<String>, dialer: Rc<Dialer>, outbox: Rc<RequestOutbox>, sink: Sink) {
     let node = sink.node;
-    let Some((connection, lane)) = connect(&addresses, &dialer, node).await else {
-        return;
+    let (connection, lane) = match connect(&addresses, &dialer, node).await {
+        Ok(connected) => connected,
+        Err(is_removed) => {
+            return sink.note_end(is_removed);
+        }
     };
 
     tracing::debug!(peer = %node, "connected to a node");
@@ -93,14 +96,29 @@ async fn run(addresses: Vec<String>, dialer: Rc<Dialer>, outbox: Rc<RequestOutbo
         }
     };
     tracing::debug!(peer = %node, reason = %ended, "disconnected from a node");
+    // The session closes the connection itself, so that one says nothing of its end any more.
+    let closed = match &ended {
+        Ended::Broken(StreamError::Lost(error)) => Some(error),
+        _ => None,
+    };
+    sink.note_end(says_removed(closed));
 }
 
-/// Connects to a node at one of its addresses, one after the other.
+/// Whether the other side has closed a connection since this node was removed.
+fn says_removed(closed: Option<&ConnectionError>) -> bool {
+    let Some(ConnectionError::ApplicationClosed(close)) = closed else {
+        return false;
+    };
+    CloseCode::from_code(close.error_code.into_inner()) == Some(CloseCode::Removed)
+}
+
+/// Connects to a node at one of its addresses, one after the other; else whether it said that this node was removed.
 async fn connect(
     addresses: &[String],
     dialer: &Dialer,
     node: NodeId,
-) -> Option<(Connection, Lane)> {
+) -> Result<(Connection, Lane), bool> {
+    let mut is_removed = false;
     for address in addresses {
         let connecting = async {
             let connection = dialer.dial(address, &server_name(node)).await?;
@@ -108,14 +126,15 @@ async fn connect(
             Ok::<_, LinkError>((connection, lane))
         };
         match timeout(DIAL_DEADLINE, connecting).await {
-            Ok(Ok(connected)) => return Some(connected),
+            Ok(Ok(connected)) => return Ok(connected),
             Ok(Err(reason)) => {
                 tracing::debug!(peer = %node, address, %reason, "a node cannot be reached");
+                is_removed |= says_removed(reason.closed());
             }
             Err(_elapsed) => tracing::debug!(peer = %node, address, "a node does not answer"),
         }
     }
-    None
+    Err(is_removed)
 }
 
 /// Resolves once no frame, small or large, was queued for a while.
@@ -140,11 +159,33 @@ enum LinkError {
     Lane(#[from] StreamError),
 }
 
+impl LinkError {
+    /// What ended the connection, if there was one.
+    const fn closed(&self) -> Option<&ConnectionError> {
+        match self {
+            Self::Dial(DialError::Lost(error)) | Self::Lane(StreamError::Lost(error)) => {
+                Some(error)
+            }
+            Self::Dial(_) | Self::Lane(_) => None,
+        }
+    }
+}
+
 /// Passes answers on, with the name of the node that gave them.
 #[derive(Clone)]
 struct Sink {
     node: NodeId,
     answered: mpsc::Sender<Event>,
+}
+
+impl Sink {
+    /// The link has ended; if `is_removed`, since the other node says that this one was removed.
+    fn note_end(&self, is_removed: bool) {
+        if is_removed {
+            // If there is no space the next link says so again.
+            self.answered.try_send(Event::SaysRemoved(self.node)).ok();
+        }
+    }
 }
 
 impl FrameSink for Sink {

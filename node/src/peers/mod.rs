@@ -17,6 +17,7 @@
 
 pub(crate) mod driver;
 mod link;
+mod removal;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,8 @@ use tokio::task::JoinSet;
 use self::link::PeerLink;
 use crate::cluster::ClusterView;
 
+pub(crate) use self::removal::Removal;
+
 /// Most answers that wait to be taken. A node answers only what it was asked, and no more than 64 hints are under way
 /// to one: a peer that sends more than this breaks the protocol.
 const MAX_ANSWERS: usize = 8_192;
@@ -46,6 +49,8 @@ pub(crate) enum Event {
     Answer(NodeId, ResponseFrame),
     /// There is no connection to a node: it could not be made, or it has ended.
     Lost(NodeId),
+    /// This member says that this node was removed from the cluster. [`Event::Lost`] follows.
+    SaysRemoved(NodeId),
 }
 
 /// The links of one node. They run on the [`LocalSet`](tokio::task::LocalSet) that calls [`Peers::next`].
@@ -76,6 +81,11 @@ impl Peers {
             answered,
             unsent: VecDeque::new(),
         }
+    }
+
+    /// Whose links they are.
+    pub(crate) fn cluster(&self) -> &ClusterView {
+        &self.cluster
     }
 
     /// Sends a request to a node of the ring. If there is no such node, its link is lost at once; if more waits for it

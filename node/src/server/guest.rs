@@ -89,7 +89,7 @@ impl<E: Env<Reply = Answers>, G: Engine> Guest<E, G> {
 
         if is_removed(&replica.state().cluster, role) {
             warn(&REMOVED);
-            return close(&connection, CloseCode::Unauthorised, REMOVED);
+            return close(&connection, CloseCode::Removed, REMOVED);
         }
 
         let standing = standing(replica.state().cluster.newest().topology(), role);

@@ -55,8 +55,8 @@ use crate::gossip::driver::Gossiping;
 use crate::handlers::Replica;
 use crate::hints::HintDispatcher;
 use crate::hints::driver::Delivery;
-use crate::peers::Peers;
 use crate::peers::driver::PeerWork;
+use crate::peers::{Peers, Removal};
 use crate::sync::SyncDriver;
 use crate::sync::driver::Syncing;
 
@@ -132,6 +132,7 @@ impl Server {
         let (dialling, client) = (endpoint.clone(), options.client);
         let (phase, watched) = watch::channel(Phase::Serving);
         let (seen, failure) = (watched.clone(), options.failure);
+        let failure_of_removed = failure.clone();
         let alarm = Alarm::new(NAME, failure.clone());
         let (thread, ended) = spawn(seen, alarm, move || {
             let (mut seen, phase) = (watched.clone(), watched.clone());
@@ -152,6 +153,8 @@ impl Server {
                     syncing: Syncing::new(of_sync, synced, state.clone(), options.sync),
                     changes: Changes::new(b, d, state, options.change),
                     peers: Peers::new(cluster, dialer),
+                    removal: Removal::new(),
+                    failure: failure_of_removed,
                 })
             };
             let listening = listener::listen(endpoint, replica, options.seats, watched);

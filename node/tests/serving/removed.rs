@@ -181,12 +181,12 @@ fn a_removed_node_is_let_in_no_more_and_hears_why() {
     learn(&mut operator, &next);
 
     let (code, reason) = refused(&place, &node);
-    assert_eq!(code, Some(CloseCode::Unauthorised));
+    assert_eq!(code, Some(CloseCode::Removed));
     assert!(reason.contains("was removed from this cluster"), "{reason}");
 
     // The same after a restart: it is on the disk.
     node.stop(std::time::Duration::from_secs(5)).unwrap();
     let node = place.start();
     let (code, _) = refused(&place, &node);
-    assert_eq!(code, Some(CloseCode::Unauthorised));
+    assert_eq!(code, Some(CloseCode::Removed));
 }

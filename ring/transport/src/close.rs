@@ -1,7 +1,7 @@
 //! Why a connection is closed: the code that the other side receives.
 //!
 //! ```text
-//!   0 done | 1 draining | 2 malformed | 3 unauthorised | 4 too many connections | 5 too many of this identity
+//!   0 done | 1 draining | 2 malformed | 3 unauthorised | 4 too many connections | 5 too many of this identity | 6 removed
 //! ```
 //!
 //! A code is part of the wire format: numbers are never reused. The reason in words beside it is for logs.
@@ -26,17 +26,20 @@ pub enum CloseCode {
     TooManyConnections = 4,
     /// The caller's own identity, its certificate, has as many connections as it may.
     TooManyOfIdentity = 5,
+    /// The caller's certificate is of a node that was removed from the cluster, for ever.
+    Removed = 6,
 }
 
 impl CloseCode {
     /// Every code.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Done,
         Self::Draining,
         Self::Malformed,
         Self::Unauthorised,
         Self::TooManyConnections,
         Self::TooManyOfIdentity,
+        Self::Removed,
     ];
 
     /// The code as it is sent.
@@ -86,6 +89,7 @@ impl fmt::Display for CloseCode {
             Self::Unauthorised => "the certificate names no role",
             Self::TooManyConnections => "too many connections",
             Self::TooManyOfIdentity => "too many connections of this identity",
+            Self::Removed => "the node was removed from the cluster",
         })
     }
 }

@@ -188,6 +188,9 @@ impl fmt::Display for Explained<'_> {
                     Some(CloseCode::Unauthorised) => {
                         f.write_str("the node does not serve the role of this client's certificate")
                     }
+                    Some(CloseCode::Removed) => f.write_str(
+                        "the node of this certificate was removed from the cluster, for ever",
+                    ),
                     Some(CloseCode::TooManyConnections) => f.write_str(
                         "the node serves as many connections as it may: close some, or raise its `max_connections`",
                     ),

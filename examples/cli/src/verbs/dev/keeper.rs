@@ -16,6 +16,7 @@ use quoit_client::{Client, MembershipError};
 use quoit_local::{ClusterError, InProcessCluster};
 use quoit_node::StartError;
 use quoit_node::config::Durability;
+use quoit_node::identity::IdentityError;
 use quoit_node::provision::{Bundle, NewLocalNode};
 use quoit_ring::change::Configuration;
 use tokio::sync::{mpsc, oneshot};
@@ -97,9 +98,8 @@ impl Keeper {
                 return Ok(());
             };
             let left = match &error {
-                ClusterError::Start { name, source }
-                    if matches!(**source, StartError::Removed { .. }) =>
-                {
+                ClusterError::Start { name, source } if has_left(source) => {
+                    self.out.note(format!("{name} has left and is not started"));
                     self.position(name)
                 }
                 _ => None,
@@ -215,6 +215,14 @@ impl Keeper {
         let mut nodes = self.cluster.local().nodes().iter();
         nodes.position(|node| node.name == name)
     }
+}
+
+/// Whether a node does not start since it was removed: its store says so, or its data directory.
+const fn has_left(error: &StartError) -> bool {
+    matches!(
+        error,
+        StartError::Removed { .. } | StartError::Identity(IdentityError::Removed { .. })
+    )
 }
 
 fn is_waiting(node: &quoit_node::provision::LocalNode, now: &Configuration) -> bool {
