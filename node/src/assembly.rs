@@ -29,6 +29,7 @@ use crate::config::{Config, Limits, WriteQueue};
 use crate::engine::{Engine, RowCache};
 use crate::env::{Env, Now};
 use crate::error::StartError;
+use crate::expiry::{ExpiryDriver, ExpiryOptions};
 use crate::gossip::{GossipDriver, Incarnation};
 use crate::handlers::Replica;
 use crate::hints::{HintDispatcher, MAX_WINDOW};
@@ -54,6 +55,8 @@ pub struct AssemblyOptions {
     pub transfer: TransferRate,
     /// How it compares itself with others.
     pub sync: SyncOptions,
+    /// How fast it removes what has expired.
+    pub expiry: ExpiryOptions,
     /// Most hints under way to one node.
     pub hint_window: u32,
     /// Whether a clock that was set back is accepted, for good.
@@ -90,6 +93,9 @@ impl AssemblyOptions {
                 interval: Duration::from_millis(config.sync_interval_ms),
                 bytes_per_second: config.sync_bytes_per_second,
             },
+            expiry: ExpiryOptions {
+                keys_per_second: config.expiry_keys_per_second,
+            },
             hint_window: MAX_WINDOW,
             accept_clock_set_back: config.accept_clock_set_back,
             row_cache_bytes,
@@ -113,6 +119,7 @@ impl AssemblyOptions {
 /// # use quoit_node::config::{Config, Limits, TlsFiles, WriteQueue};
 /// # use quoit_node::engine::MemoryEngine;
 /// # use quoit_node::env::{Env, Now, Rejected, Reply};
+/// # use quoit_node::expiry::ExpiryOptions;
 /// # use quoit_node::gossip::Incarnation;
 /// # use quoit_node::identity::May;
 /// # use quoit_node::store_meta::StoreLocation;
@@ -165,6 +172,7 @@ impl AssemblyOptions {
 /// #     machine_up: Duration::ZERO,
 /// #     transfer: TransferRate { bytes_per_second: 1 << 20 },
 /// #     sync: SyncOptions { interval: Duration::from_secs(60), bytes_per_second: 1 << 20 },
+/// #     expiry: ExpiryOptions { keys_per_second: 10_000 },
 /// # };
 /// let now = Now { wall: Millis(1_000_000), ..Now::default() };
 /// let store = OpenStore::load(MemoryEngine::new(), Some(&first), &location)?;
@@ -317,6 +325,7 @@ impl<G: Engine> CheckedStore<G> {
             replica: Arc::new(replica),
             change: ChangeDriver::new(&state, options.transfer, seed, now.mono),
             sync: SyncDriver::new(&state, options.sync, seed.rotate_left(16)),
+            expiry: ExpiryDriver::new(&state, options.expiry, now.mono),
             gossip: GossipDriver::new(
                 &state,
                 (options.incarnation, options.gossip.clone()),
@@ -356,6 +365,8 @@ pub struct Assembly<E: Env, G: Engine> {
     pub gossip: GossipDriver,
     /// Compares what it has with the other owners.
     pub sync: SyncDriver,
+    /// Removes what has expired.
+    pub expiry: ExpiryDriver,
 }
 
 impl<E: Env, G: Engine> fmt::Debug for Assembly<E, G> {

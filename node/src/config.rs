@@ -163,6 +163,12 @@ pub struct Config {
     )]
     pub sync_bytes_per_second: u64,
 
+    /// Most keys of which this node removes expired values in a second, 1 to 1,000,000; default 10,000: more than most clients
+    /// let expire, and a small part of the writes that a node takes. A record counts once for each KiB. Lower leaves more for
+    /// clients and keeps dead values longer, which no reader sees; while this node's writes wait it takes less by itself.
+    #[serde(default = "default_expiry_keys_per_second")]
+    pub expiry_keys_per_second: u32,
+
     /// Names, `host:port`, that lead to members whatever addresses the ring has; default none. They are resolved again once a
     /// minute for as long as the node runs, and every few seconds while it hears fewer than a majority.
     #[serde(default)]
@@ -330,6 +336,9 @@ const fn default_ask_within() -> Duration {
 const fn default_address_hints() -> bool {
     true
 }
+const fn default_expiry_keys_per_second() -> u32 {
+    10_000
+}
 const fn default_suspect_after_ms() -> u64 {
     5_000
 }
@@ -370,6 +379,7 @@ impl Config {
             transfer_bytes_per_second: default_transfer_bytes_per_second(),
             sync_interval_ms: default_sync_interval_ms(),
             sync_bytes_per_second: default_sync_bytes_per_second(),
+            expiry_keys_per_second: default_expiry_keys_per_second(),
             seeds: Vec::new(),
             address_hints: default_address_hints(),
             suspect_after_ms: default_suspect_after_ms(),
@@ -484,6 +494,8 @@ impl Config {
         }
         let rate = self.sync_bytes_per_second;
         range("sync_bytes_per_second", rate, 64 << 10, 16 << 30)?;
+        let rate = self.expiry_keys_per_second;
+        range("expiry_keys_per_second", rate, 1, 1_000_000)?;
         range("suspect_after_ms", self.suspect_after_ms, 5_000, 600_000)?;
         let (failed, suspect) = (self.failed_after_ms, self.suspect_after_ms);
         range("failed_after_ms", failed, suspect + 1, 86_400_000)?;

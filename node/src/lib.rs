@@ -26,6 +26,7 @@
 //! | [`commit`] | how writes are joined, in batches, by one thread |
 //! | [`storage`] | records on the engine: rows, Merkle sums, disk space |
 //! | [`hints`] | hinted hand-off |
+//! | [`expiry`] | values that have expired are removed, though nobody reads them |
 //! | [`gossip`] | who is alive, and who knows a newer ring |
 //! | [`walks`] | what is counted and summed up after a start |
 //! | [`engine`] | ordered maps of bytes on disk, and their model in memory |
@@ -59,6 +60,7 @@ pub mod config;
 pub mod engine;
 pub mod env;
 mod error;
+pub mod expiry;
 mod failure;
 pub mod gossip;
 pub mod handlers;

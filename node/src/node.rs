@@ -173,19 +173,17 @@ impl Node {
             change,
             gossip,
             sync,
+            expiry: sweep,
         } = store.assemble(&options, (clocks.now(), seed), |queue| {
             RealEnv::new(clocks, queue)
         });
-        // The committer looks with the first write only; one that waits to join has none.
-        let free = engine.free_space().map_or(0, |space| space.free);
-        state.stats.set_disk(DiskLevel::default(), free);
+        note_free_space(&engine, &state);
 
         let socket = listen(config, &state)?;
         data.mark_running(config.durability.into(), boot.id)?;
 
         let worker = Worker::start(queue, committer, clocks).map_err(StartError::Thread)?;
-        let expiry = ExpiryWatch::new(config.tls.certificate.clone(), tls.not_after());
-        let expiry = (expiry, Arc::clone(&state.warnings));
+        let expiry = (certificate_watch(config, &tls), Arc::clone(&state.warnings));
         let background = Background::start(walks, &engine, worker.watched(), expiry, clocks)
             .map_err(StartError::Thread)?;
 
@@ -199,6 +197,7 @@ impl Node {
             change,
             gossip,
             sync,
+            sweep,
             gossip_seeds: config.seeds.clone(),
             failure: worker.failure().clone(),
         };
@@ -299,6 +298,16 @@ fn run_number(
         data.run_after(begins - 1);
     }
     Ok(Incarnation(data.runs() + 1))
+}
+
+/// Shows how much is free: the committer looks with the first write only, and one that waits to join has none.
+fn note_free_space(engine: &NodeEngine, state: &NodeState) {
+    let free = engine.free_space().map_or(0, |space| space.free);
+    state.stats.set_disk(DiskLevel::default(), free);
+}
+
+fn certificate_watch(config: &Config, tls: &NodeTls) -> ExpiryWatch {
+    ExpiryWatch::new(config.tls.certificate.clone(), tls.not_after())
 }
 
 fn seats(config: &Config) -> SeatBounds {

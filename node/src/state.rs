@@ -16,6 +16,7 @@
 //!   leftovers     who cleans up         committer
 //!   sync          handlers, who syncs   handlers, who syncs
 //!   completeness  committer             handlers, committer, who pulls
+//!   expiry        committer, sweep      handlers, committer, sweep
 //!   damage        handlers, committer   nobody, it goes to the log
 //!   warnings      whoever notices       handlers
 //!   service       server, node          handlers, server
@@ -37,6 +38,7 @@ use crate::commit::{Finished, Leftovers, PullProgress};
 use crate::completeness::Completeness;
 use crate::config::Limits;
 use crate::engine::Usage;
+use crate::expiry::ExpiryView;
 use crate::gossip::{Addresses, GossipInbox, SeenMembers};
 use crate::hints::HintUsage;
 use crate::storage::{DamageLog, Sums};
@@ -76,6 +78,8 @@ pub struct NodeState {
     pub sync: Arc<SyncView>,
     /// Whether it has all that it acknowledged.
     pub completeness: Arc<Completeness>,
+    /// How far it has come with what expires.
+    pub expiry: Arc<ExpiryView>,
     /// What the log says of rows that cannot be read.
     pub(crate) damage: Arc<DamageLog>,
     /// What is not as it should be.
@@ -111,6 +115,7 @@ impl NodeState {
             leftovers: Arc::default(),
             sync: Arc::default(),
             completeness: Arc::default(),
+            expiry: Arc::default(),
             damage: Arc::default(),
             warnings: Arc::default(),
             service: Arc::default(),

@@ -422,6 +422,10 @@ pub struct History {
     pub hint_excess: Vec<HintExcess>,
     /// A key whose owners still differed, although they had long compared themselves with each other, and what each held.
     pub unrepaired: Option<(KeyId, String)>,
+    /// A key of which an owner still held a value that had long expired, although nodes sweep, and which.
+    pub unswept: Option<(KeyId, String)>,
+    /// When the disks were examined.
+    pub ended: Moment,
     /// The end of each key that was used.
     pub finals: Vec<Final>,
     /// The end of each node.

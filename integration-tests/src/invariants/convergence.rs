@@ -127,11 +127,11 @@ impl Judge<'_> {
         ))
     }
 
-    /// What expires by then may have been treated as dead.
+    /// What expires by then may have been treated as dead, by the reader or by a sweep behind it.
     fn over_by(&self) -> Millis {
         let op = self.history.op(self.end.read);
         let at = op.succeeded().unwrap_or(op.invoked);
-        latest_taken(self.history, at)
+        latest_taken(self.history, at.max(self.history.ended))
     }
 
     fn violation(&self, what: &str) -> Violation {

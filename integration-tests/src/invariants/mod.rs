@@ -26,6 +26,7 @@ pub mod persisted_before_ack;
 mod replacing;
 pub mod same_dot;
 pub mod serves_when_healed;
+pub mod sweeps_agree;
 pub mod sync_repairs;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -88,6 +89,7 @@ pub const ALL: &[Invariant] = &[
     thin_is_thin::INVARIANT,
     hints_bounded::INVARIANT,
     sync_repairs::INVARIANT,
+    sweeps_agree::INVARIANT,
 ];
 
 /// The invariant of this name.

@@ -117,6 +117,8 @@ pub enum CoverageEvent {
     KeysCompared,
     /// A node joined what another one had and it had not.
     SyncRepaired,
+    /// A node removed a value that had expired.
+    Swept,
     /// A member that was silent is heard again.
     MemberBack,
     /// A node refused a write although its queue was not full.
@@ -133,7 +135,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -186,6 +188,7 @@ impl CoverageEvent {
         Self::GossipNewer,
         Self::KeysCompared,
         Self::SyncRepaired,
+        Self::Swept,
         Self::MemberBack,
         Self::LoadShed,
         Self::RecordTooLarge,
@@ -250,6 +253,7 @@ impl CoverageEvent {
             Self::GossipNewer => "newer epoch heard of by gossip",
             Self::KeysCompared => "keys of two nodes compared",
             Self::SyncRepaired => "record repaired by anti-entropy",
+            Self::Swept => "expired value swept",
             Self::MemberBack => "silent member heard again",
             Self::LoadShed => "load shed, queue not full",
             Self::RecordTooLarge => "record over the bound refused",

@@ -12,6 +12,7 @@
 //! the disk or not. Everything that decides is the node's own code above its `Env` and `Engine` seams.
 
 mod env;
+mod expiry;
 mod gossip;
 mod process;
 mod sync;

@@ -86,6 +86,8 @@ pub struct Plan {
     pub gossips: bool,
     /// Whether the nodes compare themselves with each other.
     pub syncs: bool,
+    /// Whether the nodes remove what has expired. They know each other's clocks from gossip, or from syncs.
+    pub sweeps: bool,
     /// The one node that everything goes wrong with, if it is that sort of run: then no operation may fail.
     pub victim: Option<usize>,
     /// What goes wrong.
@@ -129,6 +131,8 @@ impl Plan {
         }
         let (changes, arcs) = changes(seed);
         let max_background_bytes = happens(&mut small, 200).then_some(4 << 10);
+        let [gossips, syncs, sweeps] =
+            ["gossip", "sync", "sweep"].map(|stream| happens(&mut seed.stream(stream, 0), 500));
         let mut plan = Self {
             seed,
             cluster,
@@ -147,8 +151,9 @@ impl Plan {
             twins,
             changes,
             arcs,
-            gossips: happens(&mut seed.stream("gossip", 0), 500),
-            syncs: happens(&mut seed.stream("sync", 0), 500),
+            gossips: gossips || (sweeps && !syncs),
+            syncs,
+            sweeps,
             victim,
             faults: nemesis.faults(),
         };

@@ -11,7 +11,7 @@
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_ring::change::Topology;
-use quoit_ring::{Moment, NodeId};
+use quoit_ring::{Millis, Moment, NodeId};
 
 use super::machine::Machine;
 use super::plan::{OPERATIONS, Plan};
@@ -141,6 +141,7 @@ impl Run {
         self.settle();
         self.hear();
         self.compare();
+        self.sweep();
         let names = self.names();
         let copies = self.world.plan().cluster.first.map.replication;
         self.world.spawn(|crew| {
@@ -222,6 +223,25 @@ impl Run {
         }
     }
 
+    /// Waits until nodes that sweep have removed what has expired by now, before a read kills it.
+    fn sweep(&mut self) {
+        if !self.world.plan().sweeps {
+            return;
+        }
+        let began = self.world.site().now();
+        let limit = began.after(LONGEST_CALM);
+        let by = Millis(self.world.plan().settings.base.0 + began.0 / 1_000);
+        while let Some(unswept) = self.world.unswept_key(by) {
+            let now = self.world.site().now();
+            if now >= limit {
+                let mut recorder = self.world.site().recorder().borrow_mut();
+                recorder.history_mut().unswept = Some(unswept);
+                return;
+            }
+            (self.world).run_until(now.after(SETTLING), |_| false);
+        }
+    }
+
     fn wait_for_tasks(&mut self, otherwise: &str) {
         let limit = self.world.site().now().after(LONGEST_CALM);
         let ended = self
@@ -264,6 +284,7 @@ impl Run {
             let victim = self.world.plan().victim;
             history.victim = victim.map(|node| self.world.machines()[node].id());
             history.finals = finals;
+            history.ended = self.world.site().now();
             history.nodes = nodes;
             finished.finish()
         };
@@ -275,7 +296,9 @@ impl Run {
         }
 
         let collisions: u64 = history.nodes.iter().map(|node| node.collisions).sum();
+        let swept: u64 = self.world.machines().iter().map(Machine::swept).sum();
         let mut coverage = site.coverage().borrow_mut();
+        coverage.saw_times(super::coverage::CoverageEvent::Swept, swept);
         coverage.saw_times(super::coverage::CoverageEvent::Collision, collisions);
         let trace = self.world.trace();
         Report {

@@ -13,6 +13,7 @@ mod changes;
 mod commits;
 mod conditions;
 mod event;
+mod expiry;
 mod gossip;
 mod handoff;
 mod inflict;
@@ -362,6 +363,10 @@ impl World {
             Event::GossipCame { node, life } => self.take_gossip(node, life),
             Event::Sync { node, life } => self.look_after_sync(node, life),
             Event::SyncLooked { node, life, wanted } => self.look_for_sync((node, life), &wanted),
+            Event::Expiry { node, life } => self.look_after_expiry(node, life),
+            Event::ExpiryLooked { node, life, wanted } => {
+                self.look_for_expired((node, life), &wanted);
+            }
             Event::Leftovers {
                 node,
                 life,

@@ -8,6 +8,7 @@
 //! | `outages` | nodes that are killed, paused or stopped in order |
 //! | `repair` | stale replicas, which reads bring up to date |
 //! | `sync` | stale replicas, which nodes bring up to date by themselves |
+//! | `expiry` | values that expire, which nodes remove by themselves |
 //! | `members` | who is seen as alive |
 //! | `ending` | dropped operations, closed clients, restarted clusters |
 //!
@@ -16,6 +17,8 @@
 
 #[cfg(test)]
 mod ending;
+#[cfg(test)]
+mod expiry;
 #[cfg(test)]
 mod handoff;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Carrying out an [`Order`]: what it asks for, then the answer to whoever asked.
 //!
 //! ```text
-//!   order --> votes, epochs, pages, leftovers --> done, synced where it must be --> the answer leaves
+//!   order --> votes, epochs, pages, leftovers, sweep --> done, synced where it must be --> the answer leaves
 //!                     |               '--> refused: nothing has changed
 //!                     '--> the engine has failed: it is the last thing that this committer does
 //! ```
@@ -106,6 +106,7 @@ impl<G: Engine> Committer<G> {
             Task::Complete { epoch } => self.complete(epoch, now).map(joined),
             Task::Forget { epoch, rows } => self.forget(epoch, &rows, now).map(joined),
             Task::Take { epoch } => self.take(epoch, now).map(joined),
+            Task::Sweep { mark, due } => self.sweep(mark, &due, now).map(joined),
         }
     }
 
@@ -132,6 +133,7 @@ impl<G: Engine> Committer<G> {
         let (id, reply) = match from {
             Asker::Caller { id, reply } => (id, reply),
             Asker::Node { ticket } => return self.state.finished.push(ticket, response),
+            Asker::Sweep => return self.state.expiry.answer(response),
         };
         reply.send(&ResponseFrame {
             id,

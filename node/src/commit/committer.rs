@@ -293,6 +293,7 @@ impl<G: Engine> Committer<G> {
             uncounted,
             disk,
             is_leaving,
+            expired: self.state.expiry.mark(),
         }
     }
 

@@ -5,19 +5,23 @@
 //! twice, and both variants are kept. Joining a dead dot would change nothing, but answering "joined" would
 //! be a lie: the caller could not read its value back.
 //!
+//! **Expired.** What has expired by the time that is swept is joined as its death: it is seen and not live. So neither a late
+//! hint nor a repair revives it, whatever was swept when it came. What is kept for another node stays as it was written.
+//!
 //! **Bounds.** A record stays within its [bounds](super::bounds), whoever sends what is joined.
 //!
 //! **Hints.** A put that is kept for another node is checked by the same rules, and against the bounds on hints.
 //! A delivered hint is removed if nothing was added to it since. Neither happens in a place that is not counted yet.
 
 use quoit_ring::wire::{DiskLevel, Fault, Kept, Refusal, record_len};
-use quoit_ring::{Delta, Epoch, MerkleKey, NodeId, Record, Time, check_drift};
+use quoit_ring::{Delta, Epoch, MerkleKey, Millis, NodeId, Record, Time, check_drift};
 
 use super::Verdict;
 use super::bounds::{RecordBounds, most_bytes};
 use crate::clock::Now;
 use crate::config::Limits;
 use crate::engine::layout::HINT_PREFIX;
+use crate::expiry::bury;
 use crate::hints::{Gap, HintDelta, is_in_gap};
 use crate::storage::takes;
 use crate::write::{Change, Destination, Growth, Write};
@@ -47,6 +51,8 @@ pub struct Rules {
     pub disk: DiskLevel,
     /// Whether this node leaves the ring: it keeps no more hints, since it has said how many it has to hand over.
     pub is_leaving: bool,
+    /// What expires by then is joined as its death: a sweep has passed it.
+    pub expired: Millis,
 }
 
 /// The joins of one batch, and what they sum up to.
@@ -143,6 +149,9 @@ impl<'a> Joins<'a> {
 
         if verdict == Verdict::Joined {
             self.latest = self.latest.max(stamp);
+            if write.destination == Destination::Record {
+                bury(current, rules.expired);
+            }
         }
         Ok(verdict)
     }

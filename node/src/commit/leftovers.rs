@@ -93,7 +93,7 @@ impl<G: Engine> Committer<G> {
     }
 
     /// Whether this node owns `leaf` in `epoch`, its newest one. What it is to own and has not taken it does not own.
-    fn is_owned(&self, epoch: Epoch, leaf: Leaf) -> bool {
+    pub(super) fn is_owned(&self, epoch: Epoch, leaf: Leaf) -> bool {
         let cluster = &self.state.cluster;
         !matches!(
             cluster.owns(epoch, cluster.node, leaf),

@@ -39,6 +39,7 @@ mod order;
 mod pages;
 mod progress;
 mod rows;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod verdict;

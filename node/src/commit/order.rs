@@ -1,4 +1,4 @@
-//! Orders: what the committing thread does beside writes, for a change of the ring.
+//! Orders: what the committing thread does beside writes, for a change of the ring or a sweep.
 //!
 //! ```text
 //!   a peer's message --handler--.                                     .--> the caller's reply channel
@@ -17,8 +17,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use quoit_ring::consensus::Ballot;
 use quoit_ring::wire::{MembershipRequest, Page, Response};
-use quoit_ring::{Epoch, NodeId};
+use quoit_ring::{Epoch, Millis, NodeId};
 use tokio::sync::Notify;
+
+use crate::expiry::Due;
 
 /// One order, and who gets the answer.
 #[derive(Debug)]
@@ -44,9 +46,11 @@ pub enum Asker<R> {
         /// By which it knows the answer again.
         ticket: u64,
     },
+    /// This node's sweep: the answer is left at [`ExpiryView`](crate::expiry::ExpiryView).
+    Sweep,
 }
 
-/// What the committing thread does for a change of the ring.
+/// What the committing thread does beside writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Promise to answer no lower ballot about what follows an epoch.
@@ -110,6 +114,13 @@ pub enum Task {
         /// In which epoch.
         epoch: Epoch,
     },
+    /// Kill what expires by this time of the keys of these entries, and join it as its death from now on.
+    Sweep {
+        /// That time: a majority of the members has passed it.
+        mark: Millis,
+        /// Entries that are due by then; none to be ready for them alone.
+        due: Vec<Due>,
+    },
 }
 
 impl Task {
@@ -141,6 +152,7 @@ impl Task {
             Self::Accept { next: bytes, .. } | Self::Learn { decided: bytes } => bytes.len(),
             Self::Store { page, .. } => of(&page.rows),
             Self::Forget { rows, .. } | Self::Refill { rows, .. } => of(rows),
+            Self::Sweep { due, .. } => due.iter().map(|(_, key)| key.len()).sum(),
             Self::Prepare { .. }
             | Self::Fence { .. }
             | Self::Take { .. }

@@ -1,7 +1,7 @@
 //! What a batch does, seen from outside the committer.
 //!
 //! `votes`, `epochs`, `pages` and `leftovers` are about a change of the ring. `rules` holds the verdicts, `bounds` how large a record may become, `stored` what is in the engine after them and what a failing one does, `hints` what is
-//! kept for other nodes, `random` the properties: whatever is written, the sums and the entries are those of the records.
+//! kept for other nodes, `sweep` what becomes of the expired, `random` the properties: whatever is written, the sums and the entries are those of the records.
 
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ mod pages;
 mod random;
 mod rules;
 mod stored;
+mod sweep;
 mod votes;
 
 /// A committer over an engine in memory, and what it is asked and answers.

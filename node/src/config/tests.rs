@@ -136,6 +136,8 @@ fn every_value_outside_its_range_is_refused_by_name() {
         ),
         ("hints_per_second = 0", "hints_per_second"),
         ("hints_per_second = 1000001", "hints_per_second"),
+        ("expiry_keys_per_second = 0", "expiry_keys_per_second"),
+        ("expiry_keys_per_second = 1000001", "expiry_keys_per_second"),
         ("max_connections = 0", "max_connections"),
         ("max_connections = 65537", "max_connections"),
         (

@@ -41,6 +41,8 @@ pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Respons
         unreadable_records: walk.unreadable,
         refused_hints: state.hints.refused(),
         refused_repairs: state.stats.refused_repairs(),
+        swept_values: state.expiry.swept(),
+        next_expiry_ms: state.expiry.oldest().map(|due| due.0),
         warnings,
     }))
 }

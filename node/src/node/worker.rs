@@ -92,6 +92,7 @@ impl<R: Reply> Watched<R> {
             match order.from {
                 Asker::Caller { id, reply } => waiting.push((id, reply)),
                 Asker::Node { ticket } => self.finished.push(ticket, refused()),
+                Asker::Sweep => {} // there is none any more
             }
         }
         for (id, reply) in waiting {

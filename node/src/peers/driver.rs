@@ -6,6 +6,8 @@
 //!   Gossiping -Gossip ----------+            '--> lost: to those who wait for answers
 //!   Syncing ---Sync, Get, ... --'                  removed: to `Removal`, and the node ends if most say so
 //! ```
+//!
+//! The clock of each answer goes to the sweep, which asks nobody itself.
 
 use quoit_ring::NodeId;
 use quoit_ring::wire::ResponseFrame;
@@ -17,6 +19,7 @@ use crate::change::driver::Changes;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::failure::{Failure, NodeFailure};
+use crate::expiry::driver::Sweeping;
 use crate::gossip::GossipDriver;
 use crate::gossip::driver::{Finding, Gossiping};
 use crate::hints::driver::Delivery;
@@ -29,6 +32,7 @@ pub(crate) struct PeerWork<E: Env, G> {
     pub(crate) changes: Changes<E, G>,
     pub(crate) gossiping: Gossiping<E>,
     pub(crate) syncing: Syncing<E, G>,
+    pub(crate) sweeping: Sweeping<E, G>,
     pub(crate) peers: Peers,
     pub(crate) removal: Removal,
     /// What learns that this node was removed.
@@ -60,6 +64,7 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
                 () = self.changes.wait() => {}
                 () = self.gossiping.wait() => {}
                 () = self.syncing.wait() => {}
+                () = self.sweeping.wait() => {}
             }
             for finding in self.gossiping.act(&mut self.peers) {
                 match finding {
@@ -74,6 +79,7 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
             self.delivery.act(&mut self.peers);
             self.changes.act(&mut self.peers);
             self.syncing.act(&mut self.peers);
+            self.sweeping.act();
         }
     }
 
@@ -91,6 +97,7 @@ impl<E: Env, G: Engine> PeerWork<E, G> {
     }
 
     fn take_answer(&mut self, from: NodeId, frame: ResponseFrame) {
+        self.sweeping.take_clock(from, &frame);
         if ChangeDriver::is_ours(frame.id) {
             return self.changes.take_answer(from, frame);
         }

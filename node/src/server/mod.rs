@@ -49,6 +49,8 @@ use crate::change::ChangeDriver;
 use crate::change::driver::Changes;
 use crate::engine::Engine;
 use crate::env::Env;
+use crate::expiry::ExpiryDriver;
+use crate::expiry::driver::Sweeping;
 use crate::failure::{Alarm, Failure};
 use crate::gossip::GossipDriver;
 use crate::gossip::driver::Gossiping;
@@ -99,6 +101,7 @@ pub(crate) struct ServerOptions {
     pub(crate) change: ChangeDriver,
     pub(crate) gossip: GossipDriver,
     pub(crate) sync: SyncDriver,
+    pub(crate) sweep: ExpiryDriver,
     /// Names that lead to members.
     pub(crate) gossip_seeds: Vec<String>,
     /// What learns that the thread has ended before its time.
@@ -141,8 +144,8 @@ impl Server {
                 let _inside = runtime.enter();
                 let (env, engine) = (replica.env(), replica.engine());
                 let (state, usage) = (replica.state().clone(), &replica.state().hints);
-                let [a, b, of_sync, of_gossip] = [env; 4].map(Arc::clone);
-                let [c, d, synced] = [engine; 3].map(Arc::clone);
+                let [a, b, of_sync, of_gossip, of_sweep] = [env; 5].map(Arc::clone);
+                let [c, d, synced, swept] = [engine; 4].map(Arc::clone);
                 let dialer = Rc::new(Dialer::from_endpoint(dialling, client));
                 let seeds = (Rc::clone(&dialer), options.gossip_seeds);
                 let shared = (of_gossip, state.clone());
@@ -151,6 +154,7 @@ impl Server {
                     gossiping: Gossiping::new(shared, options.gossip, seeds),
                     delivery: Delivery::new(a, c, Arc::clone(usage), options.dispatcher),
                     syncing: Syncing::new(of_sync, synced, state.clone(), options.sync),
+                    sweeping: Sweeping::new(of_sweep, swept, state.clone(), options.sweep),
                     changes: Changes::new(b, d, state, options.change),
                     peers: Peers::new(cluster, dialer),
                     removal: Removal::new(),

@@ -68,6 +68,14 @@ impl BatchBuilder {
         }
     }
 
+    /// Removes those expiry entries of `key` that no sibling of its record has.
+    pub(crate) fn remove_stale_dues(&mut self, key: &[u8], entries: &[Millis], record: &Record) {
+        for due in only_in(entries, &dues(record)) {
+            let entry = expiry_key(due.0, NAMESPACE, key);
+            self.batch.remove(Keyspace::Expiry, entry);
+        }
+    }
+
     /// Removes the record of `key`, which is `old`, and all its entries.
     pub(crate) fn remove_record(&mut self, key: &[u8], leaf: Leaf, old: &Record) {
         let batch = &mut self.batch;

@@ -130,6 +130,11 @@ pub struct NodeStatus {
     /// Repairs and delivered hints refused since the start because the record would be over its bounds: until somebody
     /// puts or deletes the key, its replicas differ.
     pub refused_repairs: u64,
+    /// Values that had expired and that it removed since the start, without a reader.
+    pub swept_values: u64,
+    /// When the value expires, or has expired, that it will remove next, in milliseconds since 1970; `None` if it knows of none
+    /// that expires.
+    pub next_expiry_ms: Option<u64>,
     /// What is not as it should be, at most one of each kind.
     pub warnings: Vec<Warning>,
 }

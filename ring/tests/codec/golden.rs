@@ -178,6 +178,8 @@ fn status() -> NodeStatus {
         unreadable_records: 13,
         refused_hints: None,
         refused_repairs: 18,
+        swept_values: 23,
+        next_expiry_ms: Some(24),
         warnings: Vec::new(),
     }
 }
@@ -230,13 +232,13 @@ pub(crate) fn responses() -> [(Response, &'static str); 18] {
         (
             Response::Status(Box::new(status())),
             // node, version, uptime, fsync, records, disk, free, pulls, connections, queue, some sum, collisions, summed, unreadable,
-            // no refused hints, refused repairs, no warnings
-            "26000000 02 01 0700000000000000 18000000 | 03 09 01 0a 03302e31 05 00 06 07 15 16 08 09 010b 00 0c 0d 00 12 00 |",
+            // no refused hints, refused repairs, swept, some next expiry, no warnings
+            "29000000 02 01 0700000000000000 1b000000 | 03 09 01 0a 03302e31 05 00 06 07 15 16 08 09 010b 00 0c 0d 00 12 17 0118 00 |",
         ),
         (
             Response::Status(Box::new(rebuilding)),
-            // ... some refused: 14, by 15, too old: 16, 17; refused repairs; one warning: kind, since, count, text
-            "31000000 02 01 0700000000000000 23000000 | 03 09 01 0a 03302e31 05 01 06 07 15 16 08 09 00 00 0c 0d 01 0e 0f 08 10 11 12 01 03131403776879 |",
+            // ... some refused: 14, by 15, too old: 16, 17; refused repairs; swept, next expiry; one warning: kind, since, count, text
+            "34000000 02 01 0700000000000000 26000000 | 03 09 01 0a 03302e31 05 01 06 07 15 16 08 09 00 00 0c 0d 01 0e 0f 08 10 11 12 17 0118 01 03131403776879 |",
         ),
         (
             Response::Record(BODY),

@@ -281,6 +281,8 @@ fn status(rng: &mut Rng) -> NodeStatus {
         unreadable_records: long(rng),
         refused_hints: rng.percent(50).then(|| refused(rng)),
         refused_repairs: long(rng),
+        swept_values: long(rng),
+        next_expiry_ms: rng.percent(50).then(|| long(rng)),
         warnings: (0..rng.below(17)).map(|_| warning(rng)).collect(),
     }
 }

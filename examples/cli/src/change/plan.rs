@@ -193,6 +193,8 @@ mod tests {
             unreadable_records: 0,
             refused_hints: None,
             refused_repairs: 0,
+            swept_values: 0,
+            next_expiry_ms: None,
             warnings: Vec::new(),
         }
     }

@@ -174,6 +174,8 @@ fn report_json(report: &NodeReport) -> Value {
                 "reason": refused.reason.to_string(),
             })),
             "refused_repairs": status.refused_repairs,
+            "swept_values": status.swept_values,
+            "next_expiry_ms": status.next_expiry_ms,
             "free_bytes": status.free_bytes,
             "pull_bytes_per_second": status.pull_bytes_per_second,
             "warnings": status.warnings.iter().map(|warning| json!({
@@ -237,6 +239,8 @@ mod tests {
                 reason: Refusal::BadRecord,
             }),
             refused_repairs: 5,
+            swept_values: 6,
+            next_expiry_ms: Some(7),
             warnings: vec![
                 Warning {
                     kind: WarningKind::DiskSpace,

@@ -22,6 +22,7 @@ use quoit_node::commit::{Asker, Committer, Order, Task};
 use quoit_node::engine::layout::META_DISK;
 use quoit_node::engine::{Engine as _, EngineError, Keyspace, RowCache, Snapshot as _};
 use quoit_node::env::{Now, Reply as _};
+use quoit_node::expiry::{self, ExpiryDriver, ExpiryOptions};
 use quoit_node::gossip::{GossipDriver, Incarnation};
 use quoit_node::handlers::{Replica, Session};
 use quoit_node::hints::{Delivered, HintDispatcher, load};
@@ -64,6 +65,11 @@ const SYNC: SyncOptions = SyncOptions {
     bytes_per_second: 1 << 20,
 };
 
+/// How fast nodes remove what has expired: so fast that the pace matters now and then.
+const EXPIRY: ExpiryOptions = ExpiryOptions {
+    keys_per_second: 1_000,
+};
+
 /// What a node's process stores its data in.
 type Stored = RowCache<DiskEngine>;
 
@@ -82,6 +88,7 @@ pub(super) struct Process {
     change: ChangeDriver,
     gossip: GossipDriver,
     sync: SyncDriver,
+    expiry: ExpiryDriver,
     engine: Arc<Stored>,
     clock: Arc<NodeClock>,
     out: Outbox,
@@ -126,6 +133,7 @@ impl Process {
             change: parts.change,
             gossip: parts.gossip,
             sync: parts.sync,
+            expiry: parts.expiry,
             engine: parts.engine,
             clock,
             out,
@@ -324,6 +332,41 @@ impl Process {
         self.state.sync.peers()
     }
 
+    /// Its sweep.
+    pub(super) const fn expiry(&mut self) -> &mut ExpiryDriver {
+        &mut self.expiry
+    }
+
+    /// Its sweep takes what came of its last order, and goes on with what is due; whether it is to be called often.
+    pub(super) fn look_after_expiry(&mut self, read: Now) -> bool {
+        if let Some(response) = self.state.expiry.take_answer() {
+            self.expiry.handle_answer(&response, read.mono);
+        }
+        let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        self.expiry.handle_time(queued, read);
+        self.expiry.is_busy()
+    }
+
+    /// Reads a page of what is due for it.
+    pub(super) fn look_for_expired(&mut self, wanted: &expiry::Look, read: Now) {
+        let page = expiry::look(&self.engine.snapshot(), &self.state, wanted, read.mono);
+        self.expiry.handle_page(page.ok(), read.mono);
+    }
+
+    /// Gives the committer an order of it; one that it does not take is refused.
+    pub(super) fn order_sweep(&mut self, task: Task, read: Now) {
+        let from = Asker::Sweep;
+        if self.queue.order(Order { from, task }).is_err() {
+            let refused = Response::Refused(Refusal::Draining);
+            self.expiry.handle_answer(&refused, read.mono);
+        }
+    }
+
+    /// Values that its sweeps have removed.
+    pub(super) fn swept(&self) -> u64 {
+        self.state.expiry.swept()
+    }
+
     /// Gives the committer an order; one that it does not take is refused.
     pub(super) fn order(&mut self, ticket: u64, task: Task, read: Now) {
         let from = Asker::Node { ticket };
@@ -355,6 +398,7 @@ impl Process {
 
     /// Another node has answered.
     pub(super) fn answered(&mut self, from: NodeId, frame: ResponseFrame, read: Now) {
+        self.expiry.handle_clock(from, frame.clock, read.mono);
         if ChangeDriver::is_ours(frame.id) {
             return self.change.handle_answer(from, frame, read.mono);
         }
@@ -445,6 +489,7 @@ impl Process {
         let of_orders = orders.into_iter().map(|order| match order.from {
             Asker::Caller { id, reply } => (id, Some(reply)),
             Asker::Node { ticket } => (ticket, None),
+            Asker::Sweep => (0, None),
         });
         for (id, reply) in of_writes.chain(of_orders) {
             let response = Response::Refused(Refusal::Draining);
@@ -483,6 +528,7 @@ fn options(machine: &Machine, now: Moment) -> AssemblyOptions {
         hints_per_second: HINTS_PER_SECOND,
         transfer: TRANSFER,
         sync: SYNC,
+        expiry: EXPIRY,
         hint_window: machine.settings.small.hint_window,
         accept_clock_set_back: false,
         row_cache_bytes: ROWS,

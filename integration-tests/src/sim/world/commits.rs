@@ -161,5 +161,9 @@ impl World {
             self.schedule
                 .at(now.after(REBUILD), Event::Sync { node, life });
         }
+        if self.plan.sweeps {
+            self.schedule
+                .at(now.after(REBUILD), Event::Expiry { node, life });
+        }
     }
 }

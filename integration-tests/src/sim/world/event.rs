@@ -10,6 +10,7 @@
 //! An event names the life, connection or client it was meant for: what comes after the end of that is void.
 
 use bytes::Bytes;
+use quoit_node::expiry;
 use quoit_node::sync::Look;
 use quoit_ring::{Epoch, NodeId};
 
@@ -77,6 +78,14 @@ pub(super) enum Event {
         node: usize,
         life: u32,
         wanted: Look,
+    },
+    /// A node's sweep is called.
+    Expiry { node: usize, life: u32 },
+    /// A node has read what is due.
+    ExpiryLooked {
+        node: usize,
+        life: u32,
+        wanted: expiry::Look,
     },
     /// A node has read rows that it does not own.
     Leftovers {
