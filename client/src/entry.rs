@@ -197,6 +197,13 @@ impl Entry {
         self.values.is_empty()
     }
 
+    /// Whether the key has no value and had one: it was deleted, or has expired. Replicas forget that once no older write can come
+    /// any more; then this is false.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        self.is_absent() && !self.context.seen.intervals().is_empty()
+    }
+
     /// Whether there are several values and no merge function was given.
     #[must_use]
     pub const fn is_conflict(&self) -> bool {

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::wire::{Request, Response, decode_record};
-use quoit_ring::{Member, Record};
+use quoit_ring::wire::{Request, Response};
+use quoit_ring::{Held, Member, Millis};
 
 use crate::client::{Client, not_an_answer, received};
 use crate::entry::Entry;
@@ -71,46 +71,49 @@ impl Client {
         let mut answers = Vec::new();
         for (answer, member, owner) in asked {
             let (elapsed, answer) = received(answer).await;
-            answers.push((record_of(answer), elapsed, member, owner));
+            answers.push((held_of(answer), elapsed, member, owner));
         }
         Ok(reports(answers))
     }
 }
 
-/// A replica's record, how long it took to say so, and who it is.
-type ReplicaAnswer = (Result<Record, NodeError>, Duration, Member, bool);
+/// What a replica holds, how long it took to say so, and who it is.
+type ReplicaAnswer = (Result<Held, NodeError>, Duration, Member, bool);
 
 fn reports(answers: Vec<ReplicaAnswer>) -> Vec<ReplicaReport> {
-    let mut newest = Record::default();
-    for (answer, ..) in &answers {
-        if let Ok(record) = answer {
-            newest.join(record);
-        }
+    let mut newest = Held::default();
+    for held in answers
+        .iter()
+        .filter_map(|(answer, ..)| answer.as_ref().ok())
+    {
+        let floor = newest.stable().max(held.stable());
+        // What was due at some time is as alive as the rest: no clock counts here.
+        let (joined, _lost) = newest.join(held, Millis(0));
+        newest = Held::new(Some(joined), floor);
     }
     let report = |(answer, elapsed, member, owner): ReplicaAnswer| ReplicaReport {
         member,
         owner,
         stale: answer
             .as_ref()
-            .is_ok_and(|record| !newest.same_versions(record)),
-        answer: answer.map(|record| Entry::of(&record)),
+            .is_ok_and(|held| !newest.same_versions(held)),
+        answer: answer.map(|held| Entry::of(&held.into_known())),
         elapsed,
     };
     answers.into_iter().map(report).collect()
 }
 
-fn record_of(answer: Result<Response, NodeError>) -> Result<Record, NodeError> {
-    match answer? {
-        Response::Record(bytes) => {
-            decode_record(&bytes).map_err(|junk| NodeError::Failed(Outcome::Damaged(junk)))
-        }
-        Response::Absent => Ok(Record::default()),
-        other => Err(not_an_answer(&other)),
+fn held_of(answer: Result<Response, NodeError>) -> Result<Held, NodeError> {
+    let answer = answer?;
+    match answer.held() {
+        Some(held) => held.map_err(|junk| NodeError::Failed(Outcome::Damaged(junk))),
+        None => Err(not_an_answer(&answer)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use quoit_ring::Record;
     use quoit_ring::wire::Refusal;
 
     use super::*;
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_nodes_refusal_is_reported_as_what_it_is() {
-        let error = |response| record_of(Ok(response)).unwrap_err();
+        let error = |response| held_of(Ok(response)).unwrap_err();
         let draining = NodeError::Failed(Outcome::Refused(Refusal::Draining));
         assert_eq!(error(Response::Refused(Refusal::Draining)), draining);
         assert_eq!(
@@ -151,7 +154,10 @@ mod tests {
             Ok(blind(9)),
         ];
         let answers = (0..).zip(held);
-        let answers = answers.map(|(id, answer)| (answer, Duration::ZERO, member(id), true));
+        let answers = answers.map(|(id, answer)| {
+            let answer: Result<Record, NodeError> = answer;
+            (answer.map(Held::from), Duration::ZERO, member(id), true)
+        });
         let stale: Vec<_> = reports(answers.collect()).iter().map(|r| r.stale).collect();
         assert_eq!(stale, [false, true, false, true, false]);
     }

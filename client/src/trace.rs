@@ -252,7 +252,9 @@ impl Trace {
         };
         let attempt = self.open.swap_remove(index);
         let outcome = match response {
-            Response::Record(_) | Response::Absent | Response::Joined => Outcome::Done,
+            Response::Record(_) | Response::Absent | Response::Above { .. } | Response::Joined => {
+                Outcome::Done
+            }
             Response::Superseded { .. } => Outcome::Superseded,
             Response::Refused(refusal) if attempt.is_question => Outcome::of_question(*refusal),
             Response::Refused(refusal) => Outcome::Refused(*refusal),
@@ -260,8 +262,8 @@ impl Trace {
         };
 
         match response {
-            Response::Record(_) => attempt.span.record("outcome", "record"),
-            Response::Absent => attempt.span.record("outcome", "absent"),
+            answer if answer.record().is_some() => attempt.span.record("outcome", "record"),
+            Response::Absent | Response::Above { .. } => attempt.span.record("outcome", "absent"),
             Response::Joined => attempt.span.record("outcome", "joined"),
             _other => attempt.span.record("outcome", display(&outcome)),
         };

@@ -296,6 +296,8 @@ impl<G: Engine> CheckedStore<G> {
             known,
             merkle_key,
             mark,
+            promised,
+            floors,
             change,
         } = self.meta;
         // The row cache needs a secret hash key, too; clients know neither.
@@ -304,6 +306,9 @@ impl<G: Engine> CheckedStore<G> {
         let settings = (options.limits, options.durability);
         let state = NodeState::new(self.node, known, merkle_key, mark, settings);
         (state.stats).set_pull_rate(options.transfer.bytes_per_second);
+
+        state.stability.promise(promised);
+        state.stability.set_floors(floors);
 
         let settles_in = settles_in(&options.limits).saturating_sub(options.machine_up);
         state.completeness.set_settles_at(now.mono + settles_in);

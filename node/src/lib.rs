@@ -78,6 +78,7 @@ mod run;
 mod seldom;
 mod server;
 mod signals;
+pub mod stability;
 pub mod state;
 pub mod storage;
 pub mod store_meta;

@@ -16,6 +16,7 @@
 //!   leftovers     who cleans up         committer
 //!   sync          handlers, who syncs   handlers, who syncs
 //!   completeness  committer             handlers, committer, who pulls
+//!   stability     committer, who syncs  handlers, committer, who syncs
 //!   expiry        committer, sweep      handlers, committer, sweep
 //!   damage        handlers, committer   nobody, it goes to the log
 //!   warnings      whoever notices       handlers
@@ -41,6 +42,7 @@ use crate::engine::Usage;
 use crate::expiry::ExpiryView;
 use crate::gossip::{Addresses, GossipInbox, SeenMembers};
 use crate::hints::HintUsage;
+use crate::stability::StabilityView;
 use crate::storage::{DamageLog, Sums};
 use crate::sync::SyncView;
 use crate::warnings::Warnings;
@@ -78,6 +80,8 @@ pub struct NodeState {
     pub sync: Arc<SyncView>,
     /// Whether it has all that it acknowledged.
     pub completeness: Arc<Completeness>,
+    /// Up to when no write is under way, and what follows from that.
+    pub stability: Arc<StabilityView>,
     /// How far it has come with what expires.
     pub expiry: Arc<ExpiryView>,
     /// What the log says of rows that cannot be read.
@@ -115,6 +119,7 @@ impl NodeState {
             leftovers: Arc::default(),
             sync: Arc::default(),
             completeness: Arc::default(),
+            stability: Arc::default(),
             expiry: Arc::default(),
             damage: Arc::default(),
             warnings: Arc::default(),

@@ -25,10 +25,14 @@ use quoit_ring::{ClusterMap, MerkleKey, Millis, NodeId, Time};
 use crate::clock::LEAD_MS;
 use crate::commit::ChangeRows;
 use crate::config::Limits;
-use crate::engine::layout::{META_CLOCK, META_CLUSTER, META_CONFIGURATION, META_DISK, META_MERKLE};
+use crate::engine::layout::{
+    META_CLOCK, META_CLUSTER, META_CONFIGURATION, META_DISK, META_MERKLE, META_PROMISED,
+    META_STABLE,
+};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
 use crate::error::{StartError, StoredConfiguration};
 use crate::identity::{IdentityError, May};
+use crate::stability::Floors;
 
 /// Where the store is, and whether it must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +82,10 @@ pub struct StoreMeta {
     pub merkle_key: MerkleKey,
     /// The clock's high-water mark of the last run, [`Time::ZERO`] if there was none.
     pub mark: Time,
+    /// Up to when clients' writes are refused, [`Time::ZERO`] if that was never promised.
+    pub promised: Time,
+    /// Up to when no write is under way, leaf by leaf.
+    pub floors: Floors,
     /// What it holds of a change of the ring that was under way.
     pub change: ChangeRows,
 }
@@ -112,7 +120,10 @@ impl StoreMeta {
             }
             _ => return Err(IdentityError::StoreGone { path }.into()),
         };
-        let mark = get(META_CLOCK)?.map_or(Ok(Time::ZERO), |mark| parse_mark(&mark));
+        let time = |stored: Option<Bytes>| stored.map_or(Ok(Time::ZERO), |time| parse_time(&time));
+        let mark = time(get(META_CLOCK)?);
+        let promised = time(get(META_PROMISED)?);
+        let floors = get(META_STABLE)?.map_or_else(|| Ok(Floors::default()), Floors::decode);
         let known = match get(META_CONFIGURATION)? {
             Some(newest) => {
                 parse_configuration(&newest).map_err(StartError::StoredConfiguration)?
@@ -125,6 +136,8 @@ impl StoreMeta {
             known,
             merkle_key,
             mark: mark.map_err(StartError::StoredMap)?,
+            promised: promised.map_err(StartError::StoredMap)?,
+            floors: floors.map_err(StartError::StoredMap)?,
             change,
         })
     }
@@ -164,10 +177,13 @@ impl StoreMeta {
 
         let mark = Time::at(wall);
         tracing::warn!(from = ?self.mark, to = ?mark, "the clock's mark is lowered, as asked");
-        let mut batch = Batch::with_capacity(1);
+        let mut batch = Batch::with_capacity(3);
         batch.insert(Keyspace::Meta, META_CLOCK, mark.0.to_be_bytes().to_vec());
+        // By them every write would be refused, or seen as dead, until their time has come.
+        batch.remove(Keyspace::Meta, META_PROMISED);
+        batch.remove(Keyspace::Meta, META_STABLE);
         engine.commit(batch, Durability::Fsync)?;
-        self.mark = mark;
+        (self.mark, self.promised, self.floors) = (mark, Time::ZERO, Floors::default());
         Ok(self)
     }
 
@@ -213,7 +229,7 @@ fn parse_configuration(stored: &[u8]) -> Result<Known, StoredConfiguration> {
     Ok(Known::new(decode_configuration(stored)?)?)
 }
 
-fn parse_mark(mark: &Bytes) -> Result<Time, DecodeError> {
+fn parse_time(mark: &Bytes) -> Result<Time, DecodeError> {
     let mark = mark[..]
         .try_into()
         .map_err(|_length| DecodeError::Malformed("a clock has 8 bytes"))?;
@@ -231,6 +247,8 @@ mod tests {
             known: Known::of(ring(1)),
             merkle_key: MerkleKey([7; 16]),
             mark: Time::at(Millis(mark_ms)),
+            promised: Time::ZERO,
+            floors: Floors::default(),
             change: ChangeRows::default(),
         };
         let wait_ms = |mark_ms| meta(mark_ms).wait(&LIMITS, Millis(10_000)).as_millis();

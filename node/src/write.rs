@@ -43,9 +43,9 @@ impl<R> Write<R> {
     pub fn growth(&self) -> Growth {
         match (&self.change, self.destination) {
             (Change::Delivered(_), _) => Growth::Removal,
-            (Change::Put(_) | Change::Repair(_), Destination::Hint(_)) => Growth::Hint,
+            (_, Destination::Hint(_)) => Growth::Hint,
             (change, Destination::Record) if change.record().live().is_empty() => Growth::Removal,
-            (Change::Put(_) | Change::Repair(_), Destination::Record) => Growth::Value,
+            (_, Destination::Record) => Growth::Value,
         }
     }
 }
@@ -85,6 +85,8 @@ pub enum Change {
     /// A record that other replicas hold already: never refused for its age, and only beyond the bounds on what all of
     /// them may hold together.
     Repair(Record),
+    /// A record that this node has lost, from another owner of its leaf.
+    Restored(Record),
     /// A hint that its target has joined: it is removed, unless more has been added to it since.
     Delivered(Record),
 }
@@ -95,7 +97,7 @@ impl Change {
     pub const fn record(&self) -> &Record {
         match self {
             Self::Put(delta) => delta.record(),
-            Self::Repair(record) | Self::Delivered(record) => record,
+            Self::Repair(record) | Self::Delivered(record) | Self::Restored(record) => record,
         }
     }
 }

@@ -63,6 +63,9 @@ impl Time {
     /// Before every write.
     pub const ZERO: Self = Self(0);
 
+    /// After every write.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// The first time of a millisecond, its counter 0. Bits above the 48th of `millis` are lost.
     #[must_use]
     pub const fn at(millis: Millis) -> Self {

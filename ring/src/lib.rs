@@ -61,4 +61,6 @@ pub use merkle::{MerkleKey, MerkleTree, Sum};
 pub use moment::Moment;
 pub use placement::{PreferenceList, Ring, RingError};
 pub use token::{Leaf, LeafBits, Token, TokenKey, token_of};
-pub use version::{Actor, BadDelta, Delta, Dot, Interval, Record, Seen, Sibling, content_hash};
+pub use version::{
+    Actor, BadDelta, Delta, Dot, Held, Interval, Record, Seen, Sibling, content_hash,
+};

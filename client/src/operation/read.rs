@@ -1,7 +1,7 @@
 //! A read: between the [`ReadQuorum`] and the frames.
 //!
 //! ```text
-//!   Response::Record, Absent, Refused --> answered, failed    ReadStep::Ask    --> Request::Get
+//!   Response::Record, Absent, Above, Refused --> answered, failed    ReadStep::Ask    --> Request::Get
 //!   Response::Joined                  --> repaired            ReadStep::Repair --> Request::Repair
 //! ```
 //!
@@ -18,8 +18,8 @@
 //! Source: Dean and Barroso, *The Tail at Scale* (2013), for hedged requests.
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::{Request, Response, ResponseFrame, decode_record, encode_record};
-use quoit_ring::{Moment, NodeId, Record};
+use quoit_ring::wire::{Request, Response, ResponseFrame, encode_record};
+use quoit_ring::{Held, Moment, NodeId, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::coordinator::context::{BACKGROUND_MICROS, OpContext, micros};
@@ -138,14 +138,14 @@ impl Handler for Read {
             return Progress::Pending;
         }
         match purpose {
-            Purpose::Ask => match record_of(frame.response) {
-                Ok(record) => {
-                    self.expires |= record.live().iter().any(|s| s.expiry.is_some());
+            Purpose::Ask => match held_of(&frame.response) {
+                Ok(held) => {
+                    self.expires |= held.record().live().iter().any(|s| s.expiry.is_some());
                     if self.expires {
                         let bound = cx.time_bound(self.requests.targets());
                         self.quorum.believe(bound);
                     }
-                    self.quorum.answered(replica, record, frame.clock.millis());
+                    self.quorum.answered(replica, held, frame.clock.millis());
                 }
                 Err(outcome) => self.quorum.failed(replica, outcome),
             },
@@ -367,12 +367,11 @@ fn explained(targets: &[NodeId], failure: ReadFailure, cx: &OpContext) -> ReadEr
 }
 
 /// What a replica holds, by its response.
-fn record_of(response: Response) -> Result<Record, Outcome> {
-    match response {
-        Response::Record(bytes) => decode_record(&bytes).map_err(Outcome::Damaged),
-        Response::Absent => Ok(Record::default()),
-        Response::Refused(refusal) => Err(Outcome::of_question(refusal)),
-        _other => Err(Outcome::Damaged(OTHER_QUESTION)),
+fn held_of(response: &Response) -> Result<Held, Outcome> {
+    match (response.held(), response) {
+        (Some(held), _) => held.map_err(Outcome::Damaged),
+        (None, Response::Refused(refusal)) => Err(Outcome::of_question(*refusal)),
+        (None, _other) => Err(Outcome::Damaged(OTHER_QUESTION)),
     }
 }
 

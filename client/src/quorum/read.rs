@@ -34,7 +34,7 @@ mod judge;
 
 use quoit_ring::change::{OwnerSet, Quorums, Threshold};
 use quoit_ring::wire::DecodeError;
-use quoit_ring::{Millis, Record, Sibling, content_hash};
+use quoit_ring::{Held, Millis, Record, Sibling, Time, content_hash};
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::Outcome;
@@ -124,8 +124,14 @@ enum State {
 /// What a replica holds, and its clock when it said so.
 #[derive(Debug)]
 struct Answer {
-    record: Record,
+    held: Held,
     clock: Millis,
+}
+
+impl Answer {
+    const fn record(&self) -> &Record {
+        self.held.record()
+    }
 }
 
 /// What became of a write-back.
@@ -157,6 +163,8 @@ pub(crate) struct ReadQuorum {
     replicas: SmallVec<[State; 3]>,
     repairs: SmallVec<[Repair; 3]>,
     newest: Record,
+    /// The largest floor among the answers.
+    floor: Time,
     /// Whether it was hedged: the full record is not waited for any longer.
     is_late: bool,
     /// None until clocks matter: then each is believed.
@@ -178,6 +186,7 @@ impl ReadQuorum {
             replicas: (0..n).map(|_| State::Idle).collect(),
             repairs: smallvec![Repair::None; n],
             newest: Record::default(),
+            floor: Time::ZERO,
             is_late: false,
             bound: None,
             steps: Steps::new(),
@@ -227,12 +236,13 @@ impl ReadQuorum {
     }
 
     /// A replica answered with what it holds.
-    pub(crate) fn answered(&mut self, replica: usize, record: Record, clock: Millis) {
+    pub(crate) fn answered(&mut self, replica: usize, held: impl Into<Held>, clock: Millis) {
         if !self.awaits(replica) {
             return;
         }
-        self.replicas[replica] = if record.live().iter().all(intact) {
-            State::Answered(Answer { record, clock })
+        let held = held.into();
+        self.replicas[replica] = if held.record().live().iter().all(intact) {
+            State::Answered(Answer { held, clock })
         } else {
             State::Failed(Outcome::Damaged(DecodeError::Checksum))
         };

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
-use quoit_ring::{Dot, Epoch, Millis, Moment, NodeId, Seen};
+use quoit_ring::{Dot, Epoch, Millis, Moment, NodeId, Seen, Time};
 
 pub use self::build::Recorder;
 pub use self::gcounter::{GCounter, MergeCounters};
@@ -322,8 +322,10 @@ pub enum HintEnd {
 pub struct Final {
     /// Which key.
     pub key: KeyId,
-    /// Each owner with the bytes of its record, `None` if it has none.
+    /// Each owner with the bytes of its record above the floor, `None` if it has none.
     pub replicas: Vec<(NodeId, Option<Bytes>)>,
+    /// The largest floor of its owners.
+    pub floor: Time,
     /// The read of all replicas that came before.
     pub read: OpId,
 }
@@ -422,6 +424,8 @@ pub struct History {
     pub hint_excess: Vec<HintExcess>,
     /// A key whose owners still differed, although they had long compared themselves with each other, and what each held.
     pub unrepaired: Option<(KeyId, String)>,
+    /// The latest time up to which a node has found that no write is under way.
+    pub floor: Time,
     /// A key of which an owner still held a value that had long expired, although nodes sweep, and which.
     pub unswept: Option<(KeyId, String)>,
     /// When the disks were examined.
@@ -433,6 +437,14 @@ pub struct History {
 }
 
 impl History {
+    /// Whether a context says no more of a write's dot than that it is too old to come: by a floor below which nodes have
+    /// forgotten what was deleted. No replica need ever have joined it, unless its caller was answered that it is stored.
+    #[must_use]
+    pub fn is_doubtful(&self, (write, dot): (OpId, Dot), seen: &Seen) -> bool {
+        let is_below = dot.time <= seen.floor().min(self.floor);
+        is_below && !seen.names(dot) && self.op(write).dot() != Some(dot)
+    }
+
     /// The operation `id`.
     ///
     /// # Panics

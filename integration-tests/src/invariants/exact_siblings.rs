@@ -17,7 +17,7 @@
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4; Almeida et al., *Scalable and Accurate Causality
 //! Tracking for Eventually Consistent Stores* (2014).
 
-use quoit_ring::{Moment, Seen};
+use quoit_ring::{Moment, Seen, Time};
 
 use super::{Invariant, Violation, describe};
 use crate::history::causal::{Causal, Event, Keyed, Set, is_exact};
@@ -116,15 +116,19 @@ impl Judge<'_> {
             return self.found(id, &[], what);
         }
 
+        let doubtful = self.doubtful(seen);
         let seen = self.causal.events().seen(seen);
         let replaced = self.causal.replaced(&seen);
         self.in_time(id, &seen.without(&replaced), at)?;
-        let alive = self.causal.alive(&seen, &replaced);
+        let firm = seen.without(&doubtful);
+        let mut may_live = (self.causal).alive(&firm, &self.causal.replaced(&firm));
+        may_live.unite(&doubtful);
+        let must_live = self.causal.alive(&seen, &replaced).without(&doubtful);
         let returned = self.causal.returned(found);
-        if let Some(event) = returned.beyond(&alive) {
+        if let Some(event) = returned.beyond(&may_live) {
             return self.false_sibling(id, event, &seen);
         }
-        if let Some(event) = alive.beyond(&returned) {
+        if let Some(event) = must_live.beyond(&returned) {
             let event = self.event(event);
             let what = format!(
                 "had seen {}, and returned neither its value nor anything that replaced it",
@@ -134,6 +138,19 @@ impl Judge<'_> {
         }
 
         self.whole(id, &seen, &replaced)
+    }
+
+    /// The events that need not have been joined although they are seen ([`History::is_doubtful`]).
+    fn doubtful(&self, seen: &Seen) -> Set {
+        let mut doubtful = self.causal.events().none();
+        if self.history.floor > Time::ZERO {
+            for (number, event) in self.causal.events().list().iter().enumerate() {
+                if self.history.is_doubtful((event.op, event.dot), seen) {
+                    doubtful.insert(number);
+                }
+            }
+        }
+        doubtful
     }
 
     /// What was sent only later cannot have been seen, unless something older replaced it in advance.
@@ -186,7 +203,9 @@ impl Judge<'_> {
     /// A write knows what it built on, and itself.
     fn context(&self, id: OpId, seen: &Seen) -> Result<(), Violation> {
         let known = self.causal.known(self.history.op(id));
-        let seen = self.causal.events().seen(seen);
+        let doubtful = self.doubtful(seen);
+        let seen = self.causal.events().seen(seen).without(&doubtful);
+        let known = known.without(&doubtful);
         let (event, what) = match (seen.beyond(&known), known.beyond(&seen)) {
             (Some(event), _) => (event, "contains what the reader was not given"),
             (None, Some(event)) => (event, "does not cover what it built on"),

@@ -321,7 +321,10 @@ impl<'a> Judge<'a> {
         let above = latest_first.take_while(|made| made.most > count);
         let above = above.filter(|made| made.count > count);
         let mut steps = above.map(|made| &self.steps[made.place]);
-        let seen_by = |step: &&Step| !step.refused && step.dots.iter().any(|&d| seen.contains(d));
+        let holds = |step: &Step, dot: Dot| {
+            seen.contains(dot) && !self.history.is_doubtful((step.op, dot), seen)
+        };
+        let seen_by = |step: &&Step| !step.refused && step.dots.iter().any(|&d| holds(step, d));
         let Some(step) = steps.find(seen_by) else {
             return Ok(());
         };

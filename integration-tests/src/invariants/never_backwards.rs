@@ -15,7 +15,7 @@
 //! Source: Attiya, Bar-Noy and Dolev, *Sharing Memory Robustly in Message-Passing Systems* (1995), for the
 //! write-back; `DeCandia` et al., *Dynamo* (2007), section 4.5, for R + W > N.
 
-use quoit_ring::Moment;
+use quoit_ring::{Moment, Seen};
 
 use super::{Invariant, Violation, describe};
 use crate::history::causal::{Event, Events, Keyed, Set};
@@ -34,6 +34,8 @@ struct Read {
     invoked: Moment,
     returned: Moment,
     seen: Set,
+    /// The same, but for what need never have been joined.
+    firm: Set,
 }
 
 fn check(history: &History) -> Result<(), Violation> {
@@ -41,7 +43,7 @@ fn check(history: &History) -> Result<(), Violation> {
         let events = Events::of(&keyed.minted);
         let reads = quorum_reads(history, &keyed, &events);
         if let Some((later, event)) = gone_back(&reads, &events) {
-            let before = |read: &&Read| read.returned <= later.invoked && read.seen.has(event);
+            let before = |read: &&Read| read.returned <= later.invoked && read.firm.has(event);
             let earlier = reads.iter().find(before).map(|read| read.id);
             let event = &events.list()[event];
             return Err(violation(history, earlier, later.id, event));
@@ -60,6 +62,7 @@ fn quorum_reads(history: &History, keyed: &Keyed, events: &Events) -> Vec<Read> 
                 invoked: op.invoked,
                 returned: *returned,
                 seen: events.seen(seen),
+                firm: firm(history, events, seen),
             }),
             _ => None,
         }
@@ -67,6 +70,17 @@ fn quorum_reads(history: &History, keyed: &Keyed, events: &Events) -> Vec<Read> 
     let mut reads: Vec<_> = keyed.ops.iter().filter_map(read).collect();
     reads.sort_by_key(|read| read.invoked);
     reads
+}
+
+/// What a read has seen, but for what need never have been joined.
+fn firm(history: &History, events: &Events, seen: &Seen) -> Set {
+    let mut firm = events.seen(seen);
+    for (number, event) in events.list().iter().enumerate() {
+        if history.is_doubtful((event.op, event.dot), seen) {
+            firm.remove(number);
+        }
+    }
+    firm
 }
 
 /// The first read that has not seen what one before it had, and the event that it lacks.
@@ -77,7 +91,7 @@ fn gone_back<'a>(reads: &'a [Read], events: &Events) -> Option<(&'a Read, usize)
     let mut known = events.none();
     reads.iter().find_map(|read| {
         while let Some(earlier) = done.next_if(|earlier| earlier.returned <= read.invoked) {
-            known.unite(&earlier.seen);
+            known.unite(&earlier.firm);
         }
         known.beyond(&read.seen).map(|event| (read, event))
     })

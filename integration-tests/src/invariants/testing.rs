@@ -136,6 +136,7 @@ impl Hand {
         self.recorder.history_mut().finals.push(Final {
             key,
             replicas: Vec::new(),
+            floor: Time::ZERO,
             read,
         });
         read

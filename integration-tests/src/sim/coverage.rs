@@ -117,6 +117,10 @@ pub enum CoverageEvent {
     KeysCompared,
     /// A node joined what another one had and it had not.
     SyncRepaired,
+    /// A node found up to when no write is under way.
+    FloorRaised,
+    /// A node has forgotten tombstones.
+    TombstoneForgotten,
     /// A node removed a value that had expired.
     Swept,
     /// A member that was silent is heard again.
@@ -135,7 +139,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 61] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -188,6 +192,8 @@ impl CoverageEvent {
         Self::GossipNewer,
         Self::KeysCompared,
         Self::SyncRepaired,
+        Self::FloorRaised,
+        Self::TombstoneForgotten,
         Self::Swept,
         Self::MemberBack,
         Self::LoadShed,
@@ -253,6 +259,8 @@ impl CoverageEvent {
             Self::GossipNewer => "newer epoch heard of by gossip",
             Self::KeysCompared => "keys of two nodes compared",
             Self::SyncRepaired => "record repaired by anti-entropy",
+            Self::FloorRaised => "floor raised",
+            Self::TombstoneForgotten => "tombstone forgotten",
             Self::Swept => "expired value swept",
             Self::MemberBack => "silent member heard again",
             Self::LoadShed => "load shed, queue not full",

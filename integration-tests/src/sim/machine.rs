@@ -34,17 +34,20 @@ use quoit_node::boot::BootId;
 use quoit_node::change;
 use quoit_node::commit::Task;
 use quoit_node::config::{Limits, WriteQueue};
-use quoit_node::engine::layout::{META_INCOMPLETE, parse_hint_key};
+use quoit_node::engine::layout::{
+    META_INCOMPLETE, META_STABLE, NAMESPACE, hint_key, parse_hint_key, record_key,
+};
 use quoit_node::engine::{EngineError, Keyspace, Snapshot as _};
 use quoit_node::env::Now;
-use quoit_node::hints::{Act, Delivered, MAX_WINDOW, PageSize};
+use quoit_node::hints::{Act, Delivered, MAX_WINDOW, PageSize, split_row};
 use quoit_node::identity::LastRun;
+use quoit_node::stability::Floors;
 use quoit_node::storage::Sums;
 use quoit_node::walks::NextStep;
 use quoit_ring::change::Known;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame};
-use quoit_ring::{Epoch, Millis, Moment, NodeId};
+use quoit_ring::wire::{DecodeError, Durability, FirstMap, Kept, ResponseFrame, decode_record};
+use quoit_ring::{Dot, Epoch, Held, Millis, Moment, NodeId, Time, token_of};
 use rand::rngs::SmallRng;
 
 use self::process::Process;
@@ -274,6 +277,29 @@ impl Machine {
     #[must_use]
     pub const fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// What its own disk holds of a key, above the floor of its leaf.
+    #[must_use]
+    pub fn held(&self, key: &[u8]) -> Held {
+        let store = self.own_disk().contents();
+        let map = &self.first.map;
+        let leaf = map.leaf_bits.leaf_of(token_of(&map.token_key, key));
+        let floors = store.get(Keyspace::Meta, META_STABLE).ok().flatten();
+        let floors = floors.and_then(|stored| Floors::decode(stored).ok());
+        let floor = floors.map_or(Time::ZERO, |floors| floors.at(leaf));
+        let stored = store.get(Keyspace::Records, &record_key(NAMESPACE, key));
+        let row = stored.ok().flatten();
+        Held::new(row.and_then(|row| decode_record(&row).ok()), floor)
+    }
+
+    /// Whether its own disk holds a hint of a write.
+    #[must_use]
+    pub fn keeps(&self, target: NodeId, key: &[u8], dot: Dot) -> bool {
+        let store = self.own_disk().contents();
+        let stored = store.get(Keyspace::Hints, &hint_key(target, NAMESPACE, key));
+        let record = stored.ok().flatten().map(|row| split_row(&row).1);
+        record.is_some_and(|it| decode_record(&it).is_ok_and(|record| record.seen().contains(dot)))
     }
 
     /// The node's own disk, wherever it is.

@@ -8,10 +8,10 @@
 //!   end       each key read from all   then nothing is under way, and the disks are examined
 //! ```
 
-use quoit_node::engine::layout::{NAMESPACE, record_key};
-use quoit_node::engine::{Keyspace, Snapshot as _};
+use bytes::BytesMut;
 use quoit_ring::change::Topology;
-use quoit_ring::{Millis, Moment, NodeId};
+use quoit_ring::wire::encode_record;
+use quoit_ring::{Held, Millis, Moment, NodeId, Time};
 
 use super::machine::Machine;
 use super::plan::{OPERATIONS, Plan};
@@ -319,12 +319,7 @@ impl Run {
     fn finals(&self) -> Vec<Final> {
         let recorder = self.world.site().recorder().borrow();
         let history = recorder.history();
-        let stores: Vec<_> = self
-            .world
-            .machines()
-            .iter()
-            .map(|m| (m.id(), m.disk().contents()))
-            .collect();
+        let machines = self.world.machines();
         let topology = self.topology();
         let mut reads = vec![None; history.keys.len()];
 
@@ -333,21 +328,33 @@ impl Run {
         }
 
         let held = |owner: NodeId, name: &[u8]| {
-            let store = stores.iter().find(|(id, _)| *id == owner)?;
-            store
-                .1
-                .get(Keyspace::Records, &record_key(NAMESPACE, name))
-                .ok()?
+            let machine = machines.iter().find(|machine| machine.id() == owner)?;
+            Some(machine.held(name))
         };
         let of_key = |(index, key): (u32, &crate::history::Key)| {
             let list = topology.lists(topology.token_of(&key.name));
             let read: Option<OpId> = reads[index as usize];
+            let held: Vec<_> = list
+                .owners()
+                .map(|owner| (owner, held(owner, &key.name).unwrap_or_default()))
+                .collect();
+            // Floors differ from owner to owner, and say nothing of what is to be repaired.
+            let floor = held.iter().map(|(_, held)| held.stable()).max();
+            let floor = floor.unwrap_or_default();
+            let above = |held: Held| {
+                let is_known = held.has_row() || floor > Time::ZERO;
+                is_known.then(|| {
+                    let mut bytes = BytesMut::new();
+                    let record = Held::new(Some(held.into_record()), floor);
+                    encode_record(record.record(), &mut bytes);
+                    bytes.freeze()
+                })
+            };
+            let replicas = held.into_iter().map(|(owner, held)| (owner, above(held)));
             Some(Final {
                 key: KeyId(index),
-                replicas: list
-                    .owners()
-                    .map(|owner| (owner, held(owner, &key.name)))
-                    .collect(),
+                replicas: replicas.collect(),
+                floor,
                 read: read?,
             })
         };

@@ -32,10 +32,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quoit_client::Driver;
-use quoit_node::engine::layout::{NAMESPACE, hint_key, record_key};
-use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_ring::change::Topology;
-use quoit_ring::wire::decode_record;
 use quoit_ring::{Epoch, Moment, NodeId};
 use rand::rngs::SmallRng;
 
@@ -270,22 +267,16 @@ impl World {
         let is_owner = |node| newest.is_some_and(|newest| owns(newest, node));
         // Where the ring changes, whoever holds it has owned it when it joined it.
         let was_owner = |node| self.epochs.values().any(|epoch| owns(epoch, node));
-        let key = record_key(NAMESPACE, &acked.key);
-        let has = |machine: &Machine, keyspace, key: &[u8]| {
-            let store = machine.own_disk().contents();
-            let record = decode_record(&store.get(keyspace, key).ok()??).ok()?;
-            record.seen().contains(acked.dot).then_some(())
-        };
+        let has = |machine: &Machine| machine.held(&acked.key).record().seen().contains(acked.dot);
         let keeps = |machine: &Machine| {
-            let hint = |owner| hint_key(owner, NAMESPACE, &acked.key);
             let mut targets = self.machines.iter().map(Machine::id);
-            targets.any(|target| has(machine, Keyspace::Hints, &hint(target)).is_some())
+            targets.any(|target| machine.keeps(target, &acked.key, acked.dot))
         };
         let (mut owners, mut others, mut former, mut lossy) = (0, 0, 0, 0);
 
         for machine in &self.machines {
-            let (node, record) = (machine.id(), has(machine, Keyspace::Records, &key));
-            if was_owner(node) && record.is_some() {
+            let node = machine.id();
+            if was_owner(node) && has(machine) {
                 owners += 1;
             } else if keeps(machine) {
                 others += 1; // an owner by one epoch may keep it in another

@@ -28,6 +28,11 @@ pub(crate) async fn cluster_that_compares(nodes: usize) -> (Cluster, Client) {
     cluster_with(nodes, "max_hint_bytes = 0\nsync_interval_ms = 1000\n").await
 }
 
+/// The same with hints, where writes are soon too old: what is deleted is forgotten within seconds.
+pub(crate) async fn cluster_that_forgets(nodes: usize) -> (Cluster, Client) {
+    cluster_with(nodes, "max_write_age_ms = 1500\nsync_interval_ms = 1000\n").await
+}
+
 async fn cluster_with(nodes: usize, lines: &str) -> (Cluster, Client) {
     let mut options = settings(nodes);
     options.local.durability = Durability::Buffered;

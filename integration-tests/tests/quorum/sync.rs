@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use quoit_client::{Client, Entry};
 use quoit_integration_tests::cluster::Cluster;
+use quoit_ring::NodeId;
 use quoit_ring::wire::{SyncEnd, SyncOrder};
 use tokio::time::sleep;
 
-use crate::support::{cluster_that_compares, cluster_without_hints, keys_of, until};
+use crate::support::{
+    cluster_that_compares, cluster_that_forgets, cluster_without_hints, keys_of, until,
+};
 
 /// The node that is away during all writes.
 const AWAY: usize = 2;
@@ -121,5 +124,46 @@ async fn an_operator_orders_a_sync_where_none_begins_by_itself_and_pauses_it() {
         .await;
     }
     operator.close().await;
+    cluster.shut_down().await.unwrap();
+}
+
+/// How many tombstones each node has forgotten since its start, and for which member it waits.
+async fn forgotten(client: &Client) -> Vec<(u64, Option<NodeId>)> {
+    let reports = client.sync_status().await;
+    let stability = reports.iter().filter_map(|it| it.status.as_ref().ok());
+    let stability = stability.map(|status| status.stability);
+    stability.map(|it| (it.forgotten, it.waits_for)).collect()
+}
+
+#[tokio::test]
+async fn deletes_are_forgotten_by_all_nodes_but_not_while_one_of_them_is_away() {
+    let (mut cluster, client) = cluster_that_forgets(3).await;
+    let keys = keys_of(&cluster, &client, AWAY, 200);
+    for key in &keys {
+        client.put(key.clone(), "old").w(3).await.unwrap();
+    }
+    cluster.kill(AWAY).unwrap();
+    for key in &keys {
+        client.delete(key.clone()).await.unwrap();
+    }
+    let away = cluster.local().nodes()[AWAY].id;
+    until("the others wait for the one that is away", async || {
+        let forgotten = forgotten(&client).await;
+        forgotten.len() == 2 && forgotten.iter().all(|it| *it == (0, Some(away)))
+    })
+    .await;
+
+    cluster.start_all().await.unwrap();
+    until("all have forgotten the deletes", async || {
+        let forgotten = forgotten(&client).await;
+        forgotten.len() == 3 && forgotten.iter().all(|(count, _)| *count >= 200)
+    })
+    .await;
+    for key in &keys {
+        assert!(client.get(key.clone()).r(3).await.unwrap().is_absent());
+    }
+    let left = client.inspect(keys[0].clone()).await.unwrap();
+    let is_known = |entry: &Entry| entry.is_tombstone();
+    assert!(!left.iter().any(|it| it.answer.as_ref().is_ok_and(is_known)));
     cluster.shut_down().await.unwrap();
 }

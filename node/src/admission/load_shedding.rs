@@ -162,7 +162,9 @@ impl LoadShedding {
     pub(super) fn shed_key(&self, change: &Change) -> u32 {
         let (time, actor) = match change {
             Change::Put(delta) => (delta.dot().time.0, delta.dot().actor.0),
-            Change::Repair(record) | Change::Delivered(record) => (record.max_time().0, 0),
+            Change::Repair(record) | Change::Delivered(record) | Change::Restored(record) => {
+                (record.max_time().0, 0)
+            }
         };
         let mut hasher = SipHasher13::new_with_key(&self.key.0);
         hasher.write(b"shed"); // the key has another use, too

@@ -28,8 +28,8 @@ use bytes::Bytes;
 use quoit_ring::change::rules::enough;
 use quoit_ring::change::{Known, OwnerSet, Quorums, Threshold};
 use quoit_ring::merkle::Place;
-use quoit_ring::wire::{MembershipRequest, Request, Response, decode_record};
-use quoit_ring::{Delta, Epoch, Leaf, LeafBits, Moment, NodeId, Record, Sum};
+use quoit_ring::wire::{DecodeError, MembershipRequest, Request, Response, decode_record};
+use quoit_ring::{Delta, Epoch, Held, Leaf, LeafBits, Moment, NodeId, Record, Sum};
 use smallvec::SmallVec;
 
 use super::under_way::{About, UnderWay};
@@ -261,10 +261,15 @@ impl Clean {
     }
 
     /// An owner has sent what it holds of a row, or nothing.
-    pub(super) fn looked_up(&mut self, from: NodeId, row: usize, record: Option<&Bytes>) {
+    pub(super) fn looked_up(
+        &mut self,
+        from: NodeId,
+        row: usize,
+        held: Option<Result<Held, DecodeError>>,
+    ) {
         if let Phase::Handing(page) = &mut self.phase {
             page.under_way -= 1;
-            page.looked_up(from, row, record);
+            page.looked_up(from, row, held.and_then(Result::ok).as_ref());
         }
     }
 
@@ -398,12 +403,11 @@ impl Page {
     }
 
     /// Lets an owner join a row that it lacks.
-    fn looked_up(&mut self, owner: NodeId, number: usize, record: Option<&Bytes>) {
+    fn looked_up(&mut self, owner: NodeId, number: usize, held: Option<&Held>) {
         let Some(row) = self.rows.get_mut(number) else {
             return;
         };
-        let held = record.and_then(|record| decode_record(record).ok());
-        if held.is_some_and(|held| has_all_of(&held, &row.record)) {
+        if held.is_some_and(|held| has_all_of(held.record(), &row.record)) {
             row.is_held_by(owner);
         } else {
             self.jobs.push_back(Job::Push(owner, number));

@@ -304,8 +304,8 @@ impl ChangeDriver {
             (About::Sums(parent), Response::Sums(sums)) => {
                 self.clean.compared(from, parent, Some(&sums));
             }
-            (About::Held(row), Response::Record(record)) => {
-                self.clean.looked_up(from, row, Some(&record));
+            (About::Held(row), answer) if answer.held().is_some() => {
+                self.clean.looked_up(from, row, answer.held());
             }
             (About::Pushed(row), response) => {
                 let is_joined = response == Response::Joined;

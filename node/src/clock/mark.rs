@@ -10,6 +10,7 @@
 //! ([`ClockGuard`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quoit_ring::{Millis, Time};
 
@@ -42,6 +43,16 @@ impl ClockMark {
             lead_ms: LEAD_MS.min(limits.max_write_age_ms / 4),
             max_drift_ms: limits.max_clock_drift_ms,
         }
+    }
+
+    /// How long an idle node may leave it alone: less than its lead lasts.
+    pub(crate) fn rest(&self) -> Duration {
+        Duration::from_millis(self.lead_ms / 3).max(Duration::from_millis(1))
+    }
+
+    /// The mark as it is stored, or will be with the batch that is under way.
+    pub(crate) const fn stored(&self) -> Time {
+        self.mark
     }
 
     /// The new mark, if one is due for a batch that joins stamps up to `latest`; it must be stored with that batch.

@@ -15,15 +15,15 @@
 
 use bytes::Bytes;
 use quoit_ring::wire::{Refusal, decode_record};
-use quoit_ring::{NodeId, Record, Sum, Time};
+use quoit_ring::{Held, Leaf, NodeId, Record, Sibling, Sum, Time};
 
 use super::Verdict;
 use super::join::{Joins, RefusedRepairs, Rules};
 use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
-use crate::hints::{HintDelta, row_bytes};
+use crate::hints::{HintDelta, row_bytes, split_row};
 use crate::storage::{BatchBuilder, SumChange, Unreadable};
-use crate::write::{Destination, Write};
+use crate::write::{Change, Destination, Write};
 
 /// The effects of a batch, not carried out yet.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct Applied {
     pub collisions: u64,
     /// Repairs refused for the bounds on a record.
     pub refused_repairs: RefusedRepairs,
+    /// Leaves in which a repair brings a write that is older than what was promised.
+    pub old_joined: Vec<Leaf>,
     /// Rows that could not be read; their writes are refused.
     pub unreadable: Vec<Unreadable>,
     /// The engine has failed earlier and has to be opened again; nothing may be committed.
@@ -57,6 +59,7 @@ pub fn apply<G: Engine, R>(engine: &G, rules: &Rules, writes: &[Write<R>]) -> Ap
         rows: BatchBuilder::new(2 * writes.len(), bytes),
         joins: Joins::new(rules),
         sums: Vec::with_capacity(writes.len()),
+        old_joined: Vec::new(),
         unreadable: Vec::new(),
         poisoned: None,
     };
@@ -75,6 +78,8 @@ pub fn apply<G: Engine, R>(engine: &G, rules: &Rules, writes: &[Write<R>]) -> Ap
 struct StoredRow {
     record: Record,
     bytes: usize,
+    /// Of a hint: none of its writes was minted before.
+    minted: Time,
 }
 
 /// A batch being applied.
@@ -84,6 +89,7 @@ struct BatchRun<'a, G> {
     verdicts: Vec<Verdict>,
     rows: BatchBuilder,
     sums: Vec<SumChange>,
+    old_joined: Vec<Leaf>,
     unreadable: Vec<Unreadable>,
     poisoned: Option<EngineError>,
 }
@@ -108,20 +114,31 @@ impl<G: Engine> BatchRun<'_, G> {
         };
 
         let before = old.as_ref().map(|old| &old.record);
-        let mut new = before.cloned().unwrap_or_default();
+        let floor = match first.destination {
+            Destination::Record => self.joins.rules.floors.at(first.leaf),
+            Destination::Hint(_) => Time::ZERO,
+        };
+        let mut new = Held::new(before.cloned(), floor).into_record();
+        let mut minted = old.as_ref().map_or(Time::MAX, |old| old.minted);
+        let mut is_stray = false;
         for &place in places {
             let write = &writes[place];
-            self.verdicts[place] = self
-                .joins
-                .join((place, write), &mut new)
-                .unwrap_or_else(Verdict::Refused);
+            let verdict = (self.joins).join((place, write), &mut new, before.is_some(), floor);
+            if let (Ok(Verdict::Joined), Change::Put(delta)) = (&verdict, &write.change) {
+                minted = minted.min(delta.dot().time);
+                is_stray |= write.epoch != Some(self.joins.rules.newest);
+            }
+            self.verdicts[place] = verdict.unwrap_or_else(Verdict::Refused);
         }
 
-        // A write that changes nothing, such as a retry, costs no commit.
-        if before.map_or_else(|| !new.is_absent(), |old| !old.same_versions(&new)) {
+        // A write that changes nothing, such as a retry, costs no commit. What lies below the floor changes nothing.
+        let changes = |old: &Record| !old.same_versions_above(&new, floor);
+        if before.map_or_else(|| !new.is_only_floor(floor), changes) {
             match first.destination {
                 Destination::Record => self.change((place, first), before, &new),
-                Destination::Hint(target) => self.keep(target, &first.key, old.as_ref(), &new),
+                Destination::Hint(target) => {
+                    self.keep((target, minted, is_stray), &first.key, old.as_ref(), &new);
+                }
             }
         }
     }
@@ -133,7 +150,13 @@ impl<G: Engine> BatchRun<'_, G> {
         old: Option<&Record>,
         new: &Record,
     ) {
-        let key = &self.joins.rules.merkle_key;
+        let rules = self.joins.rules;
+        let is_old = |it: &&Sibling| it.dot.time <= rules.promised;
+        let had = |it: &Sibling| old.is_some_and(|old| old.variants(it.dot).next().is_some());
+        if new.live().iter().filter(is_old).any(|it| !had(it)) {
+            self.old_joined.push(write.leaf);
+        }
+        let key = &rules.merkle_key;
         self.sums.push(SumChange {
             write: place,
             leaf: write.leaf,
@@ -144,7 +167,13 @@ impl<G: Engine> BatchRun<'_, G> {
     }
 
     /// Stages what is kept of one key for a node.
-    fn keep(&mut self, target: NodeId, key: &Bytes, old: Option<&StoredRow>, new: &Record) {
+    fn keep(
+        &mut self,
+        (target, minted, is_stray): (NodeId, Time, bool),
+        key: &Bytes,
+        old: Option<&StoredRow>,
+        new: &Record,
+    ) {
         let key = hint_key(target, NAMESPACE, key);
         let before = old.map_or(0, |old| row_bytes(key.len(), old.bytes));
         let (count, after) = if new.is_absent() {
@@ -152,11 +181,13 @@ impl<G: Engine> BatchRun<'_, G> {
             (-1, 0)
         } else {
             let prefixed = key.len();
-            let stored = self.rows.put_hint(key, new);
+            let stored = self.rows.put_hint(key, minted, new);
             (i64::from(old.is_none()), row_bytes(prefixed, stored))
         };
         self.joins.hints.push(HintDelta {
             target,
+            minted,
+            is_stray,
             count,
             bytes: after - before,
         });
@@ -177,10 +208,20 @@ impl<G: Engine> BatchRun<'_, G> {
         };
         match stored {
             Ok(None) => Ok(None),
-            Ok(Some(bytes)) => decode(&bytes).map(|record| {
-                let bytes = bytes.len();
-                Some(StoredRow { record, bytes })
-            }),
+            Ok(Some(row)) => {
+                let (minted, record) = match destination {
+                    Destination::Record => (Time::MAX, row.clone()),
+                    Destination::Hint(_) => split_row(&row),
+                };
+                decode(&record).map(|record| {
+                    let bytes = row.len();
+                    Some(StoredRow {
+                        record,
+                        bytes,
+                        minted,
+                    })
+                })
+            }
             Err(error) => {
                 if matches!(error, EngineError::Poisoned { .. }) {
                     self.poisoned = Some(error.clone());
@@ -199,6 +240,7 @@ impl<G: Engine> BatchRun<'_, G> {
             latest: self.joins.latest,
             collisions: self.joins.collisions,
             refused_repairs: self.joins.refused_repairs,
+            old_joined: self.old_joined,
             unreadable: self.unreadable,
             poisoned: self.poisoned,
         }

@@ -105,6 +105,20 @@ impl<G: Engine> Committer<G> {
             } => self.refill::<R>((epoch, source), rows, now).map(joined),
             Task::Complete { epoch } => self.complete(epoch, now).map(joined),
             Task::Forget { epoch, rows } => self.forget(epoch, &rows, now).map(joined),
+            Task::Promise {
+                clock,
+                refused,
+                epoch,
+            } => self.promise((clock, refused), epoch, now),
+            Task::Stabilize { epoch, round } => self.stabilize(epoch, &round, now).map(joined),
+            Task::ForgetDead { epoch } => {
+                let is_over = self.forget_dead(epoch, now)?;
+                Ok(if is_over {
+                    Response::Joined
+                } else {
+                    Response::Heard
+                })
+            }
             Task::Take { epoch } => self.take(epoch, now).map(joined),
             Task::Sweep { mark, due } => self.sweep(mark, &due, now).map(joined),
         }
@@ -133,6 +147,9 @@ impl<G: Engine> Committer<G> {
         let (id, reply) = match from {
             Asker::Caller { id, reply } => (id, reply),
             Asker::Node { ticket } => return self.state.finished.push(ticket, response),
+            Asker::Rounds { ticket } => {
+                return self.state.stability.finished.push(ticket, response);
+            }
             Asker::Sweep => return self.state.expiry.answer(response),
         };
         reply.send(&ResponseFrame {

@@ -16,6 +16,7 @@
 //!
 //! It reads no clock and starts no thread: in production a thread owns it, in a simulation an event does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use quoit_ring::change::Chain;
 use quoit_ring::wire::{
     DiskLevel, Durability, Fault, Refusal, Response, ResponseFrame, WarningKind,
 };
-use quoit_ring::{Moment, Time};
+use quoit_ring::{Leaf, Moment, Time};
 
 use super::rows::Pulled;
 use super::{Applied, ChangeRows, RefusedRepairs, Rules, Verdict, apply};
@@ -59,6 +60,8 @@ pub struct Committer<G> {
     pub(super) state: NodeState,
     /// This node's part in deciding the next epoch.
     pub(super) chain: Chain,
+    /// Leaves in which a repair has brought a write that is older than what was promised, since floors were last raised.
+    pub(super) old_joined: BTreeSet<Leaf>,
     mark: ClockMark,
     disk_space: DiskSpace,
     measured: Option<Moment>,
@@ -81,6 +84,7 @@ impl<G: Engine> Committer<G> {
         Self {
             engine,
             chain: Chain::new(state.cluster.node, newest),
+            old_joined: BTreeSet::new(),
             mark: ClockMark::new(Arc::clone(&state.clock), &state.limits, now),
             state: state.clone(),
             disk_space: DiskSpace::new(state.limits.disk_reserve),
@@ -188,6 +192,7 @@ impl<G: Engine> Committer<G> {
             latest,
             collisions,
             refused_repairs,
+            old_joined,
             poisoned,
             ..
         } = applied;
@@ -203,6 +208,7 @@ impl<G: Engine> Committer<G> {
         match &committed {
             Ok(()) => {
                 self.state.sums.add(&sums, key_of);
+                self.old_joined.extend(old_joined);
                 self.state.hints.add(&hints);
                 self.state.clock.observe(latest, now);
                 self.state.stats.add_collisions(collisions);
@@ -233,7 +239,13 @@ impl<G: Engine> Committer<G> {
         Refusal::Storage(Fault::NoSpace)
     }
 
-    /// What to do about once a second while there are no writes: moves the clock's mark.
+    /// How long there may be neither writes nor a call of [`Committer::idle`]: a second, or less where writes are soon too old.
+    #[must_use]
+    pub fn rest(&self) -> Duration {
+        self.mark.rest()
+    }
+
+    /// What to do while there are no writes: moves the clock's mark.
     ///
     /// # Errors
     /// The engine's; it takes no more.
@@ -274,6 +286,7 @@ impl<G: Engine> Committer<G> {
     }
 
     fn rules<R>(&self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {
+        let newest = self.state.cluster.newest();
         let keeps = |write: &Write<R>| write.destination != Destination::Record;
         let hints = &self.state.hints;
         let (kept, uncounted, is_leaving) = if writes.iter().any(keeps) {
@@ -284,13 +297,16 @@ impl<G: Engine> Committer<G> {
         Rules {
             limits: self.state.limits,
             fence: self.state.cluster.epoch(),
-            copies: self.state.cluster.newest().topology().copies(),
+            newest: newest.epoch(),
+            copies: newest.topology().copies(),
             merkle_key: self.state.sums.key(),
             now,
             reading: self.state.clock.reading(now),
             age_reference: self.state.clock.age_reference(now),
             kept,
             uncounted,
+            floors: self.state.stability.floors(),
+            promised: self.state.stability.promised(),
             disk,
             is_leaving,
             expired: self.state.expiry.mark(),
@@ -304,13 +320,23 @@ impl<G: Engine> Committer<G> {
         latest: Time,
         now: Now,
     ) -> Result<(), EngineError> {
-        if let Some(mark) = self.mark.advance(latest, now) {
-            put_mark(&mut batch, mark);
-        }
+        self.advance_mark(latest, now, &mut batch);
         if batch.is_empty() {
             return Ok(()); // nothing changed: all that was read is committed already
         }
         self.engine.commit(batch, self.durability())
+    }
+
+    /// Puts the clock's mark in a batch, if it is due.
+    pub(super) fn advance_mark(&mut self, latest: Time, now: Now, batch: &mut Batch) {
+        if let Some(mark) = self.mark.advance(latest, now) {
+            put_mark(batch, mark);
+        }
+    }
+
+    /// The clock's mark as it is stored.
+    pub(super) const fn mark(&self) -> Time {
+        self.mark.stored()
     }
 
     fn durability(&self) -> engine::Durability {

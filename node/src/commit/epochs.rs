@@ -20,6 +20,7 @@ use quoit_ring::wire::{MembershipAnswer, Progress, Refusal};
 use super::Committer;
 use super::carry_out::Unfulfilled;
 use super::rows::{Pulled, encode_taken};
+use super::stability::{floors_of_owned, put_floors};
 use crate::clock::Now;
 use crate::engine::layout::{META_CONFIGURATION, META_PULLED, META_TAKEN, META_VOTE};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
@@ -53,9 +54,22 @@ impl<G: Engine> Committer<G> {
         if has_taken && !runs.is_empty() {
             batch.insert(Keyspace::Meta, META_TAKEN, encode_taken(epoch));
         }
+        // What it owns no more it will have to own anew, and rows may be deleted there from now on.
+        let floors = floors_of_owned(
+            &self.state.stability.floors(),
+            &known,
+            self.state.cluster.node,
+        );
+        if let Some(floors) = &floors {
+            put_floors(floors, &mut batch);
+        }
         // In either mode: a node that forgot an epoch would serve an older one again, which others count as fenced.
         self.engine.commit(batch, Durability::Fsync)?;
 
+        if let Some(floors) = floors {
+            self.state.stability.set_floors(floors);
+        }
+        self.state.hints.ring_changed();
         if self.state.leftovers.is_clean(newest.epoch()) && !self.loses(&newest, &known) {
             self.state.leftovers.set_clean(epoch);
         }

@@ -13,6 +13,8 @@
 //! **Hints.** A put that is kept for another node is checked by the same rules, and against the bounds on hints.
 //! A delivered hint is removed if nothing was added to it since. Neither happens in a place that is not counted yet.
 
+use std::sync::Arc;
+
 use quoit_ring::wire::{DiskLevel, Fault, Kept, Refusal, record_len};
 use quoit_ring::{Delta, Epoch, MerkleKey, Millis, NodeId, Record, Time, check_drift};
 
@@ -22,7 +24,8 @@ use crate::clock::Now;
 use crate::config::Limits;
 use crate::engine::layout::HINT_PREFIX;
 use crate::expiry::bury;
-use crate::hints::{Gap, HintDelta, is_in_gap};
+use crate::hints::{Gap, HintDelta, MINTED, is_in_gap};
+use crate::stability::Floors;
 use crate::storage::takes;
 use crate::write::{Change, Destination, Growth, Write};
 
@@ -31,6 +34,8 @@ use crate::write::{Change, Destination, Growth, Write};
 pub struct Rules {
     /// Writes of older epochs are refused.
     pub fence: Epoch,
+    /// The newest epoch that this node has learned.
+    pub newest: Epoch,
     /// Bounds on writes.
     pub limits: Limits,
     /// Copies of each key.
@@ -49,6 +54,10 @@ pub struct Rules {
     pub uncounted: Vec<Gap>,
     /// Which writes the disk has space for.
     pub disk: DiskLevel,
+    /// Up to when no write is under way, of each leaf that this node owns.
+    pub floors: Arc<Floors>,
+    /// Clients' writes up to then are refused for ever: others count on it.
+    pub promised: Time,
     /// Whether this node leaves the ring: it keeps no more hints, since it has said how many it has to hand over.
     pub is_leaving: bool,
     /// What expires by then is joined as its death: a sweep has passed it.
@@ -92,11 +101,14 @@ impl<'a> Joins<'a> {
         }
     }
 
-    /// Joins one write, the `place`th of the batch, into `current`, unless a rule forbids it.
+    /// Joins one write, the `place`th of the batch, into `current`, unless a rule forbids it. That is what is stored, a row or
+    /// none, above its floor.
     pub(super) fn join<R>(
         &mut self,
         (place, write): (usize, &Write<R>),
         current: &mut Record,
+        has_row: bool,
+        floor: Time,
     ) -> Result<Verdict, Refusal> {
         let rules = self.rules;
         if rules.now.mono > write.deadline {
@@ -131,7 +143,9 @@ impl<'a> Joins<'a> {
 
         let stamp = match &write.change {
             Change::Put(delta) => delta.dot().time,
-            Change::Repair(record) | Change::Delivered(record) => record.max_time(),
+            Change::Repair(record) | Change::Delivered(record) | Change::Restored(record) => {
+                record.max_time()
+            }
         };
         check_drift(stamp, rules.now.wall, rules.limits.max_clock_drift_ms).map_err(|drift| {
             Refusal::ClockAhead {
@@ -142,7 +156,14 @@ impl<'a> Joins<'a> {
 
         let verdict = match &write.change {
             Change::Put(delta) => self.put((write.destination, &write.key), delta, current)?,
-            Change::Repair(record) | Change::Delivered(record) => {
+            // What is live below the floor was lost here: no death forbids it.
+            Change::Restored(record) if !has_row && current.is_only_floor(floor) => {
+                *current = Record::default();
+                let restored = self.repair(place, record, current);
+                current.raise_floor(floor);
+                restored?
+            }
+            Change::Repair(record) | Change::Delivered(record) | Change::Restored(record) => {
                 self.repair(place, record, current)?
             }
         };
@@ -185,7 +206,9 @@ impl<'a> Joins<'a> {
             .0
             .saturating_sub(dot.time.millis().0);
         let max_ms = rules.limits.max_write_age_ms;
-        if age_ms > max_ms {
+        // Here and not only where it arrived: it may have waited while the promise was given.
+        if age_ms > max_ms || dot.time <= rules.promised {
+            let age_ms = age_ms.max(max_ms + 1);
             return Err(Refusal::TooOld { age_ms, max_ms });
         }
 
@@ -239,7 +262,7 @@ impl<'a> Joins<'a> {
             ),
             (grown(&|_any| true), limits.max_hint_bytes),
         ];
-        let most = HINT_PREFIX + key.len() + most_bytes(joined);
+        let most = HINT_PREFIX + key.len() + MINTED + most_bytes(joined);
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         for (bytes, max) in bounds {
             if bytes.saturating_add(most) > max && record_len(joined) > record_len(current) {

@@ -20,6 +20,7 @@
 //! | `votes` | this node's votes on the next epoch |
 //! | `epochs` | newer epochs, stored and fenced between two batches |
 //! | `pages` | pages that were pulled, joined with how far the pull is |
+//! | `stability` | promises, floors, and tombstones that are forgotten |
 //! | `leftovers` | rows of leaves that are owned no more: deleted; leaves that are owned again: taken |
 //! | [`ChangeRows`], [`PullProgress`], [`Leftovers`] | what is kept of a change, on the disk and in memory |
 //! | [`Verdict`] | the result of one write |
@@ -39,6 +40,7 @@ mod order;
 mod pages;
 mod progress;
 mod rows;
+mod stability;
 mod sweep;
 #[cfg(test)]
 mod tests;

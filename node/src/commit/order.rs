@@ -12,12 +12,13 @@
 //! Invariant: each order is answered once, by a [`Response`]. Left out: when which order is given.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use quoit_ring::consensus::Ballot;
 use quoit_ring::wire::{MembershipRequest, Page, Response};
-use quoit_ring::{Epoch, Millis, NodeId};
+use quoit_ring::{Epoch, Leaf, Millis, NodeId, Time};
 use tokio::sync::Notify;
 
 use crate::expiry::Due;
@@ -40,6 +41,11 @@ pub enum Asker<R> {
         id: u64,
         /// Where the answer goes.
         reply: R,
+    },
+    /// This node's rounds of stability: the answer is left at [`StabilityView`](crate::stability::StabilityView).
+    Rounds {
+        /// By which they know the answer again.
+        ticket: u64,
     },
     /// This node itself: the answer is left at [`Finished`].
     Node {
@@ -109,6 +115,29 @@ pub enum Task {
         /// User keys, and the encoded records as they were read.
         rows: Vec<(Bytes, Bytes)>,
     },
+    /// Refuse clients' writes for ever that are too old, and say how old hints are: [`SyncRequest::Promise`].
+    ///
+    /// [`SyncRequest::Promise`]: quoit_ring::wire::SyncRequest::Promise
+    Promise {
+        /// By this clock, or this node's own if that is earlier.
+        clock: Time,
+        /// None after this time.
+        refused: Time,
+        /// The epoch of whoever asks: the node must know no other.
+        epoch: Epoch,
+    },
+    /// Raise the floors of leaves: no write up to these times is under way.
+    Stabilize {
+        /// The epoch in which that was found out.
+        epoch: Epoch,
+        /// Leaves, and up to when.
+        round: Vec<(RangeInclusive<Leaf>, Time)>,
+    },
+    /// Remove some of the tombstones that nobody needs any more. Answered as heard while there are more, as joined in the end.
+    ForgetDead {
+        /// The newest epoch.
+        epoch: Epoch,
+    },
     /// Take what is to be owned again, if nothing is left there of an earlier ownership.
     Take {
         /// In which epoch.
@@ -156,7 +185,10 @@ impl Task {
             Self::Prepare { .. }
             | Self::Fence { .. }
             | Self::Take { .. }
-            | Self::Complete { .. } => 0,
+            | Self::Complete { .. }
+            | Self::Promise { .. }
+            | Self::Stabilize { .. }
+            | Self::ForgetDead { .. } => 0,
         }
     }
 }

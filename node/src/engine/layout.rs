@@ -5,8 +5,9 @@
 //!   records | namespace | user key ...                               -> record
 //!   ballots | namespace | user key ...                               -> promise and accepted value
 //!   leaves  | leaf                     | namespace | user key ...    -> nothing
+//!   graves  | leaf                     | namespace | user key ...    -> nothing
 //!   expiry  | due, milliseconds                     | namespace | user key ...   -> nothing
-//!   hints   | target node                           | namespace | user key ...   -> record
+//!   hints   | target node                           | namespace | user key ...   -> oldest time, record
 //!   meta    | ASCII name, a META_ constant                           -> as documented there
 //! ```
 //!
@@ -27,7 +28,7 @@ use super::MAX_KEY;
 pub const NAMESPACE: u16 = 0;
 
 /// The version of this layout; incremented with every change that an older node cannot read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// In meta: [`FORMAT`] as four bytes, written when the engine is created.
 pub const META_FORMAT: &[u8] = b"format";
@@ -52,6 +53,12 @@ pub const META_PULLED: &[u8] = b"pulled";
 
 /// In meta: that this node has lost writes with its machine's power, and has not got them back yet, one byte.
 pub const META_INCOMPLETE: &[u8] = b"incomplete";
+
+/// In meta: up to when this node refuses clients' writes for ever, eight bytes; absent before it has promised that.
+pub const META_PROMISED: &[u8] = b"promised";
+
+/// In meta: up to when no write is under way, of each leaf that it owns; absent before it knows of any.
+pub const META_STABLE: &[u8] = b"stable";
 
 /// In meta: the key of the Merkle sums, 16 bytes, from the first map.
 pub const META_MERKLE: &[u8] = b"merkle";
@@ -93,7 +100,7 @@ pub fn record_key(namespace: u16, key: &[u8]) -> Bytes {
     build(&[], namespace, key)
 }
 
-/// The key in [`Keyspace::Leaves`](super::Keyspace::Leaves) that says `key` falls in `leaf`.
+/// The key in [`Keyspace::Leaves`](super::Keyspace::Leaves), and in `Graves`, that says `key` falls in `leaf`.
 #[must_use]
 pub fn leaf_key(leaf: Leaf, namespace: u16, key: &[u8]) -> Bytes {
     build(&leaf.0.to_be_bytes(), namespace, key)
@@ -151,7 +158,7 @@ pub fn parse_hint_key(stored: &[u8]) -> Result<(NodeId, u16, &[u8]), LayoutError
     Ok((NodeId(u64::from_be_bytes(target)), namespace, key))
 }
 
-/// All leaves keys of the leaves from the first to the last given, both included.
+/// All leaves (or graves) keys of the leaves from the first to the last given, both included.
 ///
 /// ```
 /// use quoit_node::engine::layout::leaf_range;
@@ -242,6 +249,8 @@ mod tests {
                 META_TAKEN,
                 META_PULLED,
                 META_INCOMPLETE,
+                META_PROMISED,
+                META_STABLE,
                 META_MERKLE,
                 META_DISK
             ],
@@ -254,6 +263,8 @@ mod tests {
                 b"taken",
                 b"pulled",
                 b"incomplete",
+                b"promised",
+                b"stable",
                 b"merkle",
                 b"disk"
             ]

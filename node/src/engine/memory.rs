@@ -1,4 +1,4 @@
-//! The engine's model: six `BTreeMap`s behind a lock.
+//! The engine's model: seven `BTreeMap`s behind a lock.
 //!
 //! ```text
 //!   engine   [ Arc, Arc, Arc, Arc, Arc, Arc ]
@@ -26,14 +26,14 @@ type Map = BTreeMap<Bytes, Bytes>;
 /// An engine in memory, for tests and as the model of the real one. Clones are not handles: share it in an `Arc`.
 #[derive(Debug)]
 pub struct MemoryEngine {
-    maps: RwLock<[Arc<Map>; 6]>,
+    maps: RwLock<[Arc<Map>; 7]>,
 }
 
 impl MemoryEngine {
     /// A new engine, holding only its format version like any new engine.
     #[must_use]
     pub fn new() -> Self {
-        let mut maps: [Arc<Map>; 6] = array::from_fn(|_| Arc::default());
+        let mut maps: [Arc<Map>; 7] = array::from_fn(|_| Arc::default());
         let format = Bytes::copy_from_slice(&layout::FORMAT.to_be_bytes());
         maps[Keyspace::Meta.index()] = Arc::new(Map::from([(
             Bytes::from_static(layout::META_FORMAT),
@@ -96,7 +96,7 @@ impl Engine for MemoryEngine {
 /// A [`MemoryEngine`] at one instant.
 #[derive(Debug, Clone)]
 pub struct MemorySnapshot {
-    maps: [Arc<Map>; 6],
+    maps: [Arc<Map>; 7],
 }
 
 impl Snapshot for MemorySnapshot {

@@ -1,13 +1,14 @@
-//! The storage engine: six ordered maps of bytes, written by atomic batches.
+//! The storage engine: seven ordered maps of bytes, written by atomic batches.
 //!
 //! ```text
 //!             commit(Batch, Durability)        get        snapshot
 //!                      |                        |            |
 //!   records --+--------+--------+               |            |  one instant,
-//!   leaves  --+  all of a batch |   the newest  |            |  all six
+//!   leaves  --+  all of a batch |   the newest  |            |  all seven
 //!   hints   --+  or nothing     |   committed   v            v
 //!   ballots --+                 |
 //!   expiry  --+                 |
+//!   graves  --+                 |
 //!   meta    --+-----------------+
 //! ```
 //!
@@ -59,7 +60,7 @@ pub const MAX_KEY: usize = 65_535;
 /// Longest value in bytes, 4 GiB - 1; callers bound theirs far below.
 pub const MAX_VALUE: u64 = 4_294_967_295;
 
-/// One of the engine's six maps. Equal keys in two of them are unrelated.
+/// One of the engine's seven maps. Equal keys in two of them are unrelated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Keyspace {
     /// Namespace and user key to the record of that key.
@@ -74,17 +75,20 @@ pub enum Keyspace {
     Expiry,
     /// A handful of named values about the node itself, listed in [`layout`].
     Meta,
+    /// Leaf, namespace and user key to nothing: the keys whose records are tombstones.
+    Graves,
 }
 
 impl Keyspace {
     /// All keyspaces, in the order of [`Keyspace::index`].
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Records,
         Self::Leaves,
         Self::Hints,
         Self::Ballots,
         Self::Expiry,
         Self::Meta,
+        Self::Graves,
     ];
 
     /// Its place in [`Keyspace::ALL`].
@@ -97,6 +101,7 @@ impl Keyspace {
             Self::Ballots => 3,
             Self::Expiry => 4,
             Self::Meta => 5,
+            Self::Graves => 6,
         }
     }
 
@@ -110,6 +115,7 @@ impl Keyspace {
             Self::Ballots => "ballots",
             Self::Expiry => "expiry",
             Self::Meta => "meta",
+            Self::Graves => "graves",
         }
     }
 }
@@ -145,7 +151,7 @@ pub struct FreeSpace {
     pub needed: u64,
 }
 
-/// A store of bytes in six ordered maps. See the [module](self) for its promises.
+/// A store of bytes in seven ordered maps. See the [module](self) for its promises.
 ///
 /// ```
 /// use quoit_node::engine::{Batch, Durability, Engine, Keyspace, MemoryEngine};
@@ -186,7 +192,7 @@ pub trait Engine: Send + Sync + Debug + 'static {
     /// [`EngineError::Poisoned`].
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
 
-    /// All six maps as they are now, whole batches only. Drop it soon: it keeps old data from being dropped and
+    /// All seven maps as they are now, whole batches only. Drop it soon: it keeps old data from being dropped and
     /// the engine from being closed.
     fn snapshot(&self) -> Self::Snapshot;
 

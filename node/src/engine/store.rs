@@ -11,7 +11,7 @@
 //!       keyspaces/N/     one tree each
 //! ```
 //!
-//! Invariants: a directory has no store, or a complete one with all six keyspaces and a format version. A missing
+//! Invariants: a directory has no store, or a complete one with all seven keyspaces and a format version. A missing
 //! piece is damage and never "new" (fjall itself would create an empty piece, and cannot open what a crash
 //! left of its own creation). The first failed write is kept as the cause of every later refusal.
 

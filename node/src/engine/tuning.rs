@@ -128,7 +128,10 @@ impl EngineOptions {
 
 /// Whether a keyspace is only walked in order, and never asked for one key.
 const fn is_walked(keyspace: Keyspace) -> bool {
-    matches!(keyspace, Keyspace::Leaves | Keyspace::Expiry)
+    matches!(
+        keyspace,
+        Keyspace::Leaves | Keyspace::Expiry | Keyspace::Graves
+    )
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! A digest leaves the values out, and only if that saves something.
 
 use bytes::BytesMut;
+use quoit_ring::Time;
 use quoit_ring::wire::{Response, decode_record, encode_record};
 
 use crate::engine::layout::{NAMESPACE, record_key};
@@ -16,24 +17,25 @@ use crate::storage::Unreadable;
 /// A record up to this many bytes is answered whole even where a digest would do: it fits one packet anyway.
 const SMALL: usize = 1024;
 
-/// Answers with the record under `key`.
+/// Answers with the record under `key`, and the floor of its leaf. That is to be read before this is called: what is read later
+/// may have been forgotten by a later floor.
 ///
 /// # Errors
 /// If it cannot be read; that is never taken for its absence.
 pub(super) fn answer<G: Engine>(
     engine: &G,
-    key: &[u8],
+    (key, floor): (&[u8], Time),
     digest: bool,
 ) -> Result<Response, Unreadable> {
     let stored = engine.get(Keyspace::Records, &record_key(NAMESPACE, key));
     let Some(bytes) = stored.map_err(Unreadable::Engine)? else {
-        return Ok(Response::Absent);
+        return Ok(Response::to_get(None, floor));
     };
     if !digest || bytes.len() <= SMALL {
-        return Ok(Response::Record(bytes));
+        return Ok(Response::to_get(Some(bytes), floor));
     }
     let record = decode_record(&bytes).map_err(Unreadable::Record)?;
     let mut out = BytesMut::new();
     encode_record(&record.without_values(), &mut out);
-    Ok(Response::Record(out.freeze()))
+    Ok(Response::to_get(Some(out.freeze()), floor))
 }

@@ -23,6 +23,17 @@ pub(crate) fn read(record: &Bytes) -> Result<Change, Refusal> {
     }
 }
 
+/// Reads a record that this node has lost.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn restored(record: &Bytes) -> Result<Change, Refusal> {
+    Ok(match read(record)? {
+        Change::Repair(record) => Change::Restored(record),
+        other => other,
+    })
+}
+
 fn is_sound(sibling: &Sibling) -> bool {
     sibling
         .value

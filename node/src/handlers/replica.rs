@@ -8,7 +8,7 @@ use quoit_ring::role::{Privilege, Role};
 use quoit_ring::wire::{
     MAX_KEY, MembershipRequest, Refusal, Request, RequestFrame, Response, SyncRequest,
 };
-use quoit_ring::{Epoch, Leaf};
+use quoit_ring::{Epoch, Leaf, Time};
 
 use super::{get, gossip, hint, hints, map, members, put, repair, status, sums};
 use crate::clock::Now;
@@ -195,9 +195,10 @@ impl<E: Env, G: Engine> Replica<E, G> {
             Request::Map => map::answer(&self.state.cluster, caller, epoch),
             Request::Status => status::answer(&self.state, self.env.queued_writes(), now),
             Request::Get { key, digest } => {
-                self.locate(&key, epoch)?;
+                let leaf = self.locate(&key, epoch)?;
                 self.state.completeness.check()?;
-                get::answer(&*self.engine, &key, digest)
+                let floor = self.state.stability.floor(leaf);
+                get::answer(&*self.engine, (&key, floor), digest)
                     .map_err(|error| self.refuse(&error, now))?
             }
             Request::Put { key, dot, record } => {
@@ -248,11 +249,42 @@ impl<E: Env, G: Engine> Replica<E, G> {
             Request::Membership(request) => return self.membership(caller, (request, epoch), now),
             Request::Gossip(message) => gossip::answer(&self.state.gossip, caller, &message)?,
             Request::Members => members::answer(&self.state.members),
-            Request::Sync(request) => self.sync(caller, (request, epoch), now)?,
+            Request::Sync(request) => return self.handle_sync(caller, (request, epoch), now),
             // A request of a newer build, which this one does not know.
             _ => return Err(Refusal::NotReady),
         };
         Ok(Handled::Answer(answer))
+    }
+
+    fn handle_sync(
+        &self,
+        caller: Role,
+        (request, epoch): (SyncRequest, Epoch),
+        now: Now,
+    ) -> Result<Handled, Refusal> {
+        match request {
+            SyncRequest::Promise { at_most: clock } => {
+                let refused = Time::MAX;
+                Ok(Handled::Order(Task::Promise {
+                    clock,
+                    refused,
+                    epoch,
+                }))
+            }
+            SyncRequest::Restore { key, record } => {
+                let leaf = self.locate(&key, epoch)?;
+                let (change, bytes) = (repair::restored(&record)?, record.len());
+                self.state.stability.add_restored(1);
+                Ok(Handled::write(
+                    Destination::Record,
+                    key,
+                    leaf,
+                    change,
+                    bytes,
+                ))
+            }
+            request => (self.sync(caller, (request, epoch), now)).map(Handled::Answer),
+        }
     }
 
     /// Notes that a peer goes through what differs between it and this node.
@@ -260,7 +292,11 @@ impl<E: Env, G: Engine> Replica<E, G> {
         let Some(peer) = caller.node().filter(|_| SyncDriver::is_ours(frame.id)) else {
             return;
         };
-        if frame.request != Request::Sync(SyncRequest::Total) {
+        let begins = matches!(
+            frame.request,
+            Request::Sync(SyncRequest::Total | SyncRequest::Promise { .. })
+        );
+        if !begins {
             self.state.sync.hear(peer, now.mono);
         }
     }

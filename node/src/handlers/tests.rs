@@ -377,7 +377,8 @@ fn a_record_that_cannot_be_read_is_an_error_and_not_absent() {
 #[test]
 fn a_disk_that_cannot_be_read_is_an_error_and_not_absent() {
     let disk = Disk::default();
-    let get = || get::answer(&disk, b"k", false).map_err(|error| error.fault());
+    let get =
+        || get::answer(&disk, (b"k", quoit_ring::Time::ZERO), false).map_err(|error| error.fault());
     assert_eq!(get(), Ok(Response::Absent));
     disk.set_unreadable();
     assert_eq!(get(), Err(Fault::Corrupt));

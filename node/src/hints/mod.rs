@@ -1,7 +1,7 @@
 //! Hinted hand-off: the writes that this node keeps for others, and their delivery.
 //!
 //! ```text
-//!   client --Hint--> commit --> keyspace hints: target | key -> record      joined per key, bounded, as durable as data
+//!   client --Hint--> commit --> keyspace hints: target | key -> age, record joined per key, bounded, as durable as data
 //!                                     |
 //!             HintUsage: how many, for whom --> HintDispatcher (pure) --Load--> a page of them
 //!                                               |  ^
@@ -32,13 +32,16 @@ pub(crate) mod driver;
 mod page;
 mod queue;
 mod refused;
+mod row;
 mod scan;
 mod usage;
 
 pub use self::dispatcher::{Act, Delivered, HintDispatcher};
 pub use self::page::{Hint, Page, PageSize, load};
 pub use self::queue::MAX_WINDOW;
+pub use self::row::split_row;
+pub(crate) use self::row::{MINTED, encode_row};
 pub use self::scan::HintScan;
 pub(crate) use self::scan::{Recounted, recount};
-pub use self::usage::{Gap, HintDelta, HintUsage};
+pub use self::usage::{Gap, HintDelta, HintUsage, OldestHints};
 pub(crate) use self::usage::{is_in_gap, row_bytes};

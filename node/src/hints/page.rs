@@ -12,6 +12,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use quoit_ring::NodeId;
 
+use super::row::split_row;
 use crate::engine::layout::{NAMESPACE, hint_key, hint_range, parse_hint_key};
 use crate::engine::{EngineError, Keyspace, Snapshot, skip_unreadable};
 
@@ -83,7 +84,8 @@ pub fn load<S: Snapshot>(
             break;
         };
         match entry {
-            Ok((stored_key, record)) => {
+            Ok((stored_key, row)) => {
+                let (_minted, record) = split_row(&row);
                 bytes += record.len();
                 last = stored_key.clone();
                 // A key shorter than its prefix cannot lie between two that have it.

@@ -9,6 +9,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use quoit_ring::wire::Fault;
 
+use super::row::split_row;
 use super::usage::{Gap, HintDelta, HintUsage, row_bytes};
 use crate::engine::layout::parse_hint_key;
 use crate::engine::{Engine, EngineError, Keyspace, Snapshot, skip_unreadable};
@@ -50,7 +51,7 @@ impl HintScan {
             counted += 1;
             match entry {
                 Ok((stored_key, value)) => {
-                    hint_usage.add(delta_of(&stored_key, value.len()).as_slice());
+                    hint_usage.add(delta_of(&stored_key, &value).as_slice());
                     self.next = Bound::Excluded(stored_key.clone());
                     self.last = stored_key;
                 }
@@ -149,7 +150,7 @@ fn recount_gap<G: Engine>(
         read += 1;
         match row {
             Ok((stored_key, value)) => {
-                deltas.extend(delta_of(&stored_key, value.len()));
+                deltas.extend(delta_of(&stored_key, &value));
                 last = stored_key;
             }
             Err(failed) => error = Some(failed),
@@ -171,7 +172,7 @@ fn recount_gap<G: Engine>(
 }
 
 /// What a stored hint adds to the count; nothing if it is none.
-fn delta_of(stored_key: &Bytes, value: usize) -> Option<HintDelta> {
+fn delta_of(stored_key: &Bytes, value: &Bytes) -> Option<HintDelta> {
     let Ok((target, ..)) = parse_hint_key(stored_key) else {
         tracing::error!(?stored_key, "a stored hint has a key that is none");
         return None;
@@ -179,6 +180,8 @@ fn delta_of(stored_key: &Bytes, value: usize) -> Option<HintDelta> {
     Some(HintDelta {
         target,
         count: 1,
-        bytes: row_bytes(stored_key.len(), value),
+        bytes: row_bytes(stored_key.len(), value.len()),
+        minted: split_row(value).0,
+        is_stray: true,
     })
 }

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use quoit_ring::NodeId;
 use quoit_ring::wire::{Kept, RefusedHints};
+use quoit_ring::{NodeId, Time};
 
 use crate::engine::layout::{NAMESPACE, hint_key};
 
@@ -27,6 +27,10 @@ use crate::engine::layout::{NAMESPACE, hint_key};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HintDelta {
     pub(crate) target: NodeId,
+    /// None of its writes was minted before.
+    pub(crate) minted: Time,
+    /// Its target may not own its key in the newest epoch.
+    pub(crate) is_stray: bool,
     pub(crate) count: i64,
     pub(crate) bytes: i64,
 }
@@ -76,7 +80,27 @@ struct State {
     /// Gaps beyond those.
     more_gaps: u64,
     refused: Option<RefusedHints>,
-    kept: BTreeMap<NodeId, (u64, u64)>,
+    kept: BTreeMap<NodeId, KeptFor>,
+}
+
+/// What is kept for one node.
+#[derive(Debug)]
+struct KeptFor {
+    count: u64,
+    bytes: u64,
+    /// None of it was minted before.
+    oldest: Time,
+    /// Some of it may be of keys that the node does not own any more.
+    has_strays: bool,
+}
+
+/// How old the hints are that a node keeps: bounds, since they rise only when all hints for a node are delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldestHints {
+    /// Of those of keys that their target owns: for which nodes, and a time before which none of them was minted. Ascending.
+    pub by_target: Vec<(NodeId, Time)>,
+    /// The same of hints of any key; [`Time::MAX`] if there are none.
+    pub of_any_key: Time,
 }
 
 impl HintUsage {
@@ -84,12 +108,38 @@ impl HintUsage {
     #[must_use]
     pub fn kept(&self) -> Option<Vec<Kept>> {
         let state = self.state();
-        let entry = |(&target, &(count, bytes)): (&NodeId, &(u64, u64))| Kept {
+        let entry = |(&target, of): (&NodeId, &KeptFor)| Kept {
             target,
-            count,
-            bytes,
+            count: of.count,
+            bytes: of.bytes,
         };
         state.ready.then(|| state.kept.iter().map(entry).collect())
+    }
+
+    /// How old the hints are; `None` while that is not known of all.
+    #[must_use]
+    pub fn oldest(&self) -> Option<OldestHints> {
+        let state = self.state();
+        if !state.ready || !state.gaps.is_empty() || state.more_gaps > 0 {
+            return None;
+        }
+        let (strays, others): (Vec<_>, Vec<_>) =
+            state.kept.iter().partition(|(_, of)| of.has_strays);
+        let oldest = strays.into_iter().map(|(_, of)| of.oldest).min();
+        Some(OldestHints {
+            by_target: others
+                .into_iter()
+                .map(|(&to, of)| (to, of.oldest))
+                .collect(),
+            of_any_key: oldest.unwrap_or(Time::MAX),
+        })
+    }
+
+    /// The ring has changed: whoever owned the key of a hint may not own it any more.
+    pub(crate) fn ring_changed(&self) {
+        for of in self.state().kept.values_mut() {
+            of.has_strays = true;
+        }
     }
 
     /// Whether the removal of a delivered hint would be stored at present.
@@ -172,10 +222,18 @@ impl HintUsage {
 impl State {
     fn add(&mut self, deltas: &[HintDelta]) {
         for delta in deltas {
-            let entry = self.kept.entry(delta.target).or_default();
-            entry.0 = entry.0.saturating_add_signed(delta.count);
-            entry.1 = entry.1.saturating_add_signed(delta.bytes);
-            if *entry == (0, 0) {
+            let fresh = KeptFor {
+                count: 0,
+                bytes: 0,
+                oldest: delta.minted,
+                has_strays: delta.is_stray,
+            };
+            let entry = self.kept.entry(delta.target).or_insert(fresh);
+            entry.count = entry.count.saturating_add_signed(delta.count);
+            entry.bytes = entry.bytes.saturating_add_signed(delta.bytes);
+            entry.oldest = entry.oldest.min(delta.minted);
+            entry.has_strays |= delta.is_stray;
+            if (entry.count, entry.bytes) == (0, 0) {
                 self.kept.remove(&delta.target);
             }
         }
@@ -239,6 +297,8 @@ mod tests {
             target: NodeId(7),
             count,
             bytes,
+            minted: Time(1),
+            is_stray: false,
         };
         hint_usage.add(&[delta(1, 20), delta(0, 5)]);
         assert_eq!(hint_usage.kept().unwrap()[0].bytes, 25);

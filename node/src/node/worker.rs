@@ -30,9 +30,6 @@ use crate::failure::{Failure, NodeFailure};
 use crate::reply::Reply;
 use crate::warnings::{Warnings, chain};
 
-/// How often an idle committer maintains the clock's mark.
-const TICK: Duration = Duration::from_secs(1);
-
 /// How long a thread whose storage failed may take to end.
 const STUCK: Duration = Duration::from_secs(1);
 
@@ -92,7 +89,8 @@ impl<R: Reply> Watched<R> {
             match order.from {
                 Asker::Caller { id, reply } => waiting.push((id, reply)),
                 Asker::Node { ticket } => self.finished.push(ticket, refused()),
-                Asker::Sweep => {} // there is none any more
+                Asker::Rounds { .. } => {} // the next one begins after a while
+                Asker::Sweep => {}         // there is none any more
             }
         }
         for (id, reply) in waiting {
@@ -255,9 +253,9 @@ fn run<G: Engine, R: Reply>(
     mut committer: Committer<G>,
     watched: &Watched<R>,
 ) -> Option<Committer<G>> {
-    let mut writes = Vec::with_capacity(MAX_BATCH);
+    let (mut writes, rest) = (Vec::with_capacity(MAX_BATCH), committer.rest());
     loop {
-        let taken = watched.queue.take(&mut writes, MAX_BATCH, TICK);
+        let taken = watched.queue.take(&mut writes, MAX_BATCH, rest);
         watched.busy();
         let now = watched.clocks.now();
         let done = match taken {

@@ -25,7 +25,7 @@ impl Answers {
 
 impl Reply for Answers {
     fn send(&self, answer: &ResponseFrame) {
-        let (Response::Record(record), Some(oversize)) = (&answer.response, &self.oversize) else {
+        let (Some(record), Some(oversize)) = (answer.response.record(), &self.oversize) else {
             return self.outbox.push(answer);
         };
         match oversize.take(record.len()) {

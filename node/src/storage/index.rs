@@ -1,8 +1,9 @@
-//! What one changed record writes: itself, its leaf entry, its expiry entries.
+//! What one changed record writes: itself, its leaf entry, its grave, its expiry entries.
 //!
 //! ```text
 //!   records  key                        always
 //!   leaves   leaf | key                 when the key first appears, tombstones included; removed with it
+//!   graves   leaf | key                 while nothing is live in it
 //!   expiry   due | key                  added with a sibling that expires, removed when it dies
 //! ```
 //!
@@ -16,11 +17,12 @@
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::encode_record;
-use quoit_ring::{Leaf, Millis, Record};
+use quoit_ring::{Leaf, Millis, Record, Time};
 use smallvec::SmallVec;
 
 use crate::engine::layout::{NAMESPACE, expiry_key, leaf_key, record_key};
 use crate::engine::{Batch, Keyspace};
+use crate::hints::encode_row;
 
 /// An engine batch being filled with changed records.
 #[derive(Debug)]
@@ -54,6 +56,15 @@ impl BatchBuilder {
             self.batch
                 .insert(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key), Vec::new());
         }
+        let was_tombstone = old.is_some_and(|old| old.live().is_empty());
+        let is_tombstone = new.live().is_empty();
+        if is_tombstone && !was_tombstone {
+            self.batch
+                .insert(Keyspace::Graves, leaf_key(leaf, NAMESPACE, key), Vec::new());
+        } else if was_tombstone && !is_tombstone {
+            self.batch
+                .remove(Keyspace::Graves, leaf_key(leaf, NAMESPACE, key));
+        }
         let (before, after) = (old.map(dues).unwrap_or_default(), dues(new));
         for due in only_in(&after, &before) {
             self.batch.insert(
@@ -81,17 +92,20 @@ impl BatchBuilder {
         let batch = &mut self.batch;
         batch.remove(Keyspace::Records, record_key(NAMESPACE, key));
         batch.remove(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key));
+        if old.live().is_empty() {
+            batch.remove(Keyspace::Graves, leaf_key(leaf, NAMESPACE, key));
+        }
         for due in dues(old) {
             batch.remove(Keyspace::Expiry, expiry_key(due.0, NAMESPACE, key));
         }
     }
 
     /// Adds what is kept of one key for another node, under its stored key; how many bytes that is.
-    pub(crate) fn put_hint(&mut self, key: Bytes, record: &Record) -> usize {
-        encode_record(record, &mut self.buffer);
-        let record = self.buffer.split().freeze();
-        let bytes = record.len();
-        self.batch.insert(Keyspace::Hints, key, record);
+    pub(crate) fn put_hint(&mut self, key: Bytes, minted: Time, record: &Record) -> usize {
+        encode_row(minted, record, &mut self.buffer);
+        let row = self.buffer.split().freeze();
+        let bytes = row.len();
+        self.batch.insert(Keyspace::Hints, key, row);
         bytes
     }
 

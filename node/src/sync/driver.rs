@@ -13,12 +13,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quoit_ring::wire::ResponseFrame;
+use quoit_ring::wire::{Refusal, Response, ResponseFrame};
 use quoit_ring::{Moment, NodeId};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Act, Look, SyncDriver, look};
+use crate::commit::{Asker, Order};
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::peers::Peers;
@@ -73,8 +74,7 @@ impl<E: Env, G: Engine> Syncing<E, G> {
                 self.driver.handle_page(session, page, now);
             }
             _instant = self.ticks.tick() => {
-                let now = self.now();
-                self.driver.handle_time(self.env.queued_writes(), now);
+                self.driver.handle_time(self.env.queued_writes(), self.env.now());
                 if !self.driver.is_busy() {
                     self.ticks.reset_after(IDLE);
                 }
@@ -105,6 +105,13 @@ impl<E: Env, G: Engine> Syncing<E, G> {
                 Act::Send { to, frame } => peers.send(to, &frame),
                 Act::Look(wanted) => self.look(wanted),
                 Act::Write(repair) => self.writes.push(repair.write(&self.state, now)),
+                Act::Order { ticket, task } => {
+                    let from = Asker::Rounds { ticket };
+                    if self.env.order(Order { from, task }).is_err() {
+                        let refused = Response::Refused(Refusal::Overloaded { queue_ms: 0 });
+                        self.driver.handle_done(ticket, refused, now);
+                    }
+                }
             }
         }
         if !self.writes.is_empty() && self.env.submit(&mut self.writes).is_err() {

@@ -8,17 +8,21 @@
 //! Both are repairs, joined like any other, so it does not matter what is written meanwhile. What is here was read before; at
 //! worst a join changes nothing.
 //!
+//! Each side is read above the floor of its leaf ([`Held`]), so the absence of a row can be a death. A row that was lost, here or
+//! there, is restored by a message of its own: as a repair it would be taken for dead.
+//!
 //! A node that is overloaded takes a key later: the key waits again, and the sync rests.
 //!
 //! Bounded: keys that wait and keys under way, by number and bytes; whole records asked for.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::{
-    Fault, Refusal, RefusalScope, Request, Response, decode_record, encode_record,
+    Fault, Refusal, RefusalScope, Request, Response, SyncRequest, decode_record, encode_record,
 };
-use quoit_ring::{Record, Sibling};
+use quoit_ring::{Dot, Held, Millis, Record, Sibling, Time};
 
 use super::pairing::Differing;
 use super::session::{Failure, Tally};
@@ -59,9 +63,17 @@ pub(super) enum Step {
     },
 }
 
+/// The floor of a key's leaf, as it was before its row was read.
+pub(super) type FloorOf = Arc<dyn Fn(&[u8]) -> Time + Send + Sync>;
+
 /// The keys that differ of one pass.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Exchange {
+    floor_of: Option<FloorOf>,
+    /// Differences in writes up to this time are counted apart.
+    horizon: Option<Time>,
+    /// Keys that differed in such a write.
+    pub(super) old_differing: u64,
     waiting: VecDeque<Differing>,
     waiting_bytes: usize,
     under_way: BTreeMap<u64, Differing>,
@@ -76,6 +88,15 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// With these floors, and that horizon.
+    pub(super) fn new(floor_of: FloorOf, horizon: Option<Time>) -> Self {
+        Self {
+            floor_of: Some(floor_of),
+            horizon,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, differing: Differing) {
         self.waiting_bytes += bytes_of(&differing);
         self.waiting.push_back(differing);
@@ -136,7 +157,12 @@ impl Exchange {
     ///
     /// # Errors
     /// Its refusal, if it is not about this key alone: the sync is over.
-    pub(super) fn answered(&mut self, about: About, response: Response) -> Result<bool, Failure> {
+    pub(super) fn answered(
+        &mut self,
+        about: About,
+        response: Response,
+        clock: Millis,
+    ) -> Result<bool, Failure> {
         let (About::Held(slot) | About::Whole(slot) | About::Pushed(slot)) = about;
         if matches!(about, About::Whole(_)) {
             self.reading -= 1;
@@ -147,12 +173,9 @@ impl Exchange {
         self.overloads = 0;
         match (about, response) {
             (About::Pushed(_), Response::Joined) => self.tally.pushed += 1,
-            (About::Held(_) | About::Whole(_), Response::Record(bytes)) => {
-                self.held(about, Some(&bytes));
-                return Ok(true);
-            }
-            (About::Held(_) | About::Whole(_), Response::Absent) => {
-                self.held(about, None);
+            (About::Held(_) | About::Whole(_), response) => {
+                let held = response.held().ok_or(Failure::WrongAnswer)?;
+                self.held(about, held.ok(), clock);
                 return Ok(true);
             }
             _ => return Err(Failure::WrongAnswer),
@@ -161,67 +184,73 @@ impl Exchange {
         Ok(true)
     }
 
-    /// What is there of a key.
-    fn held(&mut self, about: About, theirs: Option<&Bytes>) {
+    /// What is there of a key; none if that is junk. `clock` is the other node's.
+    fn held(&mut self, about: About, theirs: Option<Held>, clock: Millis) {
         let (About::Held(slot) | About::Whole(slot) | About::Pushed(slot)) = about;
         let Some(of) = self.under_way.get(&slot) else {
             return;
         };
-        let (Some(own), Some(other)) = (decoded(of.own.as_ref()), decoded(theirs)) else {
+        let floor = (self.floor_of.as_ref()).map_or(Time::ZERO, |floor_of| floor_of(&of.key));
+        let (Some(own), Some(other)) = (decoded(of.own.as_ref(), floor), theirs) else {
             self.take(slot);
             self.tally.failed += 1;
             return;
         };
 
-        let mut joined = own.clone();
-        joined.join(&other);
-        let lacks_here = !joined.same_versions(&own);
-        let lacks_there = !joined.same_versions(&other);
+        let (joined, [lost_here, lost_there]) = own.join(&other, clock);
+        let floor = own.stable().max(other.stable());
+        let lacks = |held: &Held| !joined.same_versions_above(held.record(), floor);
+        let (lacks_here, lacks_there) = (lacks(&own), lacks(&other));
         let is_digest = matches!(about, About::Held(_));
-        if lacks_here && is_digest && lacks_value(&own, &other) {
+        if lacks_here && is_digest && lacks_value(own.record(), other.record()) {
             self.to_read.push_back(slot);
             return;
         }
 
         self.tally.differing += u64::from(lacks_here || lacks_there);
+        self.tally.restored += u64::from(lost_here || lost_there);
+        let is_old = self
+            .horizon
+            .is_some_and(|it| differ_up_to(&own, &other, it));
+        self.old_differing += u64::from(is_old);
+        let key = of.key.clone();
+        let Some(record) = encoded(with_values_of([own.record(), other.record()], &joined)) else {
+            // The other side has sent less than it was asked for.
+            self.take(slot);
+            self.tally.failed += 1;
+            return;
+        };
         if lacks_here {
-            let delta = if is_digest {
-                with_values_of(&own, &other)
-            } else {
-                Some(other)
-            };
-            self.write(of.key.clone(), delta);
+            self.write(key.clone(), &record, lost_here);
         }
-        self.push_or_end(slot, lacks_there);
+        self.push_or_end(slot, lacks_there.then_some((key, record)), lost_there);
     }
 
-    /// Joins what is there with what is here; what was damaged on its way is left.
-    fn write(&mut self, key: Bytes, theirs: Option<Record>) {
-        let mut bytes = BytesMut::new();
-        if let Some(theirs) = theirs {
-            encode_record(&theirs, &mut bytes);
-        }
-        let bytes = bytes.freeze();
-        match read_repair(&bytes) {
-            Ok(change) => {
-                let bytes = key.len() + bytes.len();
-                self.tally.pulled += 1;
-                self.steps.push_back(Step::Write { key, change, bytes });
+    /// Joins what both hold with what is here; what was damaged on its way is left.
+    fn write(&mut self, key: Bytes, record: &Bytes, is_lost: bool) {
+        let bytes = key.len() + record.len();
+        let change = match read_repair(record) {
+            Ok(Change::Repair(record)) if is_lost => Change::Restored(record),
+            Ok(change) => change,
+            Err(_damaged) => {
+                self.tally.failed += 1;
+                return;
             }
-            Err(_damaged) => self.tally.failed += 1,
-        }
+        };
+        self.tally.pulled += 1;
+        self.steps.push_back(Step::Write { key, change, bytes });
     }
 
-    fn push_or_end(&mut self, slot: u64, lacks_there: bool) {
-        let of = self.under_way.get(&slot);
-        let record = of.and_then(|of| Some((of.key.clone(), of.own.clone()?)));
-        match record {
-            Some((key, record)) if lacks_there => {
-                let push = Request::Repair { key, record };
-                self.steps.push_back(Step::Ask(push, About::Pushed(slot)));
-            }
-            _ => drop(self.take(slot)),
-        }
+    fn push_or_end(&mut self, slot: u64, lacking: Option<(Bytes, Bytes)>, is_lost: bool) {
+        let Some((key, record)) = lacking else {
+            return drop(self.take(slot));
+        };
+        let push = if is_lost {
+            Request::Sync(SyncRequest::Restore { key, record })
+        } else {
+            Request::Repair { key, record }
+        };
+        self.steps.push_back(Step::Ask(push, About::Pushed(slot)));
     }
 
     /// A key is left as it is, or waits again; or the other node takes nothing at present.
@@ -260,30 +289,46 @@ fn is_missing(own: &Record, sibling: &Sibling) -> bool {
     !variants.any(|it| it.hash == sibling.hash && it.value.is_some())
 }
 
-/// A digest with the values that are here; `None` if some are nowhere.
-fn with_values_of(own: &Record, digest: &Record) -> Option<Record> {
-    let whole = digest.live().iter().map(|sibling| {
-        let mut variants = own.variants(sibling.dot);
-        let value = || variants.find(|it| it.hash == sibling.hash)?.value.clone();
+/// What both hold with the values of either; `None` if some are nowhere.
+fn with_values_of(held: [&Record; 2], joined: &Record) -> Option<Record> {
+    let whole = joined.live().iter().map(|sibling| {
+        let variants = held.iter().flat_map(|it| it.variants(sibling.dot));
+        let same = variants.filter(|it| it.hash == sibling.hash);
+        let value = || same.filter_map(|it| it.value.clone()).next();
         let value = sibling.value.clone().or_else(value);
         value.is_some().then(|| Sibling {
             value,
             ..sibling.clone()
         })
     });
-    Record::from_parts(whole.collect::<Option<_>>()?, digest.seen().clone())
+    Record::from_parts(whole.collect::<Option<_>>()?, joined.seen().clone())
+}
+
+/// Whether one of them has a live write up to `time` that the other has not.
+fn differ_up_to(own: &Held, other: &Held, time: Time) -> bool {
+    let up_to = |held: &Held| -> Vec<(Dot, u64)> {
+        let live = held.record().live().iter();
+        live.filter(|sibling| sibling.dot.time <= time)
+            .map(|sibling| (sibling.dot, sibling.hash))
+            .collect()
+    };
+    up_to(own) != up_to(other)
+}
+
+fn encoded(record: Option<Record>) -> Option<Bytes> {
+    let mut bytes = BytesMut::new();
+    encode_record(&record?, &mut bytes);
+    Some(bytes.freeze())
 }
 
 fn bytes_of(differing: &Differing) -> usize {
     differing.key.len() + differing.own.as_ref().map_or(0, Bytes::len)
 }
 
-/// A record, absent if there is none; `None` if it is junk.
-fn decoded(bytes: Option<&Bytes>) -> Option<Record> {
-    bytes.map_or_else(
-        || Some(Record::default()),
-        |bytes| decode_record(bytes).ok(),
-    )
+/// A row or none; `None` if it is junk.
+fn decoded(row: Option<&Bytes>, floor: Time) -> Option<Held> {
+    let row = row.map(decode_record).transpose().ok()?;
+    Some(Held::new(row, floor))
 }
 
 #[cfg(test)]
@@ -291,6 +336,8 @@ mod tests {
     use quoit_ring::{Delta, Time};
 
     use super::*;
+
+    const NOW: Millis = Millis(1_000);
     use crate::testing::{WALL, blind, dot, encoded, unseeing};
 
     fn differing(own: Option<&Delta>) -> Differing {
@@ -309,7 +356,9 @@ mod tests {
             if let Step::Ask(_, about) = &step {
                 let about = *about;
                 steps.push(step);
-                exchange.answered(about, answers.next().unwrap()).unwrap();
+                exchange
+                    .answered(about, answers.next().unwrap(), NOW)
+                    .unwrap();
             } else {
                 steps.push(step);
             }
@@ -398,7 +447,7 @@ mod tests {
             let mut exchange = Exchange::default();
             exchange.add(differing(Some(&new)));
             exchange.next();
-            let ended = exchange.answered(About::Held(1), Response::Refused(refusal));
+            let ended = exchange.answered(About::Held(1), Response::Refused(refusal), NOW);
             assert_eq!(ended, Err(Failure::Refused(refusal)));
         }
     }
@@ -412,13 +461,13 @@ mod tests {
         for slot in 1..=u64::from(OVERLOADS) {
             assert_eq!(exchange.next(), Some(get_of(slot)));
             assert_eq!(
-                exchange.answered(About::Held(slot), overloaded()),
+                exchange.answered(About::Held(slot), overloaded(), NOW),
                 Ok(false)
             );
         }
         exchange.next();
         let last = u64::from(OVERLOADS) + 1;
-        let ended = exchange.answered(About::Held(last), overloaded());
+        let ended = exchange.answered(About::Held(last), overloaded(), NOW);
         assert!(matches!(ended, Err(Failure::Refused(_))));
     }
 
@@ -445,7 +494,7 @@ mod tests {
         exchange.add(Differing { key, own });
         exchange.next();
         let digest = Response::Record(encoded(&left.without_values()));
-        exchange.answered(About::Held(1), digest).unwrap();
+        exchange.answered(About::Held(1), digest, NOW).unwrap();
         let Some(Step::Write { change, .. }) = exchange.next() else {
             panic!("all of it is here")
         };
@@ -481,7 +530,7 @@ mod tests {
         let digest = Response::Record(encoded(&large.record().without_values()));
         for slot in 1..=WINDOW as u64 {
             exchange
-                .answered(About::Held(slot), digest.clone())
+                .answered(About::Held(slot), digest.clone(), NOW)
                 .unwrap();
         }
         let whole = std::iter::from_fn(|| exchange.next());

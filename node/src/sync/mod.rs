@@ -26,7 +26,9 @@
 //! Invariants: it changes nothing but by joins, so an answer may be late, lost or stale. One sync at a time; what it reads here
 //! and there and writes in a second is bounded, and less while this node's writes wait.
 //!
-//! Left out: tombstones that may be forgotten. Source: Dynamo (2007), section 4.7.
+//! A sync that a round of stability waits for says whether it has brought over all older writes ([`stability`](crate::stability)).
+//!
+//! Source: Dynamo (2007), section 4.7.
 
 mod descent;
 pub(crate) mod driver;
@@ -44,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::wire::{DiskLevel, MemberState, RequestFrame, ResponseFrame};
+use quoit_ring::wire::{DiskLevel, MemberState, RequestFrame, Response, ResponseFrame};
 use quoit_ring::{Epoch, Moment, NodeId};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
@@ -53,13 +55,18 @@ use self::schedule::{HEARD, Schedule};
 use self::session::{ANSWER_DEADLINE, LONGEST_WAIT, Session, Step};
 pub use self::session::{Ended, Failure, Tally};
 pub use self::view::{PeerSync, SyncView};
+use crate::clock::Now;
+use crate::commit::Task;
 use crate::engine::{EngineError, Snapshot};
+use crate::stability::{RoundAct, Rounds};
 use crate::state::NodeState;
 use crate::storage::{LeafPage, LeafRow, WantedLeaves, read_leaf_page};
 use crate::write::{Change, Destination, Write};
 
 /// Ids of these requests have this bit, and none above it; those of hints have none of the three.
 const OURS: u64 = 1 << 61;
+/// Those of rounds of stability have this one, too.
+const ROUNDS: u64 = 1 << 60;
 /// What a request costs beside its bytes, in bytes: it is read and joined by itself.
 const REQUEST: u64 = 256;
 /// How much of the rate may be used at once after a while in which it was not.
@@ -94,6 +101,14 @@ pub enum Act {
     Look(Look),
     /// Join a record here; if it cannot be taken now, call [`SyncDriver::handle_refused`].
     Write(Repair),
+    /// Have the committer do this, for [`Asker::Rounds`](crate::commit::Asker::Rounds) with this ticket; if it cannot be taken
+    /// now, call [`SyncDriver::handle_done`] with a refusal.
+    Order {
+        /// Names the order.
+        ticket: u64,
+        /// What is to be done.
+        task: Task,
+    },
 }
 
 /// A page of keys to be read.
@@ -157,6 +172,7 @@ pub struct SyncDriver {
     state: NodeState,
     epoch: Epoch,
     schedule: Schedule,
+    rounds: Rounds,
     session: Option<Session>,
     /// Counts syncs.
     sessions: u64,
@@ -185,6 +201,11 @@ impl SyncDriver {
             state: state.clone(),
             epoch: Epoch(0),
             schedule: Schedule::new(options.interval),
+            rounds: Rounds::new(
+                state.cluster.node,
+                options.interval,
+                state.limits.max_clock_drift_ms,
+            ),
             session: None,
             sessions: 0,
             rng: SmallRng::seed_from_u64(seed),
@@ -204,28 +225,46 @@ impl SyncDriver {
 
     /// Goes on with what is due, while so many writes wait here; to be called every 10 ms while it
     /// [is busy](Self::is_busy), and some times a second else.
-    pub fn handle_time(&mut self, queued_writes: u32, now: Moment) {
+    pub fn handle_time(&mut self, queued_writes: u32, now: Now) {
+        let (reading, now) = (self.state.clock.reading(now), now.mono);
         self.load = u64::from(queued_writes);
         self.follow_ring(now);
         if self.state.sync.take_wanted() {
             self.schedule.all_now(now);
+            self.rounds.all_now(now);
         }
+        for (ticket, response) in self.state.stability.finished.take() {
+            self.rounds.done(ticket, response, now);
+        }
+        self.rounds.handle_time(reading, self.may_begin(), now);
         if let Some(session) = &mut self.session {
             session.handle_time(self.free_at > now + BURST, now);
         }
         self.yield_to_peer(now);
         self.begin(now);
         self.go_on(now);
+        self.follow_rounds();
+    }
+
+    /// The committer could not be given an order.
+    pub fn handle_done(&mut self, ticket: u64, response: Response, now: Moment) {
+        self.rounds.done(ticket, response, now);
+        self.follow_rounds();
     }
 
     /// A node has answered.
     pub fn handle_answer(&mut self, from: NodeId, frame: ResponseFrame, now: Moment) {
+        if frame.id & ROUNDS != 0 {
+            (self.rounds).answered(from, frame.id & !(OURS | ROUNDS), frame.response, now);
+            return self.follow_rounds();
+        }
         let session = self.session.as_mut().filter(|it| it.peer() == from);
         let Some(session) = session else {
             return;
         };
         let before = session.tally().received;
-        let takes_more = session.answered(frame.id, frame.response, now);
+        let answer = (frame.response, frame.clock.millis());
+        let takes_more = session.answered(frame.id, answer, now);
         let received = session.tally().received - before;
         self.charge(received, now);
         if !takes_more {
@@ -236,6 +275,8 @@ impl SyncDriver {
 
     /// The connection to a node broke, or could not be made.
     pub fn handle_lost(&mut self, node: NodeId, now: Moment) {
+        self.rounds.lost(node, now);
+        self.follow_rounds();
         if let Some(session) = self.session.as_mut().filter(|it| it.peer() == node) {
             session.fail(Failure::Unreachable);
             self.go_on(now);
@@ -273,10 +314,10 @@ impl SyncDriver {
         self.acts.pop_front()
     }
 
-    /// Whether a sync is under way.
+    /// Whether a sync is under way, or a round waits for the committer.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
-        self.session.is_some()
+        self.session.is_some() || self.rounds.is_working()
     }
 
     /// With a new epoch everything begins again.
@@ -293,6 +334,7 @@ impl SyncDriver {
             self.end(now);
         }
         self.epoch = newest;
+        self.rounds.begin_epoch(&self.state.cluster.newest());
         self.state.sync.keep(|peer| shared.contains_key(peer));
         self.schedule
             .begin_epoch(shared.keys().copied(), now, &mut self.rng);
@@ -309,10 +351,37 @@ impl SyncDriver {
         }
     }
 
-    fn begin(&mut self, now: Moment) {
+    /// Whether anything new may be begun.
+    fn may_begin(&self) -> bool {
         let (view, stats) = (&self.state.sync, &self.state.stats);
         let has_space = stats.disk().0 == DiskLevel::Ample;
-        if self.session.is_some() || view.is_paused() || !has_space || !self.state.sums.is_ready() {
+        !view.is_paused() && has_space && self.state.sums.is_ready()
+    }
+
+    /// Does what the rounds of stability want done.
+    fn follow_rounds(&mut self) {
+        while let Some(act) = self.rounds.poll() {
+            let act = match act {
+                RoundAct::Ask(to, number, request) => {
+                    let budget_ms = u32::try_from(ANSWER_DEADLINE.as_millis()).unwrap_or(u32::MAX);
+                    let frame = RequestFrame {
+                        id: OURS | ROUNDS | number,
+                        epoch: self.epoch,
+                        budget_ms,
+                        request,
+                    };
+                    Act::Send { to, frame }
+                }
+                RoundAct::Order(ticket, task) => Act::Order { ticket, task },
+            };
+            self.acts.push_back(act);
+        }
+        (self.state.stability).set_waits_for(self.rounds.waits_for());
+    }
+
+    fn begin(&mut self, now: Moment) {
+        let view = &self.state.sync;
+        if self.session.is_some() || !self.may_begin() {
             return;
         }
         let Some(peer) = self.schedule.next(now) else {
@@ -333,8 +402,21 @@ impl SyncDriver {
         let cluster = Arc::clone(&self.state.cluster);
         let leaf_of = Arc::new(move |key: &[u8]| cluster.leaf_of(key));
         let sums = Arc::clone(&self.state.sums);
+        // As they are before any row is read: what is joined later, and then lies below a floor, must not count as absent.
+        let (cluster, floors) = (
+            Arc::clone(&self.state.cluster),
+            self.state.stability.floors(),
+        );
+        let floor_of = Arc::new(move |key: &[u8]| floors.at(cluster.leaf_of(key)));
         view.set_comparing(Some(peer));
-        let session = Session::new((peer, shared), sums, leaf_of, (self.last_id, now));
+        let horizon = self.rounds.horizon();
+        let session = Session::new(
+            (peer, shared),
+            sums,
+            (leaf_of, floor_of),
+            horizon,
+            (self.last_id, now),
+        );
         self.session = Some(session);
     }
 
@@ -413,6 +495,10 @@ impl SyncDriver {
             return debug_assert!(false, "it is over");
         };
         let peer = session.peer();
+        if let Some(round) = session.round() {
+            self.rounds.synced((peer, round), now);
+        }
+        self.state.stability.add_restored(tally.restored);
         let got_on = tally.pulled + tally.pushed > 0;
         self.schedule
             .ended(peer, (ended, got_on), now, &mut self.rng);

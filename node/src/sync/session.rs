@@ -22,10 +22,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use quoit_ring::merkle::SharedLeaves;
 use quoit_ring::wire::{KeyPage, Refusal, Request, Response, SyncAnswer, SyncRequest};
-use quoit_ring::{Moment, NodeId, Sum};
+use quoit_ring::{Millis, Moment, NodeId, Sum, Time};
 
 use super::descent::{Descent, Nodes};
-use super::exchange::{self, Exchange};
+use super::exchange::{self, Exchange, FloorOf};
 use super::pairing::{LeafOf, Pairing};
 use crate::storage::{LeafPage, Sums};
 use crate::write::Change;
@@ -101,6 +101,8 @@ pub struct Tally {
     pub failed: u64,
     /// Rows here that could not be read at the last look.
     pub damaged: u64,
+    /// Keys of which one side had lost its row.
+    pub restored: u64,
     /// Bytes of requests, about.
     pub sent: u64,
     /// Bytes of answers, about.
@@ -113,6 +115,7 @@ impl Tally {
         self.differing += later.differing;
         self.pulled += later.pulled;
         self.pushed += later.pushed;
+        self.restored += later.restored;
         self.failed = later.failed;
         self.damaged = later.damaged;
         self.sent += later.sent;
@@ -170,6 +173,11 @@ pub(super) struct Session {
     descent: Descent,
     pairing: Option<Pairing>,
     exchange: Exchange,
+    floor_of: FloorOf,
+    /// Writes up to this time are all here once it [has brought them over](Self::round).
+    horizon: Option<(u64, Time)>,
+    /// Whether the last look found none of them on one side alone.
+    has_all: bool,
     asked: BTreeMap<u64, (About, Moment)>,
     last: u64,
     tally: Tally,
@@ -189,7 +197,8 @@ impl Session {
     pub(super) fn new(
         (peer, shared): (NodeId, Arc<SharedLeaves>),
         sums: Arc<Sums>,
-        leaf_of: LeafOf,
+        (leaf_of, floor_of): (LeafOf, FloorOf),
+        horizon: Option<(u64, Time)>,
         (last, now): (u64, Moment),
     ) -> Self {
         Self {
@@ -204,7 +213,10 @@ impl Session {
             empty_pages: 0,
             descent: Descent::from_root(),
             pairing: None,
-            exchange: Exchange::default(),
+            exchange: Exchange::new(Arc::clone(&floor_of), horizon.map(|(_, time)| time)),
+            floor_of,
+            horizon,
+            has_all: false,
             asked: BTreeMap::new(),
             last,
             tally: Tally::default(),
@@ -242,6 +254,13 @@ impl Session {
         self.passes > 0
     }
 
+    /// The round for which it counts, if whatever the other owner had joined by its start of writes up to the horizon is here, too.
+    pub(super) fn round(&self) -> Option<u64> {
+        let has_ended = matches!(self.phase, Phase::Over(Ended::Equal | Ended::Differ { .. }));
+        let (round, _) = self.horizon?;
+        (has_ended && self.has_all).then_some(round)
+    }
+
     /// Breaks it off.
     pub(super) const fn fail(&mut self, failure: Failure) {
         self.phase = Phase::Over(Ended::Failed(failure));
@@ -260,7 +279,12 @@ impl Session {
     }
 
     /// The other node has answered. Whether it takes more at once: else it is to be left alone for a moment.
-    pub(super) fn answered(&mut self, number: u64, response: Response, now: Moment) -> bool {
+    pub(super) fn answered(
+        &mut self,
+        number: u64,
+        (response, clock): (Response, Millis),
+        now: Moment,
+    ) -> bool {
         let Some((about, _)) = self.asked.remove(&number) else {
             return true;
         };
@@ -269,7 +293,7 @@ impl Session {
         let mut takes_more = true;
         let taken = match (about, response) {
             (About::Key(about), response) => {
-                let answered = self.exchange.answered(about, response);
+                let answered = self.exchange.answered(about, response, clock);
                 answered.map(|takes| takes_more = takes)
             }
             (_, Response::Refused(refusal)) => Err(Failure::Refused(refusal)),
@@ -385,13 +409,19 @@ impl Session {
         let ours = self.sums.with_tree(|tree| shared.total(tree));
         let ours = ours.ok_or(Failure::Refused(Refusal::NotReady))?;
         if ours == theirs {
+            self.has_all = true;
             self.phase = Phase::Over(Ended::Equal);
             return Ok(());
         }
 
         if self.is_in_a_pass() {
-            let found = core::mem::take(&mut self.exchange).tally;
+            let horizon = self.horizon.map(|(_, time)| time);
+            let fresh = Exchange::new(Arc::clone(&self.floor_of), horizon);
+            let pass = core::mem::replace(&mut self.exchange, fresh);
+            let found = pass.tally;
             self.tally.add(found);
+            // What differed in this pass is repaired, but whether it was joined only the next one shows.
+            self.has_all = pass.old_differing == 0 && found.failed + found.damaged == 0;
             let keys = found.differing + found.failed + found.damaged;
             if keys == 0 || keys >= self.before || self.passes >= PASSES {
                 self.passes = 0;
@@ -474,7 +504,7 @@ fn is_settled(since: Moment, is_calm: bool, now: Moment) -> bool {
 /// Bytes of an answer's body.
 fn answer_bytes(response: &Response) -> u64 {
     bytes(match response {
-        Response::Record(record) => record.len(),
+        response if response.record().is_some() => response.record().map_or(0, Bytes::len),
         Response::Sync(SyncAnswer::Below(sums)) => size_of_val(&sums[..]),
         Response::Sync(SyncAnswer::Keys(page)) => {
             let rows = page.rows.iter().map(|(key, _)| key.len() + 10);

@@ -17,10 +17,11 @@ use quoit_ring::{Delta, Epoch, MerkleKey, Moment, NodeId, Record, Sum, Time};
 
 use super::*;
 use crate::clock::Now;
-use crate::commit::Committer;
+use crate::commit::{Asker, Committer, Order, Task};
 use crate::engine::layout::{NAMESPACE, leaf_key, record_key};
 use crate::engine::{Engine as _, Keyspace, MemoryEngine};
 use crate::handlers::{Replica, Session as Caller};
+use crate::hints::HintScan;
 use crate::storage::SumChange;
 use crate::testing::{
     FakeEnv, LIMITS, Sink, WALL, at, blind, dot, encoded, rebuild, ring_of, unseeing,
@@ -30,6 +31,8 @@ const OPTIONS: SyncOptions = SyncOptions {
     interval: Duration::from_secs(60),
     bytes_per_second: 1 << 30,
 };
+
+mod stability;
 
 struct Node {
     engine: Arc<MemoryEngine>,
@@ -47,6 +50,8 @@ impl Node {
         let settings = (LIMITS, Durability::Fsync);
         let state = NodeState::new(NodeId(id), known, MerkleKey([5; 16]), Time::ZERO, settings);
         rebuild(&*engine, &state);
+        state.leftovers.set_clean(Epoch(2));
+        assert_eq!(HintScan::new().step(&*engine, &state.hints, 1), Ok(true));
         let env = FakeEnv {
             capacity: usize::MAX,
             ..FakeEnv::default()
@@ -76,6 +81,11 @@ impl Node {
         committer.run(&mut writes, now).unwrap();
     }
 
+    fn carry_out(&self, from: Asker<Sink>, task: Task, now: Now) {
+        let mut committer = Committer::new(Arc::clone(&self.engine), &self.state, now);
+        committer.carry_out(Order { from, task }, now).unwrap();
+    }
+
     /// Answers another node.
     fn answer(&self, from: NodeId, frame: &RequestFrame, now: Now) -> Response {
         let sink = Sink::default();
@@ -88,6 +98,9 @@ impl Node {
         let taken = std::mem::take(&mut *env.taken.lock().unwrap());
         if !taken.is_empty() {
             self.commit(taken, now);
+        }
+        for order in std::mem::take(&mut *env.ordered.lock().unwrap()) {
+            self.carry_out(order.from, order.task, now);
         }
         let mut answers = sink.answers();
         assert_eq!(answers.len(), 1);
@@ -144,10 +157,11 @@ impl World {
         let end = self.now.mono + time;
         while self.now.mono < end {
             self.now.mono += Duration::from_millis(50);
+            self.now.wall.0 += 50;
             let all: Vec<NodeId> = self.nodes.keys().copied().collect();
             for id in all {
                 let node = self.nodes.get_mut(&id).unwrap();
-                node.driver.handle_time(0, self.now.mono);
+                node.driver.handle_time(0, self.now);
                 while let Some(act) = self.nodes.get_mut(&id).unwrap().driver.poll() {
                     self.carry_out(id, act);
                 }
@@ -162,6 +176,7 @@ impl World {
                 let kind = match &frame.request {
                     Request::Sync(SyncRequest::Total) => "total",
                     Request::Sync(SyncRequest::Below { .. }) => "below",
+                    Request::Sync(SyncRequest::Promise { .. }) => "promise",
                     Request::Sync(_) => "keys",
                     Request::Get { digest: true, .. } => "get",
                     Request::Get { .. } => "whole",
@@ -195,6 +210,9 @@ impl World {
             Act::Write(repair) => {
                 let node = &self.nodes[&id];
                 node.commit(vec![repair.write(&node.state, now.mono)], now);
+            }
+            Act::Order { ticket, task } => {
+                self.nodes[&id].carry_out(Asker::Rounds { ticket }, task, now);
             }
         }
     }
@@ -234,10 +252,10 @@ fn nodes_that_are_equal_exchange_their_totals_and_nothing_else() {
         world.join(node, "k", &blind(dot(1, WALL), "v"));
     }
     world.pass(Duration::from_secs(10));
-    assert_eq!(world.sent(), BTreeMap::from([("total", 6)]));
+    assert_eq!(world.sent(), BTreeMap::from([("promise", 6), ("total", 6)]));
     world.pass(ROUND);
     let again = world.sent();
-    assert_eq!(again.keys().collect::<Vec<_>>(), [&"total"]);
+    assert_eq!(again.keys().collect::<Vec<_>>(), [&"promise", &"total"]);
     assert!(world.view(1, 2).equal_at.is_some());
     assert!(world.view(1, 2).total.sent + world.view(1, 2).total.received < 1 << 10);
 }
@@ -381,7 +399,7 @@ fn a_new_epoch_ends_what_is_under_way_and_begins_again() {
     let target = ring_of(4, 3).map().clone();
     let begun = first.configuration().begin(target, Arcs::FULL).unwrap();
     assert!(node.state.cluster.learn(first.later(begun).unwrap(), true));
-    node.driver.handle_time(0, world.now.mono);
+    node.driver.handle_time(0, world.now);
     let failed = node
         .state
         .sync
@@ -397,7 +415,7 @@ fn of_two_that_go_through_what_differs_the_one_with_the_lower_id_goes_on() {
     let mut world = World::new(3);
     world.way = Way::NeverAnswered;
     world.pass(Duration::from_secs(2));
-    let now = world.now.mono;
+    let (clocks, now) = (world.now, world.now.mono);
     for (node, peer, goes_on) in [(1, 2, true), (3, 2, false)] {
         let node = world.nodes.get_mut(&NodeId(node)).unwrap();
         node.driver.session = None;
@@ -407,10 +425,10 @@ fn of_two_that_go_through_what_differs_the_one_with_the_lower_id_goes_on() {
         node.driver
             .schedule
             .begin_epoch(only, now, &mut node.driver.rng);
-        node.driver.handle_time(0, now);
+        node.driver.handle_time(0, clocks);
         assert!(node.driver.is_busy());
         node.state.sync.hear(NodeId(peer), now);
-        node.driver.handle_time(0, now);
+        node.driver.handle_time(0, clocks);
         assert_eq!(node.driver.is_busy(), goes_on);
     }
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quoit_ring::merkle::SharedLeaves;
-use quoit_ring::wire::{MAX_SYNC_REASON, PeerSyncStatus, Refusal, SyncEnd, SyncOrder, SyncStatus};
+use quoit_ring::wire::{
+    MAX_SYNC_REASON, PeerSyncStatus, Refusal, StabilityStatus, SyncEnd, SyncOrder, SyncStatus,
+};
 use quoit_ring::{Epoch, Moment, NodeId};
 
 use super::session::{Ended, Tally};
@@ -125,7 +127,7 @@ impl SyncView {
 
     /// How this node stands with the others, for people.
     #[must_use]
-    pub fn status(&self, now: Moment) -> SyncStatus {
+    pub fn status(&self, stability: StabilityStatus, now: Moment) -> SyncStatus {
         let ago = |at: Moment| now.saturating_since(at).as_millis();
         let ago = |at| u64::try_from(ago(at)).unwrap_or(u64::MAX);
         let peers = self.peers().into_iter().filter_map(|(node, it)| {
@@ -147,6 +149,7 @@ impl SyncView {
         SyncStatus {
             is_paused: self.is_paused(),
             comparing: *lock(&self.comparing),
+            stability,
             peers: peers.collect(),
         }
     }

@@ -57,7 +57,7 @@ fn manifests(directory: &Path) -> Vec<PathBuf> {
         found.push(current.with_file_name(name));
         found.push(current);
     }
-    assert_eq!(found.len(), 2 * 7, "six keyspaces, and their names");
+    assert_eq!(found.len(), 2 * 8, "seven keyspaces, and their names");
     found
 }
 

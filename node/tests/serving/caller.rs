@@ -210,7 +210,11 @@ impl Caller {
             let mut stream = self.connection.accept_uni().await.unwrap();
             stream.read_to_end(MAX_FRAME).await.unwrap()
         });
-        ResponseFrame::decode(Bytes::from(bytes).slice(4..)).unwrap()
+        let frame = ResponseFrame::decode(Bytes::from(bytes).slice(4..)).unwrap();
+        ResponseFrame {
+            response: without_floor(frame.response),
+            ..frame
+        }
     }
 
     pub(crate) fn ask(&mut self, request: Request) -> Response {
@@ -222,7 +226,7 @@ impl Caller {
         let id = self.send_in(epoch, request);
         let answer = self.receive();
         assert_eq!(answer.id, id);
-        answer.response
+        without_floor(answer.response)
     }
 
     /// Asks; the connection's end, if it ends before the answer.
@@ -285,7 +289,7 @@ pub(crate) fn get(key: &str) -> Request {
 }
 
 pub(crate) fn value_of(response: &Response) -> Vec<u8> {
-    let Response::Record(bytes) = response else {
+    let Some(bytes) = response.record() else {
         panic!("{response:?}")
     };
     decode_record(bytes).unwrap().live()[0]
@@ -293,4 +297,12 @@ pub(crate) fn value_of(response: &Response) -> Vec<u8> {
         .clone()
         .unwrap()
         .to_vec()
+}
+
+/// An answer to a get as it is in a range without a floor: a node that is alone has one within a second.
+fn without_floor(response: Response) -> Response {
+    match response {
+        Response::Above { record, .. } => Response::to_get(record, Time::ZERO),
+        other => other,
+    }
 }

@@ -194,9 +194,6 @@ fn a_peer_that_never_reads_is_left_unread_and_others_are_served() {
     assert_eq!(other.ask(get("absent")), Response::Absent);
     // Once it reads, all of it comes.
     for _ in 0..100 {
-        assert!(matches!(
-            caller.receive_large().response,
-            Response::Record(_)
-        ));
+        assert!(caller.receive_large().response.record().is_some());
     }
 }

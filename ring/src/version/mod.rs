@@ -21,10 +21,12 @@
 
 mod delta;
 mod dot;
+mod held;
 mod record;
 mod seen;
 
 pub use delta::{BadDelta, Delta};
 pub use dot::{Actor, Dot};
+pub use held::Held;
 pub use record::{Record, Sibling, content_hash};
 pub use seen::{Interval, Seen};

@@ -166,6 +166,40 @@ impl Record {
         );
     }
 
+    /// Adds everything up to `floor` to what it has seen; what is live stays so.
+    pub fn raise_floor(&mut self, floor: Time) {
+        self.seen.raise_floor(floor);
+    }
+
+    /// Whether it says no more than that everything up to `floor` was seen: where that is known of all keys, it needs no row.
+    ///
+    /// ```
+    /// # use quoit_ring::{Actor, Delta, Dot, Time};
+    /// let dot = Dot { time: Time(10), actor: Actor(1) };
+    /// let mut tombstone = Delta::blind(dot, None).into_record();
+    /// assert!(!tombstone.is_only_floor(Time(9)));
+    /// tombstone.raise_floor(Time(10));
+    /// assert!(tombstone.is_only_floor(Time(10)));
+    /// ```
+    #[must_use]
+    pub fn is_only_floor(&self, floor: Time) -> bool {
+        self.live.is_empty() && self.seen.intervals().is_empty() && self.seen.floor() <= floor
+    }
+
+    /// Makes siblings live again that an absence has killed: each of them is seen.
+    pub(super) fn revive(&mut self, siblings: impl Iterator<Item = Sibling>) {
+        for sibling in siblings {
+            let found = (self.live).binary_search_by(|it| rank(it).cmp(&rank(&sibling)));
+            if let Err(place) = found {
+                self.live.insert(place, sibling);
+            }
+        }
+        debug_assert!(
+            is_canonical(&self.live, &self.seen),
+            "what is revived was seen"
+        );
+    }
+
     /// The record as it reads at `now`: expired siblings are dead, exactly as if deleted.
     ///
     /// ```
@@ -192,16 +226,31 @@ impl Record {
             && versions(&self.live).eq(versions(&other.live))
     }
 
-    /// Whether `other`, as it reads at `now`, holds the same versions as this record, itself read at
-    /// some instant already. The same as comparing with [`Record::at`], without a copy.
+    /// Whether both hold the same versions once all up to `floor` counts as seen by either.
+    ///
+    /// ```
+    /// # use quoit_ring::{Record, Seen, Time};
+    /// let seen = |time| Record::from_parts(Default::default(), Seen::up_to(Time(time))).unwrap();
+    /// assert!(!seen(10).same_versions(&seen(20)));
+    /// assert!(seen(10).same_versions_above(&seen(20), Time(20)));
+    /// assert!(!seen(10).same_versions_above(&seen(20), Time(15)));
+    /// ```
     #[must_use]
-    pub fn same_versions_at(&self, other: &Self, now: Millis) -> bool {
+    pub fn same_versions_above(&self, other: &Self, floor: Time) -> bool {
+        self.seen.same_above(&other.seen, floor) && versions(&self.live).eq(versions(&other.live))
+    }
+
+    /// Whether `other`, as it reads at `now`, holds the same versions as this record, itself read at
+    /// some instant already, once all up to `floor` counts as seen by either. The same as comparing with [`Record::at`],
+    /// without a copy.
+    #[must_use]
+    pub fn same_versions_at(&self, other: &Self, now: Millis, floor: Time) -> bool {
         let alive = other
             .live
             .iter()
             .filter(|s| s.expiry.is_none_or(|expiry| now < expiry))
             .map(version);
-        self.seen == other.seen && versions(&self.live).eq(alive)
+        self.seen.same_above(&other.seen, floor) && versions(&self.live).eq(alive)
     }
 
     /// The same record with its values left out: a digest, enough to compare versions and to join.

@@ -161,6 +161,24 @@ impl Seen {
         debug_assert!(self.is_canonical(), "cutting at the floor keeps the order");
     }
 
+    /// Whether both are equal once each has seen everything up to `floor`.
+    #[must_use]
+    pub fn same_above(&self, other: &Self, floor: Time) -> bool {
+        if floor <= self.floor.min(other.floor) {
+            return self == other; // as in a range without a floor
+        }
+        self.floor.max(floor) == other.floor.max(floor) && self.above(floor).eq(other.above(floor))
+    }
+
+    /// The parts of its intervals above `floor`.
+    fn above(&self, floor: Time) -> impl Iterator<Item = Interval> {
+        let cut = move |interval: &Interval| {
+            let lo = interval.lo.max(floor);
+            (lo < interval.hi).then_some(Interval { lo, ..*interval })
+        };
+        self.intervals.iter().filter_map(cut)
+    }
+
     /// Adds the whole region `other`, in one pass over both.
     ///
     /// ```

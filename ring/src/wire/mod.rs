@@ -54,9 +54,9 @@ pub use refusal::{Fault, Refusal, RefusalScope};
 pub use request::{MAX_KEY, Request, RequestFrame};
 pub use response::{Durability, Kept, NodeStatus, RefusedHints, Response, ResponseFrame};
 pub use sync::{
-    BadNodes, KeyPage, MAX_SYNC_NODES, MAX_SYNC_ROWS, SyncAnswer, SyncOrder, SyncRequest,
+    BadNodes, KeyPage, MAX_SYNC_NODES, MAX_SYNC_ROWS, Promised, SyncAnswer, SyncOrder, SyncRequest,
 };
-pub use sync_status::{MAX_SYNC_REASON, PeerSyncStatus, SyncEnd, SyncStatus};
+pub use sync_status::{MAX_SYNC_REASON, PeerSyncStatus, StabilityStatus, SyncEnd, SyncStatus};
 pub use warning::{MAX_WARNING_TEXT, MAX_WARNINGS, Warning, WarningKind};
 
 /// The version of every format in this module: frames, records, maps, configurations. A reader refuses any other with

@@ -4,6 +4,7 @@
 //!   head   epoch, clock, variant                            body
 //!          Map                                              map
 //!          Record                                           record
+//!          Above, with a floor                              record, if there is one
 //!          Absent | Joined | Superseded | Status | Sums | Heard        -
 //!          Refused   why, with the numbers behind it        -
 //!          Hints                                            target, count, bytes: u64 each, again and again
@@ -24,10 +25,12 @@ use bytes::{Bytes, BytesMut};
 use crate::clock::Time;
 use crate::cluster::{Epoch, NodeId};
 use crate::merkle::{FAN_OUT, Sum};
+use crate::version::Held;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::frame::{self, Kind};
 use crate::wire::members::{MembersSeen, decode_members, encode_members};
 use crate::wire::membership::MembershipAnswer;
+use crate::wire::record::decode_record;
 use crate::wire::refusal::Refusal;
 use crate::wire::sync::SyncAnswer;
 use crate::wire::warning::{Warning, are_within_bounds};
@@ -35,7 +38,7 @@ use crate::wire::warning::{Warning, are_within_bounds};
 /// Most bytes of the free text in a status; more is refused.
 const MAX_TEXT: usize = 64;
 
-/// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record` or `Absent` to
+/// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record`, `Absent` or `Above` to
 /// a get, `Joined` to a put, repair or hint, `Superseded` to a put or hint, `Heard` to gossip, `Hints`, `Membership`,
 /// `Members` and `Sync` to the request of that name, `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +75,59 @@ pub enum Response {
     Members(MembersSeen),
     /// Sums or keys of the leaves that both nodes own.
     Sync(SyncAnswer),
+    /// [`Record`](Self::Record) or [`Absent`](Self::Absent), in a range with a floor above zero ([`Held`]).
+    Above {
+        /// The node's `stable` of the range.
+        floor: Time,
+        /// The encoded record, if there is one.
+        record: Option<Bytes>,
+    },
+}
+
+impl Response {
+    /// The answer to a get: the encoded record or none, in a range with this floor.
+    #[must_use]
+    pub fn to_get(record: Option<Bytes>, floor: Time) -> Self {
+        match (record, floor) {
+            (Some(record), Time::ZERO) => Self::Record(record),
+            (None, Time::ZERO) => Self::Absent,
+            (record, floor) => Self::Above { floor, record },
+        }
+    }
+
+    /// The encoded record in an answer to a get, if there is one.
+    #[must_use]
+    pub const fn record(&self) -> Option<&Bytes> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Above { record, .. } => record.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the node holds, by its answer to a get; none if it is no such answer.
+    ///
+    /// ```
+    /// # use quoit_ring::wire::Response;
+    /// # use quoit_ring::{Held, Time};
+    /// let held = Response::to_get(None, Time(10)).held().unwrap().unwrap();
+    /// assert_eq!(held, Held::new(None, Time(10)));
+    /// assert!(Response::Joined.held().is_none());
+    /// ```
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the record is junk.
+    #[must_use]
+    pub fn held(&self) -> Option<Result<Held, DecodeError>> {
+        let (record, floor) = match self {
+            Self::Record(record) => (Some(record), Time::ZERO),
+            Self::Absent => (None, Time::ZERO),
+            Self::Above { floor, record } => (record.as_ref(), *floor),
+            _ => return None,
+        };
+        let row = record.map(decode_record).transpose();
+        Some(row.map(|row| Held::new(row, floor)))
+    }
 }
 
 /// The hints that one node keeps for another.
@@ -204,6 +260,10 @@ enum Answer {
     Heard,
     Members,
     Sync,
+    Above {
+        floor: Time,
+        has_record: bool,
+    },
 }
 
 impl ResponseFrame {
@@ -244,6 +304,11 @@ impl ResponseFrame {
                 message = answer.encode();
                 (Answer::Sync, &message)
             }
+            &Response::Above { floor, ref record } => {
+                let has_record = record.is_some();
+                let body = record.as_deref().unwrap_or_default();
+                (Answer::Above { floor, has_record }, body)
+            }
         };
 
         let head = Head {
@@ -276,6 +341,10 @@ impl ResponseFrame {
                 | Answer::Membership
                 | Answer::Members
                 | Answer::Sync
+                | Answer::Above {
+                    has_record: true,
+                    ..
+                }
         );
         if !has_body && !body.is_empty() {
             return Err(DecodeError::Malformed("an unexpected body"));
@@ -304,6 +373,10 @@ impl ResponseFrame {
             Answer::Heard => Response::Heard,
             Answer::Members => Response::Members(decode_members(&body)?),
             Answer::Sync => Response::Sync(SyncAnswer::decode(body)?),
+            Answer::Above { floor, has_record } => Response::Above {
+                floor,
+                record: has_record.then_some(body),
+            },
         };
         Ok(Self {
             id: parts.id,

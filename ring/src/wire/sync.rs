@@ -5,9 +5,13 @@
 //!   Total                           -> Total   the sum of all that both own
 //!   Below   nodes of one level      -> Below   the sums of their children, short
 //!   Keys    leaves, behind which    -> Keys    a page of keys with short sums
+//!   Promise a time at most          -> Promised  no older write will be joined from a client; the oldest hints
+//!   Restore a lost record           -> Joined    by the response of that name
 //!   Status                          -> Status  how the node stands with each other owner of its leaves
 //!   Order   now, pause, resume      -> Status
 //! ```
+//!
+//! `Promise` and `Restore` belong to stability: up to when no write is under way any more ([`Held`](crate::Held)).
 //!
 //! A message of the first three is about the leaves that sender and receiver both own in the epoch of its frame
 //! ([`SharedLeaves`]). Sums on the way down are cut to 64 bits: two that are equal by chance hide a difference from this
@@ -18,10 +22,13 @@
 //!                        | leaves: count u32, u32 each | behind which key
 //!                        | -
 //!                        | order u8
+//!                        | time u64
+//!                        | length u16, key | record
 //!   answer    variant u8 | u128
 //!                        | u64 each
 //!                        | rows: count u32; sum u64, length u16, key | 0, or 1 and the last key of the page
-//!                        | paused, peer or none: bincode | of each peer: length u16, bincode
+//!                        | paused, peer or none, stability: bincode | of each peer: length u16, bincode
+//!                        | time u64, time u64 | of each target: node u64, time u64
 //! ```
 //!
 //! Invariant: a list is held against the bytes that are left before anything is allocated for it. Left out: whether the
@@ -29,6 +36,8 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
+use crate::clock::Time;
+use crate::cluster::NodeId;
 use crate::merkle::{SharedLeaves, Sum};
 use crate::role::Privilege;
 use crate::wire::codec::{self, DecodeError};
@@ -66,6 +75,19 @@ pub enum SyncRequest {
     Status,
     /// An operator's order about the syncs that this node begins.
     Order(SyncOrder),
+    /// Refuse from now on, restarts included, any client's write that is too old by a clock that shows this time, or by the node's
+    /// own if that is earlier. And how old are the writes that it keeps for others?
+    Promise {
+        /// The sender's own clock: so one clock that is far ahead binds nobody.
+        at_most: Time,
+    },
+    /// Join a record that the receiver has lost: what lives in it lies at or below the `stable` of both.
+    Restore {
+        /// Its key, of a leaf that both own.
+        key: Bytes,
+        /// The encoded record, whole.
+        record: Bytes,
+    },
 }
 
 /// What an operator may want of a node's syncs.
@@ -92,6 +114,21 @@ pub enum SyncAnswer {
     Keys(KeyPage),
     /// How the node stands with the others.
     Status(SyncStatus),
+    /// What was asked for by [`SyncRequest::Promise`].
+    Promised(Promised),
+}
+
+/// A node's part in finding up to when no write is under way: which it will not join any more, and which it still keeps for
+/// others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promised {
+    /// Writes of clients up to this time it refuses from now on, restarts included.
+    pub refused: Time,
+    /// For which nodes it keeps hints of keys that these own, each with a time before which none was minted. Ascending, each node
+    /// once.
+    pub hints: Vec<(NodeId, Time)>,
+    /// The same for hints that may be of any key; [`Time::MAX`] if there are none.
+    pub other_hints: Time,
 }
 
 /// A page of keys, in the order of leaves and then of keys.
@@ -126,7 +163,9 @@ impl SyncRequest {
     /// [`BadNodes`]; nothing was looked up.
     pub fn check(&self, shared: &SharedLeaves) -> Result<(), BadNodes> {
         let (level, nodes) = match self {
-            Self::Total | Self::Status | Self::Order(_) => return Ok(()),
+            Self::Total | Self::Status | Self::Order(_) | Self::Promise { .. } => return Ok(()),
+            Self::Restore { key, .. } if (1..=MAX_KEY).contains(&key.len()) => return Ok(()),
+            Self::Restore { .. } => return Err(BadNodes),
             Self::Below { level, nodes } if *level < shared.leaf_level() => (*level, nodes),
             Self::Below { .. } => return Err(BadNodes),
             Self::Keys { leaves, after } if after.len() <= MAX_KEY => (shared.leaf_level(), leaves),
@@ -146,7 +185,11 @@ impl SyncRequest {
     #[must_use]
     pub const fn privilege(&self) -> Privilege {
         match self {
-            Self::Total | Self::Below { .. } | Self::Keys { .. } => Privilege::Peer,
+            Self::Total
+            | Self::Below { .. }
+            | Self::Keys { .. }
+            | Self::Promise { .. }
+            | Self::Restore { .. } => Privilege::Peer,
             Self::Status => Privilege::Client,
             Self::Order(_) => Privilege::Admin,
         }
@@ -156,14 +199,15 @@ impl SyncRequest {
     #[must_use]
     pub const fn body_bytes(&self) -> usize {
         match self {
-            Self::Total | Self::Status | Self::Order(_) => 0,
+            Self::Total | Self::Status | Self::Order(_) | Self::Promise { .. } => 0,
+            Self::Restore { key, record } => key.len() + record.len(),
             Self::Below { nodes, .. } => nodes.len() * size_of::<u32>(),
             Self::Keys { leaves, after } => leaves.len() * size_of::<u32>() + after.len(),
         }
     }
 
     pub(super) fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.body_bytes() + 6);
+        let mut out = BytesMut::with_capacity(self.body_bytes() + 9);
         match self {
             Self::Total => out.put_u8(0),
             Self::Below { level, nodes } => {
@@ -178,6 +222,15 @@ impl SyncRequest {
             }
             Self::Status => out.put_u8(3),
             Self::Order(order) => out.put_slice(&[4, *order as u8]),
+            Self::Promise { at_most } => {
+                out.put_u8(5);
+                out.put_u64_le(at_most.0);
+            }
+            Self::Restore { key, record } => {
+                out.put_u8(6);
+                put_key(key, &mut out);
+                out.put_slice(record);
+            }
         }
         out.freeze()
     }
@@ -207,6 +260,15 @@ impl SyncRequest {
                 codec::end(&bytes)?;
                 SyncOrder::of(order).map(Self::Order)
             }
+            5 => {
+                let at_most = take_time(&mut bytes)?;
+                codec::end(&bytes)?;
+                Ok(Self::Promise { at_most })
+            }
+            6 => Ok(Self::Restore {
+                key: take_key(&mut bytes)?,
+                record: bytes,
+            }),
             _ => Err(DecodeError::Malformed("an unknown message of a sync")),
         }
     }
@@ -245,6 +307,10 @@ impl SyncAnswer {
                 out.put_u8(3);
                 status.put(&mut out);
             }
+            Self::Promised(promised) => {
+                out.put_u8(4);
+                promised.put(&mut out);
+            }
         }
         out.freeze()
     }
@@ -267,8 +333,42 @@ impl SyncAnswer {
             }
             2 => KeyPage::take(bytes).map(Self::Keys),
             3 => SyncStatus::take(&bytes).map(Self::Status),
+            4 => Promised::take(bytes).map(Self::Promised),
             _ => Err(DecodeError::Malformed("an unknown answer of a sync")),
         }
+    }
+}
+
+impl Promised {
+    fn put(&self, out: &mut BytesMut) {
+        debug_assert!(self.hints.is_sorted_by(|a, b| a.0 < b.0), "each node once");
+        out.put_u64_le(self.refused.0);
+        out.put_u64_le(self.other_hints.0);
+        for (target, time) in &self.hints {
+            out.put_u64_le(target.0);
+            out.put_u64_le(time.0);
+        }
+    }
+
+    fn take(mut bytes: Bytes) -> Result<Self, DecodeError> {
+        let (refused, other_hints) = (take_time(&mut bytes)?, take_time(&mut bytes)?);
+        let (entries, []) = bytes.as_chunks::<16>() else {
+            return Err(DecodeError::Malformed("hints that end inside one"));
+        };
+        let numbers = |entry: &[u8; 16]| {
+            let entry = u128::from_le_bytes(*entry);
+            let [low, high] = [entry, entry >> 64].map(|half| Sum(half).short());
+            (NodeId(low), Time(high))
+        };
+        let hints: Vec<_> = entries.iter().map(numbers).collect();
+        if !hints.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(DecodeError::Malformed("hints out of order"));
+        }
+        Ok(Self {
+            refused,
+            hints,
+            other_hints,
+        })
     }
 }
 
@@ -276,10 +376,8 @@ impl KeyPage {
     fn put(&self, out: &mut BytesMut) {
         put_length(self.rows.len(), out);
         for (key, sum) in &self.rows {
-            debug_assert!(key.len() <= MAX_KEY, "a key's length was checked");
             out.put_u64_le(*sum);
-            out.put_u16_le(u16::try_from(key.len()).unwrap_or(u16::MAX));
-            out.put_slice(key);
+            put_key(key, out);
         }
         out.put_u8(self.next.is_some().into());
         out.put_slice(self.next.as_deref().unwrap_or_default());
@@ -296,11 +394,7 @@ impl KeyPage {
         let mut rows = Vec::with_capacity(count);
         for _ in 0..count {
             let sum = bytes.try_get_u64_le().map_err(|_short| CUT_OFF)?;
-            let length = usize::from(bytes.try_get_u16_le().map_err(|_short| CUT_OFF)?);
-            if length > bytes.len() {
-                return Err(CUT_OFF);
-            }
-            rows.push((checked(bytes.split_to(length))?, sum));
+            rows.push((take_key(&mut bytes)?, sum));
         }
         let next = match bytes.try_get_u8() {
             Ok(0) => {
@@ -312,6 +406,26 @@ impl KeyPage {
         };
         Ok(Self { rows, next })
     }
+}
+
+fn put_key(key: &[u8], out: &mut BytesMut) {
+    debug_assert!(key.len() <= MAX_KEY, "a key's length was checked");
+    out.put_u16_le(u16::try_from(key.len()).unwrap_or(u16::MAX));
+    out.put_slice(key);
+}
+
+fn take_key(bytes: &mut Bytes) -> Result<Bytes, DecodeError> {
+    const CUT_OFF: DecodeError = DecodeError::Malformed("a key that was cut off");
+    let length = usize::from(bytes.try_get_u16_le().map_err(|_short| CUT_OFF)?);
+    if length > bytes.len() {
+        return Err(CUT_OFF);
+    }
+    checked(bytes.split_to(length))
+}
+
+fn take_time(bytes: &mut Bytes) -> Result<Time, DecodeError> {
+    let short = |_short| DecodeError::Malformed("a time that was cut off");
+    bytes.try_get_u64_le().map(Time).map_err(short)
 }
 
 /// A key that some node may have: whoever joins it here need not look at its length again.
@@ -342,7 +456,7 @@ fn take_u8(bytes: &mut Bytes) -> Result<u8, DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::collection::vec;
+    use proptest::collection::{btree_map, vec};
     use proptest::option;
     use proptest::prelude::*;
 
@@ -363,6 +477,13 @@ mod tests {
             Just(SyncRequest::Order(SyncOrder::Now)),
             Just(SyncRequest::Order(SyncOrder::Pause)),
             Just(SyncRequest::Order(SyncOrder::Resume)),
+            any::<u64>().prop_map(|at_most| SyncRequest::Promise {
+                at_most: Time(at_most)
+            }),
+            (vec(any::<u8>(), 1..40), bytes()).prop_map(|(key, record)| SyncRequest::Restore {
+                key: key.into(),
+                record
+            }),
         ]
     }
 
@@ -374,7 +495,19 @@ mod tests {
             vec(any::<u64>(), 0..40).prop_map(SyncAnswer::Below),
             (rows, option::of(key()))
                 .prop_map(|(rows, next)| SyncAnswer::Keys(KeyPage { rows, next })),
+            (any::<u64>(), btree_map(any::<u64>(), any::<u64>(), 0..6)).prop_map(promised),
         ]
+    }
+
+    fn promised((refused, hints): (u64, std::collections::BTreeMap<u64, u64>)) -> SyncAnswer {
+        let hints = hints.into_iter();
+        SyncAnswer::Promised(Promised {
+            refused: Time(refused),
+            other_hints: Time(!refused),
+            hints: hints
+                .map(|(node, time)| (NodeId(node), Time(time)))
+                .collect(),
+        })
     }
 
     proptest! {

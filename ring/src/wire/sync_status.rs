@@ -8,6 +8,8 @@ use crate::wire::codec::{self, DecodeError};
 
 /// Most peers in an answer: members that a cluster may have.
 const MAX_PEERS: usize = 1_024;
+/// Most bytes in front of them.
+const HEAD: usize = 96;
 /// Most bytes of one of them; most have a third.
 const PEER: usize = 256;
 /// Most bytes of the reason why a sync broke off.
@@ -20,8 +22,25 @@ pub struct SyncStatus {
     pub is_paused: bool,
     /// With whom it syncs now.
     pub comparing: Option<NodeId>,
+    /// How far back writes are that may still be under way, and tombstones needed.
+    pub stability: StabilityStatus,
     /// Those with whom it has synced since its start, ascending.
     pub peers: Vec<PeerSyncStatus>,
+}
+
+/// Up to when a node knows that no write is under way, and what it has forgotten since. Counts begin with the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct StabilityStatus {
+    /// How many milliseconds ago that time is, of the range where it is earliest; none while a range has no such time.
+    pub lag_ms: Option<u64>,
+    /// How many leaves it has no such time of.
+    pub leaves_without: u64,
+    /// A member that has not answered, or with which it could not sync, in the last round: it holds back what is forgotten.
+    pub waits_for: Option<NodeId>,
+    /// Tombstones removed.
+    pub forgotten: u64,
+    /// Rows that another owner had lost, or this one, and that were restored.
+    pub restored: u64,
 }
 
 /// How it stands with one. Counts begin with the process; bytes are about right.
@@ -68,7 +87,7 @@ impl SyncStatus {
             self.peers.len() <= MAX_PEERS,
             "a cluster has no more members"
         );
-        codec::put(&(self.is_paused, self.comparing), out);
+        codec::put(&(self.is_paused, self.comparing, self.stability), out);
         for peer in &self.peers {
             let mut entry = BytesMut::new();
             codec::put(peer, &mut entry);
@@ -80,7 +99,7 @@ impl SyncStatus {
 
     pub(super) fn take(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut rest = &bytes[..];
-        let (is_paused, comparing) = codec::take::<_, 16>(&mut rest)?;
+        let (is_paused, comparing, stability) = codec::take::<_, HEAD>(&mut rest)?;
         let mut peers = Vec::new();
         while let Some((length, behind)) = rest.split_first_chunk() {
             let length = usize::from(u16::from_le_bytes(*length));
@@ -103,6 +122,7 @@ impl SyncStatus {
         Ok(Self {
             is_paused,
             comparing,
+            stability,
             peers,
         })
     }
@@ -139,6 +159,7 @@ mod tests {
         let longest = "x".repeat(MAX_SYNC_REASON);
         let peers = (0..1024).map(|id| peer(u64::MAX - id, SyncEnd::Failed(longest.clone())));
         let mut status = SyncStatus {
+            stability: StabilityStatus::default(),
             is_paused: true,
             comparing: Some(NodeId(u64::MAX)),
             peers: peers.collect(),

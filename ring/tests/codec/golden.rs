@@ -17,8 +17,9 @@ use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
     DecodeError, DiskLevel, Durability, Fault, FirstMap, Kept, KeyPage, MemberFacts, MemberSeen,
     MemberState, MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page,
-    PeerSyncStatus, Refusal, RefusedHints, Request, RequestFrame, Response, ResponseFrame,
-    SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind,
+    PeerSyncStatus, Promised, Refusal, RefusedHints, Request, RequestFrame, Response,
+    ResponseFrame, StabilityStatus, SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus,
+    Warning, WarningKind,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -39,7 +40,7 @@ pub(crate) fn plain(golden: &str) -> String {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn requests() -> [(Request, &'static str); 16] {
+pub(crate) fn requests() -> [(Request, &'static str); 18] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -142,6 +143,19 @@ pub(crate) fn requests() -> [(Request, &'static str); 16] {
             Request::Sync(SyncRequest::Order(SyncOrder::Resume)),
             "13000000 01 01 0700000000000000 03000000 | 03 64 0b | 04 02",
         ),
+        (
+            Request::Sync(SyncRequest::Promise { at_most: Time(7) }),
+            // the variant, the time
+            "1a000000 01 01 0700000000000000 03000000 | 03 64 0b | 05 0700000000000000",
+        ),
+        (
+            Request::Sync(SyncRequest::Restore {
+                key: KEY,
+                record: BODY,
+            }),
+            // the variant, the key behind its length, the record
+            "17000000 01 01 0700000000000000 03000000 | 03 64 0b | 06 0100 6b aabb",
+        ),
     ]
 }
 
@@ -204,7 +218,7 @@ fn seen() -> MemberSeen {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 18] {
+pub(crate) fn responses() -> [(Response, &'static str); 21] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -327,6 +341,13 @@ pub(crate) fn responses() -> [(Response, &'static str); 18] {
             Response::Sync(SyncAnswer::Status(SyncStatus {
                 is_paused: true,
                 comparing: Some(NodeId(9)),
+                stability: StabilityStatus {
+                    lag_ms: Some(1),
+                    leaves_without: 2,
+                    waits_for: Some(NodeId(9)),
+                    forgotten: 3,
+                    restored: 4,
+                },
                 peers: vec![PeerSyncStatus {
                     node: NodeId(9),
                     equal_ago_ms: Some(1),
@@ -341,8 +362,32 @@ pub(crate) fn responses() -> [(Response, &'static str); 18] {
                     received: 9,
                 }],
             })),
-            // the variant, paused, with some; one peer of 16 bytes: node, equal, ended, how, counts
-            "27000000 02 01 0700000000000000 03000000 | 03 09 0c | 03 01 0109 1000 09 0101 02 0203776879 03 04 05 06 07 08 09",
+            // the variant, paused, with some; lag, leaves, for which it waits, forgotten, restored; one peer of 16 bytes: node,
+            // equal, ended, how, counts
+            "2e000000 02 01 0700000000000000 03000000 | 03 09 0c | 03 01 0109 0101 02 0109 03 04 1000 09 0101 02 0203776879 03 04 05 06 07 08 09",
+        ),
+        (
+            Response::Sync(SyncAnswer::Promised(Promised {
+                refused: Time(7),
+                hints: vec![(NodeId(9), Time(5))],
+                other_hints: Time(6),
+            })),
+            // the variant, up to when, the oldest of any key; one target with its oldest hint
+            "32000000 02 01 0700000000000000 03000000 | 03 09 0c | 04 0700000000000000 0600000000000000 0900000000000000 0500000000000000",
+        ),
+        (
+            Response::Above {
+                floor: Time(12),
+                record: Some(BODY),
+            },
+            "15000000 02 01 0700000000000000 05000000 | 03 09 0d 0c 01 | aabb",
+        ),
+        (
+            Response::Above {
+                floor: Time(12),
+                record: None,
+            },
+            "13000000 02 01 0700000000000000 05000000 | 03 09 0d 0c 00 |",
         ),
     ]
 }

@@ -177,7 +177,7 @@ fn lists_and_texts_in_heads_have_their_limits() {
         assert_eq!(ResponseFrame::decode(sums).is_ok(), allowed, "{count} sums");
     }
     for (len, allowed) in [(0, true), (64, true), (65, false), (200, false)] {
-        let status = answer(&[&[1, 1, len][..], &vec![b'v'; len.into()], &[0; 15]].concat());
+        let status = answer(&[&[1, 1, len][..], &vec![b'v'; len.into()], &[0; 17]].concat());
         assert_eq!(
             ResponseFrame::decode(status).is_ok(),
             allowed,
@@ -187,7 +187,7 @@ fn lists_and_texts_in_heads_have_their_limits() {
     for (count, allowed) in [(0, true), (16, true), (17, false)] {
         // Each of one byte for its kind, its numbers and the length of its text.
         let warnings = vec![0; 4 * usize::from(count)];
-        let status = answer(&[&[1, 1, 0][..], &[0; 14], &[count], &warnings].concat());
+        let status = answer(&[&[1, 1, 0][..], &[0; 16], &[count], &warnings].concat());
         let decoded = ResponseFrame::decode(status);
         assert_eq!(decoded.is_ok(), allowed, "{count} warnings");
     }

@@ -8,9 +8,9 @@ use quoit_ring::change::{Arcs, Change, Configuration, Hand};
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
     DiskLevel, Durability, Fault, FirstMap, Kept, KeyPage, MemberFacts, MemberSeen, MemberState,
-    MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, PeerSyncStatus, Refusal,
-    RefusedHints, Request, RequestFrame, Response, ResponseFrame, SyncAnswer, SyncEnd, SyncOrder,
-    SyncRequest, SyncStatus, Warning, WarningKind, encode_record,
+    MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, PeerSyncStatus, Promised,
+    Refusal, RefusedHints, Request, RequestFrame, Response, ResponseFrame, StabilityStatus,
+    SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind, encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -33,7 +33,7 @@ const EDGES: [u64; 9] = [
 ];
 
 pub(crate) const REQUESTS: u64 = 12;
-pub(crate) const RESPONSES: u64 = 13;
+pub(crate) const RESPONSES: u64 = 14;
 pub(crate) const REFUSALS: u64 = 21;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
@@ -176,6 +176,10 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
             members: (0..rng.below(20)).map(|_| seen(rng)).collect(),
         }),
         11 => Response::Sync(sync_answer(rng)),
+        12 => Response::Above {
+            floor: Time(long(rng) | 1),
+            record: rng.percent(50).then(|| encoded(&record(rng))),
+        },
         _ => {
             let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))
@@ -191,8 +195,15 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
 
 fn sync_request(rng: &mut Rng) -> SyncRequest {
     let nodes = |rng: &mut Rng| (0..rng.below(20)).map(|_| short(rng)).collect();
-    match rng.below(5) {
+    match rng.below(7) {
         0 => SyncRequest::Total,
+        5 => SyncRequest::Promise {
+            at_most: Time(long(rng)),
+        },
+        6 => SyncRequest::Restore {
+            key: key(rng),
+            record: bytes(rng, 40),
+        },
         3 => SyncRequest::Status,
         4 => SyncRequest::Order(*rng.pick(&[SyncOrder::Now, SyncOrder::Pause, SyncOrder::Resume])),
         1 => SyncRequest::Below {
@@ -231,10 +242,24 @@ fn key(rng: &mut Rng) -> Bytes {
 }
 
 fn sync_answer(rng: &mut Rng) -> SyncAnswer {
-    match rng.below(4) {
+    match rng.below(5) {
+        4 => SyncAnswer::Promised(Promised {
+            refused: Time(long(rng)),
+            other_hints: Time(long(rng)),
+            hints: (0..rng.below(9))
+                .map(|n| (NodeId(n), Time(long(rng))))
+                .collect(),
+        }),
         3 => SyncAnswer::Status(SyncStatus {
             is_paused: rng.percent(50),
             comparing: rng.percent(50).then(|| NodeId(long(rng))),
+            stability: StabilityStatus {
+                lag_ms: rng.percent(50).then(|| long(rng)),
+                leaves_without: long(rng),
+                waits_for: rng.percent(50).then(|| NodeId(long(rng))),
+                forgotten: long(rng),
+                restored: long(rng),
+            },
             peers: (0..rng.below(9)).map(|_| peer_sync(rng)).collect(),
         }),
         0 => SyncAnswer::Total(Sum(wide(rng))),

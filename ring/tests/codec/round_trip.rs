@@ -68,6 +68,7 @@ fn every_response_comes_back() {
         "heard",
         "members",
         "sync",
+        "above a floor",
         "refused",
     ];
     property("responses", names.map(|name| (name, 6)), |rng| {

@@ -1,6 +1,6 @@
 //! The answers of one read: what they say together, whose clock counts, and who holds it.
 //!
-//! *Holds* means: equal live sets and equal Seen, each replica judged at its own clock. A sibling that has
+//! *Holds* means: equal live sets and equal Seen above the largest floor, each replica judged at its own clock ([`Held`](quoit_ring::Held)). A sibling that has
 //! expired at the largest clock among the answers is dead; a replica that has not reached that instant does
 //! not hold its death yet, and gets it written back. Without the write-back reads could go backwards.
 //!
@@ -14,12 +14,16 @@
 //! that only such a clock makes a death of does not count, and the next replica is asked. The reader's own clock
 //! has no part in this: readers whose clocks differ come to one result.
 //!
+//! An answer without a row where another's shows that the row is lost ([`lost`](quoit_ring::Held::lost)) counts as failed: the next replica is
+//! asked, and whoever else has the value still counts.
+//!
 //! What was remembered of clocks may be old. So the bound is what a majority has reached by its answers to this very
 //! read, as soon as it has so many, and is what was remembered only before. An answer that was left out is kept, and
 //! counts after all if the bound rises: none fails for its clock while another may still come.
 
 use quoit_ring::change::OwnerSet;
-use quoit_ring::{Millis, Record};
+use quoit_ring::wire::{Fault, Refusal};
+use quoit_ring::{Millis, Record, Time};
 use smallvec::SmallVec;
 
 use super::{Answer, ReadQuorum, Repair, State, TimeBound};
@@ -32,9 +36,9 @@ impl ReadQuorum {
         let Some(first) = answers.next() else {
             return Record::default();
         };
-        let (mut joined, mut now) = (first.record.clone(), self.time_of(first));
+        let (mut joined, mut now) = (first.record().clone(), self.time_of(first));
         for answer in answers {
-            joined.join(&answer.record);
+            joined.join(answer.record());
             now = now.max(self.time_of(answer));
         }
         if joined.live().iter().any(|s| s.expiry.is_some()) {
@@ -72,10 +76,39 @@ impl ReadQuorum {
         }
     }
 
+    /// Fails the answers of replicas that have lost their row.
+    pub(super) fn fail_lost_rows(&mut self) {
+        let is_rowless =
+            |answer: &Answer| !answer.held.has_row() && answer.held.stable() > Time::ZERO;
+        if !self.answers().any(|(_, answer)| is_rowless(answer)) {
+            return; // as in most reads
+        }
+        let has_lost = |answer: &Answer| {
+            let lost_to = |other: &Answer| {
+                let now = self.time_of(answer).max(self.time_of(other));
+                answer.held.lost(&other.held, now).next().is_some()
+            };
+            is_rowless(answer) && self.answers().any(|(_, other)| lost_to(other))
+        };
+        let lost = self.answers().filter(|(_, answer)| has_lost(answer));
+        let lost: OwnerSet = lost.map(|(replica, _)| replica).collect();
+        for (replica, state) in self.replicas.iter_mut().enumerate() {
+            if lost.contains(replica) {
+                *state = State::Failed(Outcome::Refused(Refusal::Storage(Fault::Failed)));
+            }
+        }
+    }
+
+    /// The largest floor of the answers.
+    pub(super) fn largest_floor(&self) -> Time {
+        let floors = self.answers().map(|(_, answer)| answer.held.stable());
+        floors.max().unwrap_or_default()
+    }
+
     /// When what is live in all answers together expires, those included that are left out.
     fn expiries(&self) -> SmallVec<[Millis; 4]> {
         let record = |state| match state {
-            &State::Answered(ref answer) | &State::LeftOut(ref answer) => Some(&answer.record),
+            &State::Answered(ref answer) | &State::LeftOut(ref answer) => Some(answer.record()),
             State::Idle | State::Asked { .. } | State::Failed(_) => None,
         };
         let records = || self.replicas.iter().filter_map(record);
@@ -121,7 +154,8 @@ impl ReadQuorum {
 
     /// The replicas that hold the newest state, each judged at its own clock.
     pub(super) fn holders(&self) -> impl Iterator<Item = usize> {
-        let same = |a: &Answer| (self.newest).same_versions_at(&a.record, self.time_of(a));
+        let same =
+            |a: &Answer| (self.newest).same_versions_at(a.record(), self.time_of(a), self.floor);
         self.answers()
             .filter(move |(_, answer)| same(answer))
             .map(|(replica, _)| replica)

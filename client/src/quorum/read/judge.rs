@@ -17,6 +17,7 @@ impl ReadQuorum {
 
     pub(super) fn evaluate_answers(&mut self) {
         self.judge_clocks();
+        self.fail_lost_rows();
         let answered: OwnerSet = self.answers().map(|(replica, _)| replica).collect();
         if !self.rules.r.reached(answered) {
             // A replica that failed is replaced, so that enough are asked at any time.
@@ -27,6 +28,7 @@ impl ReadQuorum {
             return;
         }
 
+        self.floor = self.largest_floor();
         self.newest = self.joined();
         if self.ask_for_missing_values() {
             return; // a digest named a value that no answer has brought
@@ -64,7 +66,7 @@ impl ReadQuorum {
 
     /// Who has answered that it has this version.
     pub(super) fn holder_of(&self, version: (Dot, u64)) -> Option<usize> {
-        let names = |a: &Answer| a.record.live().iter().any(|s| (s.dot, s.hash) == version);
+        let names = |a: &Answer| a.record().live().iter().any(|s| (s.dot, s.hash) == version);
         let mut holders = self.answers().filter(|(_, a)| names(a));
         holders.next().map(|(replica, _)| replica)
     }
@@ -96,6 +98,8 @@ impl ReadQuorum {
             return;
         }
         self.judge_clocks();
+        self.fail_lost_rows();
+        self.floor = self.largest_floor();
         self.newest = self.joined();
         if self.ask_for_missing_values() {
             return;

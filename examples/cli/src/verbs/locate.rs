@@ -9,7 +9,7 @@
 
 use std::ffi::OsString;
 
-use quoit_client::{Client, Context, Entry, Location, NodeError, Outcome, ReplicaReport};
+use quoit_client::{Client, Entry, Location, NodeError, Outcome, ReplicaReport};
 use quoit_ring::wire::Refusal;
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn report_row(rank: usize, report: &ReplicaReport) -> Vec<String> {
 
 fn holds(entry: &Entry) -> String {
     match entry.siblings() {
-        [] if *entry.context() == Context::default() => "nothing".to_owned(),
+        [] if !entry.is_tombstone() => "nothing".to_owned(),
         [] => "a delete".to_owned(),
         siblings => {
             let count = plural(siblings.len() as u64, "value", "values");
@@ -119,7 +119,7 @@ fn report_json(report: &ReplicaReport) -> Value {
             let sizes = entry.siblings().iter().map(|sibling| sibling.bytes.len());
             object["dots"] = dots.collect::<Vec<_>>().into();
             object["bytes"] = sizes.collect::<Vec<_>>().into();
-            object["deleted"] = json!(entry.is_absent() && *entry.context() != Context::default());
+            object["deleted"] = json!(entry.is_tombstone());
         }
         Err(error) => object["error"] = error.to_string().into(),
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use quoit_client::{Client, SyncReport};
 use quoit_ring::NodeId;
-use quoit_ring::wire::{PeerSyncStatus, SyncEnd, SyncOrder};
+use quoit_ring::wire::{PeerSyncStatus, StabilityStatus, SyncEnd, SyncOrder};
 use serde_json::{Value, json};
 
 use super::status::enough;
@@ -98,11 +98,12 @@ fn show(out: Output, reports: &[SyncReport]) -> Result<(), Failure> {
     for report in reports {
         let name = &report.member.name;
         match &report.status {
-            Ok(status) if status.is_paused => {
-                out.note(format!("{name} is paused: `quoit sync resume`"));
-            }
             Ok(status) => {
-                if let Some(peer) = status.comparing {
+                let stability = stability_text(&status.stability, reports);
+                out.note(format!("{name}: {stability}"));
+                if status.is_paused {
+                    out.note(format!("{name} is paused: `quoit sync resume`"));
+                } else if let Some(peer) = status.comparing {
                     let peer = self::name(peer, reports);
                     out.note(format!("{name} syncs with {peer} now"));
                 }
@@ -189,8 +190,30 @@ fn report_json(report: &SyncReport, reports: &[SyncReport]) -> Value {
     json!({
         "name": node, "id": id, "paused": status.is_paused,
         "comparing_with": status.comparing.map(|peer| name(peer, reports)),
+        "stability": {
+            "lag_ms": status.stability.lag_ms, "leaves_without": status.stability.leaves_without,
+            "waits_for": status.stability.waits_for.map(|peer| name(peer, reports)),
+            "forgotten": status.stability.forgotten, "restored": status.stability.restored,
+        },
         "peers": status.peers.iter().map(peer).collect::<Vec<Value>>(),
     })
+}
+
+/// What a node may forget, and who holds that back.
+fn stability_text(stability: &StabilityStatus, reports: &[SyncReport]) -> String {
+    let forgotten = units::count(stability.forgotten);
+    let waits_for =
+        (stability.waits_for).map(|peer| format!(", waits for {}", name(peer, reports)));
+    let waits_for = waits_for.unwrap_or_default();
+    match stability.lag_ms {
+        Some(lag) => {
+            let lag = units::duration(Duration::from_millis(lag));
+            format!("deletes are kept for {lag}, {forgotten} forgotten{waits_for}")
+        }
+        None => format!(
+            "deletes are kept until all owners have synced, {forgotten} forgotten{waits_for}"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +256,11 @@ mod tests {
         let failed = SyncEnd::Failed("no answer came in time".into());
         let status = SyncStatus {
             is_paused: false,
+            stability: StabilityStatus {
+                lag_ms: Some(62_000),
+                forgotten: 7,
+                ..StabilityStatus::default()
+            },
             comparing: Some(NodeId(2)),
             peers: vec![peer(2, Some(12_000), SyncEnd::Equal), peer(9, None, failed)],
         };

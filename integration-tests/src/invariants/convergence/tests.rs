@@ -50,6 +50,7 @@ fn with_owners(mut history: History, read: OpId, owners: Vec<Option<Bytes>>) -> 
     history.finals.push(Final {
         key,
         replicas,
+        floor: Time::ZERO,
         read,
     });
     history

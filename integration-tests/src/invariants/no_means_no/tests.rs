@@ -132,6 +132,7 @@ fn a_refused_value_on_a_disk_in_the_end_is_found() {
             (NodeId(2), None),
             (NodeId(3), third),
         ],
+        floor: Time::ZERO,
         read: no,
     };
     let (good, bad) = (end(bytes("kept")), end(bytes("no")));

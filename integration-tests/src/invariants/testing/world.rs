@@ -13,7 +13,7 @@
 mod writes;
 
 use bytes::Bytes;
-use quoit_ring::{Actor, Dot, Moment, Record, Seen};
+use quoit_ring::{Actor, Dot, Moment, Record, Seen, Time};
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{Rng as _, SeedableRng as _};
@@ -251,6 +251,7 @@ impl World {
         let end = Final {
             key,
             replicas,
+            floor: Time::ZERO,
             read,
         };
         self.recorder.history_mut().finals.push(end);

@@ -19,6 +19,7 @@ use quoit_node::admission::{Abandoned, Queue, Taken};
 use quoit_node::assembly::{AssemblyOptions, OpenStore};
 use quoit_node::change::{ChangeDriver, TransferRate, read_leftovers, unowned_runs};
 use quoit_node::commit::{Asker, Committer, Order, Task};
+use quoit_node::config::Limits;
 use quoit_node::engine::layout::META_DISK;
 use quoit_node::engine::{Engine as _, EngineError, Keyspace, RowCache, Snapshot as _};
 use quoit_node::env::{Now, Reply as _};
@@ -63,6 +64,12 @@ const TRANSFER: TransferRate = TransferRate {
 const SYNC: SyncOptions = SyncOptions {
     interval: Duration::from_secs(2),
     bytes_per_second: 1 << 20,
+};
+
+/// The same where writes are soon too old, so that tombstones are forgotten within a run.
+const SYNC_OFTEN: SyncOptions = SyncOptions {
+    interval: Duration::from_millis(300),
+    ..SYNC
 };
 
 /// How fast nodes remove what has expired: so fast that the pace matters now and then.
@@ -309,7 +316,7 @@ impl Process {
     /// Its part in anti-entropy goes on with what is due; whether it is to be called often.
     pub(super) fn look_after_sync(&mut self, read: Now) -> bool {
         let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
-        self.sync.handle_time(queued, read.mono);
+        self.sync.handle_time(queued, read);
         self.sync.is_busy()
     }
 
@@ -325,6 +332,25 @@ impl Process {
         if self.queue.push(&mut write, || read.mono).is_err() {
             self.sync.handle_refused(read.mono);
         }
+    }
+
+    /// Gives the committer an order for a round of stability; one that it does not take is refused.
+    pub(super) fn order_for_sync(&mut self, ticket: u64, task: Task, read: Now) {
+        let from = Asker::Rounds { ticket };
+        if self.queue.order(Order { from, task }).is_err() {
+            let refused = Response::Refused(Refusal::Draining);
+            self.sync.handle_done(ticket, refused, read.mono);
+        }
+    }
+
+    /// How often its idle committer is called.
+    pub(super) fn idle_rest(&self) -> Duration {
+        self.committer.rest()
+    }
+
+    /// How many tombstones it has forgotten.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.state.stability.status(0, Millis(0)).forgotten
     }
 
     /// How it stands with its peers.
@@ -488,7 +514,7 @@ impl Process {
         let of_writes = writes.into_iter().map(|write| (write.id, write.reply));
         let of_orders = orders.into_iter().map(|order| match order.from {
             Asker::Caller { id, reply } => (id, Some(reply)),
-            Asker::Node { ticket } => (ticket, None),
+            Asker::Node { ticket } | Asker::Rounds { ticket } => (ticket, None),
             Asker::Sweep => (0, None),
         });
         for (id, reply) in of_writes.chain(of_orders) {
@@ -527,7 +553,7 @@ fn options(machine: &Machine, now: Moment) -> AssemblyOptions {
         max_batch: machine.settings.small.batch,
         hints_per_second: HINTS_PER_SECOND,
         transfer: TRANSFER,
-        sync: SYNC,
+        sync: sync_options(&machine.settings.limits),
         expiry: EXPIRY,
         hint_window: machine.settings.small.hint_window,
         accept_clock_set_back: false,
@@ -536,6 +562,14 @@ fn options(machine: &Machine, now: Moment) -> AssemblyOptions {
         machine_up: machine.up(now),
         incarnation: Incarnation(u64::from(machine.life)),
         gossip: gossip_options(),
+    }
+}
+
+const fn sync_options(limits: &Limits) -> SyncOptions {
+    if limits.max_write_age_ms < 10_000 {
+        SYNC_OFTEN
+    } else {
+        SYNC
     }
 }
 

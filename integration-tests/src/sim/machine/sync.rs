@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use quoit_node::commit::Task;
 use quoit_node::sync::{Act, Look, PeerSync, Repair};
 use quoit_ring::{Moment, NodeId};
 
@@ -32,6 +33,28 @@ impl Machine {
         if let Some((process, read)) = self.running(now) {
             process.write_for_sync(repair, read);
         }
+    }
+
+    /// An order for a round of stability is given to the committer.
+    pub fn order_for_sync(&mut self, ticket: u64, task: Task, now: Moment) {
+        if let Some((process, read)) = self.running(now) {
+            process.order_for_sync(ticket, task, read);
+        }
+    }
+
+    /// How often an idle committer is called, in microseconds.
+    #[must_use]
+    pub fn idle_rest(&self) -> u64 {
+        let rest = self.process.as_ref().map(Process::idle_rest);
+        rest.map_or(1_000_000, |rest| {
+            u64::try_from(rest.as_micros()).unwrap_or(u64::MAX)
+        })
+    }
+
+    /// How many tombstones the running node has forgotten.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.process.as_ref().map_or(0, Process::forgotten)
     }
 
     /// How the running node stands with its peers.

@@ -27,13 +27,18 @@ pub(super) fn differences(machine: &Machine, topology: &Topology, key: MerkleKey
     let Expected {
         tree,
         leaves,
+        graves,
         expiry,
         junk,
     } = derive(&store, topology, key);
     found.extend(junk);
     found.extend(oversize(&store, machine.limits(), topology.copies()));
     found.extend(left_behind(machine, &store, topology));
-    for (keyspace, expected) in [(Keyspace::Leaves, leaves), (Keyspace::Expiry, expiry)] {
+    for (keyspace, expected) in [
+        (Keyspace::Leaves, leaves),
+        (Keyspace::Graves, graves),
+        (Keyspace::Expiry, expiry),
+    ] {
         let held = keys_of(&store, keyspace);
         let (missing, extra) = (
             expected.difference(&held).count(),
@@ -96,6 +101,7 @@ fn oversize(store: &MemorySnapshot, limits: &Limits, copies: usize) -> Vec<Strin
 struct Expected {
     tree: MerkleTree,
     leaves: BTreeSet<Bytes>,
+    graves: BTreeSet<Bytes>,
     expiry: BTreeSet<Bytes>,
     junk: Vec<String>,
 }
@@ -116,6 +122,7 @@ fn derive(store: &MemorySnapshot, topology: &Topology, key: MerkleKey) -> Expect
     let mut expected = Expected {
         tree: MerkleTree::new(topology.leaf_bits()),
         leaves: BTreeSet::new(),
+        graves: BTreeSet::new(),
         expiry: BTreeSet::new(),
         junk: Vec::new(),
     };
@@ -132,6 +139,9 @@ fn derive(store: &MemorySnapshot, topology: &Topology, key: MerkleKey) -> Expect
         let leaf = topology.leaf_bits().leaf_of(topology.token_of(user_key));
         expected.tree.add(leaf, key.sum_of(user_key, &record));
         expected.leaves.insert(leaf_key(leaf, NAMESPACE, user_key));
+        if record.live().is_empty() {
+            expected.graves.insert(leaf_key(leaf, NAMESPACE, user_key));
+        }
         let dues = record.live().iter().filter_map(|sibling| sibling.expiry);
         expected
             .expiry

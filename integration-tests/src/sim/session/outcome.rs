@@ -31,7 +31,7 @@ pub(super) fn read(entry: &Entry) -> Outcome {
 /// What is remarkable about a read of a key of this family.
 pub(super) fn read_coverage(family: Family, entry: &Entry) -> impl Iterator<Item = CoverageEvent> {
     let siblings = entry.siblings().len() > 1;
-    let gone = entry.is_absent() && *entry.context() != Context::default();
+    let gone = entry.is_tombstone();
     let absent = match family {
         Family::Expiring => CoverageEvent::ExpiredValue, // no workload deletes there
         _ => CoverageEvent::Tombstone,

@@ -319,13 +319,16 @@ impl World {
         states.collect::<Vec<_>>().join("; ")
     }
 
-    /// Whether every node has all that it acknowledged.
+    /// Whether every member has all that it acknowledged. One that was removed does not start any more.
     #[must_use]
     pub fn all_are_complete(&self) -> bool {
-        !self
-            .machines
-            .iter()
-            .any(|machine| machine.lacks_something())
+        let newest = self.newest();
+        let is_removed = |id: NodeId| {
+            let mut newest = newest.iter();
+            newest.any(|newest| newest.configuration().removed.binary_search(&id).is_ok())
+        };
+        let mut left = self.machines.iter().filter(|it| !is_removed(it.id()));
+        left.all(|machine| !machine.lacks_something())
     }
 
     /// Whether every member knows the newest epoch, no change is under way, and nobody has left anything behind.

@@ -121,7 +121,8 @@ impl World {
             return;
         }
         let now = self.now();
-        let at = self.paused_node(node).unwrap_or_else(|| now.after(IDLE));
+        let rest = self.machines[node].idle_rest();
+        let at = self.paused_node(node).unwrap_or_else(|| now.after(rest));
         self.schedule.at(at, Event::Idle { node, life });
         if self.paused_node(node).is_none() && self.machines[node].idle(now).is_err() {
             self.storage_failed(node);

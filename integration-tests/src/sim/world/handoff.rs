@@ -11,13 +11,11 @@
 //! happens to those between it and other nodes.
 
 use bytes::{Bytes, BytesMut};
-use quoit_node::engine::layout::{NAMESPACE, hint_key, record_key};
-use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_node::hints::Act;
+use quoit_ring::NodeId;
 use quoit_ring::change::Topology;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{Durability, RequestFrame, Response, ResponseFrame, decode_record};
-use quoit_ring::{Dot, NodeId};
+use quoit_ring::wire::{Durability, RequestFrame, Response, ResponseFrame};
 use rand::Rng as _;
 
 use super::World;
@@ -219,8 +217,7 @@ impl World {
         let hints = &mut recorder.history_mut().hints;
         let kept = hints.iter_mut().filter(|hint| hint.end == HintEnd::Kept);
         for hint in kept.filter(|hint| hint.holder == holder.id()) {
-            let row = hint_key(hint.target, NAMESPACE, &hint.key);
-            if !has_seen(holder, Keyspace::Hints, &row, hint.dot) {
+            if !holder.keeps(hint.target, &hint.key, hint.dot) {
                 hint.end = self.arrived_or_lost(hint);
             }
         }
@@ -229,11 +226,10 @@ impl World {
     /// One for a node that owns the key no more, since the ring has changed, goes to all who own it by its holder's ring. Those
     /// of a later epoch get it from them: they pull from a majority.
     fn arrived_or_lost(&self, hint: &KeptHint) -> HintEnd {
-        let row = record_key(NAMESPACE, &hint.key);
         let has = |node: NodeId| {
             let mut machines = self.machines.iter();
             let machine = machines.find(|machine| machine.id() == node);
-            machine.is_some_and(|it| has_seen(it, Keyspace::Records, &row, hint.dot))
+            machine.is_some_and(|it| it.held(&hint.key).record().seen().contains(hint.dot))
         };
         let is_with_owners = |topology: &Topology| {
             let owners = topology.lists(topology.token_of(&hint.key));
@@ -259,11 +255,4 @@ impl World {
         let mut members = self.machines.iter().filter(is_member);
         members.all(|machine| machine.kept().is_some_and(empty))
     }
-}
-
-/// Whether a row on a machine's disk has seen a write.
-fn has_seen(machine: &Machine, keyspace: Keyspace, row: &[u8], dot: Dot) -> bool {
-    let stored = machine.own_disk().contents().get(keyspace, row);
-    let bytes = stored.ok().flatten();
-    bytes.is_some_and(|bytes| decode_record(&bytes).is_ok_and(|record| record.seen().contains(dot)))
 }

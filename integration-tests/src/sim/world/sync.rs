@@ -8,11 +8,12 @@
 //!
 //! Half of the runs have it, so that everything else is also seen without anybody who repairs what it leaves.
 
+use quoit_node::commit::Task;
 use quoit_node::engine::layout::{NAMESPACE, record_key};
 use quoit_node::engine::{Keyspace, Snapshot as _};
 use quoit_node::sync::{Act, Look};
 use quoit_ring::wire::decode_record;
-use quoit_ring::{Dot, NodeId};
+use quoit_ring::{Dot, NodeId, Time};
 use rand::Rng as _;
 
 use super::World;
@@ -69,6 +70,19 @@ impl World {
                 Act::Write(repair) => {
                     self.site.saw(CoverageEvent::SyncRepaired);
                     self.machines[node].write_for_sync(repair, now);
+                    has_written = true;
+                }
+                Act::Order { ticket, task } => {
+                    if let Task::Stabilize { round, .. } = &task {
+                        self.site.saw(CoverageEvent::FloorRaised);
+                        let mut recorder = self.site.recorder().borrow_mut();
+                        let floor = &mut recorder.history_mut().floor;
+                        *floor = round.iter().map(|(_, time)| *time).fold(*floor, Time::max);
+                    }
+                    if self.machines[node].forgotten() > 0 {
+                        self.site.saw(CoverageEvent::TombstoneForgotten);
+                    }
+                    self.machines[node].order_for_sync(ticket, task, now);
                     has_written = true;
                 }
             }

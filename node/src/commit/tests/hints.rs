@@ -6,7 +6,7 @@ use quoit_ring::{Delta, NodeId};
 use super::*;
 use crate::engine::layout::hint_key;
 use crate::engine::{Batch, Durability};
-use crate::hints::{HintScan, HintUsage, Recounted, recount};
+use crate::hints::{HintScan, HintUsage, Recounted, encode_row, recount, split_row};
 use crate::testing::{LIMITS, Unreliable, blind, dot, state_of, unseeing};
 use crate::write::Destination;
 
@@ -26,8 +26,8 @@ impl World<MemoryEngine> {
 
     fn kept(&self, target: NodeId, key: &str) -> Option<Record> {
         let key = hint_key(target, NAMESPACE, key.as_bytes());
-        let bytes = self.engine.get(Keyspace::Hints, &key).unwrap()?;
-        Some(decode_record(&bytes).unwrap())
+        let row = self.engine.get(Keyspace::Hints, &key).unwrap()?;
+        Some(decode_record(&split_row(&row).1).unwrap())
     }
 
     /// Holds the `hint_usage` against what is stored.
@@ -218,10 +218,13 @@ fn nothing_changes_in_a_place_that_is_not_counted_yet() {
     let mut world = super::world();
     world.put("k", blind(dot(1, WALL), "v"));
     let stored = |key: &str| hint_key(AWAY, NAMESPACE, key.as_bytes());
-    let record = crate::testing::encoded(blind(dot(1, WALL), "v").record());
+    let mut row = bytes::BytesMut::new();
+    let delta = blind(dot(1, WALL), "v");
+    encode_row(delta.dot().time, delta.record(), &mut row);
+    let row = row.freeze();
     let mut batch = Batch::new();
     for key in ["a", "b", "c"] {
-        batch.insert(Keyspace::Hints, stored(key), record.clone());
+        batch.insert(Keyspace::Hints, stored(key), row.clone());
     }
     world
         .engine

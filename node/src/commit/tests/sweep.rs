@@ -1,6 +1,6 @@
 //! Sweeps: what is due is killed as a delete would have, its entries go, and what comes late is joined as its death.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -108,7 +108,7 @@ fn two_due_times_of_one_key_in_one_page_are_one_change() {
         Response::Joined
     );
     assert!(world.stored("k").unwrap().is_tombstone());
-    assert_eq!(world.keys(Keyspace::Expiry), [""; 0]);
+    assert_eq!(world.keys(Keyspace::Expiry), [] as [Bytes; 0]);
     assert_eq!(world.state.expiry.swept(), 2);
     let again = state(1);
     rebuild(&*world.engine, &again);
@@ -173,7 +173,7 @@ fn a_hint_is_kept_as_it_was_written_and_removed_once_it_is_delivered() {
     let delivered = Change::Delivered(late.into_record());
     world.waiting.push(of_hint(delivered));
     world.commit();
-    assert_eq!(world.keys(Keyspace::Hints), [""; 0]);
+    assert_eq!(world.keys(Keyspace::Hints), [] as [Bytes; 0]);
 }
 
 #[test]
@@ -234,6 +234,9 @@ proptest! {
         writes in vec((0_u8..3, 1_u64..4, 0_u64..30, 0_u64..9), 1..12), at_write in (0_usize..12, 0_usize..12),
         marks in (0_u64..9, 0_u64..9),
     ) {
+        // A dot that was minted twice is dead once one of its contents has expired: which one is seen first decides until then.
+        let mut dots = BTreeSet::new();
+        let writes: Vec<_> = writes.into_iter().filter(|&(key, actor, ms, _)| dots.insert((key, actor, ms))).collect();
         let mut ends = Vec::new();
         for (reversed, at_write, mark) in [(false, at_write.0, marks.0), (true, at_write.1, marks.1)] {
             let mut world = World::over(MemoryEngine::new());

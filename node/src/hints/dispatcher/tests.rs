@@ -321,6 +321,8 @@ fn usage_of(count: i64) -> HintUsage {
         target: AWAY,
         count,
         bytes: 9,
+        minted: quoit_ring::Time(1),
+        is_stray: false,
     }]);
     usage
 }

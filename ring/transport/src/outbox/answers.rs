@@ -211,8 +211,8 @@ impl AnswerOutbox {
 /// Whether an answer's frame might be too long for the lane.
 fn may_be_large(response: &Response) -> bool {
     match response {
-        Response::Record(body) | Response::Map(body) => body.len() + HEAD > LANE_FRAME,
-        _ => false,
+        Response::Map(body) => body.len() + HEAD > LANE_FRAME,
+        answer => (answer.record()).is_some_and(|body| body.len() + HEAD > LANE_FRAME),
     }
 }
 

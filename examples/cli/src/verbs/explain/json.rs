@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use quoit_client::{
-    Consistency, Context, Entry, NodeHealth, ReadRepair, ReplicaReport, RequestReport,
-};
+use quoit_client::{Consistency, Entry, NodeHealth, ReadRepair, ReplicaReport, RequestReport};
 use serde_json::{Map, Value, json};
 
 use super::{Repair, Story};
@@ -63,17 +61,13 @@ fn replicas(story: &Story) -> Value {
         match &report.answer {
             Ok(entry) => {
                 object["siblings"] = siblings(entry);
-                object["deleted"] = json!(is_deleted(entry));
+                object["deleted"] = json!(entry.is_tombstone());
             }
             Err(error) => object["error"] = error.to_string().into(),
         }
         object
     };
     story.replicas.iter().map(replica).collect()
-}
-
-fn is_deleted(entry: &Entry) -> bool {
-    entry.is_absent() && *entry.context() != Context::default()
 }
 
 fn siblings(entry: &Entry) -> Value {

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use quoit_client::{
-    Consistency, Context, Entry, NodeError, NodeHealth, Outcome, ReadRepair, ReplicaReport, Value,
+    Consistency, Entry, NodeError, NodeHealth, Outcome, ReadRepair, ReplicaReport, Value,
 };
 use quoit_ring::wire::Refusal;
 
@@ -114,7 +114,7 @@ fn replica(story: &Story, rank: usize, report: &ReplicaReport) -> Vec<Text> {
 
 fn holds(entry: &Entry) -> String {
     match entry.siblings() {
-        [] if *entry.context() == Context::default() => "nothing".to_owned(),
+        [] if !entry.is_tombstone() => "nothing".to_owned(),
         [] => "a delete".to_owned(),
         siblings => {
             let size = siblings.iter().map(|sibling| sibling.bytes.len() as u64);

@@ -194,6 +194,7 @@ impl Store {
         let end = Final {
             key,
             replicas,
+            floor: Time::ZERO,
             read,
         };
         self.recorder.history_mut().finals.push(end);

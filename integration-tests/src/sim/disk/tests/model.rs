@@ -42,7 +42,7 @@ fn contents_of(engine: &DiskEngine) -> Contents {
 /// Up to five writes to twelve keys, the format version's among them.
 fn random_writes(rng: &mut StdRng) -> Writes {
     let write = |rng: &mut StdRng| {
-        let keyspace = Keyspace::ALL[rng.random_range(0..6)];
+        let keyspace = Keyspace::ALL[rng.random_range(0..7)];
         let key = ["a", "b", "format"][rng.random_range(0..3)];
         let value = rng.random_bool(0.7).then(|| rng.random::<[u8; 4]>());
         let value = value.map(|bytes| Bytes::copy_from_slice(&bytes));
@@ -127,7 +127,7 @@ impl Pair {
 
     fn check(&self, rng: &mut StdRng) {
         let expected = self.model.contents();
-        let keyspace = Keyspace::ALL[rng.random_range(0..6)];
+        let keyspace = Keyspace::ALL[rng.random_range(0..7)];
         for key in ["a", "b", "format", "absent"] {
             let found = self.engine.get(keyspace, key.as_bytes()).unwrap();
             let expected = expected.get(&(keyspace, Bytes::from(key)));

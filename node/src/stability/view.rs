@@ -1,0 +1,95 @@
+//! What handlers, committer and driver have in common of stability.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use quoit_ring::wire::StabilityStatus;
+use quoit_ring::{Leaf, Millis, NodeId, Time};
+
+use super::Floors;
+use crate::commit::Finished;
+
+/// What a node knows of stability.
+#[derive(Debug, Default)]
+pub struct StabilityView {
+    floors: RwLock<Arc<Floors>>,
+    promised: AtomicU64,
+    /// Behind which row of the graves tombstones are looked for next; none at the start of a walk.
+    grave: Mutex<Option<Bytes>>,
+    counts: Mutex<StabilityStatus>,
+    /// Answers to the driver's orders.
+    pub(crate) finished: Finished,
+}
+
+impl StabilityView {
+    /// The floors as they are stored.
+    #[must_use]
+    pub fn floors(&self) -> Arc<Floors> {
+        Arc::clone(&self.floors.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The floor of a leaf.
+    #[must_use]
+    pub fn floor(&self, leaf: Leaf) -> Time {
+        (self.floors.read().unwrap_or_else(PoisonError::into_inner)).at(leaf)
+    }
+
+    /// Sets floors that are on the disk.
+    pub(crate) fn set_floors(&self, floors: Floors) {
+        *self.floors.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(floors);
+    }
+
+    /// Clients' writes up to this time are refused.
+    #[must_use]
+    pub fn promised(&self) -> Time {
+        Time(self.promised.load(Ordering::Acquire))
+    }
+
+    /// Sets a promise that is on the disk.
+    pub(crate) fn promise(&self, time: Time) {
+        self.promised.fetch_max(time.0, Ordering::AcqRel);
+    }
+
+    /// Behind which grave the walk goes on.
+    pub(crate) fn grave(&self) -> Option<Bytes> {
+        lock(&self.grave).clone()
+    }
+
+    /// The walk over graves goes on behind this one; none if it is over.
+    pub(crate) fn set_grave(&self, last: Option<Bytes>) {
+        *lock(&self.grave) = last;
+    }
+
+    /// Counts tombstones that were removed.
+    pub(crate) fn add_forgotten(&self, tombstones: u64) {
+        lock(&self.counts).forgotten += tombstones;
+    }
+
+    /// Counts lost rows that were restored, here or at another owner.
+    pub(crate) fn add_restored(&self, rows: u64) {
+        lock(&self.counts).restored += rows;
+    }
+
+    /// Sets who holds the floors back.
+    pub(crate) fn set_waits_for(&self, node: Option<NodeId>) {
+        lock(&self.counts).waits_for = node;
+    }
+
+    /// How far the floors are behind a clock, of a node that owns so many leaves.
+    #[must_use]
+    pub fn status(&self, owned: u64, wall: Millis) -> StabilityStatus {
+        let (least, leaves) = self.floors().least();
+        let leaves_without = owned.saturating_sub(leaves);
+        let lag = |stable: Time| wall.0.saturating_sub(stable.millis().0);
+        StabilityStatus {
+            lag_ms: least.filter(|_| leaves_without == 0).map(lag),
+            leaves_without,
+            ..*lock(&self.counts)
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
