@@ -16,6 +16,7 @@
 
 mod build;
 pub mod causal;
+mod doubts;
 mod gcounter;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use quoit_ring::{Dot, Epoch, Millis, Moment, NodeId, Seen, Time};
 
 pub use self::build::Recorder;
+pub use self::doubts::Doubts;
 pub use self::gcounter::{GCounter, MergeCounters};
 
 /// Names an operation: its place in [`History::ops`].
@@ -437,14 +439,6 @@ pub struct History {
 }
 
 impl History {
-    /// Whether a context says no more of a write's dot than that it is too old to come: by a floor below which nodes have
-    /// forgotten what was deleted. No replica need ever have joined it, unless its caller was answered that it is stored.
-    #[must_use]
-    pub fn is_doubtful(&self, (write, dot): (OpId, Dot), seen: &Seen) -> bool {
-        let is_below = dot.time <= seen.floor().min(self.floor);
-        is_below && !seen.names(dot) && self.op(write).dot() != Some(dot)
-    }
-
     /// The operation `id`.
     ///
     /// # Panics

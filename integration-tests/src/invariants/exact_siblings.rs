@@ -17,11 +17,11 @@
 //! Source: `DeCandia` et al., *Dynamo* (2007), section 4.4; Almeida et al., *Scalable and Accurate Causality
 //! Tracking for Eventually Consistent Stores* (2014).
 
-use quoit_ring::{Moment, Seen, Time};
+use quoit_ring::{Moment, Seen};
 
 use super::{Invariant, Violation, describe};
 use crate::history::causal::{Causal, Event, Keyed, Set, is_exact};
-use crate::history::{Found, History, KeyId, OpId, Outcome};
+use crate::history::{Doubts, Found, History, KeyId, OpId, Outcome};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -32,11 +32,13 @@ pub const INVARIANT: Invariant = Invariant {
 };
 
 fn check(history: &History) -> Result<(), Violation> {
+    let doubts = Doubts::of(history);
     for keyed in Keyed::all(history) {
         let judge = Judge {
             history,
             key: keyed.key,
             causal: &Causal::of(history, &keyed),
+            doubts: &doubts,
         };
         let exact = is_exact(history.key(keyed.key).family);
         if exact {
@@ -54,6 +56,7 @@ struct Judge<'a> {
     history: &'a History,
     key: KeyId,
     causal: &'a Causal<'a>,
+    doubts: &'a Doubts<'a>,
 }
 
 impl Judge<'_> {
@@ -121,8 +124,9 @@ impl Judge<'_> {
         let replaced = self.causal.replaced(&seen);
         self.in_time(id, &seen.without(&replaced), at)?;
         let firm = seen.without(&doubtful);
-        let mut may_live = (self.causal).alive(&firm, &self.causal.replaced(&firm));
-        may_live.unite(&doubtful);
+        let replaced_for_sure = self.causal.replaced(&firm);
+        let mut may_live = self.causal.alive(&firm, &replaced_for_sure);
+        may_live.unite(&doubtful.without(&replaced_for_sure));
         let must_live = self.causal.alive(&seen, &replaced).without(&doubtful);
         let returned = self.causal.returned(found);
         if let Some(event) = returned.beyond(&may_live) {
@@ -140,12 +144,12 @@ impl Judge<'_> {
         self.whole(id, &seen, &replaced)
     }
 
-    /// The events that need not have been joined although they are seen ([`History::is_doubtful`]).
+    /// The events that need not have been anywhere although they are seen.
     fn doubtful(&self, seen: &Seen) -> Set {
         let mut doubtful = self.causal.events().none();
-        if self.history.floor > Time::ZERO {
+        if self.doubts.exist() {
             for (number, event) in self.causal.events().list().iter().enumerate() {
-                if self.history.is_doubtful((event.op, event.dot), seen) {
+                if self.doubts.has((event.op, event.dot), seen) {
                     doubtful.insert(number);
                 }
             }

@@ -32,7 +32,9 @@ use quoit_ring::{Dot, Moment, Seen};
 
 use super::{Invariant, Violation, describe};
 use crate::history::causal::Keyed;
-use crate::history::{Basis, Call, Family, Found, GCounter, History, Mode, Op, OpId, Outcome};
+use crate::history::{
+    Basis, Call, Doubts, Family, Found, GCounter, History, Mode, Op, OpId, Outcome,
+};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -43,11 +45,12 @@ pub const INVARIANT: Invariant = Invariant {
 };
 
 fn check(history: &History) -> Result<(), Violation> {
+    let doubts = Doubts::of(history);
     for keyed in Keyed::all(history) {
         if history.key(keyed.key).family != Family::Counter {
             continue;
         }
-        let mut judge = Judge::new(history, &keyed);
+        let mut judge = Judge::new(history, &doubts, &keyed);
         for &id in &keyed.ops {
             judge.add_step(id)?;
         }
@@ -92,6 +95,7 @@ struct Writer {
 
 struct Judge<'a> {
     history: &'a History,
+    doubts: &'a Doubts<'a>,
     keyed: &'a Keyed,
     dots: BTreeMap<OpId, Vec<Dot>>,
     steps: Vec<Step>,
@@ -100,7 +104,7 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(history: &'a History, keyed: &'a Keyed) -> Self {
+    fn new(history: &'a History, doubts: &'a Doubts<'a>, keyed: &'a Keyed) -> Self {
         let mut dots: BTreeMap<OpId, Vec<Dot>> = BTreeMap::new();
         for minted in &keyed.minted {
             dots.entry(minted.op).or_default().push(minted.dot);
@@ -108,6 +112,7 @@ impl<'a> Judge<'a> {
 
         Self {
             history,
+            doubts,
             keyed,
             dots,
             steps: Vec::new(),
@@ -321,9 +326,8 @@ impl<'a> Judge<'a> {
         let above = latest_first.take_while(|made| made.most > count);
         let above = above.filter(|made| made.count > count);
         let mut steps = above.map(|made| &self.steps[made.place]);
-        let holds = |step: &Step, dot: Dot| {
-            seen.contains(dot) && !self.history.is_doubtful((step.op, dot), seen)
-        };
+        let holds =
+            |step: &Step, dot: Dot| seen.contains(dot) && !self.doubts.has((step.op, dot), seen);
         let seen_by = |step: &&Step| !step.refused && step.dots.iter().any(|&d| holds(step, d));
         let Some(step) = steps.find(seen_by) else {
             return Ok(());

@@ -19,7 +19,7 @@ use quoit_ring::{Moment, Seen};
 
 use super::{Invariant, Violation, describe};
 use crate::history::causal::{Event, Events, Keyed, Set};
-use crate::history::{History, Mode, OpId, Outcome};
+use crate::history::{Doubts, History, Mode, OpId, Outcome};
 
 /// See the [module](self).
 pub const INVARIANT: Invariant = Invariant {
@@ -34,14 +34,15 @@ struct Read {
     invoked: Moment,
     returned: Moment,
     seen: Set,
-    /// The same, but for what need never have been joined.
+    /// The same, but for what need never have been anywhere.
     firm: Set,
 }
 
 fn check(history: &History) -> Result<(), Violation> {
+    let doubts = Doubts::of(history);
     for keyed in Keyed::all(history) {
         let events = Events::of(&keyed.minted);
-        let reads = quorum_reads(history, &keyed, &events);
+        let reads = quorum_reads((history, &doubts), &keyed, &events);
         if let Some((later, event)) = gone_back(&reads, &events) {
             let before = |read: &&Read| read.returned <= later.invoked && read.firm.has(event);
             let earlier = reads.iter().find(before).map(|read| read.id);
@@ -53,7 +54,11 @@ fn check(history: &History) -> Result<(), Violation> {
 }
 
 /// The successful quorum reads of a key in the order they were invoked.
-fn quorum_reads(history: &History, keyed: &Keyed, events: &Events) -> Vec<Read> {
+fn quorum_reads(
+    (history, doubts): (&History, &Doubts<'_>),
+    keyed: &Keyed,
+    events: &Events,
+) -> Vec<Read> {
     let read = |&id: &OpId| {
         let op = history.op(id);
         match &op.returned {
@@ -62,7 +67,7 @@ fn quorum_reads(history: &History, keyed: &Keyed, events: &Events) -> Vec<Read> 
                 invoked: op.invoked,
                 returned: *returned,
                 seen: events.seen(seen),
-                firm: firm(history, events, seen),
+                firm: firm(doubts, events, seen),
             }),
             _ => None,
         }
@@ -72,12 +77,14 @@ fn quorum_reads(history: &History, keyed: &Keyed, events: &Events) -> Vec<Read> 
     reads
 }
 
-/// What a read has seen, but for what need never have been joined.
-fn firm(history: &History, events: &Events, seen: &Seen) -> Set {
+/// What a read has seen, but for what need never have been anywhere.
+fn firm(doubts: &Doubts<'_>, events: &Events, seen: &Seen) -> Set {
     let mut firm = events.seen(seen);
-    for (number, event) in events.list().iter().enumerate() {
-        if history.is_doubtful((event.op, event.dot), seen) {
-            firm.remove(number);
+    if doubts.exist() {
+        for (number, event) in events.list().iter().enumerate() {
+            if doubts.has((event.op, event.dot), seen) {
+                firm.remove(number);
+            }
         }
     }
     firm

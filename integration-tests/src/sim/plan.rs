@@ -206,12 +206,17 @@ impl Plan {
     }
 
     /// In half of the runs that sync writes are soon too old: so tombstones are forgotten while everything goes wrong. Not where a
-    /// disk fills up, on which the clock's mark stays behind: it leads by a quarter of that age, and is caught up with.
+    /// disk fills up or fails, on which the clock's mark stays behind: it leads by a quarter of that age, and is caught up with.
     fn forget(&mut self) {
         let mut rng = self.seed.stream("forget", 0);
-        let fills_up = |planned: &Planned| matches!(planned.fault, Fault::DiskFull { .. });
-        let fills_up = self.faults.iter().any(fills_up);
-        if self.syncs && !fills_up && happens(&mut rng, 500) {
+        let stops_the_mark = |planned: &Planned| {
+            matches!(
+                planned.fault,
+                Fault::DiskFull { .. } | Fault::DiskFails { .. }
+            )
+        };
+        let stays_behind = self.faults.iter().any(stops_the_mark);
+        if self.syncs && !stays_behind && happens(&mut rng, 500) {
             self.settings.limits.max_write_age_ms = rng.random_range(1_000..2_000);
         }
     }
@@ -234,10 +239,11 @@ impl Plan {
     }
 
     /// In some runs a node loses its disk for ever, and an operator writes it off later: one, since with N = 3 no more may be
-    /// lost of what two have acknowledged.
+    /// lost of what two have acknowledged. Not where records are filled up: leaving the node out is a change of the ring.
     fn lose_disk(&mut self) {
         let mut rng = self.seed.stream("lost disk", 0);
-        if !happens(&mut rng, 150) {
+        let fills_up = |planned: &Planned| matches!(planned.fault, Fault::Overfill { .. });
+        if !happens(&mut rng, 150) || self.faults.iter().any(fills_up) {
             return;
         }
         self.faults.push(Planned {

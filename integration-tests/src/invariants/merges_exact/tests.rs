@@ -246,7 +246,8 @@ fn steps_are_counted_as_attempts_only_from_their_beginning() {
     let (counter, ..) = siblings();
     let mut history = counter.hand.finish();
     let keyed = &Keyed::all(&history)[0];
-    let mut judge = Judge::new(&history, keyed);
+    let doubts = Doubts::of(&history);
+    let mut judge = Judge::new(&history, &doubts, keyed);
 
     for &id in &keyed.ops {
         judge.add_step(id).unwrap();

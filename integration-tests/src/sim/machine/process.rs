@@ -350,7 +350,7 @@ impl Process {
 
     /// How many tombstones it has forgotten.
     pub(super) fn forgotten(&self) -> u64 {
-        self.state.stability.status(0, Millis(0)).forgotten
+        self.state.stability.status(Millis(0)).forgotten
     }
 
     /// How it stands with its peers.
