@@ -54,7 +54,7 @@ impl<G: Engine> Committer<G> {
         if has_taken && !runs.is_empty() {
             batch.insert(Keyspace::Meta, META_TAKEN, encode_taken(epoch));
         }
-        // What it owns no more it will have to own anew, and rows may be deleted there from now on.
+        // What it owns no more has no floor any more, should it own that again: rows may be deleted there from now on.
         let floors = floors_of_owned(
             &self.state.stability.floors(),
             &known,

@@ -8,17 +8,20 @@
 //!
 //! Between two batches, like all orders: what was joined before counts, and what comes later is checked against it.
 
+use std::ops::Bound;
+
+use quoit_ring::change::Known;
 use quoit_ring::wire::{Promised, Refusal, Response, SyncAnswer, decode_record};
-use quoit_ring::{Epoch, Millis, Record, Time};
+use quoit_ring::{Epoch, Millis, NodeId, Record, Time};
 
 use super::Committer;
 use super::carry_out::Unfulfilled;
 use crate::clock::Now;
-use crate::engine::layout::{
-    META_PROMISED, META_STABLE, NAMESPACE, leaf_range, parse_leaf_key, record_key,
-};
+use crate::engine::layout::{META_PROMISED, META_STABLE, NAMESPACE, parse_leaf_key, record_key};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace, Snapshot as _};
-use crate::storage::{BatchBuilder, Unreadable, moving::Run};
+use crate::stability::Floors;
+use crate::storage::moving::Run;
+use crate::storage::{BatchBuilder, Unreadable};
 
 /// Graves that are looked at in one order: clients' writes wait meanwhile.
 const GRAVES: usize = 128;
@@ -92,11 +95,11 @@ impl<G: Engine> Committer<G> {
 
         // Where a repair has brought an older write, what kills it may not be here yet, and others may have forgotten that: a
         // round later.
-        let is_calm = |run: &Run| !self.old_joined.iter().any(|leaf| run.contains(leaf));
+        let is_calm = |run: &Run| self.old_joined.range(run.clone()).next().is_none();
         let calm = round.iter().filter(|(run, _)| is_calm(run)).cloned();
         let floors = (self.state.stability.floors()).raised(&calm.collect::<Vec<_>>());
         let mut batch = Batch::with_capacity(1);
-        batch.insert(Keyspace::Meta, META_STABLE, floors.encode());
+        put_floors(&floors, &mut batch);
         // In either mode: a floor that was served must be there after a loss of power, and what was joined below it.
         self.engine.commit(batch, Durability::Fsync)?;
         self.old_joined.clear();
@@ -111,43 +114,29 @@ impl<G: Engine> Committer<G> {
         if !self.has_space(now) {
             return Err(Unfulfilled::NO_SPACE);
         }
-        let (floors, stability) = (self.state.stability.floors(), self.state.stability.clone());
-        let (snapshot, after) = (self.engine.snapshot(), stability.grave());
+        let (floors, stability) = (self.state.stability.floors(), &self.state.stability);
+        let start = stability.grave().map_or(Bound::Unbounded, Bound::Excluded);
+        let graves = (self.engine.snapshot()).range(Keyspace::Graves, (start, Bound::Unbounded));
         let mut builder = BatchBuilder::new(3 * GRAVES, 0);
         let (mut looked, mut forgotten, mut last) = (0, 0, None);
-
-        'walk: for run in floors.forgotten_runs() {
-            let (first, end) = leaf_range(run);
-            let start = match &after {
-                Some(after) if !is_before(after, &first) => {
-                    std::ops::Bound::Excluded(after.clone())
-                }
-                _ => first,
-            };
-            for grave in snapshot.range(Keyspace::Graves, (start, end)) {
-                let (grave, _) = grave.map_err(Unfulfilled::reading)?;
-                let Ok((leaf, _, key)) = parse_leaf_key(&grave) else {
-                    continue; // none was written so
-                };
-                looked += 1;
-                if let Some(dead) = self.dead_row(key, now)?
-                    && is_forgotten(&dead, floors.forgotten(leaf))
-                {
-                    builder.remove_record(key, leaf, &dead);
-                    forgotten += 1;
-                }
-                last = Some(grave);
-                if looked == GRAVES {
-                    break 'walk;
-                }
+        for grave in graves.take(GRAVES) {
+            let (grave, _nothing) = grave.map_err(Unfulfilled::reading)?;
+            looked += 1;
+            if let Ok((leaf, _, key)) = parse_leaf_key(&grave)
+                && floors.forgotten(leaf) > Time::ZERO
+                && let Some(dead) = self.dead_row(key, now)?
+                && is_forgotten(&dead, floors.forgotten(leaf))
+            {
+                builder.remove_record(key, leaf, &dead);
+                forgotten += 1;
             }
+            last = Some(grave);
         }
-        drop(snapshot);
 
         self.commit(builder.into_batch(), Time::ZERO, now)?;
-        stability.add_forgotten(forgotten);
         let is_over = looked < GRAVES;
-        stability.set_grave(last.filter(|_| !is_over));
+        self.state.stability.add_forgotten(forgotten);
+        self.state.stability.set_grave(last.filter(|_| !is_over));
         self.measure(now);
         Ok(is_over)
     }
@@ -175,17 +164,8 @@ fn is_forgotten(dead: &Record, forgotten: Time) -> bool {
     above.is_only_floor(forgotten)
 }
 
-/// Whether a row lies before the start of a run, or a walk that ended there has not come to it.
-fn is_before(row: &[u8], start: &std::ops::Bound<bytes::Bytes>) -> bool {
-    matches!(start, std::ops::Bound::Included(first) if row < &first[..])
-}
-
 /// Floors of what `node` still owns in an epoch that it learns, for the batch that stores it; none if they stay as they are.
-pub(super) fn floors_of_owned(
-    floors: &crate::stability::Floors,
-    known: &quoit_ring::change::Known,
-    node: quoit_ring::NodeId,
-) -> Option<crate::stability::Floors> {
+pub(super) fn floors_of_owned(floors: &Floors, known: &Known, node: NodeId) -> Option<Floors> {
     let stretches = known.topology().stretches();
     // By the old list where a leaf moves: what it is to own it does not own yet.
     let owned = stretches.filter(|it| it.lists.old_owners().any(|owner| owner == node));
@@ -195,13 +175,13 @@ pub(super) fn floors_of_owned(
 }
 
 /// Puts floors in a batch.
-pub(super) fn put_floors(floors: &crate::stability::Floors, batch: &mut Batch) {
+pub(super) fn put_floors(floors: &Floors, batch: &mut Batch) {
     batch.insert(Keyspace::Meta, META_STABLE, floors.encode());
 }
 
 #[cfg(test)]
 mod tests {
-    use quoit_ring::{Actor, Delta, Dot, Leaf, Seen};
+    use quoit_ring::{Actor, Delta, Dot, Seen};
 
     use super::*;
 
@@ -215,13 +195,5 @@ mod tests {
         assert!(!is_forgotten(&blind, Time(9)) && is_forgotten(&blind, Time(10)));
         let causal = Delta::causal(dot(12), Time(10), &Seen::up_to(Time(5)), None).into_record();
         assert!(!is_forgotten(&causal, Time(11)) && is_forgotten(&causal, Time(12)));
-    }
-
-    #[test]
-    fn a_walk_goes_on_in_the_run_where_it_ended() {
-        let (first, _) = leaf_range(Leaf(4)..=Leaf(9));
-        let row = |leaf| crate::engine::layout::leaf_key(Leaf(leaf), NAMESPACE, b"k");
-        assert!(is_before(&row(3), &first));
-        assert!(!is_before(&row(4), &first) && !is_before(&row(12), &first));
     }
 }

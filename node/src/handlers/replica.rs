@@ -273,6 +273,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
             }
             SyncRequest::Restore { key, record } => {
                 let leaf = self.locate(&key, epoch)?;
+                self.check_shared(caller, epoch, leaf)?;
                 let (change, bytes) = (repair::restored(&record)?, record.len());
                 self.state.stability.add_restored(1);
                 Ok(Handled::write(
@@ -285,6 +286,16 @@ impl<E: Env, G: Engine> Replica<E, G> {
             }
             request => (self.sync(caller, (request, epoch), now)).map(Handled::Answer),
         }
+    }
+
+    /// Refuses what an owner of `leaf` alone may ask for.
+    fn check_shared(&self, caller: Role, epoch: Epoch, leaf: Leaf) -> Result<(), Refusal> {
+        let peer = caller.node().ok_or(Refusal::Forbidden)?;
+        let shared = self.state.sync.shared(&self.state.cluster, epoch)?;
+        let both_own = shared
+            .get(&peer)
+            .is_some_and(|shared| shared.contains(leaf));
+        both_own.then_some(()).ok_or(Refusal::BadNodes)
     }
 
     /// Notes that a peer goes through what differs between it and this node.

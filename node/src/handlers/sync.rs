@@ -36,11 +36,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
             SyncRequest::Status => {}
             compares => return self.compare(caller, (compares, epoch), now),
         }
-        let newest = state.cluster.newest();
-        let stretches = newest.topology().stretches();
-        let owned = stretches.filter(|it| it.lists.is_owner(state.cluster.node));
-        let leaves = owned.map(|it| u64::from(it.leaves.end().0 - it.leaves.start().0) + 1);
-        let stability = state.stability.status(leaves.sum(), now.wall);
+        let stability = state.stability.status(now.wall);
         let status = state.sync.status(stability, now.mono);
         Ok(Response::Sync(SyncAnswer::Status(status)))
     }

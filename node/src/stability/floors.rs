@@ -62,12 +62,6 @@ impl Floors {
         (self.runs.iter().map(|run| run.stable).min(), leaves.sum())
     }
 
-    /// The runs of leaves that have a floor below which tombstones are removed.
-    pub fn forgotten_runs(&self) -> impl Iterator<Item = Run> {
-        let runs = self.runs.iter().filter(|run| run.forgotten > Time::ZERO);
-        runs.map(|run| Leaf(run.first)..=Leaf(run.last))
-    }
-
     /// The same after a round in which these leaves became stable up to these times. What was so before is forgotten.
     #[must_use]
     pub fn raised(&self, round: &[(Run, Time)]) -> Self {
@@ -103,7 +97,7 @@ impl Floors {
         })
     }
 
-    /// Decides anew for each piece in which neither these runs nor `others` begin or end. Both ascend.
+    /// Decides for each piece by itself in which neither these runs nor `others` begin or end. Both ascend.
     fn overlaid(
         &self,
         others: &[Floor],
@@ -179,7 +173,8 @@ impl Floors {
                 forgotten: Time(bytes.get_u64()),
             };
             let is_behind = runs.last().is_none_or(|before| before.last < run.first);
-            if !is_behind || run.last < run.first || run.stable < run.forgotten {
+            let is_run = (run.first..u32::MAX).contains(&run.last);
+            if !is_behind || !is_run || run.stable < run.forgotten {
                 return Err(DAMAGED);
             }
             runs.push(run);
@@ -267,6 +262,13 @@ mod tests {
                 prop_assert!(floors.runs.windows(2).all(|two| two[0].last < two[1].first));
             }
         }
+    }
+
+    #[test]
+    fn a_run_without_an_end_is_damage() {
+        let mut bytes = BytesMut::zeroed(RUN);
+        bytes[4..8].fill(u8::MAX);
+        assert!(Floors::decode(bytes.freeze()).is_err());
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!      '-- Forgetting <--floors are on the disk-- Storing <--------------------------------------------------'
 //! ```
 //!
-//! A new epoch, or a member that cannot be reached, costs its leaves this round; the next one begins after the interval.
+//! A new epoch, or a member that does not promise, ends a round; an owner with which no sync comes to its end costs its leaves
+//! this round. The next one begins after the interval.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
@@ -100,15 +101,19 @@ impl Rounds {
         }
     }
 
-    /// An epoch begins: what a round has found so far is about other owners.
-    pub(crate) fn begin_epoch(&mut self, known: &Known) {
+    /// An epoch begins: what a round has found so far is about other owners. How many leaves this node owns in it.
+    pub(crate) fn begin_epoch(&mut self, known: &Known) -> u64 {
         self.epoch = known.epoch();
         let removed = &known.configuration().removed;
         let is_there = |node: &NodeId| removed.binary_search(node).is_err();
         let members = known.topology().members().map(|member| member.id);
         let others = members.filter(|&member| member != self.node);
         self.members = others.filter(is_there).collect();
+        let mut owned = 0;
         let range = |stretch: Stretch<'_>| {
+            if stretch.lists.is_owner(self.node) {
+                owned += u64::from(stretch.leaves.end().0 - stretch.leaves.start().0) + 1;
+            }
             let owners = stretch.lists.owners().filter(|&owner| owner != self.node);
             let owners: Vec<NodeId> = owners.collect();
             let counts = stretch.lists.is_owner(self.node) && !stretch.lists.is_joint();
@@ -120,6 +125,7 @@ impl Rounds {
         self.ranges = known.topology().stretches().filter_map(range).collect();
         self.waits_for = None;
         self.rest();
+        owned
     }
 
     /// Begins a round if one is due, and ends one that takes too long. `reading` is this node's clock.
@@ -159,8 +165,7 @@ impl Rounds {
         }
         self.synced.insert(peer);
         let mut owners = self.ranges.iter().flat_map(|range| &range.owners);
-        let counts = |owner: &NodeId| self.answers.contains_key(owner);
-        if owners.all(|owner| self.synced.contains(owner) || !counts(owner)) {
+        if owners.all(|owner| self.synced.contains(owner)) {
             self.store(now);
         }
     }
@@ -200,18 +205,22 @@ impl Rounds {
                     self.store(now); // it is alone
                 }
             }
+            // It has not handed over what it owned before, or does not know its hints.
+            (Phase::Promising { ticket, .. }, _) if ticket == done => {
+                self.waits_for = Some(self.node);
+                self.rest();
+            }
             (Phase::Storing { ticket, .. }, Response::Joined) if ticket == done => self.forget(now),
             (Phase::Forgetting { ticket, .. }, Response::Joined) if ticket == done => self.rest(),
             // There is more.
             (Phase::Forgetting { ticket, .. }, Response::Heard) if ticket == done => {
                 self.forget(now);
             }
-            (
-                Phase::Promising { ticket, .. }
-                | Phase::Storing { ticket, .. }
-                | Phase::Forgetting { ticket, .. },
-                _,
-            ) if ticket == done => self.rest(),
+            (Phase::Storing { ticket, .. } | Phase::Forgetting { ticket, .. }, _)
+                if ticket == done =>
+            {
+                self.rest();
+            }
             _ => {}
         }
     }
@@ -221,7 +230,7 @@ impl Rounds {
         self.acts.pop_front()
     }
 
-    /// A member for which leaves wait: it has not answered in the last round, or no sync with it came to its end.
+    /// A member for which leaves wait: it has not promised in the last round, or no sync with it came to its end.
     pub(crate) const fn waits_for(&self) -> Option<NodeId> {
         self.waits_for
     }

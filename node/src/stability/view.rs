@@ -15,6 +15,8 @@ use crate::commit::Finished;
 pub struct StabilityView {
     floors: RwLock<Arc<Floors>>,
     promised: AtomicU64,
+    /// How many leaves the node owns in the newest epoch.
+    owned: AtomicU64,
     /// Behind which row of the graves tombstones are looked for next; none at the start of a walk.
     grave: Mutex<Option<Bytes>>,
     counts: Mutex<StabilityStatus>,
@@ -76,11 +78,16 @@ impl StabilityView {
         lock(&self.counts).waits_for = node;
     }
 
-    /// How far the floors are behind a clock, of a node that owns so many leaves.
+    /// Sets how many leaves the node owns.
+    pub(crate) fn set_owned(&self, leaves: u64) {
+        self.owned.store(leaves, Ordering::Relaxed);
+    }
+
+    /// How far the floors are behind a clock.
     #[must_use]
-    pub fn status(&self, owned: u64, wall: Millis) -> StabilityStatus {
+    pub fn status(&self, wall: Millis) -> StabilityStatus {
         let (least, leaves) = self.floors().least();
-        let leaves_without = owned.saturating_sub(leaves);
+        let leaves_without = (self.owned.load(Ordering::Relaxed)).saturating_sub(leaves);
         let lag = |stable: Time| wall.0.saturating_sub(stable.millis().0);
         StabilityStatus {
             lag_ms: least.filter(|_| leaves_without == 0).map(lag),

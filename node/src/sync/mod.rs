@@ -334,7 +334,8 @@ impl SyncDriver {
             self.end(now);
         }
         self.epoch = newest;
-        self.rounds.begin_epoch(&self.state.cluster.newest());
+        let owned = self.rounds.begin_epoch(&self.state.cluster.newest());
+        self.state.stability.set_owned(owned);
         self.state.sync.keep(|peer| shared.contains_key(peer));
         self.schedule
             .begin_epoch(shared.keys().copied(), now, &mut self.rng);

@@ -97,8 +97,8 @@ fn no_floor_rises_where_an_owner_is_away_or_keeps_an_older_hint() {
     let status = world.nodes[&NodeId(1)]
         .state
         .stability
-        .status(1, world.now.wall);
-    assert_eq!((status.lag_ms, status.leaves_without), (None, 1));
+        .status(world.now.wall);
+    assert_eq!((status.lag_ms, status.leaves_without), (None, 1 << 12));
 
     world.way = Way::Answered;
     let minted = Time::at(world.now.wall);
@@ -128,7 +128,7 @@ fn a_row_that_one_owner_has_lost_is_restored_and_kills_nothing() {
     world.nodes[&NodeId(2)].lose("k");
     world.pass(2 * ROUNDS);
     assert_eq!(world.rows("k"), [true; 3]);
-    let restored = |node: &Node| node.state.stability.status(0, world.now.wall).restored;
+    let restored = |node: &Node| node.state.stability.status(world.now.wall).restored;
     assert!(world.nodes.values().map(restored).sum::<u64>() > 0);
 }
 
@@ -162,4 +162,33 @@ fn a_promise_binds_a_node_whatever_its_clock_does_and_never_beyond_the_clock_tha
 
     let stored = node.engine.get(Keyspace::Meta, META_PROMISED);
     assert_eq!(stored.unwrap().unwrap()[..], most.0.to_be_bytes());
+}
+
+#[test]
+fn a_row_is_restored_for_another_owner_of_its_leaf_alone() {
+    let world = World::new(5);
+    let key = (0..).map(|n| format!("k{n}"));
+    let cluster = &world.nodes[&NodeId(1)].state.cluster;
+    let owns =
+        |node, key: &str| cluster.owns(Epoch(2), NodeId(node), cluster.leaf_of(key.as_bytes()));
+    let mut keys = key.filter(|key| owns(1, key) == Ok(true));
+    let key = keys
+        .find(|key| owns(2, key) == Ok(true) && owns(3, key) == Ok(false))
+        .unwrap();
+    let value = Delta::blind(tombstone(WALL).dot(), Some(("v".into(), None)));
+    let restore = SyncRequest::Restore {
+        key: key.clone().into(),
+        record: encoded(value.record()),
+    };
+    let frame = RequestFrame {
+        id: 1,
+        epoch: Epoch(2),
+        budget_ms: 1_000,
+        request: Request::Sync(restore),
+    };
+    let answer = |from| world.nodes[&NodeId(1)].answer(NodeId(from), &frame, world.now);
+    assert_eq!(answer(3), Response::Refused(Refusal::BadNodes));
+    assert_eq!(world.nodes[&NodeId(1)].stored(&key), None);
+    assert_eq!(answer(2), Response::Joined);
+    assert!(world.nodes[&NodeId(1)].stored(&key).is_some());
 }
