@@ -309,6 +309,7 @@ impl<G: Engine> CheckedStore<G> {
 
         state.stability.promise(promised);
         state.stability.set_floors(floors);
+        state.registers.load(&*engine);
 
         let settles_in = settles_in(&options.limits).saturating_sub(options.machine_up);
         state.completeness.set_settles_at(now.mono + settles_in);

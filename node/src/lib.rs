@@ -73,6 +73,7 @@ mod peers;
 pub mod provision;
 mod question;
 pub mod recovery;
+pub mod register;
 mod reply;
 mod run;
 mod seldom;

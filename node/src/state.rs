@@ -18,6 +18,7 @@
 //!   completeness  committer             handlers, committer, who pulls
 //!   stability     committer, who syncs  handlers, committer, who syncs
 //!   expiry        committer, sweep      handlers, committer, sweep
+//!   registers     committer             handlers, committer, who ends them
 //!   damage        handlers, committer   nobody, it goes to the log
 //!   warnings      whoever notices       handlers
 //!   service       server, node          handlers, server
@@ -42,6 +43,7 @@ use crate::engine::Usage;
 use crate::expiry::ExpiryView;
 use crate::gossip::{Addresses, GossipInbox, SeenMembers};
 use crate::hints::HintUsage;
+use crate::register::Registers;
 use crate::stability::StabilityView;
 use crate::storage::{DamageLog, Sums};
 use crate::sync::SyncView;
@@ -84,6 +86,8 @@ pub struct NodeState {
     pub stability: Arc<StabilityView>,
     /// How far it has come with what expires.
     pub expiry: Arc<ExpiryView>,
+    /// Promises and pending values of registers.
+    pub registers: Arc<Registers>,
     /// What the log says of rows that cannot be read.
     pub(crate) damage: Arc<DamageLog>,
     /// What is not as it should be.
@@ -121,6 +125,7 @@ impl NodeState {
             completeness: Arc::default(),
             stability: Arc::default(),
             expiry: Arc::default(),
+            registers: Arc::new(Registers::new(start_mark)),
             damage: Arc::default(),
             warnings: Arc::default(),
             service: Arc::default(),

@@ -8,6 +8,7 @@
 //! and the moments that bound its wait. Left out: every decision.
 
 use bytes::Bytes;
+use quoit_ring::register::{Accepted, Ballot};
 use quoit_ring::{Delta, Epoch, Leaf, Moment, NodeId, Record};
 
 use crate::reply::{Priority, Reply};
@@ -44,7 +45,13 @@ impl<R> Write<R> {
         match (&self.change, self.destination) {
             (Change::Delivered(_), _) => Growth::Removal,
             (_, Destination::Hint(_)) => Growth::Hint,
-            (change, Destination::Record) if change.record().live().is_empty() => Growth::Removal,
+            (change, Destination::Record)
+                if change
+                    .record()
+                    .is_none_or(|record| record.live().is_empty()) =>
+            {
+                Growth::Removal
+            }
             (_, Destination::Record) => Growth::Value,
         }
     }
@@ -89,15 +96,47 @@ pub enum Change {
     Restored(Record),
     /// A hint that its target has joined: it is removed, unless more has been added to it since.
     Delivered(Record),
+    /// A step of a conditional write, or of a linearizable read.
+    Register(Box<Step>),
+}
+
+/// A step on the register of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing but an answer.
+    Look,
+    /// A promise to take nothing below this ballot.
+    Prepare(Ballot),
+    /// A value that is pending from then on, by this ballot.
+    Accept(Ballot, Record),
+    /// The value of this ballot is joined; given for an owner that may not have it.
+    Commit(Ballot, Option<Record>),
+    /// What another owner has accepted, before this one owns the key alone.
+    Take(Accepted),
 }
 
 impl Change {
-    /// The record to be joined.
+    /// The record to be joined, at once or later; none of a step that brings none.
     #[must_use]
-    pub const fn record(&self) -> &Record {
+    pub fn record(&self) -> Option<&Record> {
         match self {
-            Self::Put(delta) => delta.record(),
-            Self::Repair(record) | Self::Delivered(record) | Self::Restored(record) => record,
+            Self::Put(delta) => Some(delta.record()),
+            Self::Repair(record) | Self::Delivered(record) | Self::Restored(record) => Some(record),
+            Self::Register(step) => match &**step {
+                Step::Look | Step::Prepare(_) => None,
+                Step::Accept(_, record) => Some(record),
+                Step::Commit(_, record) => record.as_ref(),
+                Step::Take(theirs) => theirs.value.as_ref(),
+            },
+        }
+    }
+
+    /// The step, if it is one on a register.
+    #[must_use]
+    pub fn step(&self) -> Option<&Step> {
+        match self {
+            Self::Register(step) => Some(step),
+            _ => None,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | [`placement`] | who owns a key: the ring, preference lists, where virtual nodes sit |
 //! | [`clock`] | the hybrid logical clock |
 //! | [`consensus`] | one decision by a majority of voters |
+//! | [`register`] | conditional writes: a linearizable register per key |
 //! | [`version`] | dots, what has seen what, records and their join |
 //! | [`moment`] | monotonic time |
 //! | [`merkle`] | sums over live data, leaf by leaf |
@@ -50,6 +51,7 @@ pub mod consensus;
 pub mod merkle;
 pub mod moment;
 pub mod placement;
+pub mod register;
 pub mod role;
 pub mod token;
 pub mod version;

@@ -37,7 +37,7 @@ use std::time::Duration;
 use quoit_ring::{MerkleKey, Moment};
 use siphasher::sip::SipHasher13;
 
-use crate::write::Change;
+use crate::write::{Change, Step};
 
 /// Wait up to which writes are let in while the queue stands: several commits of a quick disk, and little
 /// beside what a client waits for before it asks elsewhere.
@@ -165,6 +165,14 @@ impl LoadShedding {
             Change::Repair(record) | Change::Delivered(record) | Change::Restored(record) => {
                 (record.max_time().0, 0)
             }
+            // By the ballot: an attempt is shed at all of its owners or at none.
+            Change::Register(step) => match &**step {
+                Step::Look => (0, 0),
+                Step::Prepare(ballot) | Step::Accept(ballot, _) | Step::Commit(ballot, _) => {
+                    (ballot.time.0, ballot.unique)
+                }
+                Step::Take(theirs) => (theirs.ballot.time.0, theirs.ballot.unique),
+            },
         };
         let mut hasher = SipHasher13::new_with_key(&self.key.0);
         hasher.write(b"shed"); // the key has another use, too

@@ -40,9 +40,10 @@ impl Pace {
 
 /// What a page costs.
 fn bytes_of(page: &Page) -> u64 {
-    let rows = page.rows.iter();
-    let bytes: usize = rows.map(|(key, record)| key.len() + record.len()).sum();
-    let rows = u64::try_from(page.rows.len()).unwrap_or(u64::MAX);
+    let rows = page.rows.iter().chain(&page.registers);
+    let bytes: usize = rows.map(|(key, row)| key.len() + row.len()).sum();
+    let rows = page.rows.len() + page.registers.len();
+    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     bytes.saturating_add(rows.saturating_mul(ROW))
 }
@@ -58,6 +59,7 @@ mod tests {
         let row = (Bytes::new(), Bytes::from(vec![0; (1 << 20) - (1 << 10)]));
         let page = Page {
             rows: vec![row],
+            registers: vec![],
             next: None,
         };
         let mut pace = Pace::new(bytes_per_second);

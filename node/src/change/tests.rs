@@ -521,6 +521,7 @@ fn answers_to_what_was_asked_in_an_earlier_epoch_change_nothing() {
     assert!(bench.state.cluster.learn(next, true));
     let page = Page {
         rows: vec![("k".into(), Bytes::new())],
+        registers: vec![],
         next: None,
     };
     let orders = bench.answer(acts, |_, act| {

@@ -18,7 +18,8 @@ use quoit_ring::wire::{Refusal, decode_record};
 use quoit_ring::{Held, Leaf, NodeId, Record, Sibling, Sum, Time};
 
 use super::Verdict;
-use super::join::{Joins, RefusedRepairs, Rules};
+use super::join::{Joins, RefusedRepairs, Rules, Standing};
+use super::register::{Current, RegisterChange, RegisterRow};
 use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
 use crate::hints::{HintDelta, row_bytes, split_row};
@@ -44,6 +45,12 @@ pub struct Applied {
     pub refused_repairs: RefusedRepairs,
     /// Leaves in which a repair brings a write that is older than what was promised.
     pub old_joined: Vec<Leaf>,
+    /// The latest ballot that was promised or accepted, [`Time::ZERO`] if none.
+    pub balloted: Time,
+    /// Whether a value was accepted: the batch is to be synced in either mode.
+    pub accepts: bool,
+    /// By how much registers change once it is.
+    pub registers: Vec<RegisterChange>,
     /// Rows that could not be read; their writes are refused.
     pub unreadable: Vec<Unreadable>,
     /// The engine has failed earlier and has to be opened again; nothing may be committed.
@@ -60,6 +67,7 @@ pub fn apply<G: Engine, R>(engine: &G, rules: &Rules, writes: &[Write<R>]) -> Ap
         joins: Joins::new(rules),
         sums: Vec::with_capacity(writes.len()),
         old_joined: Vec::new(),
+        registers: Vec::new(),
         unreadable: Vec::new(),
         poisoned: None,
     };
@@ -90,6 +98,7 @@ struct BatchRun<'a, G> {
     rows: BatchBuilder,
     sums: Vec<SumChange>,
     old_joined: Vec<Leaf>,
+    registers: Vec<RegisterChange>,
     unreadable: Vec<Unreadable>,
     poisoned: Option<EngineError>,
 }
@@ -104,26 +113,47 @@ impl<G: Engine> BatchRun<'_, G> {
 
         let old = match self.read(first.destination, &first.key) {
             Ok(old) => old,
-            Err(error) => {
-                for &place in places {
-                    self.verdicts[place] = Verdict::Refused(Refusal::Storage(error.fault()));
-                }
-                self.unreadable.push(error);
-                return;
-            }
+            Err(error) => return self.refuse_all(places, error),
         };
-
         let before = old.as_ref().map(|old| &old.record);
         let floor = match first.destination {
             Destination::Record => self.joins.rules.floors.at(first.leaf),
             Destination::Hint(_) => Time::ZERO,
         };
+        let mut register = match self.register_of(writes, places, floor) {
+            Ok(register) => register,
+            Err(error) => return self.refuse_all(places, error),
+        };
+
         let mut new = Held::new(before.cloned(), floor).into_record();
         let mut minted = old.as_ref().map_or(Time::MAX, |old| old.minted);
         let mut is_stray = false;
+        // A write that changes nothing, such as a retry, costs no commit. What lies below the floor changes nothing.
+        let changes = |new: &Record| match before {
+            Some(old) => !old.same_versions_above(new, floor),
+            None => !new.is_only_floor(floor),
+        };
         for &place in places {
             let write = &writes[place];
-            let verdict = (self.joins).join((place, write), &mut new, before.is_some(), floor);
+            let verdict = match (write.change.step(), &mut register) {
+                (Some(step), Some(register)) => {
+                    let has_row = before.is_some() || changes(&new);
+                    let mut current = Current {
+                        record: &mut new,
+                        has_row,
+                        floor,
+                    };
+                    self.joins.step((write, step), register, &mut current)
+                }
+                _ => (self.joins).join(
+                    (place, write),
+                    &mut new,
+                    Standing {
+                        has_row: before.is_some(),
+                        floor,
+                    },
+                ),
+            };
             if let (Ok(Verdict::Joined), Change::Put(delta)) = (&verdict, &write.change) {
                 minted = minted.min(delta.dot().time);
                 is_stray |= write.epoch != Some(self.joins.rules.newest);
@@ -131,9 +161,7 @@ impl<G: Engine> BatchRun<'_, G> {
             self.verdicts[place] = verdict.unwrap_or_else(Verdict::Refused);
         }
 
-        // A write that changes nothing, such as a retry, costs no commit. What lies below the floor changes nothing.
-        let changes = |old: &Record| !old.same_versions_above(&new, floor);
-        if before.map_or_else(|| !new.is_only_floor(floor), changes) {
+        if changes(&new) {
             match first.destination {
                 Destination::Record => self.change((place, first), before, &new),
                 Destination::Hint(target) => {
@@ -141,6 +169,43 @@ impl<G: Engine> BatchRun<'_, G> {
                 }
             }
         }
+        if let Some(register) = register {
+            self.change_register(first, &register);
+        }
+    }
+
+    /// Refuses all writes of a row that cannot be read.
+    fn refuse_all(&mut self, places: &[usize], error: Unreadable) {
+        for &place in places {
+            self.verdicts[place] = Verdict::Refused(Refusal::Storage(error.fault()));
+        }
+        self.unreadable.push(error);
+    }
+
+    /// The register of a key, if any of its writes is a step on it.
+    fn register_of<R>(
+        &mut self,
+        writes: &[Write<R>],
+        places: &[usize],
+        floor: Time,
+    ) -> Result<Option<RegisterRow>, Unreadable> {
+        let mut steps = places.iter().map(|&place| &writes[place]);
+        let Some(write) = steps.find(|write| write.change.step().is_some()) else {
+            return Ok(None);
+        };
+        let row = RegisterRow::read(self.engine, &write.key, floor, self.joins.rules);
+        if let Err(Unreadable::Engine(error @ EngineError::Poisoned { .. })) = &row {
+            self.poisoned = Some(error.clone());
+        }
+        row.map(Some)
+    }
+
+    /// Stages the change of a register.
+    fn change_register<R>(&mut self, write: &Write<R>, register: &RegisterRow) {
+        if let Some(accepted) = register.changed() {
+            self.rows.put_ballot(&write.key, write.leaf, accepted);
+        }
+        self.registers.extend(register.change(&write.key));
     }
 
     /// Stages the change of one key.
@@ -238,9 +303,12 @@ impl<G: Engine> BatchRun<'_, G> {
             sums: self.sums,
             hints: self.joins.hints,
             latest: self.joins.latest,
+            balloted: self.joins.balloted,
+            accepts: self.joins.accepts,
             collisions: self.joins.collisions,
             refused_repairs: self.joins.refused_repairs,
             old_joined: self.old_joined,
+            registers: self.registers,
             unreadable: self.unreadable,
             poisoned: self.poisoned,
         }

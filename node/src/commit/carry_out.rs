@@ -112,13 +112,14 @@ impl<G: Engine> Committer<G> {
             } => self.promise((clock, refused), epoch, now),
             Task::Stabilize { epoch, round } => self.stabilize(epoch, &round, now).map(joined),
             Task::ForgetDead { epoch } => {
-                let is_over = self.forget_dead(epoch, now)?;
+                let is_over = self.forget_dead(epoch, now)? && self.forget_ballots(epoch, now)?;
                 Ok(if is_over {
                     Response::Joined
                 } else {
                     Response::Heard
                 })
             }
+            Task::Register { epoch, request } => self.step::<R>(epoch, request, now),
             Task::Take { epoch } => self.take(epoch, now).map(joined),
             Task::Sweep { mark, due } => self.sweep(mark, &due, now).map(joined),
         }

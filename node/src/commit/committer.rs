@@ -27,7 +27,7 @@ use quoit_ring::wire::{
 use quoit_ring::{Leaf, Moment, Time};
 
 use super::rows::Pulled;
-use super::{Applied, ChangeRows, RefusedRepairs, Rules, Verdict, apply};
+use super::{Applied, ChangeRows, RefusedRepairs, RegisterChange, Rules, Verdict, apply};
 use crate::clock::{ClockMark, Now};
 use crate::engine::layout::META_CLOCK;
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
@@ -63,6 +63,8 @@ pub struct Committer<G> {
     /// Leaves in which a repair has brought a write that is older than what was promised, since floors were last raised.
     pub(super) old_joined: BTreeSet<Leaf>,
     mark: ClockMark,
+    /// The mark as it was stored and synced last, in either mode.
+    synced_mark: Time,
     disk_space: DiskSpace,
     measured: Option<Moment>,
     log_after: Option<Moment>,
@@ -86,6 +88,7 @@ impl<G: Engine> Committer<G> {
             chain: Chain::new(state.cluster.node, newest),
             old_joined: BTreeSet::new(),
             mark: ClockMark::new(Arc::clone(&state.clock), &state.limits, now),
+            synced_mark: state.clock.start_mark(),
             state: state.clone(),
             disk_space: DiskSpace::new(state.limits.disk_reserve),
             measured: None,
@@ -137,12 +140,12 @@ impl<G: Engine> Committer<G> {
             Ok(staged) => staged,
             Err(refusal) => {
                 let refused = Verdict::Refused(refusal);
-                self.answer(writes, &vec![refused; writes.len()], now);
+                self.answer(writes, vec![refused; writes.len()], now);
                 return Ok(());
             }
         };
         let (verdicts, committed) = self.settle(staged, writes, now);
-        self.answer(writes, &verdicts, now);
+        self.answer(writes, verdicts, now);
         self.measure(now);
         committed
     }
@@ -164,7 +167,8 @@ impl<G: Engine> Committer<G> {
             return Err(self.refuse_for_space(writes.len(), now));
         }
 
-        let applied = apply(&*self.engine, &self.rules(writes, disk, now), writes);
+        let rules = self.rules(writes, disk, now);
+        let applied = apply(&*self.engine, &rules, writes);
         for error in &applied.unreadable {
             self.state.damage.say(error, now.mono);
         }
@@ -190,6 +194,9 @@ impl<G: Engine> Committer<G> {
             sums,
             hints,
             latest,
+            balloted,
+            accepts,
+            registers,
             collisions,
             refused_repairs,
             old_joined,
@@ -200,7 +207,7 @@ impl<G: Engine> Committer<G> {
         self.state.sums.begin(&sums, key_of);
         let committed = match poisoned {
             Some(error) => Err(error),
-            None => self.commit(batch, latest, now),
+            None => self.commit_balloted(batch, latest, (balloted, accepts), now),
         };
         debug_assert_eq!(verdicts.len(), writes.len(), "every write has a verdict");
 
@@ -211,6 +218,7 @@ impl<G: Engine> Committer<G> {
                 self.old_joined.extend(old_joined);
                 self.state.hints.add(&hints);
                 self.state.clock.observe(latest, now);
+                self.note_registers(registers);
                 self.state.stats.add_collisions(collisions);
             }
             Err(error) => fail(&mut verdicts, error),
@@ -220,7 +228,7 @@ impl<G: Engine> Committer<G> {
         }
 
         let no_space = Verdict::Refused(Refusal::Storage(Fault::NoSpace));
-        let refused = || verdicts.iter().filter(|&&v| v == no_space).count();
+        let refused = || verdicts.iter().filter(|&v| *v == no_space).count();
         self.note_disk(
             if disk == DiskLevel::Ample {
                 0
@@ -285,7 +293,7 @@ impl<G: Engine> Committer<G> {
         has_space
     }
 
-    fn rules<R>(&self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {
+    fn rules<R>(&mut self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {
         let newest = self.state.cluster.newest();
         let keeps = |write: &Write<R>| write.destination != Destination::Record;
         let hints = &self.state.hints;
@@ -310,6 +318,9 @@ impl<G: Engine> Committer<G> {
             disk,
             is_leaving,
             expired: self.state.expiry.mark(),
+            registers: Arc::clone(&self.state.registers),
+            start_mark: self.state.clock.start_mark(),
+            mark: self.mark.reach(now),
         }
     }
 
@@ -325,6 +336,39 @@ impl<G: Engine> Committer<G> {
             return Ok(()); // nothing changed: all that was read is committed already
         }
         self.engine.commit(batch, self.durability())
+    }
+
+    /// Commits `batch` behind which ballots up to a time are promised, and values accepted, or not.
+    fn commit_balloted(
+        &mut self,
+        mut batch: Batch,
+        latest: Time,
+        (balloted, accepts): (Time, bool),
+        now: Now,
+    ) -> Result<(), EngineError> {
+        if !accepts && balloted <= self.synced_mark {
+            return self.commit(batch, latest, now);
+        }
+        self.advance_mark(latest, now, &mut batch);
+        let mark = self.mark();
+        debug_assert!(balloted <= mark, "no later ballot is taken");
+        put_mark(&mut batch, mark);
+        self.engine.commit(batch, engine::Durability::Fsync)?;
+        self.synced_mark = mark;
+        Ok(())
+    }
+
+    /// What is promised and pending from now on: before any of it is answered.
+    fn note_registers(&self, changes: Vec<RegisterChange>) {
+        let registers = &self.state.registers;
+        for change in changes {
+            if let Some(pending) = change.pending {
+                registers.set_pending(&change.key, pending);
+            }
+            if let Some(ballot) = change.promised {
+                registers.promise(&change.key, ballot);
+            }
+        }
     }
 
     /// Puts the clock's mark in a batch, if it is due.
@@ -346,11 +390,11 @@ impl<G: Engine> Committer<G> {
         }
     }
 
-    fn answer<R: Reply>(&self, writes: &mut Vec<Write<R>>, verdicts: &[Verdict], now: Now) {
+    fn answer<R: Reply>(&self, writes: &mut Vec<Write<R>>, verdicts: Vec<Verdict>, now: Now) {
         let (epoch, clock) = (self.state.cluster.epoch(), self.state.clock.reading(now));
-        for (write, &verdict) in writes.iter().zip(verdicts) {
-            let response = Response::from(verdict);
+        for (write, verdict) in writes.iter().zip(verdicts) {
             let Some(reply) = &write.reply else { continue };
+            let response = Response::from(verdict);
             reply.send(&ResponseFrame {
                 id: write.id,
                 epoch,

@@ -20,14 +20,16 @@ use quoit_ring::{Delta, Epoch, MerkleKey, Millis, NodeId, Record, Time, check_dr
 
 use super::Verdict;
 use super::bounds::{RecordBounds, most_bytes};
+use super::register::{Current, RegisterRow};
 use crate::clock::Now;
 use crate::config::Limits;
 use crate::engine::layout::HINT_PREFIX;
 use crate::expiry::bury;
 use crate::hints::{Gap, HintDelta, MINTED, is_in_gap};
+use crate::register::Registers;
 use crate::stability::Floors;
 use crate::storage::takes;
-use crate::write::{Change, Destination, Growth, Write};
+use crate::write::{Change, Destination, Growth, Step, Write};
 
 /// What writes are checked against, at one moment.
 #[derive(Debug, Clone)]
@@ -62,6 +64,12 @@ pub struct Rules {
     pub is_leaving: bool,
     /// What expires by then is joined as its death: a sweep has passed it.
     pub expired: Millis,
+    /// Promises and pending values of registers.
+    pub registers: Arc<Registers>,
+    /// The clock's mark of the run before: what that promised lies at or below it.
+    pub start_mark: Time,
+    /// Up to when the clock's mark will be stored with the batch: no later ballot is taken.
+    pub mark: Time,
 }
 
 /// The joins of one batch, and what they sum up to.
@@ -76,6 +84,17 @@ pub(super) struct Joins<'a> {
     pub(super) collisions: u64,
     /// Repairs refused for the bounds on a record.
     pub(super) refused_repairs: RefusedRepairs,
+    /// The latest ballot that was promised or accepted.
+    pub(super) balloted: Time,
+    /// Whether anything was accepted.
+    pub(super) accepts: bool,
+}
+
+/// Whether there is a row where something is joined, and its floor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) has_row: bool,
+    pub(super) floor: Time,
 }
 
 /// The repairs of a batch that were refused for the bounds on a record.
@@ -98,6 +117,8 @@ impl<'a> Joins<'a> {
                 count: 0,
                 last: None,
             },
+            balloted: Time::ZERO,
+            accepts: false,
         }
     }
 
@@ -107,21 +128,10 @@ impl<'a> Joins<'a> {
         &mut self,
         (place, write): (usize, &Write<R>),
         current: &mut Record,
-        has_row: bool,
-        floor: Time,
+        Standing { has_row, floor }: Standing,
     ) -> Result<Verdict, Refusal> {
         let rules = self.rules;
-        if rules.now.mono > write.deadline {
-            return Err(Refusal::Expired);
-        }
-        // Here and not only where it arrived: it may have waited while the fence was raised, and who pulls the range then
-        // relies on it that nothing older is added.
-        if write.epoch.is_some_and(|epoch| epoch < rules.fence) {
-            return Err(Refusal::OldEpoch);
-        }
-        if !takes(rules.disk, write.growth()) {
-            return Err(Refusal::Storage(Fault::NoSpace));
-        }
+        self.check(write)?;
 
         if let Destination::Hint(target) = write.destination
             && is_in_gap(&rules.uncounted, target, &write.key)
@@ -146,6 +156,7 @@ impl<'a> Joins<'a> {
             Change::Repair(record) | Change::Delivered(record) | Change::Restored(record) => {
                 record.max_time()
             }
+            Change::Register(_) => return Err(Refusal::BadRecord), // it has no place among the hints
         };
         check_drift(stamp, rules.now.wall, rules.limits.max_clock_drift_ms).map_err(|drift| {
             Refusal::ClockAhead {
@@ -166,6 +177,7 @@ impl<'a> Joins<'a> {
             Change::Repair(record) | Change::Delivered(record) | Change::Restored(record) => {
                 self.repair(place, record, current)?
             }
+            Change::Register(_) => return Err(Refusal::BadRecord),
         };
 
         if verdict == Verdict::Joined {
@@ -175,6 +187,53 @@ impl<'a> Joins<'a> {
             }
         }
         Ok(verdict)
+    }
+
+    /// Does one step on the register of a key, unless a rule forbids it.
+    pub(super) fn step<R>(
+        &mut self,
+        (write, step): (&Write<R>, &Step),
+        register: &mut RegisterRow,
+        current: &mut Current<'_>,
+    ) -> Result<Verdict, Refusal> {
+        self.check(write)?;
+        let (ballot, latest) = match step {
+            Step::Look => (Time::ZERO, Time::ZERO),
+            Step::Prepare(ballot) => (ballot.time, ballot.time),
+            Step::Accept(ballot, value) => (ballot.time, ballot.time.max(value.max_time())),
+            Step::Commit(_, value) => {
+                let latest = value.as_ref().map_or(Time::ZERO, Record::max_time);
+                (Time::ZERO, latest)
+            }
+            Step::Take(_) => (Time::ZERO, Time::ZERO),
+        };
+        let verdict = register.step(step, current, self.rules)?;
+        if verdict == Verdict::Joined {
+            bury(current.record, self.rules.expired);
+        }
+        if !matches!(verdict, Verdict::Outbid(_)) {
+            self.latest = self.latest.max(latest);
+            self.balloted = self.balloted.max(ballot);
+        }
+        self.accepts |= verdict == Verdict::Accepted;
+        Ok(verdict)
+    }
+
+    /// Refuses what comes too late, of an epoch that is served no more, or has no space.
+    fn check<R>(&self, write: &Write<R>) -> Result<(), Refusal> {
+        let rules = self.rules;
+        if rules.now.mono > write.deadline {
+            return Err(Refusal::Expired);
+        }
+        // Here and not only where it arrived: it may have waited while the fence was raised, and who pulls the range then
+        // relies on it that nothing older is added.
+        if write.epoch.is_some_and(|epoch| epoch < rules.fence) {
+            return Err(Refusal::OldEpoch);
+        }
+        if !takes(rules.disk, write.growth()) {
+            return Err(Refusal::Storage(Fault::NoSpace));
+        }
+        Ok(())
     }
 
     fn repair(

@@ -42,27 +42,42 @@ impl<G: Engine> Committer<G> {
         let merkle_key = self.state.sums.key();
         let mut builder = BatchBuilder::new(3 * rows.len(), 0);
         let (mut sums, mut seen) = (Vec::with_capacity(rows.len()), BTreeSet::new());
+        let mut forgotten = Vec::with_capacity(rows.len());
         for (place, (key, read)) in rows.iter().enumerate() {
             let leaf = self.state.cluster.leaf_of(key);
             if self.is_owned(epoch, leaf) || !seen.insert(key) {
                 continue;
             }
-            let Some(record) = self.unchanged(key, read, now)? else {
-                continue;
-            };
-            sums.push(SumChange {
-                write: place,
-                leaf,
-                before: merkle_key.sum_of(key, &record),
-                after: Sum::default(),
-            });
-            builder.remove_record(key, leaf, &record);
+            if read.is_empty() {
+                // A register without a record, which nothing has come to since: older epochs are refused.
+                if self.has_record(key)? {
+                    continue;
+                }
+            } else {
+                let Some(record) = self.unchanged(key, read, now)? else {
+                    continue;
+                };
+                sums.push(SumChange {
+                    write: place,
+                    leaf,
+                    before: merkle_key.sum_of(key, &record),
+                    after: Sum::default(),
+                });
+                builder.remove_record(key, leaf, &record);
+            }
+            // Whoever owns it has pulled that.
+            builder.remove_ballot(key);
+            builder.remove_leaf(key, leaf);
+            forgotten.push(key.clone());
         }
 
         let key_of = |change: &SumChange| &rows[change.write].0;
         self.state.sums.begin(&sums, key_of);
         self.commit(builder.into_batch(), Time::ZERO, now)?;
         self.state.sums.add(&sums, key_of);
+        for key in forgotten {
+            self.state.registers.set_pending(&key, None);
+        }
         self.measure(now);
         Ok(())
     }
@@ -99,6 +114,14 @@ impl<G: Engine> Committer<G> {
             cluster.owns(epoch, cluster.node, leaf),
             Ok(false) | Err(Refusal::Behind)
         )
+    }
+
+    /// Whether there is a record under `key`.
+    pub(super) fn has_record(&self, key: &[u8]) -> Result<bool, Unfulfilled> {
+        let stored = (self.engine).get(Keyspace::Records, &record_key(NAMESPACE, key));
+        stored
+            .map(|row| row.is_some())
+            .map_err(Unfulfilled::reading)
     }
 
     /// The record of `key`, if it is what was read. One that cannot be read is not.

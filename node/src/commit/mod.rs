@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | [`apply()`] | the decision: writes and stored rows in, verdicts and an engine batch out |
 //! | `join` | one write joined into one record, unless a rule forbids it |
+//! | `register` | one step of a conditional write, on the register of one key |
 //! | `bounds` | how large a record may become, whoever sends what is joined |
 //! | [`Committer`] | the effect: commit, then sums, clock and answers, in that order |
 //! | [`Order`] | what is done between two batches for a change of the ring, and who gets the answer |
@@ -39,6 +40,7 @@ mod leftovers;
 mod order;
 mod pages;
 mod progress;
+mod register;
 mod rows;
 mod stability;
 mod sweep;
@@ -52,5 +54,6 @@ pub use self::committer::Committer;
 pub use self::join::{RefusedRepairs, Rules};
 pub use self::order::{Asker, Finished, Order, Task};
 pub use self::progress::{Leftovers, PullProgress};
+pub use self::register::RegisterChange;
 pub use self::rows::ChangeRows;
 pub use self::verdict::Verdict;

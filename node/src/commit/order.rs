@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use quoit_ring::consensus::Ballot;
-use quoit_ring::wire::{MembershipRequest, Page, Response};
+use quoit_ring::wire::{MembershipRequest, Page, RegisterRequest, Response};
 use quoit_ring::{Epoch, Leaf, Millis, NodeId, Time};
 use tokio::sync::Notify;
 
@@ -138,6 +138,13 @@ pub enum Task {
         /// The newest epoch.
         epoch: Epoch,
     },
+    /// Do a step on the register of a key, in an epoch: for an owner that ends a conditional write of others.
+    Register {
+        /// That epoch.
+        epoch: Epoch,
+        /// The key, and the step.
+        request: RegisterRequest,
+    },
     /// Take what is to be owned again, if nothing is left there of an earlier ownership.
     Take {
         /// In which epoch.
@@ -189,6 +196,7 @@ impl Task {
             | Self::Promise { .. }
             | Self::Stabilize { .. }
             | Self::ForgetDead { .. } => 0,
+            Self::Register { request, .. } => request.body_bytes(),
         }
     }
 }

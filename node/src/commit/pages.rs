@@ -16,7 +16,7 @@
 
 use bytes::Bytes;
 use quoit_ring::change::moving::runs;
-use quoit_ring::wire::{MAX_KEY, Page, Refusal};
+use quoit_ring::wire::{MAX_KEY, Page, Refusal, decode_accepted};
 use quoit_ring::{Epoch, Leaf, NodeId};
 
 use super::carry_out::Unfulfilled;
@@ -27,7 +27,7 @@ use crate::engine::layout::{META_INCOMPLETE, META_PULLED};
 use crate::engine::{Batch, Durability, Engine, Keyspace};
 use crate::handlers::read_repair;
 use crate::storage::moving::{Run, is_in};
-use crate::write::{Destination, Write};
+use crate::write::{Change, Destination, Step, Write};
 
 impl<G: Engine> Committer<G> {
     /// Joins a page that was pulled from `source` in `epoch`.
@@ -41,12 +41,18 @@ impl<G: Engine> Committer<G> {
         if !self.state.cluster.has_taken(epoch) {
             return Err(Refusal::Behind.into());
         }
-        let Page { rows, next } = page;
+        let Page {
+            rows,
+            registers,
+            next,
+        } = page;
         let cluster = &self.state.cluster;
         let runs = runs(&cluster.moving(epoch), |range| {
             range.is_pulled(cluster.node, source)
         });
-        let writes = self.repairs::<R>((epoch, &runs), rows, now)?;
+        let mut writes = self.repairs::<R>((epoch, &runs), rows, now)?;
+        // Behind the records: what was committed there is in them.
+        writes.extend(self.taken::<R>((epoch, &runs), registers, now)?);
         let mut staged = self.stage_page(&writes, now)?;
 
         let mut pulled = self.state.pulled.get();
@@ -151,6 +157,34 @@ impl<G: Engine> Committer<G> {
         };
         rows.into_iter().map(write).collect()
     }
+
+    /// The writes that take what a source has accepted of registers; refused if any is in none of these leaves.
+    fn taken<R>(
+        &self,
+        (epoch, runs): (Epoch, &[Run]),
+        registers: Vec<(Bytes, Bytes)>,
+        now: Now,
+    ) -> Result<Vec<Write<R>>, Refusal> {
+        let cluster = &self.state.cluster;
+        let write = |(key, row): (Bytes, Bytes)| {
+            let leaf = checked_leaf(&key, |key| cluster.leaf_of(key), runs)?;
+            let bytes = key.len() + row.len();
+            let accepted = decode_accepted(row).map_err(|_junk| Refusal::BadRecord)?;
+            Ok(Write {
+                id: 0,
+                epoch: Some(epoch),
+                reply: None,
+                destination: Destination::Record,
+                leaf,
+                change: Change::Register(Box::new(Step::Take(accepted))),
+                bytes,
+                key,
+                arrived: now.mono,
+                deadline: now.mono,
+            })
+        };
+        registers.into_iter().map(write).collect()
+    }
 }
 
 fn checked_leaf(
@@ -176,6 +210,9 @@ const fn refuses_the_page(verdict: &Verdict) -> Option<Refusal> {
     match verdict {
         Verdict::Joined
         | Verdict::Superseded { .. }
+        | Verdict::State(_)
+        | Verdict::Accepted
+        | Verdict::Outbid(_)
         | Verdict::Refused(
             Refusal::TooManySiblings { .. }
             | Refusal::RecordTooLarge { .. }

@@ -4,6 +4,7 @@
 //!   Promise      refused = clock - max_write_age --synced--> "no older write comes from a client any more"
 //!   Stabilize    floors raised                   --synced--> served: from now on no row means that all is seen
 //!   ForgetDead   graves below what is forgotten  --> row, leaf entry and grave removed, some at a time
+//!                ballots below a floor           --> removed likewise
 //! ```
 //!
 //! Between two batches, like all orders: what was joined before counts, and what comes later is checked against it.
@@ -11,13 +12,15 @@
 use std::ops::Bound;
 
 use quoit_ring::change::Known;
-use quoit_ring::wire::{Promised, Refusal, Response, SyncAnswer, decode_record};
+use quoit_ring::wire::{Promised, Refusal, Response, SyncAnswer, decode_accepted, decode_record};
 use quoit_ring::{Epoch, Millis, NodeId, Record, Time};
 
 use super::Committer;
 use super::carry_out::Unfulfilled;
 use crate::clock::Now;
-use crate::engine::layout::{META_PROMISED, META_STABLE, NAMESPACE, parse_leaf_key, record_key};
+use crate::engine::layout::{
+    META_PROMISED, META_STABLE, NAMESPACE, parse_leaf_key, parse_record_key, record_key,
+};
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace, Snapshot as _};
 use crate::stability::Floors;
 use crate::storage::moving::Run;
@@ -46,6 +49,8 @@ impl<G: Engine> Committer<G> {
         }
         // What was joined before may be among them, so they are looked at here. While they are being counted nobody knows.
         let hints = self.state.hints.oldest().ok_or(Refusal::NotReady)?;
+        // A value that is pending may be joined yet, like one in a hint.
+        let pending = self.state.registers.oldest().unwrap_or(Time::MAX);
 
         let mut batch = Batch::with_capacity(2);
         self.advance_mark(Time::ZERO, now, &mut batch);
@@ -70,7 +75,7 @@ impl<G: Engine> Committer<G> {
         Ok(Response::Sync(SyncAnswer::Promised(Promised {
             refused,
             hints: hints.by_target,
-            other_hints: hints.of_any_key,
+            other_hints: hints.of_any_key.min(pending),
         })))
     }
 
@@ -128,6 +133,9 @@ impl<G: Engine> Committer<G> {
                 && is_forgotten(&dead, floors.forgotten(leaf))
             {
                 builder.remove_record(key, leaf, &dead);
+                if !self.has_ballot(key)? {
+                    builder.remove_leaf(key, leaf);
+                }
                 forgotten += 1;
             }
             last = Some(grave);
@@ -139,6 +147,54 @@ impl<G: Engine> Committer<G> {
         self.state.stability.set_grave(last.filter(|_| !is_over));
         self.measure(now);
         Ok(is_over)
+    }
+
+    /// Removes some of the ballots that nobody needs any more. Whether that were the last.
+    ///
+    /// A ballot is kept for ten times as long as a write may be old, so that its proposer finds out what became of it. Then its
+    /// leaf's floor stands for it: no ballot at or below that is taken. A value that is pending anywhere keeps the floor below it,
+    /// so nobody holds one that this ballot bars.
+    pub(super) fn forget_ballots(&mut self, epoch: Epoch, now: Now) -> Result<bool, Unfulfilled> {
+        self.check_newest(epoch)?;
+        if !self.has_space(now) {
+            return Err(Unfulfilled::NO_SPACE);
+        }
+        let (floors, stability) = (self.state.stability.floors(), &self.state.stability);
+        let kept_ms = self.state.limits.max_write_age_ms.saturating_mul(10);
+        let old = Time::at(Millis(now.wall.0.saturating_sub(kept_ms)));
+        let start = stability.ballot().map_or(Bound::Unbounded, Bound::Excluded);
+        let ballots = (self.engine.snapshot()).range(Keyspace::Ballots, (start, Bound::Unbounded));
+        let mut builder = BatchBuilder::new(2 * GRAVES, 0);
+        let (mut looked, mut last) = (0, None);
+        for row in ballots.take(GRAVES) {
+            let (stored, row) = row.map_err(Unfulfilled::reading)?;
+            looked += 1;
+            if let (Ok((_, key)), Ok(accepted)) = (parse_record_key(&stored), decode_accepted(row))
+            {
+                let leaf = self.state.cluster.leaf_of(key);
+                let time = accepted.ballot.time;
+                if accepted.value.is_none() && time <= floors.at(leaf) && time <= old {
+                    builder.remove_ballot(key);
+                    if !self.has_record(key)? {
+                        builder.remove_leaf(key, leaf);
+                    }
+                }
+            }
+            last = Some(stored);
+        }
+
+        self.commit(builder.into_batch(), Time::ZERO, now)?;
+        let is_over = looked < GRAVES;
+        self.state.stability.set_ballot(last.filter(|_| !is_over));
+        Ok(is_over)
+    }
+
+    /// Whether anything was accepted of the register of `key`.
+    fn has_ballot(&self, key: &[u8]) -> Result<bool, Unfulfilled> {
+        let stored = (self.engine).get(Keyspace::Ballots, &record_key(NAMESPACE, key));
+        stored
+            .map(|row| row.is_some())
+            .map_err(Unfulfilled::reading)
     }
 
     /// The tombstone of `key`, if that is what is stored. What cannot be read stays.

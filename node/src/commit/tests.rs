@@ -1,6 +1,6 @@
 //! What a batch does, seen from outside the committer.
 //!
-//! `votes`, `epochs`, `pages` and `leftovers` are about a change of the ring. `rules` holds the verdicts, `bounds` how large a record may become, `stored` what is in the engine after them and what a failing one does, `hints` what is
+//! `votes`, `epochs`, `pages` and `leftovers` are about a change of the ring. `rules` holds the verdicts, `bounds` how large a record may become, `registers` the steps of conditional writes, `stored` what is in the engine after them and what a failing one does, `hints` what is
 //! kept for other nodes, `sweep` what becomes of the expired, `random` the properties: whatever is written, the sums and the entries are those of the records.
 
 use std::sync::Arc;
@@ -26,6 +26,7 @@ mod incomplete;
 mod leftovers;
 mod pages;
 mod random;
+mod registers;
 mod rules;
 mod stored;
 mod sweep;
@@ -109,7 +110,12 @@ impl<G: Engine> World<G> {
         };
         let settings = (LIMITS, self.state.durability);
         let key = self.state.sums.key();
-        let state = NodeState::new(SELF, known, key, Time::ZERO, settings);
+        let mark = match self.engine.get(Keyspace::Meta, META_CLOCK) {
+            Ok(Some(mark)) => Time(u64::from_be_bytes(mark[..].try_into().unwrap())),
+            _ => Time::ZERO,
+        };
+        let state = NodeState::new(SELF, known, key, mark, settings);
+        state.registers.load(&*self.engine);
         Self {
             committer: Committer::new(Arc::clone(&self.engine), &state, at(WALL)).restored(rows),
             state,

@@ -1,10 +1,11 @@
 //! The result of one write.
 
 use quoit_ring::Time;
-use quoit_ring::wire::{Refusal, Response};
+use quoit_ring::register::Ballot;
+use quoit_ring::wire::{Refusal, RegisterAnswer, RegisterState, Response};
 
 /// The result of one write, before it is committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Its record is joined once the batch is committed.
     Joined,
@@ -15,15 +16,25 @@ pub enum Verdict {
         /// A dot minted above this is not covered.
         above: Time,
     },
+    /// Of a step on a register: what is held.
+    State(Box<RegisterState>),
+    /// Of a step on a register: its value is pending once the batch is committed, synced.
+    Accepted,
+    /// Of a step on a register: this ballot has the promise. Nothing has changed.
+    Outbid(Ballot),
     /// It was refused; nothing was joined.
     Refused(Refusal),
 }
 
 impl From<Verdict> for Response {
     fn from(verdict: Verdict) -> Self {
+        let register = |answer| Self::Register(Box::new(answer));
         match verdict {
             Verdict::Joined => Self::Joined,
             Verdict::Superseded { named, above } => Self::Superseded { named, above },
+            Verdict::State(state) => register(RegisterAnswer::State(*state)),
+            Verdict::Accepted => register(RegisterAnswer::Accepted),
+            Verdict::Outbid(promised) => register(RegisterAnswer::Outbid { promised }),
             Verdict::Refused(refusal) => Self::Refused(refusal),
         }
     }

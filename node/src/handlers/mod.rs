@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   frame --decode--> in time? may the caller? --> get, map, status, sums, sync, hints -> answer now
-//!                                              |-> put, repair, hint --> gathered --submit--> answer after the commit
+//!                                              |-> put, repair, hint, register --> gathered --submit--> answer after the commit
 //!                                              '-> votes, fences on the ring --> order -------> answer when it is done
 //! ```
 //!
@@ -27,6 +27,7 @@ mod map;
 mod members;
 mod membership;
 mod put;
+mod register;
 mod repair;
 mod replica;
 mod session;
@@ -36,6 +37,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::register::read as read_register;
 pub(crate) use self::repair::read as read_repair;
 pub use self::replica::Replica;
 pub use self::session::Session;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quoit_ring::role::{Privilege, Role};
 use quoit_ring::wire::{
-    MAX_KEY, MembershipRequest, Refusal, Request, RequestFrame, Response, SyncRequest,
+    MAX_KEY, MembershipRequest, Refusal, RegisterAsk, RegisterRequest, Request, RequestFrame,
+    Response, SyncRequest,
 };
 use quoit_ring::{Epoch, Leaf, Time};
 
-use super::{get, gossip, hint, hints, map, members, put, repair, status, sums};
+use super::{get, gossip, hint, hints, map, members, put, register, repair, status, sums};
 use crate::clock::Now;
 use crate::commit::Task;
 use crate::engine::Engine;
@@ -194,13 +195,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
         let answer = match frame.request {
             Request::Map => map::answer(&self.state.cluster, caller, epoch),
             Request::Status => status::answer(&self.state, self.env.queued_writes(), now),
-            Request::Get { key, digest } => {
-                let leaf = self.locate(&key, epoch)?;
-                self.state.completeness.check()?;
-                let floor = self.state.stability.floor(leaf);
-                get::answer(&*self.engine, (&key, floor), digest)
-                    .map_err(|error| self.refuse(&error, now))?
-            }
+            Request::Get { key, digest } => self.get(&key, (digest, epoch), now)?,
             Request::Put { key, dot, record } => {
                 let leaf = self.locate(&key, epoch)?;
                 let change = put::read(dot, &record, &self.state.limits)?;
@@ -245,6 +240,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
                     record.len(),
                 ));
             }
+            Request::Register(request) => return self.register(request, epoch),
             Request::Hints => hints::answer(&self.state.hints)?,
             Request::Membership(request) => return self.membership(caller, (request, epoch), now),
             Request::Gossip(message) => gossip::answer(&self.state.gossip, caller, &message)?,
@@ -254,6 +250,39 @@ impl<E: Env, G: Engine> Replica<E, G> {
             _ => return Err(Refusal::NotReady),
         };
         Ok(Handled::Answer(answer))
+    }
+
+    /// What is stored under a key, as far as its registers are settled.
+    fn get(
+        &self,
+        key: &[u8],
+        (digest, epoch): (bool, Epoch),
+        now: Now,
+    ) -> Result<Response, Refusal> {
+        let leaf = self.locate(key, epoch)?;
+        self.state.completeness.check()?;
+        let floor = self.state.stability.floor(leaf);
+        // Before the row is read: what is committed in between is in it.
+        let is_pending = self.state.registers.is_pending(key);
+        let answer = get::answer(&*self.engine, (key, floor), digest)
+            .map_err(|error| self.refuse(&error, now))?;
+        Ok(if is_pending {
+            answer.unsettled(floor)
+        } else {
+            answer
+        })
+    }
+
+    /// A step on the register of a key.
+    fn register(&self, request: RegisterRequest, epoch: Epoch) -> Result<Handled, Refusal> {
+        let RegisterRequest { key, ask } = request;
+        let leaf = self.locate(&key, epoch)?;
+        if !matches!(ask, RegisterAsk::Commit { .. }) {
+            self.state.completeness.check()?;
+        }
+        let change = register::read(&ask, &self.state.limits)?;
+        let (to, bytes) = (Destination::Record, register::record_bytes(&ask));
+        Ok(Handled::write(to, key, leaf, change, bytes))
     }
 
     fn handle_sync(
@@ -305,7 +334,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
         };
         let begins = matches!(
             frame.request,
-            Request::Sync(SyncRequest::Total | SyncRequest::Promise { .. })
+            Request::Sync(SyncRequest::Total | SyncRequest::Promise { .. }) | Request::Register(_)
         );
         if !begins {
             self.state.sync.hear(peer, now.mono);

@@ -19,6 +19,8 @@ pub struct StabilityView {
     owned: AtomicU64,
     /// Behind which row of the graves tombstones are looked for next; none at the start of a walk.
     grave: Mutex<Option<Bytes>>,
+    /// The same of the ballots.
+    ballot: Mutex<Option<Bytes>>,
     counts: Mutex<StabilityStatus>,
     /// Answers to the driver's orders.
     pub(crate) finished: Finished,
@@ -61,6 +63,16 @@ impl StabilityView {
     /// The walk over graves goes on behind this one; none if it is over.
     pub(crate) fn set_grave(&self, last: Option<Bytes>) {
         *lock(&self.grave) = last;
+    }
+
+    /// Behind which ballot the walk goes on.
+    pub(crate) fn ballot(&self) -> Option<Bytes> {
+        lock(&self.ballot).clone()
+    }
+
+    /// The walk over ballots goes on behind this one; none if it is over.
+    pub(crate) fn set_ballot(&self, last: Option<Bytes>) {
+        *lock(&self.ballot) = last;
     }
 
     /// Counts tombstones that were removed.

@@ -100,7 +100,9 @@ impl Demand {
 fn stored<R>(write: &Write<R>) -> usize {
     match &write.change {
         Change::Delivered(_) => write.key.len(),
-        Change::Put(_) | Change::Repair(_) | Change::Restored(_) => write.bytes,
+        Change::Put(_) | Change::Repair(_) | Change::Restored(_) | Change::Register(_) => {
+            write.bytes
+        }
     }
 }
 

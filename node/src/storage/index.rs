@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   records  key                        always
-//!   leaves   leaf | key                 when the key first appears, tombstones included; removed with it
+//!   leaves   leaf | key                 when the key first appears, tombstones included; removed with it and its ballot
+//!   ballots  key                        once a conditional write was accepted
 //!   graves   leaf | key                 while nothing is live in it
 //!   expiry   due | key                  added with a sibling that expires, removed when it dies
 //! ```
@@ -16,7 +17,8 @@
 //! leave it together, so sharing an allocation pins nothing for longer.
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::encode_record;
+use quoit_ring::register::Accepted;
+use quoit_ring::wire::{encode_accepted, encode_record};
 use quoit_ring::{Leaf, Millis, Record, Time};
 use smallvec::SmallVec;
 
@@ -79,6 +81,16 @@ impl BatchBuilder {
         }
     }
 
+    /// Adds what an owner has accepted of the register of `key`. Its leaf entry is there whether there is a record or not: by it
+    /// the register is found when the leaf moves.
+    pub(crate) fn put_ballot(&mut self, key: &[u8], leaf: Leaf, accepted: &Accepted) {
+        encode_accepted(accepted, &mut self.buffer);
+        let row = self.buffer.split().freeze();
+        let batch = &mut self.batch;
+        batch.insert(Keyspace::Ballots, record_key(NAMESPACE, key), row);
+        batch.insert(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key), Vec::new());
+    }
+
     /// Removes those expiry entries of `key` that no sibling of its record has.
     pub(crate) fn remove_stale_dues(&mut self, key: &[u8], entries: &[Millis], record: &Record) {
         for due in only_in(entries, &dues(record)) {
@@ -87,11 +99,22 @@ impl BatchBuilder {
         }
     }
 
-    /// Removes the record of `key`, which is `old`, and all its entries.
+    /// Removes what an owner has accepted of the register of `key`.
+    pub(crate) fn remove_ballot(&mut self, key: &[u8]) {
+        self.batch
+            .remove(Keyspace::Ballots, record_key(NAMESPACE, key));
+    }
+
+    /// Removes the leaf entry of a key that has neither a record nor a register any more.
+    pub(crate) fn remove_leaf(&mut self, key: &[u8], leaf: Leaf) {
+        self.batch
+            .remove(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key));
+    }
+
+    /// Removes the record of `key`, which is `old`, and all its entries but that of its leaf.
     pub(crate) fn remove_record(&mut self, key: &[u8], leaf: Leaf, old: &Record) {
         let batch = &mut self.batch;
         batch.remove(Keyspace::Records, record_key(NAMESPACE, key));
-        batch.remove(Keyspace::Leaves, leaf_key(leaf, NAMESPACE, key));
         if old.live().is_empty() {
             batch.remove(Keyspace::Graves, leaf_key(leaf, NAMESPACE, key));
         }

@@ -79,7 +79,16 @@ pub fn read_leftovers<S: Snapshot>(
                     bytes += key.len() + record.len();
                     page.rows.push(LeftRow { leaf, key, record });
                 }
-                Ok(None) => page.unreadable += 1,
+                Ok(None) => match snapshot.get(Keyspace::Ballots, &record_key(namespace, key)) {
+                    // A register without a record.
+                    Ok(Some(_)) => {
+                        let (key, record) = (stored.slice_ref(key), Bytes::new());
+                        bytes += key.len();
+                        page.rows.push(LeftRow { leaf, key, record });
+                    }
+                    Err(error @ EngineError::Poisoned { .. }) => return Err(error),
+                    Ok(None) | Err(_) => page.unreadable += 1,
+                },
                 Err(error @ EngineError::Poisoned { .. }) => return Err(error),
                 Err(_) => page.unreadable += 1,
             }

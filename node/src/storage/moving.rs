@@ -12,7 +12,7 @@ use std::ops::{Bound, RangeInclusive};
 
 use bytes::Bytes;
 use quoit_ring::change::{Known, moving};
-use quoit_ring::wire::{Page, decode_record};
+use quoit_ring::wire::{Page, decode_accepted, decode_record};
 use quoit_ring::{Leaf, NodeId};
 
 use super::Unreadable;
@@ -75,20 +75,27 @@ pub(crate) fn read_page<S: Snapshot>(
     for stored in Rows::new(snapshot, runs, after) {
         let stored = stored.map_err(Unreadable::Engine)?;
         let (_, namespace, key) = parse_leaf_key(&stored).map_err(|_short| damaged())?;
-        let record = snapshot.get(Keyspace::Records, &record_key(namespace, key));
-        let Some(record) = record.map_err(Unreadable::Engine)? else {
-            last = Some(stored);
-            continue;
-        };
-        decode_record(&record).map_err(Unreadable::Record)?;
+        let get = |keyspace| snapshot.get(keyspace, &record_key(namespace, key));
+        let record = get(Keyspace::Records).map_err(Unreadable::Engine)?;
+        let accepted = get(Keyspace::Ballots).map_err(Unreadable::Engine)?;
+        if let Some(record) = &record {
+            decode_record(record).map_err(Unreadable::Record)?;
+        }
+        if let Some(accepted) = &accepted {
+            decode_accepted(accepted.clone()).map_err(Unreadable::Record)?;
+        }
 
-        bytes += key.len() + record.len();
-        let is_full = page.rows.len() >= bounds.rows || bytes > bounds.bytes;
-        if is_full && !page.rows.is_empty() {
+        let of = |row: &Option<Bytes>| row.as_ref().map_or(0, |row| key.len() + row.len());
+        bytes += of(&record) + of(&accepted);
+        let rows = page.rows.len() + page.registers.len();
+        if rows > 0 && (rows >= bounds.rows || bytes > bounds.bytes) {
             page.next = last;
             return Ok(page);
         }
-        page.rows.push((stored.slice_ref(key), record));
+        // Both of one key are in one page: they are of one instant.
+        let key = stored.slice_ref(key);
+        page.rows.extend(record.map(|row| (key.clone(), row)));
+        page.registers.extend(accepted.map(|row| (key, row)));
         last = Some(stored);
     }
     Ok(page)

@@ -46,10 +46,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_ring::wire::{DiskLevel, MemberState, RequestFrame, Response, ResponseFrame};
-use quoit_ring::{Epoch, Moment, NodeId};
-use rand::SeedableRng as _;
+use quoit_ring::wire::{DiskLevel, MemberState, Request, RequestFrame, Response, ResponseFrame};
+use quoit_ring::{Epoch, Millis, Moment, NodeId};
 use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
 
 use self::schedule::{HEARD, Schedule};
 use self::session::{ANSWER_DEADLINE, LONGEST_WAIT, Session, Step};
@@ -58,6 +58,7 @@ pub use self::view::{PeerSync, SyncView};
 use crate::clock::Now;
 use crate::commit::Task;
 use crate::engine::{EngineError, Snapshot};
+use crate::register::{Ask, Settling};
 use crate::stability::{RoundAct, Rounds};
 use crate::state::NodeState;
 use crate::storage::{LeafPage, LeafRow, WantedLeaves, read_leaf_page};
@@ -67,6 +68,8 @@ use crate::write::{Change, Destination, Write};
 const OURS: u64 = 1 << 61;
 /// Those of rounds of stability have this one, too.
 const ROUNDS: u64 = 1 << 60;
+/// Those that end a conditional write of others have this one.
+const SETTLES: u64 = 1 << 59;
 /// What a request costs beside its bytes, in bytes: it is read and joined by itself.
 const REQUEST: u64 = 256;
 /// How much of the rate may be used at once after a while in which it was not.
@@ -173,6 +176,7 @@ pub struct SyncDriver {
     epoch: Epoch,
     schedule: Schedule,
     rounds: Rounds,
+    settling: Settling,
     session: Option<Session>,
     /// Counts syncs.
     sessions: u64,
@@ -180,6 +184,8 @@ pub struct SyncDriver {
     last_id: u64,
     bytes_per_second: u64,
     load: u64,
+    /// This node's clock, in milliseconds, as of the last call.
+    wall: u64,
     free_at: Moment,
     acts: VecDeque<Act>,
 }
@@ -206,12 +212,17 @@ impl SyncDriver {
                 options.interval,
                 state.limits.max_clock_drift_ms,
             ),
+            settling: Settling::new(
+                state.limits.max_write_age_ms,
+                state.limits.max_clock_drift_ms,
+            ),
             session: None,
             sessions: 0,
             rng: SmallRng::seed_from_u64(seed),
             last_id: OURS,
             bytes_per_second: options.bytes_per_second.max(1),
             load: 0,
+            wall: 0,
             free_at: Moment(0),
             acts: VecDeque::new(),
         }
@@ -226,6 +237,7 @@ impl SyncDriver {
     /// Goes on with what is due, while so many writes wait here; to be called every 10 ms while it
     /// [is busy](Self::is_busy), and some times a second else.
     pub fn handle_time(&mut self, queued_writes: u32, now: Now) {
+        self.wall = now.wall.0;
         let (reading, now) = (self.state.clock.reading(now), now.mono);
         self.load = u64::from(queued_writes);
         self.follow_ring(now);
@@ -234,9 +246,15 @@ impl SyncDriver {
             self.rounds.all_now(now);
         }
         for (ticket, response) in self.state.stability.finished.take() {
-            self.rounds.done(ticket, response, now);
+            self.finished(ticket, response, now);
         }
         self.rounds.handle_time(reading, self.may_begin(), now);
+        self.settling.handle_time(
+            &self.state.registers,
+            self.state.cluster.newest().topology(),
+            (reading, self.rng.random()),
+            now,
+        );
         if let Some(session) = &mut self.session {
             session.handle_time(self.free_at > now + BURST, now);
         }
@@ -248,14 +266,27 @@ impl SyncDriver {
 
     /// The committer could not be given an order.
     pub fn handle_done(&mut self, ticket: u64, response: Response, now: Moment) {
-        self.rounds.done(ticket, response, now);
+        self.finished(ticket, response, now);
         self.follow_rounds();
+    }
+
+    fn finished(&mut self, ticket: u64, response: Response, now: Moment) {
+        if ticket & SETTLES == 0 {
+            return self.rounds.done(ticket, response, now);
+        }
+        let clock = Millis(self.wall);
+        (self.settling).answered(ticket & !SETTLES, Some(response), clock, now);
     }
 
     /// A node has answered.
     pub fn handle_answer(&mut self, from: NodeId, frame: ResponseFrame, now: Moment) {
         if frame.id & ROUNDS != 0 {
             (self.rounds).answered(from, frame.id & !(OURS | ROUNDS), frame.response, now);
+            return self.follow_rounds();
+        }
+        if frame.id & SETTLES != 0 {
+            let (number, clock) = (frame.id & !(OURS | SETTLES), frame.clock.millis());
+            (self.settling).answered(number, Some(frame.response), clock, now);
             return self.follow_rounds();
         }
         let session = self.session.as_mut().filter(|it| it.peer() == from);
@@ -276,6 +307,7 @@ impl SyncDriver {
     /// The connection to a node broke, or could not be made.
     pub fn handle_lost(&mut self, node: NodeId, now: Moment) {
         self.rounds.lost(node, now);
+        self.settling.lost(node, now);
         self.follow_rounds();
         if let Some(session) = self.session.as_mut().filter(|it| it.peer() == node) {
             session.fail(Failure::Unreachable);
@@ -317,7 +349,7 @@ impl SyncDriver {
     /// Whether a sync is under way, or a round waits for the committer.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
-        self.session.is_some() || self.rounds.is_working()
+        self.session.is_some() || self.rounds.is_working() || self.settling.is_busy()
     }
 
     /// With a new epoch everything begins again.
@@ -374,6 +406,31 @@ impl SyncDriver {
                     Act::Send { to, frame }
                 }
                 RoundAct::Order(ticket, task) => Act::Order { ticket, task },
+            };
+            self.acts.push_back(act);
+        }
+        while let Some(Ask {
+            to,
+            number,
+            request,
+        }) = self.settling.poll()
+        {
+            let epoch = self.epoch;
+            let act = if to == self.state.cluster.node {
+                let ticket = SETTLES | number;
+                Act::Order {
+                    ticket,
+                    task: Task::Register { epoch, request },
+                }
+            } else {
+                let budget_ms = u32::try_from(ANSWER_DEADLINE.as_millis()).unwrap_or(u32::MAX);
+                let frame = RequestFrame {
+                    id: OURS | SETTLES | number,
+                    epoch,
+                    budget_ms,
+                    request: Request::Register(request),
+                };
+                Act::Send { to, frame }
             };
             self.acts.push_back(act);
         }

@@ -164,6 +164,8 @@ pub struct Progress {
 pub struct Page {
     /// Keys and their encoded records.
     pub rows: Vec<(Bytes, Bytes)>,
+    /// Keys and what the sender has accepted of their registers, encoded. Those of a record are in its page.
+    pub registers: Vec<(Bytes, Bytes)>,
     /// Where the next page begins; `None` if this is the last one.
     pub next: Option<Bytes>,
 }
@@ -353,30 +355,41 @@ impl Progress {
 
 impl Page {
     fn put(&self, out: &mut BytesMut) {
-        put_length(self.rows.len(), out);
-        for part in self.rows.iter().flat_map(|(key, record)| [key, record]) {
-            put_length(part.len(), out);
-            out.put_slice(part);
+        for rows in [&self.rows, &self.registers] {
+            put_length(rows.len(), out);
+            for part in rows.iter().flat_map(|(key, row)| [key, row]) {
+                put_length(part.len(), out);
+                out.put_slice(part);
+            }
         }
         out.put_u8(self.next.is_some().into());
         out.put_slice(self.next.as_deref().unwrap_or_default());
     }
 
     fn take(bytes: &mut Bytes) -> Result<Self, DecodeError> {
-        // A row has two lengths at least.
-        let count = take_length(bytes, 2 * size_of::<u32>())?;
-        let mut rows = Vec::with_capacity(count);
-        for _ in 0..count {
-            let mut part = || {
-                let length = take_length(bytes, 1)?;
-                Ok::<_, DecodeError>(bytes.split_to(length))
-            };
-            rows.push((part()?, part()?));
-        }
+        let (rows, registers) = (take_rows(bytes)?, take_rows(bytes)?);
         let has_next = take::<bool>(bytes)?;
         let next = has_next.then(|| core::mem::take(bytes));
-        Ok(Self { rows, next })
+        Ok(Self {
+            rows,
+            registers,
+            next,
+        })
     }
+}
+
+fn take_rows(bytes: &mut Bytes) -> Result<Vec<(Bytes, Bytes)>, DecodeError> {
+    // A row has two lengths at least.
+    let count = take_length(bytes, 2 * size_of::<u32>())?;
+    let mut rows = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut part = || {
+            let length = take_length(bytes, 1)?;
+            Ok::<_, DecodeError>(bytes.split_to(length))
+        };
+        rows.push((part()?, part()?));
+    }
+    Ok(rows)
 }
 
 fn take<T: bincode::Decode<()>>(bytes: &mut Bytes) -> Result<T, DecodeError> {
@@ -440,8 +453,13 @@ mod tests {
     }
 
     fn pages() -> impl Strategy<Value = Page> {
-        let page = (vec((bytes(), bytes()), 0..5), option::of(bytes()));
-        page.prop_map(|(rows, next)| Page { rows, next })
+        let rows = || vec((bytes(), bytes()), 0..5);
+        let page = (rows(), rows(), option::of(bytes()));
+        page.prop_map(|(rows, registers, next)| Page {
+            rows,
+            registers,
+            next,
+        })
     }
 
     fn answers() -> impl Strategy<Value = MembershipAnswer> {

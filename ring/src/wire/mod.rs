@@ -19,6 +19,7 @@
 //! | [`configuration`] | a configuration's bytes, and those of an update |
 //! | [`membership`] | votes on the ring, its fence, pages of what moves |
 //! | [`members`] | what a node sees of the other members |
+//! | [`register`] | the messages of conditional writes |
 //! | [`sync`] | the messages by which two nodes find what differs |
 //! | [`sync_status`] | how a node stands with the others |
 //! | `lengths` | lengths in front of lists and of bytes |
@@ -37,6 +38,7 @@ pub mod members;
 pub mod membership;
 pub mod record;
 pub mod refusal;
+pub mod register;
 pub mod request;
 pub mod response;
 pub mod sync;
@@ -51,6 +53,9 @@ pub use members::{DiskLevel, MemberFacts, MemberSeen, MemberState, MembersSeen};
 pub use membership::{MembershipAnswer, MembershipRequest, Page, Progress};
 pub use record::{decode_record, encode_record, record_len};
 pub use refusal::{Fault, Refusal, RefusalScope};
+pub use register::{
+    RegisterAnswer, RegisterAsk, RegisterRequest, RegisterState, decode_accepted, encode_accepted,
+};
 pub use request::{MAX_KEY, Request, RequestFrame};
 pub use response::{Durability, Kept, NodeStatus, RefusedHints, Response, ResponseFrame};
 pub use sync::{

@@ -139,6 +139,9 @@ pub enum Refusal {
          from the other owners"
     )]
     Incomplete,
+    /// The ballot of a conditional write was used for another value: its proposer is none of ours.
+    #[error("the ballot was used for another value")]
+    BallotReused,
 }
 
 /// What is wrong with a node's storage.
@@ -196,6 +199,7 @@ impl Refusal {
             | Self::TooOld { .. }
             | Self::BadRecord
             | Self::BadNodes
+            | Self::BallotReused
             | Self::HintsFull { .. }
             | Self::SeenTooLarge { .. }
             | Self::Storage(Fault::Corrupt) => RefusalScope::Request,

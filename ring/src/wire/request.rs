@@ -13,6 +13,7 @@
 //!          Gossip                              a message of gossip
 //!          Members                             -
 //!          Sync                                a message of a sync
+//!          Register                            a message about a key's register
 //! ```
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
@@ -32,6 +33,7 @@ use crate::version::Dot;
 use crate::wire::codec::DecodeError;
 use crate::wire::frame::{self, Kind};
 use crate::wire::membership::MembershipRequest;
+use crate::wire::register::RegisterRequest;
 use crate::wire::sync::SyncRequest;
 
 /// Most bytes of a key: 32 KiB, half of what the engine can hold, since it stores keys behind prefixes.
@@ -97,6 +99,8 @@ pub enum Request {
     /// What is there of the leaves that sender and receiver both own, or how that was compared. The former for peers only: it
     /// reveals what a node holds.
     Sync(SyncRequest),
+    /// A step of a conditional write, or of a linearizable read.
+    Register(RegisterRequest),
 }
 
 impl Request {
@@ -119,7 +123,8 @@ impl Request {
             | Self::Repair { .. }
             | Self::Hint { .. }
             | Self::Hints
-            | Self::Members => Privilege::Client,
+            | Self::Members
+            | Self::Register(_) => Privilege::Client,
             Self::Sums { .. } | Self::Gossip(_) => Privilege::Peer,
             Self::Sync(request) => request.privilege(),
             Self::Membership(request) => request.privilege(),
@@ -144,6 +149,7 @@ impl Request {
             Self::Membership(request) => request.body_bytes(),
             Self::Gossip(message) => message.len(),
             Self::Sync(request) => request.body_bytes(),
+            Self::Register(request) => request.body_bytes(),
         }
     }
 }
@@ -199,6 +205,7 @@ enum Ask {
     Gossip,
     Members,
     Sync,
+    Register,
 }
 
 impl RequestFrame {
@@ -243,6 +250,10 @@ impl RequestFrame {
             Request::Sync(request) => {
                 message = request.encode();
                 (Ask::Sync, [&message, &[]])
+            }
+            Request::Register(request) => {
+                message = request.encode();
+                (Ask::Register, [&message, &[]])
             }
         };
 
@@ -297,6 +308,7 @@ impl RequestFrame {
             Ask::Gossip => Request::Gossip(body),
             Ask::Members => empty(&body, Request::Members)?,
             Ask::Sync => Request::Sync(SyncRequest::decode(body)?),
+            Ask::Register => Request::Register(RegisterRequest::decode(body)?),
         };
         Ok(Self {
             id: parts.id,

@@ -4,13 +4,14 @@
 //!   head   epoch, clock, variant                            body
 //!          Map                                              map
 //!          Record                                           record
-//!          Above, with a floor                              record, if there is one
+//!          Above, Unsettled, with a floor                   record, if there is one
 //!          Absent | Joined | Superseded | Status | Sums | Heard        -
 //!          Refused   why, with the numbers behind it        -
 //!          Hints                                            target, count, bytes: u64 each, again and again
 //!          Membership                                       an answer about the ring
 //!          Members                                          what the node sees of the others
 //!          Sync                                             an answer of a sync
+//!          Register                                         an answer about a key's register
 //! ```
 //!
 //! Every response carries the node's ring epoch and its clock, so a stale ring or clock is noticed at
@@ -32,15 +33,16 @@ use crate::wire::members::{MembersSeen, decode_members, encode_members};
 use crate::wire::membership::MembershipAnswer;
 use crate::wire::record::decode_record;
 use crate::wire::refusal::Refusal;
+use crate::wire::register::RegisterAnswer;
 use crate::wire::sync::SyncAnswer;
 use crate::wire::warning::{Warning, are_within_bounds};
 
 /// Most bytes of the free text in a status; more is refused.
 const MAX_TEXT: usize = 64;
 
-/// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record`, `Absent` or `Above` to
-/// a get, `Joined` to a put, repair or hint, `Superseded` to a put or hint, `Heard` to gossip, `Hints`, `Membership`,
-/// `Members` and `Sync` to the request of that name, `Refused` to any.
+/// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record`, `Absent`, `Above` or
+/// `Unsettled` to a get, `Joined` to a put, repair, hint or commit, `Superseded` to a put or hint, `Heard` to gossip, `Hints`, `Membership`,
+/// `Members`, `Sync` and `Register` to the request of that name, `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Response {
@@ -82,6 +84,16 @@ pub enum Response {
         /// The encoded record, if there is one.
         record: Option<Bytes>,
     },
+    /// As [`Above`](Self::Above), with any floor, and a conditional write is pending here: it may have happened, and the record
+    /// has not seen it. So the answer is one to a read that promises nothing; others ask again.
+    Unsettled {
+        /// The node's `stable` of the range.
+        floor: Time,
+        /// The encoded record, if there is one.
+        record: Option<Bytes>,
+    },
+    /// A step of a conditional write, or of a linearizable read.
+    Register(Box<RegisterAnswer>),
 }
 
 impl Response {
@@ -95,12 +107,23 @@ impl Response {
         }
     }
 
+    /// An answer to a get where a conditional write is pending.
+    #[must_use]
+    pub fn unsettled(self, floor: Time) -> Self {
+        let record = match self {
+            Self::Record(record) => Some(record),
+            Self::Above { record, .. } | Self::Unsettled { record, .. } => record,
+            _ => None,
+        };
+        Self::Unsettled { floor, record }
+    }
+
     /// The encoded record in an answer to a get, if there is one.
     #[must_use]
     pub const fn record(&self) -> Option<&Bytes> {
         match self {
             Self::Record(record) => Some(record),
-            Self::Above { record, .. } => record.as_ref(),
+            Self::Above { record, .. } | Self::Unsettled { record, .. } => record.as_ref(),
             _ => None,
         }
     }
@@ -122,7 +145,9 @@ impl Response {
         let (record, floor) = match self {
             Self::Record(record) => (Some(record), Time::ZERO),
             Self::Absent => (None, Time::ZERO),
-            Self::Above { floor, record } => (record.as_ref(), *floor),
+            Self::Above { floor, record } | Self::Unsettled { floor, record } => {
+                (record.as_ref(), *floor)
+            }
             _ => return None,
         };
         let row = record.map(decode_record).transpose();
@@ -264,6 +289,11 @@ enum Answer {
         floor: Time,
         has_record: bool,
     },
+    Unsettled {
+        floor: Time,
+        has_record: bool,
+    },
+    Register,
 }
 
 impl ResponseFrame {
@@ -309,6 +339,15 @@ impl ResponseFrame {
                 let body = record.as_deref().unwrap_or_default();
                 (Answer::Above { floor, has_record }, body)
             }
+            &Response::Unsettled { floor, ref record } => {
+                let has_record = record.is_some();
+                let body = record.as_deref().unwrap_or_default();
+                (Answer::Unsettled { floor, has_record }, body)
+            }
+            Response::Register(answer) => {
+                message = answer.encode();
+                (Answer::Register, &message)
+            }
         };
 
         let head = Head {
@@ -341,7 +380,12 @@ impl ResponseFrame {
                 | Answer::Membership
                 | Answer::Members
                 | Answer::Sync
+                | Answer::Register
                 | Answer::Above {
+                    has_record: true,
+                    ..
+                }
+                | Answer::Unsettled {
                     has_record: true,
                     ..
                 }
@@ -377,6 +421,11 @@ impl ResponseFrame {
                 floor,
                 record: has_record.then_some(body),
             },
+            Answer::Unsettled { floor, has_record } => Response::Unsettled {
+                floor,
+                record: has_record.then_some(body),
+            },
+            Answer::Register => Response::Register(Box::new(RegisterAnswer::decode(body)?)),
         };
         Ok(Self {
             id: parts.id,

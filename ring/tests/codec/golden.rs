@@ -11,15 +11,16 @@
 use bytes::{Bytes, BytesMut};
 use quoit_ring::change::{Arcs, Change, Configuration, Hand, Update};
 use quoit_ring::consensus::Ballot;
+use quoit_ring::register;
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::configuration::{encode_answer, encode_configuration, encode_update};
 use quoit_ring::wire::map::encode_map;
 use quoit_ring::wire::{
     DecodeError, DiskLevel, Durability, Fault, FirstMap, Kept, KeyPage, MemberFacts, MemberSeen,
     MemberState, MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page,
-    PeerSyncStatus, Promised, Refusal, RefusedHints, Request, RequestFrame, Response,
-    ResponseFrame, StabilityStatus, SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus,
-    Warning, WarningKind,
+    PeerSyncStatus, Promised, Refusal, RefusedHints, RegisterAnswer, RegisterAsk, RegisterRequest,
+    RegisterState, Request, RequestFrame, Response, ResponseFrame, StabilityStatus, SyncAnswer,
+    SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -30,6 +31,10 @@ use crate::messages::{REFUSALS, REQUESTS, RESPONSES, encoded};
 
 const KEY: Bytes = Bytes::from_static(b"k");
 const BODY: Bytes = Bytes::from_static(&[0xaa, 0xbb]);
+const OF_REGISTER: register::Ballot = register::Ballot {
+    time: Time(11),
+    unique: 13,
+};
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
@@ -40,7 +45,7 @@ pub(crate) fn plain(golden: &str) -> String {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn requests() -> [(Request, &'static str); 18] {
+pub(crate) fn requests() -> [(Request, &'static str); 20] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -156,6 +161,26 @@ pub(crate) fn requests() -> [(Request, &'static str); 18] {
             // the variant, the key behind its length, the record
             "17000000 01 01 0700000000000000 03000000 | 03 64 0b | 06 0100 6b aabb",
         ),
+        (
+            Request::Register(RegisterRequest {
+                key: KEY,
+                ask: RegisterAsk::Prepare {
+                    ballot: OF_REGISTER,
+                },
+            }),
+            // the variant; the ballot: its time, what makes it unique; the key behind its length
+            "25000000 01 01 0700000000000000 03000000 | 03 64 0c | 01 0b00000000000000 0d00000000000000 0100 6b",
+        ),
+        (
+            Request::Register(RegisterRequest {
+                key: KEY,
+                ask: RegisterAsk::Accept {
+                    ballot: OF_REGISTER,
+                    value: BODY,
+                },
+            }),
+            "27000000 01 01 0700000000000000 03000000 | 03 64 0c | 02 0b00000000000000 0d00000000000000 0100 6b aabb",
+        ),
     ]
 }
 
@@ -218,7 +243,7 @@ fn seen() -> MemberSeen {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 21] {
+pub(crate) fn responses() -> [(Response, &'static str); 24] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -292,21 +317,23 @@ pub(crate) fn responses() -> [(Response, &'static str); 21] {
         (
             Response::Membership(Box::new(MembershipAnswer::Page(Page {
                 rows: vec![(KEY, BODY)],
+                registers: vec![(KEY, BODY)],
                 next: Some(KEY),
             }))),
-            // the variant, one row: key and record behind their lengths; where the next page begins
-            "23000000 02 01 0700000000000000 03000000 | 03 09 09 | 09 01000000 01000000 6b 02000000 aabb 01 6b",
+            // the variant, one row: key and record behind their lengths, one register likewise; where the next page begins
+            "32000000 02 01 0700000000000000 03000000 | 03 09 09 | 09 01000000 01000000 6b 02000000 aabb 01000000 01000000 6b 02000000 aabb 01 6b",
         ),
         (
             Response::Membership(Box::new(MembershipAnswer::Refill {
                 is_complete: true,
                 page: Page {
                     rows: vec![(KEY, BODY)],
+                    registers: vec![],
                     next: None,
                 },
             })),
             // the variant, complete; the page, which is the last one
-            "23000000 02 01 0700000000000000 03000000 | 03 09 09 | 0b 01 01000000 01000000 6b 02000000 aabb 00",
+            "27000000 02 01 0700000000000000 03000000 | 03 09 09 | 0b 01 01000000 01000000 6b 02000000 aabb 00000000 00",
         ),
         (
             Response::Heard,
@@ -389,6 +416,29 @@ pub(crate) fn responses() -> [(Response, &'static str); 21] {
             },
             "13000000 02 01 0700000000000000 05000000 | 03 09 0d 0c 00 |",
         ),
+        (
+            Response::Unsettled {
+                floor: Time(12),
+                record: Some(BODY),
+            },
+            "15000000 02 01 0700000000000000 05000000 | 03 09 0e 0c 01 | aabb",
+        ),
+        (
+            Response::Register(Box::new(RegisterAnswer::State(RegisterState {
+                floor: Time(12),
+                row: Some(BODY),
+                ballot: Some(OF_REGISTER),
+                pending: Some(KEY),
+            }))),
+            // the variant, the floor, which are there; the ballot; the row behind its length, the pending value
+            "32000000 02 01 0700000000000000 03000000 | 03 09 0f | 00 0c00000000000000 07 0b00000000000000 0d00000000000000 02000000 aabb 6b",
+        ),
+        (
+            Response::Register(Box::new(RegisterAnswer::Outbid {
+                promised: OF_REGISTER,
+            })),
+            "22000000 02 01 0700000000000000 03000000 | 03 09 0f | 02 0b00000000000000 0d00000000000000",
+        ),
     ]
 }
 
@@ -416,7 +466,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-pub(crate) fn refusals() -> [(Refusal, &'static str); 24] {
+pub(crate) fn refusals() -> [(Refusal, &'static str); 25] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -461,6 +511,7 @@ pub(crate) fn refusals() -> [(Refusal, &'static str); 24] {
         (Refusal::BadNodes, "12"),
         (Refusal::OtherRecovery, "13"),
         (Refusal::Incomplete, "14"),
+        (Refusal::BallotReused, "15"),
     ]
 }
 

@@ -5,12 +5,14 @@
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::change::{Arcs, Change, Configuration, Hand};
+use quoit_ring::register::Ballot;
 use quoit_ring::token::TokenKey;
 use quoit_ring::wire::{
     DiskLevel, Durability, Fault, FirstMap, Kept, KeyPage, MemberFacts, MemberSeen, MemberState,
     MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, PeerSyncStatus, Promised,
-    Refusal, RefusedHints, Request, RequestFrame, Response, ResponseFrame, StabilityStatus,
-    SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind, encode_record,
+    Refusal, RefusedHints, RegisterAnswer, RegisterAsk, RegisterRequest, RegisterState, Request,
+    RequestFrame, Response, ResponseFrame, StabilityStatus, SyncAnswer, SyncEnd, SyncOrder,
+    SyncRequest, SyncStatus, Warning, WarningKind, encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -32,9 +34,9 @@ const EDGES: [u64; 9] = [
     u64::MAX,
 ];
 
-pub(crate) const REQUESTS: u64 = 12;
-pub(crate) const RESPONSES: u64 = 14;
-pub(crate) const REFUSALS: u64 = 21;
+pub(crate) const REQUESTS: u64 = 13;
+pub(crate) const RESPONSES: u64 = 16;
+pub(crate) const REFUSALS: u64 = 22;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
     match rng.below(3) {
@@ -139,6 +141,7 @@ pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
         8 => Request::Gossip(bytes(rng, 100)),
         9 => Request::Members,
         10 => Request::Sync(sync_request(rng)),
+        11 => Request::Register(register_request(rng, key)),
         _ => Request::Membership(MembershipRequest::Learn {
             decided: bytes(rng, 100),
         }),
@@ -180,6 +183,11 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
             floor: Time(long(rng) | 1),
             record: rng.percent(50).then(|| encoded(&record(rng))),
         },
+        13 => Response::Unsettled {
+            floor: Time(long(rng)),
+            record: rng.percent(50).then(|| encoded(&record(rng))),
+        },
+        14 => Response::Register(Box::new(register_answer(rng))),
         _ => {
             let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))
@@ -190,6 +198,45 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         epoch: Epoch(long(rng)),
         clock: Time(long(rng)),
         response,
+    }
+}
+
+fn ballot(rng: &mut Rng) -> Ballot {
+    Ballot {
+        time: Time(long(rng)),
+        unique: long(rng),
+    }
+}
+
+fn register_request(rng: &mut Rng, key: Bytes) -> RegisterRequest {
+    let ballot = ballot(rng);
+    let ask = match rng.below(4) {
+        0 => RegisterAsk::Look,
+        1 => RegisterAsk::Prepare { ballot },
+        2 => RegisterAsk::Accept {
+            ballot,
+            value: bytes(rng, 40),
+        },
+        _ => RegisterAsk::Commit {
+            ballot,
+            value: bytes(rng, 40),
+        },
+    };
+    RegisterRequest { key, ask }
+}
+
+fn register_answer(rng: &mut Rng) -> RegisterAnswer {
+    match rng.below(5) {
+        0 => RegisterAnswer::Accepted,
+        1 => RegisterAnswer::Outbid {
+            promised: ballot(rng),
+        },
+        kind => RegisterAnswer::State(RegisterState {
+            floor: Time(long(rng)),
+            row: rng.percent(50).then(|| encoded(&record(rng))),
+            ballot: (kind > 2).then(|| ballot(rng)),
+            pending: (kind > 3).then(|| encoded(&record(rng))),
+        }),
     }
 }
 
@@ -274,6 +321,9 @@ fn sync_answer(rng: &mut Rng) -> SyncAnswer {
 fn page(rng: &mut Rng) -> Page {
     Page {
         rows: (0..rng.below(9))
+            .map(|_| (bytes(rng, 20), bytes(rng, 60)))
+            .collect(),
+        registers: (0..rng.below(3))
             .map(|_| (bytes(rng, 20), bytes(rng, 60)))
             .collect(),
         next: rng.percent(50).then(|| bytes(rng, 20)),
@@ -365,6 +415,7 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
         17 => Refusal::BadNodes,
         18 => Refusal::OtherRecovery,
         19 => Refusal::Incomplete,
+        20 => Refusal::BallotReused,
         _ => Refusal::Storage(*rng.pick(&[
             Fault::NoSpace,
             Fault::Corrupt,

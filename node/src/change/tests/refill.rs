@@ -162,6 +162,7 @@ fn pages_follow_one_another_and_one_that_is_not_stored_is_asked_for_again() {
             is_complete: true,
             page: Page {
                 rows: vec![("k".into(), "r".into())],
+                registers: vec![],
                 next: Some("behind 1".into()),
             },
         })

@@ -39,7 +39,11 @@ fn store(rows: Vec<(Bytes, Bytes)>, next: Option<&'static str>) -> Task {
     Task::Store {
         epoch: EPOCH,
         source: LEAVING,
-        page: Page { rows, next },
+        page: Page {
+            rows,
+            registers: vec![],
+            next,
+        },
     }
 }
 

@@ -1,0 +1,193 @@
+//! Steps of conditional writes: promises, what is pending, and what of it outlives a restart.
+
+use quoit_ring::register::Ballot;
+use quoit_ring::wire::{RegisterAnswer, RegisterState, decode_record};
+
+use super::*;
+use crate::engine::Durability;
+use crate::testing::{Disk, encoded};
+use crate::write::Step;
+
+fn ballot(ms: u64) -> Ballot {
+    Ballot {
+        time: Time::at(Millis(ms)),
+        unique: 1,
+    }
+}
+
+fn value(ms: u64) -> Record {
+    crate::testing::blind(crate::testing::dot(9, ms), "v").into_record()
+}
+
+impl<G: Engine> World<G> {
+    fn step(&mut self, key: &str, step: Step) -> Response {
+        self.add(key, Change::Register(Box::new(step)));
+        self.commit().pop().unwrap()
+    }
+
+    fn look(&mut self, key: &str) -> RegisterState {
+        state_of(self.step(key, Step::Look))
+    }
+}
+
+fn state_of(response: Response) -> RegisterState {
+    match response {
+        Response::Register(answer) => match *answer {
+            RegisterAnswer::State(state) => state,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn outbid(promised: Ballot) -> Response {
+    Response::Register(Box::new(RegisterAnswer::Outbid { promised }))
+}
+
+fn accepted() -> Response {
+    Response::Register(Box::new(RegisterAnswer::Accepted))
+}
+
+fn world() -> World<MemoryEngine> {
+    World::over(MemoryEngine::new())
+}
+
+#[test]
+fn a_conditional_write_is_pending_until_its_commit_joins_it() {
+    let mut world = world();
+    assert_eq!(world.look("k"), RegisterState::default());
+    assert_eq!(
+        state_of(world.step("k", Step::Prepare(ballot(WALL)))),
+        RegisterState::default()
+    );
+    assert_eq!(
+        world.step("k", Step::Accept(ballot(WALL), value(WALL))),
+        accepted()
+    );
+    assert!(world.state.registers.is_pending(b"k") && world.stored("k").is_none());
+    let state = world.look("k");
+    assert_eq!((state.ballot, state.row), (Some(ballot(WALL)), None));
+    assert_eq!(
+        state.pending.map(|value| decode_record(&value).unwrap()),
+        Some(value(WALL))
+    );
+
+    assert_eq!(
+        world.step("k", Step::Commit(ballot(WALL), None)),
+        Response::Joined
+    );
+    assert!(!world.state.registers.is_pending(b"k"));
+    assert_eq!(world.stored("k"), Some(value(WALL)));
+    let state = world.look("k");
+    assert_eq!((state.ballot, state.pending), (Some(ballot(WALL)), None));
+    assert_eq!(state.row, Some(encoded(&value(WALL))));
+}
+
+#[test]
+fn within_one_batch_a_step_sees_what_came_before_it() {
+    let mut world = world();
+    let register = |step| Change::Register(Box::new(step));
+    world.add("k", register(Step::Accept(ballot(WALL), value(WALL))));
+    world.add("k", register(Step::Prepare(ballot(WALL - 1))));
+    world.add("k", register(Step::Commit(ballot(WALL), None)));
+    world.add("k", register(Step::Look));
+    let mut answers = world.commit();
+    let state = state_of(answers.pop().unwrap());
+    assert_eq!(state.row, Some(encoded(&value(WALL))));
+    assert_eq!(
+        answers,
+        [accepted(), outbid(ballot(WALL)), Response::Joined]
+    );
+}
+
+#[test]
+fn a_lower_ballot_is_outbid_and_the_same_one_with_another_value_refused() {
+    let mut world = world();
+    world.step("k", Step::Prepare(ballot(WALL)));
+    let late = Step::Accept(ballot(WALL - 1), value(WALL - 1));
+    assert_eq!(world.step("k", late), outbid(ballot(WALL)));
+    assert_eq!(world.step("other", Step::Prepare(ballot(WALL - 1))), {
+        Response::Register(Box::new(RegisterAnswer::State(RegisterState::default())))
+    });
+    world.step("k", Step::Accept(ballot(WALL), value(WALL)));
+    let twice = world.step("k", Step::Accept(ballot(WALL), value(WALL - 1)));
+    assert_eq!(
+        twice,
+        Response::Refused(quoit_ring::wire::Refusal::BallotReused)
+    );
+    assert_eq!(world.state.registers.reused(), 1);
+}
+
+#[test]
+fn ballots_from_the_future_or_too_old_are_refused() {
+    use quoit_ring::wire::Refusal;
+    let mut world = world();
+    let refusal = |answer| match answer {
+        Response::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let max = LIMITS.max_clock_drift_ms;
+    for step in [
+        Step::Prepare(ballot(WALL + max + 1)),
+        Step::Accept(ballot(WALL + max + 1), value(WALL)),
+        Step::Accept(ballot(WALL), value(WALL + max + 1)),
+        Step::Commit(ballot(WALL), Some(value(WALL + max + 1))),
+    ] {
+        let refused = refusal(world.step("k", step));
+        assert!(matches!(refused, Refusal::ClockAhead { .. }), "{refused:?}");
+    }
+    let old = WALL - LIMITS.max_write_age_ms - 1;
+    let refused = refusal(world.step("k", Step::Prepare(ballot(old))));
+    assert!(matches!(refused, Refusal::TooOld { .. }), "{refused:?}");
+    assert_eq!(world.look("k"), RegisterState::default());
+}
+
+#[test]
+fn after_a_restart_nothing_is_taken_that_may_have_been_barred() {
+    let mut world = world();
+    world.step("k", Step::Prepare(ballot(WALL)));
+    let mut world = world.restarted();
+    let mark = world.state.clock.start_mark();
+    assert!(
+        mark >= Time::at(Millis(WALL)),
+        "no ballot above the mark is promised"
+    );
+    let earlier = Step::Accept(ballot(WALL - 1), value(WALL - 1));
+    let refused = Response::Refused(quoit_ring::wire::Refusal::NotReady);
+    assert_eq!(
+        world.step("k", earlier),
+        refused,
+        "the mark does not leave the node"
+    );
+}
+
+fn buffered() -> World<Disk> {
+    let mut state = state(1);
+    state.durability = quoit_ring::wire::Durability::Buffered;
+    World::with_state(Disk::default(), state)
+}
+
+#[test]
+fn what_is_pending_is_so_after_a_restart() {
+    let mut world = world();
+    world.step("k", Step::Accept(ballot(WALL), value(WALL)));
+    let mut world = world.restarted();
+    assert!(world.state.registers.is_pending(b"k"));
+    assert_eq!(world.look("k").ballot, Some(ballot(WALL)));
+}
+
+#[test]
+fn accepts_and_the_mark_below_promises_are_synced_in_either_mode() {
+    let mut world = buffered();
+    world.step("k", Step::Prepare(ballot(WALL)));
+    assert_eq!(world.engine.durabilities(), [Durability::Fsync], "the mark");
+    world.step("k", Step::Prepare(ballot(WALL + 1)));
+    assert_eq!(world.engine.durabilities().len(), 1, "that is far above it");
+    world.step("k", Step::Accept(ballot(WALL + 1), value(WALL)));
+    world.step("k", Step::Commit(ballot(WALL + 1), None));
+    let buffered = Durability::Buffered;
+    assert_eq!(
+        world.engine.durabilities(),
+        [Durability::Fsync, Durability::Fsync, buffered]
+    );
+}
