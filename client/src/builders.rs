@@ -12,7 +12,7 @@
 //! earlier since this machine's clock was set back meanwhile.
 //!
 //! Settings are checked when the operation starts; one out of range is an
-//! [`InvalidRequest`](crate::InvalidRequest), and nothing is sent.
+//! [`InvalidRequest`], and nothing is sent.
 //!
 //! Source: the shape is that of [`IntoFuture`] builders in Rust's own documentation.
 
@@ -25,15 +25,17 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
+use crate::conditional::{CompareAndSet, Compared, SwapError};
 use crate::consistency::{Consistency, ReadRepair};
 use crate::entry::{Context, Entry, Written};
-use crate::error::{ReadError, WriteError};
+use crate::error::{InvalidRequest, ReadError, WriteError};
 use crate::merge::Merge;
 use crate::metrics::Kind;
 use crate::operation::plan::Plan;
 use crate::operation::version::KeyUpdate;
 use crate::operation::write::Content;
-use crate::operation::{Submission, read, write};
+use crate::operation::{Submission, read, register, write};
+use crate::sent::SentWrite;
 use crate::trace::{self, Begun, ReadTrace};
 
 /// The future of an operation.
@@ -331,12 +333,23 @@ pub(crate) fn read(
             return Err(ReadError::Closed);
         };
 
-        let submitted = read::Submitted {
-            key: get.key,
-            plan: get.plan,
-            caller,
+        let submission = if get.plan.consistency == Consistency::Linearizable {
+            Submission::Register(register::Submitted {
+                key: get.key,
+                plan: get.plan,
+                goal: register::Goal::Read(caller.reply),
+                kind: caller.kind,
+                permit: caller.permit,
+                trace: caller.trace,
+            })
+        } else {
+            Submission::Read(read::Submitted {
+                key: get.key,
+                plan: get.plan,
+                caller,
+            })
         };
-        if !client.submit(Submission::Read(submitted)) {
+        if !client.submit(submission) {
             return Err(ReadError::Closed);
         }
         let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
@@ -361,6 +374,9 @@ pub(crate) fn write(
 ) -> impl Future<Output = Result<Written, WriteError>> + Send {
     async move {
         let update = content.update();
+        if plan.consistency == Consistency::Linearizable {
+            return linearizable(client, update.clone(), plan).await;
+        }
         client.check_key(&update.key)?;
         client.check_value(update.value.as_ref())?;
 
@@ -389,5 +405,46 @@ pub(crate) fn write(
             return Err(WriteError::Closed);
         }
         answer.await.unwrap_or(Err(WriteError::Abandoned))
+    }
+}
+
+/// Writes whatever is there, as one step of the key's register.
+async fn linearizable(
+    client: Client,
+    update: KeyUpdate,
+    plan: Plan,
+) -> Result<Written, WriteError> {
+    if update.context.is_some() {
+        return Err(InvalidRequest::ContextOfLinearizable.into());
+    }
+    let write = CompareAndSet::new(client, update.key);
+    let write = match update.value {
+        Some(value) => write.set(value),
+        None => write.delete(),
+    };
+    match write.with_plan(plan, update.ttl).await {
+        Ok(Compared::Applied(applied)) => Ok(Written {
+            dot: applied.dot,
+            acked: applied.acked,
+            hints: 0,
+            context: applied.context,
+        }),
+        // Without a condition nothing can keep it from being written.
+        Ok(Compared::Mismatch(_)) | Err(SwapError::Abandoned) => Err(WriteError::Abandoned),
+        Err(SwapError::Invalid(invalid)) => Err(invalid.into()),
+        Err(SwapError::Closed) => Err(WriteError::Closed),
+        Err(SwapError::NotApplied { needed, attempts }) => Err(WriteError::NotStored {
+            needed,
+            n: attempts.len(),
+            attempts,
+        }),
+        Err(SwapError::Unknown {
+            needed, attempts, ..
+        }) => Err(WriteError::Unknown {
+            acked: 0,
+            needed,
+            attempts,
+            write: SentWrite::default(),
+        }),
     }
 }

@@ -17,6 +17,7 @@ pub(crate) const DEADLINES: core::ops::RangeInclusive<Duration> =
 /// | --- | --- | --- | --- | --- |
 /// | `One` | 1 | 1 | may miss what was just written | one replica lives |
 /// | `Quorum` | N / 2 + 1 | 2 | sees what was acknowledged before it began | a majority lives |
+/// | `Linearizable` | N / 2 + 1, always | 2 | happens at one instant, among all of this mode | a majority lives |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Consistency {
@@ -28,6 +29,11 @@ pub enum Consistency {
     /// every write acknowledged in this mode before it began, and reads never go backwards.
     #[default]
     Quorum,
+    /// Reads and writes of a key happen one after the other, each at one instant between its call and its return, and so do
+    /// [conditional writes](crate::Client::compare_and_set). A read takes one round to the owners unless they differ, a write two;
+    /// R and W are majorities whatever is set, and a write is never sloppy. It replaces whatever is there: a context makes it fail
+    /// as invalid, a condition is what [`compare_and_set`](crate::Client::compare_and_set) is for.
+    Linearizable,
 }
 
 /// When a read repairs the replicas that it found stale.

@@ -39,25 +39,33 @@ const COPIED: usize = 16 << 10;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Context {
-    seen: Seen,
-    /// The latest time among the versions read: a write with this context gets a later one.
-    latest: Time,
+    /// The versions read, without their values, and what they had replaced.
+    versions: Record,
 }
 
 impl Context {
     pub(crate) fn of(record: &Record) -> Self {
         Self {
-            seen: record.seen().clone(),
-            latest: record.max_time(),
+            versions: record.without_values(),
         }
     }
 
     pub(crate) const fn seen(&self) -> &Seen {
-        &self.seen
+        self.versions.seen()
     }
 
-    pub(crate) const fn latest(&self) -> Time {
-        self.latest
+    /// The latest time among the versions read: a write with this context gets a later one.
+    pub(crate) fn latest(&self) -> Time {
+        self.versions.max_time()
+    }
+
+    /// Whether it came with the very versions that live in `record`.
+    pub(crate) fn is_of(&self, record: &Record) -> bool {
+        let versions = |record: &Record| {
+            let live = record.live().iter().map(|it| (it.dot, it.hash));
+            live.collect::<smallvec::SmallVec<[_; 4]>>()
+        };
+        versions(&self.versions) == versions(record)
     }
 
     /// Adds what `other` has seen, of the same key. A put with the sum replaces what either would.
@@ -77,17 +85,15 @@ impl Context {
     /// assert_eq!(both, late, "a later read of the key saw all that the earlier one did");
     /// ```
     pub fn join(&mut self, other: &Self) {
-        self.seen.union(&other.seen);
-        self.latest = self.latest.max(other.latest);
+        self.versions.join(&other.versions);
     }
 
     /// The context's bytes, to keep or send; a few dozen for most keys. They are not signed: a party that can
     /// change them can replace values that it has not seen.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let tombstone = Record::from_parts(smallvec::smallvec![], self.seen.clone());
         let mut out = BytesMut::new();
-        encode_record(&tombstone.unwrap_or_default(), &mut out);
+        encode_record(&self.versions, &mut out);
         out.into()
     }
 
@@ -107,7 +113,7 @@ impl Context {
     /// [`InvalidRequest::Context`] if they are not from [`Context::to_bytes`]; nothing is kept.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidRequest> {
         let record = decode_record(&Bytes::copy_from_slice(bytes))?;
-        if record.live().is_empty() {
+        if record.live().iter().all(|sibling| sibling.value.is_none()) {
             Ok(Self::of(&record))
         } else {
             let siblings = quoit_ring::wire::DecodeError::Malformed("a context holds no value");
@@ -201,7 +207,7 @@ impl Entry {
     /// any more; then this is false.
     #[must_use]
     pub fn is_tombstone(&self) -> bool {
-        self.is_absent() && !self.context.seen.intervals().is_empty()
+        self.is_absent() && !self.context.seen().intervals().is_empty()
     }
 
     /// Whether there are several values and no merge function was given.

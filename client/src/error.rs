@@ -107,6 +107,12 @@ pub enum InvalidRequest {
     /// The time to live is zero or too long to store.
     #[error("a time to live of {0:?} is out of range: 1 ms to 100 years")]
     TimeToLive(Duration),
+    /// The text names no conditional write.
+    #[error("the text names no conditional write: it is printed with an unknown outcome")]
+    Operation,
+    /// A linearizable write replaces whatever is there: it takes no context.
+    #[error("a linearizable write takes no context: use compare_and_set with a condition")]
+    ContextOfLinearizable,
     /// The deadline is zero, or longer than nodes accept a write for.
     #[error("a deadline of {0:?} is out of range: 1 ms to 30 s")]
     Deadline(Duration),

@@ -54,6 +54,7 @@
 mod bridge;
 mod builders;
 mod client;
+mod conditional;
 mod config;
 mod consistency;
 mod coordinator;
@@ -82,6 +83,9 @@ mod transport;
 
 pub use builders::{Delete, Get, Put};
 pub use client::{Client, HintsReport, Location, NodeReport};
+pub use conditional::{
+    Applied, CompareAndSet, Compared, ConditionalOp, ConditionalWrite, Edit, Settled, SwapError,
+};
 pub use config::ClientBuilder;
 pub use consistency::{Consistency, ReadRepair};
 pub use driver::Driver;

@@ -9,9 +9,9 @@
 //!
 //! | name | kind | labels | unit | what it counts |
 //! | --- | --- | --- | --- | --- |
-//! | `quoit_client_operations_total` | counter | `kind`, `outcome` | operations | those that ended. `kind`: `get`, `put`, `delete`, `ask` (what `inspect`, `status` and `health` ask). `outcome`: `ok`, `invalid`, `unavailable`, `unstable`, `not_stored`, `too_thin`, `unknown`, `failed`, as the errors are called |
+//! | `quoit_client_operations_total` | counter | `kind`, `outcome` | operations | those that ended. `kind`: `get`, `put`, `delete`, `ask` (what `inspect`, `status` and `health` ask), `compare_and_set` (with `outcome`). `outcome`: `ok`, `invalid`, `unavailable`, `unstable`, `not_stored`, `too_thin`, `unknown`, `failed`, as the errors are called |
 //! | `quoit_client_operation_seconds` | histogram | `kind` | seconds | from the start of an operation, when it had its permit, to its answer; `ok` or not |
-//! | `quoit_client_attempts_total` | counter | `kind` | requests | those queued for a node. `kind`: `read`, `hedge`, `write`, `repair`, `hint`, `probe`, `ask` |
+//! | `quoit_client_attempts_total` | counter | `kind` | requests | those queued for a node. `kind`: `read`, `hedge`, `write`, `repair`, `hint`, `probe`, `ask`, `register` (steps of conditional writes and linearizable reads) |
 //! | `quoit_client_remints_total` | counter | | writes | minted again, since a later write superseded them |
 //! | `quoit_client_hedges_won_total` | counter | | reads | that were hedged and ended without one of the replicas asked first |
 //! | `quoit_client_hedges_refused_total` | counter | | reads | that would have hedged and had no token |

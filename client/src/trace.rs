@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use quoit_ring::change::Topology;
-use quoit_ring::wire::Response;
+use quoit_ring::wire::{RegisterAnswer, Response};
 use quoit_ring::{Moment, NodeId};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -127,6 +127,13 @@ fn span(begun: Begun<'_>, copies: impl FnOnce() -> u8) -> Option<Span> {
             outcome = Empty,
             elapsed_us = Empty,
         ),
+        Kind::CompareAndSet => debug_span!(
+            target: "quoit_client",
+            "compare_and_set",
+            key = %shown(key),
+            outcome = Empty,
+            elapsed_us = Empty,
+        ),
         Kind::Ask => return None,
     })
 }
@@ -135,7 +142,7 @@ fn span(begun: Begun<'_>, copies: impl FnOnce() -> u8) -> Option<Span> {
 const fn usual(consistency: Consistency, copies: u8) -> u8 {
     match consistency {
         Consistency::One => 1,
-        Consistency::Quorum => copies / 2 + 1,
+        Consistency::Quorum | Consistency::Linearizable => copies / 2 + 1,
     }
 }
 
@@ -252,9 +259,15 @@ impl Trace {
         };
         let attempt = self.open.swap_remove(index);
         let outcome = match response {
-            Response::Record(_) | Response::Absent | Response::Above { .. } | Response::Joined => {
-                Outcome::Done
-            }
+            Response::Record(_)
+            | Response::Absent
+            | Response::Above { .. }
+            | Response::Unsettled { .. }
+            | Response::Joined => Outcome::Done,
+            Response::Register(answer) => match **answer {
+                RegisterAnswer::Outbid { .. } => Outcome::Outbid,
+                _ => Outcome::Done,
+            },
             Response::Superseded { .. } => Outcome::Superseded,
             Response::Refused(refusal) if attempt.is_question => Outcome::of_question(*refusal),
             Response::Refused(refusal) => Outcome::Refused(*refusal),
@@ -265,6 +278,9 @@ impl Trace {
             answer if answer.record().is_some() => attempt.span.record("outcome", "record"),
             Response::Absent | Response::Above { .. } => attempt.span.record("outcome", "absent"),
             Response::Joined => attempt.span.record("outcome", "joined"),
+            Response::Register(_) if outcome == Outcome::Done => {
+                attempt.span.record("outcome", "done")
+            }
             _other => attempt.span.record("outcome", display(&outcome)),
         };
         close(&attempt, self.report.as_mut(), outcome, now);

@@ -30,7 +30,7 @@ use crate::error::{Attempt, Outcome};
 use crate::health::{Asked, Budget, ByteBudget, Health, HealthReport};
 use crate::metrics::{Counters, Operations, RequestKind};
 use crate::operation::refresh::RefreshPauses;
-use crate::operation::{plan, write};
+use crate::operation::{plan, register, write};
 use crate::quorum::TimeBound;
 use crate::reply::Delivery;
 
@@ -86,6 +86,8 @@ pub(crate) enum Restart {
     ClockCheck(write::Submitted),
     /// A write for which it was: its lifetime counts from then.
     Write(write::Submitted, Millis),
+    /// A read of a key with a conditional write under way: it finds out whether that has happened.
+    Settle(Box<register::Submitted>),
 }
 
 /// What operations share.

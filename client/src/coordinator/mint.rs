@@ -34,6 +34,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
+use quoit_ring::register::Ballot;
 use quoit_ring::{Actor, Clock, Dot, Millis, Time};
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
@@ -123,6 +124,15 @@ impl Mint {
         let mut hasher = SipHasher13::new_with_keys(actor, secret);
         hasher.write(key);
         KeyHash(hasher.finish())
+    }
+
+    /// A ballot above all that this client has seen.
+    pub(crate) fn ballot(&self, now: Now) -> Ballot {
+        Ballot {
+            time: self.clock.mint(now.wall, now.random),
+            // Random twice: several ballots of one moment differ by their times already.
+            unique: now.random.rotate_left(31) ^ self.actor.0,
+        }
     }
 
     /// A dot for a new write of `key`, above `seen`, which was believed, and the time of this actor's previous one on it:

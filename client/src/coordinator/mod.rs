@@ -306,6 +306,10 @@ impl Coordinator {
                     let check = Submission::ClockCheck(write);
                     self.begin(|key, cx| Operation::start(check, key, cx));
                 }
+                Some(Restart::Settle(read)) => {
+                    let read = Submission::Register(*read);
+                    self.begin(|key, cx| Operation::start(read, key, cx));
+                }
                 Some(Restart::Write(write, time)) => {
                     self.begin(|key, cx| {
                         Write::start_at(write, time, key, cx).map(Operation::Write)

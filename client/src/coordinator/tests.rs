@@ -8,6 +8,7 @@ mod moving;
 mod own_writes;
 mod proposals;
 mod reads;
+mod registers;
 mod retries;
 mod writes;
 
@@ -30,6 +31,7 @@ use quoit_ring::{
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::conditional::{Compared, ConditionalOp, Settled, SwapError};
 use crate::consistency::Consistency;
 use crate::entry::{Context, Written};
 use crate::error::{InvalidRequest, ReadError, Stored, WriteError};
@@ -37,6 +39,7 @@ use crate::health::HealthReport;
 use crate::metrics::Kind;
 use crate::operation::plan::Plan;
 use crate::operation::propose::{self, ProposalResult};
+use crate::operation::register::{self, Swap};
 use crate::operation::requests::Caller;
 use crate::operation::version::KeyUpdate;
 use crate::operation::{ask, read, write};
@@ -96,6 +99,9 @@ enum Call {
         after: Arc<Configuration>,
         next: Box<Configuration>,
     },
+    Swap(Swap),
+    Look,
+    Settle(ConditionalOp),
 }
 
 /// What a caller was answered.
@@ -106,6 +112,8 @@ enum Done {
     Ask,
     Health(HealthReport),
     Propose(ProposalResult),
+    Swap(Result<Compared, SwapError>),
+    Settle(Result<Settled, ReadError>),
 }
 
 /// A caller: its ticket, and how to look for its answer.
@@ -204,6 +212,19 @@ impl Bench {
                 deadline: Duration::from_secs(5),
                 caller: self.caller(ticket, Kind::Ask, Done::Propose),
             }),
+            Call::Swap(swap) => {
+                let caller = self.caller(ticket, Kind::CompareAndSet, Done::Swap);
+                on_register(caller, |reply| register::Goal::Swap(swap, reply))
+            }
+            Call::Look => {
+                let caller = self.caller(ticket, Kind::Get, Done::Read);
+                on_register(caller, register::Goal::Read)
+            }
+            Call::Settle(operation) => {
+                let caller = self.caller(ticket, Kind::CompareAndSet, Done::Settle);
+                let dots = operation.dots().to_vec();
+                on_register(caller, |reply| register::Goal::Settle(dots, reply))
+            }
             Call::Health => Submission::Health(self.caller(ticket, Kind::Ask, Done::Health)),
         };
         let now = self.now();
@@ -310,6 +331,20 @@ impl Bench {
             other => panic!("no read ended: {other:?}"),
         }
     }
+}
+
+fn on_register<T: Send + 'static>(
+    caller: Caller<T>,
+    goal: impl FnOnce(Reply<T>) -> register::Goal,
+) -> Submission {
+    Submission::Register(register::Submitted {
+        key: "k".into(),
+        plan: plan(),
+        goal: goal(caller.reply),
+        kind: caller.kind,
+        permit: caller.permit,
+        trace: None,
+    })
 }
 
 fn plan() -> Plan {

@@ -98,6 +98,9 @@ pub enum Outcome {
         /// The most that this client takes, by its [`max_value_bytes`](crate::ClientBuilder::max_value_bytes).
         max: u64,
     },
+    /// A conditional write of the key by somebody else came first there.
+    #[error("another conditional write came first")]
+    Outbid,
     /// It was not asked.
     #[error("not asked")]
     NotAsked,
@@ -135,6 +138,7 @@ impl Outcome {
             | Self::Unreachable
             | Self::QueueFull
             | Self::AnswerTooLong { .. }
+            | Self::Outbid
             | Self::NotAsked => false,
         }
     }
@@ -158,6 +162,7 @@ impl Outcome {
             | Self::ClockBehind { .. }
             | Self::ClockAhead { .. }
             | Self::AnswerTooLong { .. }
+            | Self::Outbid
             | Self::NotAsked => false,
         }
     }

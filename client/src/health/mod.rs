@@ -39,7 +39,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quoit_ring::wire::{Fault, Refusal, Request, Response};
+use quoit_ring::wire::{Fault, Refusal, RegisterAsk, RegisterRequest, Request, Response};
 use quoit_ring::{Moment, NodeId};
 use smallvec::SmallVec;
 
@@ -71,6 +71,10 @@ impl From<&Request> for Asked {
         match request {
             Request::Get { .. } => Self::Read,
             Request::Put { .. } | Request::Repair { .. } | Request::Hint { .. } => Self::Write,
+            Request::Register(RegisterRequest {
+                ask: RegisterAsk::Accept { .. },
+                ..
+            }) => Self::Write,
             _ => Self::Other,
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! Counting is one addition where the event is. Left out: when and how the sums are published (`publish`).
 
+use crate::conditional::SwapError;
 use crate::error::{NodeError, ReadError, WriteError};
 use crate::health::Answer;
 use crate::membership::MembershipError;
@@ -30,6 +31,8 @@ pub enum RequestKind {
     Probe,
     /// A question to a node about itself.
     Ask,
+    /// A step of a conditional write or of a linearizable read.
+    Register,
 }
 
 impl RequestKind {
@@ -44,6 +47,7 @@ impl RequestKind {
             Self::Hint => "hint",
             Self::Probe => "probe",
             Self::Ask => "ask",
+            Self::Register => "register",
         }
     }
 }
@@ -52,7 +56,7 @@ impl RequestKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     /// Requests queued, by [`RequestKind`].
-    pub(crate) attempts: [u64; 7],
+    pub(crate) attempts: [u64; 8],
     /// Writes re-minted.
     pub(crate) remints: u64,
     /// Background repairs that the byte budget refused.
@@ -96,11 +100,12 @@ pub(crate) enum Kind {
     Delete,
     /// A question to one node, or about all.
     Ask,
+    CompareAndSet,
 }
 
 impl Kind {
     /// How many there are.
-    pub(crate) const COUNT: usize = 4;
+    pub(crate) const COUNT: usize = 5;
 
     /// Its name in metrics and spans.
     pub(crate) const fn name(self) -> &'static str {
@@ -109,6 +114,7 @@ impl Kind {
             Self::Put => "put",
             Self::Delete => "delete",
             Self::Ask => "ask",
+            Self::CompareAndSet => "compare_and_set",
         }
     }
 }
@@ -166,6 +172,18 @@ impl<T> From<&Result<T, WriteError>> for End {
             Err(WriteError::UnderReplicated { .. }) => Self::UnderReplicated,
             Err(WriteError::Unknown { .. }) => Self::Unknown,
             Err(WriteError::Closed | WriteError::Abandoned) => Self::Failed,
+        }
+    }
+}
+
+impl<T> From<&Result<T, SwapError>> for End {
+    fn from(result: &Result<T, SwapError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(SwapError::Invalid(_)) => Self::Invalid,
+            Err(SwapError::NotApplied { .. }) => Self::NotStored,
+            Err(SwapError::Unknown { .. }) => Self::Unknown,
+            Err(SwapError::Closed | SwapError::Abandoned) => Self::Failed,
         }
     }
 }

@@ -22,7 +22,13 @@ pub(crate) struct Totals<'a> {
 /// A label and its value.
 pub(crate) type Label = (&'static str, &'static str);
 
-const KINDS: [Kind; Kind::COUNT] = [Kind::Get, Kind::Put, Kind::Delete, Kind::Ask];
+const KINDS: [Kind; Kind::COUNT] = [
+    Kind::Get,
+    Kind::Put,
+    Kind::Delete,
+    Kind::Ask,
+    Kind::CompareAndSet,
+];
 const ENDS: [End; End::COUNT] = [
     End::Ok,
     End::Invalid,
@@ -33,7 +39,9 @@ const ENDS: [End; End::COUNT] = [
     End::Unknown,
     End::Failed,
 ];
-const ATTEMPTS: [&str; 7] = ["read", "hedge", "write", "repair", "hint", "probe", "ask"];
+const ATTEMPTS: [&str; 8] = [
+    "read", "hedge", "write", "repair", "hint", "probe", "ask", "register",
+];
 const REASONS: [&str; 4] = ["overloaded", "expired", "unfit", "other"];
 
 /// The histogram of latencies, labelled with the kind of operation.

@@ -89,7 +89,7 @@ impl Handler for ClockCheck {
             owners,
             w,
             least: match plan.consistency {
-                Consistency::Quorum => plan::majority(owners),
+                Consistency::Quorum | Consistency::Linearizable => plan::majority(owners),
                 Consistency::One => 1,
             },
             outcomes: SmallVec::from_elem(Outcome::TimedOut, asked),

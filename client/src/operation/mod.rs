@@ -20,6 +20,7 @@
 //! | `write`, `version`, `handoff` | a quorum write; what it sends; which node keeps it for an owner that missed it |
 //! | `epoch` | a write that is sent again in another epoch |
 //! | `clock_check` | a write that waits for the time of its owners' clocks |
+//! | `register` | a conditional write, or a linearizable read |
 //! | `ask` | one question to one node |
 //! | `refresh` | fetches a newer ring |
 //! | `propose` | has the voters decide on the next epoch |
@@ -36,6 +37,7 @@ pub(crate) mod plan;
 pub(crate) mod propose;
 pub(crate) mod read;
 pub(crate) mod refresh;
+pub(crate) mod register;
 mod remint;
 pub(crate) mod requests;
 pub(crate) mod version;
@@ -195,6 +197,7 @@ operations! {
     ClockCheck(clock_check::ClockCheck),
     Ask(ask::Ask),
     Propose(propose::Propose),
+    Register(register::Register),
     Health(health::Health),
     Refresh(refresh::Refresh),
 }

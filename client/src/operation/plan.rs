@@ -43,7 +43,7 @@ impl Plan {
     /// When a read repairs.
     pub(crate) fn read_repair(&self) -> ReadRepair {
         self.repair.unwrap_or(match self.consistency {
-            Consistency::Quorum => ReadRepair::BeforeAnswer,
+            Consistency::Quorum | Consistency::Linearizable => ReadRepair::BeforeAnswer,
             Consistency::One => ReadRepair::Background,
         })
     }
@@ -78,6 +78,15 @@ pub(crate) fn read_rules(plan: &Plan, lists: Quorums) -> Result<ReadRules, Inval
             repair: false,
         },
     })
+}
+
+/// Checks what an operation on a register asks for: its counts are majorities in any case.
+pub(crate) fn check_register(plan: &Plan) -> Result<(), InvalidRequest> {
+    if DEADLINES.contains(&plan.deadline) {
+        Ok(())
+    } else {
+        Err(InvalidRequest::Deadline(plan.deadline))
+    }
 }
 
 /// How many copies a write needs.
@@ -133,7 +142,7 @@ fn count(plan: &Plan, lists: Quorums, what: &'static str) -> Result<Count, Inval
     let Some(asked) = plan.count else {
         return Ok(match plan.consistency {
             Consistency::One => Count::One,
-            Consistency::Quorum => Count::Majority,
+            Consistency::Quorum | Consistency::Linearizable => Count::Majority,
         });
     };
     let count = usize::from(asked);
@@ -141,7 +150,7 @@ fn count(plan: &Plan, lists: Quorums, what: &'static str) -> Result<Count, Inval
     if !(1..=n).contains(&count) {
         return Err(InvalidRequest::OutOfRange { what, asked, n });
     }
-    if plan.consistency == Consistency::Quorum && count < majority(n) {
+    if plan.consistency != Consistency::One && count < majority(n) {
         return Err(InvalidRequest::NoMajority {
             what,
             asked,

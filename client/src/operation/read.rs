@@ -3,6 +3,7 @@
 //! ```text
 //!   Response::Record, Absent, Above, Refused --> answered, failed    ReadStep::Ask    --> Request::Get
 //!   Response::Joined                  --> repaired            ReadStep::Repair --> Request::Repair
+//!   Response::Unsettled               --> goes on as a linearizable read (`register`)
 //! ```
 //!
 //! The quicker replicas are asked first. When one of them takes longer than 19 of 20 of its answers did, one more
@@ -17,12 +18,15 @@
 //!
 //! Source: Dean and Barroso, *The Tail at Scale* (2013), for hedged requests.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use quoit_ring::wire::{Request, Response, ResponseFrame, encode_record};
 use quoit_ring::{Held, Moment, NodeId, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::coordinator::context::{BACKGROUND_MICROS, OpContext, micros};
+use crate::consistency::Consistency;
+use crate::coordinator::context::{BACKGROUND_MICROS, OpContext, Restart, micros};
 use crate::coordinator::request_id::{Purpose, RequestId};
 use crate::coordinator::slab::Key;
 use crate::error::{OTHER_QUESTION, Outcome, ReadError};
@@ -30,7 +34,7 @@ use crate::health::Route;
 use crate::metrics::{End, Kind, RequestKind};
 use crate::operation::plan::{self, Plan};
 use crate::operation::requests::{Caller, Requests, Targets};
-use crate::operation::{Handler, Progress};
+use crate::operation::{Handler, Progress, register};
 use crate::quorum::{ReadFailure, ReadQuorum, ReadStep};
 use crate::reply::Reply;
 
@@ -55,7 +59,7 @@ pub(crate) struct Read {
     /// Taken when the caller is answered.
     reply: Option<(Kind, Reply<ReadResult>)>,
     /// Kept to the end: repair after the answer occupies the client, too.
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
     key: Bytes,
     plan: Plan,
     quorum: ReadQuorum,
@@ -102,7 +106,7 @@ impl Handler for Read {
         let mut read = Self {
             requests: Requests::new(key, targets, plan.deadline, caller.trace, cx),
             reply: Some((caller.kind, caller.reply)),
-            _permit: caller.permit,
+            permit: Some(caller.permit),
             key: name,
             plan,
             quorum: ReadQuorum::new(rules),
@@ -136,6 +140,10 @@ impl Handler for Read {
     ) -> Progress {
         if self.requests.refuses_epoch(replica, &frame.response, cx) {
             return Progress::Pending;
+        }
+        let is_unsettled = matches!(frame.response, Response::Unsettled { .. });
+        if is_unsettled && self.plan.consistency != Consistency::One {
+            return self.settle(replica, cx);
         }
         match purpose {
             Purpose::Ask => match held_of(&frame.response) {
@@ -251,6 +259,31 @@ impl Read {
     fn give_up(&mut self, cx: &mut OpContext) -> Progress {
         self.quorum.expired();
         self.step(cx)
+    }
+
+    /// A conditional write is pending at a replica. It may have happened, so a quorum read sees it or bars it: that is what a
+    /// linearizable read does, which goes on from here.
+    fn settle(&mut self, replica: usize, cx: &mut OpContext) -> Progress {
+        let (Some((kind, reply)), Some(permit)) = (self.reply.take(), self.permit.take()) else {
+            // It is answered already.
+            self.quorum.failed(replica, Outcome::NotAsked);
+            return self.step(cx);
+        };
+        let left = Duration::from_micros(self.requests.deadline.since(cx.now.at));
+        let plan = Plan {
+            deadline: left.max(Duration::from_millis(1)),
+            ..self.plan
+        };
+        cx.restarts
+            .push_back(Restart::Settle(Box::new(register::Submitted {
+                key: self.key.clone(),
+                plan,
+                goal: register::Goal::Read(reply),
+                kind,
+                permit,
+                trace: self.requests.take_trace(),
+            })));
+        Progress::Over
     }
 
     fn hedge_later(&mut self, cx: &mut OpContext) {

@@ -283,6 +283,11 @@ impl Requests {
         cx.answers.push_back(reply.set(value));
     }
 
+    /// The trace, for the operation that goes on with it.
+    pub(crate) fn take_trace(&mut self) -> Option<Box<Trace>> {
+        self.trace.take()
+    }
+
     /// How long the operation has been under way.
     pub(crate) fn elapsed(&self, cx: &OpContext) -> Duration {
         Duration::from_micros(cx.now.at.since(self.started))

@@ -40,10 +40,10 @@ mod tests {
         },
         Bound {
             name: "quorum get, three siblings",
-            each: 16,
+            each: 17,
             besides: 21,
             bytes: 4050,
-            what_for: "a get; two lists for each record, the joined one, the one returned and the context; three values",
+            what_for: "a get; two lists for each record, the joined one, the one returned and the context, which names the versions; three values",
         },
         Bound {
             name: "quorum get, one replica stale",
