@@ -78,6 +78,8 @@ enum Mode {
     One,
     /// A majority: reads see every acknowledged write
     Quorum,
+    /// Reads and writes of a key happen one after the other, with conditional writes
+    Linearizable,
 }
 
 impl From<Mode> for Consistency {
@@ -85,6 +87,7 @@ impl From<Mode> for Consistency {
         match mode {
             Mode::One => Self::One,
             Mode::Quorum => Self::Quorum,
+            Mode::Linearizable => Self::Linearizable,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! quoit [--output json] VERB ...
-//!        data:     put  get  delete  import  verify
+//!        data:     put  get  delete  cas  outcome  import  verify
 //!        look:     status  members  ring  hints  sync  locate  explain
 //!        run:      dev  demo  node
 //!        set up:   certs  cluster
@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 
 use crate::output::Format;
 use crate::verbs::{
-    certs, cluster, delete, dev, explain, get, hints, import, locate, members, node, put, ring,
-    status, sync, verify,
+    cas, certs, cluster, delete, dev, explain, get, hints, import, locate, members, node, outcome,
+    put, ring, status, sync, verify,
 };
 use crate::{demo, exit};
 
@@ -51,6 +51,10 @@ pub(crate) enum Verb {
     Get(get::Args),
     /// Delete a key
     Delete(delete::Args),
+    /// Write or delete a key if a condition holds, linearizably
+    Cas(cas::Args),
+    /// Find out what became of a conditional write, and bar it if it has not happened
+    Outcome(outcome::Args),
     /// Write every pair of a file
     Import(import::Args),
     /// Read every pair of a file back and compare

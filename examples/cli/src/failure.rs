@@ -11,7 +11,9 @@
 
 use std::error::Error;
 
-use quoit_client::{Attempt, ConnectError, InvalidRequest, Outcome, ReadError, Stored, WriteError};
+use quoit_client::{
+    Attempt, ConnectError, InvalidRequest, Outcome, ReadError, Stored, SwapError, WriteError,
+};
 use quoit_local::ClusterError;
 use quoit_node::StartError;
 use quoit_ring::wire::Refusal;
@@ -132,6 +134,27 @@ impl From<WriteError> for Failure {
             WriteError::Unknown { .. } | WriteError::Abandoned => ends(Exit::Unknown).hint(
                 "the write may be stored: read the key to find out; repeating it is another write, which replaces later ones",
             ),
+            _ => ends(Exit::Error),
+        };
+        failure.stored(stored)
+    }
+}
+
+impl From<SwapError> for Failure {
+    fn from(error: SwapError) -> Self {
+        let (stored, what) = (error.stored(), error.to_string());
+        let ends = |exit| Self::new(exit, what.clone());
+        let failure = match error {
+            SwapError::Invalid(invalid) => invalid.into(),
+            SwapError::NotApplied { attempts, .. } => match verdict(&attempts) {
+                Some(exit) => ends(exit),
+                None => {
+                    ends(Exit::Unavailable).hint("nothing was written, so it is safe to try again; look at `quoit status`")
+                }
+            },
+            SwapError::Unknown { operation, .. } => ends(Exit::Unknown)
+                .hint(format!("it may have happened: `quoit outcome {operation}` finds out, and bars it if it has not")),
+            SwapError::Abandoned => ends(Exit::Unknown).hint("it may have happened: read the key with `--consistency linearizable`"),
             _ => ends(Exit::Error),
         };
         failure.stored(stored)

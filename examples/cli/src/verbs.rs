@@ -1,5 +1,6 @@
 //! The verbs, one a module: its arguments, and what it does with them.
 
+pub(crate) mod cas;
 pub(crate) mod certs;
 pub(crate) mod cluster;
 pub(crate) mod delete;
@@ -11,6 +12,7 @@ pub(crate) mod import;
 pub(crate) mod locate;
 pub(crate) mod members;
 pub(crate) mod node;
+pub(crate) mod outcome;
 pub(crate) mod put;
 pub(crate) mod ring;
 pub(crate) mod status;

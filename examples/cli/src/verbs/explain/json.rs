@@ -35,6 +35,7 @@ fn quorum_sizes(story: &Story) -> Value {
     let consistency = match needs.consistency {
         Consistency::One => "one",
         Consistency::Quorum => "quorum",
+        Consistency::Linearizable => "linearizable",
         _ => "other",
     };
     let repair = match needs.repair {

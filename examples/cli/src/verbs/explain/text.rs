@@ -71,6 +71,7 @@ fn plan(story: &Story, out: Output) -> Result<(), Failure> {
     let mode = match needs.consistency {
         Consistency::One => "one",
         Consistency::Quorum => "quorum",
+        Consistency::Linearizable => "linearizable",
         _ => "another mode",
     };
     let repair = match needs.repair {
