@@ -16,7 +16,11 @@ use bytes::Bytes;
 use quoit_ring::{Dot, Moment, NodeId};
 use smallvec::{SmallVec, smallvec};
 
-use super::{Call, ClientId, Family, History, Joined, Key, KeyId, Minted, Op, OpId, Outcome};
+use super::{
+    Call, ClientId, Family, History, Joined, Key, KeyId, Minted, Op, OpId, Outcome, RegisterCall,
+    RegisterCalled,
+};
+use crate::invariants::linearizable::{End, RegisterOp, RegisterRet};
 
 /// A history being written.
 #[derive(Debug, Default)]
@@ -33,6 +37,8 @@ pub struct Recorder {
     puts: BTreeMap<(ClientId, NodeId, u64), (u64, Dot)>,
     /// The dots of writes that are sent again.
     again: BTreeMap<(ClientId, Dot), OpId>,
+    /// How many operations on keys of conditional writes were asked.
+    register_calls: u32,
 }
 
 /// A write as it goes out, with every dot it has had.
@@ -181,6 +187,48 @@ impl Recorder {
     /// A dot stands for a write.
     pub fn mint(&mut self, op: OpId, dot: Dot, at: Moment) {
         self.history.minted.push(Minted { op, dot, at });
+    }
+
+    /// An operation on a key of conditional writes is asked: it counts as unknown until it ends.
+    pub fn register_called(
+        &mut self,
+        key: &Bytes,
+        (client, healed): (ClientId, bool),
+        op: RegisterOp<u64>,
+        at: Moment,
+    ) -> RegisterCall {
+        let number = self.register_calls;
+        self.register_calls += 1;
+        let called = RegisterCalled {
+            id: OpId(number),
+            client: u64::from(client.slot) << 16 | u64::from(client.life),
+            called: at.0,
+            op,
+            end: End::Unknown,
+        };
+        let calls = self.history.registers.entry(key.clone()).or_default();
+        calls.insert(number, called);
+        RegisterCall { number, healed }
+    }
+
+    /// It ends; none if it surely did nothing.
+    pub fn register_ended(
+        &mut self,
+        key: &Bytes,
+        call: RegisterCall,
+        end: Option<End<RegisterRet<u64>>>,
+    ) {
+        let calls = self.history.registers.entry(key.clone()).or_default();
+        match end {
+            Some(end) => {
+                if let Some(called) = calls.get_mut(&call.number) {
+                    called.end = end;
+                }
+            }
+            None => {
+                calls.remove(&call.number);
+            }
+        }
     }
 
     /// What has been written so far.

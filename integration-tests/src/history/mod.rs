@@ -22,6 +22,7 @@ mod gcounter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::invariants::linearizable::{Operation, RegisterOp, RegisterRet};
 use bytes::Bytes;
 use quoit_ring::{Dot, Epoch, Millis, Moment, NodeId, Seen, Time};
 
@@ -380,6 +381,18 @@ pub struct HintExcess {
     pub max: u64,
 }
 
+/// An operation on a key of conditional writes.
+pub type RegisterCalled = Operation<RegisterOp<u64>, RegisterRet<u64>>;
+
+/// Names one of them, which has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegisterCall {
+    /// Its number among those of its key.
+    pub number: u32,
+    /// Whether it was asked after healing.
+    pub healed: bool,
+}
+
 /// A whole run.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -430,6 +443,10 @@ pub struct History {
     pub floor: Time,
     /// A key of which an owner still held a value that had long expired, although nodes sweep, and which.
     pub unswept: Option<(KeyId, String)>,
+    /// Conditional writes of each key, and reads of it, by their number; those that surely did nothing are left out.
+    pub registers: BTreeMap<Bytes, BTreeMap<u32, RegisterCalled>>,
+    /// A key of conditional writes of which an operation that was asked after healing did not succeed.
+    pub unserved: Option<Bytes>,
     /// When the disks were examined.
     pub ended: Moment,
     /// The end of each key that was used.

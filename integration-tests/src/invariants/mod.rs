@@ -23,6 +23,7 @@ pub mod no_means_no;
 pub mod one_may_fail;
 pub mod own_order;
 pub mod persisted_before_ack;
+pub mod registers;
 mod replacing;
 pub mod same_dot;
 pub mod serves_when_healed;
@@ -90,6 +91,7 @@ pub const ALL: &[Invariant] = &[
     hints_bounded::INVARIANT,
     sync_repairs::INVARIANT,
     sweeps_agree::INVARIANT,
+    registers::INVARIANT,
 ];
 
 /// The invariant of this name.

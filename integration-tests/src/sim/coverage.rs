@@ -75,6 +75,10 @@ pub enum CoverageEvent {
     ConnectionLost,
     /// A caller went away from a put that was under way.
     CallerLeft,
+    /// A conditional write ended unknown.
+    SwapUnknown,
+    /// The outcome of one was asked, and it was barred.
+    SwapBarred,
     /// A write that failed was sent again.
     Retried,
     /// A caller's operation was cut short by the death of its client.
@@ -139,7 +143,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 63] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -171,6 +175,8 @@ impl CoverageEvent {
         Self::StoreGone,
         Self::ConnectionLost,
         Self::CallerLeft,
+        Self::SwapUnknown,
+        Self::SwapBarred,
         Self::Retried,
         Self::ClientDied,
         Self::ExpiredValue,
@@ -238,6 +244,8 @@ impl CoverageEvent {
             Self::StoreGone => "start refused, store gone",
             Self::ConnectionLost => "connection lost in use",
             Self::CallerLeft => "caller left a put",
+            Self::SwapUnknown => "conditional write unknown",
+            Self::SwapBarred => "conditional write barred",
             Self::Retried => "failed write sent again",
             Self::ClientDied => "client died in an operation",
             Self::ExpiredValue => "expired value judged",

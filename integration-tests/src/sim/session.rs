@@ -10,6 +10,7 @@
 //! caller leaves.
 
 mod ask;
+mod conditional;
 mod counted;
 mod crew;
 mod leave;
@@ -31,6 +32,7 @@ use crate::history::{Call, ClientId, Op, OpId};
 use self::counted::Counted;
 
 pub use self::ask::{Ask, KnownContext, Name};
+pub use self::conditional::{Change, If};
 pub use self::crew::{Crew, Work};
 pub use self::site::{AckedWrite, Phase, Site};
 

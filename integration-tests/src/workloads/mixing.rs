@@ -18,6 +18,7 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 
 use super::Workload;
+use super::conditional::Conditional;
 use super::counters::Counters;
 use super::deletes::Deletes;
 use super::expiring::Expiring;
@@ -29,6 +30,9 @@ use super::unique_keys::UniqueKeys;
 use crate::history::Family;
 use crate::sim::chance::happens;
 
+/// Runs with conditional writes, in 1,000.
+const CONDITIONAL: u32 = 500;
+
 /// Runs with free growth of siblings, in 1,000 of those that have siblings.
 const FREE_GROWTH: u32 = 60;
 
@@ -38,6 +42,13 @@ pub fn mix(rng: &mut SmallRng, replication: u8) -> Vec<Rc<dyn Workload>> {
     let mut workloads: Vec<Rc<dyn Workload>> = vec![Rc::new(TwinReaders)];
     for (family, tasks) in shares(rng) {
         workloads.extend(workload(rng, family, tasks, profile));
+    }
+    if happens(rng, CONDITIONAL) {
+        workloads.push(Rc::new(Conditional {
+            keys: rng.random_range(1..=3),
+            tasks: rng.random_range(1..=2),
+            reads: one_of(rng, [200, 500]),
+        }));
     }
     workloads
 }
@@ -154,7 +165,8 @@ mod tests {
         for workload in (0..100).flat_map(of_seed) {
             *counts.entry(workload.name()).or_insert(0) += 1;
         }
-        assert_eq!(counts.len(), Family::ALL.len());
+        // Conditional writes have no family: their keys have a history of their own.
+        assert_eq!(counts.len(), Family::ALL.len() + 1);
         assert!(counts.values().all(|count| *count >= 10), "{counts:?}");
     }
 

@@ -20,6 +20,7 @@
 //! Source: Zhou et al., *`FoundationDB`: A Distributed Unbundled Transactional Key Value Store* (2021),
 //! section 4.
 
+mod conditional;
 mod counters;
 mod deletes;
 mod expiring;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   records on disk --recomputed------> leaf by leaf equal to the node's Merkle tree
-//!                   '--derived-------> the leaves and expiry indices, entry by entry
+//!                   '--derived-------> the leaves and expiry indices, entry by entry; a register has a leaf entry, too
 //!   records on disk --measured-------> none larger than repairs may leave it
 //!   records on disk --owned?-------> none that is another node's
 //!   hints on disk   --counted--------> what the node believes to keep, target by target
@@ -146,6 +146,12 @@ fn derive(store: &MemorySnapshot, topology: &Topology, key: MerkleKey) -> Expect
         expected
             .expiry
             .extend(dues.map(|due| expiry_key(due.0, NAMESPACE, user_key)));
+    }
+    for (stored_key, _) in store.range(Keyspace::Ballots, ..).flatten() {
+        if let Ok((_, user_key)) = parse_record_key(&stored_key) {
+            let leaf = topology.leaf_bits().leaf_of(topology.token_of(user_key));
+            expected.leaves.insert(leaf_key(leaf, NAMESPACE, user_key));
+        }
     }
 
     expected
