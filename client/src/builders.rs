@@ -35,7 +35,6 @@ use crate::operation::plan::Plan;
 use crate::operation::version::KeyUpdate;
 use crate::operation::write::Content;
 use crate::operation::{Submission, read, register, write};
-use crate::sent::SentWrite;
 use crate::trace::{self, Begun, ReadTrace};
 
 /// The future of an operation.
@@ -439,12 +438,15 @@ async fn linearizable(
             attempts,
         }),
         Err(SwapError::Unknown {
-            needed, attempts, ..
-        }) => Err(WriteError::Unknown {
-            acked: 0,
             needed,
             attempts,
-            write: SentWrite::default(),
+            operation,
+        }) => Err(WriteError::Undecided {
+            needed,
+            attempts,
+            operation,
         }),
+        // Of updates alone.
+        Err(SwapError::Contended) => Err(WriteError::Abandoned),
     }
 }

@@ -76,8 +76,8 @@ impl CompareAndSet {
         self
     }
 
-    /// If the key has the very versions that came with this context: nothing has been written since. A later write of the same value is
-    /// another version.
+    /// If the key has the very versions that came with this context. A later write of the same value is another version; but absence is
+    /// absence, also after a write and its delete.
     pub fn if_context(mut self, context: &Context) -> Self {
         self.condition = Condition::Unchanged(context.clone());
         self
@@ -256,7 +256,8 @@ pub enum Settled {
     Applied(Applied),
     /// It did not happen, and never will.
     NotApplied,
-    /// It is so old that nobody knows any more.
+    /// Nobody knows any more: it may have happened and was replaced since by a put without a context, which says of all older
+    /// writes that they were there; or it is older than a floor of its owners. It will not happen from now on.
     Forgotten,
 }
 
@@ -371,7 +372,8 @@ pub enum SwapError {
         attempts: Vec<Attempt>,
     },
     /// It was proposed, and no majority confirmed it in time: it may have happened, or may happen yet.
-    /// [`Client::outcome`] finds out which, and bars it if it has not.
+    /// [`Client::outcome`] finds out which, and bars it if it has not. Or it may have happened, and a put without a context has replaced
+    /// it since.
     #[error(
         "outcome unknown: a majority, {needed} owners, did not confirm it in time ({}): ask for the outcome of {operation}",
         Failed(attempts)
@@ -384,6 +386,9 @@ pub enum SwapError {
         /// The write, to ask what became of it.
         operation: ConditionalOp,
     },
+    /// Others were first a thousand times: nothing was written.
+    #[error("not written: others were first a thousand times")]
+    Contended,
     /// The client is closed; nothing was sent.
     #[error("the client is closed")]
     Closed,
@@ -397,7 +402,9 @@ impl SwapError {
     #[must_use]
     pub const fn stored(&self) -> crate::Stored {
         match self {
-            Self::Invalid(_) | Self::NotApplied { .. } | Self::Closed => crate::Stored::No,
+            Self::Invalid(_) | Self::NotApplied { .. } | Self::Contended | Self::Closed => {
+                crate::Stored::No
+            }
             Self::Unknown { .. } | Self::Abandoned => crate::Stored::Maybe,
         }
     }
@@ -457,7 +464,7 @@ impl Client {
     }
 
     /// Reads a key, has `edit` decide what becomes of it, and writes that unless the key has changed meanwhile; then again with what is
-    /// there now, until the client's deadline. `edit` may be called several times, and only its last result is written; gives back what
+    /// there now, each time within the client's deadline. `edit` may be called several times, 1,000 at most, and only its last result is written; gives back what
     /// was there if that is to be kept.
     ///
     /// ```no_run
@@ -474,7 +481,7 @@ impl Client {
     ///
     /// # Errors
     /// [`SwapError`], which says whether the last write may exist. One that others were always ahead of is
-    /// [`NotApplied`](SwapError::NotApplied).
+    /// [`Contended`](SwapError::Contended).
     pub async fn update(
         &self,
         key: impl Into<Bytes>,
@@ -510,8 +517,7 @@ impl Client {
                 applied @ Compared::Applied(_) => return Ok(applied),
             }
         }
-        let (needed, attempts) = (0, Vec::new());
-        Err(SwapError::NotApplied { needed, attempts })
+        Err(SwapError::Contended)
     }
 
     /// Finds out what became of a conditional write, and bars it if it has not happened: it never will then. From any client of the

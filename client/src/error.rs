@@ -238,6 +238,20 @@ pub enum WriteError {
         /// The write, to send it again.
         write: SentWrite,
     },
+    /// A linearizable write may have happened, or may happen yet. [`Client::outcome`](crate::Client::outcome) finds out which, and bars it
+    /// if it has not.
+    #[error(
+        "outcome unknown: a majority, {needed} owners, did not confirm it in time ({}): ask for the outcome of {operation}",
+        Failed(attempts)
+    )]
+    Undecided {
+        /// The least majority.
+        needed: usize,
+        /// The outcome of every attempt.
+        attempts: Vec<Attempt>,
+        /// The write, to ask what became of it.
+        operation: crate::ConditionalOp,
+    },
     /// The client is closed, or was ended by a [defect](crate::Client#defects); nothing was sent.
     #[error("the client is closed")]
     Closed,
@@ -256,7 +270,7 @@ impl WriteError {
                 Stored::No
             }
             Self::UnderReplicated { .. } => Stored::UnderReplicated,
-            Self::Unknown { .. } | Self::Abandoned => Stored::Maybe,
+            Self::Unknown { .. } | Self::Undecided { .. } | Self::Abandoned => Stored::Maybe,
         }
     }
 

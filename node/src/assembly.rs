@@ -297,6 +297,7 @@ impl<G: Engine> CheckedStore<G> {
             merkle_key,
             mark,
             promised,
+            barred,
             floors,
             change,
         } = self.meta;
@@ -309,6 +310,7 @@ impl<G: Engine> CheckedStore<G> {
 
         state.stability.promise(promised);
         state.stability.set_floors(floors);
+        state.registers.start_at(barred);
         state.registers.load(&*engine);
 
         let settles_in = settles_in(&options.limits).saturating_sub(options.machine_up);

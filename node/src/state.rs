@@ -125,7 +125,7 @@ impl NodeState {
             completeness: Arc::default(),
             stability: Arc::default(),
             expiry: Arc::default(),
-            registers: Arc::new(Registers::new(start_mark)),
+            registers: Arc::default(),
             damage: Arc::default(),
             warnings: Arc::default(),
             service: Arc::default(),

@@ -26,8 +26,8 @@ use crate::clock::LEAD_MS;
 use crate::commit::ChangeRows;
 use crate::config::Limits;
 use crate::engine::layout::{
-    META_CLOCK, META_CLUSTER, META_CONFIGURATION, META_DISK, META_MERKLE, META_PROMISED,
-    META_STABLE,
+    META_BARRED, META_CLOCK, META_CLUSTER, META_CONFIGURATION, META_DISK, META_MERKLE,
+    META_PROMISED, META_STABLE,
 };
 use crate::engine::{Batch, Durability, Engine, EngineError, Keyspace};
 use crate::error::{StartError, StoredConfiguration};
@@ -84,6 +84,8 @@ pub struct StoreMeta {
     pub mark: Time,
     /// Up to when clients' writes are refused, [`Time::ZERO`] if that was never promised.
     pub promised: Time,
+    /// Above the ballots of all conditional writes that it took part in, [`Time::ZERO`] if it never has.
+    pub barred: Time,
     /// Up to when no write is under way, leaf by leaf.
     pub floors: Floors,
     /// What it holds of a change of the ring that was under way.
@@ -123,6 +125,7 @@ impl StoreMeta {
         let time = |stored: Option<Bytes>| stored.map_or(Ok(Time::ZERO), |time| parse_time(&time));
         let mark = time(get(META_CLOCK)?);
         let promised = time(get(META_PROMISED)?);
+        let barred = time(get(META_BARRED)?);
         let floors = get(META_STABLE)?.map_or_else(|| Ok(Floors::default()), Floors::decode);
         let known = match get(META_CONFIGURATION)? {
             Some(newest) => {
@@ -137,6 +140,7 @@ impl StoreMeta {
             merkle_key,
             mark: mark.map_err(StartError::StoredMap)?,
             promised: promised.map_err(StartError::StoredMap)?,
+            barred: barred.map_err(StartError::StoredMap)?,
             floors: floors.map_err(StartError::StoredMap)?,
             change,
         })
@@ -182,8 +186,10 @@ impl StoreMeta {
         // By them every write would be refused, or seen as dead, until their time has come.
         batch.remove(Keyspace::Meta, META_PROMISED);
         batch.remove(Keyspace::Meta, META_STABLE);
+        batch.insert(Keyspace::Meta, META_BARRED, mark.0.to_be_bytes().to_vec());
         engine.commit(batch, Durability::Fsync)?;
         (self.mark, self.promised, self.floors) = (mark, Time::ZERO, Floors::default());
+        self.barred = mark;
         Ok(self)
     }
 
@@ -247,6 +253,7 @@ mod tests {
             known: Known::of(ring(1)),
             merkle_key: MerkleKey([7; 16]),
             mark: Time::at(Millis(mark_ms)),
+            barred: Time::ZERO,
             promised: Time::ZERO,
             floors: Floors::default(),
             change: ChangeRows::default(),

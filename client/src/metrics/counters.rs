@@ -170,7 +170,7 @@ impl<T> From<&Result<T, WriteError>> for End {
             Err(WriteError::Invalid(_)) => Self::Invalid,
             Err(WriteError::ClockSkew(_) | WriteError::NotStored { .. }) => Self::NotStored,
             Err(WriteError::UnderReplicated { .. }) => Self::UnderReplicated,
-            Err(WriteError::Unknown { .. }) => Self::Unknown,
+            Err(WriteError::Unknown { .. } | WriteError::Undecided { .. }) => Self::Unknown,
             Err(WriteError::Closed | WriteError::Abandoned) => Self::Failed,
         }
     }
@@ -181,7 +181,7 @@ impl<T> From<&Result<T, SwapError>> for End {
         match result {
             Ok(_) => Self::Ok,
             Err(SwapError::Invalid(_)) => Self::Invalid,
-            Err(SwapError::NotApplied { .. }) => Self::NotStored,
+            Err(SwapError::NotApplied { .. } | SwapError::Contended) => Self::NotStored,
             Err(SwapError::Unknown { .. }) => Self::Unknown,
             Err(SwapError::Closed | SwapError::Abandoned) => Self::Failed,
         }

@@ -131,6 +131,8 @@ impl From<WriteError> for Failure {
             WriteError::UnderReplicated { .. } => {
                 ends(Exit::Unknown).hint("it is on too few replicas, and repair spreads it; repeating it is another write, which replaces later ones")
             }
+            WriteError::Undecided { operation, .. } => ends(Exit::Unknown)
+                .hint(format!("it may have happened: `quoit outcome {operation}` finds out, and bars it if it has not")),
             WriteError::Unknown { .. } | WriteError::Abandoned => ends(Exit::Unknown).hint(
                 "the write may be stored: read the key to find out; repeating it is another write, which replaces later ones",
             ),

@@ -159,7 +159,9 @@ impl LoadShedding {
     }
 
     /// The `shed_key` of a write, the same at every node of the cluster; every `shed_key` is as likely as any other.
-    pub(super) fn shed_key(&self, change: &Change) -> u32 {
+    pub(super) fn shed_key(&self, key: &[u8], change: &Change) -> u32 {
+        let mut hasher = SipHasher13::new_with_key(&self.key.0);
+        hasher.write(b"shed"); // the key has another use, too
         let (time, actor) = match change {
             Change::Put(delta) => (delta.dot().time.0, delta.dot().actor.0),
             Change::Repair(record) | Change::Delivered(record) | Change::Restored(record) => {
@@ -167,15 +169,16 @@ impl LoadShedding {
             }
             // By the ballot: an attempt is shed at all of its owners or at none.
             Change::Register(step) => match &**step {
-                Step::Look => (0, 0),
+                Step::Look => {
+                    hasher.write(key);
+                    (0, 0)
+                }
                 Step::Prepare(ballot) | Step::Accept(ballot, _) | Step::Commit(ballot, _) => {
                     (ballot.time.0, ballot.unique)
                 }
                 Step::Take(theirs) => (theirs.ballot.time.0, theirs.ballot.unique),
             },
         };
-        let mut hasher = SipHasher13::new_with_key(&self.key.0);
-        hasher.write(b"shed"); // the key has another use, too
         hasher.write_u64(time);
         hasher.write_u64(actor);
         let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
@@ -338,11 +341,17 @@ mod tests {
             [1, 1, 2].map(|key| LoadShedding::new(MerkleKey([key; 16]), MAX_BATCH));
         let write = |n: u64| Change::Put(crate::testing::blind(crate::testing::dot(7, n), "v"));
         let low = (0..10_000)
-            .filter(|&n| one.shed_key(&write(n)) < ALL / 10)
+            .filter(|&n| one.shed_key(b"k", &write(n)) < ALL / 10)
             .count();
         assert!((900..1_100).contains(&low), "{low} of a tenth");
-        assert_eq!(one.shed_key(&write(3)), same.shed_key(&write(3)));
-        assert_ne!(one.shed_key(&write(3)), other.shed_key(&write(3)));
+        assert_eq!(
+            one.shed_key(b"k", &write(3)),
+            same.shed_key(b"k", &write(3))
+        );
+        assert_ne!(
+            one.shed_key(b"k", &write(3)),
+            other.shed_key(b"k", &write(3))
+        );
     }
 
     #[test]

@@ -92,7 +92,10 @@ impl Held {
         bounds: &WriteQueue,
         now: Moment,
     ) -> bool {
-        let (own, shed_key) = (self.clients.requests, shedding.shed_key(&write.change));
+        let (own, shed_key) = (
+            self.clients.requests,
+            shedding.shed_key(&write.key, &write.change),
+        );
         let capacity = Share::of(Priority::Client, bounds).requests;
         shedding.is_crowded_out(shed_key, own, capacity)
             || shedding.turns_away(shed_key, own, own + self.peers.requests, now)

@@ -68,12 +68,6 @@ impl ClockMark {
         Some(mark)
     }
 
-    /// How far the mark will be at least, with the next batch, if that joins a stamp as late.
-    pub(crate) fn reach(&mut self, now: Now) -> Time {
-        let bound = later(Time::at(self.guard.trusted(now)), self.max_drift_ms);
-        self.mark.max(bound)
-    }
-
     /// The mark to store at the end of a run: no lead is needed, for nothing reads the clock any more.
     pub(crate) fn last(mut self, now: Now) -> Time {
         let clock = self.storable(Time::ZERO, now);

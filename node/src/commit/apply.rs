@@ -14,7 +14,7 @@
 //! what is stored. Nothing of a refused write is in the batch.
 
 use bytes::Bytes;
-use quoit_ring::wire::{Refusal, decode_record};
+use quoit_ring::wire::{Fault, Refusal, decode_record};
 use quoit_ring::{Held, Leaf, NodeId, Record, Sibling, Sum, Time};
 
 use super::Verdict;
@@ -24,7 +24,7 @@ use crate::engine::layout::{NAMESPACE, hint_key, record_key};
 use crate::engine::{Batch, Engine, EngineError, Keyspace};
 use crate::hints::{HintDelta, row_bytes, split_row};
 use crate::storage::{BatchBuilder, SumChange, Unreadable};
-use crate::write::{Change, Destination, Write};
+use crate::write::{Change, Destination, Step, Write};
 
 /// The effects of a batch, not carried out yet.
 #[derive(Debug)]
@@ -120,14 +120,11 @@ impl<G: Engine> BatchRun<'_, G> {
             Destination::Record => self.joins.rules.floors.at(first.leaf),
             Destination::Hint(_) => Time::ZERO,
         };
-        let mut register = match self.register_of(writes, places, floor) {
-            Ok(register) => register,
-            Err(error) => return self.refuse_all(places, error),
-        };
+        let mut register = self.register_of(writes, places, floor);
 
         let mut new = Held::new(before.cloned(), floor).into_record();
         let mut minted = old.as_ref().map_or(Time::MAX, |old| old.minted);
-        let mut is_stray = false;
+        let (mut is_stray, mut has_refused) = (false, None);
         // A write that changes nothing, such as a retry, costs no commit. What lies below the floor changes nothing.
         let changes = |new: &Record| match before {
             Some(old) => !old.same_versions_above(new, floor),
@@ -136,7 +133,12 @@ impl<G: Engine> BatchRun<'_, G> {
         for &place in places {
             let write = &writes[place];
             let verdict = match (write.change.step(), &mut register) {
-                (Some(step), Some(register)) => {
+                // What was committed where it comes from is in the record that came with it, and that was not joined.
+                (Some(Step::Take(_)), _) if has_refused.is_some() => {
+                    Err(has_refused.unwrap_or(Refusal::NotReady))
+                }
+                (Some(_), Err(fault)) => Err(Refusal::Storage(*fault)),
+                (Some(step), Ok(Some(register))) => {
                     let has_row = before.is_some() || changes(&new);
                     let mut current = Current {
                         record: &mut new,
@@ -158,6 +160,7 @@ impl<G: Engine> BatchRun<'_, G> {
                 minted = minted.min(delta.dot().time);
                 is_stray |= write.epoch != Some(self.joins.rules.newest);
             }
+            has_refused = verdict.as_ref().err().copied().or(has_refused);
             self.verdicts[place] = verdict.unwrap_or_else(Verdict::Refused);
         }
 
@@ -169,7 +172,7 @@ impl<G: Engine> BatchRun<'_, G> {
                 }
             }
         }
-        if let Some(register) = register {
+        if let Ok(Some(register)) = register {
             self.change_register(first, &register);
         }
     }
@@ -182,13 +185,13 @@ impl<G: Engine> BatchRun<'_, G> {
         self.unreadable.push(error);
     }
 
-    /// The register of a key, if any of its writes is a step on it.
+    /// The register of a key, if any of its writes is a step on it. If it cannot be read, only those are refused.
     fn register_of<R>(
         &mut self,
         writes: &[Write<R>],
         places: &[usize],
         floor: Time,
-    ) -> Result<Option<RegisterRow>, Unreadable> {
+    ) -> Result<Option<RegisterRow>, Fault> {
         let mut steps = places.iter().map(|&place| &writes[place]);
         let Some(write) = steps.find(|write| write.change.step().is_some()) else {
             return Ok(None);
@@ -197,7 +200,11 @@ impl<G: Engine> BatchRun<'_, G> {
         if let Err(Unreadable::Engine(error @ EngineError::Poisoned { .. })) = &row {
             self.poisoned = Some(error.clone());
         }
-        row.map(Some)
+        row.map(Some).map_err(|error| {
+            let fault = error.fault();
+            self.unreadable.push(error);
+            fault
+        })
     }
 
     /// Stages the change of a register.

@@ -24,12 +24,12 @@ use quoit_ring::change::Chain;
 use quoit_ring::wire::{
     DiskLevel, Durability, Fault, Refusal, Response, ResponseFrame, WarningKind,
 };
-use quoit_ring::{Leaf, Moment, Time};
+use quoit_ring::{Leaf, Millis, Moment, Time};
 
 use super::rows::Pulled;
 use super::{Applied, ChangeRows, RefusedRepairs, RegisterChange, Rules, Verdict, apply};
-use crate::clock::{ClockMark, Now};
-use crate::engine::layout::META_CLOCK;
+use crate::clock::{ClockMark, LEAD_MS, Now};
+use crate::engine::layout::{META_BARRED, META_CLOCK};
 use crate::engine::{self, Batch, Engine, EngineError, Keyspace};
 use crate::reply::Reply;
 use crate::state::NodeState;
@@ -63,8 +63,10 @@ pub struct Committer<G> {
     /// Leaves in which a repair has brought a write that is older than what was promised, since floors were last raised.
     pub(super) old_joined: BTreeSet<Leaf>,
     mark: ClockMark,
-    /// The mark as it was stored and synced last, in either mode.
-    synced_mark: Time,
+    /// Above all ballots that were promised or accepted: stored and synced.
+    barred: Time,
+    /// The latest of them.
+    balloted: Time,
     disk_space: DiskSpace,
     measured: Option<Moment>,
     log_after: Option<Moment>,
@@ -88,7 +90,8 @@ impl<G: Engine> Committer<G> {
             chain: Chain::new(state.cluster.node, newest),
             old_joined: BTreeSet::new(),
             mark: ClockMark::new(Arc::clone(&state.clock), &state.limits, now),
-            synced_mark: state.clock.start_mark(),
+            barred: state.registers.start(),
+            balloted: Time::ZERO,
             state: state.clone(),
             disk_space: DiskSpace::new(state.limits.disk_reserve),
             measured: None,
@@ -279,6 +282,10 @@ impl<G: Engine> Committer<G> {
         let durability = self.durability();
         let mut batch = Batch::new();
         put_mark(&mut batch, self.mark.last(now));
+        if self.balloted > Time::ZERO {
+            // The next run begins right behind the last one.
+            put_barred(&mut batch, self.balloted);
+        }
         self.engine.commit(batch, durability)?;
         self.engine.persist()
     }
@@ -293,7 +300,7 @@ impl<G: Engine> Committer<G> {
         has_space
     }
 
-    fn rules<R>(&mut self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {
+    fn rules<R>(&self, writes: &[Write<R>], disk: DiskLevel, now: Now) -> Rules {
         let newest = self.state.cluster.newest();
         let keeps = |write: &Write<R>| write.destination != Destination::Record;
         let hints = &self.state.hints;
@@ -319,8 +326,6 @@ impl<G: Engine> Committer<G> {
             is_leaving,
             expired: self.state.expiry.mark(),
             registers: Arc::clone(&self.state.registers),
-            start_mark: self.state.clock.start_mark(),
-            mark: self.mark.reach(now),
         }
     }
 
@@ -346,16 +351,17 @@ impl<G: Engine> Committer<G> {
         (balloted, accepts): (Time, bool),
         now: Now,
     ) -> Result<(), EngineError> {
-        if !accepts && balloted <= self.synced_mark {
+        self.balloted = self.balloted.max(balloted);
+        if balloted > self.barred {
+            // Ahead, so that most batches carry none. Not the clock's mark, which follows no jump before that has lasted.
+            let Millis(ms) = balloted.millis();
+            self.barred = Time::at(Millis(ms.saturating_add(LEAD_MS)));
+            put_barred(&mut batch, self.barred);
+        } else if !accepts {
             return self.commit(batch, latest, now);
         }
         self.advance_mark(latest, now, &mut batch);
-        let mark = self.mark();
-        debug_assert!(balloted <= mark, "no later ballot is taken");
-        put_mark(&mut batch, mark);
-        self.engine.commit(batch, engine::Durability::Fsync)?;
-        self.synced_mark = mark;
-        Ok(())
+        self.engine.commit(batch, engine::Durability::Fsync)
     }
 
     /// What is promised and pending from now on: before any of it is answered.
@@ -467,6 +473,10 @@ fn fail(verdicts: &mut [Verdict], error: &EngineError) {
             *verdict = Verdict::Refused(refusal);
         }
     }
+}
+
+fn put_barred(batch: &mut Batch, barred: Time) {
+    batch.insert(Keyspace::Meta, META_BARRED, barred.0.to_be_bytes().to_vec());
 }
 
 fn put_mark(batch: &mut Batch, mark: Time) {

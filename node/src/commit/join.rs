@@ -66,11 +66,10 @@ pub struct Rules {
     pub expired: Millis,
     /// Promises and pending values of registers.
     pub registers: Arc<Registers>,
-    /// The clock's mark of the run before: what that promised lies at or below it.
-    pub start_mark: Time,
-    /// Up to when the clock's mark will be stored with the batch: no later ballot is taken.
-    pub mark: Time,
 }
+
+/// Most bytes of records in the answers of one batch to steps on registers; one that is longer goes alone.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// The joins of one batch, and what they sum up to.
 #[derive(Debug)]
@@ -88,6 +87,8 @@ pub(super) struct Joins<'a> {
     pub(super) balloted: Time,
     /// Whether anything was accepted.
     pub(super) accepts: bool,
+    /// Bytes of records in answers.
+    answer_bytes: usize,
 }
 
 /// Whether there is a row where something is joined, and its floor.
@@ -119,6 +120,7 @@ impl<'a> Joins<'a> {
             },
             balloted: Time::ZERO,
             accepts: false,
+            answer_bytes: 0,
         }
     }
 
@@ -207,7 +209,13 @@ impl<'a> Joins<'a> {
             }
             Step::Take(_) => (Time::ZERO, Time::ZERO),
         };
+        let answers = matches!(step, Step::Look | Step::Prepare(_));
+        let bytes = if answers { register.bytes(current) } else { 0 };
+        if self.answer_bytes > 0 && self.answer_bytes + bytes > MAX_ANSWER_BYTES {
+            return Err(Refusal::Overloaded { queue_ms: 0 });
+        }
         let verdict = register.step(step, current, self.rules)?;
+        self.answer_bytes += bytes;
         if verdict == Verdict::Joined {
             bury(current.record, self.rules.expired);
         }

@@ -7,14 +7,14 @@
 //! ```
 //!
 //! **Ballots are times**, so they are held to the clock as writes are: none from the future, none older than writes may be, none
-//! that others count on to be refused, and none above the clock's mark as it will be stored with the batch.
+//! that others count on to be refused, and none up to the mark of the run before. Its own mark is stored with the batch.
 
 use bytes::{Bytes, BytesMut};
 use quoit_ring::register::{Accepted, Acceptor, Ballot, Denied};
 use quoit_ring::wire::{
-    Refusal, RegisterRequest, RegisterState, Response, decode_accepted, encode_record,
+    Refusal, RegisterRequest, RegisterState, Response, decode_accepted, encode_record, record_len,
 };
-use quoit_ring::{Epoch, Millis, Record, Time, check_drift};
+use quoit_ring::{Epoch, Millis, Record, Sibling, Time, check_drift};
 
 use super::bounds::RecordBounds;
 use super::carry_out::Unfulfilled;
@@ -84,6 +84,7 @@ impl RegisterRow {
         current: &mut Current<'_>,
         rules: &Rules,
     ) -> Result<Verdict, Refusal> {
+        let bounds = RecordBounds::of_repairs(&rules.limits, rules.copies);
         match step {
             Step::Look => Ok(self.state(current)),
             Step::Prepare(ballot) => {
@@ -99,9 +100,15 @@ impl RegisterRow {
             Step::Accept(ballot, value) => {
                 check(*ballot, rules)?;
                 check_stamp(value.max_time(), rules)?;
-                RecordBounds::of_repairs(&rules.limits, rules.copies)
-                    .joined(current.record, value)?;
-                match self.acceptor.accept(*ballot, value.clone()) {
+                bounds.joined(current.record, value)?;
+                if rules.registers.is_full() {
+                    return Err(Refusal::Overloaded { queue_ms: 0 });
+                }
+                // Until it is joined no floor may rise above it: other owners may not have it either.
+                let unseen = |it: &&Sibling| !current.record.seen().contains(it.dot);
+                let unseen = value.live().iter().filter(unseen);
+                let oldest = unseen.map(|it| it.dot.time).min().unwrap_or(Time::MAX);
+                match self.acceptor.accept(*ballot, value.clone(), oldest) {
                     Ok(()) => {
                         self.promised = self.promised.max(Some(*ballot));
                         Ok(Verdict::Accepted)
@@ -110,8 +117,10 @@ impl RegisterRow {
                 }
             }
             Step::Commit(ballot, value) => {
+                check_stamp(ballot.time, rules)?;
                 if let Some(value) = value {
                     check_stamp(value.max_time(), rules)?;
+                    bounds.joined(current.record, value)?;
                 }
                 if let Some(chosen) = self.acceptor.commit(*ballot, value.clone()) {
                     current.record.join(&chosen);
@@ -143,6 +152,12 @@ impl RegisterRow {
             promised: self.promised,
             pending: has_changed.then_some(pending),
         })
+    }
+
+    /// Bytes of what it would answer.
+    pub(super) fn bytes(&self, current: &Current<'_>) -> usize {
+        let pending = self.acceptor.accepted().and_then(|it| it.value.as_ref());
+        record_len(current.record) + pending.map_or(0, record_len)
     }
 
     /// What the owner holds: all of one instant.
@@ -217,9 +232,9 @@ fn check(ballot: Ballot, rules: &Rules) -> Result<(), Refusal> {
         let age_ms = age_ms.max(max_ms + 1);
         return Err(Refusal::TooOld { age_ms, max_ms });
     }
-    // It may have been barred before the start. The mark lies ahead of the clock and must not leave the node, so nobody is outbid by
-    // it. Above the mark to be stored it would be forgotten by the next start: the clock is doubted.
-    if ballot.time <= rules.start_mark || ballot.time > rules.mark {
+    // It may have been barred before the start. That mark lies ahead of the clock and must not leave the node, so nobody is outbid by
+    // it.
+    if ballot.time <= rules.registers.start() {
         return Err(Refusal::NotReady);
     }
     Ok(())

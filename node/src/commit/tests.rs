@@ -13,7 +13,7 @@ use quoit_ring::{Delta, Dot, Millis, NodeId, Record, Seen, Time};
 
 use super::*;
 use crate::clock::Now;
-use crate::engine::layout::{META_CLOCK, META_CONFIGURATION, NAMESPACE, record_key};
+use crate::engine::layout::{META_BARRED, META_CLOCK, META_CONFIGURATION, NAMESPACE, record_key};
 use crate::engine::{Engine, Keyspace, MemoryEngine, Snapshot as _};
 use crate::state::NodeState;
 use crate::testing::{LIMITS, SELF, Sink, WALL, at, ring, state, write};
@@ -115,6 +115,10 @@ impl<G: Engine> World<G> {
             _ => Time::ZERO,
         };
         let state = NodeState::new(SELF, known, key, mark, settings);
+        if let Ok(Some(barred)) = self.engine.get(Keyspace::Meta, META_BARRED) {
+            let barred = Time(u64::from_be_bytes(barred[..].try_into().unwrap()));
+            state.registers.start_at(barred);
+        }
         state.registers.load(&*self.engine);
         Self {
             committer: Committer::new(Arc::clone(&self.engine), &state, at(WALL)).restored(rows),

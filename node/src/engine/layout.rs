@@ -56,6 +56,8 @@ pub const META_INCOMPLETE: &[u8] = b"incomplete";
 
 /// In meta: up to when this node refuses clients' writes for ever, eight bytes; absent before it has promised that.
 pub const META_PROMISED: &[u8] = b"promised";
+/// Above the ballots of all conditional writes that the node has promised or accepted, as of the last time that it was moved: a time.
+pub const META_BARRED: &[u8] = b"barred";
 
 /// In meta: up to when no write is under way, of each leaf that it owns; absent before it knows of any.
 pub const META_STABLE: &[u8] = b"stable";
@@ -250,6 +252,7 @@ mod tests {
                 META_PULLED,
                 META_INCOMPLETE,
                 META_PROMISED,
+                META_BARRED,
                 META_STABLE,
                 META_MERKLE,
                 META_DISK
@@ -264,6 +267,7 @@ mod tests {
                 b"pulled",
                 b"incomplete",
                 b"promised",
+                b"barred",
                 b"stable",
                 b"merkle",
                 b"disk"

@@ -5,8 +5,8 @@
 //!   pending    key -> since when a value is pending               what the disk holds
 //! ```
 //!
-//! **A promise is not stored.** A node that starts refuses every ballot up to its clock's stored mark, and takes none above the mark
-//! before that was moved, synced: so what it promised before is refused, too. The table of promises is bounded. What is dropped
+//! **A promise is not stored.** A mark is: above all ballots that were promised, moved some seconds ahead and synced before an answer
+//! leaves. A node that starts refuses every ballot up to it, so what it promised before is refused, too. The table of promises is bounded. What is dropped
 //! from it raises a floor for all keys, which costs a proposer another attempt and no more.
 //!
 //! **A value is pending** from its accept to its commit. Reads of its key say so, since it may have been chosen; and no floor
@@ -29,10 +29,15 @@ use quoit_ring::register::Ballot;
 use self::promises::Promises;
 pub(crate) use self::settling::{Ask, Settling};
 
+/// Most values that may be pending: what nobody commits is ended one by one.
+const MAX_PENDING: usize = 1 << 16;
+
 /// The registers of a node, as far as they are in memory.
 #[derive(Debug)]
 pub struct Registers {
     promises: Mutex<Promises>,
+    /// What the run before may have promised lies at or below it.
+    start: AtomicU64,
     /// By key: since when.
     pending: RwLock<BTreeMap<Bytes, Time>>,
     /// How many, to be read without the lock.
@@ -41,19 +46,34 @@ pub struct Registers {
 }
 
 impl Registers {
-    /// Those of a node that starts: what it promised before its clock's mark is lost.
+    /// Those of a node that has promised nothing yet.
     #[must_use]
-    pub fn new(start_mark: Time) -> Self {
-        let floor = match start_mark {
-            Time::ZERO => Ballot::ZERO,
-            mark => Ballot::last_of(mark),
-        };
+    pub fn new() -> Self {
         Self {
-            promises: Mutex::new(Promises::new(floor)),
+            promises: Mutex::new(Promises::new(Ballot::ZERO)),
+            start: AtomicU64::new(0),
             pending: RwLock::default(),
             count: AtomicUsize::new(0),
             reused: AtomicU64::new(0),
         }
+    }
+
+    /// The node starts again: what it promised before lies at or below `barred`, and is forgotten.
+    pub(crate) fn start_at(&self, barred: Time) {
+        self.start.store(barred.0, Ordering::Release);
+        if barred > Time::ZERO {
+            *self.promises() = Promises::new(Ballot::last_of(barred));
+        }
+    }
+
+    /// At or below it nothing is taken.
+    pub(crate) fn start(&self) -> Time {
+        Time(self.start.load(Ordering::Acquire))
+    }
+
+    /// Whether so much is pending that no more is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending() >= MAX_PENDING
     }
 
     /// Nothing below this ballot is taken of a key.
@@ -100,7 +120,7 @@ impl Registers {
         let pending = self.pending.read().unwrap_or_else(PoisonError::into_inner);
         let mut behind = pending.range::<[u8], _>((Excluded(after), Unbounded));
         behind
-            .find(|(_, since)| **since < time)
+            .find(|(_, since)| Time::ZERO < **since && **since < time)
             .map(|(key, _)| key.clone())
     }
 
@@ -126,20 +146,27 @@ impl Registers {
     }
 }
 
+impl Default for Registers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_node_that_starts_again_takes_nothing_that_it_may_have_promised() {
-        let registers = Registers::new(Time(7));
+        let registers = Registers::new();
+        assert_eq!(registers.promised(b"any"), Ballot::ZERO);
+        registers.start_at(Time(7));
         assert_eq!(registers.promised(b"any"), Ballot::last_of(Time(7)));
-        assert_eq!(Registers::new(Time::ZERO).promised(b"any"), Ballot::ZERO);
     }
 
     #[test]
     fn what_is_pending_is_known_until_it_is_not() {
-        let registers = Registers::new(Time::ZERO);
+        let registers = Registers::new();
         assert_eq!(
             (registers.is_pending(b"a"), registers.oldest()),
             (false, None)

@@ -274,15 +274,15 @@ mod tests {
     use quoit_ring::change::Topology;
 
     use super::*;
-    use crate::testing::{WALL, encoded, ring};
+    use crate::testing::{WALL, encoded, ring_of};
 
     const LATE: Time = Time::at(Millis(WALL));
 
     fn world() -> (Settling, Registers, Topology) {
         let settling = Settling::new(1_000, 500);
-        let registers = Registers::new(Time::ZERO);
+        let registers = Registers::new();
         registers.set_pending(&"k".into(), Some(Time::at(Millis(WALL - 1_001))));
-        (settling, registers, Topology::of(ring(3)))
+        (settling, registers, Topology::of(ring_of(3, 3)))
     }
 
     fn asked(settling: &mut Settling) -> Vec<Ask> {

@@ -17,7 +17,7 @@ use crate::version::Record;
 pub struct Accepted {
     /// By which ballot.
     pub ballot: Ballot,
-    /// No write in the value was made before, unless this owner, or one that holds it pending, has it in its record.
+    /// No write in the value was made before, unless this owner has it in its record.
     pub since: Time,
     /// What it is to join into the record once a majority has accepted it; none once it has.
     pub value: Option<Record>,
@@ -32,8 +32,8 @@ pub struct Accepted {
 /// let ballot = |time| Ballot { time: Time(time), unique: 1 };
 /// let mut owner = Acceptor::default();
 /// owner.prepare(ballot(5))?;
-/// assert_eq!(owner.accept(ballot(4), Record::default()), Err(Denied::Outbid(ballot(5))));
-/// owner.accept(ballot(5), Record::default())?;
+/// assert_eq!(owner.accept(ballot(4), Record::default(), Time::MAX), Err(Denied::Outbid(ballot(5))));
+/// owner.accept(ballot(5), Record::default(), Time::MAX)?;
 ///
 /// // Whoever comes later learns of it, and the ballot stays behind the commit.
 /// assert!(owner.accepted().unwrap().value.is_some());
@@ -94,11 +94,12 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Takes a value, unless a higher ballot has the promise. The same again is taken again, after its commit, too.
+    /// Takes a value, unless a higher ballot has the promise. The same again is taken again, after its commit, too. `oldest` is when the
+    /// oldest write in it was made that is not in this owner's record.
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn accept(&mut self, ballot: Ballot, value: Record) -> Result<(), Denied> {
+    pub fn accept(&mut self, ballot: Ballot, value: Record, oldest: Time) -> Result<(), Denied> {
         let highest = self.promised.max(self.last());
         if ballot < highest {
             return Err(Denied::Outbid(highest));
@@ -111,8 +112,7 @@ impl Acceptor {
         }
 
         // What it carries on of a value that was pending here may be as old as that.
-        let pending = self.accepted.as_ref().filter(|it| it.value.is_some());
-        let since = pending.map_or(ballot.time, |pending| pending.since.min(ballot.time));
+        let since = self.pending_since().min(ballot.time).min(oldest);
         self.promised = ballot;
         self.accepted = Some(Accepted {
             ballot,
@@ -120,6 +120,11 @@ impl Acceptor {
             value: Some(value),
         });
         Ok(())
+    }
+
+    fn pending_since(&self) -> Time {
+        let pending = self.accepted.as_ref().filter(|it| it.value.is_some());
+        pending.map_or(Time::MAX, |pending| pending.since)
     }
 
     /// A majority has accepted by `ballot`: gives what is to be joined into the record now. `value` is what they accepted, for an
@@ -151,7 +156,8 @@ impl Acceptor {
             let is_chosen = theirs.value.is_none(); // it was committed there
             return is_chosen.then(|| self.commit(last, None)).flatten();
         }
-        self.accepted = Some(theirs);
+        let since = self.pending_since().min(theirs.since);
+        self.accepted = Some(Accepted { since, ..theirs });
         None
     }
 }
@@ -192,12 +198,12 @@ mod tests {
         owner.prepare(ballot(5)).unwrap();
         assert_eq!(owner.prepare(ballot(4)), Err(Denied::Outbid(ballot(5))));
         assert_eq!(
-            owner.accept(ballot(4), value(4)),
+            owner.accept(ballot(4), value(4), Time::MAX),
             Err(Denied::Outbid(ballot(5)))
         );
-        owner.accept(ballot(6), value(6)).unwrap();
+        owner.accept(ballot(6), value(6), Time::MAX).unwrap();
         assert_eq!(
-            owner.accept(ballot(5), value(5)),
+            owner.accept(ballot(5), value(5), Time::MAX),
             Err(Denied::Outbid(ballot(6)))
         );
     }
@@ -205,10 +211,13 @@ mod tests {
     #[test]
     fn an_accept_comes_again_and_again_but_never_with_another_value() {
         let mut owner = pending(5);
-        assert_eq!(owner.accept(ballot(5), value(5)), Ok(()));
-        assert_eq!(owner.accept(ballot(5), value(4)), Err(Denied::Reused));
+        assert_eq!(owner.accept(ballot(5), value(5), Time::MAX), Ok(()));
+        assert_eq!(
+            owner.accept(ballot(5), value(4), Time::MAX),
+            Err(Denied::Reused)
+        );
         assert_eq!(owner.commit(ballot(5), None), Some(value(5)));
-        assert_eq!(owner.accept(ballot(5), value(5)), Ok(()));
+        assert_eq!(owner.accept(ballot(5), value(5), Time::MAX), Ok(()));
         assert_eq!(
             owner.accepted(),
             accepted(5, 5, None).as_ref(),
@@ -236,11 +245,17 @@ mod tests {
     #[test]
     fn what_carries_a_pending_value_on_is_as_old_as_that() {
         let mut owner = pending(4);
-        owner.accept(ballot(9), value(4)).unwrap();
+        owner.accept(ballot(9), value(4), Time::MAX).unwrap();
         assert_eq!(owner.accepted(), accepted(9, 4, Some(value(4))).as_ref());
         owner.commit(ballot(9), None);
-        owner.accept(ballot(12), value(12)).unwrap();
+        owner.accept(ballot(12), value(12), Time::MAX).unwrap();
         assert_eq!(owner.accepted().unwrap().since, Time(12));
+        owner.accept(ballot(14), value(3), Time(3)).unwrap();
+        assert_eq!(
+            owner.accepted().unwrap().since,
+            Time(3),
+            "a write that is not in its record"
+        );
     }
 
     #[test]
@@ -249,11 +264,16 @@ mod tests {
         owner.prepare(ballot(9)).unwrap();
         let theirs = pending(6).into_accepted().unwrap();
         assert_eq!(owner.take(theirs), None);
-        assert_eq!(owner.accepted(), pending(6).accepted());
+        let taken = accepted(6, 4, Some(value(6)));
+        assert_eq!(
+            owner.accepted(),
+            taken.as_ref(),
+            "what was pending here may be in it"
+        );
         assert_eq!(owner.prepare(ballot(8)), Err(Denied::Outbid(ballot(9))));
 
         assert_eq!(owner.take(pending(5).into_accepted().unwrap()), None);
-        assert_eq!(owner.accepted(), pending(6).accepted(), "that was older");
+        assert_eq!(owner.accepted(), taken.as_ref(), "that was older");
         let committed = accepted(6, 6, None).unwrap();
         assert_eq!(owner.take(committed), Some(value(6)));
         assert_eq!(owner.accepted().unwrap().value, None);

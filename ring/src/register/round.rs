@@ -169,6 +169,12 @@ impl Round {
         Joined { record, agreed, at }
     }
 
+    /// How many owners have promised.
+    #[must_use]
+    pub fn promisers(&self) -> usize {
+        self.answered().len()
+    }
+
     /// Begins to propose: what was answered so far was about promises.
     pub fn propose(&mut self) {
         self.failed = OwnerSet::NONE;

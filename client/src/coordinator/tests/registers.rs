@@ -204,6 +204,38 @@ fn what_was_proposed_and_carried_on_by_others_is_found_and_not_written_twice() {
 }
 
 #[test]
+fn what_may_have_happened_and_been_replaced_is_neither_written_again_nor_called_a_mismatch() {
+    let mut owners = Owners::new();
+    owners.swap(Condition::Absent, Some("b"));
+    let prepares = owners.asked();
+    owners.promise(&prepares, &Record::default());
+    let accepts = owners.asked();
+    let dot = value_of(&accepts[0]).live()[0].dot;
+    for to in &accepts {
+        owners.bench.link(to.0.0, Link::Down);
+        owners.bench.link(to.0.0, Link::Up);
+    }
+    owners.bench.pass(50);
+    let again = owners.asked();
+    let again: Vec<_> = again.into_iter().rev().take(3).rev().collect();
+    // A delete without a context has come in between: it says that all that is older was there.
+    let above = Dot {
+        time: Time(dot.time.0 + 1),
+        actor: Actor(9),
+    };
+    owners.promise(&again, &Delta::blind(above, None).into_record());
+    let accepts = owners.asked();
+    assert!(
+        value_of(&accepts[0]).live().is_empty(),
+        "the round is finished as it is"
+    );
+    for to in &accepts[..2] {
+        owners.answer(to, RegisterAnswer::Accepted);
+    }
+    assert!(matches!(owners.swapped(), Err(SwapError::Unknown { .. })));
+}
+
+#[test]
 fn at_the_deadline_what_was_proposed_is_unknown_and_what_was_not_is_not_applied() {
     let mut owners = Owners::new();
     owners.swap(Condition::Absent, Some("b"));

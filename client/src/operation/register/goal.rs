@@ -99,7 +99,7 @@ pub(super) enum Finding {
     Applied(Dot, Record),
     /// The writes have not happened, and will not.
     Barred,
-    /// They are so old that nobody knows.
+    /// Something that has seen everything of before has replaced what was there: nobody knows any more.
     Forgotten,
     /// The request is invalid.
     Invalid(InvalidRequest),
@@ -108,8 +108,6 @@ pub(super) enum Finding {
         answered: usize,
         needed: usize,
         attempts: Vec<Attempt>,
-        key: Bytes,
-        dots: Vec<Dot>,
     },
 }
 
@@ -129,6 +127,9 @@ impl Goal {
             Self::Swap(swap, _) => {
                 if let Some(&dot) = own.iter().rev().find(is_named) {
                     answer(Finding::Applied(dot, record.clone()))
+                } else if own.iter().any(|dot| record.seen().contains(*dot)) {
+                    // It may have happened and been replaced since by what has seen everything: a put without a context.
+                    Decision::Keep(Finding::Forgotten)
                 } else if swap.condition.holds(record) {
                     Decision::Write {
                         value: swap.value.clone(),
@@ -144,7 +145,7 @@ impl Goal {
                 if let Some(&dot) = dots.iter().rev().find(is_named) {
                     answer(Finding::Applied(dot, record.clone()))
                 } else if dots.iter().any(|dot| record.seen().contains(*dot)) {
-                    // Below a floor, which says no more than that it is too late for it.
+                    // Below the floor of a put without a context, or of the leaf: it may have happened before.
                     Decision::Keep(Finding::Forgotten)
                 } else {
                     Decision::Keep(Finding::Barred)
@@ -157,6 +158,7 @@ impl Goal {
     pub(super) fn answer(
         self,
         (finding, acked): (Finding, usize),
+        (key, own): (&Bytes, &[Dot]),
         (requests, kind): (&mut Requests, Kind),
         cx: &mut OpContext,
     ) {
@@ -179,24 +181,21 @@ impl Goal {
                     Finding::Found(record) => Ok(Compared::Mismatch(Entry::of(&record))),
                     Finding::Invalid(invalid) => Err(invalid.into()),
                     Finding::GaveUp {
-                        needed,
-                        attempts,
-                        key,
-                        dots,
-                        ..
-                    } => Err(if dots.is_empty() {
+                        needed, attempts, ..
+                    } => Err(if own.is_empty() {
                         SwapError::NotApplied { needed, attempts }
                     } else {
-                        let operation = ConditionalOp::new(key, dots);
+                        let operation = ConditionalOp::new(key.clone(), own.to_vec());
                         SwapError::Unknown {
                             needed,
                             attempts,
                             operation,
                         }
                     }),
-                    Finding::Barred | Finding::Forgotten => Err(SwapError::NotApplied {
-                        needed: 0,
+                    Finding::Forgotten | Finding::Barred => Err(SwapError::Unknown {
+                        needed: acked,
                         attempts: Vec::new(),
+                        operation: ConditionalOp::new(key.clone(), own.to_vec()),
                     }),
                 };
                 requests.answer((kind, reply), End::from(&result), result, cx);

@@ -339,8 +339,13 @@ impl Running {
 
     fn answer(&mut self, finding: Finding, cx: &mut OpContext) {
         if let Some(goal) = self.goal.take() {
-            let acked = self.round.acceptors().len();
-            goal.answer((finding, acked), (&mut self.requests, self.kind), cx);
+            // Where a majority agreed, nothing was proposed.
+            let acked = match self.round.acceptors().len() {
+                0 => self.round.promisers(),
+                acked => acked,
+            };
+            let own = (&self.key, &self.dots[..]);
+            goal.answer((finding, acked), own, (&mut self.requests, self.kind), cx);
         }
     }
 
@@ -352,8 +357,6 @@ impl Running {
             answered,
             needed: self.round.needed(),
             attempts: cx.attempts(self.requests.targets(), outcomes),
-            key: self.key.clone(),
-            dots: core::mem::take(&mut self.dots),
         };
         self.end(finding, cx)
     }

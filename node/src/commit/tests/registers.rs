@@ -5,7 +5,7 @@ use quoit_ring::wire::{RegisterAnswer, RegisterState, decode_record};
 
 use super::*;
 use crate::engine::Durability;
-use crate::testing::{Disk, encoded};
+use crate::testing::{Disk, blind, dot, encoded};
 use crate::write::Step;
 
 fn ballot(ms: u64) -> Ballot {
@@ -16,7 +16,7 @@ fn ballot(ms: u64) -> Ballot {
 }
 
 fn value(ms: u64) -> Record {
-    crate::testing::blind(crate::testing::dot(9, ms), "v").into_record()
+    blind(dot(9, ms), "v").into_record()
 }
 
 impl<G: Engine> World<G> {
@@ -147,10 +147,10 @@ fn after_a_restart_nothing_is_taken_that_may_have_been_barred() {
     let mut world = world();
     world.step("k", Step::Prepare(ballot(WALL)));
     let mut world = world.restarted();
-    let mark = world.state.clock.start_mark();
+    let mark = world.state.registers.start();
     assert!(
         mark >= Time::at(Millis(WALL)),
-        "no ballot above the mark is promised"
+        "the mark is above all that was promised"
     );
     let earlier = Step::Accept(ballot(WALL - 1), value(WALL - 1));
     let refused = Response::Refused(quoit_ring::wire::Refusal::NotReady);
@@ -189,5 +189,115 @@ fn accepts_and_the_mark_below_promises_are_synced_in_either_mode() {
     assert_eq!(
         world.engine.durabilities(),
         [Durability::Fsync, Durability::Fsync, buffered]
+    );
+}
+
+#[test]
+fn after_however_long_a_rest_a_node_takes_part_at_once() {
+    let mut world = world();
+    world.step("k", Step::Prepare(ballot(WALL)));
+    let mut world = world.restarted();
+    let later = WALL + 3_600_000;
+    let change = Change::Register(Box::new(Step::Prepare(ballot(later))));
+    let prepare = write(0, &world.sink, "k", change, at(later));
+    world.waiting.push(prepare);
+    let answer = world.commit_at(at(later)).pop().unwrap();
+    assert_eq!(state_of(answer), RegisterState::default());
+}
+
+#[test]
+fn a_pending_value_is_as_old_as_the_oldest_write_in_it_that_is_not_here() {
+    let mut world = world();
+    world.put("seen", blind(dot(9, WALL - 900), "v"));
+    world.commit();
+    world.step("seen", Step::Accept(ballot(WALL), value(WALL - 900)));
+    assert_eq!(world.state.registers.oldest(), Some(Time::at(Millis(WALL))));
+    world.step("new", Step::Accept(ballot(WALL), value(WALL - 900)));
+    let oldest = Some(Time::at(Millis(WALL - 900)));
+    assert_eq!(world.state.registers.oldest(), oldest);
+}
+
+#[test]
+fn a_commit_keeps_the_bounds_on_ballots_and_records() {
+    let mut world = world();
+    world.step("k", Step::Accept(ballot(WALL), value(WALL)));
+    let future = ballot(WALL + LIMITS.max_clock_drift_ms + 1);
+    let refused = world.step("k", Step::Commit(future, Some(Record::default())));
+    assert!(matches!(refused, Response::Refused(_)), "{refused:?}");
+    assert!(
+        world.state.registers.is_pending(b"k"),
+        "nothing was dropped"
+    );
+}
+
+#[test]
+fn what_another_owner_has_committed_is_taken_with_its_record_or_not_at_all() {
+    use quoit_ring::register::Accepted;
+    let theirs = |value| Accepted {
+        ballot: ballot(WALL),
+        since: Time::at(Millis(WALL)),
+        value,
+    };
+    let take = |accepted| Change::Register(Box::new(Step::Take(accepted)));
+    let mut world = world();
+    world.step("k", Step::Prepare(ballot(WALL + 5)));
+    world.add("k", take(theirs(Some(value(WALL)))));
+    assert_eq!(world.commit(), [Response::Joined]);
+    assert!(
+        world.state.registers.is_pending(b"k"),
+        "whatever was promised"
+    );
+    world.repair("k", value(WALL));
+    world.add("k", take(theirs(None)));
+    assert_eq!(world.commit(), [Response::Joined, Response::Joined]);
+    assert!(!world.state.registers.is_pending(b"k"));
+
+    let future = value(WALL + LIMITS.max_clock_drift_ms + 1);
+    world.repair("other", future);
+    world.add("other", take(theirs(None)));
+    assert!(
+        world
+            .commit()
+            .iter()
+            .all(|it| matches!(it, Response::Refused(_)))
+    );
+    assert_eq!(world.look("other").ballot, None);
+}
+
+#[test]
+fn a_ballot_is_forgotten_once_it_is_old_and_below_the_floor_and_then_the_floor_bars_it() {
+    use crate::stability::Floors;
+    let mut world = world();
+    world.step("k", Step::Accept(ballot(WALL), value(WALL)));
+    world.step("k", Step::Commit(ballot(WALL), None));
+    let all = quoit_ring::Leaf(0)..=quoit_ring::Leaf(u32::MAX - 1);
+    let later = WALL + 10 * LIMITS.max_write_age_ms + 1;
+    let forget = |world: &mut World<MemoryEngine>| {
+        let (id, reply) = (7, world.sink.clone());
+        let task = Task::ForgetDead {
+            epoch: world.state.cluster.newest().epoch(),
+        };
+        let from = Asker::Caller { id, reply };
+        world
+            .committer
+            .carry_out(Order { from, task }, at(later))
+            .unwrap();
+        world.sink.answers();
+    };
+    forget(&mut world);
+    assert_eq!(world.keys(Keyspace::Ballots).len(), 1, "there is no floor");
+    let floors = Floors::default().raised(&[(all, Time::at(Millis(WALL + 1)))]);
+    world.state.stability.set_floors(floors);
+    forget(&mut world);
+    assert_eq!(world.keys(Keyspace::Ballots), Vec::<Bytes>::new());
+    assert_eq!(
+        world.keys(Keyspace::Leaves).len(),
+        1,
+        "the record has its entry"
+    );
+    let outbid_by = Ballot::last_of(Time::at(Millis(WALL + 1)));
+    assert_eq!(
+        world.step("k", Step::Prepare(ballot(WALL))),
+        outbid(outbid_by)
     );
 }
