@@ -30,6 +30,7 @@
 //! | [`chain`] | how one epoch follows another: a vote |
 //! | [`stretches`] | leaves side by side that have the same owners |
 //! | [`shared`] | the leaves that two nodes both own |
+//! | [`covering`] | which owners of a leaf send its rows in a scan |
 //! | [`decision`] | one decision on the next epoch, in messages |
 //! | [`loss`] | what is lost with the disks of some members |
 //! | [`rules`] | when a range is fenced, and when its new owners are complete |
@@ -44,6 +45,7 @@ pub mod branch;
 pub mod chain;
 pub mod check;
 pub mod configuration;
+pub mod covering;
 pub mod decision;
 pub mod hand;
 pub mod known;
@@ -60,6 +62,7 @@ pub use branch::Branch;
 pub use chain::Chain;
 pub use check::ConfigurationError;
 pub use configuration::{Change, ChangeError, Configuration};
+pub use covering::Covering;
 pub use decision::{Decision, DecisionStep};
 pub use hand::{Arcs, Hand, Side};
 pub use known::{Known, NextError};

@@ -21,6 +21,7 @@
 //! | [`members`] | what a node sees of the other members |
 //! | [`register`] | the messages of conditional writes |
 //! | [`sync`] | the messages by which two nodes find what differs |
+//! | [`scan`] | keys in their order, page by page |
 //! | [`sync_status`] | how a node stands with the others |
 //! | `lengths` | lengths in front of lists and of bytes |
 //!
@@ -41,6 +42,7 @@ pub mod refusal;
 pub mod register;
 pub mod request;
 pub mod response;
+pub mod scan;
 pub mod sync;
 pub mod sync_status;
 pub mod warning;
@@ -58,6 +60,9 @@ pub use register::{
 };
 pub use request::{MAX_KEY, Request, RequestFrame};
 pub use response::{Durability, Kept, NodeStatus, RefusedHints, Response, ResponseFrame};
+pub use scan::{
+    MAX_SCAN_BOUND, MAX_SCAN_BYTES, MAX_SCAN_ROWS, MAX_SCAN_WITHOUT, ScanPage, ScanRequest, ScanRow,
+};
 pub use sync::{
     BadNodes, KeyPage, MAX_SYNC_NODES, MAX_SYNC_ROWS, Promised, SyncAnswer, SyncOrder, SyncRequest,
 };

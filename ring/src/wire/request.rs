@@ -14,6 +14,7 @@
 //!          Members                             -
 //!          Sync                                a message of a sync
 //!          Register                            a message about a key's register
+//!          Scan                                a range of keys, and how it is read
 //! ```
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
@@ -34,6 +35,7 @@ use crate::wire::codec::DecodeError;
 use crate::wire::frame::{self, Kind};
 use crate::wire::membership::MembershipRequest;
 use crate::wire::register::RegisterRequest;
+use crate::wire::scan::ScanRequest;
 use crate::wire::sync::SyncRequest;
 
 /// Most bytes of a key: 32 KiB, half of what the engine can hold, since it stores keys behind prefixes.
@@ -101,6 +103,8 @@ pub enum Request {
     Sync(SyncRequest),
     /// A step of a conditional write, or of a linearizable read.
     Register(RegisterRequest),
+    /// A page of the keys of a range, in their order.
+    Scan(ScanRequest),
 }
 
 impl Request {
@@ -124,7 +128,8 @@ impl Request {
             | Self::Hint { .. }
             | Self::Hints
             | Self::Members
-            | Self::Register(_) => Privilege::Client,
+            | Self::Register(_)
+            | Self::Scan(_) => Privilege::Client,
             Self::Sums { .. } | Self::Gossip(_) => Privilege::Peer,
             Self::Sync(request) => request.privilege(),
             Self::Membership(request) => request.privilege(),
@@ -150,6 +155,7 @@ impl Request {
             Self::Gossip(message) => message.len(),
             Self::Sync(request) => request.body_bytes(),
             Self::Register(request) => request.body_bytes(),
+            Self::Scan(request) => request.body_bytes(),
         }
     }
 }
@@ -206,6 +212,7 @@ enum Ask {
     Members,
     Sync,
     Register,
+    Scan,
 }
 
 impl RequestFrame {
@@ -254,6 +261,10 @@ impl RequestFrame {
             Request::Register(request) => {
                 message = request.encode();
                 (Ask::Register, [&message, &[]])
+            }
+            Request::Scan(request) => {
+                message = request.encode();
+                (Ask::Scan, [&message, &[]])
             }
         };
 
@@ -309,6 +320,7 @@ impl RequestFrame {
             Ask::Members => empty(&body, Request::Members)?,
             Ask::Sync => Request::Sync(SyncRequest::decode(body)?),
             Ask::Register => Request::Register(RegisterRequest::decode(body)?),
+            Ask::Scan => Request::Scan(ScanRequest::decode(body)?),
         };
         Ok(Self {
             id: parts.id,

@@ -12,6 +12,7 @@
 //!          Members                                          what the node sees of the others
 //!          Sync                                             an answer of a sync
 //!          Register                                         an answer about a key's register
+//!          Scan                                             a page of rows
 //! ```
 //!
 //! Every response carries the node's ring epoch and its clock, so a stale ring or clock is noticed at
@@ -34,6 +35,7 @@ use crate::wire::membership::MembershipAnswer;
 use crate::wire::record::decode_record;
 use crate::wire::refusal::Refusal;
 use crate::wire::register::RegisterAnswer;
+use crate::wire::scan::ScanPage;
 use crate::wire::sync::SyncAnswer;
 use crate::wire::warning::{Warning, are_within_bounds};
 
@@ -42,7 +44,7 @@ const MAX_TEXT: usize = 64;
 
 /// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record`, `Absent`, `Above` or
 /// `Unsettled` to a get, `Joined` to a put, repair, hint or commit, `Superseded` to a put or hint, `Heard` to gossip, `Hints`, `Membership`,
-/// `Members`, `Sync` and `Register` to the request of that name, `Refused` to any.
+/// `Members`, `Sync`, `Register` and `Scan` to the request of that name, `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Response {
@@ -94,6 +96,8 @@ pub enum Response {
     },
     /// A step of a conditional write, or of a linearizable read.
     Register(Box<RegisterAnswer>),
+    /// A page of the keys of a range.
+    Scan(ScanPage),
 }
 
 impl Response {
@@ -294,6 +298,7 @@ enum Answer {
         has_record: bool,
     },
     Register,
+    Scan,
 }
 
 impl ResponseFrame {
@@ -348,6 +353,10 @@ impl ResponseFrame {
                 message = answer.encode();
                 (Answer::Register, &message)
             }
+            Response::Scan(page) => {
+                message = page.encode();
+                (Answer::Scan, &message)
+            }
         };
 
         let head = Head {
@@ -381,6 +390,7 @@ impl ResponseFrame {
                 | Answer::Members
                 | Answer::Sync
                 | Answer::Register
+                | Answer::Scan
                 | Answer::Above {
                     has_record: true,
                     ..
@@ -426,6 +436,7 @@ impl ResponseFrame {
                 record: has_record.then_some(body),
             },
             Answer::Register => Response::Register(Box::new(RegisterAnswer::decode(body)?)),
+            Answer::Scan => Response::Scan(ScanPage::decode(body)?),
         };
         Ok(Self {
             id: parts.id,

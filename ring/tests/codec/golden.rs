@@ -19,8 +19,8 @@ use quoit_ring::wire::{
     DecodeError, DiskLevel, Durability, Fault, FirstMap, Kept, KeyPage, MemberFacts, MemberSeen,
     MemberState, MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page,
     PeerSyncStatus, Promised, Refusal, RefusedHints, RegisterAnswer, RegisterAsk, RegisterRequest,
-    RegisterState, Request, RequestFrame, Response, ResponseFrame, StabilityStatus, SyncAnswer,
-    SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind,
+    RegisterState, Request, RequestFrame, Response, ResponseFrame, ScanPage, ScanRequest, ScanRow,
+    StabilityStatus, SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -45,7 +45,7 @@ pub(crate) fn plain(golden: &str) -> String {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn requests() -> [(Request, &'static str); 20] {
+pub(crate) fn requests() -> [(Request, &'static str); 21] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -181,6 +181,20 @@ pub(crate) fn requests() -> [(Request, &'static str); 20] {
             }),
             "27000000 01 01 0700000000000000 03000000 | 03 64 0c | 02 0b00000000000000 0d00000000000000 0100 6b aabb",
         ),
+        (
+            Request::Scan(ScanRequest {
+                start: KEY,
+                end: Bytes::from_static(b"l"),
+                reverse: true,
+                values: true,
+                cover: 2,
+                without: vec![NodeId(9)],
+                rows: 512,
+                bytes: 65_536,
+            }),
+            // flags, cover, rows, bytes; without one node; start and end
+            "2d000000 01 01 0700000000000000 03000000 | 03 64 0d | 03 02 00020000 00000100 01000000 0900000000000000 0100 6b 0100 6c",
+        ),
     ]
 }
 
@@ -243,7 +257,7 @@ fn seen() -> MemberSeen {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 24] {
+pub(crate) fn responses() -> [(Response, &'static str); 25] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -438,6 +452,19 @@ pub(crate) fn responses() -> [(Response, &'static str); 24] {
                 promised: OF_REGISTER,
             })),
             "22000000 02 01 0700000000000000 03000000 | 03 09 0f | 02 0b00000000000000 0d00000000000000",
+        ),
+        (
+            Response::Scan(ScanPage {
+                floor: Time(12),
+                rows: vec![ScanRow {
+                    key: KEY,
+                    floor: Time(5),
+                    record: BODY,
+                }],
+                through: Some(KEY),
+            }),
+            // floor, through a key; one row: its floor, key and record
+            "32000000 02 01 0700000000000000 03000000 | 03 09 10 | 0c00000000000000 01 0100 6b 01000000 0500000000000000 0100 6b 02000000 aabb",
         ),
     ]
 }

@@ -11,8 +11,8 @@ use quoit_ring::wire::{
     DiskLevel, Durability, Fault, FirstMap, Kept, KeyPage, MemberFacts, MemberSeen, MemberState,
     MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, PeerSyncStatus, Promised,
     Refusal, RefusedHints, RegisterAnswer, RegisterAsk, RegisterRequest, RegisterState, Request,
-    RequestFrame, Response, ResponseFrame, StabilityStatus, SyncAnswer, SyncEnd, SyncOrder,
-    SyncRequest, SyncStatus, Warning, WarningKind, encode_record,
+    RequestFrame, Response, ResponseFrame, ScanPage, ScanRequest, ScanRow, StabilityStatus,
+    SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind, encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -34,8 +34,8 @@ const EDGES: [u64; 9] = [
     u64::MAX,
 ];
 
-pub(crate) const REQUESTS: u64 = 13;
-pub(crate) const RESPONSES: u64 = 16;
+pub(crate) const REQUESTS: u64 = 14;
+pub(crate) const RESPONSES: u64 = 17;
 pub(crate) const REFUSALS: u64 = 22;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
@@ -142,6 +142,7 @@ pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
         9 => Request::Members,
         10 => Request::Sync(sync_request(rng)),
         11 => Request::Register(register_request(rng, key)),
+        12 => Request::Scan(scan_request(rng)),
         _ => Request::Membership(MembershipRequest::Learn {
             decided: bytes(rng, 100),
         }),
@@ -188,6 +189,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
             record: rng.percent(50).then(|| encoded(&record(rng))),
         },
         14 => Response::Register(Box::new(register_answer(rng))),
+        15 => Response::Scan(scan_page(rng)),
         _ => {
             let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))
@@ -237,6 +239,35 @@ fn register_answer(rng: &mut Rng) -> RegisterAnswer {
             ballot: (kind > 2).then(|| ballot(rng)),
             pending: (kind > 3).then(|| encoded(&record(rng))),
         }),
+    }
+}
+
+fn scan_request(rng: &mut Rng) -> ScanRequest {
+    let mut without: Vec<_> = (0..rng.below(9)).map(|_| NodeId(long(rng))).collect();
+    without.sort_unstable();
+    without.dedup();
+    ScanRequest {
+        start: bytes(rng, 40),
+        end: bytes(rng, 40),
+        reverse: rng.percent(50),
+        values: rng.percent(50),
+        cover: short(rng).to_le_bytes()[0] | 1,
+        without,
+        rows: short(rng) | 1,
+        bytes: short(rng),
+    }
+}
+
+fn scan_page(rng: &mut Rng) -> ScanPage {
+    let row = |rng: &mut Rng| ScanRow {
+        key: [&bytes(rng, 40)[..], b"k"].concat().into(),
+        floor: Time(long(rng)),
+        record: encoded(&record(rng)),
+    };
+    ScanPage {
+        floor: Time(long(rng)),
+        rows: (0..rng.below(9)).map(|_| row(rng)).collect(),
+        through: rng.percent(50).then(|| Bytes::from_static(b"last")),
     }
 }
 
