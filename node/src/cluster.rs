@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
-use quoit_ring::change::{Branch, Known, MovingRange};
+use quoit_ring::change::{Branch, Known, MovingRange, Topology};
 use quoit_ring::wire::Refusal;
 use quoit_ring::wire::configuration::encode_answer;
 use quoit_ring::{Epoch, Leaf, LeafBits, NodeId, TokenKey, token_of};
@@ -147,6 +147,30 @@ impl ClusterView {
             return Err(Refusal::Behind);
         }
         Ok(lists.is_owner(node))
+    }
+
+    /// Who owns what in `epoch`, for looking at many leaves.
+    ///
+    /// # Errors
+    /// [`Refusal::OldEpoch`] or [`Refusal::Behind`] if that epoch is not served; [`Refusal::NotReplica`] if this node is
+    /// written off.
+    pub(crate) fn owners(&self, epoch: Epoch) -> Result<Owners, Refusal> {
+        let all = self.read();
+        let served = at(&all, epoch)?;
+        let is_written_off = |it: &Served| it.known.configuration().is_written_off(self.node);
+        if all.iter().any(is_written_off) {
+            return Err(Refusal::NotReplica);
+        }
+        Ok(Owners {
+            node: self.node,
+            topology: served.known.topology().clone(),
+            has_taken: served.has_taken,
+        })
+    }
+
+    /// The leaves that this node owns in `epoch`, by the old lists of what moves, ascending; none if that epoch is not served.
+    pub(crate) fn own_runs(&self, epoch: Epoch) -> Vec<Run> {
+        self.shared_runs(epoch, self.node)
     }
 
     /// Whether a node was removed from the cluster, or written off, as far as this one knows.
@@ -314,6 +338,39 @@ impl ClusterView {
 
     fn read(&self) -> RwLockReadGuard<'_, Vec<Served>> {
         self.served.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who owns what in one epoch, as a node sees it that serves it.
+#[derive(Debug)]
+pub(crate) struct Owners {
+    node: NodeId,
+    topology: Topology,
+    has_taken: bool,
+}
+
+impl Owners {
+    /// Whether the node sends the rows of `leaf` in a scan, and then whether it is the first to do so.
+    ///
+    /// # Errors
+    /// [`Refusal::Behind`] if it is to own the leaf, and has not emptied it yet.
+    pub(crate) fn sends(
+        &self,
+        leaf: Leaf,
+        (cover, without): (usize, &[NodeId]),
+    ) -> Result<Option<bool>, Refusal> {
+        let lists = self.topology.lists_of_leaf(leaf);
+        let covering = lists.covering(cover, without);
+        let place = covering.iter().position(|&node| node == self.node);
+        if place.is_some() && !self.has_taken && lists.is_newcomer(self.node) {
+            return Err(Refusal::Behind);
+        }
+        Ok(place.map(|place| place == 0))
+    }
+
+    /// Whether any leaf moves.
+    pub(crate) const fn is_changing(&self) -> bool {
+        self.topology.change().is_some()
     }
 }
 

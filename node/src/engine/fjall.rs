@@ -228,6 +228,15 @@ impl FjallRange {
         let (key, value) = entry.map_err(|error| sort("walking a keyspace", error))?;
         Ok((key.into(), value.into()))
     }
+
+    /// The entry that the walk has come to. It ends at its end, or at its first error.
+    fn take(&mut self, entry: Option<fjall::Guard>) -> Option<Result<(Bytes, Bytes), EngineError>> {
+        let read = entry.map(|entry| self.read(entry));
+        if !matches!(read, Some(Ok(_))) {
+            self.walk = None;
+        }
+        read
+    }
 }
 
 impl Iterator for FjallRange {
@@ -235,11 +244,14 @@ impl Iterator for FjallRange {
 
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.walk.as_mut()?.next();
-        let read = entry.map(|entry| self.read(entry));
-        if !matches!(read, Some(Ok(_))) {
-            self.walk = None;
-        }
-        read
+        self.take(entry)
+    }
+}
+
+impl DoubleEndedIterator for FjallRange {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let entry = self.walk.as_mut()?.next_back();
+        self.take(entry)
     }
 }
 

@@ -133,3 +133,12 @@ impl Iterator for MemoryRange {
         Some(Ok((key.clone(), value.clone())))
     }
 }
+
+impl DoubleEndedIterator for MemoryRange {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let (start, end) = self.left.take()?;
+        let (key, value) = self.map.range((start.clone(), end)).next_back()?;
+        self.left = bounds_of(&(start, Bound::Excluded(key.clone())));
+        Some(Ok((key.clone(), value.clone())))
+    }
+}

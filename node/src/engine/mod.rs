@@ -233,9 +233,12 @@ pub trait Engine: Send + Sync + Debug + 'static {
 
 /// All keyspaces at one instant.
 pub trait Snapshot: Send + Sync + Debug + 'static {
-    /// The iterator of [`Snapshot::range`]: owned, in ascending order of the keys' bytes, finished after its
-    /// first error.
-    type Range: Iterator<Item = Result<(Bytes, Bytes), EngineError>> + Send + Debug + 'static;
+    /// The iterator of [`Snapshot::range`]: owned, in ascending order of the keys' bytes, from either end; finished after
+    /// its first error.
+    type Range: DoubleEndedIterator<Item = Result<(Bytes, Bytes), EngineError>>
+        + Send
+        + Debug
+        + 'static;
 
     /// The value `key` had at that instant.
     ///

@@ -1,7 +1,7 @@
 //! Requests: what a replica answers. One request, one file.
 //!
 //! ```text
-//!   frame --decode--> in time? may the caller? --> get, map, status, sums, sync, hints -> answer now
+//!   frame --decode--> in time? may the caller? --> get, scan, map, status, sums, sync, hints -> answer now
 //!                                              |-> put, repair, hint, register --> gathered --submit--> answer after the commit
 //!                                              '-> votes, fences on the ring --> order -------> answer when it is done
 //! ```
@@ -30,6 +30,7 @@ mod put;
 mod register;
 mod repair;
 mod replica;
+mod scan;
 mod session;
 mod status;
 mod sums;

@@ -246,6 +246,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
             Request::Gossip(message) => gossip::answer(&self.state.gossip, caller, &message)?,
             Request::Members => members::answer(&self.state.members),
             Request::Sync(request) => return self.handle_sync(caller, (request, epoch), now),
+            Request::Scan(request) => self.scan(&request, epoch, now)?,
             // A request of a newer build, which this one does not know.
             _ => return Err(Refusal::NotReady),
         };

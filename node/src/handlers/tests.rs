@@ -4,6 +4,7 @@ mod hints;
 mod incomplete;
 mod late;
 mod membership;
+mod scan;
 
 use std::sync::Arc;
 

@@ -62,6 +62,22 @@ impl Floors {
         (self.runs.iter().map(|run| run.stable).min(), leaves.sum())
     }
 
+    /// The least floor of these leaves, which ascend; [`Time::ZERO`] if one has none, or there are none.
+    pub(crate) fn least_of<'a>(&self, leaves: impl IntoIterator<Item = &'a Run>) -> Time {
+        let mut least: Option<Time> = None;
+        for leaves in leaves {
+            let (mut next, last) = (leaves.start().0, leaves.end().0);
+            while next <= last {
+                let Some(run) = self.floor(next) else {
+                    return Time::ZERO;
+                };
+                least = Some(least.map_or(run.stable, |least| least.min(run.stable)));
+                next = run.last + 1;
+            }
+        }
+        least.unwrap_or(Time::ZERO)
+    }
+
     /// The same after a round in which these leaves became stable up to these times. What was so before is forgotten.
     #[must_use]
     pub fn raised(&self, round: &[(Run, Time)]) -> Self {

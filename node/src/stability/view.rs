@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use quoit_ring::wire::StabilityStatus;
-use quoit_ring::{Leaf, Millis, NodeId, Time};
+use quoit_ring::{Epoch, Leaf, Millis, NodeId, Time};
 
 use super::Floors;
 use crate::commit::Finished;
@@ -22,6 +22,8 @@ pub struct StabilityView {
     /// The same of the ballots.
     ballot: Mutex<Option<Bytes>>,
     counts: Mutex<StabilityStatus>,
+    /// The least floor of all that the node owns, and of which epoch and floors that is.
+    least: Mutex<Option<(Epoch, Arc<Floors>, Time)>>,
     /// Answers to the driver's orders.
     pub(crate) finished: Finished,
 }
@@ -37,6 +39,23 @@ impl StabilityView {
     #[must_use]
     pub fn floor(&self, leaf: Leaf) -> Time {
         (self.floors.read().unwrap_or_else(PoisonError::into_inner)).at(leaf)
+    }
+
+    /// The least floor of what the node owns in `epoch`, made by `least` unless it is known already.
+    pub(crate) fn least_owned(
+        &self,
+        (epoch, floors): (Epoch, &Arc<Floors>),
+        least: impl FnOnce(&Floors) -> Time,
+    ) -> Time {
+        let mut known = lock(&self.least);
+        match &*known {
+            Some((of, those, time)) if *of == epoch && Arc::ptr_eq(those, floors) => *time,
+            _ => {
+                let time = least(floors);
+                *known = Some((epoch, Arc::clone(floors), time));
+                time
+            }
+        }
     }
 
     /// Sets floors that are on the disk.

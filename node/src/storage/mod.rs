@@ -9,6 +9,7 @@
 //! | `moving` | the rows of leaves that move |
 //! | `leftovers` | rows that a node holds and does not own |
 //! | `leaf_page` | the keys of some leaves, each with its sum |
+//! | `scan_page` | rows in the order of keys |
 //! | `fault` | what callers see of an engine's errors |
 //! | [`Unreadable`] | a row that cannot be read, for callers and for the log |
 //!
@@ -23,6 +24,7 @@ mod leaf_page;
 pub(crate) mod leftovers;
 pub(crate) mod moving;
 mod rebuild;
+mod scan_page;
 mod sums;
 mod unreadable;
 
@@ -33,6 +35,7 @@ pub(crate) use self::index::BatchBuilder;
 pub use self::leaf_page::{LeafPage, LeafRow};
 pub(crate) use self::leaf_page::{WantedLeaves, read_leaf_page};
 pub use self::rebuild::{Rebuild, Walked};
+pub(crate) use self::scan_page::{Part, read_scan_page};
 pub use self::sums::{Sums, WalkProgress};
 pub(crate) use self::unreadable::DamageLog;
 pub use self::unreadable::Unreadable;

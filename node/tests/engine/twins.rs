@@ -175,6 +175,18 @@ impl Twins {
     fn assert_same_range(&self, pair: &Pair, keyspace: Keyspace, range: KeyRange) {
         let real = entries(pair.0.range(keyspace, range.clone()));
         let model = entries(pair.1.range(keyspace, range.clone()));
+        let back = entries(pair.0.range(keyspace, range.clone()).rev());
+        assert!(
+            back.iter().rev().eq(&real),
+            "seed {}: {keyspace:?} from its end",
+            self.seed
+        );
+        let back = entries(pair.1.range(keyspace, range.clone()).rev());
+        assert!(
+            back.iter().rev().eq(&model),
+            "seed {}: the model",
+            self.seed
+        );
         let place = real.iter().zip(&model).position(|(a, b)| a != b);
         let seed = self.seed;
         assert!(

@@ -110,6 +110,18 @@ impl DiskRange {
         self.handle.usable()?.readable(self.keyspace, &entry.0)?;
         Ok(entry)
     }
+
+    /// The entry that the walk has come to. It ends at its end, or at its first error.
+    fn take(
+        &mut self,
+        entry: Option<Result<(Bytes, Bytes), EngineError>>,
+    ) -> Option<Result<(Bytes, Bytes), EngineError>> {
+        let read = entry.map(|entry| self.read(entry?));
+        if !matches!(read, Some(Ok(_))) {
+            self.walk = None;
+        }
+        read
+    }
 }
 
 impl Iterator for DiskRange {
@@ -117,11 +129,14 @@ impl Iterator for DiskRange {
 
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.walk.as_mut()?.next();
-        let read = entry.map(|entry| self.read(entry?));
-        if !matches!(read, Some(Ok(_))) {
-            self.walk = None;
-        }
-        read
+        self.take(entry)
+    }
+}
+
+impl DoubleEndedIterator for DiskRange {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let entry = self.walk.as_mut()?.next_back();
+        self.take(entry)
     }
 }
 
