@@ -149,6 +149,12 @@ macro_rules! plan_settings {
 }
 
 impl Get {
+    /// The same read with all its settings from elsewhere.
+    pub(crate) const fn planned(mut self, plan: Plan) -> Self {
+        self.plan = plan;
+        self
+    }
+
     pub(crate) fn new(client: Client, key: Bytes) -> Self {
         let plan = client.read_plan();
         Self {

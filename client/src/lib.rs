@@ -29,6 +29,7 @@
 //! | `operation` | one type for each operation, which does all of it, from start to answer. Pure |
 //! | `coordinator` | owns the operations under way and routes events to them. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
+//! | `scan` | the keys of a range in order: pages of all nodes, merged |
 //! | `health` | delay and ejection of each node; the budget of extra requests. Pure |
 //! | [`mod@metrics`], `trace` | counters for an application's metrics; spans of operations |
 //! | `membership` | what the cluster agrees on, and proposals of what shall follow it |
@@ -75,6 +76,7 @@ mod profile;
 mod quorum;
 mod reply;
 mod runtime;
+mod scan;
 mod sent;
 mod sync;
 mod tls;
@@ -102,6 +104,7 @@ pub use membership::{MembershipError, Proposed};
 pub use merge::{LastWriterWins, Merge, SetUnion};
 pub use metrics::RequestKind;
 pub use profile::{Profile, ProfileError};
+pub use scan::{BadToken, InvalidScan, Scan, ScanEntry, ScanError, ScanStream, ScanToken};
 pub use sent::SentWrite;
 pub use sync::SyncReport;
 pub use tls::{PemKind, PemSource, TlsError, TlsFiles};

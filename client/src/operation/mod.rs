@@ -22,6 +22,7 @@
 //! | `clock_check` | a write that waits for the time of its owners' clocks |
 //! | `register` | a conditional write, or a linearizable read |
 //! | `ask` | one question to one node |
+//! | `page` | one page of a scan, from one node |
 //! | `refresh` | fetches a newer ring |
 //! | `propose` | has the voters decide on the next epoch |
 //! | `health` | what this client knows of the nodes; asks nobody |
@@ -33,6 +34,7 @@ pub(crate) mod clock_check;
 mod epoch;
 mod handoff;
 pub(crate) mod health;
+pub(crate) mod page;
 pub(crate) mod plan;
 pub(crate) mod propose;
 pub(crate) mod read;
@@ -200,6 +202,7 @@ operations! {
     Register(register::Register),
     Health(health::Health),
     Refresh(refresh::Refresh),
+    Page(page::Page),
 }
 
 impl Submission {

@@ -12,6 +12,7 @@
 //! | `drivers` | loses the node that drives it |
 //! | `reverts` | is turned round half way |
 //! | `epochs` | every node and client hears of |
+//! | `scans` | no scan notices |
 //!
 //! `removed` lets a member come back that was replaced while it was away.
 //! `moved` changes no ring: a member is started at another address than the ring's.
@@ -30,6 +31,8 @@ mod moved;
 mod removed;
 #[cfg(test)]
 mod reverts;
+#[cfg(test)]
+mod scans;
 #[cfg(test)]
 mod support;
 
