@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 
 use crate::output::Format;
 use crate::verbs::{
-    cas, certs, cluster, delete, dev, explain, get, hints, import, locate, members, node, outcome,
-    put, ring, status, sync, verify,
+    cas, certs, cluster, delete, dev, explain, export, get, hints, import, locate, members, node,
+    outcome, put, ring, scan, status, sync, verify,
 };
 use crate::{demo, exit};
 
@@ -49,12 +49,16 @@ pub(crate) enum Verb {
     Put(put::Args),
     /// Read a key: its value, and nothing else, goes to standard output
     Get(get::Args),
-    /// Delete a key
+    /// Delete a key, or all that begin with a prefix
     Delete(delete::Args),
     /// Write or delete a key if a condition holds, linearizably
     Cas(cas::Args),
     /// Find out what became of a conditional write, and bar it if it has not happened
     Outcome(outcome::Args),
+    /// Read all keys that begin with a prefix, in order
+    Scan(scan::Args),
+    /// Write all pairs whose keys begin with a prefix to standard output, as JSON lines for `import`
+    Export(export::Args),
     /// Write every pair of a file
     Import(import::Args),
     /// Read every pair of a file back and compare
@@ -145,6 +149,19 @@ mod tests {
                     "cluster", "init", "--certs", "d", "--out", "m", "--member", "n1",
                 ],
                 ErrorKind::ValueValidation,
+            ),
+            (vec!["delete"], ErrorKind::MissingRequiredArgument),
+            (
+                vec!["delete", "k", "--prefix", "p"],
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                vec!["scan", "p", "--limit", "0"],
+                ErrorKind::ValueValidation,
+            ),
+            (
+                vec!["scan", "p", "--keys", "--count"],
+                ErrorKind::ArgumentConflict,
             ),
             (vec!["fetch", "k"], ErrorKind::InvalidSubcommand),
         ];

@@ -12,7 +12,8 @@
 use std::error::Error;
 
 use quoit_client::{
-    Attempt, ConnectError, InvalidRequest, Outcome, ReadError, Stored, SwapError, WriteError,
+    Attempt, ConnectError, InvalidRequest, InvalidScan, Outcome, ReadError, ScanError, Stored,
+    SwapError, WriteError,
 };
 use quoit_local::ClusterError;
 use quoit_node::StartError;
@@ -110,6 +111,24 @@ impl From<ReadError> for Failure {
                     "its replicas hold more than one of them may: read it with `--consistency one` and put the key again, or delete it",
                 ),
                 _ => unavailable().hint("try again; nothing was changed"),
+            },
+            _ => Self::new(Exit::Error, what),
+        }
+    }
+}
+
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        let what = error.to_string();
+        match error {
+            ScanError::Invalid(InvalidScan::Request(invalid)) => invalid.into(),
+            ScanError::Invalid(_) | ScanError::Token(_) => Self::new(Exit::Usage, what),
+            ScanError::Unavailable { .. } => Self::new(Exit::Unavailable, what).hint(
+                "what was printed is true and is not all: try again, look at `quoit status`, or ask one owner of each key with `--consistency one`",
+            ),
+            ScanError::Read { source, .. } => Self {
+                what,
+                ..source.into()
             },
             _ => Self::new(Exit::Error, what),
         }

@@ -42,8 +42,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, log_to_stderr};
 use crate::verbs::{
-    cas, certs, cluster, delete, dev, explain, get, hints, import, locate, members, node, outcome,
-    put, ring, status, sync, verify,
+    cas, certs, cluster, delete, dev, explain, export, get, hints, import, locate, members, node,
+    outcome, put, ring, scan, status, sync, verify,
 };
 
 fn main() -> ExitCode {
@@ -71,6 +71,8 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Delete(args) => wait(delete::run(args, out)),
         Verb::Cas(args) => wait(cas::run(args, out)),
         Verb::Outcome(args) => wait(outcome::run(args, out)),
+        Verb::Scan(args) => wait(scan::run(args, out)),
+        Verb::Export(args) => wait(export::run(args, out)),
         Verb::Import(args) => wait(import::run(args, out)),
         Verb::Verify(args) => wait(verify::run(args, out)),
         Verb::Status(args) => wait(status::run(args, out)),

@@ -91,6 +91,27 @@ impl Output {
         self.raw(format!("{}\n", escape::json(&text)).as_bytes())
     }
 
+    /// One of many rows on standard output, a tab between its cells; false once nobody reads them any more.
+    pub(crate) fn row(self, cells: &[&[u8]]) -> Result<bool, Failure> {
+        let cells: Vec<String> = cells.iter().map(|cell| escape::one_line(cell)).collect();
+        self.read_on(&cells.join("\t"))
+    }
+
+    /// The same as JSON.
+    pub(crate) fn row_json(self, value: &impl Serialize) -> Result<bool, Failure> {
+        let text = serde_json::to_string(value).map_err(|error| Failure::caused(&error))?;
+        self.read_on(&escape::json(&text))
+    }
+
+    /// Writes a line; whether somebody still reads.
+    fn read_on(self, safe: &str) -> Result<bool, Failure> {
+        match write(format!("{safe}\n").as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(unwritable(&error)),
+            Ok(()) => Ok(true),
+        }
+    }
+
     /// What was done, on a line of standard output; of standard error if that takes it no more.
     pub(crate) fn outcome(self, text: impl Into<Text>) {
         let text = text.into();
@@ -191,13 +212,15 @@ impl Output {
     fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
         match write(bytes) {
             // `quoit get key | head -c1`: the reader has what it wanted.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let what = format!("cannot write to standard output: {error}");
-                Err(Failure::new(Exit::Error, what))
-            }
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(&error)),
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    let what = format!("cannot write to standard output: {error}");
+    Failure::new(Exit::Error, what)
 }
 
 fn write(bytes: &[u8]) -> io::Result<()> {

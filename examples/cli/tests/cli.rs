@@ -24,6 +24,8 @@ mod first_use;
 mod membership;
 #[path = "cli/recovery.rs"]
 mod recovery;
+#[path = "cli/scan.rs"]
+mod scan;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;

@@ -55,7 +55,7 @@ pub(crate) struct Args {
 
 /// How siblings become one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum MergeBy {
+pub(crate) enum MergeBy {
     /// The last writer's value; what the others wrote is left out
     Lww,
     /// The union of their lines, sorted
@@ -149,7 +149,7 @@ fn one_json(out: Output, key: &[u8], entry: &Entry) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn sibling_json(sibling: &Value) -> Map<String, serde_json::Value> {
+pub(crate) fn sibling_json(sibling: &Value) -> Map<String, serde_json::Value> {
     let mut object = Map::new();
     put_bytes(&mut object, "value", "encoding", &sibling.bytes);
     object.insert("dot".into(), sibling.dot.to_string().into());
