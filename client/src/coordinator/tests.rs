@@ -10,6 +10,7 @@ mod proposals;
 mod reads;
 mod registers;
 mod retries;
+mod scans;
 mod writes;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use quoit_ring::change::{Configuration, Known};
 use quoit_ring::cluster::DEFAULT_WEIGHT;
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::configuration::encode_answer;
-use quoit_ring::wire::{Refusal, Request, Response, decode_record};
+use quoit_ring::wire::{Refusal, Request, Response, ScanRequest, decode_record};
 use quoit_ring::{
     ClusterId, ClusterMap, Delta, Epoch, Leaf, LeafBits, Member, Millis, Record, Time, TokenKey,
 };
@@ -42,7 +43,7 @@ use crate::operation::propose::{self, ProposalResult};
 use crate::operation::register::{self, Swap};
 use crate::operation::requests::Caller;
 use crate::operation::version::KeyUpdate;
-use crate::operation::{ask, read, write};
+use crate::operation::{ask, page, read, write};
 use crate::reply::{self, Reply};
 
 const WALL: Millis = Millis(1_000_000);
@@ -94,6 +95,11 @@ enum Call {
         request: Request,
         deadline: Duration,
     },
+    Page {
+        node: NodeId,
+        epoch: Epoch,
+        request: ScanRequest,
+    },
     Health,
     Propose {
         after: Arc<Configuration>,
@@ -110,6 +116,7 @@ enum Done {
     Read(Result<Record, ReadError>),
     Write(Result<Written, WriteError>),
     Ask,
+    Page(page::PageAnswer),
     Health(HealthReport),
     Propose(ProposalResult),
     Swap(Result<Compared, SwapError>),
@@ -205,6 +212,17 @@ impl Bench {
                 epoch: None,
                 deadline,
                 caller: self.caller(ticket, Kind::Ask, |_answer| Done::Ask),
+            }),
+            Call::Page {
+                node,
+                epoch,
+                request,
+            } => Submission::Page(page::Submitted {
+                node,
+                epoch,
+                request,
+                deadline: Duration::from_secs(5),
+                caller: self.caller(ticket, Kind::Ask, Done::Page),
             }),
             Call::Propose { after, next } => Submission::Propose(propose::Submitted {
                 after,

@@ -88,6 +88,10 @@ impl Client {
     /// every write that was acknowledged before it began and has not been overwritten since, and each key at most once.
     /// It is no snapshot: of what changes meanwhile it may see some and miss some.
     ///
+    /// While it is polled it has a page of each node under way, which counts as five operations of
+    /// [`max_in_flight`](crate::ClientBuilder::max_in_flight), and up to 16 reads. What waits for a place there keeps it until
+    /// the stream is polled again or dropped, so `max_in_flight` should be well above that where rows are worked on in between.
+    ///
     /// ```no_run
     /// # async fn example(client: quoit_client::Client) -> Result<(), Box<dyn std::error::Error>> {
     /// let mut cart = client.scan().prefix("cart:{42}:").stream()?; // a whole tag: three nodes answer, not all

@@ -391,3 +391,14 @@ impl fmt::Debug for ScanStream {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_may_be_sent_to_another_task_and_polled_there() {
+        const fn is_movable<T: Send + Unpin + Stream>() {}
+        is_movable::<ScanStream>();
+    }
+}

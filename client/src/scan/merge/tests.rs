@@ -352,3 +352,21 @@ fn rows_out_of_order_are_a_failure_of_their_node() {
     assert_eq!(next.request.without, [ask.node]);
     assert!(next.generation > ask.generation);
 }
+
+#[test]
+fn a_prefix_with_a_whole_tag_asks_those_who_cover_it_and_nobody_else() {
+    let topology = epochs(5).swap_remove(0);
+    let asked = |prefix: &'static str| -> BTreeSet<NodeId> {
+        let wanted = Wanted {
+            prefix: prefix.into(),
+            ..Wanted::default()
+        };
+        let mut merge = scan_of(&topology, &wanted, 4);
+        let asks = core::iter::from_fn(|| merge.poll_page());
+        asks.map(|ask| ask.node).collect()
+    };
+    let lists = topology.lists(topology.token_of(b"cart:{42}:items"));
+    let covering: BTreeSet<NodeId> = lists.covering(2, &[]).into_iter().collect();
+    assert_eq!(asked("cart:{42}:"), covering);
+    assert_eq!(asked("cart:{4").len(), 5);
+}
