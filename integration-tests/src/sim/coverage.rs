@@ -79,6 +79,8 @@ pub enum CoverageEvent {
     SwapUnknown,
     /// The outcome of one was asked, and it was barred.
     SwapBarred,
+    /// A scan ended, well or not.
+    Scan,
     /// A write that failed was sent again.
     Retried,
     /// A caller's operation was cut short by the death of its client.
@@ -143,7 +145,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 64] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -177,6 +179,7 @@ impl CoverageEvent {
         Self::CallerLeft,
         Self::SwapUnknown,
         Self::SwapBarred,
+        Self::Scan,
         Self::Retried,
         Self::ClientDied,
         Self::ExpiredValue,
@@ -246,6 +249,7 @@ impl CoverageEvent {
             Self::CallerLeft => "caller left a put",
             Self::SwapUnknown => "conditional write unknown",
             Self::SwapBarred => "conditional write barred",
+            Self::Scan => "scan",
             Self::Retried => "failed write sent again",
             Self::ClientDied => "client died in an operation",
             Self::ExpiredValue => "expired value judged",

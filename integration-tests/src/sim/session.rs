@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   task --> Session --begin--> history
-//!               |--> Client::get, put, delete           the public handle, as an application has it
+//!               |--> Client::get, put, delete, scan     the public handle, as an application has it
 //!               '--end----> history
 //! ```
 //!
@@ -16,6 +16,7 @@ mod crew;
 mod leave;
 mod outcome;
 mod retry;
+mod scan;
 mod site;
 
 use std::rc::Rc;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   put unique/0    put unique/1    put unique/2 ...      each once, whatever the outcome
-//!   get own, get others', get one that was never acknowledged
+//!   get own, get others', get one that was never acknowledged; scan all
 //!   at the end: every acknowledged key is there
 //! ```
 //!
@@ -22,6 +22,9 @@ use super::{SERVED, Workload, in_calm};
 use crate::history::Family;
 use crate::sim::chance::happens;
 use crate::sim::session::{Crew, KnownContext, Name, Session};
+
+/// Scans among the operations of the fault phase, in 1,000: each is a read of all keys.
+const SCANS: u32 = 8;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -60,7 +63,9 @@ impl UniqueKeys {
     async fn fault_phase(self, mut session: Session) {
         while session.pause().await {
             let below_limit = self.begun.get() < self.most;
-            if below_limit && happens(session.rng(), self.puts) {
+            if happens(session.rng(), SCANS) {
+                session.scan(Family::Unique, self.begun.get()).await;
+            } else if below_limit && happens(session.rng(), self.puts) {
                 self.put(&mut session).await;
             } else if below_limit || happens(session.rng(), 300) {
                 self.read_any(&mut session).await;
@@ -73,8 +78,9 @@ impl UniqueKeys {
             if !in_calm(&mut session).await {
                 return;
             }
-            match round % 4 {
-                0 => self.put(&mut session).await,
+            match round {
+                2 => session.scan(Family::Unique, self.begun.get()).await,
+                _ if round % 4 == 0 => self.put(&mut session).await,
                 _ => self.read_any(&mut session).await,
             }
         }
