@@ -1,0 +1,264 @@
+//! The OpenAPI document, made from the tables that the parsers read.
+//!
+//! Options come from [`OPTIONS`], failures from [`Kind`], so what is added there is described here. *Not taken:* a crate of
+//! annotations (utoipa), which describes handlers by a second text beside the code and would bring a macro, `syn` in every
+//! build and its own types for three routes.
+
+use serde_json::{Map, Value, json};
+
+use super::options::{Method, OPTIONS, Spec};
+use super::problem::{PROBLEM_JSON, TYPE};
+use crate::failure::Kind;
+
+/// The document.
+pub(crate) fn document() -> Value {
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "quoit gateway",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Keys and values of a quoit cluster. After 4xx, 429 and 503 a write surely does not exist; after 504 it may, and `applied` says so.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" }
+        },
+        "servers": [{ "url": "/" }],
+        "security": [{}, { "token": [] }],
+        "paths": {
+            "/v1/keys/{key}": {
+                "parameters": [key_parameter()],
+                "get": operation(Method::Get, "getKey", "Read a key", &reads()),
+                "head": operation(Method::Get, "headKey", "Read a key without its value", &heads()),
+                "put": put(),
+                "delete": operation(Method::Delete, "deleteKey", "Delete a key, whether or not it has a value", &writes()),
+            },
+            "/healthz": { "get": plain("health", "Whether the gateway serves", "Health") },
+            "/openapi.json": { "get": plain("openapi", "This document", "Document") },
+        },
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+        }
+    })
+}
+
+fn key_parameter() -> Value {
+    json!({
+        "name": "key", "in": "path", "required": true,
+        "description": "1 to 32,768 bytes, any of them by percent-encoding; a target of at most 65,534 bytes. `.` and `..` as a part of the path are removed by most clients.",
+        "schema": { "type": "string", "minLength": 1 }
+    })
+}
+
+fn operation(method: Method, id: &str, summary: &str, answers: &Value) -> Value {
+    let takes = OPTIONS.iter().filter(|spec| spec.methods.contains(&method));
+    let parameters: Vec<Value> = takes
+        .flat_map(|spec| [parameter(spec, "query"), parameter(spec, "header")])
+        .collect();
+    let mut responses = answers.as_object().cloned().unwrap_or_default();
+    for (status, problem) in problems() {
+        // A redirect, a value or an answer without a body keeps its own text.
+        responses.entry(status).or_insert(problem);
+    }
+    json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": responses })
+}
+
+fn put() -> Value {
+    let mut put = operation(Method::Put, "putKey", "Write a key", &writes());
+    put["requestBody"] = json!({
+        "required": true,
+        "description": "The value. `application/json` takes the form with a lifetime; any other type is stored as it is, and the type itself is not kept.",
+        "content": {
+            "application/json": { "schema": { "$ref": "#/components/schemas/PutForm" } },
+            "application/octet-stream": { "schema": {} },
+            "text/plain": { "schema": { "type": "string" } },
+        }
+    });
+    put
+}
+
+fn parameter(spec: &Spec, place: &str) -> Value {
+    let name = if place == "query" {
+        spec.query
+    } else {
+        spec.header
+    };
+    let schema = match (spec.range, spec.query) {
+        (Some((least, most)), _) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        (None, "consistency") => json!({ "type": "string", "enum": ["quorum", "one"] }),
+        (None, _) => json!({ "type": "string" }),
+    };
+    json!({ "name": name, "in": place, "required": false, "description": spec.about, "schema": schema })
+}
+
+fn reads() -> Value {
+    json!({
+        "200": {
+            "description": "The value, raw or with `as=json` in JSON",
+            "headers": answer_headers(),
+            "content": { "*/*": { "schema": {} } }
+        },
+        "300": {
+            "description": "Several values, none of whose writers saw another: merge them and put with the context",
+            "headers": answer_headers(),
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Siblings" } } }
+        },
+        "304": { "description": "`If-None-Match` names this version", "headers": answer_headers() },
+    })
+}
+
+fn heads() -> Value {
+    let mut heads = json!({
+        "200": { "description": "There is one value", "headers": answer_headers() },
+        "300": { "description": "There are several values", "headers": answer_headers() },
+        "304": { "description": "`If-None-Match` names this version", "headers": answer_headers() },
+    });
+    for (status, _) in problems() {
+        heads[status] = json!({ "description": "As of a GET, without the problem" });
+    }
+    heads
+}
+
+fn writes() -> Value {
+    let mut headers = answer_headers();
+    headers["quoit-acked"] =
+        json!({ "description": "Nodes that had acknowledged it", "schema": { "type": "integer" } });
+    json!({ "204": { "description": "Stored by W replicas at least", "headers": headers } })
+}
+
+fn answer_headers() -> Value {
+    let text = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
+    json!({
+        "ETag": text("The version"),
+        "quoit-context": text("The causal context, for the next write; left out if it has more than 6 KiB, which only JSON answers hold"),
+        "x-request-id": text("The request's id"),
+    })
+}
+
+/// One answer for each status that a failure can have.
+fn problems() -> Map<String, Value> {
+    let mut answers = Map::new();
+    for kind in Kind::ALL {
+        let answer = answers.entry(kind.status().to_string()).or_insert_with(|| {
+            json!({
+                "description": "",
+                "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } }
+            })
+        });
+        let earlier = answer["description"].as_str().unwrap_or_default();
+        let joint = if earlier.is_empty() { "" } else { "; " };
+        answer["description"] =
+            format!("{earlier}{joint}{} (`{}`)", kind.title(), kind.slug()).into();
+    }
+    answers
+}
+
+fn plain(id: &str, summary: &str, schema: &str) -> Value {
+    let problems = problems();
+    let mut responses = json!({
+        "200": {
+            "description": summary,
+            "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } }
+        },
+    });
+    for status in ["429", "503"] {
+        responses[status] = problems.get(status).cloned().unwrap_or_default();
+    }
+    json!({ "operationId": id, "summary": summary, "security": [], "responses": responses })
+}
+
+fn schemas() -> Value {
+    let types: Vec<String> = Kind::ALL
+        .iter()
+        .map(|kind| format!("{TYPE}{}", kind.slug()))
+        .collect();
+    let value = json!({
+        "value": { "type": "string" },
+        "encoding": { "enum": ["base64"], "description": "Present if the value is no UTF-8" },
+        "version": { "type": "string" },
+        "written_ms": { "type": "integer" },
+        "expires_ms": { "type": ["integer", "null"] },
+    });
+    json!({
+        "Value": { "type": "object", "required": ["value", "version", "written_ms", "expires_ms"], "properties": value },
+        "Siblings": {
+            "type": "object", "required": ["siblings", "context"],
+            "properties": {
+                "siblings": { "type": "array", "minItems": 2, "items": { "$ref": "#/components/schemas/Value" } },
+                "context": { "type": "string" },
+            }
+        },
+        "PutForm": {
+            "type": "object", "required": ["value"], "additionalProperties": false,
+            "properties": {
+                "value": { "not": { "type": "null" }, "description": "A text is stored as its UTF-8 bytes, anything else as its JSON" },
+                "encoding": { "enum": ["text", "base64"], "description": "Of a text" },
+                "ttl": { "type": "integer", "minimum": 1, "description": "Seconds" },
+                "context": { "type": "string" },
+            }
+        },
+        "Problem": {
+            "type": "object", "required": ["type", "title", "status", "detail", "request_id"],
+            "properties": {
+                "type": { "enum": types },
+                "title": { "type": "string" },
+                "status": { "type": "integer" },
+                "detail": { "type": "string", "description": "What happened" },
+                "applied": { "enum": ["no", "maybe", "thin"], "description": "Of a write: whether it could exist" },
+                "advice": { "type": "string", "description": "What to do" },
+                "request_id": { "type": "string" },
+            }
+        },
+        "Health": { "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } },
+        "Document": { "type": "object" },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_and_every_status_is_described() {
+        let document = document();
+        let path = &document["paths"]["/v1/keys/{key}"];
+        for spec in &OPTIONS {
+            for method in spec.methods {
+                let name = match method {
+                    Method::Get => "get",
+                    Method::Put => "put",
+                    Method::Delete => "delete",
+                };
+                let parameters = path[name]["parameters"].as_array().unwrap();
+                for (place, option) in [("query", spec.query), ("header", spec.header)] {
+                    let found = parameters
+                        .iter()
+                        .any(|p| p["name"] == option && p["in"] == place);
+                    assert!(found, "{name} {place} {option}");
+                }
+            }
+        }
+        for kind in Kind::ALL {
+            let answer = &path["put"]["responses"][kind.status().to_string()];
+            let text = answer["description"].as_str().unwrap();
+            assert!(text.contains(kind.slug()), "{kind:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        fn walk(value: &Value, root: &Value) {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(Value::String(target)) = fields.get("$ref") {
+                        let pointer = target.trim_start_matches('#');
+                        assert!(root.pointer(pointer).is_some(), "{target}");
+                    }
+                    fields.values().for_each(|field| walk(field, root));
+                }
+                Value::Array(items) => items.iter().for_each(|item| walk(item, root)),
+                _ => {}
+            }
+        }
+        let document = document();
+        walk(&document, &document);
+    }
+}

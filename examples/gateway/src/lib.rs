@@ -1,0 +1,39 @@
+//! quoit over HTTP and RESP: an application service that links the client library, for every language without one.
+//!
+//! ```text
+//!   curl, any HTTP client --HTTP/1.1--> listener --> http --.
+//!                                          |                |--> store --> quoit_client::Client --QUIC--> nodes
+//!   redis-cli, any Redis client --RESP2/3--'-----> resp --'
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`Gateway`], [`Settings`], [`Limits`] | a gateway started and stopped; its settings |
+//! | `listener`, `tls`, `auth`, `rate`, `budget` | who may connect, how often, and how much memory they may take |
+//! | `store`, `failure` | one way to read and write, one table of what can go wrong |
+//! | `http` | routes, options, problems, the OpenAPI document |
+//! | `resp` | the parser, sessions, pipelines, commands |
+//!
+//! Invariants: nothing is kept here but connections, so any number of gateways may serve one cluster, and `kill -9`
+//! loses nothing that was acknowledged. Whatever is sent in is bounded before it is allocated. An error says
+//! whether the write may exist, on either port.
+//!
+//! Left out until the client has them: conditional writes (`If-Match` on writes, `SET NX`, `INCR`), listing keys, batches
+//! and watches. What needs them is refused by name, or is not there.
+
+mod auth;
+mod budget;
+mod failure;
+mod gateway;
+mod http;
+mod listener;
+mod rate;
+mod resp;
+mod settings;
+mod store;
+mod tls;
+
+pub use auth::{Tokens, TokensError};
+pub use gateway::{Gateway, StartError};
+pub use settings::{Limits, Settings};
+pub use tls::{Identity, IdentityError};

@@ -1,0 +1,312 @@
+//! The commands: one table of those that are there, one of those that wait for something.
+
+/// Which command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    Ping,
+    Echo,
+    Hello,
+    Auth,
+    Client,
+    Select,
+    Command,
+    Info,
+    Quit,
+    Get,
+    Set,
+    Mget,
+    Mset,
+    Del,
+    Exists,
+    Strlen,
+    Ttl,
+    Pttl,
+    Type,
+}
+
+/// What is known of a command.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) text: &'static str,
+    pub(crate) name: Name,
+    /// Words, the name included; if negative, at least so many.
+    pub(crate) arity: i64,
+    /// First key, last key (from the end if negative), step; all 0 if it has none.
+    pub(crate) keys: (i64, i64, i64),
+    /// As `COMMAND` has them.
+    pub(crate) flags: &'static [&'static str],
+    pub(crate) summary: &'static str,
+}
+
+const fn spec(
+    text: &'static str,
+    name: Name,
+    arity: i64,
+    keys: (i64, i64, i64),
+    flags: &'static [&'static str],
+    summary: &'static str,
+) -> Spec {
+    Spec {
+        text,
+        name,
+        arity,
+        keys,
+        flags,
+        summary,
+    }
+}
+
+const FAST: &[&str] = &["fast"];
+const OPEN: &[&str] = &["fast", "no_auth"];
+const READ: &[&str] = &["readonly", "fast"];
+const WRITE: &[&str] = &["write"];
+const NONE: (i64, i64, i64) = (0, 0, 0);
+const ONE: (i64, i64, i64) = (1, 1, 1);
+const ALL: (i64, i64, i64) = (1, -1, 1);
+
+/// All commands.
+pub(crate) const COMMANDS: &[Spec] = &[
+    spec(
+        "ping",
+        Name::Ping,
+        -1,
+        NONE,
+        FAST,
+        "Answers PONG, or the message.",
+    ),
+    spec("echo", Name::Echo, 2, NONE, FAST, "Answers the message."),
+    spec(
+        "hello",
+        Name::Hello,
+        -1,
+        NONE,
+        OPEN,
+        "Chooses the protocol, with AUTH and SETNAME if wanted.",
+    ),
+    spec("auth", Name::Auth, -2, NONE, OPEN, "Shows a token."),
+    spec(
+        "client",
+        Name::Client,
+        -2,
+        NONE,
+        FAST,
+        "ID, INFO, GETNAME, SETNAME, SETINFO of this connection.",
+    ),
+    spec(
+        "select",
+        Name::Select,
+        2,
+        NONE,
+        FAST,
+        "Takes 0, the only database.",
+    ),
+    spec(
+        "command",
+        Name::Command,
+        -1,
+        NONE,
+        FAST,
+        "Lists the commands: COUNT, DOCS, INFO, LIST.",
+    ),
+    spec(
+        "info",
+        Name::Info,
+        -1,
+        NONE,
+        FAST,
+        "Describes this gateway.",
+    ),
+    spec("quit", Name::Quit, -1, NONE, OPEN, "Answers OK and closes."),
+    spec(
+        "get",
+        Name::Get,
+        2,
+        ONE,
+        READ,
+        "The value; of several siblings the last written.",
+    ),
+    spec(
+        "set",
+        Name::Set,
+        -3,
+        ONE,
+        WRITE,
+        "Replaces whatever is there; EX, PX, EXAT, PXAT.",
+    ),
+    spec(
+        "mget",
+        Name::Mget,
+        -2,
+        ALL,
+        READ,
+        "The values of several keys, each read for itself.",
+    ),
+    spec(
+        "mset",
+        Name::Mset,
+        -3,
+        (1, -1, 2),
+        WRITE,
+        "Several SETs; not atomic over keys.",
+    ),
+    spec(
+        "del",
+        Name::Del,
+        -2,
+        ALL,
+        WRITE,
+        "Deletes keys; counts those that had a value just before.",
+    ),
+    spec("unlink", Name::Del, -2, ALL, WRITE, "The same as DEL."),
+    spec(
+        "exists",
+        Name::Exists,
+        -2,
+        ALL,
+        READ,
+        "Counts the keys that have a value, each as often as named.",
+    ),
+    spec(
+        "strlen",
+        Name::Strlen,
+        2,
+        ONE,
+        READ,
+        "Bytes of the value, 0 without one.",
+    ),
+    spec(
+        "ttl",
+        Name::Ttl,
+        2,
+        ONE,
+        READ,
+        "Seconds to live by this gateway's clock; -1 for ever, -2 no value.",
+    ),
+    spec(
+        "pttl",
+        Name::Pttl,
+        2,
+        ONE,
+        READ,
+        "The same in milliseconds.",
+    ),
+    spec(
+        "type",
+        Name::Type,
+        2,
+        ONE,
+        READ,
+        "string, or none without a value.",
+    ),
+];
+
+/// Commands of Redis that take one key's value and write another in one step.
+const CONDITIONAL: &[&str] = &[
+    "append",
+    "copy",
+    "decr",
+    "decrby",
+    "expire",
+    "expireat",
+    "getdel",
+    "getex",
+    "getset",
+    "incr",
+    "incrby",
+    "incrbyfloat",
+    "msetnx",
+    "persist",
+    "pexpire",
+    "pexpireat",
+    "rename",
+    "renamenx",
+    "setnx",
+    "setrange",
+    "setbit",
+];
+/// Commands of Redis that list keys.
+const LISTING: &[&str] = &["dbsize", "keys", "randomkey", "scan"];
+
+/// The command with this name, in any case of letters.
+pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
+    COMMANDS
+        .iter()
+        .find(|spec| spec.text.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Why there is no command with this name.
+pub(crate) fn absent(name: &[u8]) -> String {
+    let shown: String = name
+        .iter()
+        .take(40)
+        .map(|byte| byte.escape_ascii().to_string())
+        .collect();
+    let is_in = |list: &[&str]| {
+        list.iter()
+            .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
+    };
+    if is_in(CONDITIONAL) {
+        format!("'{shown}' needs conditional writes, which are not there yet")
+    } else if is_in(LISTING) {
+        format!("'{shown}' lists keys, which is not there yet")
+    } else {
+        format!("unknown command '{shown}', COMMAND lists those that are there")
+    }
+}
+
+impl Spec {
+    /// Whether a command of so many words fits.
+    pub(crate) fn takes(&self, words: usize) -> bool {
+        let words = i64::try_from(words).unwrap_or(i64::MAX);
+        if self.arity >= 0 {
+            words == self.arity
+        } else {
+            words >= -self.arity
+        }
+    }
+
+    /// Whether it may be used without a token.
+    pub(crate) fn is_open(&self) -> bool {
+        self.flags.contains(&"no_auth")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_and_are_listed_once() {
+        assert_eq!(find(b"GeT").unwrap().name, Name::Get);
+        for (index, spec) in COMMANDS.iter().enumerate() {
+            assert!(
+                !COMMANDS[..index]
+                    .iter()
+                    .any(|other| other.text == spec.text)
+            );
+            for list in [CONDITIONAL, LISTING] {
+                assert!(!list.contains(&spec.text), "{}", spec.text);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_says_why() {
+        assert!(absent(b"INCR").contains("conditional writes"));
+        assert!(absent(b"scan").contains("lists keys"));
+        assert_eq!(absent(b"a\r\nb").lines().count(), 1);
+    }
+
+    #[test]
+    fn the_page_lists_every_command() {
+        let page = include_str!("../../../../docs/gateway.md");
+        for spec in COMMANDS {
+            let name = spec.text.to_ascii_uppercase();
+            assert!(page.contains(&format!("`{name}")), "{name}");
+        }
+        for name in CONDITIONAL.iter().chain(LISTING) {
+            let name = name.to_ascii_uppercase();
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The one way to read and write, for both ports: a slot of the budget, then the client.
+//!
+//! Siblings are handed on as they are; the port decides what becomes of them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quoit_client::{Client, Consistency, Context, Entry, Written};
+
+use crate::budget::{Budget, Permit};
+use crate::failure::Failure;
+use crate::settings::Limits;
+
+/// What a caller sets for one operation; what it does not is the client's default.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Terms {
+    /// R of a read, W of a write.
+    pub(crate) replicas: Option<u8>,
+    pub(crate) consistency: Option<Consistency>,
+    pub(crate) deadline: Option<Duration>,
+    /// Of a write.
+    pub(crate) context: Option<Context>,
+    /// Of a put.
+    pub(crate) ttl: Option<Duration>,
+}
+
+/// A cluster, and what may be under way there.
+#[derive(Debug)]
+pub(crate) struct Store {
+    client: Client,
+    budget: Budget,
+    max_value_bytes: usize,
+}
+
+/// Sets what every builder of the client has.
+macro_rules! with_terms {
+    ($builder:expr, $count:ident, $terms:expr) => {{
+        let mut builder = $builder;
+        if let Some(replicas) = $terms.replicas {
+            builder = builder.$count(replicas);
+        }
+        if let Some(consistency) = $terms.consistency {
+            builder = builder.consistency(consistency);
+        }
+        if let Some(deadline) = $terms.deadline {
+            builder = builder.deadline(deadline);
+        }
+        builder
+    }};
+}
+
+impl Store {
+    pub(crate) fn new(client: Client, limits: &Limits) -> Self {
+        Self {
+            client,
+            budget: Budget::new(limits),
+            max_value_bytes: limits.max_value_bytes,
+        }
+    }
+
+    /// Longest value.
+    pub(crate) const fn max_value_bytes(&self) -> usize {
+        self.max_value_bytes
+    }
+
+    /// The right to hold so many bytes of a body or an answer.
+    ///
+    /// # Errors
+    /// Others hold too many.
+    pub(crate) fn memory(&self, bytes: usize) -> Result<Permit, Failure> {
+        let full = || Failure::overloaded("the gateway holds as many bytes as it may");
+        self.budget.memory(bytes).ok_or_else(full)
+    }
+
+    /// # Errors
+    /// No value was changed.
+    pub(crate) async fn get(&self, key: Bytes, terms: &Terms) -> Result<Entry, Failure> {
+        let _slot = self.slot().await?;
+        Ok(with_terms!(self.client.get(key), r, terms).await?)
+    }
+
+    /// # Errors
+    /// The failure says whether the write may exist.
+    pub(crate) async fn put(
+        &self,
+        key: Bytes,
+        value: Bytes,
+        terms: &Terms,
+    ) -> Result<Written, Failure> {
+        let _slot = self.slot().await.map_err(Failure::of_unsent_write)?;
+        let mut put = with_terms!(self.client.put(key, value), w, terms);
+        if let Some(context) = &terms.context {
+            put = put.context(context);
+        }
+        if let Some(ttl) = terms.ttl {
+            put = put.ttl(ttl);
+        }
+        Ok(put.await?)
+    }
+
+    /// # Errors
+    /// The failure says whether the delete may exist.
+    pub(crate) async fn delete(&self, key: Bytes, terms: &Terms) -> Result<Written, Failure> {
+        let _slot = self.slot().await.map_err(Failure::of_unsent_write)?;
+        let mut delete = with_terms!(self.client.delete(key), w, terms);
+        if let Some(context) = &terms.context {
+            delete = delete.context(context);
+        }
+        Ok(delete.await?)
+    }
+
+    async fn slot(&self) -> Result<Permit, Failure> {
+        let full = || Failure::overloaded("as many operations are under way as may be");
+        self.budget.slot().await.ok_or_else(full)
+    }
+}
