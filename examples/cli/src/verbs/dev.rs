@@ -6,6 +6,7 @@
 //!                                   Ctrl-C or SIGTERM  --stop all, draining-->  exit 0
 //!
 //! dev add, dev remove  --DIR/control/socket-->  a node more or less in the cluster that runs
+//! --http, --resp       a gateway for other languages, in the same process
 //! ```
 //!
 //! | module | what it does |
@@ -13,6 +14,7 @@
 //! | [`keeper`] | has the nodes: starts one that is to join, stops those that have left |
 //! | [`door`], [`control`] | lets other processes ask for that, and what they say |
 //! | [`add`], [`remove`] | the other processes |
+//! | [`ports`] | HTTP and RESP |
 //!
 //! Only the shared machine makes it a toy: the nodes speak QUIC with certificates to each other and to clients,
 //! and store with the durability that was asked for. Started again on the same folder, the cluster has its data.
@@ -21,6 +23,7 @@ mod add;
 mod control;
 mod door;
 mod keeper;
+mod ports;
 mod remove;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +41,7 @@ use tokio::sync::mpsc;
 use self::control::Listener;
 use self::door::Door;
 use self::keeper::Keeper;
+use self::ports::{PortArgs, Ports};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -74,6 +78,9 @@ pub(crate) struct Args {
     /// N, the copies of each key, 1 to 16 [default: 3, or what the folder's cluster has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     replication: Option<u8>,
+
+    #[command(flatten)]
+    ports: PortArgs,
 }
 
 /// What to do with the dev cluster that runs.
@@ -153,16 +160,17 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
         let _stopped = keeper.cluster.shut_down().await.is_ok();
         return Err(error.into());
     }
-    let result = serve(&mut keeper).await;
+    let result = serve(&mut keeper, args.ports).await;
     keeper.cluster.shut_down().await?;
     result
 }
 
 /// Reports that the cluster is ready, and follows its changes until a signal comes.
-async fn serve(keeper: &mut Keeper) -> Result<Exit, Failure> {
+async fn serve(keeper: &mut Keeper, ports: PortArgs) -> Result<Exit, Failure> {
     let stop = signals::stop_requested();
+    let ports = Ports::open(ports, &keeper.cluster.client_profile()).await?;
     let opened = open(keeper.cluster.local()).await;
-    ready(keeper.cluster.local(), keeper.out);
+    ready(keeper.cluster.local(), &ports, keeper.out);
     let stopped = match opened {
         Ok((listener, client)) => {
             let stopped = follow(keeper, &listener, &client, stop).await;
@@ -175,6 +183,7 @@ async fn serve(keeper: &mut Keeper) -> Result<Exit, Failure> {
             stop.await
         }
     };
+    ports.close().await;
     stopped.map_err(|error| {
         Failure::new(Exit::Error, format!("cannot listen for signals: {error}"))
     })?;
@@ -218,7 +227,7 @@ async fn follow(
     }
 }
 
-fn ready(cluster: &LocalCluster, out: Output) {
+fn ready(cluster: &LocalCluster, ports: &Ports, out: Output) {
     let client = cluster.client_profile();
     if let Err(failure) = profile::remember(&client) {
         // The cluster serves all the same, to whoever names its profile.
@@ -234,13 +243,20 @@ fn ready(cluster: &LocalCluster, out: Output) {
         .map(|node| node.address.to_string())
         .collect();
     if out.is_json() {
-        out.outcome_json(
-            &json!({ "ready": true, "nodes": addresses, "profile": client.display().to_string() }),
-        );
+        let mut line =
+            json!({ "ready": true, "nodes": addresses, "profile": client.display().to_string() });
+        if let Some(fields) = line.as_object_mut() {
+            fields.extend(ports.fields());
+        }
+        out.outcome_json(&line);
     } else {
         let (count, addresses) = (addresses.len(), addresses.join(" "));
+        let served = ports.addresses().into_iter();
+        let served: String = served
+            .map(|(name, address)| format!(" {name} {address}"))
+            .collect();
         out.outcome(format!(
-            "ready: {count} nodes at {addresses} profile {}",
+            "ready: {count} nodes at {addresses} profile {}{served}",
             client.display()
         ));
     }

@@ -264,6 +264,39 @@ fn whatever_comes_in_at_the_socket_is_answered_and_the_cluster_serves_on() {
 }
 
 #[test]
+fn the_cluster_serves_http_and_resp_if_asked_to() {
+    let home = Home::new();
+    let data = home.path("data");
+    let one = ["--nodes", "1", "--replication", "1"];
+    let ports = ["--http", "127.0.0.1:0", "--resp", "127.0.0.1:0"];
+    let dev = home.dev(&data, &[&one[..], &ports[..]].concat());
+    let mut words = dev
+        .ready
+        .split_whitespace()
+        .skip_while(|word| *word != "http");
+    let (http, resp) = (words.nth(1).unwrap(), words.nth(1).unwrap());
+    let exchange = |address: &str, bytes: &str| {
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.write_all(bytes.as_bytes()).unwrap();
+        socket.shutdown(Shutdown::Write).unwrap();
+        std::io::read_to_string(socket).unwrap()
+    };
+    let put = "PUT /v1/keys/color HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 4\r\n\r\nblue";
+    let answer = exchange(http, put);
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    assert_eq!(exchange(resp, "GET color\r\n"), "$4\r\nblue\r\n");
+    assert_eq!(home.run(&["get", "color"]).text(), "blue");
+
+    let other = home.path("other").display().to_string();
+    let taken = home.run(&[&["dev", "--data", &other, "--http", http], &one[..]].concat());
+    assert_eq!(taken.code, 7, "{}", taken.err);
+    assert!(taken.err.contains("cannot serve HTTP at"), "{}", taken.err);
+    let open = home.run(&["dev", "--http", "0.0.0.0:0"]);
+    assert_eq!(open.code, 2, "{}", open.err);
+    assert_eq!(dev.terminate(), 0);
+}
+
+#[test]
 fn a_second_add_hears_that_another_is_under_way() {
     let (home, _dev) = home_with("3");
     let data = home.path("data");
