@@ -68,6 +68,7 @@ kinds! {
     ValueTooLarge, "value-too-large", 413, "ERR", "The value is too large";
     KeyTooLong, "key-too-long", 414, "ERR", "The key is too long";
     Encoded, "content-encoding", 415, "ERR", "Encoded bodies are not decoded";
+    Misdirected, "misdirected", 421, "ERR", "The request is for another host";
     RateLimit, "rate-limit", 429, "BUSY", "Too many requests from this address";
     Refused, "refused", 502, "ERR", "The cluster refuses this gateway, or has what it cannot take";
     Overloaded, "overloaded", 503, "BUSY", "Too much is under way";

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) tokens: Option<Tokens>,
     pub(crate) rate: Option<RateLimiter>,
     pub(crate) limits: Limits,
+    /// Whether HTTP is for programs on this machine only, whoever they are.
+    pub(crate) local_only: bool,
     pub(crate) stop: Stop,
 }
 
@@ -105,8 +107,12 @@ impl Gateway {
         }
 
         let (stop, asked) = watch::channel(false);
+        let is_loopback = http
+            .as_ref()
+            .is_some_and(|bound| bound.address.ip().is_loopback());
         let shared = Arc::new(Shared {
             store: Store::new(client, &limits),
+            local_only: is_loopback && settings.tokens.is_none(),
             tokens: settings.tokens,
             rate: limits.rate.map(RateLimiter::new),
             limits,

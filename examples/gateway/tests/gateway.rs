@@ -16,6 +16,8 @@ mod bad_resp;
 mod http;
 #[path = "gateway/outages.rs"]
 mod outages;
+#[path = "gateway/program.rs"]
+mod program;
 #[path = "gateway/resp.rs"]
 mod resp;
 #[path = "gateway/support.rs"]

@@ -281,7 +281,7 @@ fn the_cluster_serves_http_and_resp_if_asked_to() {
         socket.shutdown(Shutdown::Write).unwrap();
         std::io::read_to_string(socket).unwrap()
     };
-    let put = "PUT /v1/keys/color HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 4\r\n\r\nblue";
+    let put = "PUT /v1/keys/color HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 4\r\n\r\nblue";
     let answer = exchange(http, put);
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     assert_eq!(exchange(resp, "GET color\r\n"), "$4\r\nblue\r\n");

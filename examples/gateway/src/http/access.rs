@@ -1,19 +1,21 @@
 //! What every request goes through: an id, the rate, the token; and on its way back the log and the common headers.
 //!
 //! ```text
-//!   request --id--> rate: 429 --> token: 401 --> route --> failure? problem --> log --> answer
+//!   request --id--> host: 421 --> rate: 429 --> token: 401 --> route --> failure? problem --> log --> answer
 //!                                   '-- not for /healthz and /openapi.json, which say nothing of the data
 //! ```
 //!
 //! A line of the log has the path, so it has the key, percent-encoded as it came; never a query, a token or a value.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HOST,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
@@ -24,7 +26,7 @@ use rand::{RngCore as _, SeedableRng as _};
 use tracing::info;
 
 use super::{KEYS, Peer, problem};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Applied, Failure, Kind};
 use crate::gateway::Shared;
 
 /// The header with a request's id, on requests and answers.
@@ -65,10 +67,16 @@ impl Access {
     }
 
     fn admit(&self, request: &Request) -> Result<(), Failure> {
+        if self.shared.local_only && !is_local(request.headers()) {
+            let what =
+                "without tokens, on a loopback address, `Host` has to be an address or localhost";
+            return Err(Failure::new(Kind::Misdirected, what)
+                .advice("ask for it by its address, or give the gateway tokens"));
+        }
         let peer = request.extensions().get::<Peer>();
         if let (Some(rate), Some(Peer(address))) = (&self.shared.rate, peer) {
             let admitted = rate.admit(address.ip(), Instant::now());
-            admitted.map_err(|wait| refused(request, Failure::rate_limit(wait)))?;
+            admitted.map_err(Failure::rate_limit)?;
         }
         let Some(tokens) = &self.shared.tokens else {
             return Ok(());
@@ -83,17 +91,23 @@ impl Access {
             "this gateway needs a token that it knows",
         )
         .advice("send `Authorization: Bearer TOKEN`");
-        Err(refused(request, failure))
+        Err(failure)
     }
 }
 
-/// A write that is refused here was not sent.
-fn refused(request: &Request, failure: Failure) -> Failure {
-    if request.method().is_safe() {
-        failure
-    } else {
-        failure.of_unsent_write()
-    }
+/// Whether a request names no host but an address or `localhost`. A page of another site can have its own name lead to
+/// loopback, and would then read all keys in the browser of who looks at it (DNS rebinding).
+fn is_local(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    hosts.all(|host| {
+        let text = host.to_str().unwrap_or_default();
+        let name = text.rsplit_once(':').map_or(text, |(name, _port)| name);
+        let is_address = text.parse::<SocketAddr>().is_ok() || text.parse::<IpAddr>().is_ok();
+        is_address
+            || name.parse::<IpAddr>().is_ok()
+            || name.starts_with('[')
+            || name.eq_ignore_ascii_case("localhost")
+    })
 }
 
 /// The token of a request (RFC 6750, section 2.1).
@@ -120,7 +134,13 @@ pub(crate) async fn guard(
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     };
-    let failure = response.extensions_mut().remove::<Failure>();
+    let mut failure = response.extensions_mut().remove::<Failure>();
+    if let Some(failure) = &mut failure
+        && !method.is_safe()
+    {
+        // What does not say more was refused before anything was sent.
+        failure.applied.get_or_insert(Applied::No);
+    }
     if let Some(failure) = &failure {
         problem::render(&mut response, failure, &id);
         response.headers_mut().remove(CONTENT_LENGTH);
@@ -140,7 +160,7 @@ pub(crate) async fn guard(
         %method,
         path,
         status,
-        applied = applied.map(crate::failure::Applied::word),
+        applied = applied.map(Applied::word),
         bytes,
         micros,
         "request"
@@ -176,5 +196,33 @@ mod tests {
             assert_eq!(token(other), None, "{other}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_name_that_may_lead_anywhere_is_no_local_host() {
+        let local = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, value.parse().unwrap());
+            is_local(&headers)
+        };
+        for host in [
+            "localhost",
+            "localhost:8080",
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "[::1]:80",
+            "[::1]",
+        ] {
+            assert!(local(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "",
+        ] {
+            assert!(!local(host), "{host}");
+        }
+        assert!(is_local(&HeaderMap::new()));
     }
 }

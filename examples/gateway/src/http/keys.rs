@@ -58,11 +58,6 @@ pub(crate) async fn write(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let write = put(&shared, request);
-    write.await.map_err(refused_unless_sent)
-}
-
-async fn put(shared: &Shared, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     refuse_conditions(headers, &[IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE])?;
@@ -88,23 +83,11 @@ pub(crate) async fn delete(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (parts, _body) = request.into_parts();
-    let delete = async {
-        let (uri, headers) = (&parts.uri, &parts.headers);
-        refuse_conditions(headers, &[IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE])?;
-        let terms = Given::of(Method::Delete, uri, headers)?.terms()?;
-        let key = key_of(uri)?;
-        Ok(written(&shared.store.delete(key, &terms).await?))
-    };
-    delete.await.map_err(refused_unless_sent)
-}
-
-/// A failed write says whether it could exist, also if it came no further than this file.
-const fn refused_unless_sent(failure: Failure) -> Failure {
-    match failure.applied {
-        Some(_) => failure,
-        None => failure.of_unsent_write(),
-    }
+    let (uri, headers) = (request.uri(), request.headers());
+    refuse_conditions(headers, &[IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE])?;
+    let terms = Given::of(Method::Delete, uri, headers)?.terms()?;
+    let key = key_of(uri)?;
+    Ok(written(&shared.store.delete(key, &terms).await?))
 }
 
 fn written(written: &Written) -> Response {

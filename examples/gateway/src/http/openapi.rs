@@ -84,7 +84,11 @@ fn parameter(spec: &Spec, place: &str) -> Value {
     let schema = match (spec.range, spec.query) {
         (Some((least, most)), _) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         (None, "consistency") => json!({ "type": "string", "enum": ["quorum", "one"] }),
-        (None, _) => json!({ "type": "string" }),
+        // base64url, and a content type or `json`; whether a context is one only its bytes tell.
+        (None, "context") => json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$" }),
+        (None, _) => {
+            json!({ "type": "string", "pattern": "^(json|[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+)$" })
+        }
     };
     json!({ "name": name, "in": place, "required": false, "description": spec.about, "schema": schema })
 }
@@ -192,8 +196,9 @@ fn schemas() -> Value {
                 "value": { "not": { "type": "null" }, "description": "A text is stored as its UTF-8 bytes, anything else as its JSON" },
                 "encoding": { "enum": ["text", "base64"], "description": "Of a text" },
                 "ttl": { "type": "integer", "minimum": 1, "description": "Seconds" },
-                "context": { "type": "string" },
-            }
+                "context": { "type": "string", "pattern": "^[A-Za-z0-9_-]+$" },
+            },
+            "dependentSchemas": { "encoding": { "properties": { "value": { "type": "string" } } } }
         },
         "Problem": {
             "type": "object", "required": ["type", "title", "status", "detail", "request_id"],

@@ -156,8 +156,11 @@ impl Connection {
         let step = self.session.step(command, &self.shared);
         let version = self.session.version;
         match step {
-            Step::Now(reply) if self.pipeline.is_empty() => reply.write(version, &mut self.output),
-            Step::Now(reply) => self.pipeline.reply(reply, version),
+            // A reply may repeat what was sent, so it keeps the memory of that.
+            Step::Now(reply) if self.pipeline.is_empty() => {
+                self.answered(Answer { reply, memory }, version);
+            }
+            Step::Now(reply) => self.pipeline.reply(Answer { reply, memory }, version),
             Step::Later(work) => self.start(work, memory, version),
             Step::Close(reply) => self.last(reply),
         }
@@ -188,13 +191,15 @@ impl Connection {
 
     /// Replies for the last time.
     fn last(&mut self, reply: Reply) {
-        self.pipeline.reply(reply, self.session.version);
+        self.pipeline.reply(reply.into(), self.session.version);
         self.closing = true;
     }
 
+    /// Writes an answer behind those before it.
     fn answered(&mut self, answer: Answer, version: Version) {
-        answer.reply.write(version, &mut self.output);
-        self.held.extend(answer.memory);
+        let Answer { reply, memory } = answer;
+        reply.write(version, &mut self.output);
+        self.held.extend(memory);
     }
 
     /// So many bytes were written; none means that all are flushed.

@@ -17,7 +17,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 
-use super::reply::{Reply, Version};
+use super::reply::Version;
 use super::work::{Answer, Touch, Work};
 use crate::budget::Permit;
 use crate::gateway::Shared;
@@ -70,11 +70,10 @@ impl Pipeline {
         }));
     }
 
-    /// A reply that is there already, behind those to come.
-    pub(crate) fn reply(&mut self, reply: Reply, version: Version) {
+    /// An answer that is there already, behind those to come.
+    pub(crate) fn reply(&mut self, answer: Answer, version: Version) {
         self.order.push_back((None, version));
-        let answer = std::future::ready(Answer::from(reply));
-        self.running.push_back(Box::pin(answer));
+        self.running.push_back(Box::pin(std::future::ready(answer)));
     }
 
     /// The next answer in order; `None` if nothing is under way. Nothing is lost if this is dropped.

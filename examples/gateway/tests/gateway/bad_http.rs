@@ -147,16 +147,16 @@ async fn routes_and_methods_that_are_not_there_say_so() {
 async fn bytes_that_are_no_request_close_the_connection_and_write_nothing() {
     let served = Served::start().await;
     let header = format!(
-        "GET /healthz HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
         "x".repeat(200_000)
     );
     let headers = "a: b\r\n".repeat(200);
-    let many = format!("GET /healthz HTTP/1.1\r\nhost: t\r\n{headers}\r\n");
+    let many = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
     let target = format!(
-        "GET /v1/keys/{} HTTP/1.1\r\nhost: t\r\n\r\n",
+        "GET /v1/keys/{} HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "%41".repeat(30_000)
     );
-    let put = "PUT /v1/keys/k HTTP/1.1\r\nhost: t\r\n";
+    let put = "PUT /v1/keys/k HTTP/1.1\r\nhost: localhost\r\n";
     let short = format!("{put}content-length: 10\r\n\r\nshort");
     let negative = format!("{put}content-length: -1\r\n\r\nv");
     let two = format!("{put}content-length: 1\r\ncontent-length: 2\r\n\r\nvv");
@@ -177,7 +177,10 @@ async fn bytes_that_are_no_request_close_the_connection_and_write_nothing() {
         (&huge, "400"),
         ("junk\r\n\r\n", "400"),
         ("\x16\x03\x01\x02", "400"),
-        ("GET /healthz HTTP/1.1\r\nhost: t\r\n bad\r\n\r\n", "400"),
+        (
+            "GET /healthz HTTP/1.1\r\nhost: localhost\r\n bad\r\n\r\n",
+            "400",
+        ),
     ] {
         let raw = exchange(served.http(), bytes.as_bytes()).await;
         let shown = bytes.get(..60).unwrap_or(bytes).escape_debug();
@@ -197,7 +200,8 @@ async fn bytes_that_are_no_request_close_the_connection_and_write_nothing() {
 async fn a_chunked_body_over_the_limit_is_refused_while_it_comes() {
     let served = Served::start().await;
     let chunk = [b"10000\r\n".to_vec(), vec![b'v'; 1 << 16], b"\r\n".to_vec()].concat();
-    let head = b"PUT /v1/keys/k HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let head = b"PUT /v1/keys/k HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+        .to_vec();
     let mut socket = tokio::net::TcpStream::connect(served.http()).await.unwrap();
     socket.write_all(&head).await.unwrap();
     for _ in 0..17 {
@@ -228,7 +232,7 @@ async fn slow_peers_and_full_budgets_end_in_an_answer_or_a_closed_connection() {
     let served = Served::with(settings, |builder| builder, &ClusterSettings::for_tests(3)).await;
 
     // Eight bodies of a megabyte are awaited; the ninth finds no memory.
-    let head = b"PUT /v1/keys/k HTTP/1.1\r\nhost: t\r\ncontent-length: 1048576\r\n\r\nv";
+    let head = b"PUT /v1/keys/k HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1048576\r\n\r\nv";
     let mut sockets = Vec::new();
     for _ in 0..8 {
         let mut socket = tokio::net::TcpStream::connect(served.http()).await.unwrap();
@@ -257,7 +261,11 @@ async fn slow_peers_and_full_budgets_end_in_an_answer_or_a_closed_connection() {
         silent.push(socket);
     }
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    let refused = exchange(served.http(), b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    let refused = exchange(
+        served.http(),
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    )
+    .await;
     assert!(refused.is_empty());
     for mut socket in silent {
         let mut rest = Vec::new();
@@ -371,7 +379,7 @@ async fn both_ports_speak_tls_and_nothing_else_then() {
             .unwrap();
         answer
     };
-    let http = b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
+    let http = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let answer = exchange_tls(served.http(), http).await;
     assert_eq!(Answer::parse(&answer, false).status, 200);
     let answer = exchange_tls(served.resp(), b"SET k v\r\nGET k\r\nQUIT\r\n").await;

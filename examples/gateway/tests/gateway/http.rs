@@ -159,6 +159,13 @@ async fn every_request_has_an_id_and_the_document_and_the_health_are_there() {
         assert!(!other.header("x-request-id").contains(' '));
         assert!(other.header("x-request-id").contains('-'));
     }
+    let rebound = b"GET /healthz HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    let rebound = super::support::exchange(served.http(), rebound).await;
+    assert!(
+        rebound.starts_with(b"HTTP/1.1 421"),
+        "{}",
+        rebound.escape_ascii()
+    );
     let document = served.get("/openapi.json").await;
     assert_eq!(document.json()["openapi"], "3.1.0");
     let head = served.send("HEAD /openapi.json", &[], b"").await;
@@ -173,8 +180,9 @@ async fn many_requests_share_a_connection() {
     let served = Served::start().await;
     let mut socket = tokio::net::TcpStream::connect(served.http()).await.unwrap();
     for number in 0..50 {
-        let head =
-            format!("PUT /v1/keys/k{number} HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\n\r\nv");
+        let head = format!(
+            "PUT /v1/keys/k{number} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nv"
+        );
         socket.write_all(head.as_bytes()).await.unwrap();
         let mut buffer = [0; 4096];
         let read = socket.read(&mut buffer).await.unwrap();

@@ -110,7 +110,7 @@ async fn a_stop_lets_a_request_under_way_finish() {
     }
     let address = served.http();
     let under_way = tokio::spawn(async move {
-        let bytes = b"GET /v1/keys/k HTTP/1.1\r\nhost: t\r\n\r\n";
+        let bytes = b"GET /v1/keys/k HTTP/1.1\r\nhost: localhost\r\n\r\n";
         super::support::exchange(address, bytes).await
     });
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -72,7 +72,7 @@ impl Served {
 
     /// One request: `line` is a method and a target.
     pub(crate) async fn send(&self, line: &str, headers: &[&str], body: &[u8]) -> Answer {
-        let mut head = format!("{line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        let mut head = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         for header in headers {
             head = format!("{head}{header}\r\n");
         }
