@@ -1,4 +1,4 @@
-//! The command line: which cluster, which ports, for whom, within which bounds.
+//! The command line: which cluster, which ports, who may use them, within which bounds.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ const PERMIT_BYTES: usize = 16 << 10;
 /// Most permits that a client can have.
 const MAX_PERMITS: usize = 65_536;
 
-/// What a gateway serves, and to whom.
+/// What a gateway serves, and who may use it.
 ///
 /// ```
 /// use quoit_gateway::Settings;

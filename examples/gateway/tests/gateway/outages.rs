@@ -1,4 +1,4 @@
-//! Nodes that are away: a write that may exist is told apart from one that surely does not.
+//! Nodes that are away: a write that may exist differs from one that surely does not.
 
 use std::time::Duration;
 

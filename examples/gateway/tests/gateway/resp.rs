@@ -17,7 +17,7 @@ async fn values_are_set_read_counted_and_deleted() {
 }
 
 #[tokio::test]
-async fn values_live_as_long_as_they_are_told_to() {
+async fn values_live_as_long_as_they_are_set_to() {
     let served = Served::start().await;
     let replies = served
         .resp_raw(b"SET k v EX 100\r\nTTL k\r\nSET k v PX 100000\r\nTTL k\r\nPTTL k\r\nSET k w\r\nTTL k\r\nSET k v EXAT 1\r\nGET k\r\n")
