@@ -169,8 +169,9 @@ impl Gateway {
         self.resp
     }
 
-    /// Stops in order: no new connections, an answer to every request that has arrived, at most for
-    /// [`Limits::drain`]. Then what is left is ended. Client and cluster go on.
+    /// Stops in order: no new connections, an answer to every request and command under way, at most for
+    /// [`Limits::drain`]. Then what is left is ended. A command that had arrived and was not begun is not carried out.
+    /// Client and cluster go on.
     pub async fn shut_down(mut self) {
         self.stop.send_replace(true);
         while self.ports.join_next().await.is_some() {}

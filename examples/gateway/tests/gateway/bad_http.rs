@@ -284,6 +284,25 @@ async fn slow_peers_and_full_budgets_end_in_an_answer_or_a_closed_connection() {
 }
 
 #[tokio::test]
+async fn a_peer_that_never_reads_is_closed() {
+    let mut settings = settings();
+    settings.limits.transfer = std::time::Duration::from_millis(500);
+    let served = Served::with(settings, |builder| builder, &ClusterSettings::for_tests(3)).await;
+    let large = vec![b'v'; 1 << 20];
+    served.client.put("k", large).await.unwrap();
+    let mut socket = tokio::net::TcpStream::connect(served.http()).await.unwrap();
+    let script = b"GET /v1/keys/k HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
+    socket.write_all(&script).await.ok();
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let mut rest = Vec::new();
+    let _end = tokio::time::timeout(SOON, socket.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert!(rest.len() < 64 << 20, "{} bytes", rest.len());
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn only_who_has_a_token_may_use_it_and_only_so_often() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "0123456789abcdef").unwrap();
