@@ -58,7 +58,7 @@ kinds! {
     BadOption, "bad-option", 400, "ERR", "An option is unknown, out of range, or given twice";
     BadBody, "bad-body", 400, "ERR", "The body is not what its content type says";
     BadContext, "bad-context", 400, "ERR", "The context is not one that a read gave out";
-    NoCondition, "condition-not-supported", 400, "ERR", "Conditional writes are not there yet";
+    NoCondition, "condition-not-supported", 400, "ERR", "Conditional writes are not served yet";
     Unauthorized, "unauthorized", 401, "NOAUTH", "A token is needed";
     NoRoute, "no-route", 404, "ERR", "There is no such route";
     NoValue, "no-value", 404, "ERR", "The key has no value";

@@ -18,7 +18,7 @@
 //! loses nothing that was acknowledged. Whatever is sent in is bounded before it is allocated. An error says
 //! whether the write may exist, on either port.
 //!
-//! Left out until the client has them: conditional writes (`If-Match` on writes, `SET NX`, `INCR`), listing keys, batches
+//! Not served yet: conditional writes (`If-Match` on writes, `SET NX`, `INCR`), listing keys, batches
 //! and watches. What needs them is refused by name, or is not there.
 
 mod auth;

@@ -10,7 +10,7 @@
 //! client. So none is kept: a raw value is answered as text if it is UTF-8, as bytes if not, or as what the reader asks for
 //! by `?as=`. Only `application/json` means something to a PUT: the form `{"value": …, "ttl": seconds}`.
 //!
-//! Conditions on writes (`If-Match`, `If-None-Match`) need conditional writes in the client. Until then they are refused:
+//! Conditions on writes (`If-Match`, `If-None-Match`) are not served yet. They are refused:
 //! one that is ignored would be a lost update.
 
 use std::sync::Arc;

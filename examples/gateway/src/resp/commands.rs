@@ -246,9 +246,9 @@ pub(crate) fn absent(name: &[u8]) -> String {
             .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
     };
     if is_in(CONDITIONAL) {
-        format!("'{shown}' needs conditional writes, which are not there yet")
+        format!("'{shown}' needs conditional writes, which are not served yet")
     } else if is_in(LISTING) {
-        format!("'{shown}' lists keys, which is not there yet")
+        format!("'{shown}' lists keys, which is not served yet")
     } else {
         format!("unknown command '{shown}', COMMAND lists those that are there")
     }

@@ -302,7 +302,7 @@ fn life(options: &[Bytes], now: Duration) -> Result<Life, Reply> {
             b"NX" | b"XX" | b"GET" | b"KEEPTTL" | b"IFEQ" | b"IFNE" | b"IFDEQ" | b"IFDNE" => {
                 let option = String::from_utf8_lossy(&option).into_owned();
                 return Err(Reply::error(format!(
-                    "'SET {option}' needs conditional writes, which are not there yet"
+                    "'SET {option}' needs conditional writes, which are not served yet"
                 )));
             }
             _ => return Err(Reply::error("syntax error")),
