@@ -90,6 +90,8 @@ enum Mode {
     One,
     /// A majority: reads see every acknowledged write
     Quorum,
+    /// One after the other, each at one instant; a write takes two rounds, and no context
+    Linearizable,
 }
 
 /// What one gateway takes at most.
@@ -181,6 +183,7 @@ impl Arguments {
             builder = builder.consistency(match mode {
                 Mode::One => Consistency::One,
                 Mode::Quorum => Consistency::Quorum,
+                Mode::Linearizable => Consistency::Linearizable,
             });
         }
         let builder = operations.r.into_iter().fold(builder, ClientBuilder::r);

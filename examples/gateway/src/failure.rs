@@ -1,7 +1,7 @@
 //! What can go wrong, in one table for both ports.
 //!
 //! ```text
-//!   ReadError, WriteError --> Failure { kind, detail, applied, advice }
+//!   ReadError, WriteError, SwapError --> Failure { kind, detail, applied, advice }
 //!                               |--HTTP--> status, problem+json with `applied`
 //!                               '--RESP--> -MAYBE outcome unknown: ... (applied: maybe; ...)
 //! ```
@@ -14,7 +14,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use quoit_client::{Attempt, InvalidRequest, Outcome, ReadError, Stored, WriteError};
+use quoit_client::{Attempt, InvalidRequest, Outcome, ReadError, Stored, SwapError, WriteError};
 use quoit_ring::wire::Refusal;
 
 /// A row of the table: a kind of failure, and how either port shows it.
@@ -58,7 +58,7 @@ kinds! {
     BadOption, "bad-option", 400, "ERR", "An option is unknown, out of range, or given twice";
     BadBody, "bad-body", 400, "ERR", "The body is not what its content type says";
     BadContext, "bad-context", 400, "ERR", "The context is not one that a read gave out";
-    NoCondition, "condition-not-supported", 400, "ERR", "Conditional writes are not served yet";
+    NoCondition, "condition-not-supported", 400, "ERR", "This condition is not served here";
     Unauthorized, "unauthorized", 401, "NOAUTH", "A token is needed";
     NoRoute, "no-route", 404, "ERR", "There is no such route";
     NoValue, "no-value", 404, "ERR", "The key has no value";
@@ -66,12 +66,14 @@ kinds! {
     SlowBody, "slow-body", 408, "ERR", "The body took too long";
     Conflict, "record-full", 409, "ERR", "The key holds as much as it may";
     ValueTooLarge, "value-too-large", 413, "ERR", "The value is too large";
+    ConditionFailed, "condition-failed", 412, "ERR", "The condition does not hold";
     KeyTooLong, "key-too-long", 414, "ERR", "The key is too long";
     Encoded, "content-encoding", 415, "ERR", "Encoded bodies are not decoded";
     Misdirected, "misdirected", 421, "ERR", "The request is for another host";
     RateLimit, "rate-limit", 429, "BUSY", "Too many requests from this address";
     Refused, "refused", 502, "ERR", "The cluster refuses this gateway, or has what it cannot take";
     Overloaded, "overloaded", 503, "BUSY", "Too much is under way";
+    Contended, "contended", 503, "BUSY", "Others were always first";
     Unavailable, "unavailable", 503, "NOREPLICAS", "Too few replicas answered";
     Clock, "clock", 503, "ERR", "Clocks differ too much";
     Closed, "closed", 503, "ERR", "The gateway is being stopped";
@@ -119,6 +121,8 @@ pub(crate) struct Failure {
     /// Of a write only.
     pub(crate) applied: Option<Applied>,
     pub(crate) advice: Option<&'static str>,
+    /// The name of a conditional write that may exist, to ask what became of it.
+    pub(crate) operation: Option<String>,
     /// When to try again.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -130,6 +134,7 @@ const LATER: Duration = Duration::from_secs(30);
 
 const READ_IT: &str =
     "read the key to find out: a second write is another one, and replaces what came in between";
+const SETTLE: &str = "POST the operation's name to /v1/outcomes: that says whether it happened, and bars it if it has not";
 const AGAIN: &str = "nothing was stored: try again";
 
 impl Failure {
@@ -139,6 +144,7 @@ impl Failure {
             detail: detail.into(),
             applied: None,
             advice: None,
+            operation: None,
             retry_after: None,
         }
     }
@@ -157,6 +163,12 @@ impl Failure {
     pub(crate) const fn of_unsent_write(mut self) -> Self {
         self.applied = Some(Applied::No);
         self
+    }
+
+    /// The same as the end of a change that others were always ahead of.
+    pub(crate) const fn of_contention(self) -> Self {
+        let failure = self.advice("nothing was written: try again, or write the key less often");
+        failure.retry_after(SOON).of_unsent_write()
     }
 
     /// Too many operations are under way, or too many bytes are held.
@@ -218,7 +230,34 @@ impl From<WriteError> for Failure {
             WriteError::Unknown { .. } | WriteError::Abandoned => {
                 Self::new(Kind::Unknown, detail).advice(READ_IT)
             }
+            WriteError::Undecided { operation, .. } => Self {
+                operation: Some(operation.to_string()),
+                ..Self::new(Kind::Unknown, detail).advice(SETTLE)
+            },
             _ => Self::new(Kind::Closed, detail).advice(AGAIN).retry_after(SOON),
+        };
+        Self {
+            applied: Some(stored.into()),
+            ..failure
+        }
+    }
+}
+
+impl From<SwapError> for Failure {
+    fn from(error: SwapError) -> Self {
+        let (detail, stored) = (error.to_string(), error.stored());
+        let failure = match error {
+            SwapError::Invalid(invalid) => invalid.into(),
+            SwapError::NotApplied { attempts, .. } => of_attempts(&attempts, detail).advice(AGAIN),
+            SwapError::Unknown { operation, .. } => Self {
+                operation: Some(operation.to_string()),
+                ..Self::new(Kind::Unknown, detail).advice(SETTLE)
+            },
+            SwapError::Abandoned => Self::new(Kind::Unknown, detail).advice(READ_IT),
+            SwapError::Contended => Self::new(Kind::Contended, detail).of_contention(),
+            _ => Self::new(Kind::Closed, detail)
+                .advice(AGAIN)
+                .retry_after(SOON),
         };
         Self {
             applied: Some(stored.into()),
@@ -268,7 +307,7 @@ const fn verdict(outcome: &Outcome) -> Option<Kind> {
 
 #[cfg(test)]
 mod tests {
-    use quoit_client::{ClockSkew, SentWrite};
+    use quoit_client::{ClockSkew, ConditionalOp, SentWrite};
     use quoit_ring::NodeId;
 
     use super::*;
@@ -304,14 +343,30 @@ mod tests {
             attempts: Vec::new(),
             write: SentWrite::default(),
         };
+        let operation: ConditionalOp = "6b.00000000000000070000000000000009".parse().unwrap();
+        let undecided = WriteError::Undecided {
+            needed: 2,
+            attempts: Vec::new(),
+            operation: operation.clone(),
+        };
+        let swap = SwapError::Unknown {
+            needed: 2,
+            attempts: Vec::new(),
+            operation,
+        };
         let skew = ClockSkew::Behind {
             behind_ms: 9,
             max_ms: 5,
         };
         let overloaded = Outcome::Refused(Refusal::Overloaded { queue_ms: 7 });
-        let table: [(Failure, u16, Applied); 9] = [
+        let table: [(Failure, u16, Applied); 14] = [
             (thin.into(), 504, Applied::Thin),
             (unknown.into(), 504, Applied::Maybe),
+            (undecided.into(), 504, Applied::Maybe),
+            (swap.into(), 504, Applied::Maybe),
+            (SwapError::Abandoned.into(), 504, Applied::Maybe),
+            (SwapError::Contended.into(), 503, Applied::No),
+            (SwapError::Closed.into(), 503, Applied::No),
             (WriteError::Abandoned.into(), 504, Applied::Maybe),
             (WriteError::Closed.into(), 503, Applied::No),
             (WriteError::ClockSkew(skew).into(), 503, Applied::No),

@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | [`Gateway`], [`Settings`], [`Limits`] | a gateway started and stopped; its settings |
 //! | `listener`, `tls`, `auth`, `rate`, `budget` | who may connect, how often, and how much memory they may take |
-//! | `store`, `failure` | one way to read and write, one table of what can go wrong |
+//! | `store`, `swap`, `failure` | one way to read, write and compare, one table of what can go wrong |
 //! | `http` | routes, options, problems, the OpenAPI document |
 //! | `resp` | the parser, sessions, pipelines, commands |
 //!
@@ -18,8 +18,7 @@
 //! loses nothing that was acknowledged. Whatever is sent in is bounded before it is allocated. An error says
 //! whether the write may exist, on either port.
 //!
-//! Not served yet: conditional writes (`If-Match` on writes, `SET NX`, `INCR`), listing keys, batches
-//! and watches. What needs them is refused by name, or is not there.
+//! Not served yet: commands of Redis that compare (`SET NX`, `INCR`), listing keys, batches and watches. What needs them is refused by name, or is not there.
 
 mod auth;
 mod budget;
@@ -31,6 +30,7 @@ mod rate;
 mod resp;
 mod settings;
 mod store;
+mod swap;
 mod tls;
 
 pub use auth::{Tokens, TokensError};

@@ -1,6 +1,6 @@
 //! The one way to read and write, for both ports: a slot of the budget, then the client.
 //!
-//! Siblings are handed on as they are; the port decides what becomes of them.
+//! Siblings are handed on as they are; the port decides what becomes of them. Conditional changes are in `swap`.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use quoit_client::{Client, Consistency, Context, Entry, Written};
 use crate::budget::{Budget, Permit};
 use crate::failure::Failure;
 use crate::settings::Limits;
+use crate::swap::Lanes;
 
 /// What a caller sets for one operation; what it does not is the client's default.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +28,8 @@ pub(crate) struct Terms {
 /// A cluster, and what may be under way there.
 #[derive(Debug)]
 pub(crate) struct Store {
-    client: Client,
+    pub(crate) client: Client,
+    pub(crate) lanes: Lanes,
     budget: Budget,
     max_value_bytes: usize,
 }
@@ -53,6 +55,7 @@ impl Store {
     pub(crate) fn new(client: Client, limits: &Limits) -> Self {
         Self {
             client,
+            lanes: Lanes::new(),
             budget: Budget::new(limits),
             max_value_bytes: limits.max_value_bytes,
         }
@@ -109,7 +112,11 @@ impl Store {
         Ok(delete.await?)
     }
 
-    async fn slot(&self) -> Result<Permit, Failure> {
+    /// The right to one operation.
+    ///
+    /// # Errors
+    /// Too many are under way.
+    pub(crate) async fn slot(&self) -> Result<Permit, Failure> {
         let full = || Failure::overloaded("as many operations are under way as may be");
         self.budget.slot().await.ok_or_else(full)
     }

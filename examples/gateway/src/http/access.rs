@@ -25,7 +25,7 @@ use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use tracing::info;
 
-use super::{KEYS, Peer, problem};
+use super::{API, OUTCOMES, Peer, problem};
 use crate::failure::{Applied, Failure, Kind};
 use crate::gateway::Shared;
 
@@ -81,7 +81,7 @@ impl Access {
         let Some(tokens) = &self.shared.tokens else {
             return Ok(());
         };
-        if !request.uri().path().starts_with(KEYS)
+        if !request.uri().path().starts_with(API)
             || bearer(request.headers()).is_some_and(|token| tokens.admit(token))
         {
             return Ok(());
@@ -137,8 +137,10 @@ pub(crate) async fn guard(
     let mut failure = response.extensions_mut().remove::<Failure>();
     if let Some(failure) = &mut failure
         && !method.is_safe()
+        && path != OUTCOMES
     {
-        // What does not say more was refused before anything was sent.
+        // What does not say more was refused before anything was sent. A question writes nothing, and its failure says
+        // nothing of the write that it is about.
         failure.applied.get_or_insert(Applied::No);
     }
     if let Some(failure) = &failure {

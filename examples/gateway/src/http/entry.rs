@@ -24,6 +24,8 @@ pub(crate) const CONTEXT: HeaderName = HeaderName::from_static("quoit-context");
 pub(crate) const EXPIRES: HeaderName = HeaderName::from_static("quoit-expires-ms");
 /// The header with how many nodes had acknowledged a write.
 pub(crate) const ACKED: HeaderName = HeaderName::from_static("quoit-acked");
+/// The header with the fencing token of a linearizable write: it rises with each of the key.
+pub(crate) const FENCE: HeaderName = HeaderName::from_static("quoit-fence");
 /// Longest context that goes into a header: common clients take heads of 8 to 16 KiB. A longer one is in JSON answers.
 pub(crate) const MAX_CONTEXT: usize = 6 << 10;
 
@@ -86,7 +88,7 @@ pub(crate) fn several(entry: &Entry) -> SiblingsJson {
 }
 
 /// A version's name: the write that made it, in an order that sorts by time.
-fn version(dot: Dot) -> String {
+pub(crate) fn version(dot: Dot) -> String {
     format!("{:016x}-{:016x}", dot.time.0, dot.actor.0)
 }
 

@@ -2,34 +2,36 @@
 //!
 //! ```text
 //!   GET     200 value, 300 all siblings, 304 known already, 404 no value
-//!   PUT     204 with the ETag and context of the write
-//!   DELETE  204, whether or not there was a value
+//!   PUT     204 with the ETag and context of the write; 412 if its condition does not hold
+//!   DELETE  204, whether or not there was a value; the same with a condition
 //! ```
 //!
 //! The store has no place for a content type beside a value, and an envelope around it would be garbage to every other
 //! client. So none is kept: a raw value is answered as text if it is UTF-8, as bytes if not, or as what the reader asks for
 //! by `?as=`. Only `application/json` means something to a PUT: the form `{"value": …, "ttl": seconds}`.
 //!
-//! Conditions on writes (`If-Match`, `If-None-Match`) are not served yet. They are refused:
-//! one that is ignored would be a lost update.
+//! `If-Match` and `If-None-Match` make a write linearizable: `conditions` says when they hold, `swap` writes.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH,
-    IF_UNMODIFIED_SINCE,
+    CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, IF_MATCH, IF_UNMODIFIED_SINCE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use quoit_client::{Entry, Written};
+use quoit_client::{Compared, Consistency, Context, Entry};
+use quoit_ring::Dot;
 use serde::Serialize;
 
+use super::conditions::{self, Conditions};
 use super::options::{Given, Method, Opt};
 use super::{KEYS, body, entry, form, percent};
 use crate::failure::{Failure, Kind};
 use crate::gateway::Shared;
+use crate::store::Terms;
+use crate::swap::Edit;
 
 /// `GET` and `HEAD`.
 pub(crate) async fn read(
@@ -37,7 +39,7 @@ pub(crate) async fn read(
     request: Request,
 ) -> Result<Response, Failure> {
     let (uri, headers) = (request.uri(), request.headers());
-    refuse_conditions(headers, &[IF_MATCH, IF_UNMODIFIED_SINCE])?;
+    conditions::refuse(headers, &[IF_MATCH, IF_UNMODIFIED_SINCE])?;
     let key = key_of(uri)?;
     let given = Given::of(Method::Get, uri, headers)?;
     let form = Form::of(given.text(Opt::As))?;
@@ -60,7 +62,7 @@ pub(crate) async fn write(
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    refuse_conditions(headers, &[IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE])?;
+    let conditions = Conditions::of(headers)?;
     refuse_partial(headers)?;
     let key = key_of(&parts.uri)?;
     let mut terms = Given::of(Method::Put, &parts.uri, headers)?.terms()?;
@@ -75,7 +77,7 @@ pub(crate) async fn write(
     } else {
         received.bytes.clone()
     };
-    Ok(written(&shared.store.put(key, value, &terms).await?))
+    change(&shared, key, Some(value), (&terms, conditions)).await
 }
 
 /// `DELETE`.
@@ -84,17 +86,72 @@ pub(crate) async fn delete(
     request: Request,
 ) -> Result<Response, Failure> {
     let (uri, headers) = (request.uri(), request.headers());
-    refuse_conditions(headers, &[IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE])?;
+    let conditions = Conditions::of(headers)?;
     let terms = Given::of(Method::Delete, uri, headers)?.terms()?;
     let key = key_of(uri)?;
-    Ok(written(&shared.store.delete(key, &terms).await?))
+    change(&shared, key, None, (&terms, conditions)).await
 }
 
-fn written(written: &Written) -> Response {
+/// Writes a value, or deletes if there is none; under conditions if there are some.
+async fn change(
+    shared: &Shared,
+    key: Bytes,
+    value: Option<Bytes>,
+    (terms, conditions): (&Terms, Option<Conditions>),
+) -> Result<Response, Failure> {
+    let store = &shared.store;
+    let Some(conditions) = conditions else {
+        let write = match value {
+            Some(value) => store.put(key, value, terms).await?,
+            None => store.delete(key, terms).await?,
+        };
+        let is_linear = terms.consistency == Some(Consistency::Linearizable);
+        let fence = is_linear.then_some(write.dot.time.0);
+        return Ok(written(write.dot, write.acked, fence, &write.context));
+    };
+    conditions::check(terms)?;
+    let compared = match value {
+        Some(value) if conditions.is_absence() => store.put_if_absent(key, value, terms).await?,
+        value => {
+            let edit = |there: &Entry| {
+                let holds = conditions.hold(entry::tag_of(there.siblings()).as_deref());
+                Ok(match (holds, &value) {
+                    (false, _) => Edit::Keep,
+                    (true, Some(value)) => Edit::Set(value.clone(), terms.ttl),
+                    (true, None) => Edit::Delete,
+                })
+            };
+            store.update(key, terms, edit).await?
+        }
+    };
+    Ok(match compared {
+        Compared::Applied(it) => written(it.dot, it.acked, Some(it.fence()), &it.context),
+        Compared::Mismatch(there) => mismatch(&there),
+    })
+}
+
+fn written(dot: Dot, acked: usize, fence: Option<u64>, context: &Context) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
-    entry::describe(headers, Some(&entry::tag(written.dot)), &written.context);
-    headers.insert(entry::ACKED, HeaderValue::from(written.acked));
+    entry::describe(headers, Some(&entry::tag(dot)), context);
+    headers.insert(entry::ACKED, HeaderValue::from(acked));
+    if let Some(fence) = fence {
+        headers.insert(entry::FENCE, HeaderValue::from(fence));
+    }
+    response
+}
+
+/// A condition that does not hold, with what is there.
+fn mismatch(there: &Entry) -> Response {
+    let tag = entry::tag_of(there.siblings());
+    let detail = match &tag {
+        Some(tag) => format!("the key has version {tag}"),
+        None => "the key has no value".to_owned(),
+    };
+    let failure = Failure::new(Kind::ConditionFailed, detail);
+    let failure = failure.advice("nothing was written: read the key, and decide again");
+    let mut response = failure.of_unsent_write().into_response();
+    entry::describe(response.headers_mut(), tag.as_deref(), there.context());
     response
 }
 
@@ -168,18 +225,6 @@ fn key_of(uri: &Uri) -> Result<Bytes, Failure> {
         return Err(quoit_client::InvalidRequest::EmptyKey.into());
     }
     Ok(key.into())
-}
-
-fn refuse_conditions(headers: &HeaderMap, refused: &[HeaderName]) -> Result<(), Failure> {
-    match refused.iter().find(|name| headers.contains_key(*name)) {
-        None => Ok(()),
-        Some(name) => {
-            let what = format!("`{name}` is not supported here");
-            Err(Failure::new(Kind::NoCondition, what).advice(
-                "put with the context of a read: what others wrote meanwhile stays, as siblings",
-            ))
-        }
-    }
 }
 
 /// Refuses a body that is a part of a value, or has to be decoded first.

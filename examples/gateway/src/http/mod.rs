@@ -1,8 +1,9 @@
-//! HTTP/1.1: four routes over one key, and what describes them.
+//! HTTP/1.1: a key's routes, and what describes them.
 //!
 //! ```text
 //!   connection --hyper, bounded heads--> access: id, rate, token, log --> router
 //!     /v1/keys/{key}   GET HEAD PUT DELETE    keys: path -> key, options -> terms, body -> value
+//!     /v1/outcomes     POST                   outcomes: what became of a conditional write
 //!     /healthz         GET HEAD               whether it serves
 //!     /openapi.json    GET HEAD               what is here, from the tables that the parsers read
 //! ```
@@ -15,11 +16,13 @@
 
 mod access;
 mod body;
+mod conditions;
 mod entry;
 mod form;
 mod keys;
 mod openapi;
 mod options;
+mod outcomes;
 mod percent;
 mod problem;
 
@@ -32,7 +35,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service as _;
@@ -40,10 +43,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tracing::debug;
 
+use self::outcomes::OUTCOMES;
 use crate::failure::{Failure, Kind};
 use crate::gateway::Shared;
 use crate::listener::{Protocol, Stop, Stream, stopped};
 
+/// Where all is that says something of the data.
+pub(crate) const API: &str = "/v1/";
 /// Where keys are: whatever follows is the key.
 pub(crate) const KEYS: &str = "/v1/keys/";
 /// Longest head of a request: the longest target that is taken, and as much again for headers.
@@ -68,6 +74,7 @@ impl Http {
         let router = Router::new()
             .route("/v1/keys/", key())
             .route("/v1/keys/{*key}", key())
+            .route(OUTCOMES, post(outcomes::settle))
             .route("/healthz", get(health))
             .route("/openapi.json", get(document))
             .fallback(no_route)

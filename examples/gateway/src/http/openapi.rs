@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::options::{Method, OPTIONS, Spec};
+use super::outcomes::OUTCOMES;
 use super::problem::{PROBLEM_JSON, TYPE};
 use crate::failure::Kind;
 
@@ -28,8 +29,9 @@ pub(crate) fn document() -> Value {
                 "get": operation(Method::Get, "getKey", "Read a key", &reads()),
                 "head": operation(Method::Get, "headKey", "Read a key without its value", &heads()),
                 "put": put(),
-                "delete": operation(Method::Delete, "deleteKey", "Delete a key, whether or not it has a value", &writes()),
+                "delete": conditional(operation(Method::Delete, "deleteKey", "Delete a key, whether or not it has a value", &writes())),
             },
+            OUTCOMES: { "post": settle() },
             "/healthz": { "get": plain("health", "Whether the gateway serves", "Health") },
             "/openapi.json": { "get": plain("openapi", "This document", "Document") },
         },
@@ -62,7 +64,8 @@ fn operation(method: Method, id: &str, summary: &str, answers: &Value) -> Value 
 }
 
 fn put() -> Value {
-    let mut put = operation(Method::Put, "putKey", "Write a key", &writes());
+    let put = operation(Method::Put, "putKey", "Write a key", &writes());
+    let mut put = conditional(put);
     put["requestBody"] = json!({
         "required": true,
         "description": "The value. `application/json` takes the form with a lifetime; any other type is stored as it is, and the type itself is not kept.",
@@ -75,6 +78,47 @@ fn put() -> Value {
     put
 }
 
+/// A write, with the conditions that it takes.
+fn conditional(mut write: Value) -> Value {
+    let tags = r#"^(\*|(W/)?"[^"]*"(, *(W/)?"[^"]*")*)$"#;
+    let header = |name: &str, about: &str| {
+        json!({
+            "name": name, "in": "header", "required": false, "description": about,
+            "schema": { "type": "string", "pattern": tags },
+        })
+    };
+    let conditions = [
+        header(
+            "if-match",
+            "Only if the key has one of these versions, or with `*` any value; linearizable",
+        ),
+        header(
+            "if-none-match",
+            "Only if the key has none of these versions, or with `*` no value; linearizable",
+        ),
+    ];
+    if let Some(parameters) = write["parameters"].as_array_mut() {
+        parameters.extend(conditions);
+    }
+    write
+}
+
+/// The question what became of a conditional write.
+fn settle() -> Value {
+    let answers = json!({ "200": {
+        "description": "What became of it: from now on that stays so",
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Outcome" } } }
+    } });
+    let summary = "Ask what became of a conditional write, and bar it if it has not happened";
+    let mut settle = operation(Method::Settle, "settle", summary, &answers);
+    settle["requestBody"] = json!({
+        "required": true,
+        "description": "The name that a problem had as `operation`",
+        "content": { "text/plain": { "schema": { "type": "string" } } }
+    });
+    settle
+}
+
 fn parameter(spec: &Spec, place: &str) -> Value {
     let name = if place == "query" {
         spec.query
@@ -83,7 +127,9 @@ fn parameter(spec: &Spec, place: &str) -> Value {
     };
     let schema = match (spec.range, spec.query) {
         (Some((least, most)), _) => json!({ "type": "integer", "minimum": least, "maximum": most }),
-        (None, "consistency") => json!({ "type": "string", "enum": ["quorum", "one"] }),
+        (None, "consistency") => {
+            json!({ "type": "string", "enum": ["quorum", "one", "linearizable"] })
+        }
         // base64url, and a content type or `json`; whether a context is one only its bytes tell.
         (None, "context") => json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$" }),
         (None, _) => {
@@ -125,6 +171,7 @@ fn writes() -> Value {
     let mut headers = answer_headers();
     headers["quoit-acked"] =
         json!({ "description": "Nodes that had acknowledged it", "schema": { "type": "integer" } });
+    headers["quoit-fence"] = json!({ "description": "Of a linearizable write: a token that rises with each of the key", "schema": { "type": "integer" } });
     json!({ "204": { "description": "Stored by W replicas at least", "headers": headers } })
 }
 
@@ -209,7 +256,16 @@ fn schemas() -> Value {
                 "detail": { "type": "string", "description": "What happened" },
                 "applied": { "enum": ["no", "maybe", "thin"], "description": "Of a write: whether it could exist" },
                 "advice": { "type": "string", "description": "What to do" },
+                "operation": { "type": "string", "description": "Of a conditional write that may exist: its name, for `/v1/outcomes`" },
                 "request_id": { "type": "string" },
+            }
+        },
+        "Outcome": {
+            "type": "object", "required": ["outcome"],
+            "properties": {
+                "outcome": { "enum": ["applied", "not-applied", "forgotten"] },
+                "version": { "type": "string" },
+                "fence": { "type": "integer" },
             }
         },
         "Health": { "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } },
@@ -231,6 +287,7 @@ mod tests {
                     Method::Get => "get",
                     Method::Put => "put",
                     Method::Delete => "delete",
+                    Method::Settle => "post",
                 };
                 let parameters = path[name]["parameters"].as_array().unwrap();
                 for (place, option) in [("query", spec.query), ("header", spec.header)] {

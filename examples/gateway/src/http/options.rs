@@ -50,12 +50,14 @@ pub(crate) struct Spec {
     pub(crate) range: Option<(u64, u64)>,
 }
 
-/// A method on a key; `HEAD` is a get.
+/// What is done; `HEAD` is a get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     Get,
     Put,
     Delete,
+    /// The question what became of a conditional write.
+    Settle,
 }
 
 /// A hundred years, in seconds.
@@ -92,7 +94,7 @@ pub(crate) const OPTIONS: [Spec; 7] = [
         query: "consistency",
         header: "quoit-consistency",
         methods: &[Method::Get, Method::Put, Method::Delete],
-        about: "`quorum` (a read sees every acknowledged write) or `one` (one replica is enough).",
+        about: "`quorum` (a read sees every acknowledged write), `one` (one replica is enough) or `linearizable` (one after the other, each at one instant).",
         range: None,
     },
     Spec {
@@ -196,9 +198,14 @@ impl Given {
     /// [`Kind::BadOption`] or [`Kind::BadContext`], with what is allowed.
     pub(crate) fn terms(&self) -> Result<Terms, Failure> {
         let replicas = self.number(Opt::R)?.or(self.number(Opt::W)?);
+        let consistency = self.text(Opt::Consistency).map(consistency).transpose()?;
+        if replicas.is_some() && consistency == Some(Consistency::Linearizable) {
+            let what = "`linearizable` takes a majority: leave `r` and `w` out";
+            return Err(bad(what.to_owned()));
+        }
         Ok(Terms {
             replicas: replicas.and_then(|count| u8::try_from(count).ok()),
-            consistency: self.text(Opt::Consistency).map(consistency).transpose()?,
+            consistency,
             deadline: self.number(Opt::Deadline)?.map(Duration::from_millis),
             context: self.text(Opt::Context).map(context).transpose()?,
             ttl: self.number(Opt::Ttl)?.map(Duration::from_secs),
@@ -260,8 +267,9 @@ fn consistency(text: &str) -> Result<Consistency, Failure> {
     match text {
         "quorum" => Ok(Consistency::Quorum),
         "one" => Ok(Consistency::One),
+        "linearizable" => Ok(Consistency::Linearizable),
         other => Err(bad(format!(
-            "`consistency` is `{}`: it takes `quorum` or `one`",
+            "`consistency` is `{}`: it takes `quorum`, `one` or `linearizable`",
             shown(other)
         ))),
     }
@@ -355,7 +363,13 @@ mod tests {
                 "1 to 3153600000",
             ),
             (Method::Put, "w=17", "1 to 16"),
-            (Method::Get, "consistency=all", "`quorum` or `one`"),
+            (Method::Get, "consistency=all", "`quorum`, `one`"),
+            (
+                Method::Put,
+                "consistency=linearizable&w=3",
+                "leave `r` and `w` out",
+            ),
+            (Method::Settle, "w=3", "`w` has no use"),
             (Method::Get, "deadline-ms=30001", "1 to 30000"),
             (Method::Put, "context=!", "base64url"),
             (Method::Put, "context=AAAA", "context"),

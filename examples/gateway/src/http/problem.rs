@@ -30,6 +30,8 @@ struct Problem<'a> {
     applied: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'a str>,
     request_id: &'a str,
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn render(response: &mut Response, failure: &Failure, id: &str) {
         detail: &failure.detail,
         applied: failure.applied.map(crate::failure::Applied::word),
         advice: failure.advice,
+        operation: failure.operation.as_deref(),
         request_id: id,
     };
     // Strings and a number cannot fail to be JSON.

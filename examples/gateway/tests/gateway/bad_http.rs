@@ -53,8 +53,12 @@ const BAD_WRITES: [Bad<'_>; 5] = [
         "condition-not-supported",
         400,
         &[
-            ["k", "if-none-match: *", "v"],
-            ["k", "if-match: \"a\"", "v"],
+            [
+                "k",
+                "if-unmodified-since: Mon, 30 Nov 2026 00:00:00 GMT",
+                "v",
+            ],
+            ["k", "if-modified-since: Mon, 30 Nov 2026 00:00:00 GMT", "v"],
         ],
     ),
     (
@@ -104,13 +108,14 @@ async fn what_makes_no_sense_is_refused_and_nothing_is_written() {
         (junk.status, junk.problem().0.as_str()),
         (400, "bad-context")
     );
-    let deleted = served
-        .send("DELETE /v1/keys/k", &["if-match: \"a\""], b"")
-        .await;
-    assert_eq!(
-        deleted.problem(),
-        ("condition-not-supported".into(), Some("no".into()))
-    );
+    for condition in ["if-match: a", "if-match: ", "if-none-match: *, \"a\""] {
+        let deleted = served.send("DELETE /v1/keys/k", &[condition], b"").await;
+        assert_eq!(
+            deleted.problem(),
+            ("bad-option".into(), Some("no".into())),
+            "{condition}"
+        );
+    }
     assert!(served.client.get("k").await.unwrap().is_absent());
     served.stop().await;
 }
