@@ -12,6 +12,8 @@
 mod bad_http;
 #[path = "gateway/bad_resp.rs"]
 mod bad_resp;
+#[path = "gateway/changes.rs"]
+mod changes;
 #[path = "gateway/conditional.rs"]
 mod conditional;
 #[path = "gateway/http.rs"]

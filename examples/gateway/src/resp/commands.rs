@@ -22,6 +22,20 @@ pub(crate) enum Name {
     Ttl,
     Pttl,
     Type,
+    Append,
+    Decr,
+    Decrby,
+    Expire,
+    Expireat,
+    Getdel,
+    Getex,
+    Getset,
+    Incr,
+    Incrby,
+    Persist,
+    Pexpire,
+    Pexpireat,
+    Setnx,
 }
 
 /// What is known of a command.
@@ -131,7 +145,7 @@ pub(crate) const COMMANDS: &[Spec] = &[
         -3,
         ONE,
         WRITE,
-        "Replaces whatever is there; EX, PX, EXAT, PXAT.",
+        "Writes a value; EX, PX, EXAT, PXAT, KEEPTTL, NX, XX, GET.",
     ),
     spec(
         "mget",
@@ -198,32 +212,110 @@ pub(crate) const COMMANDS: &[Spec] = &[
         READ,
         "string, or none without a value.",
     ),
+    spec(
+        "append",
+        Name::Append,
+        3,
+        ONE,
+        WRITE,
+        "Appends to the value; linearizable, as are all that follow.",
+    ),
+    spec("decr", Name::Decr, 2, ONE, WRITE, "Subtracts 1."),
+    spec(
+        "decrby",
+        Name::Decrby,
+        3,
+        ONE,
+        WRITE,
+        "Subtracts a whole number.",
+    ),
+    spec(
+        "expire",
+        Name::Expire,
+        -3,
+        ONE,
+        WRITE,
+        "Sets the lifetime in seconds.",
+    ),
+    spec(
+        "expireat",
+        Name::Expireat,
+        -3,
+        ONE,
+        WRITE,
+        "Sets the end, in seconds since 1970.",
+    ),
+    spec(
+        "getdel",
+        Name::Getdel,
+        2,
+        ONE,
+        WRITE,
+        "Replies the value and deletes it.",
+    ),
+    spec(
+        "getex",
+        Name::Getex,
+        -2,
+        ONE,
+        WRITE,
+        "Replies the value and sets its lifetime: EX, PX, EXAT, PXAT, PERSIST.",
+    ),
+    spec(
+        "getset",
+        Name::Getset,
+        3,
+        ONE,
+        WRITE,
+        "Writes a value and replies the one before.",
+    ),
+    spec("incr", Name::Incr, 2, ONE, WRITE, "Adds 1."),
+    spec(
+        "incrby",
+        Name::Incrby,
+        3,
+        ONE,
+        WRITE,
+        "Adds a whole number.",
+    ),
+    spec(
+        "persist",
+        Name::Persist,
+        2,
+        ONE,
+        WRITE,
+        "Takes the lifetime away.",
+    ),
+    spec(
+        "pexpire",
+        Name::Pexpire,
+        -3,
+        ONE,
+        WRITE,
+        "Sets the lifetime in milliseconds.",
+    ),
+    spec(
+        "pexpireat",
+        Name::Pexpireat,
+        -3,
+        ONE,
+        WRITE,
+        "Sets the end, in milliseconds since 1970.",
+    ),
+    spec(
+        "setnx",
+        Name::Setnx,
+        3,
+        ONE,
+        WRITE,
+        "Writes a value if there is none.",
+    ),
 ];
 
-/// Commands of Redis that take one key's value and write another in one step.
-const CONDITIONAL: &[&str] = &[
-    "append",
-    "copy",
-    "decr",
-    "decrby",
-    "expire",
-    "expireat",
-    "getdel",
-    "getex",
-    "getset",
-    "incr",
-    "incrby",
-    "incrbyfloat",
-    "msetnx",
-    "persist",
-    "pexpire",
-    "pexpireat",
-    "rename",
-    "renamenx",
-    "setnx",
-    "setrange",
-    "setbit",
-];
+/// Commands of Redis that change several keys as one.
+const SEVERAL: &[&str] = &["copy", "msetnx", "rename", "renamenx"];
+/// Commands of Redis that change a part of a value, or a number with a fraction.
+const PARTS: &[&str] = &["incrbyfloat", "setbit", "setrange"];
 /// Commands of Redis that list keys.
 const LISTING: &[&str] = &["dbsize", "keys", "randomkey", "scan"];
 
@@ -245,8 +337,10 @@ pub(crate) fn absent(name: &[u8]) -> String {
         list.iter()
             .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
     };
-    if is_in(CONDITIONAL) {
-        format!("'{shown}' needs conditional writes, which are not served yet")
+    if is_in(SEVERAL) {
+        format!("'{shown}' changes several keys as one, which is not served here")
+    } else if is_in(PARTS) {
+        format!("'{shown}' is not served here")
     } else if is_in(LISTING) {
         format!("'{shown}' lists keys, which is not served yet")
     } else {
@@ -284,7 +378,7 @@ mod tests {
                     .iter()
                     .any(|other| other.text == spec.text)
             );
-            for list in [CONDITIONAL, LISTING] {
+            for list in [SEVERAL, PARTS, LISTING] {
                 assert!(!list.contains(&spec.text), "{}", spec.text);
             }
         }
@@ -292,7 +386,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_says_why() {
-        assert!(absent(b"INCR").contains("conditional writes"));
+        assert!(absent(b"RENAME").contains("several keys"));
         assert!(absent(b"scan").contains("lists keys"));
         assert_eq!(absent(b"a\r\nb").lines().count(), 1);
     }
@@ -304,7 +398,7 @@ mod tests {
             let name = spec.text.to_ascii_uppercase();
             assert!(page.contains(&format!("`{name}")), "{name}");
         }
-        for name in CONDITIONAL.iter().chain(LISTING) {
+        for name in SEVERAL.iter().chain(PARTS).chain(LISTING) {
             let name = name.to_ascii_uppercase();
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }

@@ -6,11 +6,13 @@
 //! ```
 //!
 //! It is the protocol of Redis, not Redis: values are read and written by quorums, each key for itself. What cannot be
-//! honest with puts, gets and deletes is refused by name (`commands`). docs/gateway.md has the table of what each command
+//! honest that way is refused by name (`commands`). docs/gateway.md has the table of what each command
 //! promises beside Redis.
 
+mod change;
 mod commands;
 mod connection;
+mod life;
 mod parse;
 mod pipeline;
 mod reply;

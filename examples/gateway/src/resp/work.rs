@@ -5,8 +5,9 @@
 //!                   '--run--> store, at most FAN keys at once --> reply
 //! ```
 //!
-//! Each key is read and written for itself, by quorums: nothing here is atomic over keys, nor from a read to a write. Where
-//! a key has siblings the last written counts, by its dot. A write is without a context, so it replaces them all.
+//! Each key is read and written for itself, by quorums: nothing here is atomic over keys. What is atomic on one key is in
+//! `change`. Where a key has siblings the last written counts, by its dot. A write is without a context, so it replaces them
+//! all.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use quoit_client::{Entry, Value};
 
+use super::change::{Change, When, added};
 use super::commands::{Name, Spec};
+use super::life::{self, Life, SetOptions};
 use super::parse::Command;
 use super::reply::Reply;
 use crate::budget::Permit;
@@ -24,14 +27,14 @@ use crate::store::{Store, Terms};
 
 /// Keys of one command that are under way at once.
 const FAN: usize = 16;
-/// Longest life of a value, in milliseconds: a hundred years.
-const MAX_LIFE: u64 = 100 * 365 * 24 * 3600 * 1000;
 
 /// A command on data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work {
     Get(Bytes),
     Set(Bytes, Bytes, Life),
+    /// One key, by what is there.
+    Change(Bytes, Change),
     Mget(Vec<Bytes>),
     Mset(Vec<(Bytes, Bytes)>),
     Del(Vec<Bytes>),
@@ -40,15 +43,6 @@ pub(crate) enum Work {
     /// Of which unit, in milliseconds.
     Ttl(Bytes, u64),
     Type(Bytes),
-}
-
-/// How long a value is to live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Life {
-    Forever,
-    For(Duration),
-    /// Its end has passed: the key gets no value, which is a delete.
-    Over,
 }
 
 /// Which keys a command touches.
@@ -105,7 +99,39 @@ impl Work {
             Name::Set => {
                 let (key, value) = (key(), key());
                 let options: Vec<Bytes> = args.collect();
-                return Some(life(&options, now).map(|life| Self::Set(key, value, life)));
+                return Some(set_work(key, value, &options, now));
+            }
+            Name::Getset => {
+                let (key, value) = (key(), key());
+                Self::Change(key, Change::Set(value, Life::Forever, When::Always, true))
+            }
+            Name::Setnx => Self::Change(key(), Change::SetNew(key())),
+            Name::Incr => Self::Change(key(), Change::Add(1)),
+            Name::Decr => Self::Change(key(), Change::Add(-1)),
+            Name::Append => Self::Change(key(), Change::Append(key())),
+            Name::Getdel => Self::Change(key(), Change::GetDelete),
+            Name::Persist => Self::Change(key(), Change::Live(Life::Forever)),
+            Name::Incrby | Name::Decrby => {
+                let (key, by) = (key(), key());
+                let sign = if spec.name == Name::Incrby { 1 } else { -1 };
+                return Some(added(&by, sign).map(|change| Self::Change(key, change)));
+            }
+            Name::Getex => {
+                let key = key();
+                let options: Vec<Bytes> = args.collect();
+                return Some(life::of_getex(&options, now).map(|life| match life {
+                    None => Self::Get(key),
+                    Some(life) => Self::Change(key, Change::GetLife(life)),
+                }));
+            }
+            Name::Expire | Name::Pexpire | Name::Expireat | Name::Pexpireat => {
+                let (key, time) = (key(), key());
+                if args.next().is_some() {
+                    let what = "NX, XX, GT and LT are not served here";
+                    return Some(Err(Reply::error(what)));
+                }
+                let life = life::of_expire(spec.text, &time, now);
+                return Some(life.map(|life| Self::Change(key, Change::Live(life))));
             }
             Name::Mset => {
                 let words: Vec<Bytes> = args.collect();
@@ -137,7 +163,7 @@ impl Work {
             Self::Get(key) | Self::Strlen(key) | Self::Ttl(key, _) | Self::Type(key) => {
                 Touch::Read(key.clone())
             }
-            Self::Set(key, ..) => Touch::Write(key.clone()),
+            Self::Set(key, ..) | Self::Change(key, _) => Touch::Write(key.clone()),
             Self::Mget(_) | Self::Mset(_) | Self::Del(_) | Self::Exists(_) => Touch::Several,
         }
     }
@@ -163,6 +189,7 @@ impl Work {
                 set(store, key, value, life).await?;
                 Reply::OK
             }
+            Self::Change(key, change) => return change.run(store, key).await,
             Self::Mset(pairs) => {
                 let set = |(key, value)| set(store, key, value, Life::Forever);
                 let results = stream::iter(pairs).map(set).buffered(FAN).collect().await;
@@ -197,6 +224,20 @@ impl Work {
     }
 }
 
+fn set_work(key: Bytes, value: Bytes, options: &[Bytes], now: Duration) -> Result<Work, Reply> {
+    let SetOptions {
+        life,
+        when,
+        wants_old,
+    } = life::of_set(options, now)?;
+    let is_blind = when == When::Always && !wants_old && life != Life::Keep;
+    Ok(if is_blind {
+        Work::Set(key, value, life)
+    } else {
+        Work::Change(key, Change::Set(value, life, when, wants_old))
+    })
+}
+
 /// The time since 1970 by this machine's clock.
 pub(crate) fn since_1970() -> Duration {
     SystemTime::now()
@@ -205,7 +246,7 @@ pub(crate) fn since_1970() -> Duration {
 }
 
 /// The value that counts: dots are in the order of their time.
-fn last(entry: &Entry) -> Option<&Value> {
+pub(crate) fn last(entry: &Entry) -> Option<&Value> {
     entry.siblings().last()
 }
 
@@ -234,7 +275,7 @@ async fn mget(store: &Store, keys: Vec<Bytes>) -> Result<Answer, Failure> {
 async fn set(store: &Store, key: Bytes, value: Bytes, life: Life) -> Result<(), Failure> {
     let mut terms = Terms::default();
     match life {
-        Life::Forever => {}
+        Life::Forever | Life::Keep => {}
         Life::For(time) => terms.ttl = Some(time),
         Life::Over => return store.delete(key, &terms).await.map(drop),
     }
@@ -288,53 +329,6 @@ fn ttl(entry: &Entry, unit: u64, now: Duration) -> Reply {
     }
 }
 
-/// The lifetime in the options of a SET.
-fn life(options: &[Bytes], now: Duration) -> Result<Life, Reply> {
-    let mut life = Life::Forever;
-    let mut options = options.iter();
-    while let Some(option) = options.next() {
-        let option = option.to_ascii_uppercase();
-        let (unit, from) = match option.as_slice() {
-            b"EX" => (1000, Duration::ZERO),
-            b"PX" => (1, Duration::ZERO),
-            b"EXAT" => (1000, now),
-            b"PXAT" => (1, now),
-            b"NX" | b"XX" | b"GET" | b"KEEPTTL" | b"IFEQ" | b"IFNE" | b"IFDEQ" | b"IFDNE" => {
-                let option = String::from_utf8_lossy(&option).into_owned();
-                return Err(Reply::error(format!(
-                    "'SET {option}' needs conditional writes, which are not served yet"
-                )));
-            }
-            _ => return Err(Reply::error("syntax error")),
-        };
-        let time = options.next().filter(|_| life == Life::Forever);
-        let time = time.ok_or_else(|| Reply::error("syntax error"))?;
-        life = ends(time, unit, from)?;
-    }
-    Ok(life)
-}
-
-/// A lifetime of `time` units of milliseconds, or until so many since 1970 if `from` is now.
-fn ends(time: &[u8], unit: u64, from: Duration) -> Result<Life, Reply> {
-    let text = str::from_utf8(time).ok();
-    let time: i64 = text
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Reply::error("value is not an integer or out of range"))?;
-    let invalid = || Reply::error("invalid expire time in 'set' command");
-    let time = u64::try_from(time)
-        .ok()
-        .filter(|time| *time > 0)
-        .ok_or_else(invalid)?;
-    let until = time.checked_mul(unit).ok_or_else(invalid)?;
-
-    let from = u64::try_from(from.as_millis()).unwrap_or(u64::MAX);
-    match until.checked_sub(from) {
-        None | Some(0) => Ok(Life::Over),
-        Some(left) if left > MAX_LIFE => Err(invalid()),
-        Some(left) => Ok(Life::For(Duration::from_millis(left))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,53 +343,29 @@ mod tests {
         Work::of(spec, words, Duration::from_secs(1000)).unwrap()
     }
 
-    fn life_of(line: &str) -> Result<Life, String> {
-        match work(line) {
-            Ok(Work::Set(_, _, life)) => Ok(life),
-            Ok(other) => panic!("{other:?}"),
-            Err(Reply::Error(text)) => Err(text),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
     #[test]
-    fn a_set_has_one_lifetime() {
-        let seconds = |n| Ok(Life::For(Duration::from_secs(n)));
-        assert_eq!(life_of("set k v"), Ok(Life::Forever));
-        assert_eq!(life_of("set k v ex 10"), seconds(10));
-        assert_eq!(life_of("set k v PX 2000"), seconds(2));
-        assert_eq!(life_of("set k v EXAT 1007"), seconds(7));
-        assert_eq!(life_of("set k v PXAT 1003000"), seconds(3));
-        assert_eq!(life_of("set k v EXAT 1000"), Ok(Life::Over));
-        assert_eq!(life_of("set k v EXAT 1"), Ok(Life::Over));
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused_as_redis_does() {
-        let table = [
-            ("set k v EX 0", "ERR invalid expire time"),
-            ("set k v EX -1", "ERR invalid expire time"),
-            ("set k v EX 9223372036854775807", "ERR invalid expire time"),
-            (
-                "set k v EX 9223372036854775808",
-                "ERR value is not an integer",
-            ),
-            ("set k v EX 1.5", "ERR value is not an integer"),
-            ("set k v EX", "ERR syntax error"),
-            ("set k v EX 1 PX 1", "ERR syntax error"),
-            ("set k v FOO", "ERR syntax error"),
-            ("set k v nx", "ERR 'SET NX' needs conditional writes"),
-            ("set k v EX 1 GET", "ERR 'SET GET' needs conditional writes"),
-            (
-                "set k v KEEPTTL",
-                "ERR 'SET KEEPTTL' needs conditional writes",
-            ),
-        ];
-        for (line, expected) in table {
-            let text = life_of(line).unwrap_err();
-            assert!(text.starts_with(expected), "{line}: {text}");
+    fn a_set_that_needs_no_look_takes_none() {
+        assert_eq!(
+            work("set k v ex 10"),
+            Ok(Work::Set(
+                "k".into(),
+                "v".into(),
+                Life::For(Duration::from_secs(10))
+            ))
+        );
+        for line in ["set k v nx", "set k v EX 1 GET", "set k v KEEPTTL"] {
+            assert!(matches!(work(line), Ok(Work::Change(..))), "{line}");
         }
-        assert!(matches!(work("mset a 1 b"), Err(Reply::Error(_))));
+        assert_eq!(work("getex k"), Ok(Work::Get("k".into())));
+        for line in [
+            "mset a 1 b",
+            "getex k nx",
+            "expire k x",
+            "expire k 1 NX",
+            "incrby k x",
+        ] {
+            assert!(matches!(work(line), Err(Reply::Error(_))), "{line}");
+        }
     }
 
     #[test]
