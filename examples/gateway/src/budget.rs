@@ -27,6 +27,8 @@ pub(crate) type Permit = OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(crate) struct Budget {
     slots: Arc<Semaphore>,
+    /// Slots in all.
+    most: u32,
     units: Arc<Semaphore>,
 }
 
@@ -35,17 +37,23 @@ impl Budget {
         let units = (limits.memory_bytes / UNIT).min(Semaphore::MAX_PERMITS);
         Self {
             slots: Arc::new(Semaphore::new(limits.max_in_flight)),
+            most: u32::try_from(limits.max_in_flight).unwrap_or(u32::MAX),
             units: Arc::new(Semaphore::new(units)),
         }
     }
 
     /// The right to one operation; `None` if those before it take too long.
     pub(crate) async fn slot(&self) -> Option<Permit> {
-        let slots = Arc::clone(&self.slots);
-        if let Ok(permit) = Arc::clone(&slots).try_acquire_owned() {
+        self.slots(1).await
+    }
+
+    /// The right to what stands for so many operations, or for all that there may be.
+    pub(crate) async fn slots(&self, count: u32) -> Option<Permit> {
+        let (count, slots) = (count.min(self.most), Arc::clone(&self.slots));
+        if let Ok(permit) = Arc::clone(&slots).try_acquire_many_owned(count) {
             return Some(permit);
         }
-        tokio::time::timeout(WAIT, slots.acquire_owned())
+        tokio::time::timeout(WAIT, slots.acquire_many_owned(count))
             .await
             .ok()?
             .ok()

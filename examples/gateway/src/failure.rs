@@ -14,7 +14,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use quoit_client::{Attempt, InvalidRequest, Outcome, ReadError, Stored, SwapError, WriteError};
+use quoit_client::{
+    Attempt, InvalidRequest, InvalidScan, Outcome, ReadError, ScanError, Stored, SwapError,
+    WriteError,
+};
 use quoit_ring::wire::Refusal;
 
 /// A row of the table: a kind of failure, and how either port shows it.
@@ -58,6 +61,7 @@ kinds! {
     BadOption, "bad-option", 400, "ERR", "An option is unknown, out of range, or given twice";
     BadBody, "bad-body", 400, "ERR", "The body is not what its content type says";
     BadContext, "bad-context", 400, "ERR", "The context is not one that a read gave out";
+    BadToken, "bad-token", 400, "ERR", "The token is not one that this list gave out";
     NoCondition, "condition-not-supported", 400, "ERR", "This condition is not served here";
     Unauthorized, "unauthorized", 401, "NOAUTH", "A token is needed";
     NoRoute, "no-route", 404, "ERR", "There is no such route";
@@ -262,6 +266,26 @@ impl From<SwapError> for Failure {
         Self {
             applied: Some(stored.into()),
             ..failure
+        }
+    }
+}
+
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ScanError::Invalid(InvalidScan::Request(invalid)) => invalid.into(),
+            ScanError::Invalid(_) => Self::new(Kind::BadOption, detail),
+            ScanError::Token(_) => Self::new(Kind::BadToken, detail)
+                .advice("go on with the same prefix and start, or begin again without a token"),
+            ScanError::Unavailable { attempts, .. } => {
+                of_attempts(&attempts, detail).advice("try again: the token is as good as before")
+            }
+            ScanError::Read { source, .. } => Self {
+                detail: detail.into(),
+                ..source.into()
+            },
+            _ => Self::new(Kind::Closed, detail).retry_after(SOON),
         }
     }
 }

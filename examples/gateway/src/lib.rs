@@ -10,21 +10,22 @@
 //! | --- | --- |
 //! | [`Gateway`], [`Settings`], [`Limits`] | a gateway started and stopped; its settings |
 //! | `listener`, `tls`, `auth`, `rate`, `budget` | who may connect, how often, and how much memory they may take |
-//! | `store`, `swap`, `failure` | one way to read, write and compare, one table of what can go wrong |
+//! | `store`, `swap`, `list`, `failure` | one way to read, write, compare and list, one table of what can go wrong |
 //! | `http` | routes, options, problems, the OpenAPI document |
 //! | `resp` | the parser, sessions, pipelines, commands |
 //!
-//! Invariants: nothing is kept here but connections, so any number of gateways may serve one cluster, and `kill -9`
+//! Invariants: nothing is kept here but connections, and the cursors of their `SCAN`s, so any number of gateways may serve one cluster, and `kill -9`
 //! loses nothing that was acknowledged. Whatever is sent in is bounded before it is allocated. An error says
 //! whether the write may exist, on either port.
 //!
-//! Not served yet: listing keys, batches and watches. What needs them is refused by name, or is not there.
+//! Not served yet: batches and watches. What needs them is refused by name, or is not there.
 
 mod auth;
 mod budget;
 mod failure;
 mod gateway;
 mod http;
+mod list;
 mod listener;
 mod rate;
 mod resp;

@@ -1,6 +1,7 @@
 //! The one way to read and write, for both ports: a slot of the budget, then the client.
 //!
-//! Siblings are handed on as they are; the port decides what becomes of them. Conditional changes are in `swap`.
+//! Siblings are handed on as they are; the port decides what becomes of them. Conditional changes are in `swap`,
+//! lists of keys in `list`.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use quoit_client::{Client, Consistency, Context, Entry, Written};
 
 use crate::budget::{Budget, Permit};
 use crate::failure::Failure;
+use crate::list::Cursors;
 use crate::settings::Limits;
 use crate::swap::Lanes;
 
@@ -30,6 +32,7 @@ pub(crate) struct Terms {
 pub(crate) struct Store {
     pub(crate) client: Client,
     pub(crate) lanes: Lanes,
+    pub(crate) cursors: Cursors,
     budget: Budget,
     max_value_bytes: usize,
 }
@@ -56,6 +59,7 @@ impl Store {
         Self {
             client,
             lanes: Lanes::new(),
+            cursors: Cursors::new(),
             budget: Budget::new(limits),
             max_value_bytes: limits.max_value_bytes,
         }
@@ -119,5 +123,14 @@ impl Store {
     pub(crate) async fn slot(&self) -> Result<Permit, Failure> {
         let full = || Failure::overloaded("as many operations are under way as may be");
         self.budget.slot().await.ok_or_else(full)
+    }
+
+    /// The right to what stands for so many operations.
+    ///
+    /// # Errors
+    /// Too many are under way.
+    pub(crate) async fn slots(&self, count: u32) -> Result<Permit, Failure> {
+        let full = || Failure::overloaded("as many operations are under way as may be");
+        self.budget.slots(count).await.ok_or_else(full)
     }
 }

@@ -18,6 +18,8 @@ mod changes;
 mod conditional;
 #[path = "gateway/http.rs"]
 mod http;
+#[path = "gateway/listing.rs"]
+mod listing;
 #[path = "gateway/outages.rs"]
 mod outages;
 #[path = "gateway/program.rs"]

@@ -56,7 +56,7 @@ pub(crate) struct SiblingsJson {
 }
 
 impl ValueJson {
-    fn of(value: &Value) -> Self {
+    pub(crate) fn of(value: &Value) -> Self {
         let (text, encoding) = match str::from_utf8(&value.bytes) {
             Ok(text) => (text.to_owned(), None),
             Err(_not_text) => (STANDARD.encode(&value.bytes), Some("base64")),

@@ -3,6 +3,7 @@
 //! ```text
 //!   connection --hyper, bounded heads--> access: id, rate, token, log --> router
 //!     /v1/keys/{key}   GET HEAD PUT DELETE    keys: path -> key, options -> terms, body -> value
+//!     /v1/keys         GET HEAD               list: keys with a prefix, a page at a time
 //!     /v1/outcomes     POST                   outcomes: what became of a conditional write
 //!     /healthz         GET HEAD               whether it serves
 //!     /openapi.json    GET HEAD               what is here, from the tables that the parsers read
@@ -20,6 +21,7 @@ mod conditions;
 mod entry;
 mod form;
 mod keys;
+mod list;
 mod openapi;
 mod options;
 mod outcomes;
@@ -43,6 +45,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tracing::debug;
 
+use self::list::LIST;
 use self::outcomes::OUTCOMES;
 use crate::failure::{Failure, Kind};
 use crate::gateway::Shared;
@@ -74,6 +77,7 @@ impl Http {
         let router = Router::new()
             .route("/v1/keys/", key())
             .route("/v1/keys/{*key}", key())
+            .route(LIST, get(list::list))
             .route(OUTCOMES, post(outcomes::settle))
             .route("/healthz", get(health))
             .route("/openapi.json", get(document))

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::list::LIST;
 use super::options::{Method, OPTIONS, Spec};
 use super::outcomes::OUTCOMES;
 use super::problem::{PROBLEM_JSON, TYPE};
@@ -31,6 +32,7 @@ pub(crate) fn document() -> Value {
                 "put": put(),
                 "delete": conditional(operation(Method::Delete, "deleteKey", "Delete a key, whether or not it has a value", &writes())),
             },
+            LIST: { "get": listed() },
             OUTCOMES: { "post": settle() },
             "/healthz": { "get": plain("health", "Whether the gateway serves", "Health") },
             "/openapi.json": { "get": plain("openapi", "This document", "Document") },
@@ -103,6 +105,17 @@ fn conditional(mut write: Value) -> Value {
     write
 }
 
+fn listed() -> Value {
+    let answers = json!({ "200": {
+        "description": "A page of keys in their order; `next` is the token of the next page, null if that is all",
+        "content": {
+            "application/json": { "schema": { "$ref": "#/components/schemas/Page" } },
+            "application/x-ndjson": { "schema": { "type": "string" } },
+        }
+    } });
+    operation(Method::List, "listKeys", "List keys", &answers)
+}
+
 /// The question what became of a conditional write.
 fn settle() -> Value {
     let answers = json!({ "200": {
@@ -131,6 +144,9 @@ fn parameter(spec: &Spec, place: &str) -> Value {
             json!({ "type": "string", "enum": ["quorum", "one", "linearizable"] })
         }
         // base64url, and a content type or `json`; whether a context is one only its bytes tell.
+        (None, "values") => json!({ "type": "string", "enum": ["true", "false"] }),
+        (None, "prefix" | "start") => json!({ "type": "string" }),
+        (None, "token") => json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$" }),
         (None, "context") => json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$" }),
         (None, _) => {
             json!({ "type": "string", "pattern": "^(json|[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+)$" })
@@ -260,6 +276,21 @@ fn schemas() -> Value {
                 "request_id": { "type": "string" },
             }
         },
+        "Page": {
+            "type": "object", "required": ["keys", "next"],
+            "properties": {
+                "keys": { "type": "array", "items": {
+                    "type": "object", "required": ["key"],
+                    "properties": {
+                        "key": { "type": "string" },
+                        "key_encoding": { "enum": ["base64"], "description": "Present if the key is no UTF-8" },
+                        "values": { "type": "array", "items": { "$ref": "#/components/schemas/Value" } },
+                        "context": { "type": "string" },
+                    }
+                } },
+                "next": { "type": ["string", "null"] },
+            }
+        },
         "Outcome": {
             "type": "object", "required": ["outcome"],
             "properties": {
@@ -280,14 +311,16 @@ mod tests {
     #[test]
     fn every_option_and_every_status_is_described() {
         let document = document();
-        let path = &document["paths"]["/v1/keys/{key}"];
+        let paths = &document["paths"];
+        let path = &paths["/v1/keys/{key}"];
         for spec in &OPTIONS {
             for method in spec.methods {
-                let name = match method {
-                    Method::Get => "get",
-                    Method::Put => "put",
-                    Method::Delete => "delete",
-                    Method::Settle => "post",
+                let (path, name) = match method {
+                    Method::List => (&paths[LIST], "get"),
+                    Method::Get => (path, "get"),
+                    Method::Put => (path, "put"),
+                    Method::Delete => (path, "delete"),
+                    Method::Settle => (&paths[OUTCOMES], "post"),
                 };
                 let parameters = path[name]["parameters"].as_array().unwrap();
                 for (place, option) in [("query", spec.query), ("header", spec.header)] {

@@ -33,6 +33,11 @@ pub(crate) enum Opt {
     Deadline,
     Context,
     As,
+    Prefix,
+    Start,
+    Token,
+    Limit,
+    Values,
 }
 
 /// What is known of an option.
@@ -50,6 +55,13 @@ pub(crate) struct Spec {
     pub(crate) range: Option<(u64, u64)>,
 }
 
+impl Spec {
+    /// Whether it stands for any bytes: its text stays percent-encoded.
+    const fn is_bytes(&self) -> bool {
+        matches!(self.opt, Opt::Prefix | Opt::Start)
+    }
+}
+
 /// What is done; `HEAD` is a get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -58,13 +70,15 @@ pub(crate) enum Method {
     Delete,
     /// The question what became of a conditional write.
     Settle,
+    /// The keys of a range.
+    List,
 }
 
 /// A hundred years, in seconds.
 const MAX_TTL: u64 = 100 * 365 * 24 * 3600;
 
 /// All options, in the order of [`Opt`].
-pub(crate) const OPTIONS: [Spec; 7] = [
+pub(crate) const OPTIONS: [Spec; 12] = [
     Spec {
         opt: Opt::Ttl,
         query: "ttl",
@@ -77,7 +91,7 @@ pub(crate) const OPTIONS: [Spec; 7] = [
         opt: Opt::R,
         query: "r",
         header: "quoit-r",
-        methods: &[Method::Get],
+        methods: &[Method::Get, Method::List],
         about: "Replicas that must answer; with consistency `quorum` a majority at least.",
         range: Some((1, 16)),
     },
@@ -93,7 +107,7 @@ pub(crate) const OPTIONS: [Spec; 7] = [
         opt: Opt::Consistency,
         query: "consistency",
         header: "quoit-consistency",
-        methods: &[Method::Get, Method::Put, Method::Delete],
+        methods: &[Method::Get, Method::Put, Method::Delete, Method::List],
         about: "`quorum` (a read sees every acknowledged write), `one` (one replica is enough) or `linearizable` (one after the other, each at one instant).",
         range: None,
     },
@@ -101,7 +115,7 @@ pub(crate) const OPTIONS: [Spec; 7] = [
         opt: Opt::Deadline,
         query: "deadline-ms",
         header: "quoit-deadline-ms",
-        methods: &[Method::Get, Method::Put, Method::Delete],
+        methods: &[Method::Get, Method::Put, Method::Delete, Method::List],
         about: "How long it may take, in milliseconds.",
         range: Some((1, 30_000)),
     },
@@ -119,6 +133,46 @@ pub(crate) const OPTIONS: [Spec; 7] = [
         header: "quoit-as",
         methods: &[Method::Get],
         about: "`json` for the value in JSON with its version, expiry and context, or the content type to answer with, such as `image/png`.",
+        range: None,
+    },
+    Spec {
+        opt: Opt::Prefix,
+        query: "prefix",
+        header: "quoit-prefix",
+        methods: &[Method::List],
+        about: "Keys that begin with these bytes, percent-encoded in a header, too.",
+        range: None,
+    },
+    Spec {
+        opt: Opt::Start,
+        query: "start",
+        header: "quoit-start",
+        methods: &[Method::List],
+        about: "Keys from this one on, percent-encoded in a header, too.",
+        range: None,
+    },
+    Spec {
+        opt: Opt::Token,
+        query: "token",
+        header: "quoit-token",
+        methods: &[Method::List],
+        about: "`next` of the page before, with the same prefix and start.",
+        range: None,
+    },
+    Spec {
+        opt: Opt::Limit,
+        query: "limit",
+        header: "quoit-limit",
+        methods: &[Method::List],
+        about: "Most keys of the page.",
+        range: Some((1, 1_000)),
+    },
+    Spec {
+        opt: Opt::Values,
+        query: "values",
+        header: "quoit-values",
+        methods: &[Method::List],
+        about: "`true` for values and contexts, too.",
         range: None,
     },
 ];
@@ -141,7 +195,12 @@ impl Given {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let spec = OPTIONS.iter().find(|spec| spec.query == name);
             let spec = spec.ok_or_else(|| bad(format!("no option is called `{}`", shown(name))))?;
-            let text = percent::decode(value).and_then(|bytes| String::from_utf8(bytes).ok());
+            let decoded = percent::decode(value);
+            let text = if spec.is_bytes() {
+                decoded.map(|_bytes| value.to_owned())
+            } else {
+                decoded.and_then(|bytes| String::from_utf8(bytes).ok())
+            };
             let text = text.ok_or_else(|| bad(format!("`{name}` is no percent-encoded text")))?;
             given.take(method, spec, text, "given twice")?;
         }
@@ -158,6 +217,9 @@ impl Given {
                         "the header `{name}` has characters other than ASCII"
                     ))
                 })?;
+                if spec.is_bytes() && percent::decode(text).is_none() {
+                    return Err(bad(format!("the header `{name}` is not percent-encoded")));
+                }
                 given.take(method, spec, text.to_owned(), "given by two values")?;
             }
         }
@@ -210,6 +272,30 @@ impl Given {
             context: self.text(Opt::Context).map(context).transpose()?,
             ttl: self.number(Opt::Ttl)?.map(Duration::from_secs),
         })
+    }
+
+    /// Whether an option is `true`.
+    ///
+    /// # Errors
+    /// [`Kind::BadOption`].
+    pub(crate) fn flag(&self, opt: Opt) -> Result<bool, Failure> {
+        match self.text(opt) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_other) => {
+                let name = OPTIONS[opt as usize].query;
+                Err(bad(format!("`{name}` takes `true` or `false`")))
+            }
+        }
+    }
+
+    /// Most rows of a page, if that is given.
+    ///
+    /// # Errors
+    /// [`Kind::BadOption`].
+    pub(crate) fn limit(&self) -> Result<Option<usize>, Failure> {
+        let limit = self.number(Opt::Limit)?;
+        Ok(limit.and_then(|limit| usize::try_from(limit).ok()))
     }
 
     fn number(&self, opt: Opt) -> Result<Option<u64>, Failure> {
@@ -303,7 +389,10 @@ mod tests {
     }
 
     fn terms(method: Method, query: &str) -> Result<Terms, Failure> {
-        given(method, query, &[])?.terms()
+        let given = given(method, query, &[])?;
+        given.flag(Opt::Values)?;
+        given.limit()?;
+        given.terms()
     }
 
     #[test]
@@ -369,6 +458,10 @@ mod tests {
                 "consistency=linearizable&w=3",
                 "leave `r` and `w` out",
             ),
+            (Method::List, "prefix=%zz", "no percent-encoded text"),
+            (Method::List, "values=1", "`true` or `false`"),
+            (Method::List, "limit=0", "1 to 1000"),
+            (Method::Get, "limit=5", "`limit` has no use"),
             (Method::Settle, "w=3", "`w` has no use"),
             (Method::Get, "deadline-ms=30001", "1 to 30000"),
             (Method::Put, "context=!", "base64url"),

@@ -13,7 +13,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use quoit_client::{Compared, Entry, Value};
 
-use super::life::Life;
+use super::commands::{Name, Spec};
+use super::life::{self, Life};
 use super::reply::Reply;
 use super::work::{Answer, last, since_1970};
 use crate::failure::Failure;
@@ -47,6 +48,29 @@ pub(crate) enum When {
 }
 
 impl Change {
+    /// Reads the words behind a command's key, which all but `SET` and `GETEX` have in one way; their number was checked.
+    ///
+    /// # Errors
+    /// They make no sense.
+    pub(crate) fn read(spec: &Spec, words: &[Bytes], now: Duration) -> Result<Self, Reply> {
+        let word = words.first().cloned().unwrap_or_default();
+        Ok(match spec.name {
+            Name::Getset => Self::Set(word, Life::Forever, When::Always, true),
+            Name::Setnx => Self::SetNew(word),
+            Name::Incr => Self::Add(1),
+            Name::Decr => Self::Add(-1),
+            Name::Incrby => added(&word, 1)?,
+            Name::Decrby => added(&word, -1)?,
+            Name::Append => Self::Append(word),
+            Name::Getdel => Self::GetDelete,
+            Name::Persist => Self::Live(Life::Forever),
+            _ if words.len() > 1 => {
+                return Err(Reply::error("NX, XX, GT and LT are not served here"));
+            }
+            _ => Self::Live(life::of_expire(spec.text, &word, now)?),
+        })
+    }
+
     /// Does it.
     ///
     /// # Errors
@@ -182,7 +206,7 @@ fn integer(text: &[u8]) -> Option<i64> {
 ///
 /// # Errors
 /// It is no whole number, or has no opposite.
-pub(crate) fn added(text: &[u8], sign: i64) -> Result<Change, Reply> {
+fn added(text: &[u8], sign: i64) -> Result<Change, Reply> {
     let by = integer(text).ok_or_else(|| Reply::error(NO_INTEGER))?;
     let by = by.checked_mul(sign);
     by.map(Change::Add)

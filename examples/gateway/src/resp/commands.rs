@@ -22,6 +22,8 @@ pub(crate) enum Name {
     Ttl,
     Pttl,
     Type,
+    Scan,
+    Keys,
     Append,
     Decr,
     Decrby,
@@ -73,6 +75,7 @@ const fn spec(
 const FAST: &[&str] = &["fast"];
 const OPEN: &[&str] = &["fast", "no_auth"];
 const READ: &[&str] = &["readonly", "fast"];
+const LIST: &[&str] = &["readonly"];
 const WRITE: &[&str] = &["write"];
 const NONE: (i64, i64, i64) = (0, 0, 0);
 const ONE: (i64, i64, i64) = (1, 1, 1);
@@ -213,6 +216,22 @@ pub(crate) const COMMANDS: &[Spec] = &[
         "string, or none without a value.",
     ),
     spec(
+        "scan",
+        Name::Scan,
+        -2,
+        NONE,
+        LIST,
+        "Lists keys in their order, some at a time: MATCH, COUNT, TYPE.",
+    ),
+    spec(
+        "keys",
+        Name::Keys,
+        2,
+        NONE,
+        LIST,
+        "Lists the keys that match, of 100,000 at most.",
+    ),
+    spec(
         "append",
         Name::Append,
         3,
@@ -316,8 +335,8 @@ pub(crate) const COMMANDS: &[Spec] = &[
 const SEVERAL: &[&str] = &["copy", "msetnx", "rename", "renamenx"];
 /// Commands of Redis that change a part of a value, or a number with a fraction.
 const PARTS: &[&str] = &["incrbyfloat", "setbit", "setrange"];
-/// Commands of Redis that list keys.
-const LISTING: &[&str] = &["dbsize", "keys", "randomkey", "scan"];
+/// Commands of Redis that are about all keys at once.
+const WHOLE: &[&str] = &["dbsize", "randomkey"];
 
 /// The command with this name, in any case of letters.
 pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
@@ -341,8 +360,8 @@ pub(crate) fn absent(name: &[u8]) -> String {
         format!("'{shown}' changes several keys as one, which is not served here")
     } else if is_in(PARTS) {
         format!("'{shown}' is not served here")
-    } else if is_in(LISTING) {
-        format!("'{shown}' lists keys, which is not served yet")
+    } else if is_in(WHOLE) {
+        format!("'{shown}' would read every key of the cluster: use SCAN")
     } else {
         format!("unknown command '{shown}', COMMAND lists those that are there")
     }
@@ -378,7 +397,7 @@ mod tests {
                     .iter()
                     .any(|other| other.text == spec.text)
             );
-            for list in [SEVERAL, PARTS, LISTING] {
+            for list in [SEVERAL, PARTS, WHOLE] {
                 assert!(!list.contains(&spec.text), "{}", spec.text);
             }
         }
@@ -387,7 +406,7 @@ mod tests {
     #[test]
     fn what_is_not_there_says_why() {
         assert!(absent(b"RENAME").contains("several keys"));
-        assert!(absent(b"scan").contains("lists keys"));
+        assert!(absent(b"dbsize").contains("use SCAN"));
         assert_eq!(absent(b"a\r\nb").lines().count(), 1);
     }
 
@@ -398,7 +417,7 @@ mod tests {
             let name = spec.text.to_ascii_uppercase();
             assert!(page.contains(&format!("`{name}")), "{name}");
         }
-        for name in SEVERAL.iter().chain(PARTS).chain(LISTING) {
+        for name in SEVERAL.iter().chain(PARTS).chain(WHOLE) {
             let name = name.to_ascii_uppercase();
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }

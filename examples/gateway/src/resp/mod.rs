@@ -12,7 +12,9 @@
 mod change;
 mod commands;
 mod connection;
+mod glob;
 mod life;
+mod listing;
 mod parse;
 mod pipeline;
 mod reply;

@@ -16,9 +16,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use quoit_client::{Entry, Value};
 
-use super::change::{Change, When, added};
+use super::change::{Change, When};
 use super::commands::{Name, Spec};
 use super::life::{self, Life, SetOptions};
+use super::listing::Listing;
 use super::parse::Command;
 use super::reply::Reply;
 use crate::budget::Permit;
@@ -35,6 +36,7 @@ pub(crate) enum Work {
     Set(Bytes, Bytes, Life),
     /// One key, by what is there.
     Change(Bytes, Change),
+    List(Listing),
     Mget(Vec<Bytes>),
     Mset(Vec<(Bytes, Bytes)>),
     Del(Vec<Bytes>),
@@ -101,21 +103,6 @@ impl Work {
                 let options: Vec<Bytes> = args.collect();
                 return Some(set_work(key, value, &options, now));
             }
-            Name::Getset => {
-                let (key, value) = (key(), key());
-                Self::Change(key, Change::Set(value, Life::Forever, When::Always, true))
-            }
-            Name::Setnx => Self::Change(key(), Change::SetNew(key())),
-            Name::Incr => Self::Change(key(), Change::Add(1)),
-            Name::Decr => Self::Change(key(), Change::Add(-1)),
-            Name::Append => Self::Change(key(), Change::Append(key())),
-            Name::Getdel => Self::Change(key(), Change::GetDelete),
-            Name::Persist => Self::Change(key(), Change::Live(Life::Forever)),
-            Name::Incrby | Name::Decrby => {
-                let (key, by) = (key(), key());
-                let sign = if spec.name == Name::Incrby { 1 } else { -1 };
-                return Some(added(&by, sign).map(|change| Self::Change(key, change)));
-            }
             Name::Getex => {
                 let key = key();
                 let options: Vec<Bytes> = args.collect();
@@ -124,14 +111,26 @@ impl Work {
                     Some(life) => Self::Change(key, Change::GetLife(life)),
                 }));
             }
-            Name::Expire | Name::Pexpire | Name::Expireat | Name::Pexpireat => {
-                let (key, time) = (key(), key());
-                if args.next().is_some() {
-                    let what = "NX, XX, GT and LT are not served here";
-                    return Some(Err(Reply::error(what)));
-                }
-                let life = life::of_expire(spec.text, &time, now);
-                return Some(life.map(|life| Self::Change(key, Change::Live(life))));
+            Name::Append
+            | Name::Decr
+            | Name::Decrby
+            | Name::Expire
+            | Name::Expireat
+            | Name::Getdel
+            | Name::Getset
+            | Name::Incr
+            | Name::Incrby
+            | Name::Persist
+            | Name::Pexpire
+            | Name::Pexpireat
+            | Name::Setnx => {
+                let key = key();
+                let words: Vec<Bytes> = args.collect();
+                return Some(Change::read(spec, &words, now).map(|it| Self::Change(key, it)));
+            }
+            Name::Scan | Name::Keys => {
+                let words: Vec<Bytes> = args.collect();
+                return Some(Listing::of(spec.name, &words).map(Self::List));
             }
             Name::Mset => {
                 let words: Vec<Bytes> = args.collect();
@@ -164,7 +163,9 @@ impl Work {
                 Touch::Read(key.clone())
             }
             Self::Set(key, ..) | Self::Change(key, _) => Touch::Write(key.clone()),
-            Self::Mget(_) | Self::Mset(_) | Self::Del(_) | Self::Exists(_) => Touch::Several,
+            Self::List(_) | Self::Mget(_) | Self::Mset(_) | Self::Del(_) | Self::Exists(_) => {
+                Touch::Several
+            }
         }
     }
 
@@ -189,6 +190,7 @@ impl Work {
                 set(store, key, value, life).await?;
                 Reply::OK
             }
+            Self::List(listing) => return listing.run(store).await,
             Self::Change(key, change) => return change.run(store, key).await,
             Self::Mset(pairs) => {
                 let set = |(key, value)| set(store, key, value, Life::Forever);

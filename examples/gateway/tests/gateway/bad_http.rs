@@ -125,7 +125,15 @@ async fn routes_and_methods_that_are_not_there_say_so() {
     let served = Served::start().await;
     for (line, status, kind) in [
         ("GET /", 404, "no-route"),
-        ("GET /v1/keys?prefix=a", 404, "no-route"),
+        ("GET /v1/keys?prefix=%zz", 400, "bad-option"),
+        ("GET /v1/keys?limit=0", 400, "bad-option"),
+        ("GET /v1/keys?limit=1001", 400, "bad-option"),
+        ("GET /v1/keys?ttl=5", 400, "bad-option"),
+        ("GET /v1/keys?token=!", 400, "bad-token"),
+        ("GET /v1/keys?token=AAAA", 400, "bad-token"),
+        ("GET /v1/keys?consistency=linearizable", 400, "bad-option"),
+        ("PUT /v1/keys", 405, "method-not-allowed"),
+        ("GET /v1/outcomes", 405, "method-not-allowed"),
         ("POST /v1/batch", 404, "no-route"),
         ("POST /v1/keys/k", 405, "method-not-allowed"),
         ("PUT /healthz", 405, "method-not-allowed"),
