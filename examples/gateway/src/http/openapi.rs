@@ -2,7 +2,7 @@
 //!
 //! Options come from [`OPTIONS`], failures from [`Kind`], so what is added there is described here. *Not taken:* a crate of
 //! annotations (utoipa), which describes handlers by a second text beside the code and would bring a macro, `syn` in every
-//! build and its own types for three routes.
+//! build and its own types for a handful of routes.
 
 use serde_json::{Map, Value, json};
 

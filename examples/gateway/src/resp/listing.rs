@@ -90,8 +90,7 @@ impl Listing {
 }
 
 fn too_many() -> Failure {
-    let what =
-        "KEYS lists 100,000 keys at most, within 10 s, before those that do not match are left out";
+    let what = "KEYS reads 100,000 keys or 32 MiB of them at most, within 10 s";
     Failure::new(Kind::BadOption, what).advice("use SCAN, or a longer literal prefix")
 }
 

@@ -338,6 +338,10 @@ async fn only_who_has_a_token_may_use_it_and_only_so_often() {
         assert_eq!(answer.problem(), ("unauthorized".into(), Some("no".into())));
         assert_eq!(answer.header("www-authenticate"), "Bearer");
     }
+    for line in ["GET /v1/keys", "POST /v1/outcomes"] {
+        let answer = served.send(line, &["x: y"], b"").await;
+        assert_eq!((answer.status, answer.problem().1), (401, None), "{line}");
+    }
     assert_eq!(served.client.get("k").await.unwrap().value().unwrap(), "v");
     assert_eq!(served.get("/healthz").await.status, 200);
     let resp = served

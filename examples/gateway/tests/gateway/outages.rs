@@ -50,6 +50,7 @@ async fn a_maybe_is_a_maybe_a_thin_write_is_thin_and_a_no_is_a_no() {
         (503, ("unavailable".into(), None))
     );
     assert_eq!(read.header("retry-after"), "1");
+    nothing_is_decided_without_a_majority(&served).await;
     let one = served.get("/v1/keys/k?consistency=one").await;
     assert_eq!(one.status, 200, "{}", one.text());
     let resp = served.resp_raw(b"SET k v\r\nGET k\r\n").await;
@@ -82,6 +83,28 @@ async fn a_maybe_is_a_maybe_a_thin_write_is_thin_and_a_no_is_a_no() {
     );
     assert_eq!(no.header("retry-after"), "1");
     served.stop().await;
+}
+
+async fn nothing_is_decided_without_a_majority(served: &Served) {
+    let list = served.get("/v1/keys?deadline-ms=300").await;
+    assert_eq!(
+        (list.status, list.problem()),
+        (503, ("unavailable".into(), None))
+    );
+    let changed = served.send("DELETE /v1/keys/k?deadline-ms=300", &["if-match: *"], b"");
+    let changed = changed.await;
+    assert_eq!(
+        (changed.status, changed.problem().1.as_deref()),
+        (503, Some("no"))
+    );
+    let incr = served.resp_raw(b"INCR n\r\nSETNX n 1\r\nSCAN 0\r\n").await;
+    let starts: Vec<&str> = incr
+        .split_terminator('|')
+        .map(|part| part.split(' ').next().unwrap_or(""))
+        .collect();
+    assert_eq!(starts[0], "-NOREPLICAS", "{incr}");
+    assert!(matches!(starts[1], "-NOREPLICAS" | "-MAYBE"), "{incr}");
+    assert_eq!(starts[2], "-NOREPLICAS", "{incr}");
 }
 
 #[tokio::test]

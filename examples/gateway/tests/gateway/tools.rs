@@ -86,7 +86,8 @@ async fn redis_py_reads_what_it_wrote() {
           assert all(p.execute()) and r.get('p9') == b'9999'\n \
           assert r.delete('k', 'none') == 1 and r.ttl('k') == -2\n \
           r.delete('n', 'l'); assert r.incr('n', 5) == 5 and r.decr('n') == 4 and r.set('l', 'me', nx=True, ex=9) and r.set('l', 'you', nx=True) is None\n \
-          assert r.getdel('l') == b'me' and r.append('l', 'ab') == 2 and r.expire('l', 50) and r.persist('l') and r.ttl('l') == -1\n\
+          assert r.getdel('l') == b'me' and r.append('l', 'ab') == 2 and r.expire('l', 50) and r.persist('l') and r.ttl('l') == -1\n \
+          assert list(r.scan_iter('p*', count=3)) == [b'p%d' % n for n in range(10)] == r.keys('p?')\n\
          print('done')",
         served.resp().port()
     );
