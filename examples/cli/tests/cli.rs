@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, and so does what it calls"
 )]
 
+#[path = "cli/cas.rs"]
+mod cas;
 #[path = "cli/dev.rs"]
 mod dev;
 #[path = "cli/endings.rs"]

@@ -27,6 +27,9 @@ use crate::units::parse_duration;
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("condition").required(true)))]
 #[command(group(clap::ArgGroup::new("change").required(true)))]
+#[command(
+    override_usage = "quoit cas [OPTIONS] <--if-absent|--if-value <VALUE>|--if-context <BASE64>> <KEY> <VALUE|--delete>"
+)]
 pub(crate) struct Args {
     /// The key
     key: OsString,

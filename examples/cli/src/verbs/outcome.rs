@@ -40,7 +40,10 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
             return Ok(Exit::Ok);
         }
         Settled::NotApplied => ("not applied, and it will not be", Exit::Conflict),
-        Settled::Forgotten => ("too long ago to tell", Exit::Unknown),
+        Settled::Forgotten => (
+            "nobody can tell: it may have happened and been replaced since; it will not happen from now on",
+            Exit::Unknown,
+        ),
     };
     if out.is_json() {
         let mut object = keyed(&key);
