@@ -333,11 +333,12 @@ impl<E: Env, G: Engine> Replica<E, G> {
         let Some(peer) = caller.node().filter(|_| SyncDriver::is_ours(frame.id)) else {
             return;
         };
-        let begins = matches!(
+        // A comparison of totals, a promise and a conditional write being ended are no part of an exchange.
+        let is_exchange = !matches!(
             frame.request,
             Request::Sync(SyncRequest::Total | SyncRequest::Promise { .. }) | Request::Register(_)
         );
-        if !begins {
+        if is_exchange {
             self.state.sync.hear(peer, now.mono);
         }
     }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! **A promise is not stored.** A mark is: above all ballots that were promised, moved some seconds ahead and synced before an answer
-//! leaves. A node that starts refuses every ballot up to it, so what it promised before is refused, too. The table of promises is bounded. What is dropped
-//! from it raises a floor for all keys, which costs a proposer another attempt and no more.
+//! leaves. A node that starts refuses every ballot up to it, so what it promised before is refused, too. The table of
+//! promises is bounded. What is dropped from it raises a floor for all keys, which costs a proposer another attempt and no more.
 //!
 //! **A value is pending** from its accept to its commit. Reads of its key say so, since it may have been chosen; and no floor
 //! rises above it.

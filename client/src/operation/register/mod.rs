@@ -23,7 +23,7 @@
 mod goal;
 
 use bytes::{Bytes, BytesMut};
-use quoit_ring::change::OwnerSet;
+use quoit_ring::change::{OwnerSet, Quorums};
 use quoit_ring::register::{Ballot, Joined, OwnerState, Round};
 use quoit_ring::wire::{
     RegisterAnswer, RegisterAsk, RegisterRequest, RegisterState, Request, Response, ResponseFrame,
@@ -114,7 +114,7 @@ struct Running {
 
 impl Running {
     /// The owners of the key by the newest epoch.
-    fn owners(key: &[u8], cx: &OpContext) -> (Targets, quoit_ring::change::Quorums) {
+    fn owners(key: &[u8], cx: &OpContext) -> (Targets, Quorums) {
         let lists = cx.topology.lists(cx.topology.token_of(key));
         let targets: Targets = lists.owners().collect();
         let quorums = lists.quorums(&targets);
@@ -414,7 +414,7 @@ impl Handler for Register {
     ) -> Progress {
         let running = &mut *self.0;
         if purpose == Purpose::Repair {
-            return Progress::Pending; // of a commit: whoever misses it is told by the next round
+            return Progress::Pending; // of a commit: whoever misses it learns of it in the next round
         }
         if running.requests.refuses_epoch(owner, &frame.response, cx) {
             return Progress::Pending;
