@@ -247,6 +247,15 @@ struct Running {
 }
 
 impl Running {
+    fn stop(self) -> Option<i32> {
+        self.end("TERM")
+    }
+
+    /// Ends it at once, after an operation that is recorded: killed from outside, it could have made one that is not.
+    fn kill(self) -> Option<i32> {
+        self.end("USR2")
+    }
+
     fn end(mut self, signal: &str) -> Option<i32> {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &id]).status();
@@ -328,7 +337,7 @@ fn no_loss_of_power_loses_an_acknowledged_write() {
     };
     let puts = if images() < 100 { 240 } else { 1_500 };
     let mut number = 0;
-    for signal in ["TERM", "KILL"] {
+    for orderly in [true, false] {
         let running = node.start(None);
         assert!(running.ready);
         let mut caller = node.caller();
@@ -337,7 +346,10 @@ fn no_loss_of_power_loses_an_acknowledged_write() {
             node.put(&mut caller, number, &delta);
             number += 1;
         }
-        running.end(signal);
+        match orderly {
+            true => running.stop(),
+            false => running.kill(),
+        };
     }
 
     // Killed with a write in the system's cache and not on the disk; the client then repeats that write.
@@ -351,7 +363,7 @@ fn no_loss_of_power_loses_an_acknowledged_write() {
     let running = node.start(None);
     let mut caller = node.caller();
     node.put(&mut caller, number, &delta);
-    running.end("KILL");
+    running.kill();
 
     let Some(record) = node.load() else { return };
     let mut rng = SmallRng::seed_from_u64(1);
@@ -474,9 +486,9 @@ fn what_a_start_reads_back_is_synced_by_the_library_and_by_the_node() {
     let running = node.start(None);
     let mut caller = node.caller();
     node.put(&mut caller, 0, &value(0));
-    running.end("KILL");
+    running.kill();
     let before = node.load().map_or(0, |record| record.operations.len());
-    node.start(None).end("KILL");
+    node.start(None).kill();
     let Some(record) = node.load() else { return };
     let syncs = record.operations[before..].iter().filter(|(_, one)| {
         matches!(one, Operation::SyncFile { path, .. } if path.extension().is_some_and(|e| e == "jnl"))

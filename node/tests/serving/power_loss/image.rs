@@ -93,7 +93,11 @@ impl Disk {
                     self.files[file].synced = self.files[file].changes.len();
                 }
             }
-            Operation::SyncFolder { path, names } => self.sync_folder(path, names),
+            Operation::SyncFolder { path, names } => {
+                self.learn(path, names);
+                self.names_synced = self.names.len();
+            }
+            Operation::Names { path, names } => self.learn(path, names),
             Operation::Rename { from, to } => self.rename(from, to),
             Operation::Unlink { path } => {
                 self.seen.remove(path);
@@ -124,8 +128,8 @@ impl Disk {
         });
     }
 
-    /// Finds the renames and removals that the recorder has not seen, and makes all names durable.
-    fn sync_folder(&mut self, folder: &Path, names: &[(u64, String)]) {
+    /// Finds the renames and removals that the recorder has not seen.
+    fn learn(&mut self, folder: &Path, names: &[(u64, String)]) {
         for (inode, name) in names {
             let to = folder.join(name);
             let Some(&file) = self.by_inode.get(inode) else {
@@ -148,7 +152,6 @@ impl Disk {
             self.seen.remove(&path);
             self.names.push(Name::Remove { path });
         }
-        self.names_synced = self.names.len();
     }
 
     /// Makes the folder `to` one that may be left of `root`.
@@ -251,5 +254,42 @@ fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
         Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
         Ok(rest) => to.join(rest),
         Err(_elsewhere) => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_has_renamed_comes_before_what_the_next_one_removes() {
+        let root = Path::new("/root");
+        let (old, new) = (root.join("current"), root.join("temporary"));
+        let mut disk = Disk::default();
+        for (path, inode, data) in [(&old, 1, 0..1), (&new, 2, 1..2)] {
+            let path = path.clone();
+            disk.apply(&Operation::Create { path, inode });
+            let at = 0;
+            disk.apply(&Operation::Write { inode, at, data });
+        }
+
+        // Not seen: `temporary` was renamed to `current`. The next process removes what only the old `current` names.
+        disk.apply(&Operation::Names {
+            path: root.into(),
+            names: vec![(2, "current".to_owned())],
+        });
+        disk.apply(&Operation::Unlink {
+            path: root.join("named-by-old"),
+        });
+
+        let image = tempfile::tempdir().unwrap();
+        let mut rng = SmallRng::seed_from_u64(0);
+        disk.write(b"on", (root, image.path()), Unsynced::All, &mut rng);
+        assert_eq!(fs::read(image.path().join("current")).unwrap(), b"n");
+        assert!(!image.path().join("temporary").exists());
+        assert_eq!(disk.names_synced, 0, "a start makes no name durable");
     }
 }

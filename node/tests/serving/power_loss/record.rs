@@ -27,6 +27,11 @@ pub(super) enum Operation {
         path: PathBuf,
         names: Vec<(u64, String)>,
     },
+    /// The names in a folder when a process starts, and their inodes.
+    Names {
+        path: PathBuf,
+        names: Vec<(u64, String)>,
+    },
     Rename {
         from: PathBuf,
         to: PathBuf,
@@ -100,6 +105,10 @@ fn entry(bytes: &[u8], at: usize) -> Option<(usize, Operation)> {
         },
         7 => Operation::Unlink { path },
         8 => Operation::MakeFolder { path },
+        9 => Operation::Names {
+            path,
+            names: names(&bytes[data..end]),
+        },
         other => panic!("operation {other}"),
     };
     Some((end, operation))

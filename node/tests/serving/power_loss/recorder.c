@@ -6,8 +6,10 @@
 //   QUOIT_RECORD_FAIL    the n-th sync of a journal fails with EIO, as do all later ones
 //
 // One lock is held from before an operation until after its entry, so the order of entries is that of the operations.
+// SIGUSR2 kills the process while the lock is held, so that no operation is without its entry, as it could be after SIGKILL.
 // Syncs are recorded and not made: the process is to be as fast as it can be, and the page cache outlives it.
-// A sync of a folder records the names in it, because renames by raw system calls are not seen here.
+// Renames by raw system calls are not seen here. So a sync of a folder records the names in it, and a start records the
+// names in all folders: what a killed process has renamed comes before what the next one does.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -25,7 +27,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { CREATE = 1, WRITE, TRUNCATE, SYNC_FILE, SYNC_FOLDER, RENAME, UNLINK, MKDIR };
+enum { CREATE = 1, WRITE, TRUNCATE, SYNC_FILE, SYNC_FOLDER, RENAME, UNLINK, MKDIR, NAMES };
 
 struct head {
     uint32_t what;
@@ -40,17 +42,6 @@ static const char *root;
 static int record = -1;
 static const char *die;
 static long fail = -1;
-
-__attribute__((constructor)) static void begin(void) {
-    root = getenv("QUOIT_RECORD_ROOT");
-    const char *path = getenv("QUOIT_RECORD_LOG");
-    die = getenv("QUOIT_RECORD_DIE");
-    const char *n = getenv("QUOIT_RECORD_FAIL");
-    if (n) fail = atol(n);
-    if (!root || !path) return;
-    record = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (record < 0) abort();
-}
 
 static int inside(const char *path) {
     return record >= 0 && !strncmp(path, root, strlen(root)) && path[strlen(root)] == '/';
@@ -146,7 +137,7 @@ int ftruncate64(int fd, off64_t length) {
 int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
 
 // The names in a folder: inode and name, each name with its end.
-static void note_folder(const char *path) {
+static void note_folder(uint32_t what, const char *path) {
     size_t used = 0, most = 64 << 10;
     char *names = malloc(most);
     DIR *folder = opendir(path);
@@ -162,8 +153,23 @@ static void note_folder(const char *path) {
         used += sizeof inode + length;
     }
     closedir(folder);
-    note(SYNC_FOLDER, path, 0, 0, names, used);
+    note(what, path, 0, 0, names, used);
     free(names);
+}
+
+static void note_folders(const char *path) {
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+    if (!folder) return; // no process has made it yet
+    note_folder(NAMES, path);
+    while ((entry = readdir(folder))) {
+        char below[4096];
+        struct stat found;
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        if (snprintf(below, sizeof below, "%s/%s", path, entry->d_name) >= (int)sizeof below) abort();
+        if (!lstat(below, &found) && S_ISDIR(found.st_mode)) note_folders(below);
+    }
+    closedir(folder);
 }
 
 static int synced(int fd, long call) {
@@ -179,7 +185,7 @@ static int synced(int fd, long call) {
     size_t length = strlen(path);
     int journal = length > 4 && !strcmp(path + length - 4, ".jnl");
     if (S_ISDIR(found.st_mode)) {
-        note_folder(path);
+        note_folder(SYNC_FOLDER, path);
     } else if (journal && die && !access(die, F_OK)) {
         raise(SIGKILL);
     } else if (journal && fail > 0 && (fail == 1 || fail-- == 1)) {
@@ -224,4 +230,32 @@ int mkdir(const char *path, mode_t mode) {
     pthread_mutex_unlock(&lock);
     errno = kept;
     return done;
+}
+
+static void *kill_between_operations(void *signals) {
+    int signal;
+    if (sigwait(signals, &signal)) abort();
+    pthread_mutex_lock(&lock);
+    raise(SIGKILL);
+    return NULL;
+}
+
+__attribute__((constructor)) static void begin(void) {
+    root = getenv("QUOIT_RECORD_ROOT");
+    const char *path = getenv("QUOIT_RECORD_LOG");
+    die = getenv("QUOIT_RECORD_DIE");
+    const char *n = getenv("QUOIT_RECORD_FAIL");
+    if (n) fail = atol(n);
+    if (!root || !path) return;
+    record = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (record < 0) abort();
+    note_folders(root);
+
+    // Blocked before any other thread is there, so in all of them; only this one waits for it.
+    static sigset_t signals;
+    pthread_t thread;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGUSR2);
+    if (pthread_sigmask(SIG_BLOCK, &signals, NULL)) abort();
+    if (pthread_create(&thread, NULL, kill_between_operations, &signals)) abort();
 }
