@@ -12,8 +12,8 @@
 //!
 //! Source: Dynamo (2007), section 4.4, whose vector clocks are the context here.
 
-use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::{decode_record, encode_record};
+use bytes::Bytes;
+use quoit_ring::wire::{decode_record, record_bytes};
 use quoit_ring::{Dot, Millis, Record, Seen, Time};
 
 use crate::error::InvalidRequest;
@@ -72,12 +72,10 @@ impl Context {
     ///
     /// ```
     /// # use quoit_client::Context;
-    /// # use quoit_ring::{Record, Seen, Time, wire::encode_record};
+    /// # use quoit_ring::{Record, Seen, Time, wire::record_bytes};
     /// # let read_at = |time| {
     /// #     let seen = Record::from_parts(Default::default(), Seen::up_to(Time(time))).unwrap();
-    /// #     let mut bytes = Default::default();
-    /// #     encode_record(&seen, &mut bytes);
-    /// #     Context::from_bytes(&bytes).unwrap()
+    /// #     Context::from_bytes(&record_bytes(&seen)).unwrap()
     /// # };
     /// let (early, late) = (read_at(5), read_at(9));
     /// let mut both = early.clone();
@@ -92,9 +90,7 @@ impl Context {
     /// change them can replace values that it has not seen.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = BytesMut::new();
-        encode_record(&self.versions, &mut out);
-        out.into()
+        record_bytes(&self.versions).into()
     }
 
     /// Decodes a context. The bytes may be untrusted: junk is an error, and the put refuses a time far in the

@@ -20,8 +20,8 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::{Request, Response, ResponseFrame, encode_record};
+use bytes::Bytes;
+use quoit_ring::wire::{Request, Response, ResponseFrame, record_bytes};
 use quoit_ring::{Held, Moment, NodeId, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -327,7 +327,7 @@ impl Read {
     /// Sends a replica the newest state, unless nobody waits for that and the budget of bytes is used up.
     fn repair(&mut self, replica: usize, cx: &mut OpContext) {
         let newest = self.quorum.newest();
-        let record = self.repair.get_or_insert_with(|| encoded(newest));
+        let record = self.repair.get_or_insert_with(|| record_bytes(newest));
         let bytes = self.key.len() + record.len();
         if self.reply.is_some() {
             // The answer waits for it, so it may go into debt.
@@ -415,10 +415,4 @@ fn joined(response: &Response) -> Result<(), Outcome> {
         Response::Refused(refusal) => Err(Outcome::Refused(*refusal)),
         _other => Err(Outcome::Damaged(OTHER_QUESTION)),
     }
-}
-
-fn encoded(record: &Record) -> Bytes {
-    let mut out = BytesMut::new();
-    encode_record(record, &mut out);
-    out.freeze()
 }

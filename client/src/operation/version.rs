@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use quoit_ring::wire::encode_record;
+use bytes::Bytes;
+use quoit_ring::wire::record_bytes;
 use quoit_ring::{Delta, Dot, Millis, Time};
 
 use crate::coordinator::context::OpContext;
@@ -201,7 +201,5 @@ fn encoded(
     } else {
         Delta::blind(dot, value)
     };
-    let mut out = BytesMut::new();
-    encode_record(delta.record(), &mut out);
-    (out.freeze(), Context::of(delta.record()))
+    (record_bytes(delta.record()), Context::of(delta.record()))
 }

@@ -79,8 +79,8 @@ fn is_whole(sibling: &Sibling) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::{Bytes, BytesMut};
-    use quoit_ring::wire::encode_record;
+    use bytes::Bytes;
+    use quoit_ring::wire::record_bytes;
     use quoit_ring::{Actor, Delta, Dot, Time};
 
     use super::*;
@@ -101,15 +101,9 @@ mod tests {
         Delta::blind(dot, None).into_record()
     }
 
-    fn encoded(record: &Record) -> Bytes {
-        let mut out = BytesMut::new();
-        encode_record(record, &mut out);
-        out.freeze()
-    }
-
     fn said(record: Option<&Record>, floor: u64, clock: u64) -> Said {
         Said {
-            record: record.map(encoded),
+            record: record.map(record_bytes),
             floor: Time(floor),
             clock: Millis(clock),
         }
@@ -149,7 +143,7 @@ mod tests {
             ..absent(0)
         };
         assert_eq!(both(said(Some(&old), 0, 1), junk), Verdict::Doubt);
-        let mut damaged = encoded(&old).to_vec();
+        let mut damaged = record_bytes(&old).to_vec();
         *damaged.last_mut().unwrap() ^= 1;
         let damaged = Said {
             record: Some(damaged.into()),

@@ -9,10 +9,10 @@
 //! **Ballots are times**, so they are held to the clock as writes are: none from the future, none older than writes may be, none
 //! that others count on to be refused, and none up to the mark of the run before. Its own mark is stored with the batch.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quoit_ring::register::{Accepted, Acceptor, Ballot, Denied};
 use quoit_ring::wire::{
-    Refusal, RegisterRequest, RegisterState, Response, decode_accepted, encode_record, record_len,
+    Refusal, RegisterRequest, RegisterState, Response, decode_accepted, record_bytes, record_len,
 };
 use quoit_ring::{Epoch, Millis, Record, Sibling, Time, check_drift};
 
@@ -162,17 +162,12 @@ impl RegisterRow {
 
     /// What the owner holds: all of one instant.
     fn state(&self, current: &Current<'_>) -> Verdict {
-        let encoded = |record: &Record| {
-            let mut out = BytesMut::new();
-            encode_record(record, &mut out);
-            out.freeze()
-        };
         let accepted = self.acceptor.accepted();
         Verdict::State(Box::new(RegisterState {
             floor: current.floor,
-            row: current.has_row.then(|| encoded(current.record)),
+            row: current.has_row.then(|| record_bytes(current.record)),
             ballot: accepted.map(|accepted| accepted.ballot),
-            pending: accepted.and_then(|accepted| accepted.value.as_ref().map(encoded)),
+            pending: accepted.and_then(|accepted| accepted.value.as_ref().map(record_bytes)),
         }))
     }
 

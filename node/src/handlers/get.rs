@@ -6,9 +6,8 @@
 //!
 //! A digest leaves the values out, and only if that saves something.
 
-use bytes::BytesMut;
 use quoit_ring::Time;
-use quoit_ring::wire::{Response, decode_record, encode_record};
+use quoit_ring::wire::{Response, decode_record, record_bytes};
 
 use crate::engine::layout::{NAMESPACE, record_key};
 use crate::engine::{Engine, Keyspace};
@@ -35,7 +34,6 @@ pub(super) fn answer<G: Engine>(
         return Ok(Response::to_get(Some(bytes), floor));
     }
     let record = decode_record(&bytes).map_err(Unreadable::Record)?;
-    let mut out = BytesMut::new();
-    encode_record(&record.without_values(), &mut out);
-    Ok(Response::to_get(Some(out.freeze()), floor))
+    let digest = record_bytes(&record.without_values());
+    Ok(Response::to_get(Some(digest), floor))
 }

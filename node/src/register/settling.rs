@@ -14,14 +14,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quoit_ring::change::{OwnerSet, Topology};
-use quoit_ring::register::{Ballot, OwnerState, Round};
-use quoit_ring::wire::{
-    RegisterAnswer, RegisterAsk, RegisterRequest, RegisterState, Response, decode_record,
-    encode_record,
-};
-use quoit_ring::{Epoch, Held, Millis, Moment, NodeId, Time};
+use quoit_ring::register::{Ballot, Round};
+use quoit_ring::wire::{RegisterAnswer, RegisterAsk, RegisterRequest, Response, record_bytes};
+use quoit_ring::{Epoch, Millis, Moment, NodeId, Time};
 use smallvec::SmallVec;
 
 use super::Registers;
@@ -152,9 +149,9 @@ impl Settling {
         };
         match (answer_of(response), current.phase) {
             (Some(RegisterAnswer::State(state)), Phase::Preparing) => {
-                match owner_state(state, clock) {
-                    Some(state) => current.round.promised(owner, state),
-                    None => current.round.failed(owner),
+                match state.owner_state(clock) {
+                    Ok(state) => current.round.promised(owner, state),
+                    Err(_junk) => current.round.failed(owner),
                 }
             }
             (Some(RegisterAnswer::Accepted), Phase::Proposing) => current.round.accepted(owner),
@@ -190,9 +187,7 @@ impl Settling {
         };
         match current.phase {
             Phase::Preparing if current.round.is_promised(max_drift_ms) => {
-                let mut value = BytesMut::new();
-                encode_record(&current.round.joined(max_drift_ms).record, &mut value);
-                current.value = value.freeze();
+                current.value = record_bytes(&current.round.joined(max_drift_ms).record);
                 current.phase = Phase::Proposing;
                 current.round.propose();
                 let (ballot, value) = (current.round.ballot(), current.value.clone());
@@ -257,21 +252,11 @@ fn answer_of(response: Option<Response>) -> Option<RegisterAnswer> {
     }
 }
 
-/// What an owner holds; none if that is junk.
-fn owner_state(state: RegisterState, clock: Millis) -> Option<OwnerState> {
-    let decode = |bytes: Option<Bytes>| bytes.map(|bytes| decode_record(&bytes)).transpose();
-    let (row, pending) = (decode(state.row).ok()?, decode(state.pending).ok()?);
-    Some(OwnerState {
-        held: Held::new(row, state.floor),
-        accepted: state.ballot.map(|ballot| (ballot, pending)),
-        clock,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use quoit_ring::Record;
     use quoit_ring::change::Topology;
+    use quoit_ring::wire::RegisterState;
 
     use super::*;
     use crate::testing::{WALL, encoded, ring_of};

@@ -14,10 +14,10 @@
 
 use std::ops::Bound;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quoit_ring::Time;
 use quoit_ring::wire::{
-    MAX_SCAN_BYTES, MAX_SCAN_ROWS, ScanPage, ScanRequest, ScanRow, decode_record, encode_record,
+    MAX_SCAN_BYTES, MAX_SCAN_ROWS, ScanPage, ScanRequest, ScanRow, decode_record, record_bytes,
 };
 
 use crate::engine::layout::{KeyRange, NAMESPACE, parse_record_key, record_key};
@@ -99,11 +99,8 @@ fn sent(record: Bytes, part: Part) -> Bytes {
     if record.len() <= SMALL || (part == Part::Whole && record.len() <= LARGE) {
         return record;
     }
-    let mut out = BytesMut::new();
-    if let Ok(record) = decode_record(&record) {
-        encode_record(&record.without_values(), &mut out);
-    }
-    out.freeze()
+    let digest = decode_record(&record).map(|record| record_bytes(&record.without_values()));
+    digest.unwrap_or_default()
 }
 
 const fn damaged() -> EngineError {

@@ -18,9 +18,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quoit_ring::wire::{
-    Fault, Refusal, RefusalScope, Request, Response, SyncRequest, decode_record, encode_record,
+    Fault, Refusal, RefusalScope, Request, Response, SyncRequest, decode_record, record_bytes,
 };
 use quoit_ring::{Dot, Held, Millis, Record, Sibling, Time};
 
@@ -214,7 +214,8 @@ impl Exchange {
             .is_some_and(|it| differ_up_to(&own, &other, it));
         self.old_differing += u64::from(is_old);
         let key = of.key.clone();
-        let Some(record) = encoded(with_values_of([own.record(), other.record()], &joined)) else {
+        let whole = with_values_of([own.record(), other.record()], &joined);
+        let Some(record) = whole.as_ref().map(record_bytes) else {
             // The other side has sent less than it was asked for.
             self.take(slot);
             self.tally.failed += 1;
@@ -313,12 +314,6 @@ fn differ_up_to(own: &Held, other: &Held, time: Time) -> bool {
             .collect()
     };
     up_to(own) != up_to(other)
-}
-
-fn encoded(record: Option<Record>) -> Option<Bytes> {
-    let mut bytes = BytesMut::new();
-    encode_record(&record?, &mut bytes);
-    Some(bytes.freeze())
 }
 
 fn bytes_of(differing: &Differing) -> usize {

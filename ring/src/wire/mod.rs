@@ -53,7 +53,7 @@ pub use frame::{Frames, LANE_FRAME, MAX_FRAME};
 pub use map::FirstMap;
 pub use members::{DiskLevel, MemberFacts, MemberSeen, MemberState, MembersSeen};
 pub use membership::{MembershipAnswer, MembershipRequest, Page, Progress};
-pub use record::{decode_record, encode_record, record_len};
+pub use record::{decode_record, encode_record, record_bytes, record_len};
 pub use refusal::{Fault, Refusal, RefusalScope};
 pub use register::{
     RegisterAnswer, RegisterAsk, RegisterRequest, RegisterState, decode_accepted, encode_accepted,

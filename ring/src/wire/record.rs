@@ -48,6 +48,21 @@ struct SiblingHead {
     value: u32,
 }
 
+/// The bytes of `record`.
+///
+/// ```
+/// # use quoit_ring::Record;
+/// # use quoit_ring::wire::{decode_record, record_bytes};
+/// let record = Record::default();
+/// assert_eq!(decode_record(&record_bytes(&record)), Ok(record));
+/// ```
+#[must_use]
+pub fn record_bytes(record: &Record) -> Bytes {
+    let mut out = BytesMut::new();
+    encode_record(record, &mut out);
+    out.freeze()
+}
+
 /// Appends `record` to `out`, in one allocation at most.
 ///
 /// ```
@@ -222,15 +237,9 @@ mod tests {
         Delta::blind(dot, Some((Bytes::from_static(b"value"), Some(Millis(7))))).into_record()
     }
 
-    fn encoded(record: &Record) -> Bytes {
-        let mut out = BytesMut::new();
-        encode_record(record, &mut out);
-        out.freeze()
-    }
-
     #[test]
     fn a_blind_records_bytes_are_golden() {
-        let hex: String = encoded(&blind())
+        let hex: String = record_bytes(&blind())
             .iter()
             .map(|b| format!("{b:02x}"))
             .collect();
@@ -256,12 +265,12 @@ mod tests {
     #[test]
     fn a_record_without_values_comes_back_without_them() {
         let digest = blind().without_values();
-        assert_eq!(decode_record(&encoded(&digest)), Ok(digest));
+        assert_eq!(decode_record(&record_bytes(&digest)), Ok(digest));
     }
 
     #[test]
     fn every_truncation_and_every_trailing_byte_is_refused() {
-        let bytes = encoded(&blind());
+        let bytes = record_bytes(&blind());
         assert_eq!(decode_record(&bytes), Ok(blind()));
         for end in 0..bytes.len() {
             assert!(decode_record(&bytes.slice(..end)).is_err(), "cut at {end}");

@@ -20,8 +20,9 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
-use crate::clock::Time;
-use crate::register::{Accepted, Ballot};
+use crate::clock::{Millis, Time};
+use crate::register::{Accepted, Ballot, OwnerState};
+use crate::version::Held;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::lengths::{put_length, take_length};
 use crate::wire::record::{decode_record, encode_record};
@@ -189,6 +190,20 @@ impl RegisterState {
     const ROW: u8 = 1;
     const BALLOT: u8 = 2;
     const PENDING: u8 = 4;
+
+    /// What the owner holds, whose clock read `clock`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the row or the value is no record.
+    pub fn owner_state(&self, clock: Millis) -> Result<OwnerState, DecodeError> {
+        let record = |bytes: &Option<Bytes>| bytes.as_ref().map(decode_record).transpose();
+        let (row, pending) = (record(&self.row)?, record(&self.pending)?);
+        Ok(OwnerState {
+            held: Held::new(row, self.floor),
+            accepted: self.ballot.map(|ballot| (ballot, pending)),
+            clock,
+        })
+    }
 
     fn put(&self, out: &mut BytesMut) {
         debug_assert!(

@@ -22,14 +22,13 @@
 
 mod goal;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quoit_ring::change::{OwnerSet, Quorums};
-use quoit_ring::register::{Ballot, Joined, OwnerState, Round};
+use quoit_ring::register::{Ballot, Joined, Round};
 use quoit_ring::wire::{
-    RegisterAnswer, RegisterAsk, RegisterRequest, RegisterState, Request, Response, ResponseFrame,
-    decode_record, encode_record,
+    RegisterAnswer, RegisterAsk, RegisterRequest, Request, Response, ResponseFrame, record_bytes,
 };
-use quoit_ring::{Delta, Dot, Held, Millis, Moment, Record};
+use quoit_ring::{Delta, Dot, Millis, Moment};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::coordinator::context::{BACKGROUND_MICROS, OpContext};
@@ -205,12 +204,12 @@ impl Running {
         self.awaited.remove(owner);
         match (answer, self.phase) {
             (RegisterAnswer::State(state), Phase::Looking | Phase::Preparing) => {
-                match owner_state(state, clock) {
+                match state.owner_state(clock) {
                     Ok(state) => {
                         self.outcomes[owner] = Outcome::Done;
                         self.round.promised(owner, state);
                     }
-                    Err(outcome) => self.failed(owner, outcome),
+                    Err(junk) => self.failed(owner, Outcome::Damaged(junk)),
                 }
             }
             (RegisterAnswer::Accepted, Phase::Proposing | Phase::Committing) => {
@@ -294,7 +293,7 @@ impl Running {
                 (record, finding)
             }
         };
-        let value = encoded(&value);
+        let value = record_bytes(&value);
         self.proposal = Some(Proposal { value, finding });
         self.round.propose();
         self.ask_all(Phase::Proposing, cx);
@@ -488,22 +487,4 @@ impl Handler for Register {
         }
         Progress::Pending
     }
-}
-
-/// What an owner holds, by its answer.
-fn owner_state(state: RegisterState, clock: Millis) -> Result<OwnerState, Outcome> {
-    let decode = |bytes: Option<Bytes>| bytes.map(|bytes| decode_record(&bytes)).transpose();
-    let row = decode(state.row).map_err(Outcome::Damaged)?;
-    let pending = decode(state.pending).map_err(Outcome::Damaged)?;
-    Ok(OwnerState {
-        held: Held::new(row, state.floor),
-        accepted: state.ballot.map(|ballot| (ballot, pending)),
-        clock,
-    })
-}
-
-fn encoded(record: &Record) -> Bytes {
-    let mut out = BytesMut::new();
-    encode_record(record, &mut out);
-    out.freeze()
 }

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use proptest::prelude::*;
 use quoit_ring::change::{Arcs, Configuration};
 use quoit_ring::placement::{Newcomer, grow, join};
-use quoit_ring::wire::{ScanRow, encode_record};
+use quoit_ring::wire::{ScanRow, record_bytes};
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Delta, Dot, Epoch, LeafBits, Millis, Record, Time, TokenKey,
 };
@@ -74,12 +74,6 @@ fn record(time: u64, is_dead: bool) -> Record {
     Delta::blind(dot, value).into_record()
 }
 
-fn encoded(record: &Record) -> Bytes {
-    let mut out = BytesMut::new();
-    encode_record(record, &mut out);
-    out.freeze()
-}
-
 fn scan_of(topology: &Topology, wanted: &Wanted, rows: u32) -> Merge {
     let range = ScanRange::new(wanted).unwrap();
     let settings = PageSettings {
@@ -124,7 +118,7 @@ impl Disks {
             page.rows.push(ScanRow {
                 key: key.clone(),
                 floor: Time::ZERO,
-                record: encoded(&record),
+                record: record_bytes(&record),
             });
         }
         page
@@ -343,7 +337,7 @@ fn rows_out_of_order_are_a_failure_of_their_node() {
     let row = |number| ScanRow {
         key: key(number),
         floor: Time::ZERO,
-        record: encoded(&record(1, false)),
+        record: record_bytes(&record(1, false)),
     };
     let page = ScanPage {
         rows: vec![row(2), row(1)],
