@@ -452,6 +452,7 @@ async fn linearizable(
             attempts,
             operation,
         }),
+        Err(SwapError::Replaced { operation }) => Err(WriteError::Replaced { operation }),
         // Of updates alone.
         Err(SwapError::Contended) => Err(WriteError::Abandoned),
     }

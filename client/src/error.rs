@@ -252,6 +252,15 @@ pub enum WriteError {
         /// The write, to ask what became of it.
         operation: crate::ConditionalOp,
     },
+    /// A linearizable write may have happened, and a put without a context has replaced what was there since: nobody knows any more.
+    /// It will not happen from now on. Read the key, and go by what is there.
+    #[error(
+        "outcome unknown: it may have happened, and a put without a context has replaced what was there since: read the key"
+    )]
+    Replaced {
+        /// The write.
+        operation: crate::ConditionalOp,
+    },
     /// The client is closed, or was ended by a [defect](crate::Client#defects); nothing was sent.
     #[error("the client is closed")]
     Closed,
@@ -270,7 +279,10 @@ impl WriteError {
                 Stored::No
             }
             Self::UnderReplicated { .. } => Stored::UnderReplicated,
-            Self::Unknown { .. } | Self::Undecided { .. } | Self::Abandoned => Stored::Maybe,
+            Self::Unknown { .. }
+            | Self::Undecided { .. }
+            | Self::Replaced { .. }
+            | Self::Abandoned => Stored::Maybe,
         }
     }
 

@@ -170,7 +170,11 @@ impl<T> From<&Result<T, WriteError>> for End {
             Err(WriteError::Invalid(_)) => Self::Invalid,
             Err(WriteError::ClockSkew(_) | WriteError::NotStored { .. }) => Self::NotStored,
             Err(WriteError::UnderReplicated { .. }) => Self::UnderReplicated,
-            Err(WriteError::Unknown { .. } | WriteError::Undecided { .. }) => Self::Unknown,
+            Err(
+                WriteError::Unknown { .. }
+                | WriteError::Undecided { .. }
+                | WriteError::Replaced { .. },
+            ) => Self::Unknown,
             Err(WriteError::Closed | WriteError::Abandoned) => Self::Failed,
         }
     }
@@ -182,7 +186,7 @@ impl<T> From<&Result<T, SwapError>> for End {
             Ok(_) => Self::Ok,
             Err(SwapError::Invalid(_)) => Self::Invalid,
             Err(SwapError::NotApplied { .. } | SwapError::Contended) => Self::NotStored,
-            Err(SwapError::Unknown { .. }) => Self::Unknown,
+            Err(SwapError::Unknown { .. } | SwapError::Replaced { .. }) => Self::Unknown,
             Err(SwapError::Closed | SwapError::Abandoned) => Self::Failed,
         }
     }

@@ -135,6 +135,9 @@ impl From<ScanError> for Failure {
     }
 }
 
+/// What is left to do where nobody can say what became of a write.
+const READ_IT: &str = "read the key with `--consistency linearizable`, and go by what is there";
+
 impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
         let (stored, what) = (error.stored(), error.to_string());
@@ -152,6 +155,7 @@ impl From<WriteError> for Failure {
             }
             WriteError::Undecided { operation, .. } => ends(Exit::Unknown)
                 .hint(format!("it may have happened: `quoit outcome {operation}` finds out, and bars it if it has not")),
+            WriteError::Replaced { .. } => ends(Exit::Unknown).hint(READ_IT),
             WriteError::Unknown { .. } | WriteError::Abandoned => ends(Exit::Unknown).hint(
                 "the write may be stored: read the key to find out; repeating it is another write, which replaces later ones",
             ),
@@ -175,7 +179,7 @@ impl From<SwapError> for Failure {
             },
             SwapError::Unknown { operation, .. } => ends(Exit::Unknown)
                 .hint(format!("it may have happened: `quoit outcome {operation}` finds out, and bars it if it has not")),
-            SwapError::Abandoned => ends(Exit::Unknown).hint("it may have happened: read the key with `--consistency linearizable`"),
+            SwapError::Replaced { .. } | SwapError::Abandoned => ends(Exit::Unknown).hint(READ_IT),
             _ => ends(Exit::Error),
         };
         failure.stored(stored)

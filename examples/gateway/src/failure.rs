@@ -231,7 +231,7 @@ impl From<WriteError> for Failure {
             WriteError::UnderReplicated { .. } => Self::new(Kind::Thin, detail).advice(
                 "reads may see it, and repair spreads it; a second write is another one, and replaces what came in between",
             ),
-            WriteError::Unknown { .. } | WriteError::Abandoned => {
+            WriteError::Unknown { .. } | WriteError::Replaced { .. } | WriteError::Abandoned => {
                 Self::new(Kind::Unknown, detail).advice(READ_IT)
             }
             WriteError::Undecided { operation, .. } => Self {
@@ -257,7 +257,9 @@ impl From<SwapError> for Failure {
                 operation: Some(operation.to_string()),
                 ..Self::new(Kind::Unknown, detail).advice(SETTLE)
             },
-            SwapError::Abandoned => Self::new(Kind::Unknown, detail).advice(READ_IT),
+            SwapError::Replaced { .. } | SwapError::Abandoned => {
+                Self::new(Kind::Unknown, detail).advice(READ_IT)
+            }
             SwapError::Contended => Self::new(Kind::Contended, detail).of_contention(),
             _ => Self::new(Kind::Closed, detail)
                 .advice(AGAIN)
@@ -376,18 +378,20 @@ mod tests {
         let swap = SwapError::Unknown {
             needed: 2,
             attempts: Vec::new(),
-            operation,
+            operation: operation.clone(),
         };
+        let replaced = SwapError::Replaced { operation };
         let skew = ClockSkew::Behind {
             behind_ms: 9,
             max_ms: 5,
         };
         let overloaded = Outcome::Refused(Refusal::Overloaded { queue_ms: 7 });
-        let table: [(Failure, u16, Applied); 14] = [
+        let table: [(Failure, u16, Applied); 15] = [
             (thin.into(), 504, Applied::Thin),
             (unknown.into(), 504, Applied::Maybe),
             (undecided.into(), 504, Applied::Maybe),
             (swap.into(), 504, Applied::Maybe),
+            (replaced.into(), 504, Applied::Maybe),
             (SwapError::Abandoned.into(), 504, Applied::Maybe),
             (SwapError::Contended.into(), 503, Applied::No),
             (SwapError::Closed.into(), 503, Applied::No),

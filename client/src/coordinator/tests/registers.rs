@@ -232,7 +232,23 @@ fn what_may_have_happened_and_been_replaced_is_neither_written_again_nor_called_
     for to in &accepts[..2] {
         owners.answer(to, RegisterAnswer::Accepted);
     }
-    assert!(matches!(owners.swapped(), Err(SwapError::Unknown { .. })));
+    let replaced = owners.swapped().unwrap_err();
+    assert!(matches!(replaced, SwapError::Replaced { .. }));
+    assert_eq!(replaced.stored(), Stored::Maybe);
+}
+
+#[test]
+fn a_time_to_live_out_of_range_is_refused_before_an_owner_is_asked() {
+    let mut owners = Owners::new();
+    let swap = Swap {
+        condition: Condition::Absent,
+        value: Some("b".into()),
+        ttl: Some(Duration::ZERO),
+    };
+    owners.bench.start(1, Call::Swap(swap));
+    assert!(owners.asked().is_empty());
+    let invalid = InvalidRequest::TimeToLive(Duration::ZERO);
+    assert_eq!(owners.swapped(), Err(SwapError::Invalid(invalid)));
 }
 
 #[test]

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::register::Joined;
-use quoit_ring::{Dot, Record};
+use quoit_ring::{Dot, Millis, Record};
 
 use crate::conditional::{Applied, Compared, ConditionalOp, Settled, SwapError};
 use crate::coordinator::context::OpContext;
 use crate::entry::{Context, Entry};
 use crate::error::{Attempt, InvalidRequest, ReadError};
 use crate::metrics::{End, Kind};
+use crate::operation::plan;
 use crate::operation::read::ReadResult;
 use crate::operation::requests::Requests;
 use crate::reply::Reply;
@@ -112,6 +113,14 @@ pub(super) enum Finding {
 }
 
 impl Goal {
+    /// Checks what is asked for, before anybody is asked.
+    pub(super) fn check(&self) -> Result<(), InvalidRequest> {
+        match self {
+            Self::Swap(swap, _) => plan::expiry(swap.ttl, Millis(0)).map(drop),
+            Self::Read(_) | Self::Settle(..) => Ok(()),
+        }
+    }
+
     /// What follows from what a majority holds, in which `own` was proposed before.
     pub(super) fn decide(&self, joined: &Joined, own: &[Dot]) -> Decision {
         let record = &joined.record;
@@ -192,9 +201,7 @@ impl Goal {
                             operation,
                         }
                     }),
-                    Finding::Forgotten | Finding::Barred => Err(SwapError::Unknown {
-                        needed: acked,
-                        attempts: Vec::new(),
+                    Finding::Forgotten | Finding::Barred => Err(SwapError::Replaced {
                         operation: ConditionalOp::new(key.clone(), own.to_vec()),
                     }),
                 };

@@ -374,7 +374,7 @@ impl Handler for Register {
             trace,
         } = submitted;
         let (targets, quorums) = Running::owners(&name, cx);
-        let checked = plan::check_register(&plan);
+        let checked = plan::check_register(&plan).and_then(|()| goal.check());
         let requests = Requests::new(key, targets, plan.deadline, trace, cx);
         let mut running = Box::new(Running {
             requests,

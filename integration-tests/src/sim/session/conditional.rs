@@ -8,7 +8,9 @@
 //! asked: whoever is answered knows for certain.
 
 use bytes::Bytes;
-use quoit_client::{Client, Compared, ConditionalOp, Consistency, Entry, Settled, SwapError};
+use quoit_client::{
+    Client, Compared, ConditionalOp, Consistency, Entry, Settled, Stored, SwapError,
+};
 
 use super::Session;
 use crate::history::RegisterCall;
@@ -95,7 +97,7 @@ impl Session {
                 self.saw(Some(CoverageEvent::SwapUnknown));
                 (self.settled(&operation, is_conditional).await, None)
             }
-            Err(SwapError::Abandoned) => (Ended::Unknown, None),
+            Err(error) if error.stored() == Stored::Maybe => (Ended::Unknown, None),
             Err(_) => (Ended::Nothing, None),
         };
         self.ended(key, call, end);

@@ -3,7 +3,7 @@
 //! ```text
 //!   compare_and_set(key) .if_absent() | .if_value(v) | .if_context(c)   .set(v) | .delete()   .ttl(..)   .await
 //!        '--> Applied: it happened, with a token that rises      Mismatch: it did not, and this is there
-//!             NotApplied: it did not, and never will             Unknown: ask `outcome`
+//!             NotApplied: it did not, and never will             Unknown: ask `outcome`      Replaced: nobody knows
 //! ```
 //!
 //! On one key they are linearizable: they happen one after the other, each at one instant between its call and its return, and so do
@@ -16,23 +16,27 @@
 //!
 //! Source: Rystsov, *CASPaxos* (2018); Herlihy and Wing, *Linearizability* (1990).
 
-use core::fmt;
+mod error;
+mod operation;
+
 use core::future::{Future, IntoFuture};
 use core::pin::Pin;
-use core::str::FromStr;
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use quoit_ring::{Actor, Dot, Time};
+use bytes::Bytes;
+use quoit_ring::Dot;
 
 use crate::client::Client;
 use crate::entry::{Context, Entry};
-use crate::error::{Attempt, Failed, InvalidRequest, ReadError};
+use crate::error::ReadError;
 use crate::metrics::Kind;
 use crate::operation::Submission;
 use crate::operation::plan::Plan;
 use crate::operation::register::{Condition, Goal, Submitted, Swap};
 use crate::trace::{self, Begun};
+
+pub use self::error::SwapError;
+pub use self::operation::ConditionalOp;
 
 /// A conditional write without its change yet; made by [`Client::compare_and_set`].
 ///
@@ -261,155 +265,6 @@ pub enum Settled {
     Forgotten,
 }
 
-/// Names a conditional write whose outcome is unknown, for [`Client::outcome`]. It prints as text that reads back.
-///
-/// ```
-/// use quoit_client::ConditionalOp;
-///
-/// let text = "6b.00000000000000070000000000000009";
-/// let operation: ConditionalOp = text.parse()?;
-/// assert_eq!(operation.key(), &b"k"[..]);
-/// assert_eq!(operation.to_string(), text);
-/// assert!("6b.0007".parse::<ConditionalOp>().is_err());
-/// # Ok::<(), quoit_client::InvalidRequest>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConditionalOp {
-    key: Bytes,
-    /// One for each time that it was proposed; one of them at most happens.
-    dots: Vec<Dot>,
-}
-
-impl ConditionalOp {
-    pub(crate) const fn new(key: Bytes, dots: Vec<Dot>) -> Self {
-        Self { key, dots }
-    }
-
-    /// The key.
-    #[must_use]
-    pub const fn key(&self) -> &Bytes {
-        &self.key
-    }
-
-    /// The names under which it was proposed: one of them at most happens.
-    #[must_use]
-    pub fn dots(&self) -> &[Dot] {
-        &self.dots
-    }
-}
-
-impl fmt::Display for ConditionalOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in &self.key {
-            write!(f, "{byte:02x}")?;
-        }
-        for dot in &self.dots {
-            write!(f, ".{:016x}{:016x}", dot.time.0, dot.actor.0)?;
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for ConditionalOp {
-    type Err = InvalidRequest;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRequest> {
-        let mut parts = text.split('.');
-        let key = parts.next().and_then(unhex).filter(|key| !key.is_empty());
-        let dot = |part: &str| {
-            let bytes = unhex(part)?;
-            let (time, actor) = bytes.split_at_checked(8)?;
-            let number = |bytes: &[u8]| Some(u64::from_be_bytes(bytes.try_into().ok()?));
-            Some(Dot {
-                time: Time(number(time)?),
-                actor: Actor(number(actor)?),
-            })
-        };
-        let dots: Option<Vec<Dot>> = parts.map(dot).collect();
-        match (key, dots) {
-            (Some(key), Some(dots)) if !dots.is_empty() => Ok(Self { key, dots }),
-            _ => Err(InvalidRequest::Operation),
-        }
-    }
-}
-
-fn unhex(text: &str) -> Option<Bytes> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let mut bytes = BytesMut::with_capacity(pairs.len());
-    for pair in pairs {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        let byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        bytes.put_u8(u8::try_from(byte).ok()?);
-    }
-    Some(bytes.freeze())
-}
-
-/// Why a conditional write was not decided.
-///
-/// ```
-/// use quoit_client::{Stored, SwapError};
-///
-/// assert_eq!(SwapError::Closed.stored(), Stored::No);
-/// assert_eq!(SwapError::Abandoned.stored(), Stored::Maybe);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SwapError {
-    /// The request is invalid. Nothing was sent.
-    #[error(transparent)]
-    Invalid(#[from] InvalidRequest),
-    /// Too few owners took part for a majority, and nothing was proposed to any. Safe to try again.
-    #[error(
-        "not written: a majority, {needed} owners, did not take part in time ({})",
-        Failed(attempts)
-    )]
-    NotApplied {
-        /// The least majority.
-        needed: usize,
-        /// The outcome of every attempt of the last round.
-        attempts: Vec<Attempt>,
-    },
-    /// It was proposed, and no majority confirmed it in time: it may have happened, or may happen yet.
-    /// [`Client::outcome`] finds out which, and bars it if it has not. Or it may have happened, and a put without a context has replaced
-    /// it since.
-    #[error(
-        "outcome unknown: a majority, {needed} owners, did not confirm it in time ({}): ask for the outcome of {operation}",
-        Failed(attempts)
-    )]
-    Unknown {
-        /// The least majority.
-        needed: usize,
-        /// The outcome of every attempt of the last round.
-        attempts: Vec<Attempt>,
-        /// The write, to ask what became of it.
-        operation: ConditionalOp,
-    },
-    /// Others were first a thousand times: nothing was written.
-    #[error("not written: others were first a thousand times")]
-    Contended,
-    /// The client is closed; nothing was sent.
-    #[error("the client is closed")]
-    Closed,
-    /// The client was closed while the write was under way: it may or may not happen.
-    #[error("the client was closed while the write was under way")]
-    Abandoned,
-}
-
-impl SwapError {
-    /// Whether the write may exist.
-    #[must_use]
-    pub const fn stored(&self) -> crate::Stored {
-        match self {
-            Self::Invalid(_) | Self::NotApplied { .. } | Self::Contended | Self::Closed => {
-                crate::Stored::No
-            }
-            Self::Unknown { .. } | Self::Abandoned => crate::Stored::Maybe,
-        }
-    }
-}
-
 impl Client {
     /// Begins a conditional write of a key of 1 to 32,768 bytes: [`CompareAndSet`] has the conditions and the changes.
     ///
@@ -541,7 +396,7 @@ impl Client {
     /// # Errors
     /// [`ReadError`]: the outcome is as unknown as before.
     pub async fn outcome(&self, operation: &ConditionalOp) -> Result<Settled, ReadError> {
-        let ConditionalOp { key, dots } = operation.clone();
+        let (key, dots) = (operation.key().clone(), operation.dots().to_vec());
         self.check_key(&key)?;
         let plan = self.read_plan();
         let begun = Begun {
