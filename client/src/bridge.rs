@@ -65,6 +65,11 @@ impl CallerEnd {
         self.shared.inbox.push(submission)
     }
 
+    /// Hands several over, of which none is left then; false if the client is closed.
+    pub(crate) fn submit_all(&self, submissions: &mut Vec<Submission>) -> bool {
+        self.shared.inbox.push_all(submissions)
+    }
+
     /// Who owns what. Shares the rings.
     pub(crate) fn topology(&self) -> Topology {
         let topology = self.shared.topology.read();

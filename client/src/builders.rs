@@ -25,15 +25,18 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
-use crate::conditional::{CompareAndSet, Compared, SwapError};
+use crate::conditional::{Compared, ConditionalWrite, SwapError};
 use crate::consistency::{Consistency, ReadRepair};
 use crate::entry::{Context, Entry, Written};
 use crate::error::{InvalidRequest, ReadError, WriteError};
 use crate::merge::Merge;
 use crate::metrics::Kind;
 use crate::operation::plan::Plan;
+use crate::operation::read::ReadResult;
+use crate::operation::register::{Condition, Swap};
+use crate::operation::requests::Caller;
 use crate::operation::version::KeyUpdate;
-use crate::operation::write::Content;
+use crate::operation::write::{Content, WriteResult};
 use crate::operation::{Submission, read, register, write};
 use crate::trace::{self, Begun, ReadTrace};
 
@@ -198,6 +201,10 @@ impl Get {
 }
 
 impl Put {
+    pub(crate) fn into_parts(self) -> (KeyUpdate, Plan) {
+        (self.update, self.plan)
+    }
+
     pub(crate) fn new(client: Client, key: Bytes, value: Bytes) -> Self {
         let plan = client.write_plan();
         let update = KeyUpdate {
@@ -252,6 +259,10 @@ impl Put {
 }
 
 impl Delete {
+    pub(crate) fn into_parts(self) -> (KeyUpdate, Plan) {
+        (self.update, self.plan)
+    }
+
     pub(crate) fn new(client: Client, key: Bytes) -> Self {
         let plan = client.write_plan();
         let update = KeyUpdate {
@@ -338,34 +349,27 @@ pub(crate) fn read(
             return Err(ReadError::Closed);
         };
 
-        let submission = if get.plan.consistency == Consistency::Linearizable {
-            Submission::Register(register::Submitted {
-                key: get.key,
-                plan: get.plan,
-                goal: register::Goal::Read(caller.reply),
-                kind: caller.kind,
-                permit: caller.permit,
-                trace: caller.trace,
-            })
-        } else {
-            Submission::Read(read::Submitted {
-                key: get.key,
-                plan: get.plan,
-                caller,
-            })
-        };
-        if !client.submit(submission) {
+        if !client.submit(read_submission(get.key, get.plan, caller)) {
             return Err(ReadError::Closed);
         }
         let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
-
-        let mut entry = Entry::of(&record);
-        if let Some(merge) = get.merge.filter(|_| entry.siblings().len() > 1) {
-            let merged = merge.merge(entry.siblings());
-            entry.set_merged(merged);
-        }
-        Ok(entry)
+        Ok(Entry::of(&record).merged_by(get.merge.as_deref()))
     }
+}
+
+/// A read by a quorum, or by the key's register.
+pub(crate) fn read_submission(key: Bytes, plan: Plan, caller: Caller<ReadResult>) -> Submission {
+    if plan.consistency != Consistency::Linearizable {
+        return Submission::Read(read::Submitted { key, plan, caller });
+    }
+    Submission::Register(register::Submitted {
+        key,
+        plan,
+        goal: register::Goal::Read(caller.reply),
+        kind: caller.kind,
+        permit: caller.permit,
+        trace: caller.trace,
+    })
 }
 
 #[expect(
@@ -385,12 +389,7 @@ pub(crate) fn write(
         client.check_key(&update.key)?;
         client.check_value(update.value.as_ref())?;
 
-        let bytes = update.key.len() + update.value.as_ref().map_or(0, Bytes::len);
-        let kind = if update.value.is_some() {
-            Kind::Put
-        } else {
-            Kind::Delete
-        };
+        let (bytes, kind) = (update.bytes(), update.kind());
         let begun = Begun {
             kind,
             key: &update.key,
@@ -422,12 +421,23 @@ async fn linearizable(
     if update.context.is_some() {
         return Err(InvalidRequest::ContextOfLinearizable.into());
     }
-    let write = CompareAndSet::new(client, update.key);
-    let write = match update.value {
-        Some(value) => write.set(value),
-        None => write.delete(),
+    let (key, swap) = linearizable_write(update);
+    as_written(ConditionalWrite::planned(client, key, swap, plan).await)
+}
+
+/// A write of whatever is there, as a step of its key's register.
+pub(crate) fn linearizable_write(update: KeyUpdate) -> (Bytes, Swap) {
+    let swap = Swap {
+        condition: Condition::Any,
+        value: update.value,
+        ttl: update.ttl,
     };
-    match write.with_plan(plan, update.ttl).await {
+    (update.key, swap)
+}
+
+/// What came of a write without a condition.
+pub(crate) fn as_written(swapped: Result<Compared, SwapError>) -> WriteResult {
+    match swapped {
         Ok(Compared::Applied(applied)) => Ok(Written {
             dot: applied.dot,
             acked: applied.acked,

@@ -20,7 +20,7 @@ use quoit_ring::change::{Known, Topology};
 use quoit_ring::placement::Ring;
 use quoit_ring::wire::{Kept, MAX_KEY, NodeStatus, Request, Response};
 use quoit_ring::{ClusterMap, Epoch, Member, NodeId, Token};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::bridge::{CallerEnd, bridge};
 use crate::builders::{self, Delete, Get, Put};
@@ -474,11 +474,7 @@ impl Client {
         bytes: usize,
         trace: Option<Box<Trace>>,
     ) -> Option<(Caller<T>, Answer<T>)> {
-        let units = u32::try_from(1 + bytes / PERMIT_BYTES).unwrap_or(u32::MAX);
-        let units = units.min(self.shared.max_permits);
-        let permits = Arc::clone(&self.shared.permits);
-        let permit = permits.acquire_many_owned(units).await.ok()?;
-
+        let permit = self.permit(self.permits_for(bytes)).await?;
         let (reply, answer) = reply::channel();
         let caller = Caller {
             kind,
@@ -487,6 +483,34 @@ impl Client {
             trace,
         };
         Some((caller, answer))
+    }
+
+    /// How many permits there are.
+    pub(crate) fn max_permits(&self) -> u32 {
+        self.shared.max_permits
+    }
+
+    /// How many permits an operation with a key and value of `bytes` takes.
+    pub(crate) fn permits_for(&self, bytes: usize) -> u32 {
+        let permits = u32::try_from(1 + bytes / PERMIT_BYTES).unwrap_or(u32::MAX);
+        permits.min(self.shared.max_permits)
+    }
+
+    /// Waits for so many permits; `None` if the client is closed.
+    pub(crate) async fn permit(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
+        let of = Arc::clone(&self.shared.permits);
+        of.acquire_many_owned(permits).await.ok()
+    }
+
+    /// So many permits, if they are there and nobody waits for them.
+    pub(crate) fn try_permit(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
+        let of = Arc::clone(&self.shared.permits);
+        of.try_acquire_many_owned(permits).ok()
+    }
+
+    /// Hands several operations over, of which none is left then; false if the client is closed.
+    pub(crate) fn submit_all(&self, submissions: &mut Vec<Submission>) -> bool {
+        self.shared.callers.submit_all(submissions)
     }
 
     /// Hands an operation over; false if the client is closed.

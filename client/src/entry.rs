@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariants: a context covers exactly the values it came with and what those had replaced; of an entry's
-//! values, none saw another. Left out: how to settle several values, which a [`Merge`](crate::Merge) or the
+//! values, none saw another. Left out: how to settle several values, which a [`Merge`] or the
 //! application decides.
 //!
 //! Source: Dynamo (2007), section 4.4, whose vector clocks are the context here.
@@ -17,6 +17,7 @@ use quoit_ring::wire::{decode_record, record_bytes};
 use quoit_ring::{Dot, Millis, Record, Seen, Time};
 
 use crate::error::InvalidRequest;
+use crate::merge::Merge;
 
 /// Values up to this size are copied for the caller; larger ones take up most of their buffer anyway.
 const COPIED: usize = 16 << 10;
@@ -169,10 +170,12 @@ impl Entry {
         }
     }
 
-    /// Sets the result of a merge function.
-    pub(crate) fn set_merged(&mut self, merged: Option<Bytes>) {
-        debug_assert!(self.values.len() > 1, "only several siblings are merged");
-        self.merged = Some(merged);
+    /// The same with several values merged, if there is a function for that.
+    pub(crate) fn merged_by(mut self, merge: Option<&dyn Merge>) -> Self {
+        if let Some(merge) = merge.filter(|_| self.values.len() > 1) {
+            self.merged = Some(merge.merge(&self.values));
+        }
+        self
     }
 
     /// The value: the only one, or the merge of several. `None` if there is none, if the merge function

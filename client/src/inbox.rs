@@ -58,6 +58,27 @@ impl<T> Inbox<T> {
         true
     }
 
+    /// Leaves all of `items`, of which none is left then; false, and they are dropped, if the inbox is closed.
+    pub(crate) fn push_all(&self, items: &mut Vec<T>) -> bool {
+        if items.is_empty() {
+            return true;
+        }
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            items.clear();
+            return false;
+        }
+        let was_empty = state.list.is_empty();
+        state.list.append(items);
+        let reader = if was_empty { state.reader.take() } else { None };
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        true
+    }
+
     /// Takes no more. What is there is still read.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -148,6 +169,22 @@ mod tests {
         assert_eq!(taken(&inbox, &count), Some(Some(vec![1, 2, 3])));
         assert!(inbox.push(4));
         assert_eq!(count.0.load(Ordering::Relaxed), 1, "the reader is awake");
+    }
+
+    #[test]
+    fn many_are_left_at_once_and_wake_the_reader_once() {
+        let (inbox, count) = (Inbox::new(), Arc::new(Count::default()));
+        assert_eq!(taken(&inbox, &count), None);
+        let mut many = vec![1, 2];
+        assert!(inbox.push_all(&mut many) && many.is_empty());
+        many.push(3);
+        assert!(inbox.push_all(&mut many));
+        assert!(inbox.push_all(&mut many), "nothing is left of nothing");
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(taken(&inbox, &count), Some(Some(vec![1, 2, 3])));
+        inbox.close();
+        many.push(4);
+        assert!(!inbox.push_all(&mut many) && many.is_empty());
     }
 
     #[test]

@@ -29,6 +29,7 @@
 //! | `operation` | one type for each operation, which does all of it, from start to answer. Pure |
 //! | `coordinator` | owns the operations under way and routes events to them. Pure |
 //! | `quorum` | one read or write over its replicas. Pure |
+//! | `many` | many gets, puts and deletes at once: a result for each |
 //! | `scan` | the keys of a range in order: pages of all nodes, merged |
 //! | `health` | delay and ejection of each node; the budget of extra requests. Pure |
 //! | [`mod@metrics`], `trace` | counters for an application's metrics; spans of operations |
@@ -67,6 +68,7 @@ mod explain;
 mod health;
 mod inbox;
 mod inspect;
+mod many;
 mod members;
 mod membership;
 mod merge;
@@ -99,6 +101,7 @@ pub use error::{
 pub use explain::{Explained, QuorumSizes};
 pub use health::{HealthReport, NodeHealth};
 pub use inspect::ReplicaReport;
+pub use many::{GetMany, WriteMany, WriteOne};
 pub use members::MembersReport;
 pub use membership::{MembershipError, Proposed};
 pub use merge::{LastWriterWins, Merge, SetUnion};

@@ -152,10 +152,14 @@ impl ConditionalWrite {
         self
     }
 
-    pub(crate) fn with_plan(mut self, plan: Plan, ttl: Option<Duration>) -> Self {
-        self.plan = plan;
-        self.swap.ttl = ttl;
-        self
+    /// One with all its settings from elsewhere.
+    pub(crate) const fn planned(client: Client, key: Bytes, swap: Swap, plan: Plan) -> Self {
+        Self {
+            client,
+            key,
+            swap,
+            plan,
+        }
     }
 }
 

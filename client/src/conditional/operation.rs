@@ -12,7 +12,7 @@ use quoit_ring::{Actor, Dot, Time};
 
 use crate::error::InvalidRequest;
 
-/// Names a conditional write whose outcome is unknown, for [`Client::outcome`]. It prints as text that reads back.
+/// Names a conditional write whose outcome is unknown, for [`Client::outcome`](crate::Client::outcome). It prints as text that reads back.
 ///
 /// ```
 /// use quoit_client::ConditionalOp;

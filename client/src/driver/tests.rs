@@ -1,6 +1,7 @@
 //! Driven clients above an environment made by hand, which nothing needs to be sent through threads.
 
 mod explain;
+mod many;
 mod metrics;
 mod spans;
 
@@ -132,6 +133,12 @@ impl<T> Waiting<T> {
         let mut waiting = Self(Box::pin(operation.into_future()));
         assert!(waiting.answer().is_none(), "nobody has been asked yet");
         waiting
+    }
+
+    /// The answer of one that waits for nobody.
+    fn on_closed(operation: impl IntoFuture<Output = T, IntoFuture: 'static>) -> T {
+        let mut waiting = Self(Box::pin(operation.into_future()));
+        waiting.answer().expect("nobody is asked")
     }
 
     fn answer(&mut self) -> Option<T> {

@@ -16,6 +16,7 @@ use crate::coordinator::context::OpContext;
 use crate::coordinator::mint::{KeyHash, Needed, Standing};
 use crate::entry::Context;
 use crate::error::InvalidRequest;
+use crate::metrics::Kind;
 use crate::operation::plan;
 use crate::quorum::Acked;
 
@@ -28,6 +29,20 @@ pub(crate) struct KeyUpdate {
     pub(crate) ttl: Option<Duration>,
     /// What it replaces; `None` is whatever was there.
     pub(crate) context: Option<Context>,
+}
+
+impl KeyUpdate {
+    /// Bytes of key and value.
+    pub(crate) fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        match self.value {
+            Some(_) => Kind::Put,
+            None => Kind::Delete,
+        }
+    }
 }
 
 /// What is sent: the update under its present dot.

@@ -225,7 +225,7 @@ impl ScanStream {
             }
             Some(Ready::Row(key, entry)) => {
                 self.pass(key.clone());
-                let entry = entry.map(|entry| self.merged(entry));
+                let entry = entry.map(|entry| entry.merged_by(self.merge_values.as_deref()));
                 Poll::Ready(Some(Ok(ScanEntry { key, entry })))
             }
         }
@@ -238,15 +238,6 @@ impl ScanStream {
         } else {
             Place::Behind(key)
         };
-    }
-
-    fn merged(&self, mut entry: Entry) -> Entry {
-        let several = entry.siblings().len() > 1;
-        if let Some(merge) = self.merge_values.as_ref().filter(|_| several) {
-            let merged = merge.merge(entry.siblings());
-            entry.set_merged(merged);
-        }
-        entry
     }
 
     /// Gives the merge what has come; whether anything has.

@@ -3,6 +3,7 @@
 //! | module | promises about |
 //! | --- | --- |
 //! | `values` | put, get, delete, time to live, limits of R, W and deadlines |
+//! | `many` | many keys at once: a result for each, in order |
 //! | `siblings` | writers that did not see each other, contexts, merges |
 //! | `handoff` | writes that a node missed, and their delivery when it is back |
 //! | `outages` | nodes that are killed, paused or stopped in order |
@@ -21,6 +22,8 @@ mod ending;
 mod expiry;
 #[cfg(test)]
 mod handoff;
+#[cfg(test)]
+mod many;
 #[cfg(test)]
 mod members;
 #[cfg(test)]

@@ -41,7 +41,7 @@ use crate::operation::requests::{Requests, Targets};
 use crate::operation::{Handler, Progress};
 use crate::trace::Trace;
 
-pub(crate) use self::goal::{Condition, Goal, Swap};
+pub(crate) use self::goal::{Condition, Goal, Swap, SwapResult};
 use self::goal::{Decision, Finding};
 
 /// How long a majority has to answer before all are asked again, in microseconds: far beyond a synced answer.
