@@ -191,6 +191,11 @@ pub struct Config {
     #[serde(default = "default_failed_after_ms")]
     pub failed_after_ms: u64,
 
+    /// Where metrics are read, `ip:port`, by plain HTTP at `/metrics`; default nowhere. Whoever reaches the port can read them: name an
+    /// address that only scrapers reach. They hold no key and no value.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
+
     /// Bytes of the disk that are kept for writes which remove something, 0 to 1 TiB; default 64 MiB. Values are
     /// refused once no more than that is free beyond what the engine needs for its own work, and hints, which no
     /// reader misses, once it is twice as much; deletes and the removal of delivered hints go on to the end of the
@@ -374,6 +379,7 @@ impl Config {
             max_connections: default_max_connections(),
             max_connections_per_identity: None,
             max_hint_bytes: default_max_hint_bytes(),
+            metrics: None,
             max_hint_bytes_per_node: default_max_hint_bytes_per_node(),
             hints_per_second: default_hints_per_second(),
             transfer_bytes_per_second: default_transfer_bytes_per_second(),

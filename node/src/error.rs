@@ -127,6 +127,16 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Metrics cannot be served at the address.
+    #[error(
+        "cannot serve metrics at {address}; check `metrics`, and that no other program has the port"
+    )]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system gave no thread.
     #[error("the system gave no thread; check its limits")]
     Thread(#[source] io::Error),
@@ -151,6 +161,7 @@ impl StartError {
     pub const fn may_pass(&self) -> bool {
         match self {
             Self::PortInUse { .. }
+            | Self::Metrics { .. }
             | Self::RunsElsewhere { .. }
             | Self::ClockBehind { .. }
             | Self::Thread(_) => true,

@@ -68,6 +68,7 @@ pub mod hints;
 pub mod identity;
 pub mod joining;
 mod log;
+mod metrics;
 mod node;
 mod peers;
 pub mod provision;

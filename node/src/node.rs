@@ -12,6 +12,7 @@
 //! | `quoit-io` | all connections, all reads, the delivery of hints |
 //! | `quoit-commit` | all writes |
 //! | `quoit-background` | rebuilds the Merkle sums, counts the hints, watches the committer |
+//! | `quoit-metrics` | answers scrapes, where `metrics` names an address; the node lives without it |
 //!
 //! A node without one of them is of no use, so each that ends before its time, by a panic or otherwise, fails the node.
 //!
@@ -26,13 +27,13 @@ mod worker;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quoit_ring::NodeId;
 use quoit_ring::change::Configuration;
 use quoit_ring::wire::DiskLevel;
+use quoit_ring::{Millis, NodeId};
 use quoit_transport::quic;
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
@@ -51,6 +52,7 @@ use crate::error::{StartError, StopError};
 use crate::failure::NodeFailure;
 use crate::gossip::Incarnation;
 use crate::identity::{DataDir, Identity, IdentityError};
+use crate::metrics::{MetricsServer, Page};
 use crate::server::{Answers, SeatBounds, Server, ServerOptions};
 use crate::state::{ConnectionEvent, NodeState};
 use crate::tls::{ExpiryWatch, NodeTls};
@@ -67,6 +69,7 @@ pub struct Node {
     server: Server,
     worker: Worker<NodeEngine, Answers>,
     background: Background,
+    metrics: Option<MetricsServer>,
     engine: Arc<NodeEngine>,
     state: NodeState,
     clocks: Clocks,
@@ -147,10 +150,7 @@ impl Node {
             options,
         } = opening::to_run(config, tls.node())?;
         if data.last_run().has_lost(boot.id) {
-            tracing::warn!(
-                "the machine has lost power since the node ran, and the node acknowledges before it syncs: it may have lost its \
-                 last writes, and answers no reads until it has them from the other owners"
-            );
+            warn_of_lost_power();
             store.lose()?;
         }
         let incarnation = Incarnation(data.runs() + 1);
@@ -179,7 +179,7 @@ impl Node {
         });
         note_free_space(&engine, &state);
 
-        let socket = listen(config, &state)?;
+        let (socket, port) = (listen(config, &state)?, metrics_port(config)?);
         data.mark_running(config.durability.into(), boot.id)?;
 
         let worker = Worker::start(queue, committer, clocks).map_err(StartError::Thread)?;
@@ -205,15 +205,38 @@ impl Node {
 
         tracing::info!(node = %state.cluster.node, address = %server.address(), "serving");
         surroundings::look(&state, server.address(), clocks.now().mono);
-        Ok(Self {
+        let node = Self {
             server,
             worker,
             background,
+            metrics: None,
             engine,
             state,
             clocks,
             data,
-        })
+        };
+        node.serve_metrics(port, tls.not_after())
+    }
+
+    fn serve_metrics(
+        mut self,
+        port: Option<TcpListener>,
+        certificate_ends: Millis,
+    ) -> Result<Self, StartError> {
+        if let Some(port) = port {
+            let worker = self.worker.watched();
+            let page = Page {
+                state: self.state.clone(),
+                engine: Arc::downgrade(&self.engine),
+                queued_writes: Box::new(move || worker.queued()),
+                certificate_ends,
+                clocks: self.clocks,
+            };
+            let server = MetricsServer::start(port, page).map_err(StartError::Thread)?;
+            tracing::info!(address = %server.address(), "serving metrics");
+            self.metrics = Some(server);
+        }
+        Ok(self)
     }
 
     /// Its id.
@@ -232,6 +255,12 @@ impl Node {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Where its metrics are read; `metrics` of the configuration, with the real port if that was 0.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsServer::address)
     }
 
     /// Why it is of no more use, if so: its storage failed, or one of its threads has ended by a defect. It should be
@@ -257,6 +286,7 @@ impl Node {
             mut server,
             mut worker,
             background,
+            metrics,
             engine,
             state,
             clocks,
@@ -272,7 +302,7 @@ impl Node {
         background.stop();
         committer?.finish(clocks.now())?;
 
-        drop((server, worker)); // the last handles to the engine
+        drop((server, worker, metrics)); // the last handles to the engine
         close(engine)?;
         if is_removed {
             data.mark_removed()?;
@@ -300,6 +330,13 @@ fn run_number(
     Ok(Incarnation(data.runs() + 1))
 }
 
+fn warn_of_lost_power() {
+    tracing::warn!(
+        "the machine has lost power since the node ran, and the node acknowledges before it syncs: it may have lost its \
+         last writes, and answers no reads until it has them from the other owners"
+    );
+}
+
 /// Shows how much is free: the committer looks with the first write only, and one that waits to join has none.
 fn note_free_space(engine: &NodeEngine, state: &NodeState) {
     let free = engine.free_space().map_or(0, |space| space.free);
@@ -316,6 +353,13 @@ fn seats(config: &Config) -> SeatBounds {
         connections: bound(config.max_connections),
         per_identity: bound(config.connections_per_identity()),
     }
+}
+
+fn metrics_port(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    let bind = |address| {
+        MetricsServer::bind(address).map_err(|source| StartError::Metrics { address, source })
+    };
+    config.metrics.map(bind).transpose()
 }
 
 fn listen(config: &Config, state: &NodeState) -> Result<UdpSocket, StartError> {

@@ -19,6 +19,7 @@
 //!   stability     committer, who syncs  handlers, committer, who syncs
 //!   expiry        committer, sweep      handlers, committer, sweep
 //!   registers     committer             handlers, committer, who ends them
+//!   metrics       handlers, committer   whoever scrapes
 //!   damage        handlers, committer   nobody, it goes to the log
 //!   warnings      whoever notices       handlers
 //!   service       server, node          handlers, server
@@ -43,6 +44,7 @@ use crate::engine::Usage;
 use crate::expiry::ExpiryView;
 use crate::gossip::{Addresses, GossipInbox, SeenMembers};
 use crate::hints::HintUsage;
+use crate::metrics::Metrics;
 use crate::register::Registers;
 use crate::stability::StabilityView;
 use crate::storage::{DamageLog, Sums};
@@ -88,6 +90,8 @@ pub struct NodeState {
     pub expiry: Arc<ExpiryView>,
     /// Promises and pending values of registers.
     pub registers: Arc<Registers>,
+    /// Counts and durations of requests and commits.
+    pub(crate) metrics: Arc<Metrics>,
     /// What the log says of rows that cannot be read.
     pub(crate) damage: Arc<DamageLog>,
     /// What is not as it should be.
@@ -126,6 +130,7 @@ impl NodeState {
             stability: Arc::default(),
             expiry: Arc::default(),
             registers: Arc::default(),
+            metrics: Arc::default(),
             damage: Arc::default(),
             warnings: Arc::default(),
             service: Arc::default(),

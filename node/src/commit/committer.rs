@@ -401,6 +401,9 @@ impl<G: Engine> Committer<G> {
         for (write, verdict) in writes.iter().zip(verdicts) {
             let Some(reply) = &write.reply else { continue };
             let response = Response::from(verdict);
+            if let Response::Refused(refusal) = &response {
+                self.state.metrics.refused(refusal);
+            }
             reply.send(&ResponseFrame {
                 id: write.id,
                 epoch,

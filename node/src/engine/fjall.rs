@@ -172,11 +172,19 @@ impl Engine for FjallEngine {
             // After a failure the size of the journals may be unknown: then count the tables only.
             disk_bytes: (database.disk_space())
                 .unwrap_or_else(|_| keyspaces.iter().map(fjall::Keyspace::disk_space).sum()),
-            records: u64::try_from(records).unwrap_or(u64::MAX),
+            records: count(records),
             memtable_bytes: database.write_buffer_size(),
             cache_bytes: database.cache_size(),
+            flushes_waiting: count(database.outstanding_flushes()),
+            compactions_running: count(database.active_compactions()),
+            compactions: count(database.compactions_completed()),
+            journals: count(database.journal_count()),
         }
     }
+}
+
+fn count(of: usize) -> u64 {
+    u64::try_from(of).unwrap_or(u64::MAX)
 }
 
 const fn mode_of(durability: Durability) -> PersistMode {

@@ -140,6 +140,14 @@ pub struct Usage {
     pub memtable_bytes: u64,
     /// Bytes of table blocks in memory.
     pub cache_bytes: u64,
+    /// Memtables that wait to become tables.
+    pub flushes_waiting: u64,
+    /// Merges of tables under way.
+    pub compactions_running: u64,
+    /// Merges of tables that have ended since the start.
+    pub compactions: u64,
+    /// Journals: one is written, the others wait until what is in them is in tables.
+    pub journals: u64,
 }
 
 /// The space on an engine's disk.

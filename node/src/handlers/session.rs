@@ -68,6 +68,7 @@ impl<E: Env, G: Engine> Session<E, G> {
         now: Now,
     ) -> Result<(), DecodeError> {
         let frame = RequestFrame::decode(frame)?;
+        self.replica.state().metrics.requested(&frame.request);
         let (id, epoch) = (frame.id, frame.epoch);
         let budget = Duration::from_millis(u64::from(frame.budget_ms));
         let left = budget.saturating_sub(waited);
@@ -143,6 +144,9 @@ impl<E: Env, G: Engine> Session<E, G> {
 
     fn send(&self, id: u64, response: Response, now: Now) {
         let state = self.replica.state();
+        if let Response::Refused(refusal) = &response {
+            state.metrics.refused(refusal);
+        }
         let (epoch, clock) = (state.cluster.epoch(), state.clock.reading(now));
         self.reply.send(&ResponseFrame {
             id,

@@ -56,6 +56,11 @@ impl<R: Reply> Watched<R> {
         }
     }
 
+    /// Writes that wait.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     fn busy(&self) {
         let since = self.clocks.now().mono.0.saturating_add(1);
         self.busy_since.store(since, Ordering::Release);
@@ -259,7 +264,18 @@ fn run<G: Engine, R: Reply>(
         watched.busy();
         let now = watched.clocks.now();
         let done = match taken {
-            Taken::Some => committer.run(&mut writes, now),
+            Taken::Some => {
+                let metrics = Arc::clone(&committer.state().metrics);
+                for write in &writes {
+                    let waited = now.mono.saturating_since(write.arrived);
+                    metrics.queueing.add(waited, 1);
+                }
+                metrics.committed(writes.len());
+                let done = committer.run(&mut writes, now);
+                let took = watched.clocks.now().mono.saturating_since(now.mono);
+                metrics.commit.add(took, 1);
+                done
+            }
             Taken::Order(order) => committer.carry_out(order, now),
             Taken::Idle => committer.idle(now),
             Taken::Closed => return Some(committer),

@@ -91,6 +91,10 @@ impl<E: Env<Reply = Answers>, G: Engine> Requests<E, G> {
         };
 
         self.session.submit(now);
+        // One more look at the clock for all of them: the later ones have waited for those before.
+        let since = self.now().mono.saturating_since(self.read_at);
+        let metrics = &self.session.replica().state().metrics;
+        metrics.handling.add(since, handled);
         Ok(more)
     }
 

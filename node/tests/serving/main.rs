@@ -8,6 +8,7 @@
 //! | `hostile` | junk closes the connection it came on, and nothing else |
 //! | `lifecycle` | starts, stops, crashes; which directories a node refuses |
 //! | `memory` | what connections cost that read nothing |
+//! | `metrics` | what is served is what is documented, and bad requests do no harm |
 //! | `one_key` | a record stays within its bounds, and one key does not hold up the others |
 //! | `power_loss` | what was acknowledged is there whatever part of the unsynced writes a loss of power keeps |
 //! | `process` | the binary: its ready line, signals, exit codes, `kill -9` |
@@ -20,6 +21,7 @@ mod flood;
 mod hostile;
 mod lifecycle;
 mod memory;
+mod metrics;
 mod one_key;
 mod power_loss;
 mod process;

@@ -80,6 +80,25 @@ impl Branch {
         self.recoveries
     }
 
+    /// The number of an epoch without its recovery: small, and one more with each step.
+    ///
+    /// ```
+    /// use quoit_ring::Epoch;
+    /// use quoit_ring::change::Branch;
+    ///
+    /// let recovered = Branch::recover(Epoch(7), 1).ok_or("too often")?;
+    /// assert_eq!([Branch::step(Epoch(7)), Branch::step(recovered)], [7, 7]);
+    /// assert_eq!(Branch::step(Epoch(recovered.0 + 1)), 8);
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[must_use]
+    pub const fn step(epoch: Epoch) -> u64 {
+        match Self::of(epoch).recoveries {
+            0 => epoch.0,
+            _ => epoch.0 & COUNTED,
+        }
+    }
+
     /// The epoch with which a cluster goes on after `before`, by a recovery that says what has this digest. `None` if it was
     /// recovered as often as can be counted.
     #[must_use]
