@@ -28,6 +28,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IP:PORT")]
     resp: Option<SocketAddr>,
 
+    /// Where Prometheus reads metrics, by plain HTTP at /metrics; whoever reaches the port can read them
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
+
     #[command(flatten)]
     access: Access,
 
@@ -168,6 +172,7 @@ impl Arguments {
             resp: self.resp,
             tokens,
             tls,
+            metrics: None, // a recorder is of the whole process
             limits,
         })
     }

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::auth::Tokens;
 use crate::http::Http;
 use crate::listener::{Port, Protocol, Stop};
+use crate::metrics::Scrapes;
 use crate::rate::RateLimiter;
 use crate::resp::Resp;
 use crate::settings::{Limits, Settings};
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
 pub struct Gateway {
     http: Option<SocketAddr>,
     resp: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     ports: JoinSet<()>,
 }
@@ -80,7 +82,7 @@ pub enum StartError {
     /// An address cannot be served.
     #[error("cannot serve {what} at {address}: {source}")]
     Bind {
-        /// `HTTP` or `RESP`.
+        /// `HTTP`, `RESP` or `metrics`.
         what: &'static str,
         /// The address.
         address: SocketAddr,
@@ -105,6 +107,7 @@ impl Gateway {
         if http.is_none() && resp.is_none() {
             return Err(StartError::NoPort);
         }
+        let scrapes = bind("metrics", settings.metrics.as_ref().map(|it| it.address)).await?;
 
         let (stop, asked) = watch::channel(false);
         let is_loopback = http
@@ -121,6 +124,7 @@ impl Gateway {
         let mut gateway = Self {
             http: http.as_ref().map(|bound| bound.address),
             resp: resp.as_ref().map(|bound| bound.address),
+            metrics: scrapes.as_ref().map(|bound| bound.address),
             stop,
             ports: JoinSet::new(),
         };
@@ -133,6 +137,11 @@ impl Gateway {
             let tls = settings.tls.as_ref().map(|identity| identity.resp());
             let resp = Resp::new(Arc::clone(&shared));
             gateway.serve(bound, tls, limits.resp_idle, resp, &shared);
+        }
+        if let Some((bound, port)) = scrapes.zip(settings.metrics) {
+            let upkeep = port.clone().keep_up(shared.stop.clone());
+            gateway.ports.spawn(upkeep);
+            gateway.serve(bound, None, limits.transfer, Scrapes(port), &shared);
         }
         Ok(gateway)
     }
@@ -148,7 +157,7 @@ impl Gateway {
         let port = Port {
             listener: bound.listener,
             tls,
-            max_connections: shared.limits.max_connections,
+            max_connections: shared.limits.max_connections.min(P::MAX_CONNECTIONS),
             idle,
             write: shared.limits.transfer,
             drain: shared.limits.drain,
@@ -167,6 +176,12 @@ impl Gateway {
     #[must_use]
     pub const fn resp_address(&self) -> Option<SocketAddr> {
         self.resp
+    }
+
+    /// Where metrics are read.
+    #[must_use]
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Stops in order: no new connections, an answer to every request and command under way, at most for

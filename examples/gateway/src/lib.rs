@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`Gateway`], [`Settings`], [`Limits`] | a gateway started and stopped; its settings |
 //! | `listener`, `tls`, `auth`, `rate`, `budget` | who may connect, how often, and how much memory they may take |
+//! | [`MetricsPort`] | what it and its client measure, as Prometheus reads it |
 //! | `store`, `swap`, `list`, `failure` | one way to read, write, compare and list, one table of what can go wrong |
 //! | `http` | routes, options, problems, the OpenAPI document |
 //! | `resp` | the parser, sessions, pipelines, commands |
@@ -27,6 +28,7 @@ mod gateway;
 mod http;
 mod list;
 mod listener;
+mod metrics;
 mod rate;
 mod resp;
 mod settings;
@@ -36,5 +38,6 @@ mod tls;
 
 pub use auth::{Tokens, TokensError};
 pub use gateway::{Gateway, StartError};
+pub use metrics::MetricsPort;
 pub use settings::{Limits, Settings};
 pub use tls::{Identity, IdentityError};

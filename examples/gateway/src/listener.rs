@@ -22,6 +22,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
+use crate::metrics;
+
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait if the system has no more sockets.
@@ -46,8 +48,10 @@ pub(crate) async fn stopped(stop: &mut Stop) {
 
 /// What is spoken on a port.
 pub(crate) trait Protocol: Send + Sync + 'static {
-    /// Its name in the log.
+    /// Its name in the log, and in metrics.
     const NAME: &'static str;
+    /// Most connections, whatever the settings allow.
+    const MAX_CONNECTIONS: usize = usize::MAX;
 
     /// Serves one connection to its end. Once stopped it answers what it has, and ends.
     fn serve(
@@ -79,11 +83,15 @@ impl Port {
             let accepted = tokio::select! {
                 biased;
                 () = stopped(&mut stop) => break,
-                Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
+                Some(_ended) = connections.join_next(), if !connections.is_empty() => {
+                    metrics::connections(P::NAME, connections.len());
+                    continue;
+                }
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
                 Ok((_, peer)) if connections.len() >= self.max_connections => {
+                    metrics::turned_away(P::NAME);
                     debug!(%peer, port = P::NAME, "closed: as many connections as may be");
                 }
                 Ok((socket, peer)) => {
@@ -94,6 +102,7 @@ impl Port {
                             protocol.serve(stream, peer, stop).await;
                         }
                     });
+                    metrics::connections(P::NAME, connections.len());
                 }
                 Err(error) => {
                     warn!(%error, port = P::NAME, "cannot accept a connection");

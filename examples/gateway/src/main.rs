@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use quoit_client::{Client, ConnectError};
-use quoit_gateway::{Gateway, StartError};
+use quoit_gateway::{Gateway, MetricsPort, StartError};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -42,7 +42,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let settings = arguments.settings()?;
+    let mut settings = arguments.settings()?;
+    let metrics = arguments.metrics.map(MetricsPort::install);
+    settings.metrics = metrics.transpose().context("cannot keep metrics")?;
     let builder = arguments.builder(&settings.limits);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,6 +68,7 @@ async fn serve(
     for (name, address) in [
         ("http", gateway.http_address()),
         ("resp", gateway.resp_address()),
+        ("metrics", gateway.metrics_address()),
     ] {
         if let Some(address) = address {
             ready = format!("{ready} {name} {address}");

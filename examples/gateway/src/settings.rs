@@ -6,6 +6,7 @@ use std::time::Duration;
 use quoit_client::ClientBuilder;
 
 use crate::auth::Tokens;
+use crate::metrics::MetricsPort;
 use crate::tls::Identity;
 
 /// Bytes of a key and value for which the client takes one more of its permits.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub tokens: Option<Tokens>,
     /// TLS on both ports; default none.
     pub tls: Option<Identity>,
+    /// Where metrics are read, by plain HTTP; default nowhere.
+    pub metrics: Option<MetricsPort>,
     /// What one gateway takes at most.
     pub limits: Limits,
 }

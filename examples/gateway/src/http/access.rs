@@ -17,7 +17,7 @@ use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HOST,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
@@ -25,9 +25,10 @@ use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use tracing::info;
 
-use super::{API, OUTCOMES, Peer, problem};
+use super::{API, KEYS, LIST, OUTCOMES, Peer, problem};
 use crate::failure::{Applied, Failure, Kind};
 use crate::gateway::Shared;
+use crate::metrics;
 
 /// The header with a request's id, on requests and answers.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -150,7 +151,9 @@ pub(crate) async fn guard(
     dress(response.headers_mut(), &id);
 
     let bytes = response.body().size_hint().exact().unwrap_or_default();
-    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let took = begun.elapsed();
+    metrics::ended(("http", operation(&method, &path)), failure.as_ref(), took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let (status, applied) = (
         response.status().as_u16(),
         failure.and_then(|failure| failure.applied),
@@ -168,6 +171,18 @@ pub(crate) async fn guard(
         "request"
     );
     response
+}
+
+/// What a request is called in metrics.
+fn operation(method: &Method, path: &str) -> &'static str {
+    match (method, path) {
+        (&Method::GET | &Method::HEAD, LIST) => "list",
+        (&Method::POST, OUTCOMES) => "outcome",
+        (&Method::GET | &Method::HEAD, key) if key.starts_with(KEYS) => "get",
+        (&Method::PUT, key) if key.starts_with(KEYS) => "put",
+        (&Method::DELETE, key) if key.starts_with(KEYS) => "delete",
+        _ => "other",
+    }
 }
 
 /// The headers of every answer. A value may be anything, so no browser shall run it, nor a cache answer with an old one.

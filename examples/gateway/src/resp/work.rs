@@ -9,7 +9,7 @@
 //! `change`. Where a key has siblings the last written counts, by its dot. A write is without a context, so it replaces them
 //! all.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -24,6 +24,7 @@ use super::parse::Command;
 use super::reply::Reply;
 use crate::budget::Permit;
 use crate::failure::{Applied, Failure, Kind};
+use crate::metrics;
 use crate::store::{Store, Terms};
 
 /// Keys of one command that are under way at once.
@@ -171,9 +172,22 @@ impl Work {
 
     /// Does it.
     pub(crate) async fn run(self, store: &Store) -> Answer {
-        match self.reply(store).await {
-            Ok(answer) => answer,
-            Err(failure) => Reply::from(failure).into(),
+        let (begun, operation) = (Instant::now(), self.operation());
+        let result = self.reply(store).await;
+        let failure = result.as_ref().err();
+        metrics::ended(("resp", operation), failure, begun.elapsed());
+        result.unwrap_or_else(|failure| Reply::from(failure).into())
+    }
+
+    /// What it is called in metrics.
+    const fn operation(&self) -> &'static str {
+        match self {
+            Self::Get(_) | Self::Mget(_) => "get",
+            Self::Set(..) | Self::Mset(_) => "put",
+            Self::Change(..) => "change",
+            Self::List(_) => "list",
+            Self::Del(_) => "delete",
+            Self::Exists(_) | Self::Strlen(_) | Self::Ttl(..) | Self::Type(_) => "look",
         }
     }
 
