@@ -12,7 +12,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`Node`], [`init()`], [`run()`] | a whole node, initialised, started and stopped; the binary's body |
-//! | [`log_to_stderr`], [`log_filter`], [`StopSignals`] | what programs that run nodes share: a log that never ends them, and when to stop |
+//! | [`log_to_stderr`], [`LogFormat`], [`log_filter`], [`StopSignals`] | what programs that run nodes share: a log that never ends them, and when to stop |
 //! | [`config`], [`provision`] | a node's settings; making certificates, maps and whole local clusters |
 //! | [`identity`], [`tls`] | the owner of the data directory, whether that may be new; who may connect |
 //! | [`joining`] | a node that is to join a cluster which is there |
@@ -95,7 +95,7 @@ pub mod write;
 pub use error::{RunError, StartError, StopError, StoredConfiguration};
 pub use failure::NodeFailure;
 pub use joining::{JoinError, JoinOptions, prepare_to_join};
-pub use log::{log_filter, log_to_stderr};
+pub use log::{LogFormat, log_filter, log_to_stderr};
 pub use node::Node;
 pub use quoit_transport::CloseCode;
 pub use recovery::{RecoverError, RecoverOptions, Recovered, recover};

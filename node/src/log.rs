@@ -29,14 +29,31 @@ use tracing_subscriber::prelude::*;
 /// The targets of the storage engine's lines.
 const ENGINE: [&str; 2] = ["fjall", "lsm_tree"];
 
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people: time, level, target, message and fields.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line, with the fields of the event beside `timestamp`, `level`, `target` and `message`.
+    Json,
+}
+
 /// Writes events, each given as one piece, to a place that may fail: every one is accepted, whatever becomes of it.
 #[derive(Debug)]
-struct LogWriter<W>(W);
+struct LogWriter<W> {
+    to: W,
+    format: LogFormat,
+}
 
 impl<W: io::Write> io::Write for LogWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         // There is no other place to say it.
-        self.0.write_all(one_line(event).as_bytes()).ok();
+        match self.format {
+            LogFormat::Text => self.to.write_all(one_line(event).as_bytes()).ok(),
+            // JSON escapes line ends and all else that controls a terminal but the direction of text, which programs do not mind.
+            LogFormat::Json => self.to.write_all(event).ok(),
+        };
         Ok(event.len())
     }
 
@@ -86,7 +103,7 @@ fn is_colour(text: &str) -> bool {
 /// ```
 /// use tracing_subscriber::filter::LevelFilter;
 ///
-/// quoit_node::log_to_stderr(quoit_node::log_filter(LevelFilter::INFO));
+/// quoit_node::log_to_stderr(Default::default(), quoit_node::log_filter(LevelFilter::INFO));
 /// ```
 #[must_use]
 pub fn log_filter(level: LevelFilter) -> Targets {
@@ -104,14 +121,22 @@ pub fn log_filter(level: LevelFilter) -> Targets {
 /// ```
 /// use tracing_subscriber::filter::{LevelFilter, Targets};
 ///
-/// quoit_node::log_to_stderr(Targets::new().with_default(LevelFilter::INFO));
+/// let filter = Targets::new().with_default(LevelFilter::INFO);
+/// quoit_node::log_to_stderr(quoit_node::LogFormat::Json, filter);
 /// ```
-pub fn log_to_stderr(filter: Targets) {
+pub fn log_to_stderr(format: LogFormat, filter: Targets) {
+    let to_stderr = move || LogWriter {
+        to: io::stderr(),
+        format,
+    };
     let lines = fmt::layer()
-        .with_writer(|| LogWriter(io::stderr()))
-        .with_ansi(colours())
+        .with_writer(to_stderr)
         // What cannot be logged would be printed, and a print that fails panics.
         .log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(colours()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
     // The only error is that a log is there already.
     let _first = tracing_subscriber::registry()
         .with(lines)
@@ -135,10 +160,23 @@ mod tests {
     use super::capture::logged;
     use super::*;
 
+    const fn writer(format: LogFormat) -> LogWriter<Vec<u8>> {
+        let to = Vec::new();
+        LogWriter { to, format }
+    }
+
     fn written(event: &str) -> String {
-        let mut writer = LogWriter(Vec::new());
+        let mut writer = writer(LogFormat::Text);
         writer.write_all(event.as_bytes()).unwrap();
-        String::from_utf8(writer.0).unwrap()
+        String::from_utf8(writer.to).unwrap()
+    }
+
+    #[test]
+    fn json_is_written_as_it_is() {
+        let mut writer = writer(LogFormat::Json);
+        let event = "{\"message\":\"\u{202e}\\u001b\"}\n";
+        writer.write_all(event.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(writer.to).unwrap(), event);
     }
 
     #[test]
@@ -168,7 +206,7 @@ mod tests {
         for (event, line) in table {
             assert_eq!(written(event), line, "{event:?}");
         }
-        let junk = LogWriter(Vec::new()).write(b"\xff\n").unwrap();
+        let junk = writer(LogFormat::Text).write(b"\xff\n").unwrap();
         assert_eq!(junk, 2, "it is accepted as a whole");
     }
 
@@ -216,7 +254,10 @@ mod tests {
                 Ok(())
             }
         }
-        assert!(LogWriter(Full).write_all(b"a line\n").is_ok());
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let mut writer = LogWriter { to: Full, format };
+            assert!(writer.write_all(b"a line\n").is_ok());
+        }
     }
 }
 
@@ -227,7 +268,7 @@ pub(crate) mod capture {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use super::{LogWriter, fmt};
+    use super::{LogFormat, LogWriter, fmt};
 
     #[derive(Debug, Clone, Default)]
     struct Shared(Arc<Mutex<Vec<u8>>>);
@@ -248,7 +289,10 @@ pub(crate) mod capture {
         let written = Shared::default();
         let writer = written.clone();
         let lines = fmt()
-            .with_writer(move || LogWriter(writer.clone()))
+            .with_writer(move || LogWriter {
+                to: writer.clone(),
+                format: LogFormat::Text,
+            })
             .with_ansi(false)
             .finish();
         tracing::subscriber::with_default(lines, run);

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use quoit_node::config::Config;
-use quoit_node::{JoinOptions, RunError};
+use quoit_node::{JoinOptions, LogFormat, RunError};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Runs one storage node of a quoit cluster until SIGTERM, SIGINT or SIGHUP. Its data directory is initialised once, before
@@ -41,6 +41,16 @@ struct Arguments {
         value_name = "FILTER"
     )]
     log: Targets,
+    /// How lines of the log look.
+    #[arg(
+        long,
+        global = true,
+        env = "QUOIT_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    log_format: LogFormat,
     /// Start although this machine's clock is far behind the time that the node has stored, since the clock was ahead
     /// before and is right now. For one start; docs/operations.md says what it risks.
     #[arg(long)]
@@ -89,7 +99,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    quoit_node::log_to_stderr(arguments.log.clone());
+    quoit_node::log_to_stderr(arguments.log_format, arguments.log.clone());
 
     match act(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

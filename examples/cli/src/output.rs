@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use quoit_node::LogFormat;
 use serde::Serialize;
 use serde_json::json;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -242,13 +243,19 @@ pub(crate) fn usage(error: clap::Error) -> ExitCode {
 }
 
 /// Shows what the libraries have to say on standard error: as much as `QUOIT_LOG` asks for, such as
-/// `debug` or `quoit_client=debug,info`, or as much as `unless_asked`.
+/// `debug` or `quoit_client=debug,info`, or as much as `unless_asked`; as JSON if `QUOIT_LOG_FORMAT` says `json`.
 pub(crate) fn log_to_stderr(unless_asked: LevelFilter) {
     let asked: Option<Targets> = std::env::var("QUOIT_LOG")
         .ok()
         .and_then(|text| text.parse().ok());
     let filter = asked.unwrap_or_else(|| quoit_node::log_filter(unless_asked));
-    quoit_node::log_to_stderr(filter);
+    let is_json = std::env::var("QUOIT_LOG_FORMAT").is_ok_and(|format| format == "json");
+    let format = if is_json {
+        LogFormat::Json
+    } else {
+        LogFormat::Text
+    };
+    quoit_node::log_to_stderr(format, filter);
 }
 
 /// The fewest columns that a box or a progress bar makes sense in.

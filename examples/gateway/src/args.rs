@@ -44,6 +44,26 @@ pub(crate) struct Arguments {
     /// What to log to standard error: a level, or levels by target. `quoit_gateway::access=warn` leaves requests out
     #[arg(long, env = "QUOIT_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: Targets,
+
+    /// How lines of the log look
+    #[arg(
+        long,
+        env = "QUOIT_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON object a line
+    Json,
 }
 
 /// Who may connect.

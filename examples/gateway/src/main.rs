@@ -18,10 +18,11 @@ use quoit_client::{Client, ConnectError};
 use quoit_gateway::{Gateway, MetricsPort, StartError};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
+use tracing_subscriber::layer::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::args::{Arguments, Refused};
+use crate::args::{Arguments, LogFormat, Refused};
 
 const ERROR: u8 = 1;
 const USAGE: u8 = 2;
@@ -30,7 +31,7 @@ const TRY_LATER: u8 = 7;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log_to_stderr(arguments.log.clone());
+    log_to_stderr(arguments.log_format, arguments.log.clone());
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -129,12 +130,16 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 /// Logs to standard error what `filter` lets through; without colours unless a terminal can show them.
-fn log_to_stderr(filter: Targets) {
+fn log_to_stderr(format: LogFormat, filter: Targets) {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(!unwanted && io::stderr().is_terminal())
         .log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
+    };
     // The only error is that a log is there already.
     let _first = tracing_subscriber::registry()
         .with(lines)

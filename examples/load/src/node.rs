@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// Runs the node that `config` describes until a signal stops it, or the process that started it is gone.
 pub(crate) fn run(config: &Path, while_stdin_is_open: bool) -> ExitCode {
     let info = tracing_subscriber::filter::LevelFilter::INFO;
-    quoit_node::log_to_stderr(quoit_node::log_filter(info));
+    quoit_node::log_to_stderr(quoit_node::LogFormat::Text, quoit_node::log_filter(info));
     if while_stdin_is_open {
         std::thread::spawn(end_with_stdin);
     }

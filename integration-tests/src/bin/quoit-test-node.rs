@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         .ok()
         .and_then(|text| text.parse().ok());
     let filter = asked.unwrap_or_else(|| quoit_node::log_filter(LevelFilter::INFO));
-    quoit_node::log_to_stderr(filter);
+    quoit_node::log_to_stderr(quoit_node::LogFormat::Text, filter);
 
     std::thread::spawn(end_with_owner);
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

@@ -228,13 +228,8 @@ fn a_step_is_learned_fenced_waited_for_and_then_decided_by_the_voters() {
         [1, 2, 3, 4],
         "it is decided, and everybody hears of it"
     );
-    assert_eq!(
-        nodes_asked(&bench.pass(10), |it| matches!(
-            it,
-            MembershipRequest::Prepare { .. }
-        )),
-        []
-    );
+    let is_prepare = |it: &MembershipRequest| matches!(it, MembershipRequest::Prepare { .. });
+    assert!(nodes_asked(&bench.pass(10), is_prepare).is_empty());
 }
 
 #[test]

@@ -147,6 +147,34 @@ fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     line.rsplit(' ').next()?.parse().ok()
 }
 
+/// What the requests of the test below count as.
+const COUNTED: [([&str; 3], f64); 6] = [
+    (
+        ["port=\"http\"", "operation=\"put\"", "outcome=\"ok\""],
+        5.0,
+    ),
+    (
+        ["port=\"http\"", "operation=\"get\"", "outcome=\"no-value\""],
+        1.0,
+    ),
+    (
+        ["port=\"http\"", "operation=\"list\"", "outcome=\"ok\""],
+        1.0,
+    ),
+    (
+        ["port=\"resp\"", "operation=\"put\"", "outcome=\"ok\""],
+        1.0,
+    ),
+    (
+        ["port=\"resp\"", "operation=\"get\"", "outcome=\"ok\""],
+        1.0,
+    ),
+    (
+        ["port=\"resp\"", "operation=\"change\"", "outcome=\"ok\""],
+        1.0,
+    ),
+];
+
 #[tokio::test]
 async fn metrics_of_the_gateway_and_its_client_are_read_at_a_port_of_their_own() {
     let cluster = InProcessCluster::start(&ClusterSettings::for_tests(3))
@@ -172,32 +200,7 @@ async fn metrics_of_the_gateway_and_its_client_are_read_at_a_port_of_their_own()
     assert_eq!(scraped.status, 200);
     let text = scraped.text();
     let requests = "quoit_gateway_requests_total{";
-    for (labels, expected) in [
-        (
-            ["port=\"http\"", "operation=\"put\"", "outcome=\"ok\""],
-            5.0,
-        ),
-        (
-            ["port=\"http\"", "operation=\"get\"", "outcome=\"no-value\""],
-            1.0,
-        ),
-        (
-            ["port=\"http\"", "operation=\"list\"", "outcome=\"ok\""],
-            1.0,
-        ),
-        (
-            ["port=\"resp\"", "operation=\"put\"", "outcome=\"ok\""],
-            1.0,
-        ),
-        (
-            ["port=\"resp\"", "operation=\"get\"", "outcome=\"ok\""],
-            1.0,
-        ),
-        (
-            ["port=\"resp\"", "operation=\"change\"", "outcome=\"ok\""],
-            1.0,
-        ),
-    ] {
+    for (labels, expected) in COUNTED {
         assert_eq!(
             value(text, requests, &labels),
             Some(expected),
