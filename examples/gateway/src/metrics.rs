@@ -111,6 +111,8 @@ impl Protocol for Scrapes {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .keep_alive(false)
+            // A peer that has sent all it has to say still hears the answer.
+            .half_close(true)
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), answer);
         if let Err(error) = connection.await {

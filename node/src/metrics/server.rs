@@ -124,6 +124,8 @@ async fn listen<G: Engine>(listener: TcpListener, page: Arc<Page<G>>) {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .keep_alive(false)
+                    // A peer that has sent all it has to say still hears the answer.
+                    .half_close(true)
                     .max_buf_size(MAX_HEAD)
                     .serve_connection(TokioIo::new(socket), answer);
                 connections.spawn(async move {
