@@ -19,7 +19,7 @@
 //! loses nothing that was acknowledged. Whatever is sent in is bounded before it is allocated. An error says
 //! whether the write may exist, on either port.
 //!
-//! Not served yet: batches and watches. What needs them is refused by name, or is not there.
+//! Not served yet: watches. What needs them is refused by name, or is not there.
 
 mod auth;
 mod budget;

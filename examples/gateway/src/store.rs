@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use quoit_client::{Client, Consistency, Context, Entry, Written};
+use quoit_client::{
+    Client, Consistency, Context, Delete, Entry, Put, WriteError, WriteOne, Written,
+};
 
 use crate::budget::{Budget, Permit};
 use crate::failure::Failure;
@@ -95,6 +97,39 @@ impl Store {
         terms: &Terms,
     ) -> Result<Written, Failure> {
         let _slot = self.slot().await.map_err(Failure::of_unsent_write)?;
+        Ok(self.as_put(key, value, terms).await?)
+    }
+
+    /// # Errors
+    /// The failure says whether the delete may exist.
+    pub(crate) async fn delete(&self, key: Bytes, terms: &Terms) -> Result<Written, Failure> {
+        let _slot = self.slot().await.map_err(Failure::of_unsent_write)?;
+        Ok(self.as_delete(key, terms).await?)
+    }
+
+    /// Writes and deletes many keys: a result for each, in their order.
+    pub(crate) async fn write_many(
+        &self,
+        writes: Vec<(Bytes, Option<Bytes>, Terms)>,
+    ) -> Vec<Result<Written, Failure>> {
+        if writes.is_empty() {
+            return Vec::new();
+        }
+        let count = writes.len();
+        let _slots = match self.slots(u32::try_from(count).unwrap_or(u32::MAX)).await {
+            Ok(slots) => slots,
+            Err(full) => return vec![Err(full.of_unsent_write()); count],
+        };
+        let write = |(key, value, terms): (Bytes, Option<Bytes>, Terms)| match value {
+            Some(value) => WriteOne::from(self.as_put(key, value, &terms)),
+            None => self.as_delete(key, &terms).into(),
+        };
+        let results = self.client.write_many(writes.into_iter().map(write)).await;
+        let failed = |result: Result<_, WriteError>| result.map_err(Failure::from);
+        results.into_iter().map(failed).collect()
+    }
+
+    fn as_put(&self, key: Bytes, value: Bytes, terms: &Terms) -> Put {
         let mut put = with_terms!(self.client.put(key, value), w, terms);
         if let Some(context) = &terms.context {
             put = put.context(context);
@@ -102,18 +137,15 @@ impl Store {
         if let Some(ttl) = terms.ttl {
             put = put.ttl(ttl);
         }
-        Ok(put.await?)
+        put
     }
 
-    /// # Errors
-    /// The failure says whether the delete may exist.
-    pub(crate) async fn delete(&self, key: Bytes, terms: &Terms) -> Result<Written, Failure> {
-        let _slot = self.slot().await.map_err(Failure::of_unsent_write)?;
+    fn as_delete(&self, key: Bytes, terms: &Terms) -> Delete {
         let mut delete = with_terms!(self.client.delete(key), w, terms);
         if let Some(context) = &terms.context {
             delete = delete.context(context);
         }
-        Ok(delete.await?)
+        delete
     }
 
     /// The right to one operation.

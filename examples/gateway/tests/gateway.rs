@@ -12,6 +12,8 @@
 mod bad_http;
 #[path = "gateway/bad_resp.rs"]
 mod bad_resp;
+#[path = "gateway/batch.rs"]
+mod batch;
 #[path = "gateway/changes.rs"]
 mod changes;
 #[path = "gateway/conditional.rs"]

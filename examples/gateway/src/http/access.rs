@@ -25,7 +25,7 @@ use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use tracing::info;
 
-use super::{API, KEYS, LIST, OUTCOMES, Peer, problem};
+use super::{API, BATCH, KEYS, LIST, OUTCOMES, Peer, problem};
 use crate::failure::{Applied, Failure, Kind};
 use crate::gateway::Shared;
 use crate::metrics;
@@ -178,6 +178,7 @@ fn operation(method: &Method, path: &str) -> &'static str {
     match (method, path) {
         (&Method::GET | &Method::HEAD, LIST) => "list",
         (&Method::POST, OUTCOMES) => "outcome",
+        (&Method::POST, BATCH) => "batch",
         (&Method::GET | &Method::HEAD, key) if key.starts_with(KEYS) => "get",
         (&Method::PUT, key) if key.starts_with(KEYS) => "put",
         (&Method::DELETE, key) if key.starts_with(KEYS) => "delete",

@@ -43,9 +43,10 @@ struct PutForm<'a> {
     context: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// What a text stands for.
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Encoding {
+pub(super) enum Encoding {
     Text,
     Base64,
 }
@@ -72,17 +73,25 @@ pub(crate) fn value(bytes: &[u8], terms: &mut Terms) -> Result<Bytes, Failure> {
     if let Some(context) = &form.context {
         set_once(&mut terms.context, options::context(context)?, "context")?;
     }
-    // A text is stored as what it says, anything else as its JSON.
-    let raw = form.value.get();
+    bytes_of(form.value, form.encoding)
+}
+
+/// The bytes of a value: a text is stored as what it says, anything else as its JSON.
+///
+/// # Errors
+/// It is null, or not in its encoding.
+pub(super) fn bytes_of(value: &RawValue, encoding: Option<Encoding>) -> Result<Bytes, Failure> {
+    let bad = |what: String| Failure::new(Kind::BadBody, what);
+    let raw = value.get();
     let text = match raw.as_bytes().first() {
         Some(b'"') => {
             serde_json::from_str(raw).map_err(|error| bad(format!("the value: {error}")))?
         }
-        _ if form.encoding.is_some() => return Err(bad("`encoding` is of a text only".into())),
+        _ if encoding.is_some() => return Err(bad("`encoding` is of a text only".into())),
         _ if raw == "null" => return Err(bad("the value is null: DELETE removes a key".into())),
         _ => raw.to_owned(),
     };
-    match form.encoding {
+    match encoding {
         Some(Encoding::Base64) => {
             let bytes = STANDARD.decode(text);
             Ok(bytes

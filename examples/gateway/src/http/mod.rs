@@ -4,6 +4,7 @@
 //!   connection --hyper, bounded heads--> access: id, rate, token, log --> router
 //!     /v1/keys/{key}   GET HEAD PUT DELETE    keys: path -> key, options -> terms, body -> value
 //!     /v1/keys         GET HEAD               list: keys with a prefix, a page at a time
+//!     /v1/batch        POST                   batch: many of both, a result for each
 //!     /v1/outcomes     POST                   outcomes: what became of a conditional write
 //!     /healthz         GET HEAD               whether it serves
 //!     /openapi.json    GET HEAD               what is here, from the tables that the parsers read
@@ -16,6 +17,7 @@
 //! proxy before the gateway speaks HTTP/2 where that is wanted.
 
 mod access;
+mod batch;
 mod body;
 mod conditions;
 mod entry;
@@ -45,6 +47,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tracing::debug;
 
+use self::batch::BATCH;
 use self::list::LIST;
 use self::outcomes::OUTCOMES;
 use crate::failure::{Failure, Kind};
@@ -78,6 +81,7 @@ impl Http {
             .route("/v1/keys/", key())
             .route("/v1/keys/{*key}", key())
             .route(LIST, get(list::list))
+            .route(BATCH, post(batch::run))
             .route(OUTCOMES, post(outcomes::settle))
             .route("/healthz", get(health))
             .route("/openapi.json", get(document))

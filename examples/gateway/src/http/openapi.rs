@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::batch::{BATCH, MAX_OPERATIONS};
 use super::list::LIST;
 use super::options::{Method, OPTIONS, Spec};
 use super::outcomes::OUTCOMES;
@@ -33,12 +34,13 @@ pub(crate) fn document() -> Value {
                 "delete": conditional(operation(Method::Delete, "deleteKey", "Delete a key, whether or not it has a value", &writes())),
             },
             LIST: { "get": listed() },
+            BATCH: { "post": batch() },
             OUTCOMES: { "post": settle() },
             "/healthz": { "get": plain("health", "Whether the gateway serves", "Health") },
             "/openapi.json": { "get": plain("openapi", "This document", "Document") },
         },
         "components": {
-            "schemas": schemas(),
+            "schemas": all_schemas(),
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         }
     })
@@ -130,6 +132,22 @@ fn settle() -> Value {
         "content": { "text/plain": { "schema": { "type": "string" } } }
     });
     settle
+}
+
+/// Many operations.
+fn batch() -> Value {
+    let answers = json!({ "200": {
+        "description": "A result for each operation, in their order: its `status` is that of its own request",
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Results" } } }
+    } });
+    let summary = "Read, write and delete many keys, each for itself";
+    let mut batch = operation(Method::Batch, "batch", summary, &answers);
+    batch["requestBody"] = json!({
+        "required": true,
+        "description": "What is wrong with one operation fails that one alone",
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Batch" } } }
+    });
+    batch
 }
 
 fn parameter(spec: &Spec, place: &str) -> Value {
@@ -232,7 +250,17 @@ fn plain(id: &str, summary: &str, schema: &str) -> Value {
     json!({ "operationId": id, "summary": summary, "security": [], "responses": responses })
 }
 
-fn schemas() -> Value {
+fn all_schemas() -> Map<String, Value> {
+    let parts = [schemas_of_keys(), schemas_of_many()];
+    parts
+        .into_iter()
+        .filter_map(|part| part.as_object().cloned())
+        .flatten()
+        .collect()
+}
+
+/// What bodies look like.
+fn schemas_of_keys() -> Value {
     let types: Vec<String> = Kind::ALL
         .iter()
         .map(|kind| format!("{TYPE}{}", kind.slug()))
@@ -276,6 +304,12 @@ fn schemas() -> Value {
                 "request_id": { "type": "string" },
             }
         },
+    })
+}
+
+/// The same of what is about several keys, or none.
+fn schemas_of_many() -> Value {
+    json!({
         "Page": {
             "type": "object", "required": ["keys", "next"],
             "properties": {
@@ -290,6 +324,28 @@ fn schemas() -> Value {
                 } },
                 "next": { "type": ["string", "null"] },
             }
+        },
+        "Batch": {
+            "type": "object", "required": ["operations"], "additionalProperties": false,
+            "properties": { "operations": { "type": "array", "maxItems": MAX_OPERATIONS, "items": {
+                "type": "object", "required": ["op", "key"], "additionalProperties": false,
+                "properties": {
+                    "op": { "enum": ["get", "put", "delete"] },
+                    "key": { "type": "string" },
+                    "key_encoding": { "enum": ["text", "base64"] },
+                    "value": { "description": "Of a put: a text is stored as its UTF-8 bytes, anything else but null as its JSON" },
+                    "encoding": { "enum": ["text", "base64"], "description": "Of a text" },
+                    "ttl": { "type": "integer", "minimum": 0, "description": "Of a put: seconds, 1 or more" },
+                    "context": { "type": "string", "description": "Of a put or delete" },
+                }
+            } } }
+        },
+        "Results": {
+            "type": "object", "required": ["results"],
+            "properties": { "results": { "type": "array", "items": {
+                "type": "object", "required": ["status"],
+                "properties": { "status": { "type": "integer" } },
+            } } }
         },
         "Outcome": {
             "type": "object", "required": ["outcome"],
@@ -321,6 +377,7 @@ mod tests {
                     Method::Put => (path, "put"),
                     Method::Delete => (path, "delete"),
                     Method::Settle => (&paths[OUTCOMES], "post"),
+                    Method::Batch => (&paths[BATCH], "post"),
                 };
                 let parameters = path[name]["parameters"].as_array().unwrap();
                 for (place, option) in [("query", spec.query), ("header", spec.header)] {

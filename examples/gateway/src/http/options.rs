@@ -72,6 +72,8 @@ pub(crate) enum Method {
     Settle,
     /// The keys of a range.
     List,
+    /// Many reads and writes.
+    Batch,
 }
 
 /// A hundred years, in seconds.
@@ -107,7 +109,13 @@ pub(crate) const OPTIONS: [Spec; 12] = [
         opt: Opt::Consistency,
         query: "consistency",
         header: "quoit-consistency",
-        methods: &[Method::Get, Method::Put, Method::Delete, Method::List],
+        methods: &[
+            Method::Get,
+            Method::Put,
+            Method::Delete,
+            Method::List,
+            Method::Batch,
+        ],
         about: "`quorum` (a read sees every acknowledged write), `one` (one replica is enough) or `linearizable` (one after the other, each at one instant).",
         range: None,
     },
@@ -115,7 +123,13 @@ pub(crate) const OPTIONS: [Spec; 12] = [
         opt: Opt::Deadline,
         query: "deadline-ms",
         header: "quoit-deadline-ms",
-        methods: &[Method::Get, Method::Put, Method::Delete, Method::List],
+        methods: &[
+            Method::Get,
+            Method::Put,
+            Method::Delete,
+            Method::List,
+            Method::Batch,
+        ],
         about: "How long it may take, in milliseconds.",
         range: Some((1, 30_000)),
     },

@@ -6,33 +6,72 @@
 //!  "applied":"maybe","advice":"read the key to find out: ...","request_id":"5f0c61aa-2a"}
 //! ```
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Applied, Failure, Kind};
 
 /// The content type of a problem.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// What the type of a problem begins with.
 pub(crate) const TYPE: &str = "urn:quoit:problem:";
 
+/// What a problem says (RFC 9457).
 #[derive(Serialize)]
-struct Problem<'a> {
+pub(super) struct Problem<'a> {
     #[serde(rename = "type")]
     kind: String,
-    title: &'a str,
+    title: &'static str,
     status: u16,
-    detail: &'a str,
+    detail: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    applied: Option<&'a str>,
+    applied: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<&'a str>,
+    advice: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    operation: Option<&'a str>,
-    request_id: &'a str,
+    operation: Option<Cow<'a, str>>,
+    /// None for a part of an answer that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl Problem<'static> {
+    /// That of a part of an answer.
+    pub(super) fn of(failure: Failure) -> Self {
+        let Failure {
+            kind,
+            detail,
+            applied,
+            advice,
+            operation,
+            ..
+        } = failure;
+        Self {
+            detail,
+            operation: operation.map(Cow::Owned),
+            ..Problem::about(kind, applied, advice)
+        }
+    }
+}
+
+impl Problem<'_> {
+    fn about(kind: Kind, applied: Option<Applied>, advice: Option<&'static str>) -> Self {
+        Self {
+            kind: format!("{TYPE}{}", kind.slug()),
+            title: kind.title(),
+            status: kind.status(),
+            detail: Cow::Borrowed(""),
+            applied: applied.map(Applied::word),
+            advice,
+            operation: None,
+            request_id: None,
+        }
+    }
 }
 
 impl IntoResponse for Failure {
@@ -52,14 +91,10 @@ fn status(kind: Kind) -> StatusCode {
 pub(crate) fn render(response: &mut Response, failure: &Failure, id: &str) {
     let kind = failure.kind;
     let problem = Problem {
-        kind: format!("{TYPE}{}", kind.slug()),
-        title: kind.title(),
-        status: kind.status(),
-        detail: &failure.detail,
-        applied: failure.applied.map(crate::failure::Applied::word),
-        advice: failure.advice,
-        operation: failure.operation.as_deref(),
-        request_id: id,
+        detail: Cow::Borrowed(&failure.detail),
+        operation: failure.operation.as_deref().map(Cow::Borrowed),
+        request_id: Some(id),
+        ..Problem::about(kind, failure.applied, failure.advice)
     };
     // Strings and a number cannot fail to be JSON.
     let text = serde_json::to_string(&problem).unwrap_or_default();
