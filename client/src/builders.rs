@@ -19,6 +19,7 @@
 use core::fmt;
 use core::future::{Future, IntoFuture};
 use core::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,12 +62,13 @@ type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Get {
     client: Client,
     key: Bytes,
     plan: Plan,
-    merge: Option<Box<dyn Merge>>,
+    merge: Option<Arc<dyn Merge>>,
 }
 
 /// A write of one key; made by [`Client::put`].
@@ -90,7 +92,7 @@ pub struct Get {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Put {
     client: Client,
@@ -108,7 +110,7 @@ pub struct Put {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Delete {
     client: Client,
@@ -195,7 +197,7 @@ impl Get {
     /// Merges siblings with `merge` into one value. It is called only if there are several, on the task that
     /// awaits; nothing is written back. [`Merge`] has the rules it must keep.
     pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
-        self.merge = Some(Box::new(merge));
+        self.merge = Some(Arc::new(merge));
         self
     }
 }

@@ -10,9 +10,10 @@
 //!
 //! One enum per kind of operation. Its fields are the evidence: replicas needed, replicas that answered, and the
 //! outcome at each. Invariant: [`Stored::No`] means that no replica can have stored the write. A write that may be stored
-//! comes with its error, and [`Client::retry`](crate::Client::retry) sends it again. Left out: when to retry, which is the
-//! caller's decision once an operation has failed.
+//! comes with its error, and [`Client::retry`](crate::Client::retry) sends it again. `again` says whether another try may help. Left out: how
+//! often, which is the caller's decision once an operation has failed.
 
+mod again;
 mod outcome;
 
 use core::fmt;

@@ -51,7 +51,7 @@ pub use self::operation::ConditionalOp;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing happens before a change is set and it is awaited"]
 pub struct CompareAndSet {
     client: Client,
@@ -110,7 +110,7 @@ impl CompareAndSet {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct ConditionalWrite {
     client: Client,

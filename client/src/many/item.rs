@@ -104,7 +104,7 @@ impl Item for Reading {
 }
 
 /// A write.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Writing {
     pub(super) update: KeyUpdate,
     pub(super) plan: Plan,

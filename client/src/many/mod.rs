@@ -24,6 +24,7 @@ mod window;
 use core::fmt;
 use core::future::{Future, IntoFuture};
 use core::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,16 +42,17 @@ use self::item::{Reading, Writing};
 type Answers<T> = Pin<Box<dyn Future<Output = Vec<T>> + Send>>;
 
 /// A read of many keys; made by [`Client::get_many`].
+#[derive(Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct GetMany {
     client: Client,
     keys: Vec<Bytes>,
     plan: Plan,
-    merge: Option<Box<dyn Merge>>,
+    merge: Option<Arc<dyn Merge>>,
 }
 
 /// Writes of many keys; made by [`Client::put_many`], [`Client::delete_many`] and [`Client::write_many`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct WriteMany {
     client: Client,
@@ -58,7 +60,7 @@ pub struct WriteMany {
 }
 
 /// One write of [`Client::write_many`]: a [`Put`] or a [`Delete`], with its settings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WriteOne(Writing);
 
 impl From<Put> for WriteOne {
@@ -105,7 +107,7 @@ impl GetMany {
 
     /// Merges the siblings of each key that has several; as [`Get::merge`](crate::Get::merge).
     pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
-        self.merge = Some(Box::new(merge));
+        self.merge = Some(Arc::new(merge));
         self
     }
 }
