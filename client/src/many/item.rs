@@ -1,6 +1,7 @@
 //! What one of many operations is: a read, or a write.
 
 use core::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -8,7 +9,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::builders::{as_written, linearizable_write, read_submission};
 use crate::client::Client;
 use crate::consistency::Consistency;
+use crate::entry::Entry;
 use crate::error::{InvalidRequest, ReadError, WriteError};
+use crate::merge::Merge;
 use crate::metrics::Kind;
 use crate::operation::plan::Plan;
 use crate::operation::read::ReadResult;
@@ -22,6 +25,9 @@ use crate::trace::{self, Begun};
 
 /// One of many.
 pub(super) trait Item: Send {
+    /// Its key.
+    fn key(&self) -> &Bytes;
+
     /// What comes of it.
     type Output: Send;
     /// Its answer, while it is under way.
@@ -51,15 +57,19 @@ pub(super) trait Item: Send {
 }
 
 /// A read.
-#[derive(Debug)]
 pub(super) struct Reading {
     pub(super) key: Bytes,
     pub(super) plan: Plan,
+    pub(super) merge: Option<Arc<dyn Merge>>,
 }
 
 impl Item for Reading {
-    type Output = ReadResult;
-    type Pending = Answer<ReadResult>;
+    type Output = Result<Entry, ReadError>;
+    type Pending = (Answer<ReadResult>, Option<Arc<dyn Merge>>);
+
+    fn key(&self) -> &Bytes {
+        &self.key
+    }
 
     fn check(&self, client: &Client) -> Result<(), InvalidRequest> {
         client.check_key(&self.key)
@@ -74,7 +84,7 @@ impl Item for Reading {
         client: &Client,
         permit: OwnedSemaphorePermit,
     ) -> (Submission, Self::Pending) {
-        let Self { key, plan } = self;
+        let Self { key, plan, merge } = self;
         let begun = Begun {
             kind: Kind::Get,
             key: &key,
@@ -87,18 +97,20 @@ impl Item for Reading {
             permit,
             trace: trace::begin(begun, || client.copies(), None),
         };
-        (read_submission(key, plan, caller), answer)
+        (read_submission(key, plan, caller), (answer, merge))
     }
 
-    async fn end(pending: Self::Pending) -> ReadResult {
-        pending.await.unwrap_or(Err(ReadError::Closed))
+    async fn end((answer, merge): Self::Pending) -> Self::Output {
+        let record = answer.await.unwrap_or(Err(ReadError::Closed))?;
+        // Now and not with the last one: small values are copied out of the buffers that they came in.
+        Ok(Entry::of(&record).merged_by(merge.as_deref()))
     }
 
-    fn invalid(invalid: InvalidRequest) -> ReadResult {
+    fn invalid(invalid: InvalidRequest) -> Self::Output {
         Err(invalid.into())
     }
 
-    fn closed() -> ReadResult {
+    fn closed() -> Self::Output {
         Err(ReadError::Closed)
     }
 }
@@ -108,6 +120,12 @@ impl Item for Reading {
 pub(super) struct Writing {
     pub(super) update: KeyUpdate,
     pub(super) plan: Plan,
+}
+
+impl Writing {
+    pub(super) fn is_linearizable(&self) -> bool {
+        self.plan.consistency == Consistency::Linearizable
+    }
 }
 
 /// The answer of a write: of a plain one, or of a step of its key's register.
@@ -121,8 +139,12 @@ impl Item for Writing {
     type Output = WriteResult;
     type Pending = Written;
 
+    fn key(&self) -> &Bytes {
+        &self.update.key
+    }
+
     fn check(&self, client: &Client) -> Result<(), InvalidRequest> {
-        if self.plan.consistency == Consistency::Linearizable && self.update.context.is_some() {
+        if self.is_linearizable() && self.update.context.is_some() {
             return Err(InvalidRequest::ContextOfLinearizable);
         }
         client.check_key(&self.update.key)?;
@@ -138,8 +160,8 @@ impl Item for Writing {
         client: &Client,
         permit: OwnedSemaphorePermit,
     ) -> (Submission, Self::Pending) {
+        let is_linearizable = self.is_linearizable();
         let Self { update, plan } = self;
-        let is_linearizable = plan.consistency == Consistency::Linearizable;
         let kind = match is_linearizable {
             true => Kind::CompareAndSet,
             false => update.kind(),

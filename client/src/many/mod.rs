@@ -12,9 +12,10 @@
 //! batches that fill themselves on the way: all frames that wait for a node leave in one write, and all writes that wait at a node
 //! are one commit. No message of the protocol carries several keys, so nothing is half done where a node refuses one of them.
 //!
-//! Invariants: results have the order of what was asked for. Writes start in that order, so of two on one key the later one is the
-//! last. However many keys there are, half of [`max_in_flight`](crate::ClientBuilder::max_in_flight) are under way at most, by number
-//! and bytes: the other half is for others.
+//! Invariants: results have the order of what was asked for. Writes start in that order, so of two without a context on one key the
+//! later one is the last; where one of a call's writes is linearizable, none begins before an earlier one of its key has ended. However
+//! many keys there are, one call has half of [`max_in_flight`](crate::ClientBuilder::max_in_flight) under way at most, by number and
+//! bytes of what is sent. What is read is not bounded but by the keys that were asked for.
 //!
 //! Left out: what an operation does (`operation`).
 
@@ -38,6 +39,7 @@ use crate::merge::Merge;
 use crate::operation::plan::Plan;
 
 use self::item::{Reading, Writing};
+use self::window::Order;
 
 type Answers<T> = Pin<Box<dyn Future<Output = Vec<T>> + Send>>;
 
@@ -158,10 +160,12 @@ impl IntoFuture for GetMany {
                 plan,
                 merge,
             } = self;
-            let reads = keys.into_iter().map(|key| Reading { key, plan });
-            let records = window::run(&client, reads).await;
-            let entry = |record| Entry::of(&record).merged_by(merge.as_deref());
-            records.into_iter().map(|it| it.map(entry)).collect()
+            let reads = keys.into_iter().map(|key| Reading {
+                key,
+                plan,
+                merge: merge.clone(),
+            });
+            window::run(&client, reads, Order::Any).await
         })
     }
 }
@@ -172,8 +176,12 @@ impl IntoFuture for WriteMany {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            let order = match self.writes.iter().any(|write| write.0.is_linearizable()) {
+                true => Order::ByKey,
+                false => Order::Any,
+            };
             let writes = self.writes.into_iter().map(|write| write.0);
-            window::run(&self.client, writes).await
+            window::run(&self.client, writes, order).await
         })
     }
 }
@@ -192,8 +200,8 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// Half of [`max_in_flight`](crate::ClientBuilder::max_in_flight) are under way at once at most. Dropping the future while it
-    /// is polled leaves those under way to the client, and the rest unread.
+    /// One call has half of [`max_in_flight`](crate::ClientBuilder::max_in_flight) under way at once at most; all entries are held until
+    /// the last one has come. Dropping the future while it is polled leaves those under way to the client, and the rest unread.
     ///
     /// # Errors
     /// Awaiting it gives a [`ReadError`] for each key that could not be read. An invalid key is refused by itself.

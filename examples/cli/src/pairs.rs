@@ -25,7 +25,7 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use quoit_ring::wire::MAX_KEY;
 
-pub(crate) use feed::{Feed, Line, Permit};
+pub(crate) use feed::{Feed, Permit};
 
 /// The largest value that any node may be set to take, in bytes; what a cluster allows, its nodes say.
 pub(crate) const MAX_VALUE: usize = 16 << 20;

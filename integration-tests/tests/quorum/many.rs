@@ -53,6 +53,22 @@ async fn of_one_key_many_times_the_last_put_is_there() {
 }
 
 #[tokio::test]
+async fn of_one_key_many_times_the_last_linearizable_put_is_there() {
+    let (cluster, client) = cluster_of(3).await;
+    for round in 0..10 {
+        let pairs = (0..5).map(|n| ("key", format!("{round}.{n}")));
+        let puts = client
+            .put_many(pairs)
+            .consistency(Consistency::Linearizable);
+        assert!(puts.await.iter().all(Result::is_ok));
+        let get = client.get("key").consistency(Consistency::Linearizable);
+        let entry = get.await.unwrap();
+        assert_eq!(entry.value().unwrap(), &format!("{round}.4"));
+    }
+    cluster.shut_down().await.unwrap();
+}
+
+#[tokio::test]
 async fn large_values_beside_small_ones_are_bounded_by_bytes_and_all_arrive() {
     let (cluster, client) = cluster_of(3).await;
     let value =

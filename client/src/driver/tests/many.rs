@@ -216,3 +216,35 @@ fn writes_with_settings_of_their_own_go_together() {
     let invalid = WriteError::Invalid(InvalidRequest::ContextOfLinearizable);
     assert_eq!(results[3], Err(invalid));
 }
+
+#[test]
+fn a_linearizable_write_waits_for_an_earlier_one_of_its_key_and_no_other() {
+    let mut bench = Bench::new();
+    let linearizable = crate::consistency::Consistency::Linearizable;
+    let pairs = [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")];
+    let mut many = Waiting::on(bench.client.put_many(pairs).consistency(linearizable));
+    bench.take_in();
+    let prepared = |bench: &Bench| {
+        let sent = bench.sent();
+        let of_one = sent.iter().filter(|(to, _)| to.0 == 1);
+        let key = |(_, frame): &(NodeId, RequestFrame)| match &frame.request {
+            Request::Register(request) => request.key.clone(),
+            other => panic!("{other:?}"),
+        };
+        of_one.map(key).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        prepared(&bench),
+        ["a", "b"],
+        "the second of `a` waits, and what follows it"
+    );
+    while let Some(tick) = bench.driver.next_tick() {
+        bench.log.borrow_mut().micros = tick.0;
+        bench.driver.tick();
+    }
+    bench.driver.pump();
+    drop(bench.sent());
+    assert!(many.answer().is_none());
+    bench.take_in();
+    assert_eq!(prepared(&bench), ["a", "c"]);
+}

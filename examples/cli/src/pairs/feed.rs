@@ -1,7 +1,7 @@
 //! Pairs that a thread of their own reads ahead, so that a line that is slow to arrive holds up no operation.
 //!
 //! ```text
-//! file --reader thread--> [ pair pair pair ] --next_many--> operations
+//! file --reader thread--> [ pair pair pair ] --next--> operations
 //!                         |<------- at most 32 MiB ------->|
 //! ```
 //!
@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::{BadLine, MAX_VALUE, Pair, Pairs};
 
 /// Pairs that are read and not yet taken.
-const AHEAD: usize = 256;
+const AHEAD: usize = 64;
 
 /// Most bytes of pairs that are read and not done with. The largest pair must fit.
 const MAX_BYTES: u32 = 32 << 20;
@@ -32,7 +32,7 @@ const _: () = assert!(MAX_VALUE + super::MAX_KEY <= MAX_BYTES as usize);
 pub(crate) type Permit = OwnedSemaphorePermit;
 
 /// A pair or a bad line, and its share of the memory.
-pub(crate) type Line = (Result<Pair, BadLine>, Permit);
+type Line = (Result<Pair, BadLine>, Permit);
 
 /// Pairs and bad lines, as they are read.
 #[derive(Debug)]
@@ -71,19 +71,18 @@ impl Feed {
         })
     }
 
-    /// The pairs and bad lines that are there, one at least and `most` at most, each with a permit to keep until it is done
-    /// with; none at the end. Nothing is lost if this is dropped before it is ready.
-    pub(crate) async fn next_many(&mut self, most: usize) -> Vec<Line> {
-        let mut lines = Vec::new();
-        self.lines.recv_many(&mut lines, most).await;
-        if lines.is_empty()
+    /// The next pair or bad line, with a permit to keep until it is done with; `None` at the end. No pair is lost if
+    /// this is dropped before it is ready.
+    pub(crate) async fn next(&mut self) -> Option<Line> {
+        let line = self.lines.recv().await;
+        if line.is_none()
             && let Some(reader) = self.reader.take()
             && let Err(panic) = reader.join()
         {
             // Or the end of the reader would look like the end of the file.
             std::panic::resume_unwind(panic);
         }
-        lines
+        line
     }
 }
 
@@ -113,25 +112,15 @@ mod tests {
         (1..=count).map(|line| super::super::pair(line, b"k".to_vec(), Vec::new()))
     }
 
-    async fn next(feed: &mut Feed) -> Option<Line> {
-        feed.next_many(1).await.pop()
-    }
-
     #[tokio::test]
     async fn every_line_comes_in_its_order() {
         let count = 3 * AHEAD as u64;
         let mut feed = Feed::start(Box::new(numbered(count))).unwrap();
-        let mut lines = Vec::new();
-        loop {
-            let next = feed.next_many(7).await;
-            assert!(next.len() <= 7);
-            if next.is_empty() {
-                break;
-            }
-            lines.extend(next.into_iter().map(|(pair, _permit)| pair.unwrap().line));
+        for line in 1..=count {
+            let (pair, _permit) = feed.next().await.unwrap();
+            assert_eq!(pair.unwrap().line, line);
         }
-        assert_eq!(lines, (1..=count).collect::<Vec<_>>());
-        assert!(feed.next_many(7).await.is_empty());
+        assert!(feed.next().await.is_none() && feed.next().await.is_none());
     }
 
     #[tokio::test]
@@ -139,7 +128,7 @@ mod tests {
     async fn a_reader_that_panics_is_no_end_of_the_file() {
         let fails = numbered(1).chain(std::iter::once_with(|| panic!("a reader that fails")));
         let mut feed = Feed::start(Box::new(fails)).unwrap();
-        while next(&mut feed).await.is_some() {}
+        while feed.next().await.is_some() {}
     }
 
     #[tokio::test]
@@ -176,7 +165,7 @@ mod tests {
         let mut feed = Feed::start(Box::new(pairs)).unwrap();
         assert_eq!(settled(&read, fit + 1).await, fit + 1, "one is in its hand");
 
-        let (_pair, permit) = next(&mut feed).await.unwrap();
+        let (_pair, permit) = feed.next().await.unwrap();
         assert_eq!(
             settled(&read, fit + 1).await,
             fit + 1,
@@ -193,8 +182,8 @@ mod tests {
         let pairs = std::iter::repeat_with(largest).take(3);
         let mut feed = Feed::start(Box::new(pairs)).unwrap();
         for _ in 0..3 {
-            assert!(next(&mut feed).await.unwrap().0.is_ok());
+            assert!(feed.next().await.unwrap().0.is_ok());
         }
-        assert!(next(&mut feed).await.is_none());
+        assert!(feed.next().await.is_none());
     }
 }

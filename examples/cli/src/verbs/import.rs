@@ -1,7 +1,7 @@
 //! `quoit import FILE`: writes every pair of a file, or of standard input.
 //!
 //! ```text
-//! lines --read--> pairs --put_many, up to --in-flight at once--> written | failed
+//! lines --read--> pairs --put, up to --in-flight at once--> written | failed
 //!            `--> bad lines
 //! ```
 //!
@@ -129,9 +129,6 @@ pub(crate) async fn run(args: Args, out: Output) -> Result<Exit, Failure> {
     report?.print(out, args.keep_going)
 }
 
-/// Most operations that go together.
-const MAX_CHUNK: usize = 64;
-
 /// How fast an import goes, and how far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -148,19 +145,16 @@ pub(crate) async fn load(
 ) -> Report {
     let started = Instant::now();
     let mut report = Report::default();
-    let (chunk, chunks) = chunks(limits.in_flight);
-    let mut flight = InFlight::new(chunks);
+    let mut flight = InFlight::new(limits.in_flight);
     loop {
         tokio::select! {
             biased;
             ended = flight.next(), if !flight.is_empty() => report.count_all(ended),
-            lines = pairs.next_many(chunk), if flight.has_room() => {
-                if lines.is_empty() {
-                    break;
-                }
-                let pairs = report.pairs(lines, limits.keep_going);
-                flight.start(put(client.clone(), pairs));
-            }
+            line = pairs.next(), if flight.has_room() => match line {
+                None => break,
+                Some((Ok(pair), permit)) => flight.start(put(client.clone(), pair, permit)),
+                Some((Err(bad), _permit)) => report.problem(bad.into()),
+            },
         }
         if report.problems > 0 && !limits.keep_going {
             break;
@@ -182,24 +176,8 @@ pub(crate) fn show_progress(bar: &ProgressBar, done: u64, started: Instant) {
     }
 }
 
-/// Of how many operations at once: how many go together, and how often. What is there goes together, so that a pipe's pair does not
-/// wait for the next one; and others go on while one of them ends.
-pub(crate) fn chunks(in_flight: usize) -> (usize, usize) {
-    let chunk = in_flight.div_ceil(4).clamp(1, MAX_CHUNK);
-    (chunk, (in_flight / chunk).max(1))
-}
-
-async fn put(client: Client, pairs: Vec<(Pair, Permit)>) -> Vec<Ended> {
-    let sent = pairs
-        .iter()
-        .map(|(pair, _permit)| (pair.key.clone(), pair.value.clone()));
-    let results = client.put_many(sent).await;
-    let ended = |((pair, _permit), result): ((Pair, Permit), Result<_, _>)| {
-        (
-            pair.line,
-            pair.key.len() + pair.value.len(),
-            result.map(drop),
-        )
-    };
-    pairs.into_iter().zip(results).map(ended).collect()
+async fn put(client: Client, pair: Pair, _permit: Permit) -> Ended {
+    let bytes = pair.key.len() + pair.value.len();
+    let result = client.put(pair.key, pair.value).await.map(drop);
+    (pair.line, bytes, result)
 }

@@ -1,7 +1,7 @@
 //! `quoit verify FILE`: reads every pair of a file back and compares.
 //!
 //! ```text
-//! pairs --get_many, up to --in-flight at once--> ok | different | missing | siblings | error
+//! pairs --get, up to --in-flight at once--> ok | different | missing | siblings | error
 //! ```
 //!
 //! Nothing is written, and nothing ends it early but a file that cannot be read: the counts cover the
@@ -16,14 +16,14 @@ use indicatif::ProgressBar;
 use quoit_client::{Client, Entry, ReadError};
 use serde_json::json;
 
-use super::import::{FileArgs, MAX_SHOWN, chunks, show_progress};
+use super::import::{FileArgs, MAX_SHOWN, show_progress};
 use crate::args::{ClusterArgs, ReadArgs};
 use crate::escape::one_line;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::in_flight::InFlight;
 use crate::output::Output;
-use crate::pairs::{BadLine, Feed, Line, Pair, Permit};
+use crate::pairs::{BadLine, Feed, Pair, Permit};
 use crate::units;
 
 /// Arguments of `verify`.
@@ -84,24 +84,21 @@ pub(crate) async fn check(
 ) -> Counts {
     let started = Instant::now();
     let mut counts = Counts::default();
-    let (chunk, chunks) = chunks(in_flight);
-    let mut flight = InFlight::new(chunks);
+    let mut flight = InFlight::new(in_flight);
     loop {
         tokio::select! {
             biased;
-            ended = flight.next(), if !flight.is_empty() => counts.add_all(ended),
-            lines = pairs.next_many(chunk), if flight.has_room() => {
-                if lines.is_empty() {
-                    break;
-                }
-                let pairs = counts.pairs(lines);
-                flight.start(read(client.clone(), pairs));
-            }
+            ended = flight.next(), if !flight.is_empty() => counts.add(ended),
+            line = pairs.next(), if flight.has_room() => match line {
+                None => break,
+                Some((Ok(pair), permit)) => flight.start(read(client.clone(), pair, permit)),
+                Some((Err(bad), _permit)) => counts.bad_line(&bad),
+            },
         }
         show_progress(bar, counts.seen(), started);
     }
     while let Some(ended) = flight.next().await {
-        counts.add_all(Some(ended));
+        counts.add(Some(ended));
     }
     counts.elapsed = started.elapsed();
     counts
@@ -110,14 +107,13 @@ pub(crate) async fn check(
 /// A pair's line and key, and what was read.
 type Ended = (u64, Bytes, Result<Verdict, ReadError>);
 
-async fn read(client: Client, pairs: Vec<(Pair, Permit)>) -> Vec<Ended> {
-    let keys = pairs.iter().map(|(pair, _permit)| pair.key.clone());
-    let results = client.get_many(keys).await;
-    let ended = |((pair, _permit), result): ((Pair, Permit), Result<_, _>)| {
-        let verdict = result.map(|entry| verdict(&entry, &pair.value));
-        (pair.line, pair.key, verdict)
-    };
-    pairs.into_iter().zip(results).map(ended).collect()
+async fn read(client: Client, pair: Pair, _permit: Permit) -> Ended {
+    let result = client.get(pair.key.clone()).await;
+    (
+        pair.line,
+        pair.key,
+        result.map(|entry| verdict(&entry, &pair.value)),
+    )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,25 +134,10 @@ fn verdict(entry: &Entry, expected: &Bytes) -> Verdict {
 }
 
 impl Counts {
-    /// The pairs of these lines; bad ones are counted.
-    fn pairs(&mut self, lines: Vec<Line>) -> Vec<(Pair, Permit)> {
-        let mut pairs = Vec::with_capacity(lines.len());
-        for (line, permit) in lines {
-            match line {
-                Ok(pair) => pairs.push((pair, permit)),
-                Err(bad) => self.bad_line(&bad),
-            }
-        }
-        pairs
-    }
-
-    fn add_all(&mut self, ended: Option<Vec<Ended>>) {
-        for ended in ended.into_iter().flatten() {
-            self.add(ended);
-        }
-    }
-
-    fn add(&mut self, (line, key, result): Ended) {
+    fn add(&mut self, ended: Option<Ended>) {
+        let Some((line, key, result)) = ended else {
+            return;
+        };
         let (counter, what) = match result {
             Ok(Verdict::Ok) => {
                 self.ok += 1;
@@ -267,7 +248,7 @@ mod tests {
     fn counted(results: Vec<Result<Verdict, ReadError>>) -> Counts {
         let mut counts = Counts::default();
         for (line, result) in (2..).zip(results) {
-            counts.add((line, Bytes::from_static(b"k"), result));
+            counts.add(Some((line, Bytes::from_static(b"k"), result)));
         }
         counts
     }

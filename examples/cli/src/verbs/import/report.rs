@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::pairs::{BadLine, Line, Pair, Permit};
+use crate::pairs::BadLine;
 use crate::units;
 
 /// Most problems that are shown one by one.
@@ -54,33 +54,17 @@ impl From<BadLine> for Failure {
 }
 
 impl Report {
-    /// The pairs of these lines; where a bad one is the end of the import, those before it.
-    pub(super) fn pairs(&mut self, lines: Vec<Line>, keep_going: bool) -> Vec<(Pair, Permit)> {
-        let mut pairs = Vec::with_capacity(lines.len());
-        for (line, permit) in lines {
-            match line {
-                Ok(pair) => pairs.push((pair, permit)),
-                Err(bad) => self.problem(bad.into()),
+    pub(super) fn count_all(&mut self, ended: Option<Ended>) {
+        match ended {
+            None => {}
+            Some((_line, bytes, Ok(()))) => {
+                self.written += 1;
+                self.bytes += bytes as u64;
             }
-            if self.problems > 0 && !keep_going {
-                break;
-            }
-        }
-        pairs
-    }
-
-    pub(super) fn count_all(&mut self, ended: Option<Vec<Ended>>) {
-        for (line, bytes, result) in ended.into_iter().flatten() {
-            match result {
-                Ok(()) => {
-                    self.written += 1;
-                    self.bytes += bytes as u64;
-                }
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    let what = format!("line {line}: {}", failure.what);
-                    self.problem(Failure { what, ..failure });
-                }
+            Some((line, _bytes, Err(error))) => {
+                let failure = Failure::from(error);
+                let what = format!("line {line}: {}", failure.what);
+                self.problem(Failure { what, ..failure });
             }
         }
     }
@@ -250,7 +234,7 @@ mod tests {
     #[test]
     fn a_failed_put_names_its_line_and_keeps_its_exit_code() {
         let mut report = report(0, 0);
-        report.count_all(Some(vec![(7, 3, Err(WriteError::Abandoned))]));
+        report.count_all(Some((7, 3, Err(WriteError::Abandoned))));
         let first = report.first_problem().unwrap();
         assert!(first.what.starts_with("line 7: "), "{}", first.what);
         assert_eq!(first.exit, Exit::Unknown);
@@ -305,7 +289,7 @@ mod tests {
     fn mixed(written: u64, bad_lines: u64, failed: Vec<WriteError>) -> Report {
         let mut report = report(written, bad_lines);
         for (line, error) in (bad_lines + 1..).zip(failed) {
-            report.count_all(Some(vec![(line, 3, Err(error))]));
+            report.count_all(Some((line, 3, Err(error))));
         }
         report
     }
