@@ -158,10 +158,11 @@ impl StartError {
     /// Whether the same start may succeed later although nobody changes anything: what is in use may be free then, the
     /// clock have caught up, and a table that was found damaged just now be left out.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         match self {
+            // Another program has the port, and may end; an address of another machine stays one.
+            Self::Metrics { source, .. } => source.kind() == io::ErrorKind::AddrInUse,
             Self::PortInUse { .. }
-            | Self::Metrics { .. }
             | Self::RunsElsewhere { .. }
             | Self::ClockBehind { .. }
             | Self::Thread(_) => true,
@@ -241,7 +242,7 @@ impl RunError {
     /// failed while serving: start it again. 7 if it cannot start [yet](StartError::may_pass): try again later.
     /// 2 if it cannot start until somebody changes something.
     #[must_use]
-    pub const fn exit_number(&self) -> u8 {
+    pub fn exit_number(&self) -> u8 {
         match self {
             Self::Storage(_) | Self::Thread(_) | Self::Stop(_) | Self::Signals(_) => 1,
             Self::Start(error) | Self::Init(error) if error.may_pass() => 7,

@@ -227,7 +227,6 @@ impl Node {
             let worker = self.worker.watched();
             let page = Page {
                 state: self.state.clone(),
-                engine: Arc::downgrade(&self.engine),
                 queued_writes: Box::new(move || worker.queued()),
                 certificate_ends,
                 clocks: self.clocks,

@@ -143,8 +143,7 @@ impl NodeState {
 pub struct CommitStats {
     collisions: AtomicU64,
     refused_repairs: AtomicU64,
-    records: AtomicU64,
-    disk_bytes: AtomicU64,
+    usage: Mutex<Usage>,
     free_bytes: AtomicU64,
     pull_rate: AtomicU64,
     disk_level: Mutex<DiskLevel>,
@@ -199,17 +198,13 @@ impl CommitStats {
 
     /// Sets the engine's size.
     pub(crate) fn set_usage(&self, usage: Usage) {
-        self.records.store(usage.records, Ordering::Relaxed);
-        self.disk_bytes.store(usage.disk_bytes, Ordering::Relaxed);
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) = usage;
     }
 
-    /// Estimated records and bytes on disk of the engine; at most a second old under load.
+    /// The engine's size at the last look; at most a second old while the disk answers.
     #[must_use]
-    pub fn usage(&self) -> (u64, u64) {
-        (
-            self.records.load(Ordering::Relaxed),
-            self.disk_bytes.load(Ordering::Relaxed),
-        )
+    pub fn usage(&self) -> Usage {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -249,7 +249,7 @@ impl From<ClusterError> for Failure {
 
 /// Whether another process has what the node needs. Only some of what [may pass](StartError::may_pass) is that: a clock
 /// that is behind is not.
-const fn in_use(error: &StartError) -> bool {
+fn in_use(error: &StartError) -> bool {
     error.may_pass()
         && !matches!(
             error,

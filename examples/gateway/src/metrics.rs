@@ -53,6 +53,11 @@ pub(crate) fn ended(
         .record(took.as_secs_f64());
 }
 
+/// Counts one that was refused before it was looked at.
+pub(crate) fn refused(port: &'static str, failure: &Failure) {
+    ended((port, "other"), Some(failure), Duration::ZERO);
+}
+
 /// Shows how many connections a port has.
 pub(crate) fn connections(port: &'static str, count: usize) {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -103,7 +108,7 @@ impl Protocol for Scrapes {
     const NAME: &'static str = "metrics";
     const MAX_CONNECTIONS: usize = MAX_CONNECTIONS;
 
-    async fn serve(self: Arc<Self>, stream: Stream, peer: SocketAddr, _stop: Stop) {
+    async fn serve(self: Arc<Self>, stream: Stream, peer: SocketAddr, mut stop: Stop) {
         let answer = service_fn(|request: Request<Incoming>| {
             let answer = self.answer(request.method(), request.uri().path());
             async { Ok::<_, core::convert::Infallible>(answer) }
@@ -115,7 +120,12 @@ impl Protocol for Scrapes {
             .half_close(true)
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), answer);
-        if let Err(error) = connection.await {
+        let ended = tokio::select! {
+            biased;
+            ended = connection => ended,
+            () = stopped(&mut stop) => return, // a scrape is made again
+        };
+        if let Err(error) = ended {
             debug!(%peer, %error, "a scrape ended early");
         }
     }

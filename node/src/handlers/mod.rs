@@ -42,3 +42,4 @@ pub(crate) use self::register::read as read_register;
 pub(crate) use self::repair::read as read_repair;
 pub use self::replica::Replica;
 pub use self::session::Session;
+pub(crate) use self::status::warnings;

@@ -12,25 +12,17 @@ const WAITING: &str =
 
 /// Answers with the node's state.
 pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Response {
-    let (records, disk_bytes) = state.stats.usage();
+    let usage = state.stats.usage();
     let (_level, free_bytes) = state.stats.disk();
     let walk = state.sums.progress();
-    let mut warnings = state.warnings.list(now.mono);
-    if !state.cluster.is_member(state.cluster.node) {
-        warnings.push(Warning {
-            kind: WarningKind::Waiting,
-            since_ms: now.mono.0 / 1_000,
-            count: 0,
-            text: WAITING.to_owned(),
-        });
-    }
+    let warnings = warnings(state, now);
     Response::Status(Box::new(NodeStatus {
         node: state.cluster.node,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_ms: now.mono.0 / 1_000,
         durability: state.durability,
-        records,
-        disk_bytes,
+        records: usage.records,
+        disk_bytes: usage.disk_bytes,
         free_bytes,
         pull_bytes_per_second: state.stats.pull_rate(),
         connections: state.service.connections(),
@@ -45,4 +37,18 @@ pub(super) fn answer(state: &NodeState, queued_writes: u32, now: Now) -> Respons
         next_expiry_ms: state.expiry.oldest().map(|due| due.0),
         warnings,
     }))
+}
+
+/// What is not as it should be.
+pub(crate) fn warnings(state: &NodeState, now: Now) -> Vec<Warning> {
+    let mut warnings = state.warnings.list(now.mono);
+    if !state.cluster.is_member(state.cluster.node) {
+        warnings.push(Warning {
+            kind: WarningKind::Waiting,
+            since_ms: now.mono.0 / 1_000,
+            count: 0,
+            text: WAITING.to_owned(),
+        });
+    }
+    warnings
 }

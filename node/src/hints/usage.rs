@@ -135,6 +135,18 @@ impl HintUsage {
         })
     }
 
+    /// A time before which nothing was minted that is kept for a node, by that node; none while hints are counted.
+    #[must_use]
+    pub fn oldest_by_target(&self) -> Vec<(NodeId, Time)> {
+        let state = self.state();
+        let oldest = state.kept.iter().map(|(&target, of)| (target, of.oldest));
+        if state.ready {
+            oldest.collect()
+        } else {
+            Vec::new()
+        }
+    }
+
     /// The ring has changed: whoever owned the key of a hint may not own it any more.
     pub(crate) fn ring_changed(&self) {
         for of in self.state().kept.values_mut() {

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   sessions, lanes, the committing thread --add--> Metrics      relaxed atomics, always on
-//!   NodeState, engine usage -------------------------'--read by--> page --HTTP--> GET /metrics
+//!   NodeState ---------------------------------------'--read by--> page --HTTP--> GET /metrics
 //! ```
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`Metrics`] | counts and durations of the hot path, which nothing else keeps |
-//! | `page` | all metrics as text, at the moment of a scrape |
+//! | `page`, `lines` | all metrics as text, at the moment of a scrape |
 //! | `server` | the port: off unless `metrics` is set, plain HTTP, a thread of its own |
 //!
 //! What other parts of the state keep anyway is read at a scrape, so it costs nothing between two. `docs/metrics.md` lists every metric;
@@ -16,6 +16,7 @@
 //!
 //! Left out: how often it is scraped, and what is done about it (`docs/monitoring`).
 
+mod lines;
 mod page;
 mod server;
 
@@ -67,7 +68,7 @@ const fn kind_of(request: &Request) -> usize {
 }
 
 /// Reasons of refusals, by the numbers of [`reason_of`].
-const REASONS: [&str; 10] = [
+const REASONS: [&str; 11] = [
     "not_owner",
     "epoch",
     "forbidden",
@@ -78,19 +79,21 @@ const REASONS: [&str; 10] = [
     "overloaded",
     "storage",
     "not_ready",
+    "hints_full",
 ];
 
 const fn reason_of(refusal: &Refusal) -> usize {
     match refusal {
         Refusal::NotReplica => 0,
-        Refusal::OldEpoch | Refusal::Behind => 1,
+        Refusal::OldEpoch | Refusal::Behind | Refusal::OtherRecovery => 1,
         Refusal::Forbidden => 2,
         Refusal::ClockAhead { .. } => 4,
         Refusal::TooOld { .. } => 5,
         Refusal::Expired => 6,
-        Refusal::Overloaded { .. } | Refusal::HintsFull { .. } => 7,
+        Refusal::Overloaded { .. } => 7,
         Refusal::Storage(_) => 8,
-        Refusal::Draining | Refusal::NotReady => 9,
+        Refusal::Draining | Refusal::NotReady | Refusal::Incomplete => 9,
+        Refusal::HintsFull { .. } => 10,
         _ => 3,
     }
 }

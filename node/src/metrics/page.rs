@@ -9,20 +9,21 @@
 //! The format is that of the `OpenMetrics` project, which Prometheus reads. Names begin with `quoit_node_` and end with their unit.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use quoit_ring::change::Branch;
 use quoit_ring::wire::{DiskLevel, WarningKind};
 use quoit_ring::{Millis, Moment, NodeId};
 
-use super::{Histogram, KINDS, REASONS, seconds};
-use crate::clock::Clocks;
-use crate::engine::Engine;
+use super::lines::Lines;
+use super::{KINDS, REASONS, seconds};
+use crate::clock::{Clocks, Now};
+use crate::handlers::warnings;
 use crate::state::{ConnectionEvent, NodeState};
 
 /// What happened to callers, in words.
@@ -35,22 +36,20 @@ const EVENTS: [(ConnectionEvent, &str); 5] = [
 ];
 
 /// Where a node's metrics are read.
-pub(crate) struct Page<G> {
+pub(crate) struct Page {
     pub(crate) state: NodeState,
-    /// Not a handle: the engine is closed when the node stops.
-    pub(crate) engine: Weak<G>,
     pub(crate) queued_writes: Box<dyn Fn() -> usize + Send + Sync>,
     pub(crate) certificate_ends: Millis,
     pub(crate) clocks: Clocks,
 }
 
-impl<G> fmt::Debug for Page<G> {
+impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Page").finish_non_exhaustive()
     }
 }
 
-impl<G: Engine> Page<G> {
+impl Page {
     /// The text of all metrics as they are now.
     ///
     /// # Errors
@@ -64,22 +63,24 @@ impl<G: Engine> Page<G> {
     }
 }
 
-impl<G: Engine> prometheus_client::collector::Collector for Page<G> {
+impl prometheus_client::collector::Collector for Page {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut lines = Lines(encoder);
         let now = self.clocks.now();
-        self.node(&mut lines, now.mono)?;
+        self.node(&mut lines, now)?;
         self.requests(&mut lines)?;
+        self.disk(&mut lines)?;
         self.storage(&mut lines)?;
         self.hints(&mut lines, now.wall)?;
-        self.replication(&mut lines, (now.mono, now.wall))?;
+        self.syncs(&mut lines, (now.mono, now.wall))?;
+        self.counts(&mut lines, now.wall)?;
         self.ring(&mut lines)?;
         self.connections(&mut lines)
     }
 }
 
-impl<G: Engine> Page<G> {
-    fn node(&self, lines: &mut Lines<'_>, now: Moment) -> fmt::Result {
+impl Page {
+    fn node(&self, lines: &mut Lines<'_>, now: Now) -> fmt::Result {
         let state = &self.state;
         let labels = [
             ("node", state.cluster.node.to_string()),
@@ -92,15 +93,19 @@ impl<G: Engine> Page<G> {
         let info = ("quoit_node", "The node's id, version and durability.");
         lines.begin(info, MetricType::Info)?.encode_info(&labels)?;
         let up = ("quoit_node_uptime_seconds", "Since the start.");
-        lines.gauge(up, seconds(now.0))?;
-        let is_serving = !state.service.is_draining() && state.completeness.is_complete();
+        lines.gauge(up, seconds(now.mono.0))?;
+        let warnings = warnings(state, now);
+        let has_failed = warnings.iter().any(|it| it.kind == WarningKind::Storage);
+        let is_serving = state.cluster.is_member(state.cluster.node)
+            && state.completeness.is_complete()
+            && !state.service.is_draining()
+            && !has_failed;
         let serving = (
             "quoit_node_serving",
-            "1 while it answers reads and writes of keys.",
+            "1 while it answers reads and takes writes: a member, complete, with working storage, not being stopped.",
         );
         lines.gauge(serving, flag(is_serving))?;
 
-        let warnings = state.warnings.list(now);
         let shown = WarningKind::ALL.iter().map(|kind| {
             let is_there = warnings.iter().any(|warning| warning.kind == *kind);
             (kind.name().to_owned(), flag(is_there))
@@ -143,6 +148,27 @@ impl<G: Engine> Page<G> {
         lines.gauge(queued, float((self.queued_writes)() as u64))
     }
 
+    fn disk(&self, lines: &mut Lines<'_>) -> fmt::Result {
+        let state = &self.state;
+        let (level, free) = state.stats.disk();
+        let refused = [
+            ("hints", level <= DiskLevel::Low),
+            ("values", level <= DiskLevel::Reserve),
+            ("all", level == DiskLevel::Full),
+        ];
+        let refused = refused.map(|(what, is_so)| (what.to_owned(), flag(is_so)));
+        let short = (
+            "quoit_node_disk_short",
+            "1 while hints, values or all writes are refused for want of space.",
+        );
+        lines.gauges(short, "refuses", refused)?;
+        let room = (
+            "quoit_node_disk_free_bytes",
+            "Bytes free on its disk at the last look.",
+        );
+        lines.gauge(room, float(free))
+    }
+
     fn storage(&self, lines: &mut Lines<'_>) -> fmt::Result {
         let (state, metrics) = (&self.state, &self.state.metrics);
         let commit = (
@@ -153,26 +179,13 @@ impl<G: Engine> Page<G> {
         let writes = ("quoit_node_committed_writes", "Writes in all batches.");
         lines.counter(writes, metrics.committed.load(Ordering::Relaxed))?;
 
-        let usage = self.engine.upgrade().map(|engine| engine.usage());
-        let usage = usage.unwrap_or_default();
-        let (level, free) = state.stats.disk();
-        let is_full = matches!(level, DiskLevel::Full);
+        let usage = state.stats.usage();
         for (name, help, value) in [
             ("quoit_node_records", "Records, about.", usage.records),
             (
                 "quoit_node_disk_bytes",
                 "Bytes of the store's files.",
                 usage.disk_bytes,
-            ),
-            (
-                "quoit_node_disk_free_bytes",
-                "Bytes free on its disk at the last look.",
-                free,
-            ),
-            (
-                "quoit_node_disk_full",
-                "1 while nothing but removals is taken for want of space.",
-                u64::from(is_full),
             ),
             (
                 "quoit_node_memtable_bytes",
@@ -229,8 +242,7 @@ impl<G: Engine> Page<G> {
         lines.gauges(count, "target", of(|it| it.count))?;
         let bytes = ("quoit_node_hint_bytes", "Their keys and records.");
         lines.gauges(bytes, "target", of(|it| it.bytes))?;
-        let oldest = hints.oldest().map(|it| it.by_target).unwrap_or_default();
-        let oldest = oldest.into_iter().map(|(target, time)| {
+        let oldest = hints.oldest_by_target().into_iter().map(|(target, time)| {
             let age = wall.0.saturating_sub(time.millis().0);
             (target.to_string(), millis(age))
         });
@@ -247,15 +259,28 @@ impl<G: Engine> Page<G> {
         lines.gauge(refusals, float(refused))
     }
 
-    fn replication(&self, lines: &mut Lines<'_>, (now, wall): (Moment, Millis)) -> fmt::Result {
+    fn syncs(&self, lines: &mut Lines<'_>, (now, wall): (Moment, Millis)) -> fmt::Result {
         let state = &self.state;
         let status = state.sync.status(state.stability.status(wall), now);
         let peers = || status.peers.iter();
         let name = |node: NodeId| node.to_string();
-        let equal = peers().filter_map(|it| Some((name(it.node), millis(it.equal_ago_ms?))));
+        let equal_ago = |peer: &NodeId| {
+            let known = peers().find(|it| it.node == *peer);
+            known.and_then(|it| it.equal_ago_ms)
+        };
+        // One that was never found equal counts from the start: it must not be missing.
+        let newest = state.cluster.newest().epoch();
+        let shared = state
+            .sync
+            .shared(&state.cluster, newest)
+            .unwrap_or_default();
+        let equal = shared.keys().map(|peer| {
+            let ago = equal_ago(peer).unwrap_or(now.0 / 1_000);
+            (name(*peer), millis(ago))
+        });
         let age = (
             "quoit_node_sync_equal_age_seconds",
-            "Since both were last found equal, by the other owner.",
+            "Since both were last found equal, or since the start, by the other owner.",
         );
         lines.gauges(age, "peer", equal)?;
         let pulled = peers().map(|it| (name(it.node), it.pulled));
@@ -271,12 +296,27 @@ impl<G: Engine> Page<G> {
         );
         lines.counters(unrepaired, "peer", failed)?;
 
-        let stability = status.stability;
+        let paused = (
+            "quoit_node_sync_paused",
+            "1 while an operator has paused the syncs that it begins.",
+        );
+        lines.gauge(paused, flag(status.is_paused))
+    }
+
+    /// How far back things are known, and what has happened since the start.
+    fn counts(&self, lines: &mut Lines<'_>, wall: Millis) -> fmt::Result {
+        let state = &self.state;
+        let stability = state.stability.status(wall);
         let lag = (
             "quoit_node_stable_lag_seconds",
             "How far back writes may still be under way, and tombstones are needed.",
         );
         lines.gauge(lag, stability.lag_ms.map_or(f64::NAN, millis))?;
+        let without = (
+            "quoit_node_leaves_without_stable",
+            "Leaves of which that is not known: their tombstones are all kept.",
+        );
+        lines.gauge(without, float(stability.leaves_without))?;
         for (name, help, value) in [
             (
                 "quoit_node_tombstones_removed",
@@ -370,65 +410,6 @@ impl<G: Engine> Page<G> {
             "Callers that were not served, or not at once, by what happened.",
         );
         lines.counters(what, "event", events)
-    }
-}
-
-/// A metric's name and what it means.
-type Named = (&'static str, &'static str);
-
-/// Lines of text.
-struct Lines<'a>(DescriptorEncoder<'a>);
-
-impl Lines<'_> {
-    fn begin(
-        &mut self,
-        (name, help): Named,
-        kind: MetricType,
-    ) -> Result<MetricEncoder<'_>, fmt::Error> {
-        self.0.encode_descriptor(name, help, None, kind)
-    }
-
-    fn gauge(&mut self, named: Named, value: f64) -> fmt::Result {
-        self.begin(named, MetricType::Gauge)?.encode_gauge(&value)
-    }
-
-    fn gauges(
-        &mut self,
-        named: Named,
-        label: &str,
-        values: impl IntoIterator<Item = (String, f64)>,
-    ) -> fmt::Result {
-        let mut lines = self.begin(named, MetricType::Gauge)?;
-        for (of, value) in values {
-            lines.encode_family(&[(label, of)])?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-
-    fn counter(&mut self, named: Named, value: u64) -> fmt::Result {
-        let mut lines = self.begin(named, MetricType::Counter)?;
-        lines.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    }
-
-    fn counters(
-        &mut self,
-        named: Named,
-        label: &str,
-        values: impl IntoIterator<Item = (String, u64)>,
-    ) -> fmt::Result {
-        let mut lines = self.begin(named, MetricType::Counter)?;
-        for (of, value) in values {
-            let labels = [(label, of)];
-            let mut line = lines.encode_family(&labels)?;
-            line.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
-        }
-        Ok(())
-    }
-
-    fn histogram(&mut self, named: Named, histogram: &Histogram) -> fmt::Result {
-        let (count, sum, buckets) = histogram.read();
-        let mut lines = self.begin(named, MetricType::Histogram)?;
-        lines.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
 }
 

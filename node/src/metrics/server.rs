@@ -25,7 +25,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Page;
-use crate::engine::Engine;
 
 const NAME: &str = "quoit-metrics";
 /// Most connections at a time: scrapers are few.
@@ -55,7 +54,7 @@ impl MetricsServer {
     }
 
     /// Serves `page` until it is dropped.
-    pub(crate) fn start<G: Engine>(listener: TcpListener, page: Page<G>) -> io::Result<Self> {
+    pub(crate) fn start(listener: TcpListener, page: Page) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -96,7 +95,7 @@ impl Drop for MetricsServer {
     }
 }
 
-async fn listen<G: Engine>(listener: TcpListener, page: Arc<Page<G>>) {
+async fn listen(listener: TcpListener, page: Arc<Page>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -141,7 +140,7 @@ async fn listen<G: Engine>(listener: TcpListener, page: Arc<Page<G>>) {
     }
 }
 
-fn answer<T, G: Engine>(request: &Request<T>, page: &Arc<Page<G>>) -> Response<String> {
+fn answer<T>(request: &Request<T>, page: &Arc<Page>) -> Response<String> {
     let refused = |status, text: &str| {
         let mut response = Response::new(text.to_owned());
         *response.status_mut() = status;

@@ -76,6 +76,9 @@ fn a_scrape_shows_what_has_happened() {
         ("quoit_node_member", 1.0),
         ("quoit_node_epoch", 1.0),
         ("quoit_node_warning{kind=\"storage\"}", 0.0),
+        ("quoit_node_warning{kind=\"waiting\"}", 0.0),
+        ("quoit_node_disk_short{refuses=\"values\"}", 0.0),
+        ("quoit_node_sync_paused", 0.0),
     ] {
         let found = value(&text, name);
         assert!((found - expected).abs() < 0.5, "{name} is {found}");
@@ -84,7 +87,10 @@ fn a_scrape_shows_what_has_happened() {
     assert!((1.0..=20.0).contains(&batches), "{batches}");
     let below_any = value(&text, "quoit_node_commit_seconds_bucket{le=\"+Inf\"}");
     assert!((below_any - batches).abs() < 0.5, "{below_any}");
-    assert!(value(&text, "quoit_node_disk_bytes") > 0.0);
+    // The committing thread looks once a second.
+    let is_measured = |_: &u32| value(&scraped(&node), "quoit_node_disk_bytes") > 0.0;
+    let mut looks = (0..400).inspect(|_| std::thread::sleep(Duration::from_millis(50)));
+    assert!(looks.any(|look| is_measured(&look)));
     let ends = value(&text, "quoit_node_certificate_expiry_timestamp_seconds");
     assert!(ends > 1.7e9, "{ends}");
     let id = format!("node=\"{}\"", node.id());
@@ -185,6 +191,9 @@ fn a_port_that_is_taken_stops_the_start_and_leaves_the_directory_alone() {
     let error = Node::start(&place.config).unwrap_err();
     assert!(matches!(error, StartError::Metrics { .. }), "{error}");
     assert!(error.may_pass() && error.to_string().contains("metrics"));
+    place.config.metrics = Some("192.0.2.1:0".parse().unwrap());
+    let error = Node::start(&place.config).unwrap_err();
+    assert!(!error.may_pass(), "no address of this machine: {error}");
     place.config.metrics = None;
     let node = place.start();
     assert_eq!(node.metrics_address(), None);

@@ -144,7 +144,7 @@ fn configuration(args: &Args) -> Result<Config, RunError> {
 }
 
 /// As `quoit-node` ends.
-const fn exit(error: &RunError) -> Exit {
+fn exit(error: &RunError) -> Exit {
     match error {
         RunError::Start(error) | RunError::Init(error) => start_exit(error),
         RunError::Join(error) if error.may_pass() => Exit::TryLater,
@@ -154,7 +154,7 @@ const fn exit(error: &RunError) -> Exit {
 }
 
 /// How a program ends whose node did not start.
-pub(crate) const fn start_exit(error: &StartError) -> Exit {
+pub(crate) fn start_exit(error: &StartError) -> Exit {
     if error.may_pass() {
         Exit::TryLater
     } else {

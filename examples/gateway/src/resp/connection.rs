@@ -24,6 +24,7 @@ use super::work::{Answer, Work};
 use crate::budget::Permit;
 use crate::gateway::Shared;
 use crate::listener::{Stop, Stream, stopped};
+use crate::metrics;
 
 /// Bytes of commands that wait for those before them.
 const INPUT: usize = 128 << 10;
@@ -185,7 +186,10 @@ impl Connection {
                 self.reserved.0.push(permit);
                 self.reserved.1 = needed;
             }
-            Err(failure) => self.last(failure.into()),
+            Err(failure) => {
+                metrics::refused("resp", &failure);
+                self.last(failure.into());
+            }
         }
     }
 

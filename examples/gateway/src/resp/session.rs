@@ -13,6 +13,7 @@ use super::reply::{Reply, Version};
 use super::work::{Work, since_1970};
 use crate::failure::Failure;
 use crate::gateway::Shared;
+use crate::metrics;
 
 /// Longest name of a connection.
 const MAX_NAME: usize = 256;
@@ -55,7 +56,9 @@ impl Session {
         if let Some(rate) = &shared.rate
             && let Err(wait) = rate.admit(self.peer.ip(), Instant::now())
         {
-            return Step::Now(Failure::rate_limit(wait).into());
+            let failure = Failure::rate_limit(wait);
+            metrics::refused("resp", &failure);
+            return Step::Now(failure.into());
         }
         let name = command.first().cloned().unwrap_or_default();
         // A browser can be made to send these; what follows is not meant for this port.
