@@ -4,7 +4,7 @@
 //!   each replica    may it pass?            no connection, overloaded, .. : yes      too large, forbidden, .. : no
 //!   the operation   is_retryable            as many as are needed may pass
 //!                   is_timeout              one did not answer in time
-//!                   retry_after             the longest queue that a node has told of
+//!                   retry_after             the longest queue that a node reports
 //! ```
 //!
 //! Left out: how often to try, and how long in between where no node says: the caller's budget.

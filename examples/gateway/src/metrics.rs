@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The library only reports to the facade: whoever links it chooses the recorder, and without one nothing is kept. The program installs
-//! one where `--metrics` names an address ([`MetricsPort::install`]); the client's own metrics come with it. `docs/metrics.md` lists all,
-//! and a test compares them with what is served.
+//! one where `--metrics` names an address ([`MetricsPort::install`]); the client's own metrics come with it. `docs/metrics.md` lists
+//! those of the gateway, and a test compares them with what is served; those of the client are in its documentation.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
