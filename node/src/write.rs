@@ -109,6 +109,8 @@ pub enum Step {
     Prepare(Ballot),
     /// A value that is pending from then on, by this ballot.
     Accept(Ballot, Record),
+    /// The same without a prepare before it: what it extends was chosen by the ballot before.
+    Extend(Ballot, Record),
     /// The value of this ballot is joined; given for an owner that may not have it.
     Commit(Ballot, Option<Record>),
     /// What another owner has accepted, before this one owns the key alone.
@@ -124,7 +126,7 @@ impl Change {
             Self::Repair(record) | Self::Delivered(record) | Self::Restored(record) => Some(record),
             Self::Register(step) => match &**step {
                 Step::Look | Step::Prepare(_) => None,
-                Step::Accept(_, record) => Some(record),
+                Step::Accept(_, record) | Step::Extend(_, record) => Some(record),
                 Step::Commit(_, record) => record.as_ref(),
                 Step::Take(theirs) => theirs.value.as_ref(),
             },

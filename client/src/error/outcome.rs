@@ -98,8 +98,8 @@ pub enum Outcome {
         /// The most that this client takes, by its [`max_value_bytes`](crate::ClientBuilder::max_value_bytes).
         max: u64,
     },
-    /// A conditional write of the key by somebody else came first there.
-    #[error("another conditional write came first")]
+    /// Another write of the key came first there, as a conditional write found.
+    #[error("another write of the key came first")]
     Outbid,
     /// It was not asked.
     #[error("not asked")]

@@ -72,7 +72,7 @@ impl From<&Request> for Asked {
             Request::Get { .. } => Self::Read,
             Request::Put { .. } | Request::Repair { .. } | Request::Hint { .. } => Self::Write,
             Request::Register(RegisterRequest {
-                ask: RegisterAsk::Accept { .. },
+                ask: RegisterAsk::Accept { .. } | RegisterAsk::Extend { .. },
                 ..
             }) => Self::Write,
             _ => Self::Other,

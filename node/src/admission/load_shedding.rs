@@ -173,9 +173,10 @@ impl LoadShedding {
                     hasher.write(key);
                     (0, 0)
                 }
-                Step::Prepare(ballot) | Step::Accept(ballot, _) | Step::Commit(ballot, _) => {
-                    (ballot.time.0, ballot.unique)
-                }
+                Step::Prepare(ballot)
+                | Step::Accept(ballot, _)
+                | Step::Extend(ballot, _)
+                | Step::Commit(ballot, _) => (ballot.time.0, ballot.unique),
                 Step::Take(theirs) => (theirs.ballot.time.0, theirs.ballot.unique),
             },
         };

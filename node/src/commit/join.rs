@@ -202,7 +202,9 @@ impl<'a> Joins<'a> {
         let (ballot, latest) = match step {
             Step::Look => (Time::ZERO, Time::ZERO),
             Step::Prepare(ballot) => (ballot.time, ballot.time),
-            Step::Accept(ballot, value) => (ballot.time, ballot.time.max(value.max_time())),
+            Step::Accept(ballot, value) | Step::Extend(ballot, value) => {
+                (ballot.time, ballot.time.max(value.max_time()))
+            }
             Step::Commit(_, value) => {
                 let latest = value.as_ref().map_or(Time::ZERO, Record::max_time);
                 (Time::ZERO, latest)
@@ -219,7 +221,7 @@ impl<'a> Joins<'a> {
         if verdict == Verdict::Joined {
             bury(current.record, self.rules.expired);
         }
-        if !matches!(verdict, Verdict::Outbid(_)) {
+        if !matches!(verdict, Verdict::Outbid(_) | Verdict::Unseen) {
             self.latest = self.latest.max(latest);
             self.balloted = self.balloted.max(ballot);
         }

@@ -213,6 +213,7 @@ const fn refuses_the_page(verdict: &Verdict) -> Option<Refusal> {
         | Verdict::State(_)
         | Verdict::Accepted
         | Verdict::Outbid(_)
+        | Verdict::Unseen
         | Verdict::Refused(
             Refusal::TooManySiblings { .. }
             | Refusal::RecordTooLarge { .. }

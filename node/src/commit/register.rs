@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Look, Prepare   what is held now: behind all that was accepted before, in this batch too
-//!   Accept          pending, if no higher ballot was promised; its batch is synced in either mode
+//!   Accept, Extend  pending, if no higher ballot was promised; its batch is synced in either mode
 //!   Commit          joined into the record; the ballot stays
 //! ```
 //!
@@ -14,7 +14,7 @@ use quoit_ring::register::{Accepted, Acceptor, Ballot, Denied};
 use quoit_ring::wire::{
     Refusal, RegisterRequest, RegisterState, Response, decode_accepted, record_bytes, record_len,
 };
-use quoit_ring::{Epoch, Millis, Record, Sibling, Time, check_drift};
+use quoit_ring::{Epoch, Millis, Record, Time, check_drift};
 
 use super::bounds::RecordBounds;
 use super::carry_out::Unfulfilled;
@@ -97,18 +97,19 @@ impl RegisterRow {
                     Err(denied) => self.denied(denied, rules),
                 }
             }
-            Step::Accept(ballot, value) => {
+            Step::Accept(ballot, value) | Step::Extend(ballot, value) => {
                 check(*ballot, rules)?;
                 check_stamp(value.max_time(), rules)?;
                 bounds.joined(current.record, value)?;
                 if rules.registers.is_full() {
                     return Err(Refusal::Overloaded { queue_ms: 0 });
                 }
-                // Until it is joined no floor may rise above it: other owners may not have it either.
-                let unseen = |it: &&Sibling| !current.record.seen().contains(it.dot);
-                let unseen = value.live().iter().filter(unseen);
-                let oldest = unseen.map(|it| it.dot.time).min().unwrap_or(Time::MAX);
-                match self.acceptor.accept(*ballot, value.clone(), oldest) {
+                let (value, held) = (value.clone(), &*current.record);
+                let taken = match step {
+                    Step::Extend(..) => self.acceptor.extend(*ballot, value, held),
+                    _ => self.acceptor.accept(*ballot, value, held),
+                };
+                match taken {
                     Ok(()) => {
                         self.promised = self.promised.max(Some(*ballot));
                         Ok(Verdict::Accepted)
@@ -174,6 +175,7 @@ impl RegisterRow {
     fn denied(&self, denied: Denied, rules: &Rules) -> Result<Verdict, Refusal> {
         match denied {
             Denied::Outbid(promised) => Ok(Verdict::Outbid(promised)),
+            Denied::Unseen => Ok(Verdict::Unseen),
             Denied::Reused => {
                 rules.registers.add_reused();
                 Err(Refusal::BallotReused)

@@ -22,6 +22,8 @@ pub enum Verdict {
     Accepted,
     /// Of a step on a register: this ballot has the promise. Nothing has changed.
     Outbid(Ballot),
+    /// Of a step on a register: its value has not seen what is held. Nothing has changed.
+    Unseen,
     /// It was refused; nothing was joined.
     Refused(Refusal),
 }
@@ -35,6 +37,7 @@ impl From<Verdict> for Response {
             Verdict::State(state) => register(RegisterAnswer::State(*state)),
             Verdict::Accepted => register(RegisterAnswer::Accepted),
             Verdict::Outbid(promised) => register(RegisterAnswer::Outbid { promised }),
+            Verdict::Unseen => register(RegisterAnswer::Unseen),
             Verdict::Refused(refusal) => Self::Refused(refusal),
         }
     }

@@ -19,6 +19,7 @@ pub(crate) fn read(ask: &RegisterAsk, limits: &Limits) -> Result<Change, Refusal
         RegisterAsk::Look => Step::Look,
         RegisterAsk::Prepare { ballot } => Step::Prepare(*ballot),
         RegisterAsk::Accept { ballot, value } => Step::Accept(*ballot, value_of(value, limits)?),
+        RegisterAsk::Extend { ballot, value } => Step::Extend(*ballot, value_of(value, limits)?),
         RegisterAsk::Commit { ballot, value } if value.is_empty() => Step::Commit(*ballot, None),
         RegisterAsk::Commit { ballot, value } => {
             Step::Commit(*ballot, Some(value_of(value, limits)?))
@@ -32,7 +33,9 @@ pub(crate) fn read(ask: &RegisterAsk, limits: &Limits) -> Result<Change, Refusal
 /// The bytes of the record that is asked to be taken.
 pub(super) const fn record_bytes(ask: &RegisterAsk) -> usize {
     match ask {
-        RegisterAsk::Accept { value, .. } | RegisterAsk::Commit { value, .. } => value.len(),
+        RegisterAsk::Accept { value, .. }
+        | RegisterAsk::Extend { value, .. }
+        | RegisterAsk::Commit { value, .. } => value.len(),
         _ => 0,
     }
 }

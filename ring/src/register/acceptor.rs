@@ -30,10 +30,10 @@ pub struct Accepted {
 /// use quoit_ring::register::{Acceptor, Ballot, Denied};
 ///
 /// let ballot = |time| Ballot { time: Time(time), unique: 1 };
-/// let mut owner = Acceptor::default();
+/// let (mut owner, held) = (Acceptor::default(), Record::default());
 /// owner.prepare(ballot(5))?;
-/// assert_eq!(owner.accept(ballot(4), Record::default(), Time::MAX), Err(Denied::Outbid(ballot(5))));
-/// owner.accept(ballot(5), Record::default(), Time::MAX)?;
+/// assert_eq!(owner.accept(ballot(4), Record::default(), &held), Err(Denied::Outbid(ballot(5))));
+/// owner.accept(ballot(5), Record::default(), &held)?;
 ///
 /// // Whoever comes later learns of it, and the ballot stays behind the commit.
 /// assert!(owner.accepted().unwrap().value.is_some());
@@ -53,6 +53,9 @@ pub enum Denied {
     /// It has promised, or accepted, this ballot: a later one may pass.
     #[error("a ballot at or above it has the promise")]
     Outbid(Ballot),
+    /// It holds something that the value has not seen, and nobody has prepared: the proposer is to find out what that is.
+    #[error("it holds what the value has not seen")]
+    Unseen,
     /// It has accepted another value by the same ballot: a proposer that is not one of ours.
     #[error("the ballot was used for another value")]
     Reused,
@@ -94,23 +97,18 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Takes a value, unless a higher ballot has the promise. The same again is taken again, after its commit, too. `oldest` is when the
-    /// oldest write in it was made that is not in this owner's record.
+    /// Takes a value, unless a higher ballot has the promise. The same again is taken again, after its commit, too. `held` is this
+    /// owner's record: what is live in the value and not seen there may be older than the ballot.
     ///
     /// # Errors
-    /// [`Denied`].
-    pub fn accept(&mut self, ballot: Ballot, value: Record, oldest: Time) -> Result<(), Denied> {
-        let highest = self.promised.max(self.last());
-        if ballot < highest {
-            return Err(Denied::Outbid(highest));
+    /// [`Denied::Outbid`], [`Denied::Reused`].
+    pub fn accept(&mut self, ballot: Ballot, value: Record, held: &Record) -> Result<(), Denied> {
+        if let Some(answer) = self.decided(ballot, &value) {
+            return answer;
         }
-        if let Some(accepted) = self.accepted.as_ref()
-            && accepted.ballot == ballot
-        {
-            let is_same = accepted.value.as_ref().is_none_or(|it| *it == value);
-            return if is_same { Ok(()) } else { Err(Denied::Reused) };
-        }
-
+        let unseen = value.live().iter().map(|sibling| sibling.dot);
+        let unseen = unseen.filter(|dot| !held.seen().contains(*dot));
+        let oldest = unseen.map(|dot| dot.time).min().unwrap_or(Time::MAX);
         // What it carries on of a value that was pending here may be as old as that.
         let since = self.pending_since().min(ballot.time).min(oldest);
         self.promised = ballot;
@@ -120,6 +118,34 @@ impl Acceptor {
             value: Some(value),
         });
         Ok(())
+    }
+
+    /// Takes a value that extends what its proposer's last ballot chose, by the [next](Ballot::next) one: without a prepare, since
+    /// whoever accepted the last ballot takes nothing between the two. Nobody was asked what came to the records meanwhile, so
+    /// the value must have seen all that this owner's has: a write that a majority holds meets one of those that are asked.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn extend(&mut self, ballot: Ballot, value: Record, held: &Record) -> Result<(), Denied> {
+        if let Some(answer) = self.decided(ballot, &value) {
+            return answer;
+        }
+        if !value.seen().includes(held.seen()) {
+            return Err(Denied::Unseen);
+        }
+        self.accept(ballot, value, held)
+    }
+
+    /// The answer, whatever the record holds: to a ballot that is outbid, or that was accepted before.
+    fn decided(&self, ballot: Ballot, value: &Record) -> Option<Result<(), Denied>> {
+        let highest = self.promised.max(self.last());
+        if ballot < highest {
+            return Some(Err(Denied::Outbid(highest)));
+        }
+        let before = (self.accepted.as_ref()).filter(|before| before.ballot == ballot)?;
+        // One that is committed is not here any more to be compared.
+        let is_same = before.value.as_ref().is_none_or(|it| it == value);
+        Some(is_same.then_some(()).ok_or(Denied::Reused))
     }
 
     fn pending_since(&self) -> Time {
@@ -198,12 +224,14 @@ mod tests {
         owner.prepare(ballot(5)).unwrap();
         assert_eq!(owner.prepare(ballot(4)), Err(Denied::Outbid(ballot(5))));
         assert_eq!(
-            owner.accept(ballot(4), value(4), Time::MAX),
+            owner.accept(ballot(4), value(4), &Record::default()),
             Err(Denied::Outbid(ballot(5)))
         );
-        owner.accept(ballot(6), value(6), Time::MAX).unwrap();
+        owner
+            .accept(ballot(6), value(6), &Record::default())
+            .unwrap();
         assert_eq!(
-            owner.accept(ballot(5), value(5), Time::MAX),
+            owner.accept(ballot(5), value(5), &Record::default()),
             Err(Denied::Outbid(ballot(6)))
         );
     }
@@ -211,13 +239,19 @@ mod tests {
     #[test]
     fn an_accept_comes_again_and_again_but_never_with_another_value() {
         let mut owner = pending(5);
-        assert_eq!(owner.accept(ballot(5), value(5), Time::MAX), Ok(()));
         assert_eq!(
-            owner.accept(ballot(5), value(4), Time::MAX),
+            owner.accept(ballot(5), value(5), &Record::default()),
+            Ok(())
+        );
+        assert_eq!(
+            owner.accept(ballot(5), value(4), &Record::default()),
             Err(Denied::Reused)
         );
         assert_eq!(owner.commit(ballot(5), None), Some(value(5)));
-        assert_eq!(owner.accept(ballot(5), value(5), Time::MAX), Ok(()));
+        assert_eq!(
+            owner.accept(ballot(5), value(5), &Record::default()),
+            Ok(())
+        );
         assert_eq!(
             owner.accepted(),
             accepted(5, 5, None).as_ref(),
@@ -245,16 +279,65 @@ mod tests {
     #[test]
     fn what_carries_a_pending_value_on_is_as_old_as_that() {
         let mut owner = pending(4);
-        owner.accept(ballot(9), value(4), Time::MAX).unwrap();
+        owner
+            .accept(ballot(9), value(4), &Record::default())
+            .unwrap();
         assert_eq!(owner.accepted(), accepted(9, 4, Some(value(4))).as_ref());
         owner.commit(ballot(9), None);
-        owner.accept(ballot(12), value(12), Time::MAX).unwrap();
+        owner
+            .accept(ballot(12), value(12), &Record::default())
+            .unwrap();
         assert_eq!(owner.accepted().unwrap().since, Time(12));
-        owner.accept(ballot(14), value(3), Time(3)).unwrap();
+        owner
+            .accept(ballot(14), value(3), &Record::default())
+            .unwrap();
         assert_eq!(
             owner.accepted().unwrap().since,
             Time(3),
             "a write that is not in its record"
+        );
+    }
+
+    #[test]
+    fn the_next_ballot_of_a_proposer_extends_what_it_chose_unless_another_came_between() {
+        let next = ballot(5).next().unwrap();
+        let mut owner = pending(5);
+        owner.extend(next, value(6), &Record::default()).unwrap();
+        assert_eq!(owner.accepted().unwrap().ballot, next);
+
+        let mut owner = pending(5);
+        owner.prepare(ballot(6)).unwrap();
+        let outbid = owner.extend(next, value(6), &Record::default());
+        assert_eq!(outbid, Err(Denied::Outbid(ballot(6))));
+        assert_eq!(owner.accepted(), pending(5).accepted());
+    }
+
+    #[test]
+    fn what_extends_has_seen_all_that_its_owner_holds_deletes_too() {
+        let dot = Dot {
+            time: Time(6),
+            actor: Actor(2),
+        };
+        let next = ballot(5).next().unwrap();
+        for plain in [None, Some(("plain".into(), None))] {
+            let held = Delta::blind(dot, plain).into_record();
+            let mut owner = pending(5);
+            assert_eq!(owner.extend(next, value(5), &held), Err(Denied::Unseen));
+            assert_eq!(owner, pending(5), "nothing has changed");
+            let mut seen = value(5);
+            seen.join(&held);
+            owner.extend(next, seen.clone(), &held).unwrap();
+            assert_eq!(owner.extend(next, seen, &value(9)), Ok(()), "sent twice");
+        }
+        let floor = {
+            let mut floor = Record::default();
+            floor.raise_floor(Time(6));
+            floor
+        };
+        assert_eq!(
+            pending(5).extend(next, value(5), &floor),
+            Err(Denied::Unseen),
+            "what has died and was forgotten lies below a floor"
         );
     }
 

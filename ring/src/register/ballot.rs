@@ -31,6 +31,23 @@ impl Ballot {
         unique: 0,
     };
 
+    /// The same proposer's next one. Nothing lies between the two, so whoever has accepted this one takes nothing below the next.
+    /// None at the end of the numbers.
+    ///
+    /// ```
+    /// # use quoit_ring::Time;
+    /// use quoit_ring::register::Ballot;
+    ///
+    /// let first = Ballot { time: Time(7), unique: 9 };
+    /// assert!(first < first.next().unwrap() && first.next().unwrap() < Ballot::last_of(Time(7)));
+    /// assert_eq!(Ballot::last_of(Time(7)).next(), None);
+    /// ```
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        let unique = self.unique.checked_add(1)?;
+        Some(Self { unique, ..self })
+    }
+
     /// No ballot of this time is higher.
     #[must_use]
     pub const fn last_of(time: Time) -> Self {

@@ -122,6 +122,29 @@ impl Seen {
             .is_some_and(|i| i.actor == dot.actor && dot.time <= i.hi)
     }
 
+    /// Whether all of `other` lies in the region.
+    ///
+    /// ```
+    /// # use quoit_ring::{Actor, Seen, Time};
+    /// let mut ours = Seen::up_to(Time(10));
+    /// let mut theirs = Seen::up_to(Time(8));
+    /// theirs.add(Actor(1), Time(9), Time(12));
+    /// assert!(!ours.includes(&theirs) && !theirs.includes(&ours));
+    /// ours.union(&theirs);
+    /// assert!(ours.includes(&theirs));
+    /// ```
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let has = |part: Interval| {
+            let behind = self
+                .intervals
+                .partition_point(|i| (i.actor, i.lo) <= (part.actor, part.lo));
+            let last = behind.checked_sub(1).and_then(|at| self.intervals.get(at));
+            last.is_some_and(|i| i.actor == part.actor && part.hi <= i.hi)
+        };
+        other.floor <= self.floor && other.above(self.floor).all(has)
+    }
+
     /// The latest time of the region, [`Time::ZERO`] if it is empty.
     #[must_use]
     pub fn max_time(&self) -> Time {
@@ -358,6 +381,9 @@ mod tests {
                 at_once.push_merged(interval);
             }
             proptest::prop_assert!(one_by_one.is_canonical());
+            proptest::prop_assert!(one_by_one.includes(&ours) && one_by_one.includes(&theirs));
+            proptest::prop_assert_eq!(ours.includes(&theirs), one_by_one == ours);
+            proptest::prop_assert_eq!(theirs.includes(&ours), one_by_one == theirs);
             proptest::prop_assert_eq!(one_by_one, at_once);
         }
     }

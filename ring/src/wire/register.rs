@@ -5,11 +5,13 @@
 //!   Prepare  ballot         -> State, or Outbid       and nothing below the ballot is taken any more
 //!   Accept   ballot, value  -> Accepted, or Outbid
 //!   Commit   ballot         -> Joined                 with the value for an owner that did not accept it
+//!   Extend   ballot, value  -> Accepted, Outbid, or Unseen
 //!
 //!   number u8 | ballot | key length u16 | key | rest: a record, or nothing
 //!   State    0 | floor | bits: row, ballot, pending | ballot | row length u32 | row | value
 //!   Accepted 1
 //!   Outbid   2 | ballot
+//!   Unseen   3
 //!
 //!   what an owner accepted, on the disk and when the ring changes    ballot | since | the value while it is pending
 //! ```
@@ -63,6 +65,14 @@ pub enum RegisterAsk {
         /// The encoded record, for an owner that has not accepted it; empty for one that has.
         value: Bytes,
     },
+    /// Take this value, which extends what the proposer's last ballot chose, unless a higher ballot has the promise or the record
+    /// holds what the value has not seen.
+    Extend {
+        /// The ballot: the next of the last one.
+        ballot: Ballot,
+        /// An encoded record.
+        value: Bytes,
+    },
 }
 
 /// What an owner answers about a register; a commit is answered as joined.
@@ -78,6 +88,8 @@ pub enum RegisterAnswer {
         /// That ballot.
         promised: Ballot,
     },
+    /// The record holds what the value has not seen. Nothing has changed.
+    Unseen,
 }
 
 /// What an owner holds of a key and its register.
@@ -100,9 +112,9 @@ impl RegisterRequest {
         self.key.len()
             + match &self.ask {
                 RegisterAsk::Look | RegisterAsk::Prepare { .. } => 0,
-                RegisterAsk::Accept { value, .. } | RegisterAsk::Commit { value, .. } => {
-                    value.len()
-                }
+                RegisterAsk::Accept { value, .. }
+                | RegisterAsk::Commit { value, .. }
+                | RegisterAsk::Extend { value, .. } => value.len(),
             }
     }
 
@@ -113,6 +125,7 @@ impl RegisterRequest {
             RegisterAsk::Prepare { ballot } => (1, *ballot, &nothing),
             RegisterAsk::Accept { ballot, value } => (2, *ballot, value),
             RegisterAsk::Commit { ballot, value } => (3, *ballot, value),
+            RegisterAsk::Extend { ballot, value } => (4, *ballot, value),
         };
         let mut out = BytesMut::with_capacity(self.body_bytes() + 19);
         out.put_u8(number);
@@ -142,6 +155,7 @@ impl RegisterRequest {
             1 => RegisterAsk::Prepare { ballot },
             2 => RegisterAsk::Accept { ballot, value },
             3 => RegisterAsk::Commit { ballot, value },
+            4 => RegisterAsk::Extend { ballot, value },
             _ => {
                 return Err(DecodeError::Malformed(
                     "an unknown message about a register",
@@ -165,6 +179,7 @@ impl RegisterAnswer {
                 out.put_u8(2);
                 put_ballot(*promised, &mut out);
             }
+            Self::Unseen => out.put_u8(3),
         }
         out.freeze()
     }
@@ -172,10 +187,8 @@ impl RegisterAnswer {
     pub(super) fn decode(mut bytes: Bytes) -> Result<Self, DecodeError> {
         match bytes.try_get_u8().map_err(|_short| CUT_OFF)? {
             0 => RegisterState::take(bytes).map(Self::State),
-            1 => {
-                codec::end(&bytes)?;
-                Ok(Self::Accepted)
-            }
+            1 => codec::end(&bytes).map(|()| Self::Accepted),
+            3 => codec::end(&bytes).map(|()| Self::Unseen),
             2 => {
                 let promised = take_ballot(&mut bytes)?;
                 codec::end(&bytes)?;

@@ -45,7 +45,7 @@ pub(crate) fn plain(golden: &str) -> String {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn requests() -> [(Request, &'static str); 21] {
+pub(crate) fn requests() -> [(Request, &'static str); 22] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -182,6 +182,16 @@ pub(crate) fn requests() -> [(Request, &'static str); 21] {
             "27000000 01 01 0700000000000000 03000000 | 03 64 0c | 02 0b00000000000000 0d00000000000000 0100 6b aabb",
         ),
         (
+            Request::Register(RegisterRequest {
+                key: KEY,
+                ask: RegisterAsk::Extend {
+                    ballot: OF_REGISTER,
+                    value: BODY,
+                },
+            }),
+            "27000000 01 01 0700000000000000 03000000 | 03 64 0c | 04 0b00000000000000 0d00000000000000 0100 6b aabb",
+        ),
+        (
             Request::Scan(ScanRequest {
                 start: KEY,
                 end: Bytes::from_static(b"l"),
@@ -257,7 +267,7 @@ fn seen() -> MemberSeen {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 25] {
+pub(crate) fn responses() -> [(Response, &'static str); 26] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -452,6 +462,10 @@ pub(crate) fn responses() -> [(Response, &'static str); 25] {
                 promised: OF_REGISTER,
             })),
             "22000000 02 01 0700000000000000 03000000 | 03 09 0f | 02 0b00000000000000 0d00000000000000",
+        ),
+        (
+            Response::Register(Box::new(RegisterAnswer::Unseen)),
+            "12000000 02 01 0700000000000000 03000000 | 03 09 0f | 03",
         ),
         (
             Response::Scan(ScanPage {

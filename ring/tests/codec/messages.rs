@@ -212,14 +212,18 @@ fn ballot(rng: &mut Rng) -> Ballot {
 
 fn register_request(rng: &mut Rng, key: Bytes) -> RegisterRequest {
     let ballot = ballot(rng);
-    let ask = match rng.below(4) {
+    let ask = match rng.below(5) {
         0 => RegisterAsk::Look,
         1 => RegisterAsk::Prepare { ballot },
         2 => RegisterAsk::Accept {
             ballot,
             value: bytes(rng, 40),
         },
-        _ => RegisterAsk::Commit {
+        3 => RegisterAsk::Commit {
+            ballot,
+            value: bytes(rng, 40),
+        },
+        _ => RegisterAsk::Extend {
             ballot,
             value: bytes(rng, 40),
         },
@@ -228,8 +232,9 @@ fn register_request(rng: &mut Rng, key: Bytes) -> RegisterRequest {
 }
 
 fn register_answer(rng: &mut Rng) -> RegisterAnswer {
-    match rng.below(5) {
+    match rng.below(6) {
         0 => RegisterAnswer::Accepted,
+        5 => RegisterAnswer::Unseen,
         1 => RegisterAnswer::Outbid {
             promised: ballot(rng),
         },

@@ -301,3 +301,32 @@ fn a_ballot_is_forgotten_once_it_is_old_and_below_the_floor_and_then_the_floor_b
         outbid(outbid_by)
     );
 }
+
+#[test]
+fn the_next_ballot_extends_without_a_prepare_what_has_seen_all_that_is_held() {
+    let mut world = world();
+    let unseen = Response::Register(Box::new(RegisterAnswer::Unseen));
+    let first = ballot(WALL);
+    let next = first.next().unwrap();
+    world.step("k", Step::Accept(first, value(WALL)));
+
+    let mut extended = value(WALL);
+    extended.join(&value(WALL + 1));
+    assert_eq!(
+        world.step("k", Step::Extend(next, extended.clone())),
+        accepted()
+    );
+    assert_eq!(world.step("k", Step::Commit(first, None)), Response::Joined);
+    assert!(
+        world.stored("k").is_none() && world.state.registers.is_pending(b"k"),
+        "a later value is pending, and built on it"
+    );
+    assert_eq!(world.step("k", Step::Commit(next, None)), Response::Joined);
+    assert_eq!(world.stored("k"), Some(extended.clone()));
+
+    world.repair("k", blind(dot(8, WALL + 2), "plain").into_record());
+    let third = next.next().unwrap();
+    assert_eq!(world.step("k", Step::Extend(third, extended)), unseen);
+    let state = world.look("k");
+    assert_eq!((state.ballot, state.pending), (Some(next), None));
+}
