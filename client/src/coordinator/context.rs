@@ -30,6 +30,8 @@ use crate::error::{Attempt, Outcome};
 use crate::health::{Asked, Budget, ByteBudget, Health, HealthReport};
 use crate::metrics::{Counters, Operations, RequestKind};
 use crate::operation::refresh::RefreshPauses;
+use crate::operation::register::chosen::LastChosen;
+use crate::operation::register::turns::Turns;
 use crate::operation::{plan, register, write};
 use crate::quorum::TimeBound;
 use crate::reply::Delivery;
@@ -107,6 +109,10 @@ pub(crate) struct OpContext {
     /// When a newer ring may be fetched.
     pub(crate) refresh: RefreshPauses,
     pub(crate) mint: Mint,
+    /// What conditional writes left.
+    pub(crate) last_chosen: LastChosen,
+    /// Whose turn it is among them.
+    pub(crate) turns: Turns,
     pub(crate) clocks: NodeClocks,
     pub(crate) health: Health,
     /// Nodes out of health at the present tick.
@@ -145,6 +151,8 @@ impl OpContext {
                 settings.max_clock_drift,
                 settings.max_minted_keys,
             ),
+            last_chosen: LastChosen::default(),
+            turns: Turns::default(),
             clocks: NodeClocks::default(),
             health: Health::new(micros(settings.hedge_all_after)),
             ejected: SmallVec::new(),

@@ -289,7 +289,7 @@ impl Coordinator {
 
     /// Delivers failed sends, each to an operation that has returned from what it was doing: its own failures never
     /// come up in the middle of its work. A failure may cause others; each takes a replica away, so that ends. So
-    /// do restarts: a write is checked once.
+    /// do restarts: a write is checked once; and turns: each comes once.
     fn settle(&mut self) {
         loop {
             while let Some(failure) = self.context.failures.pop_front() {
@@ -298,6 +298,14 @@ impl Coordinator {
                     let progress = operation.fail(failure, &mut self.context);
                     self.after(key, progress);
                 }
+            }
+
+            if let Some(key) = self.context.turns.poll_ready() {
+                if let Some(operation) = self.running.get_mut(key) {
+                    let progress = operation.on_turn(&mut self.context);
+                    self.after(key, progress);
+                }
+                continue;
             }
 
             match self.context.restarts.pop_front() {

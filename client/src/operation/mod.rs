@@ -108,6 +108,11 @@ pub(crate) trait Handler: Sized {
         Progress::Pending
     }
 
+    /// Its turn has come, for which it waits in [`Turns`](register::turns::Turns).
+    fn on_turn(&mut self, _cx: &mut OpContext) -> Progress {
+        Progress::Pending
+    }
+
     /// Passes a response on that is to the present attempt.
     fn receive(
         &mut self,
@@ -188,6 +193,10 @@ macro_rules! operations {
 
             pub(crate) fn on_hedge(&mut self, cx: &mut OpContext) -> Progress {
                 match self { $(Self::$name(it) => it.on_hedge(cx)),+ }
+            }
+
+            pub(crate) fn on_turn(&mut self, cx: &mut OpContext) -> Progress {
+                match self { $(Self::$name(it) => it.on_turn(cx)),+ }
             }
         }
     };

@@ -79,6 +79,10 @@ pub enum CoverageEvent {
     SwapUnknown,
     /// The outcome of one was asked, and it was barred.
     SwapBarred,
+    /// A round met another one with a higher ballot.
+    Outbid,
+    /// A proposer that had not asked met what it had not seen.
+    Unseen,
     /// A scan ended, well or not.
     Scan,
     /// A write that failed was sent again.
@@ -145,7 +149,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 66] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -179,6 +183,8 @@ impl CoverageEvent {
         Self::CallerLeft,
         Self::SwapUnknown,
         Self::SwapBarred,
+        Self::Outbid,
+        Self::Unseen,
         Self::Scan,
         Self::Retried,
         Self::ClientDied,
@@ -249,6 +255,8 @@ impl CoverageEvent {
             Self::CallerLeft => "caller left a put",
             Self::SwapUnknown => "conditional write unknown",
             Self::SwapBarred => "conditional write barred",
+            Self::Outbid => "round outbid",
+            Self::Unseen => "one-round write sent to ask first",
             Self::Scan => "scan",
             Self::Retried => "failed write sent again",
             Self::ClientDied => "client died in an operation",

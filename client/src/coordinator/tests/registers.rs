@@ -50,6 +50,21 @@ impl Owners {
         }
     }
 
+    /// A conditional write that two rounds of all three carry out.
+    fn write(&mut self, condition: Condition, value: &'static str, there: &Record) -> Record {
+        self.swap(condition, Some(value));
+        let prepares = self.asked();
+        self.promise(&prepares, there);
+        let accepts = self.asked();
+        let written = value_of(&accepts[0]);
+        for to in &accepts {
+            self.answer(to, RegisterAnswer::Accepted);
+        }
+        assert!(matches!(self.swapped(), Ok(Compared::Applied(_))));
+        self.asked(); // the commits
+        written
+    }
+
     fn swapped(&mut self) -> Result<Compared, SwapError> {
         match self.bench.done() {
             Some((_, Done::Swap(result))) => result,
@@ -67,7 +82,9 @@ fn ask(to: &(NodeId, RequestFrame)) -> &RegisterAsk {
 
 fn value_of(to: &(NodeId, RequestFrame)) -> Record {
     match ask(to) {
-        RegisterAsk::Accept { value, .. } => decode_record(value).unwrap(),
+        RegisterAsk::Accept { value, .. } | RegisterAsk::Extend { value, .. } => {
+            decode_record(value).unwrap()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -76,6 +93,7 @@ fn ballot_of(to: &(NodeId, RequestFrame)) -> Ballot {
     match ask(to) {
         RegisterAsk::Prepare { ballot }
         | RegisterAsk::Accept { ballot, .. }
+        | RegisterAsk::Extend { ballot, .. }
         | RegisterAsk::Commit { ballot, .. } => *ballot,
         other => panic!("{other:?}"),
     }
@@ -339,4 +357,143 @@ fn a_linearizable_write_takes_no_context_and_a_deadline_out_of_range_is_refused(
         ..plan()
     };
     assert!(crate::operation::plan::check_register(&plan).is_err());
+}
+
+#[test]
+fn a_repeated_proposer_writes_in_one_round() {
+    let mut owners = Owners::new();
+    owners.swap(Condition::Absent, Some("a"));
+    let prepares = owners.asked();
+    let first = ballot_of(&prepares[0]);
+    owners.promise(&prepares, &Record::default());
+    let accepts = owners.asked();
+    for to in &accepts {
+        owners.answer(to, RegisterAnswer::Accepted);
+    }
+    assert!(matches!(owners.swapped(), Ok(Compared::Applied(_))));
+    owners.asked();
+
+    owners.swap(Condition::Value("a".into()), Some("b"));
+    let extends = owners.asked();
+    assert!(extends.len() == 3 && matches!(ask(&extends[0]), RegisterAsk::Extend { .. }));
+    assert_eq!(Some(ballot_of(&extends[0])), first.next());
+    let written = value_of(&extends[0]);
+    assert!(written.seen().includes(value_of(&accepts[0]).seen()));
+    for to in &extends[..2] {
+        owners.answer(to, RegisterAnswer::Accepted);
+    }
+    let Ok(Compared::Applied(applied)) = owners.swapped() else {
+        panic!("it was not applied");
+    };
+    assert_eq!((applied.acked, applied.dot), (2, written.live()[0].dot));
+}
+
+#[test]
+fn what_a_repeated_proposer_would_refuse_it_asks_about_first() {
+    let mut owners = Owners::new();
+    owners.write(Condition::Absent, "a", &Record::default());
+    owners.swap(Condition::Absent, Some("b"));
+    let asked = owners.asked();
+    assert!(matches!(ask(&asked[0]), RegisterAsk::Prepare { .. }));
+}
+
+#[test]
+fn an_owner_that_holds_more_sends_a_repeated_proposer_to_ask_at_once() {
+    let mut owners = Owners::new();
+    let written = owners.write(Condition::Absent, "a", &Record::default());
+    owners.swap(Condition::Any, Some("b"));
+    let extends = owners.asked();
+    let ballot = ballot_of(&extends[0]);
+    for to in &extends[..2] {
+        owners.answer(to, RegisterAnswer::Unseen);
+    }
+    let prepares = owners.asked();
+    assert!(matches!(ask(&prepares[0]), RegisterAsk::Prepare { .. }));
+    assert!(ballot_of(&prepares[0]) > ballot);
+    // What it proposed is nowhere, and what another one put is seen.
+    let mut record = written;
+    record.join(&there("p"));
+    owners.promise(&prepares, &record);
+    let accepts = owners.asked();
+    assert!(value_of(&accepts[0]).seen().includes(record.seen()));
+    for to in &accepts[..2] {
+        owners.answer(to, RegisterAnswer::Accepted);
+    }
+    assert!(matches!(owners.swapped(), Ok(Compared::Applied(_))));
+}
+
+#[test]
+fn a_ballot_that_was_not_chosen_is_not_used_again() {
+    let mut owners = Owners::new();
+    let written = owners.write(Condition::Absent, "a", &Record::default());
+    owners.swap(Condition::Any, Some("b"));
+    let extends = owners.asked();
+    owners.answer(&extends[0], RegisterAnswer::Accepted);
+    owners.bench.pass(5_001);
+    assert!(matches!(owners.swapped(), Err(SwapError::Unknown { .. })));
+    owners.asked();
+
+    owners.swap(Condition::Any, Some("c"));
+    let prepares = owners.asked();
+    assert!(matches!(ask(&prepares[0]), RegisterAsk::Prepare { .. }));
+    owners.promise(&prepares, &written);
+}
+
+#[test]
+fn of_one_clients_writes_of_a_key_each_waits_for_the_one_before() {
+    let mut owners = Owners::new();
+    owners.swap(Condition::Absent, Some("a"));
+    owners.bench.start(
+        2,
+        Call::Swap(Swap {
+            condition: Condition::Value("a".into()),
+            value: Some("b".into()),
+            ttl: None,
+        }),
+    );
+    let prepares = owners.asked();
+    assert_eq!(prepares.len(), 3, "of the first");
+    owners.promise(&prepares, &Record::default());
+    let accepts = owners.asked();
+    for to in &accepts {
+        owners.answer(to, RegisterAnswer::Accepted);
+    }
+    let then = owners.asked();
+    let is_extend = |to: &&_| matches!(ask(to), RegisterAsk::Extend { .. });
+    let extends: Vec<_> = then.iter().filter(is_extend).collect();
+    assert_eq!(extends.len(), 3);
+    assert_eq!(then.len(), 6, "and the commits of the first");
+    for to in extends {
+        owners.answer(to, RegisterAnswer::Accepted);
+    }
+    let applied = |done| matches!(done, Some((_, Done::Swap(Ok(Compared::Applied(_))))));
+    assert!(applied(owners.bench.done()) && applied(owners.bench.done()));
+    assert_eq!(owners.bench.occupied(), 0);
+}
+
+#[test]
+fn one_that_waits_for_its_turn_until_the_deadline_has_done_nothing() {
+    let mut owners = Owners::new();
+    for id in [1, 2] {
+        owners.bench.start(
+            id,
+            Call::Swap(Swap {
+                condition: Condition::Any,
+                value: Some("a".into()),
+                ttl: None,
+            }),
+        );
+    }
+    let prepares = owners.asked();
+    owners.promise(&prepares, &Record::default());
+    owners.asked();
+    owners.bench.pass(5_001);
+    let Err(SwapError::Unknown { .. }) = owners.swapped() else {
+        panic!("the first has proposed");
+    };
+    let Err(SwapError::NotApplied { attempts, .. }) = owners.swapped() else {
+        panic!("the second has not");
+    };
+    assert!(attempts.iter().all(|it| it.outcome == Outcome::Outbid));
+    assert_eq!(owners.bench.occupied(), 0);
 }

@@ -14,7 +14,7 @@ use quoit_node::commit::Order;
 use quoit_node::config::WriteQueue;
 use quoit_node::env::{Env, Now, Priority, Rejected, Reply};
 use quoit_node::write::Write;
-use quoit_ring::wire::{Refusal, RefusalScope, Response, ResponseFrame};
+use quoit_ring::wire::{Refusal, RefusalScope, RegisterAnswer, Response, ResponseFrame};
 use quoit_ring::{Millis, Moment};
 
 use crate::sim::coverage::CoverageEvent;
@@ -133,6 +133,11 @@ impl Reply for Answers {
                 {
                     Some(CoverageEvent::LoadShed)
                 }
+                Response::Register(ref answer) => match **answer {
+                    RegisterAnswer::Outbid { .. } => Some(CoverageEvent::Outbid),
+                    RegisterAnswer::Unseen => Some(CoverageEvent::Unseen),
+                    _ => None,
+                },
                 ref response => coverage_event_of(response),
             },
             joined: (answer.response == Response::Joined).then_some(answer.id),
