@@ -115,6 +115,23 @@ pub enum Step {
     Commit(Ballot, Option<Record>),
     /// What another owner has accepted, before this one owns the key alone.
     Take(Accepted),
+    /// Nothing but an answer, once the turn of its proposer has come. Whether others were or are there is found out on the way.
+    AwaitTurn {
+        /// They were, or are.
+        contended: bool,
+    },
+    /// Nothing but an answer: the turn of its proposer is over.
+    EndTurn,
+}
+
+impl Step {
+    /// Whether somebody's turn begins or ends with it.
+    pub(crate) const fn is_about_turns(&self) -> bool {
+        matches!(
+            self,
+            Self::AwaitTurn { .. } | Self::EndTurn | Self::Commit(..)
+        )
+    }
 }
 
 impl Change {
@@ -125,7 +142,7 @@ impl Change {
             Self::Put(delta) => Some(delta.record()),
             Self::Repair(record) | Self::Delivered(record) | Self::Restored(record) => Some(record),
             Self::Register(step) => match &**step {
-                Step::Look | Step::Prepare(_) => None,
+                Step::Look | Step::Prepare(_) | Step::AwaitTurn { .. } | Step::EndTurn => None,
                 Step::Accept(_, record) | Step::Extend(_, record) => Some(record),
                 Step::Commit(_, record) => record.as_ref(),
                 Step::Take(theirs) => theirs.value.as_ref(),

@@ -83,6 +83,8 @@ pub enum CoverageEvent {
     Outbid,
     /// A proposer that had not asked met what it had not seen.
     Unseen,
+    /// A proposer waited for its turn at an owner.
+    TurnAwaited,
     /// A scan ended, well or not.
     Scan,
     /// A write that failed was sent again.
@@ -149,7 +151,7 @@ pub enum CoverageEvent {
 
 impl CoverageEvent {
     /// Every coverage event.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 67] = [
         Self::Repair,
         Self::Siblings,
         Self::Tombstone,
@@ -185,6 +187,7 @@ impl CoverageEvent {
         Self::SwapBarred,
         Self::Outbid,
         Self::Unseen,
+        Self::TurnAwaited,
         Self::Scan,
         Self::Retried,
         Self::ClientDied,
@@ -256,6 +259,7 @@ impl CoverageEvent {
             Self::SwapUnknown => "conditional write unknown",
             Self::SwapBarred => "conditional write barred",
             Self::Outbid => "round outbid",
+            Self::TurnAwaited => "turn awaited at an owner",
             Self::Unseen => "one-round write sent to ask first",
             Self::Scan => "scan",
             Self::Retried => "failed write sent again",

@@ -169,7 +169,7 @@ impl LoadShedding {
             }
             // By the ballot: an attempt is shed at all of its owners or at none.
             Change::Register(step) => match &**step {
-                Step::Look => {
+                Step::Look | Step::AwaitTurn { .. } | Step::EndTurn => {
                     hasher.write(key);
                     (0, 0)
                 }

@@ -11,12 +11,14 @@
 //! | [`Queue`] | the bounded queue in front of the committer, shared by connections |
 //! | `share` | how its capacity is divided between clients and peers |
 //! | `load_shedding` | when a write is refused although the queue is not full (pure) |
+//! | `turns` | proposers that have met on a key, one at a time (pure) |
 //!
 //! What a write does to the store is the business of [`commit`](crate::commit).
 
 mod load_shedding;
 mod queue;
 mod share;
+mod turns;
 
 pub use self::queue::{Abandoned, Queue, Rejected, Taken};
 

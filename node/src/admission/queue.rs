@@ -13,7 +13,8 @@
 //!
 //! Before it is full it refuses clients whenever it has become a standing one, and anybody whose turn would come
 //! too late (`shedding`). Orders for a change of the ring wait beside the writes, within bounds of their own; they take turns
-//! with the batches, so neither keeps the other waiting for long. Refusing waits for nothing. The lock is held while pointers move, never while anything
+//! with the batches, so neither keeps the other waiting for long. Proposers that have met on a key wait for their turn beside the
+//! writes, too (`turns`). Refusing waits for nothing. The lock is held while pointers move, never while anything
 //! waits, and the thread is woken only if it sleeps.
 
 #[cfg(test)]
@@ -28,10 +29,11 @@ use quoit_ring::{MerkleKey, Moment};
 use super::MAX_BATCH;
 use super::load_shedding::LoadShedding;
 use super::share::Held;
+use super::turns::Turns;
 use crate::commit::Order;
 use crate::config::WriteQueue;
 use crate::reply::{Priority, Reply};
-use crate::write::Write;
+use crate::write::{Step, Write};
 
 /// Most orders that wait; more than peers and operators have under way at a time.
 const MAX_ORDERS: usize = 1024;
@@ -55,6 +57,7 @@ struct State<R> {
     /// An order was handed out last: writes that wait come next.
     was_order: bool,
     held: Held,
+    turns: Turns<R>,
     shedding: LoadShedding,
     closed: bool,
     sleeping: bool,
@@ -112,6 +115,7 @@ impl<R> Queue<R> {
             order_bytes: 0,
             was_order: false,
             held: Held::new(),
+            turns: Turns::new(),
             shedding: LoadShedding::new(key, batch),
             closed: false,
             sleeping: false,
@@ -147,7 +151,8 @@ impl<R: Reply> Queue<R> {
         state.admit(writes, &self.bounds, now);
 
         // Waking costs a system call: only if the committer sleeps, and without the lock.
-        let sleeping = state.sleeping && !state.waiting.is_empty();
+        let is_awaited = !state.waiting.is_empty() || state.turns.next().is_some();
+        let sleeping = state.sleeping && is_awaited;
         let wait = if writes.is_empty() {
             Duration::ZERO
         } else {
@@ -190,15 +195,28 @@ impl<R: Reply> Queue<R> {
     }
 
     /// Waits for writes or an order, at most `timeout`, and moves up to `most` writes into `into`, or gives back an order.
+    /// `now` is read only while somebody waits for a turn.
     ///
     /// After [`Queue::close`] it hands out what still waits, then says [`Taken::Closed`].
-    pub fn take(&self, into: &mut Vec<Write<R>>, most: usize, timeout: Duration) -> Taken<R> {
+    pub fn take(
+        &self,
+        into: &mut Vec<Write<R>>,
+        most: usize,
+        timeout: Duration,
+        now: impl Fn() -> Moment,
+    ) -> Taken<R> {
         let mut state = self.lock();
-        if state.is_empty() && !state.closed {
+        let mut left = timeout;
+        state.expire_turns(&now);
+        while state.is_empty() && !state.closed && !left.is_zero() {
+            let turn = state.turns.next().map(|next| next.saturating_since(now()));
+            let nap = turn.map_or(left, |turn| left.min(turn));
             state.sleeping = true;
-            let waited = self.wake.wait_timeout(state, timeout);
+            let waited = self.wake.wait_timeout(state, nap);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             state.sleeping = false;
+            left = left.saturating_sub(nap);
+            state.expire_turns(&now);
         }
 
         if let Some(order) = state.next_order() {
@@ -217,7 +235,10 @@ impl<R: Reply> Queue<R> {
 
     /// Takes no more writes and orders; those that wait are still handed out.
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        state.end_turns();
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -225,6 +246,7 @@ impl<R: Reply> Queue<R> {
     pub fn abandon(&self) -> Abandoned<R> {
         let mut state = self.lock();
         state.closed = true;
+        state.end_turns();
         state.held = Held::new();
         state.order_bytes = 0;
         let abandoned = Abandoned {
@@ -283,7 +305,55 @@ impl<R: Reply> State<R> {
         let offered = writes.iter().filter(of_clients).count();
         shedding.look(held.clients(), offered, now);
         let may_wait = |write: &mut Write<R>| held.admit(write, shedding, bounds, now);
-        waiting.extend(writes.extract_if(.., may_wait));
+        let (before, mut in_turn) = (waiting.len(), false);
+        waiting.extend(writes.extract_if(.., may_wait).inspect(|write| {
+            in_turn |= write.change.step().is_some_and(Step::is_about_turns);
+        }));
+        if in_turn {
+            self.take_turns(before, now);
+        }
+    }
+
+    /// Of those from `before` on, takes out who waits for a turn, and lets in whose turn has come.
+    fn take_turns(&mut self, before: usize, now: Moment) {
+        for write in self.waiting.split_off(before) {
+            let (priority, bytes) = (write.priority(), write.bytes);
+            match write.change.step() {
+                Some(Step::AwaitTurn { .. }) => match self.turns.take(write, now) {
+                    Some(write) => self.waiting.push_back(write),
+                    None => self.held.release(priority, bytes),
+                },
+                Some(step) if step.is_about_turns() => {
+                    let (key, mut on) = (write.key.clone(), VecDeque::new());
+                    self.waiting.push_back(write);
+                    self.turns.leave(&key, now, &mut on);
+                    self.let_in(on);
+                }
+                _ => self.waiting.push_back(write),
+            }
+        }
+    }
+
+    /// Lets in whoever has waited for a turn that has lasted too long.
+    fn expire_turns(&mut self, now: impl Fn() -> Moment) {
+        if self.turns.next().is_some() {
+            let mut on = VecDeque::new();
+            self.turns.expire(now(), &mut on);
+            self.let_in(on);
+        }
+    }
+
+    fn end_turns(&mut self) {
+        let mut on = VecDeque::new();
+        self.turns.end(&mut on);
+        self.let_in(on);
+    }
+
+    fn let_in(&mut self, on: VecDeque<Write<R>>) {
+        for write in &on {
+            self.held.readmit(write.priority(), write.bytes);
+        }
+        self.waiting.extend(on);
     }
 
     /// Moves up to `most` writes into `into`.

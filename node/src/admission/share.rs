@@ -59,6 +59,13 @@ impl Held {
         share.bytes -= bytes;
     }
 
+    /// A write that had been admitted before is held again.
+    pub(super) fn readmit(&mut self, priority: Priority, bytes: usize) {
+        let share = self.of(priority);
+        share.requests += 1;
+        share.bytes += bytes;
+    }
+
     /// Whether `write` may wait behind what is held; then it is held, too.
     pub(super) fn admit<R: Reply>(
         &mut self,
@@ -77,9 +84,7 @@ impl Held {
             && !shedding.is_too_late(ahead, write.deadline, now)
             && (priority == Priority::Peer || !self.turns_away(write, shedding, bounds, now));
         if may_wait {
-            let share = self.of(priority);
-            share.requests += 1;
-            share.bytes += write.bytes;
+            self.readmit(priority, write.bytes);
         }
         may_wait
     }

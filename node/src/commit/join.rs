@@ -200,7 +200,9 @@ impl<'a> Joins<'a> {
     ) -> Result<Verdict, Refusal> {
         self.check(write)?;
         let (ballot, latest) = match step {
-            Step::Look => (Time::ZERO, Time::ZERO),
+            Step::Look | Step::Take(_) | Step::AwaitTurn { .. } | Step::EndTurn => {
+                (Time::ZERO, Time::ZERO)
+            }
             Step::Prepare(ballot) => (ballot.time, ballot.time),
             Step::Accept(ballot, value) | Step::Extend(ballot, value) => {
                 (ballot.time, ballot.time.max(value.max_time()))
@@ -209,7 +211,6 @@ impl<'a> Joins<'a> {
                 let latest = value.as_ref().map_or(Time::ZERO, Record::max_time);
                 (Time::ZERO, latest)
             }
-            Step::Take(_) => (Time::ZERO, Time::ZERO),
         };
         let answers = matches!(step, Step::Look | Step::Prepare(_));
         let bytes = if answers { register.bytes(current) } else { 0 };

@@ -214,6 +214,7 @@ const fn refuses_the_page(verdict: &Verdict) -> Option<Refusal> {
         | Verdict::Accepted
         | Verdict::Outbid(_)
         | Verdict::Unseen
+        | Verdict::Turn { .. }
         | Verdict::Refused(
             Refusal::TooManySiblings { .. }
             | Refusal::RecordTooLarge { .. }

@@ -128,6 +128,8 @@ impl RegisterRow {
                 }
                 Ok(Verdict::Joined)
             }
+            &Step::AwaitTurn { contended } => Ok(Verdict::Turn { contended }),
+            Step::EndTurn => Ok(Verdict::Turn { contended: false }),
             Step::Take(theirs) => {
                 if let Some(chosen) = self.acceptor.take(theirs.clone()) {
                     current.record.join(&chosen);

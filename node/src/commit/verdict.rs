@@ -24,6 +24,11 @@ pub enum Verdict {
     Outbid(Ballot),
     /// Of a step on a register: its value has not seen what is held. Nothing has changed.
     Unseen,
+    /// Of a step on a register: the turn of its proposer has come, or is over; whether others were or are there.
+    Turn {
+        /// They were, or are.
+        contended: bool,
+    },
     /// It was refused; nothing was joined.
     Refused(Refusal),
 }
@@ -38,6 +43,7 @@ impl From<Verdict> for Response {
             Verdict::Accepted => register(RegisterAnswer::Accepted),
             Verdict::Outbid(promised) => register(RegisterAnswer::Outbid { promised }),
             Verdict::Unseen => register(RegisterAnswer::Unseen),
+            Verdict::Turn { contended } => register(RegisterAnswer::Turn { contended }),
             Verdict::Refused(refusal) => Self::Refused(refusal),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) fn read(ask: &RegisterAsk, limits: &Limits) -> Result<Change, Refusal
         RegisterAsk::Commit { ballot, value } => {
             Step::Commit(*ballot, Some(value_of(value, limits)?))
         }
+        RegisterAsk::AwaitTurn => Step::AwaitTurn { contended: false },
+        RegisterAsk::EndTurn => Step::EndTurn,
         // A request of a newer build, which this one does not know.
         _ => return Err(Refusal::NotReady),
     };

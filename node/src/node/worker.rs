@@ -260,7 +260,8 @@ fn run<G: Engine, R: Reply>(
 ) -> Option<Committer<G>> {
     let (mut writes, rest) = (Vec::with_capacity(MAX_BATCH), committer.rest());
     loop {
-        let taken = watched.queue.take(&mut writes, MAX_BATCH, rest);
+        let clock = || watched.clocks.now().mono;
+        let taken = watched.queue.take(&mut writes, MAX_BATCH, rest, clock);
         watched.busy();
         let now = watched.clocks.now();
         let done = match taken {

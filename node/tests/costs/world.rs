@@ -181,7 +181,9 @@ impl World {
             }
             self.session.submit(now);
             if !self.queue.is_empty() {
-                let taken = self.queue.take(&mut self.writes, MAX_BATCH, Duration::ZERO);
+                let taken = self
+                    .queue
+                    .take(&mut self.writes, MAX_BATCH, Duration::ZERO, || now.mono);
                 assert!(matches!(taken, Taken::Some));
                 self.committer.run(&mut self.writes, now).unwrap();
             }

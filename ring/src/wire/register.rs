@@ -6,12 +6,15 @@
 //!   Accept   ballot, value  -> Accepted, or Outbid
 //!   Commit   ballot         -> Joined                 with the value for an owner that did not accept it
 //!   Extend   ballot, value  -> Accepted, Outbid, or Unseen
+//!   AwaitTurn               -> Turn                   once no other proposer has its turn; at most some milliseconds each
+//!   EndTurn                 -> Turn                   of one that has nothing to commit
 //!
 //!   number u8 | ballot | key length u16 | key | rest: a record, or nothing
 //!   State    0 | floor | bits: row, ballot, pending | ballot | row length u32 | row | value
 //!   Accepted 1
 //!   Outbid   2 | ballot
 //!   Unseen   3
+//!   Turn     4 | contended u8
 //!
 //!   what an owner accepted, on the disk and when the ring changes    ballot | since | the value while it is pending
 //! ```
@@ -73,6 +76,11 @@ pub enum RegisterAsk {
         /// An encoded record.
         value: Bytes,
     },
+    /// Answer once it is this proposer's turn. It promises nothing and decides nothing: proposers that have met on a key delay
+    /// each other less in turn than by chance.
+    AwaitTurn,
+    /// The turn of this proposer is over. A commit says so, too.
+    EndTurn,
 }
 
 /// What an owner answers about a register; a commit is answered as joined.
@@ -90,6 +98,11 @@ pub enum RegisterAnswer {
     },
     /// The record holds what the value has not seen. Nothing has changed.
     Unseen,
+    /// It is the proposer's turn, or no more.
+    Turn {
+        /// Another one had its turn before, or waits behind.
+        contended: bool,
+    },
 }
 
 /// What an owner holds of a key and its register.
@@ -111,7 +124,10 @@ impl RegisterRequest {
     pub const fn body_bytes(&self) -> usize {
         self.key.len()
             + match &self.ask {
-                RegisterAsk::Look | RegisterAsk::Prepare { .. } => 0,
+                RegisterAsk::Look
+                | RegisterAsk::Prepare { .. }
+                | RegisterAsk::AwaitTurn
+                | RegisterAsk::EndTurn => 0,
                 RegisterAsk::Accept { value, .. }
                 | RegisterAsk::Commit { value, .. }
                 | RegisterAsk::Extend { value, .. } => value.len(),
@@ -126,6 +142,8 @@ impl RegisterRequest {
             RegisterAsk::Accept { ballot, value } => (2, *ballot, value),
             RegisterAsk::Commit { ballot, value } => (3, *ballot, value),
             RegisterAsk::Extend { ballot, value } => (4, *ballot, value),
+            RegisterAsk::AwaitTurn => (5, Ballot::ZERO, &nothing),
+            RegisterAsk::EndTurn => (6, Ballot::ZERO, &nothing),
         };
         let mut out = BytesMut::with_capacity(self.body_bytes() + 19);
         out.put_u8(number);
@@ -145,10 +163,10 @@ impl RegisterRequest {
         }
         let (key, value) = (bytes.split_to(length), bytes);
         let ask = match number {
-            0 | 1 if !value.is_empty() => {
+            0 | 1 | 5 | 6 if !value.is_empty() => {
                 return Err(DecodeError::Malformed("a value where none belongs"));
             }
-            0 if ballot != Ballot::ZERO => {
+            0 | 5 | 6 if ballot != Ballot::ZERO => {
                 return Err(DecodeError::Malformed("a ballot where none belongs"));
             }
             0 => RegisterAsk::Look,
@@ -156,6 +174,8 @@ impl RegisterRequest {
             2 => RegisterAsk::Accept { ballot, value },
             3 => RegisterAsk::Commit { ballot, value },
             4 => RegisterAsk::Extend { ballot, value },
+            5 => RegisterAsk::AwaitTurn,
+            6 => RegisterAsk::EndTurn,
             _ => {
                 return Err(DecodeError::Malformed(
                     "an unknown message about a register",
@@ -180,6 +200,10 @@ impl RegisterAnswer {
                 put_ballot(*promised, &mut out);
             }
             Self::Unseen => out.put_u8(3),
+            Self::Turn { contended } => {
+                out.put_u8(4);
+                out.put_u8(u8::from(*contended));
+            }
         }
         out.freeze()
     }
@@ -193,6 +217,16 @@ impl RegisterAnswer {
                 let promised = take_ballot(&mut bytes)?;
                 codec::end(&bytes)?;
                 Ok(Self::Outbid { promised })
+            }
+            4 => {
+                let contended = bytes.try_get_u8().map_err(|_short| CUT_OFF)?;
+                codec::end(&bytes)?;
+                match contended {
+                    0 | 1 => Ok(Self::Turn {
+                        contended: contended == 1,
+                    }),
+                    _ => Err(DecodeError::Malformed("a turn that cannot be")),
+                }
             }
             _ => Err(DecodeError::Malformed("an unknown answer about a register")),
         }

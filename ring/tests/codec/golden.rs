@@ -45,7 +45,7 @@ pub(crate) fn plain(golden: &str) -> String {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn requests() -> [(Request, &'static str); 22] {
+pub(crate) fn requests() -> [(Request, &'static str); 24] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -192,6 +192,20 @@ pub(crate) fn requests() -> [(Request, &'static str); 22] {
             "27000000 01 01 0700000000000000 03000000 | 03 64 0c | 04 0b00000000000000 0d00000000000000 0100 6b aabb",
         ),
         (
+            Request::Register(RegisterRequest {
+                key: KEY,
+                ask: RegisterAsk::AwaitTurn,
+            }),
+            "25000000 01 01 0700000000000000 03000000 | 03 64 0c | 05 0000000000000000 0000000000000000 0100 6b",
+        ),
+        (
+            Request::Register(RegisterRequest {
+                key: KEY,
+                ask: RegisterAsk::EndTurn,
+            }),
+            "25000000 01 01 0700000000000000 03000000 | 03 64 0c | 06 0000000000000000 0000000000000000 0100 6b",
+        ),
+        (
             Request::Scan(ScanRequest {
                 start: KEY,
                 end: Bytes::from_static(b"l"),
@@ -267,7 +281,7 @@ fn seen() -> MemberSeen {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 26] {
+pub(crate) fn responses() -> [(Response, &'static str); 27] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -466,6 +480,10 @@ pub(crate) fn responses() -> [(Response, &'static str); 26] {
         (
             Response::Register(Box::new(RegisterAnswer::Unseen)),
             "12000000 02 01 0700000000000000 03000000 | 03 09 0f | 03",
+        ),
+        (
+            Response::Register(Box::new(RegisterAnswer::Turn { contended: true })),
+            "13000000 02 01 0700000000000000 03000000 | 03 09 0f | 04 01",
         ),
         (
             Response::Scan(ScanPage {

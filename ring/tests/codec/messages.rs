@@ -212,7 +212,9 @@ fn ballot(rng: &mut Rng) -> Ballot {
 
 fn register_request(rng: &mut Rng, key: Bytes) -> RegisterRequest {
     let ballot = ballot(rng);
-    let ask = match rng.below(5) {
+    let ask = match rng.below(7) {
+        5 => RegisterAsk::AwaitTurn,
+        6 => RegisterAsk::EndTurn,
         0 => RegisterAsk::Look,
         1 => RegisterAsk::Prepare { ballot },
         2 => RegisterAsk::Accept {
@@ -232,8 +234,11 @@ fn register_request(rng: &mut Rng, key: Bytes) -> RegisterRequest {
 }
 
 fn register_answer(rng: &mut Rng) -> RegisterAnswer {
-    match rng.below(6) {
+    match rng.below(7) {
         0 => RegisterAnswer::Accepted,
+        6 => RegisterAnswer::Turn {
+            contended: rng.percent(50),
+        },
         5 => RegisterAnswer::Unseen,
         1 => RegisterAnswer::Outbid {
             promised: ballot(rng),

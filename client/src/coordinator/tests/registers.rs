@@ -191,11 +191,64 @@ fn one_that_is_outbid_tries_again_by_a_higher_ballot() {
     for to in &first[..2] {
         owners.answer(to, RegisterAnswer::Outbid { promised });
     }
-    assert!(owners.asked().is_empty(), "after a pause");
-    owners.bench.pass(20);
+    let line = owners.asked();
+    assert!(line.len() == 1 && *ask(&line[0]) == RegisterAsk::AwaitTurn);
+    owners.answer(&line[0], RegisterAnswer::Turn { contended: true });
     let second = owners.asked();
     assert_eq!(second.len(), 3);
     assert!(ballot_of(&second[0]) > promised);
+
+    // Once more: by chance.
+    let promised = Ballot {
+        time: Time::at(Millis(WALL.0 + 4)),
+        unique: 1,
+    };
+    for to in &second[..2] {
+        owners.answer(to, RegisterAnswer::Outbid { promised });
+    }
+    assert!(owners.asked().is_empty(), "after a pause");
+    owners.bench.pass(20);
+    assert_eq!(*ask(&owners.asked()[0]), RegisterAsk::AwaitTurn);
+    // Whoever is to answer that may be dead.
+    owners.bench.pass(220);
+    let third = owners.asked();
+    assert!(third.len() == 3 && ballot_of(&third[0]) > promised);
+}
+
+#[test]
+fn on_a_contended_key_writes_line_up_first_and_let_the_next_one_in() {
+    let mut owners = Owners::new();
+    owners.swap(Condition::Any, Some("a"));
+    let first = owners.asked();
+    let promised = Ballot {
+        time: Time::at(Millis(WALL.0 + 3)),
+        unique: 1,
+    };
+    for to in &first[..2] {
+        owners.answer(to, RegisterAnswer::Outbid { promised });
+    }
+    let line = owners.asked();
+    owners.answer(&line[0], RegisterAnswer::Turn { contended: true });
+    let prepares = owners.asked();
+    owners.promise(&prepares, &there("p"));
+    let accepts = owners.asked();
+    for to in &accepts {
+        owners.answer(to, RegisterAnswer::Accepted);
+    }
+    assert!(matches!(owners.swapped(), Ok(Compared::Applied(_))));
+    let commits = owners.asked();
+    let is_commit = |to: &_| matches!(ask(to), RegisterAsk::Commit { .. });
+    assert!(commits.len() == 3 && commits.iter().all(is_commit));
+
+    owners.swap(Condition::Absent, Some("b"));
+    let line = owners.asked();
+    assert_eq!(*ask(&line[0]), RegisterAsk::AwaitTurn);
+    owners.answer(&line[0], RegisterAnswer::Turn { contended: false });
+    let prepares = owners.asked();
+    owners.promise(&prepares, &there("a"));
+    assert!(matches!(owners.swapped(), Ok(Compared::Mismatch(_))));
+    let end = owners.asked();
+    assert!(end.len() == 1 && *ask(&end[0]) == RegisterAsk::EndTurn);
 }
 
 #[test]

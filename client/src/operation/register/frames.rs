@@ -16,6 +16,8 @@ use crate::operation::requests::Targets;
 
 /// How long a majority has to answer before all are asked again, in microseconds: far beyond a synced answer.
 const PATIENCE: u64 = 1_000_000;
+/// How long a turn is waited for, in microseconds: far more than a long queue takes. It only delays, so whoever waits longer goes on.
+const IN_LINE: u64 = 200_000;
 /// What a request takes beside its key and value, about.
 const OVERHEAD: usize = 256;
 
@@ -35,10 +37,39 @@ impl Running {
         self.phase = phase;
         self.requests.begin_attempt(owners);
         self.outcomes = vec![Outcome::TimedOut; owners];
+        self.was_outbid = false;
         self.awaited = (OwnerSet::first(owners), self.bytes());
         self.again = cx.now.at.after(PATIENCE);
         for owner in 0..owners {
             self.ask(owner, cx);
+        }
+    }
+
+    /// Asks the first owner that can be reached for a turn; false if there is none.
+    pub(super) fn line_up(&mut self, cx: &mut OpContext) -> bool {
+        let mut targets = self.requests.targets().iter();
+        let Some(first) = targets.position(|node| cx.health.reachable(*node)) else {
+            return false;
+        };
+        self.abandon(cx);
+        self.phase = Phase::LiningUp;
+        self.in_turn_at = Some(first);
+        let owners = self.requests.targets().len();
+        self.requests.begin_attempt(owners);
+        self.outcomes = vec![Outcome::Outbid; owners];
+        let only = OwnerSet::first(first + 1) - OwnerSet::first(first);
+        self.awaited = (only, self.bytes());
+        self.again = cx.now.at.after(IN_LINE);
+        cx.timers.hedge_at(self.again, self.requests.key());
+        self.ask(first, cx);
+        true
+    }
+
+    /// Lets the next proposer in, where nothing is committed that would.
+    pub(super) fn end_turn(&mut self, cx: &mut OpContext) {
+        if let Some(first) = self.in_turn_at.take() {
+            cx.background.abandon(OVERHEAD + self.key.len());
+            self.send(first, Purpose::Repair, RegisterAsk::EndTurn, cx);
         }
     }
 
@@ -47,6 +78,7 @@ impl Running {
         let ballot = self.round.ballot();
         let ask = match (self.phase, &self.proposal) {
             (Phase::Looking, _) => RegisterAsk::Look,
+            (Phase::LiningUp, _) => RegisterAsk::AwaitTurn,
             (Phase::Preparing, _) => RegisterAsk::Prepare { ballot },
             (Phase::Proposing | Phase::Committing, Some(proposal)) => {
                 let value = proposal.value.clone();
@@ -113,7 +145,14 @@ impl Running {
             (RegisterAnswer::Outbid { promised }, _) => {
                 // One from too far ahead is not believed: this machine's clock comes to it.
                 let _believed = cx.mint.observe(promised.time, cx.now.wall);
+                self.was_outbid = true;
                 self.outbid(owner, cx);
+            }
+            (RegisterAnswer::Turn { contended }, Phase::LiningUp) => {
+                self.heard_of(owner, Outcome::Outbid, cx);
+                if contended {
+                    cx.turns.contend(&self.key, cx.now.at);
+                }
             }
             (RegisterAnswer::Unseen, Phase::Proposing | Phase::Committing) => {
                 self.outbid(owner, cx);

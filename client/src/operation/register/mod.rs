@@ -6,6 +6,8 @@
 //!   Waiting     another operation of this client on the key has the turn
 //!               |-- its last ballot was chosen just now: Extend --> all owners --------------------------.
 //!               v                                                     '-- refused: asked first --v       |
+//!   LiningUp    other clients were met on the key: AwaitTurn --> its first owner, who lets one in at a time
+//!               v
 //!   Preparing   Prepare --> all owners --a majority promised: joined, decided--.                         |
 //!      ^                                      '-- answered, if it says so      |                         |
 //!      |                                                                       v                         |
@@ -73,8 +75,10 @@ pub(crate) struct Submitted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Looking,
-    /// For its turn.
+    /// For its turn among this client's operations.
     Waiting,
+    /// For its turn among clients.
+    LiningUp,
     Preparing,
     Proposing,
     /// Nobody is asked until the moment to try again.
@@ -112,6 +116,10 @@ struct Running {
     phase: Phase,
     /// It has a place in the queue of its key.
     is_queued: bool,
+    /// Where it has waited for its turn among clients before this round.
+    in_turn_at: Option<usize>,
+    /// An owner has promised another proposer more in the present attempt.
+    was_outbid: bool,
     has_looked: bool,
     round: Round,
     proposal: Option<Proposal>,
@@ -153,6 +161,8 @@ impl Handler for Register {
             permit: Some(permit),
             phase: Phase::Pausing,
             is_queued: false,
+            in_turn_at: None,
+            was_outbid: false,
             has_looked: false,
             round: Round::new(Ballot::ZERO, quorums),
             proposal: None,
@@ -248,6 +258,7 @@ impl Handler for Register {
             return running.give_up(cx);
         }
         running.epoch = cx.topology.epoch();
+        running.in_turn_at = None; // its owner may be another one now
         if running.phase == Phase::Waiting {
             running.round = Round::new(Ballot::ZERO, quorums);
         } else {
@@ -273,7 +284,8 @@ impl Handler for Register {
 
     fn on_hedge(&mut self, cx: &mut OpContext) -> Progress {
         let running = &mut *self.0;
-        if running.phase == Phase::Pausing && running.again <= cx.now.at {
+        let waits = matches!(running.phase, Phase::Pausing | Phase::LiningUp);
+        if waits && running.again <= cx.now.at {
             running.begin_round(cx);
         }
         Progress::Pending

@@ -33,8 +33,11 @@ impl Running {
             self.new_round(cx);
             self.ask_all(Phase::Looking, cx);
         } else if self.is_queued {
-            self.new_round(cx);
-            self.ask_all(Phase::Preparing, cx);
+            let is_alone = !cx.turns.is_contended(&self.key, cx.now.at);
+            if is_alone || self.in_turn_at.is_some() || !self.line_up(cx) {
+                self.new_round(cx);
+                self.ask_all(Phase::Preparing, cx);
+            }
         } else {
             self.queue(cx);
         }
@@ -60,9 +63,9 @@ impl Running {
         }
     }
 
-    /// Its turn has come.
+    /// Its turn has come. Where other clients write the key, too, what this one left is hardly the last.
     pub(super) fn begin_turn(&mut self, cx: &mut OpContext) {
-        if !self.extend(cx) {
+        if cx.turns.is_contended(&self.key, cx.now.at) || !self.extend(cx) {
             self.begin_round(cx);
         }
     }
@@ -112,17 +115,27 @@ impl Running {
             }
             Phase::Proposing if self.round.is_accepted() => return self.chosen(cx),
             Phase::Looking | Phase::Preparing | Phase::Proposing if self.round.is_lost() => {
-                let has_asked = self.proposal.as_ref().is_none_or(|it| !it.extends);
-                if has_asked {
-                    self.pause(cx);
-                } else {
-                    self.begin_round(cx);
-                }
+                self.lost(cx);
             }
+            Phase::LiningUp if self.awaited.0.is_empty() => self.begin_round(cx),
             Phase::Committing if self.awaited.0.is_empty() => return self.forget(cx),
             _ => {}
         }
         Progress::Pending
+    }
+
+    /// The round is lost: another one follows, in turn if another client was first.
+    fn lost(&mut self, cx: &mut OpContext) {
+        if self.was_outbid {
+            cx.turns.contend(&self.key, cx.now.at);
+        }
+        let has_asked = self.proposal.as_ref().is_none_or(|it| !it.extends);
+        let was_in_turn = self.in_turn_at.take().is_some();
+        if !has_asked || (self.was_outbid && !was_in_turn) {
+            self.begin_round(cx);
+        } else {
+            self.pause(cx);
+        }
     }
 
     /// A majority has promised: what is there decides what is proposed.
@@ -210,6 +223,7 @@ impl Running {
         for owner in (owners - self.awaited.0).iter() {
             self.commit(owner, cx);
         }
+        self.in_turn_at = None; // a commit ends its turn
         self.answer(finding, cx);
         self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
         if self.charge(cx) && !self.awaited.0.is_empty() {
@@ -230,6 +244,7 @@ impl Running {
 
     fn end(&mut self, finding: Finding, cx: &mut OpContext) -> Progress {
         self.answer(finding, cx);
+        self.end_turn(cx);
         self.abandon(cx);
         Progress::Over
     }

@@ -136,6 +136,7 @@ impl Reply for Answers {
                 Response::Register(ref answer) => match **answer {
                     RegisterAnswer::Outbid { .. } => Some(CoverageEvent::Outbid),
                     RegisterAnswer::Unseen => Some(CoverageEvent::Unseen),
+                    RegisterAnswer::Turn { contended: true } => Some(CoverageEvent::TurnAwaited),
                     _ => None,
                 },
                 ref response => coverage_event_of(response),

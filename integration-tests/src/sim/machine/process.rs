@@ -234,8 +234,9 @@ impl Process {
         if self.failed || self.is_committing() {
             return Ok(false);
         }
-        while !self.queue.is_empty() {
-            match (self.queue).take(&mut self.batch, self.limits.batch, Duration::ZERO) {
+        loop {
+            let (most, now) = (self.limits.batch, || read.mono);
+            match (self.queue).take(&mut self.batch, most, Duration::ZERO, now) {
                 Taken::Some => {
                     self.committing = Some(read);
                     return Ok(true);

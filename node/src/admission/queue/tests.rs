@@ -30,7 +30,7 @@ fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
 
     let mut taken = Vec::new();
     assert!(matches!(
-        queue.take(&mut taken, 1, Duration::ZERO),
+        queue.take(&mut taken, 1, Duration::ZERO, || at(WALL).mono),
         Taken::Some
     ));
     assert_eq!(queue.push(&mut writes, later), Ok(()));
@@ -38,7 +38,7 @@ fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
     let closed = queue.push(&mut vec![one(3)], later);
     assert_eq!(closed, Err(Rejected::Closed));
     assert!(matches!(
-        queue.take(&mut taken, 512, Duration::ZERO),
+        queue.take(&mut taken, 512, Duration::ZERO, || at(WALL).mono),
         Taken::Some
     ));
     assert_eq!(
@@ -46,7 +46,7 @@ fn a_full_queue_takes_what_fits_and_says_how_long_it_is() {
         [0, 1, 2]
     );
     assert!(matches!(
-        queue.take(&mut taken, 512, Duration::ZERO),
+        queue.take(&mut taken, 512, Duration::ZERO, || at(WALL).mono),
         Taken::Closed
     ));
 }
@@ -73,7 +73,7 @@ fn bytes_bound_the_queue_as_well() {
     assert!(queue.push(&mut heavy, || at(WALL).mono).is_err());
     assert_eq!(heavy.len(), 1);
     let mut taken = Vec::new();
-    queue.take(&mut taken, 9, Duration::ZERO);
+    queue.take(&mut taken, 9, Duration::ZERO, || at(WALL).mono);
     assert!(
         queue.push(&mut heavy, || at(WALL).mono).is_ok(),
         "what is taken counts no more"
@@ -88,7 +88,7 @@ fn a_write_larger_than_the_queue_gets_in_alone() {
     assert!(queue.push(&mut writes, || at(WALL).mono).is_err());
     assert_eq!((queue.len(), writes.len()), (1, 1), "nothing beside it");
     let mut taken = Vec::new();
-    queue.take(&mut taken, 9, Duration::ZERO);
+    queue.take(&mut taken, 9, Duration::ZERO, || at(WALL).mono);
     assert!(queue.push(&mut writes, || at(WALL).mono).is_ok());
     let mut large = of(&sink, &[101]);
     assert!(
@@ -182,7 +182,7 @@ fn what_is_refused_keeps_its_order_and_what_fits_behind_it_is_taken() {
     let ids = |writes: &[Write<Caller>]| writes.iter().map(|write| write.id).collect::<Vec<_>>();
     assert_eq!(ids(&writes), [1, 3]);
     let mut taken = Vec::new();
-    queue.take(&mut taken, 9, Duration::ZERO);
+    queue.take(&mut taken, 9, Duration::ZERO, || at(WALL).mono);
     assert_eq!(ids(&taken), [0, 2, 4]);
 }
 
@@ -194,7 +194,7 @@ fn a_write_whose_turn_comes_too_late_is_refused_with_the_wait_and_others_are_tak
         queue.push(&mut by(Priority::Client, 2_000, 1, LONG), || begin),
         Ok(())
     );
-    queue.take(&mut Vec::new(), 1_000, Duration::ZERO);
+    queue.take(&mut Vec::new(), 1_000, Duration::ZERO, || at(WALL).mono);
     // 1,000 went in 100 ms: as many are left.
     let hasty = (now, Duration::from_millis(99));
     for priority in [Priority::Client, Priority::Peer] {
@@ -221,7 +221,7 @@ fn orders_and_batches_take_turns() {
         queue.order(order(1)).unwrap();
     }
     let mut taken = Vec::new();
-    let mut next = || match queue.take(&mut taken, 1, Duration::ZERO) {
+    let mut next = || match queue.take(&mut taken, 1, Duration::ZERO, || at(WALL).mono) {
         Taken::Some => "batch",
         Taken::Order(_) => "order",
         Taken::Idle | Taken::Closed => "nothing",
@@ -237,7 +237,7 @@ fn orders_are_bounded_in_count_and_bytes_and_given_back_when_it_is_over() {
     queue.order(order(1 << 25)).unwrap(); // alone it may be of any size
     assert!(queue.order(order(1)).is_err());
     assert!(matches!(
-        queue.take(&mut vec![], 1, Duration::ZERO),
+        queue.take(&mut vec![], 1, Duration::ZERO, || at(WALL).mono),
         Taken::Order(_)
     ));
     for _ in 0..1024 {
@@ -249,13 +249,13 @@ fn orders_are_bounded_in_count_and_bytes_and_given_back_when_it_is_over() {
 
     queue.close();
     assert!(matches!(
-        queue.take(&mut vec![], 1, Duration::ZERO),
+        queue.take(&mut vec![], 1, Duration::ZERO, || at(WALL).mono),
         Taken::Order(_)
     ));
     assert!(queue.order(order(1)).is_err());
     assert_eq!(queue.abandon().orders.len(), 1023);
     assert!(matches!(
-        queue.take(&mut vec![], 1, Duration::ZERO),
+        queue.take(&mut vec![], 1, Duration::ZERO, || at(WALL).mono),
         Taken::Closed
     ));
 }

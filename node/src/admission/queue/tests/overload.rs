@@ -149,7 +149,8 @@ impl World {
             let began = self
                 .busy
                 .map_or(self.now, |until| until.max(self.now.saturating_sub(STEP)));
-            self.queue.take(&mut self.batch, MAX_BATCH, Duration::ZERO);
+            self.queue
+                .take(&mut self.batch, MAX_BATCH, Duration::ZERO, || at(WALL).mono);
             for expired in self.batch.extract_if(.., |write| write.deadline < self.now) {
                 of_priority(&mut self.callers, expired.priority()).expired += 1;
             }
