@@ -393,6 +393,47 @@ pub struct RegisterCall {
     pub healed: bool,
 }
 
+/// How an operation on a key came about that plain and conditional writes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A put, which looks at nothing.
+    Plain,
+    /// A conditional write, applied or not.
+    Conditional,
+    /// A read, linearizable or of a quorum.
+    Read,
+}
+
+impl Source {
+    /// Its name, in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain put",
+            Self::Conditional => "conditional write",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// How the names of such keys begin.
+pub const SHARED: &[u8] = b"shared/";
+
+/// An operation on such a key that was answered well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedOp {
+    /// How it came about.
+    pub source: Source,
+    /// When it was asked.
+    pub began: Moment,
+    /// When it was answered.
+    pub ended: Moment,
+    /// The dot of what it wrote.
+    pub dot: Option<Dot>,
+    /// What it has seen: its context.
+    pub seen: Seen,
+}
+
 /// A whole run.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -445,6 +486,8 @@ pub struct History {
     pub unswept: Option<(KeyId, String)>,
     /// Conditional writes of each key, and reads of it, by their number; those that surely did nothing are left out.
     pub registers: BTreeMap<Bytes, BTreeMap<u32, RegisterCalled>>,
+    /// What was answered well of each key that plain and conditional writes share.
+    pub shared: BTreeMap<Bytes, Vec<SharedOp>>,
     /// A key of conditional writes of which an operation that was asked after healing did not succeed.
     pub unserved: Option<Bytes>,
     /// When the disks were examined.

@@ -23,6 +23,7 @@ pub mod no_means_no;
 pub mod one_may_fail;
 pub mod own_order;
 pub mod persisted_before_ack;
+pub mod plain_seen;
 pub mod registers;
 mod replacing;
 pub mod same_dot;
@@ -92,6 +93,7 @@ pub const ALL: &[Invariant] = &[
     sync_repairs::INVARIANT,
     sweeps_agree::INVARIANT,
     registers::INVARIANT,
+    plain_seen::INVARIANT,
 ];
 
 /// The invariant of this name.

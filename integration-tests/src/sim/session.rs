@@ -17,6 +17,7 @@ mod leave;
 mod outcome;
 mod retry;
 mod scan;
+mod shared;
 mod site;
 
 use std::rc::Rc;

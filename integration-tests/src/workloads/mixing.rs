@@ -24,6 +24,7 @@ use super::deletes::Deletes;
 use super::expiring::Expiring;
 use super::profile::{WorkloadProfile, one_of, weighed};
 use super::registers::Registers;
+use super::shared::Shared;
 use super::siblings::Siblings;
 use super::twins::TwinReaders;
 use super::unique_keys::UniqueKeys;
@@ -32,6 +33,9 @@ use crate::sim::chance::happens;
 
 /// Runs with conditional writes, in 1,000.
 const CONDITIONAL: u32 = 500;
+
+/// Runs with keys that plain and conditional writes share, in 1,000.
+const SHARED: u32 = 400;
 
 /// Runs with free growth of siblings, in 1,000 of those that have siblings.
 const FREE_GROWTH: u32 = 60;
@@ -48,6 +52,13 @@ pub fn mix(rng: &mut SmallRng, replication: u8) -> Vec<Rc<dyn Workload>> {
             keys: rng.random_range(1..=3),
             tasks: rng.random_range(1..=2),
             reads: one_of(rng, [200, 500]),
+        }));
+    }
+    if happens(rng, SHARED) {
+        workloads.push(Rc::new(Shared {
+            keys: rng.random_range(1..=2),
+            tasks: rng.random_range(1..=2),
+            plain: one_of(rng, [50, 300]),
         }));
     }
     workloads
@@ -165,8 +176,8 @@ mod tests {
         for workload in (0..100).flat_map(of_seed) {
             *counts.entry(workload.name()).or_insert(0) += 1;
         }
-        // Conditional writes have no family: their keys have a history of their own.
-        assert_eq!(counts.len(), Family::ALL.len() + 1);
+        // Two have no family: conditional writes, and keys that these share with plain ones, have histories of their own.
+        assert_eq!(counts.len(), Family::ALL.len() + 2);
         assert!(counts.values().all(|count| *count >= 10), "{counts:?}");
     }
 

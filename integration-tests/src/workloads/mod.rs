@@ -28,6 +28,7 @@ mod memory;
 mod mixing;
 mod profile;
 mod registers;
+mod shared;
 mod siblings;
 mod twins;
 mod unique_keys;

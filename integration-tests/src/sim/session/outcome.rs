@@ -84,7 +84,7 @@ pub(super) fn write_error(error: &WriteError) -> (Outcome, Option<CoverageEvent>
 }
 
 /// The region of a context.
-fn seen_of(context: &Context) -> Seen {
+pub(super) fn seen_of(context: &Context) -> Seen {
     let record = decode_record(&context.to_bytes().into());
     record.map_or_else(|_| Seen::default(), |record| record.seen().clone())
 }
