@@ -136,6 +136,9 @@ pub(crate) struct Store {
     /// system's folder for temporary files]
     #[arg(long, value_name = "DIR", conflicts_with = "profile")]
     pub(crate) data: Option<PathBuf>,
+    /// Clients, each with connections of its own; the callers, as many as may be in flight, are dealt out to them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256), value_name = "N")]
+    pub(crate) clients: u32,
     /// How long an operation may take
     #[arg(long, default_value = "5s", value_parser = limit, value_name = "TIME")]
     pub(crate) deadline: Duration,
@@ -145,7 +148,7 @@ pub(crate) struct Store {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Work")]
 pub(crate) struct Work {
-    /// ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-f, get, put or delete
+    /// ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-f, get, put, delete, cas or update
     #[arg(
         long,
         default_value = "ycsb-b",
@@ -153,7 +156,7 @@ pub(crate) struct Work {
         conflicts_with = "mix"
     )]
     pub(crate) workload: Named,
-    /// Shares of verbs instead, such as get=90,put=9,delete=1; also insert and read-modify-write
+    /// Shares of verbs instead, such as get=90,put=9,delete=1; also insert, read-modify-write, cas and update
     #[arg(long, value_name = "SHARES")]
     pub(crate) mix: Option<Mix>,
     /// How many keys there are, loaded beforehand

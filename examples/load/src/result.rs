@@ -37,7 +37,7 @@ pub(crate) struct RunResult {
     pub(crate) seconds: f64,
     /// Operations a second that an open loop offered; `None` for a closed loop.
     pub(crate) offered: Option<f64>,
-    /// By verb: get, put, delete, insert, read-modify-write.
+    /// By verb: get, put, delete, insert, read-modify-write, cas, update.
     pub(crate) operations: BTreeMap<String, OpResult>,
     /// One per second or finer, in order.
     pub(crate) timeline: Vec<Slice>,
@@ -62,6 +62,12 @@ pub(crate) struct RunResult {
 pub(crate) struct OpResult {
     /// Operations that succeeded.
     pub(crate) count: u64,
+    /// Conditional writes that found something else than they expected, if there were any; they are in no histogram.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mismatches: Option<Mismatches>,
+    /// How often those that go on until they succeed had to try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempts: Option<Attempts>,
     /// Operations that failed, by kind; they are in no histogram.
     pub(crate) errors: BTreeMap<String, u64>,
     /// How long those took from their real start until they failed, by the same kinds.
@@ -84,6 +90,22 @@ impl OpResult {
     pub(crate) fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
+}
+
+/// Conditional writes that found something else than they expected, and wrote nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Mismatches {
+    pub(crate) count: u64,
+    /// From the intended start to the answer.
+    pub(crate) after: Percentiles,
+}
+
+/// Attempts of operations that go on until they succeed: 1 if nobody was in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attempts {
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+    pub(crate) max: u64,
 }
 
 /// A distribution of latencies, in microseconds.
@@ -167,6 +189,17 @@ pub(crate) struct HealthNote {
 }
 
 impl HealthNote {
+    /// What two clients did together.
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self {
+            hedges: self.hedges + other.hedges,
+            won: self.won + other.won,
+            refused: self.refused + other.refused,
+            ejections: self.ejections + other.ejections,
+            probes: self.probes + other.probes,
+        }
+    }
+
     /// What happened since `before`.
     pub(crate) const fn since(self, before: Self) -> Self {
         Self {

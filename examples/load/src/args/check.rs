@@ -3,6 +3,7 @@
 //! ```text
 //!   --at 5s kill n4      on three nodes          --no-load     on an own, empty cluster
 //!   --verify --value 8   no space for a version  --cluster     for a peer
+//!   --clients 8          with one in flight      --keys 5M     with cas
 //! ```
 //!
 //! Checked before anything is started, and refused by a sentence that says what would be right.
@@ -10,7 +11,8 @@
 use super::RunArgs;
 use super::fault::Fault;
 use super::values::ClusterSpec;
-use crate::workload::HEADER_BYTES;
+use crate::run::Marks;
+use crate::workload::{HEADER_BYTES, Mix, Verb};
 
 impl RunArgs {
     /// The fault script, in order of time.
@@ -41,6 +43,20 @@ impl RunArgs {
         own.then(|| self.store.cluster.unwrap_or_default())
     }
 
+    /// Operations that may be under way at once.
+    pub(crate) const fn in_flight(&self) -> u32 {
+        if self.pace.closed {
+            self.pace.in_flight
+        } else {
+            self.pace.max_in_flight
+        }
+    }
+
+    /// Which verbs, how often.
+    pub(crate) fn mix(&self) -> Mix {
+        self.work.mix.unwrap_or(self.work.workload.mix)
+    }
+
     fn nodes(&self) -> usize {
         self.own_cluster().map_or(0, |spec| spec.nodes)
     }
@@ -64,6 +80,18 @@ impl RunArgs {
                 "--no-load needs a store that has the keys already; an own cluster is empty"
                     .to_owned(),
             );
+        }
+        if self.in_flight() < self.store.clients {
+            return Err(format!(
+                "--clients {} needs as many in flight: with less some of them would have nothing to do",
+                self.store.clients
+            ));
+        }
+        let most = Marks::MOST;
+        if self.mix().has(Verb::Cas) && self.work.keys > most {
+            return Err(format!(
+                "a cas expects what its key held when it was last seen, which is kept in memory: --keys must be {most} or less"
+            ));
         }
         let least = HEADER_BYTES;
         if self.script.verify && self.work.value.least() < least {

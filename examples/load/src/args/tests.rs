@@ -53,6 +53,7 @@ fn lines_that_make_no_sense_are_refused() {
         ("--value 2MiB", ErrorKind::ValueValidation),
         ("--distribution hotspot:2:1", ErrorKind::ValueValidation),
         ("--keys 0", ErrorKind::ValueValidation),
+        ("--clients 0", ErrorKind::ValueValidation),
         ("--seconds 0", ErrorKind::ValueValidation),
         ("--at 5s kill", ErrorKind::TooFewValues),
         ("--verify --no-load", ErrorKind::ArgumentConflict),
@@ -80,12 +81,23 @@ fn flags_that_contradict_each_other_are_refused_by_a_sentence() {
         ("--at 1s kill n1 --target etcd://h:1", "started itself"),
         ("--target etcd://h:1 --cluster dev:3", "for quoit"),
         ("--no-load", "empty"),
+        ("--clients 32 --closed --in-flight 16", "as many in flight"),
+        ("--workload cas --keys 2M", "1000000 or less"),
+        ("--mix get=9,cas=1 --keys 2M", "1000000 or less"),
         ("--verify --value 8", "24 bytes"),
     ];
     for (line, words) in table {
         let error = parse(line).unwrap().run.check().expect_err(line);
         assert!(error.contains(words), "{line}: {error}");
     }
+}
+
+#[test]
+fn the_hot_key_test_is_a_line_of_flags() {
+    let cli = parse("--workload cas --keys 1 --closed --in-flight 32 --clients 32").unwrap();
+    assert_eq!(cli.run.check(), Ok(()));
+    assert_eq!((cli.run.in_flight(), cli.run.store.clients), (32, 32));
+    assert_eq!(cli.run.mix().to_string(), "cas=1");
 }
 
 #[test]

@@ -107,6 +107,8 @@ impl Made {
                 count: intended.len(),
                 errors: errors(verb).into_iter().collect(),
                 failed_after: BTreeMap::new(),
+                mismatches: None,
+                attempts: None,
                 rate: intended.len() as f64 / seconds,
                 intended: percentiles(&intended),
                 service: percentiles(&service),

@@ -10,6 +10,9 @@
 //! *service* line below it shows how much of that was waiting for a turn. Left out: colours, so that the
 //! text can be pasted anywhere.
 
+mod conditional;
+
+pub(super) use self::conditional::{attempts, mismatches};
 use super::units::{count, micros, moment, plural, rate, short, trimmed};
 use crate::result::{
     CpuNote, FaultNote, HealthNote, OpResult, Percentiles, PhaseNote, RunResult, VerifyNote,
@@ -29,6 +32,8 @@ pub(crate) fn text(result: &RunResult) -> String {
     lines.extend(table(result));
     lines.push(String::new());
     lines.extend(failures(result).flat_map(|line| named("failed", &line)));
+    lines.extend(mismatches(result).flat_map(|line| named("mismatches", &line)));
+    lines.extend(attempts(result).flat_map(|line| named("attempts", &line)));
     lines.extend(result.cpu.iter().flat_map(costs));
     lines.extend(result.health.iter().flat_map(health));
     lines.extend(result.faults.iter().flat_map(fault));

@@ -1,4 +1,4 @@
-//! Every key once, many at a time: loading before a run, reading back after it.
+//! Every key once, many at a time: loading and looking before a run, reading back after it.
 //!
 //! ```text
 //!   0 1 2 3 ... keys     each worker takes the next one that is free
@@ -42,12 +42,27 @@ pub(crate) async fn load(
     let work = move |executor: Arc<Executor>, key: u64| async move {
         let value = executor.values.make(key, LOADED, sizes.of(seed, key));
         let name = key_name(key);
-        let put = || executor.target.put(&name, value.clone());
+        let put = || executor.target().put(&name, value.clone());
         tries(put)
             .await
             .with_context(|| format!("key {key} could not be loaded"))
     };
     each("loading", executor, keys, sizes, work).await?;
+    Ok(())
+}
+
+/// Looks at every key below `keys`, so that conditional writes know what to expect.
+///
+/// # Errors
+/// With the first key that could not be read, [`TRIES`] times.
+pub(crate) async fn look(executor: &Arc<Executor>, keys: u64, sizes: Sizes) -> anyhow::Result<()> {
+    let work = |executor: Arc<Executor>, key: u64| async move {
+        let look = || executor.look(key);
+        tries(look)
+            .await
+            .with_context(|| format!("key {key} could not be read"))
+    };
+    each("looking", executor, keys, sizes, work).await?;
     Ok(())
 }
 
@@ -76,7 +91,7 @@ pub(crate) async fn verify(
 /// What is under a key means, or `None` if it cannot be read.
 async fn judge(executor: &Executor, book: &Book, key: u64) -> Option<Judgement> {
     let name = key_name(key);
-    let found = tries(|| executor.target.get(&name)).await.ok()?;
+    let found = tries(|| executor.target().get(&name)).await.ok()?;
     let found = match found {
         None => Found::Nothing,
         Some(value) => executor

@@ -100,8 +100,8 @@ impl LoadDriver {
     pub(crate) async fn run(self: Arc<Self>) -> anyhow::Result<()> {
         let mut workers = JoinSet::new();
         let first = if self.is_closed().await { self.most } else { 1 };
-        for _ in 0..first {
-            workers.spawn(Arc::clone(&self).work());
+        for caller in 0..first {
+            workers.spawn(Arc::clone(&self).work(caller));
         }
         loop {
             tokio::select! {
@@ -112,7 +112,8 @@ impl LoadDriver {
                 },
                 () = self.another.notified() => {
                     if workers.len() < self.most && !self.over.load(Ordering::Relaxed) {
-                        workers.spawn(Arc::clone(&self).work());
+                        // Before the end no worker ends, so no two have one number.
+                        workers.spawn(Arc::clone(&self).work(workers.len()));
                     }
                 }
             }
@@ -148,10 +149,10 @@ impl LoadDriver {
         self.end
     }
 
-    async fn work(self: Arc<Self>) {
+    async fn work(self: Arc<Self>, caller: usize) {
         while let Some(Start { op, intended }) = self.next().await {
             let started = Instant::now();
-            let outcome = self.executor.perform(op).await;
+            let outcome = self.executor.perform(op, caller).await;
             let ended = Instant::now();
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             let times = Times {

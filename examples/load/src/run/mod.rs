@@ -1,15 +1,16 @@
 //! A run, from an empty machine to a result.
 //!
 //! ```text
-//!   start --> load --> warm up --> (search) --> measure ---------------> verify --> result
-//!   cluster   keys     unmeasured               |-- driver   the load
-//!                                               |-- faults   the script
-//!                                               |-- cost     processor time
-//!                                               '-- progress one line on the terminal
+//!   start --> load --> (look) --> warm up --> (search) --> measure -----> verify --> result
+//!   cluster   keys     for cas    unmeasured               |-- driver   the load
+//!                                                          |-- faults   the script
+//!                                                          |-- cost     processor time
+//!                                                          '-- progress one line on the terminal
 //! ```
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`connect`](mod@connect) | the clients, and an own cluster |
 //! | [`driver`], [`schedule`] | which worker begins an operation, and when |
 //! | [`executor`], [`recorder`] | one operation; what came of it |
 //! | [`search`] | the highest rate |
@@ -21,6 +22,7 @@
 //! thread of its own, so that its processor time is known apart from the client's.
 
 mod bulk;
+mod connect;
 mod cost;
 mod driver;
 mod executor;
@@ -42,24 +44,24 @@ mod verdict;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
 use tokio::time::Instant;
 
 use self::cost::Cost;
 use self::driver::{LoadDriver, Pace};
 use self::executor::Executor;
+pub(crate) use self::executor::Marks;
 use self::faults::Done;
 use self::recorder::Recorder;
 use self::schedule::Schedule;
 use crate::args::RunArgs;
 use crate::args::fault::Fault;
 use crate::args::values::Ramp;
-use crate::cluster::{Cluster, Options};
+use crate::cluster::Cluster;
 use crate::os::Timer;
 use crate::result::{HealthNote, RunResult, VerifyNote};
-use crate::target::{Quoit, Target};
+use crate::target::Target;
 use crate::verify::Book;
-use crate::workload::{Generator, Values};
+use crate::workload::{Generator, Values, Verb};
 
 /// A load begins this much after it is made, so that whatever else runs beside it is ready.
 const HEAD_START: Duration = Duration::from_millis(10);
@@ -100,64 +102,43 @@ struct Measured {
 /// errors but results.
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<RunResult> {
     let script = args.faults().map_err(anyhow::Error::msg)?;
-    let (target, cluster) = connect(args, &script).await?;
-    let mut session = Session::new(args, script, target, cluster);
+    let (clients, cluster) = connect::connect(args, &script).await?;
+    let mut session = Session::new(args, script, clients, cluster);
     let executor = Arc::clone(&session.executor);
     if !args.work.no_load {
         bulk::load(&executor, args.work.keys, args.work.value, args.work.seed).await?;
     }
+    if executor.generator().has(Verb::Cas) {
+        bulk::look(&executor, args.work.keys, args.work.value).await?;
+    }
     let measured = session.measure().await?;
     let verified = session.verify().await?;
     let result = session.result(&measured, verified);
-    executor.target.close().await;
+    for client in executor.clients() {
+        client.close().await;
+    }
     result
 }
 
-async fn connect(args: &RunArgs, script: &[Fault]) -> anyhow::Result<(Target, Option<Shared>)> {
-    let pace = &args.pace;
-    let in_flight = if pace.closed {
-        pace.in_flight
-    } else {
-        pace.max_in_flight
-    };
-    let in_flight = usize::try_from(in_flight).unwrap_or(usize::MAX);
-    let deadline = args.store.deadline;
-    let Some(spec) = args.own_cluster() else {
-        let profile = args.store.profile.as_deref();
-        return Ok((
-            Target::connect(&args.store.target, profile, deadline, in_flight).await?,
-            None,
-        ));
-    };
-    let faults = script.iter().filter(|fault| fault.act.is_of_the_network());
-    let options = Options {
-        spec,
-        memory: args.store.node_memory << 20,
-        data: args.store.data.clone(),
-        binary: args.store.node_binary.clone(),
-        proxied: faults.map(|fault| fault.node).collect(),
-        seed: args.work.seed,
-    };
-    // Making certificates blocks; Ctrl-C must be heard meanwhile.
-    let mut cluster = tokio::task::spawn_blocking(move || Cluster::new(&options))
-        .await
-        .context("starting the cluster failed")??;
-    cluster.start().await?;
-    let survives = if spec.buffered { "buffered" } else { "fsync" };
-    let quoit = Quoit::connect(&cluster.profile(), deadline, in_flight).await?;
-    let quoit = quoit.own(cluster.ids(), survives);
-    Ok((Target::Quoit(quoit), Some(Arc::new(Mutex::new(cluster)))))
-}
-
 impl<'a> Session<'a> {
-    fn new(args: &'a RunArgs, script: Vec<Fault>, target: Target, cluster: Option<Shared>) -> Self {
+    fn new(
+        args: &'a RunArgs,
+        script: Vec<Fault>,
+        clients: Vec<Target>,
+        cluster: Option<Shared>,
+    ) -> Self {
         let work = &args.work;
         let (_, mix, distribution) = settings::workload(args);
         let generator = Generator::new(work.seed, mix, work.keys, distribution, work.value);
         let book = args.script.verify.then(|| Book::new(work.keys));
         // The time and not the seed identifies a run: the same seed may well run twice.
         let run = u32::try_from(unix_ms() & u64::from(u32::MAX)).unwrap_or(0);
-        let executor = Executor::new(target, Values::new(run, work.value.most()), book, generator);
+        let executor = Executor::new(
+            clients,
+            Values::new(run, work.value.most()),
+            book,
+            generator,
+        );
         Self {
             args,
             script,
@@ -181,11 +162,11 @@ impl<'a> Session<'a> {
         let started_unix_ms = unix_ms();
         let stretches = phases::stretches(&self.script, pace.seconds);
         let (begin, end) = (driver.begin(), driver.end());
-        let target = &self.executor.target;
+        let clients = self.executor.clients();
         let (ran, cost, health, done) = tokio::join!(
             load("measuring", &driver),
-            cost::watch(target.clone(), begin, end),
-            phases::watch(target, &stretches, begin, end),
+            cost::watch(self.executor.target().clone(), begin, end),
+            phases::watch(clients, &stretches, begin, end),
             faults::play(&self.script, self.cluster.clone(), Arc::clone(&driver)),
         );
         ran?;

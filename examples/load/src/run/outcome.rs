@@ -56,7 +56,7 @@ impl Session<'_> {
             .or(*rate);
         Ok(RunResult {
             format: FORMAT,
-            target: self.executor.target.describe(),
+            target: settings::target(self.args, &self.executor.target().describe()),
             workload: name,
             started_unix_ms: *started_unix_ms,
             settings: settings::settings(self.args, &self.script, *rate),

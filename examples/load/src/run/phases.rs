@@ -60,7 +60,7 @@ pub(crate) struct Phases(Vec<Phase>);
 #[derive(Debug)]
 struct Phase {
     stretch: Stretch,
-    verbs: [Option<Of>; 5],
+    verbs: [Option<Of>; Verb::COUNT],
 }
 
 #[derive(Debug)]
@@ -131,9 +131,9 @@ impl Phase {
     }
 }
 
-/// What the store's client did about its nodes' health in each stretch, and in all the time up to `end`.
+/// What the store's clients did about its nodes' health in each stretch, and in all the time up to `end`.
 pub(crate) async fn watch(
-    target: &Target,
+    clients: &[Target],
     stretches: &[Stretch],
     begin: Instant,
     end: Instant,
@@ -141,18 +141,27 @@ pub(crate) async fn watch(
     let each = async {
         let mut notes = Vec::new();
         for stretch in stretches {
-            notes.push(over(target, begin + stretch.from, begin + stretch.to).await);
+            notes.push(over(clients, begin + stretch.from, begin + stretch.to).await);
         }
         notes
     };
-    tokio::join!(each, over(target, begin, end))
+    tokio::join!(each, over(clients, begin, end))
 }
 
-async fn over(target: &Target, from: Instant, to: Instant) -> Option<HealthNote> {
+async fn over(clients: &[Target], from: Instant, to: Instant) -> Option<HealthNote> {
     sleep_until(from).await;
-    let before = target.health().await?;
+    let before = health(clients).await?;
     sleep_until(to).await;
-    Some(target.health().await?.since(before))
+    Some(health(clients).await?.since(before))
+}
+
+/// What all clients did so far.
+async fn health(clients: &[Target]) -> Option<HealthNote> {
+    let mut sum = HealthNote::default();
+    for client in clients {
+        sum = sum.plus(client.health().await?);
+    }
+    Some(sum)
 }
 
 #[cfg(test)]

@@ -11,11 +11,15 @@
 //! look fast; how long each kind took is recorded apart. Operations that end after the time is out have latencies like any other, but no rate.
 //! Bounded: histograms of three digits up to ten minutes, [`KINDS`] kinds of errors.
 
+mod conditions;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::conditions::Conditions;
+use super::executor::Done;
 use super::figures::{Latencies, latencies, per, percentiles};
 use super::phases::{Phases, Stretch};
 use crate::hlog;
@@ -42,7 +46,7 @@ pub(crate) struct Recorder {
     begin: Instant,
     end: Instant,
     length: Duration,
-    verbs: [Option<Of>; 5],
+    verbs: [Option<Of>; Verb::COUNT],
     empty: Latencies,
     slice: Latencies,
     slice_errors: u64,
@@ -68,6 +72,9 @@ pub(crate) struct Live {
 #[derive(Debug)]
 struct Of {
     in_time: u64,
+    /// Mismatches that were known in time.
+    mismatched_in_time: u64,
+    conditions: Conditions,
     errors: BTreeMap<String, Latencies>,
     intended: Latencies,
     service: Latencies,
@@ -115,17 +122,27 @@ impl Recorder {
     }
 
     /// An operation ended.
-    pub(crate) fn record(&mut self, verb: Verb, times: Times, outcome: Result<(), OpError>) {
+    pub(crate) fn record(&mut self, verb: Verb, times: Times, outcome: Result<Done, OpError>) {
         self.turn_to(times.ended);
         let empty = &self.empty;
         let of = self.verbs[verb.index()].get_or_insert_with(|| Of::new(empty));
         let intended = micros(times.ended - times.intended);
         let service = micros(times.ended - times.started);
-        let took = outcome.is_ok().then_some(intended);
         let due = times.intended.saturating_duration_since(self.begin);
-        self.phases.record(verb, due, took, empty);
+        if outcome != Ok(Done::Mismatch) {
+            let took = outcome.is_ok().then_some(intended);
+            self.phases.record(verb, due, took, empty);
+        }
         match outcome {
-            Ok(()) => {
+            Ok(Done::Mismatch) => {
+                of.conditions.mismatch(intended, empty);
+                of.mismatched_in_time += u64::from(times.ended < self.end);
+                self.success(times.ended);
+            }
+            Ok(done) => {
+                if let Done::After(attempts) = done {
+                    of.conditions.succeeded(attempts, empty);
+                }
                 of.intended.saturating_record(intended);
                 of.service.saturating_record(service);
                 of.in_time += u64::from(times.ended < self.end);
@@ -181,19 +198,21 @@ impl Recorder {
         self.slice.reset();
     }
 
-    /// Operations that succeeded in time.
+    /// Operations that were answered in time: those that succeeded, and mismatches.
     pub(crate) fn in_time(&self) -> u64 {
-        self.verbs.iter().flatten().map(|of| of.in_time).sum()
+        let of = self.verbs.iter().flatten();
+        of.map(|of| of.in_time + of.mismatched_in_time).sum()
     }
 
-    /// Operations that succeeded, and that failed.
+    /// Operations that succeeded or were mismatches, and those that failed.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let of = || self.verbs.iter().flatten();
         let failed = of()
             .flat_map(|of| of.errors.values())
             .map(Latencies::len)
             .sum();
-        (of().map(|of| of.intended.len()).sum(), failed)
+        let answered = |of: &Of| of.intended.len() + of.conditions.mismatched();
+        (of().map(answered).sum(), failed)
     }
 
     /// The intended latencies of all verbs together.
@@ -236,6 +255,8 @@ impl Of {
     fn new(empty: &Latencies) -> Self {
         Self {
             in_time: 0,
+            mismatched_in_time: 0,
+            conditions: Conditions::default(),
             errors: BTreeMap::new(),
             intended: empty.clone(),
             service: empty.clone(),
@@ -252,6 +273,8 @@ impl Of {
     fn result(&self, seconds: f64) -> anyhow::Result<OpResult> {
         Ok(OpResult {
             count: self.intended.len(),
+            mismatches: self.conditions.mismatches(),
+            attempts: self.conditions.attempts(),
             errors: by_kind(&self.errors, Latencies::len),
             failed_after: by_kind(&self.errors, percentiles),
             rate: per(self.in_time, seconds),

@@ -23,6 +23,14 @@ pub(crate) fn workload(args: &RunArgs) -> (String, Mix, Distribution) {
     (name, mix, args.work.distribution.unwrap_or(usual))
 }
 
+/// The store in words, with its clients if there are several.
+pub(crate) fn target(args: &RunArgs, store: &str) -> String {
+    match args.store.clients {
+        1 => store.to_owned(),
+        clients => format!("{store}, {clients} clients"),
+    }
+}
+
 /// The settings by name.
 pub(crate) fn settings(
     args: &RunArgs,
@@ -57,6 +65,10 @@ pub(crate) fn settings(
     ];
     if let Some(core) = pace.pin {
         all.push(("pinned", format!("generator and own nodes to core {core}")));
+    }
+    if args.store.clients > 1 {
+        let clients = format!("{}, each with own connections", args.store.clients);
+        all.push(("clients", clients));
     }
     if !script.is_empty() {
         let acts = script

@@ -1,12 +1,12 @@
 //! A store that is as slow as a test wants it, on paused time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::target::OpError;
+use crate::target::{Mark, OpError, Swapped};
 
 /// Answers after `service`; from `stalls.0` to `stalls.1` after its begin it answers nothing.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Fake {
     pub(crate) now: AtomicUsize,
     /// Most operations that were there at once.
     pub(crate) most: AtomicUsize,
+    /// Conditional writes so far, of any key.
+    written: AtomicU64,
 }
 
 impl Fake {
@@ -27,6 +29,7 @@ impl Fake {
             stalls,
             now: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
+            written: AtomicU64::new(0),
         }
     }
 
@@ -58,5 +61,38 @@ impl Fake {
             kind: "refused".to_owned(),
             may_be_stored: false,
         })
+    }
+
+    /// Writes as somebody else.
+    pub(crate) fn overtake(&self) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn look(&self) -> Result<Mark, OpError> {
+        self.serve().await;
+        Ok(Mark::Fake(self.written.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) async fn swap(&self, expected: u64) -> Result<Swapped, OpError> {
+        self.serve().await;
+        let there = self.written.load(Ordering::Relaxed);
+        if there != expected {
+            return Ok(Swapped::Mismatch(Mark::Fake(there)));
+        }
+        self.overtake();
+        Ok(Swapped::Applied(Mark::Fake(there + 1)))
+    }
+
+    pub(crate) async fn update(&self) -> Result<u32, OpError> {
+        let mut there = self.look().await?;
+        let mut attempts = 0;
+        while let Mark::Fake(expected) = there {
+            attempts += 1;
+            match self.swap(expected).await? {
+                Swapped::Mismatch(other) => there = other,
+                Swapped::Applied(_) => break,
+            }
+        }
+        Ok(attempts)
     }
 }

@@ -9,7 +9,9 @@
 //! The four messages stand here as far as they are needed: field numbers are those of etcd's `rpc.proto` and
 //! `kv.proto`, and a decoder skips fields that it does not know. A generated client would need the protobuf
 //! compiler on every machine that builds this. Channel and codec are those that generated clients stand on.
-//! Left out: leases, transactions, watches, revisions.
+//! Conditional writes are in `txn`. Left out: leases, watches, old revisions.
+
+mod txn;
 
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ struct RangeResponse {
 
 #[derive(Clone, PartialEq, Message)]
 struct KeyValue {
+    #[prost(int64, tag = "3")]
+    mod_revision: i64,
     #[prost(bytes = "bytes", tag = "5")]
     value: Bytes,
 }
@@ -102,12 +106,15 @@ impl Etcd {
 
     /// The value at `key`, or `None`; linearizable.
     pub(crate) async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, OpError> {
-        let key = Bytes::copy_from_slice(key);
-        let mut found: RangeResponse = self
-            .call("/etcdserverpb.KV/Range", RangeRequest { key })
-            .await
-            .map_err(|status| failure(&status))?;
+        let mut found = self.range(key).await?;
         Ok(found.pairs.pop().map(|pair| pair.value))
+    }
+
+    async fn range(&self, key: &[u8]) -> Result<RangeResponse, OpError> {
+        let key = Bytes::copy_from_slice(key);
+        self.call("/etcdserverpb.KV/Range", RangeRequest { key })
+            .await
+            .map_err(|status| failure(&status))
     }
 
     /// Sets `key` to `value`.

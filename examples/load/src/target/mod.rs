@@ -1,8 +1,8 @@
-//! The store under load: three verbs over bytes, on any of the stores.
+//! The store under load: three plain verbs and two conditional ones over bytes, on any of the stores.
 //!
 //! ```text
 //!   run --get, put, delete--> Target --+--> quoit     (the default)
-//!                                      +--> etcd      (feature `etcd`)
+//!         look, swap, update           +--> etcd      (feature `etcd`)
 //!                                      '--> redis     (feature `redis`)
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! processor time stays small beside the store's. Invariant: an [`OpError`] with `may_be_stored` false
 //! means that no server holds the write. Left out: retries beyond what each store's client does by itself.
 
+mod conditional;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(any(feature = "etcd", feature = "redis"))]
@@ -25,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
+pub(crate) use self::conditional::{Mark, Swapped};
 #[cfg(feature = "etcd")]
 pub(crate) use self::etcd::Etcd;
 pub(crate) use self::quoit::Quoit;

@@ -29,6 +29,8 @@ pub(crate) struct Peer {
     pub(crate) wait: u32,
     /// Whether a read has a connection for itself instead of sharing its master's; Redis only.
     pub(crate) alone: bool,
+    /// Whether a conditional write watches its key instead of running a script; Redis only.
+    pub(crate) watch: bool,
     /// Most connections to a master for what needs one for itself; Redis only.
     pub(crate) pool: usize,
 }
@@ -71,6 +73,7 @@ impl Peer {
                 "wait" => peer.wait = value.parse().context("`wait` takes a number")?,
                 "pool" => peer.pool = pool(value)?,
                 "reads" => peer.alone = alone(value)?,
+                "cas" => peer.watch = watch(value)?,
                 _ => bail!("unknown option `{name}` in the target's address"),
             }
         }
@@ -105,6 +108,14 @@ fn alone(word: &str) -> anyhow::Result<bool> {
         "alone" => Ok(true),
         "shared" => Ok(false),
         _ => bail!("`reads` takes `shared` or `alone`"),
+    }
+}
+
+fn watch(word: &str) -> anyhow::Result<bool> {
+    match word {
+        "watch" => Ok(true),
+        "script" => Ok(false),
+        _ => bail!("`cas` takes `script` or `watch`"),
     }
 }
 
@@ -145,7 +156,8 @@ mod tests {
             path.display().to_string()
         };
         let options = format!("ca={}&cert={}&key={}", file("a"), file("b"), file("c"));
-        let address = format!("127.0.0.1:1/?{options}&pids=7,8&wait=2&reads=alone&pool=3");
+        let address =
+            format!("127.0.0.1:1/?{options}&pids=7,8&wait=2&reads=alone&pool=3&cas=watch");
         let peer = Peer::parse(&address).unwrap();
         let tls = Tls {
             ca: b"a".to_vec(),
@@ -153,6 +165,7 @@ mod tests {
         };
         assert_eq!(peer.endpoints, ["127.0.0.1:1"]);
         assert_eq!((peer.wait, peer.alone, peer.pool), (2, true, 3));
+        assert!(peer.watch);
         assert_eq!((peer.tls, peer.pids), (Some(tls), vec![7, 8]));
     }
 
@@ -166,6 +179,7 @@ mod tests {
             "h:1?ca=/nowhere/ca.pem",
             "h:1?reads=twice",
             "h:1?pool=0",
+            "h:1?cas=lua",
         ] {
             assert!(Peer::parse(bad).is_err(), "{bad}");
         }

@@ -8,6 +8,8 @@
 //! quorum. If a key has siblings, which one client's blind writes never make, the newest is taken.
 //! Left out: retries; an operation ends when the client says so, at its deadline at the latest.
 
+mod conditional;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,8 +10,10 @@
 //! faster way for them; `reads=alone` in the address gives each its own all the same.
 //! Invariant: a connection goes back to the pool only after all of its answers were read without an error.
 //! Source: the cluster specification of Redis, and its pages on `WAIT` and `CLUSTER SLOTS`.
-//! Left out: slots that are just moving (`ASK`).
+//! Conditional writes are in `conditional`. Left out: slots that are just moving (`ASK`).
 
+mod conditional;
+mod failure;
 mod master;
 mod slots;
 
@@ -22,8 +24,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
+use redis::{Pipeline, RedisResult};
 
+use self::failure::{Failure, failure};
 use self::master::{Master, Wire};
 use self::slots::Slots;
 use super::OpError;
@@ -42,6 +45,8 @@ struct Inner {
     wire: Wire,
     peer: Peer,
     description: String,
+    /// The name by which the masters know the script of conditional writes.
+    script: String,
     slots: Mutex<Arc<Slots>>,
     refreshed: tokio::sync::Mutex<Instant>,
 }
@@ -71,14 +76,17 @@ impl Redis {
             pool: in_flight.clamp(1, peer.pool),
         };
         let slots = find(&wire, &peer.endpoints, None).await?;
+        let mut script = String::new();
         for master in slots.masters() {
             master.fill(&wire).await?;
+            master.script().clone_into(&mut script);
         }
         let description = description(&slots, &peer).await?;
         Ok(Self(Arc::new(Inner {
             wire,
             peer,
             description,
+            script,
             slots: Mutex::new(Arc::new(slots)),
             refreshed: tokio::sync::Mutex::new(Instant::now()),
         })))
@@ -117,16 +125,23 @@ impl Redis {
     }
 
     async fn write(&self, key: &[u8], mut pipeline: Pipeline) -> Result<(), OpError> {
-        let wanted = self.0.peer.wait;
-        if wanted == 0 {
+        if self.0.peer.wait == 0 {
             return self.ask::<()>(key, &pipeline, false).await;
         }
-        pipeline
-            .cmd("WAIT")
-            .arg(wanted)
-            .arg(self.0.wire.milliseconds());
+        self.then_wait(&mut pipeline);
         let (stored,): (u32,) = self.ask(key, &pipeline, true).await?;
-        if stored >= wanted {
+        self.enough(stored)
+    }
+
+    /// Adds a command that waits until replicas have what came before it on the same connection.
+    fn then_wait(&self, pipeline: &mut Pipeline) {
+        let command = pipeline.cmd("WAIT").arg(self.0.peer.wait);
+        command.arg(self.0.wire.milliseconds());
+    }
+
+    /// Whether as many replicas have a write as are asked for.
+    fn enough(&self, stored: u32) -> Result<(), OpError> {
+        if stored >= self.0.peer.wait {
             return Ok(());
         }
         Err(OpError {
@@ -152,14 +167,25 @@ impl Redis {
                 },
                 None => Failure::NOBODY,
             };
-            if failed.masters_change {
-                self.refresh(&slots).await;
-            }
-            if !failed.masters_change || failed.may_be_stored || tried == TRIES {
-                return Err(failed.into());
-            }
-            tried += 1;
+            self.again(&slots, failed, &mut tried).await?;
         }
+    }
+
+    /// Whether an operation may be tried again after this failure: the error if it may not.
+    async fn again(
+        &self,
+        slots: &Arc<Slots>,
+        failed: Failure,
+        tried: &mut u32,
+    ) -> Result<(), OpError> {
+        if failed.masters_change {
+            self.refresh(slots).await;
+        }
+        if !failed.masters_change || failed.may_be_stored || *tried == TRIES {
+            return Err(failed.into());
+        }
+        *tried += 1;
+        Ok(())
     }
 
     fn slots(&self) -> Arc<Slots> {
@@ -226,8 +252,9 @@ async fn description(slots: &Slots, peer: &Peer) -> anyhow::Result<String> {
     } else {
         ""
     };
+    let cas = if peer.watch { ", cas by WATCH" } else { "" };
     Ok(format!(
-        "redis-cluster {version}, {} masters{}, AOF {log}, WAIT {}{reads}",
+        "redis-cluster {version}, {} masters{}, AOF {log}, WAIT {}{reads}{cas}",
         slots.masters().len(),
         peer.encryption(),
         peer.wait,
@@ -246,65 +273,4 @@ async fn version(node: &mut MultiplexedConnection) -> RedisResult<String> {
         .lines()
         .find_map(|line| line.strip_prefix("redis_version:"));
     Ok(version.unwrap_or("of unknown version").to_owned())
-}
-
-/// What an error means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Failure {
-    kind: &'static str,
-    may_be_stored: bool,
-    masters_change: bool,
-}
-
-impl Failure {
-    const NOBODY: Self = Self {
-        kind: "no master for this slot",
-        may_be_stored: false,
-        masters_change: true,
-    };
-}
-
-impl From<Failure> for OpError {
-    fn from(failure: Failure) -> Self {
-        Self {
-            kind: failure.kind.to_owned(),
-            may_be_stored: failure.may_be_stored,
-        }
-    }
-}
-
-fn failure(error: &RedisError) -> Failure {
-    let (kind, may_be_stored, masters_change) = match error.kind() {
-        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => ("moved", false, true),
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => ("no longer master", false, true),
-        ErrorKind::Server(ServerErrorKind::ClusterDown) => ("cluster down", false, true),
-        ErrorKind::Server(ServerErrorKind::BusyLoading) => ("loading", false, true),
-        ErrorKind::Io if error.is_connection_refusal() => ("connection refused", false, true),
-        ErrorKind::Io if error.is_timeout() => ("no answer in time", true, true),
-        ErrorKind::Io => ("connection lost", true, true),
-        _ => ("error", true, false),
-    };
-    Failure {
-        kind,
-        may_be_stored,
-        masters_change,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn only_a_write_that_reached_no_master_is_surely_not_stored() {
-        let io = |kind: io::ErrorKind| failure(&RedisError::from(io::Error::from(kind)));
-        assert!(!io(io::ErrorKind::ConnectionRefused).may_be_stored);
-        assert!(io(io::ErrorKind::ConnectionReset).may_be_stored);
-        assert!(io(io::ErrorKind::TimedOut).may_be_stored);
-        let moved = ErrorKind::Server(ServerErrorKind::Moved);
-        let moved = failure(&RedisError::from((moved, "moved")));
-        assert_eq!((moved.may_be_stored, moved.masters_change), (false, true));
-    }
 }

@@ -4,8 +4,10 @@
 //!   get=90,put=9,delete=1      one in a hundred is a delete
 //! ```
 //!
-//! A read-modify-write is a get and then a put of the same key, measured as one. Invariant: a mix has at
-//! least one verb with a share above nothing. Left out: mixes with a name, which are in `named`.
+//! A read-modify-write is a get and then a put of the same key, measured as one: two callers may overwrite each
+//! other. An update reads and writes under the condition that nothing has changed, until it succeeds. A cas is one
+//! such write, which may find something else. Invariant: a mix has at least one verb with a share above nothing.
+//! Left out: mixes with a name, which are in `named`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,16 +27,24 @@ pub(crate) enum Verb {
     Insert,
     /// Read a key, then write it.
     ReadModifyWrite,
+    /// Write a key if it is as it was last seen.
+    Cas,
+    /// Read a key, and write it if it has not changed; again until it has not.
+    Update,
 }
 
 impl Verb {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 7;
     /// All of them, in the order of [`Verb::index`].
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Get,
         Self::Put,
         Self::Delete,
         Self::Insert,
         Self::ReadModifyWrite,
+        Self::Cas,
+        Self::Update,
     ];
 
     /// Its place in a table by verb.
@@ -50,12 +60,14 @@ impl Verb {
             Self::Delete => "delete",
             Self::Insert => "insert",
             Self::ReadModifyWrite => "read-modify-write",
+            Self::Cas => "cas",
+            Self::Update => "update",
         }
     }
 
     /// Whether it writes a value.
     pub(crate) const fn writes_value(self) -> bool {
-        matches!(self, Self::Put | Self::Insert | Self::ReadModifyWrite)
+        !matches!(self, Self::Get | Self::Delete)
     }
 }
 
@@ -63,13 +75,13 @@ impl Verb {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mix {
     /// Weights, by [`Verb::index`].
-    weights: [u32; 5],
+    weights: [u32; Verb::COUNT],
     total: u32,
 }
 
 impl Mix {
     fn of(shares: &[(Verb, u32)]) -> Option<Self> {
-        let mut weights = [0; 5];
+        let mut weights = [0; Verb::COUNT];
         let mut total: u32 = 0;
         for (verb, share) in shares {
             weights[verb.index()] = *share;
@@ -79,13 +91,13 @@ impl Mix {
     }
 
     pub(super) const fn only(verb: Verb) -> Self {
-        let mut weights = [0; 5];
+        let mut weights = [0; Verb::COUNT];
         weights[verb.index()] = 1;
         Self { weights, total: 1 }
     }
 
     pub(super) const fn two(first: (Verb, u32), second: (Verb, u32)) -> Self {
-        let mut weights = [0; 5];
+        let mut weights = [0; Verb::COUNT];
         weights[first.0.index()] = first.1;
         weights[second.0.index()] = second.1;
         Self {
@@ -123,7 +135,7 @@ impl FromStr for Mix {
                 Some((verb, share.parse().ok()?))
             });
             let (verb, share) = share.ok_or_else(|| {
-                format!("`{part}` is no share: write get=90,put=9,delete=1, also insert and read-modify-write")
+                format!("`{part}` is no share: write get=90,put=9,delete=1, also insert, read-modify-write, cas and update")
             })?;
             if shares.iter().any(|(other, _)| *other == verb) {
                 return Err(format!("`{}` stands there twice", verb.name()));

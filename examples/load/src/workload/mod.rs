@@ -83,6 +83,11 @@ impl Generator {
         Op { verb, key, bytes }
     }
 
+    /// Whether `verb` ever comes.
+    pub(crate) const fn has(&self, verb: Verb) -> bool {
+        self.mix.has(verb)
+    }
+
     /// An insert is over, well or not; its key may be drawn once those before it are over too.
     pub(crate) fn inserted(&mut self, key: u64) {
         self.keys.inserted(key);

@@ -1,4 +1,4 @@
-//! Workloads with a name: YCSB's, and one for each plain verb.
+//! Workloads with a name: YCSB's, and one for each plain or conditional verb.
 //!
 //! ```text
 //!   A  get 50  put 50                       zipfian       D  get 95  insert 5                 latest
@@ -32,9 +32,9 @@ const fn named(name: &'static str, mix: Mix, distribution: Distribution) -> Name
     }
 }
 
-const ALL: [Named; 8] = {
+const ALL: [Named; 10] = {
     use Distribution::{Latest, Uniform, Zipfian};
-    use Verb::{Delete, Get, Insert, Put, ReadModifyWrite};
+    use Verb::{Cas, Delete, Get, Insert, Put, ReadModifyWrite, Update};
     [
         named("ycsb-a", Mix::two((Get, 50), (Put, 50)), Zipfian),
         named("ycsb-b", Mix::two((Get, 95), (Put, 5)), Zipfian),
@@ -48,6 +48,8 @@ const ALL: [Named; 8] = {
         named("get", Mix::only(Get), Uniform),
         named("put", Mix::only(Put), Uniform),
         named("delete", Mix::only(Delete), Uniform),
+        named("cas", Mix::only(Cas), Uniform),
+        named("update", Mix::only(Update), Uniform),
     ]
 };
 

@@ -5,7 +5,7 @@
 
 use super::{escaped, section};
 use crate::report::points::Point;
-use crate::report::text::{failures, health_summary, verification};
+use crate::report::text::{attempts, failures, health_summary, mismatches, verification};
 use crate::report::units::{count, micros, short, trimmed};
 use crate::result::{FaultNote, Percentiles, PhaseNote, RunResult};
 
@@ -59,10 +59,14 @@ pub(super) fn operations(result: &RunResult) -> String {
             blank.chain(["real start".to_owned()]).chain(service),
         );
     }
-    let failures = failures(result)
-        .map(|line| format!("<p class=\"soft\">Failed {}.</p>\n", escaped(&line)))
+    let below = failures(result)
+        .map(|line| ("Failed", line))
+        .chain(mismatches(result).map(|line| ("Mismatches of", line)))
+        .chain(attempts(result).map(|line| ("Attempts of", line)));
+    let below = below
+        .map(|(what, line)| format!("<p class=\"soft\">{what} {}.</p>\n", escaped(&line)))
         .collect::<String>();
-    section("Operations", &(table(&names, &columns, &rows) + &failures))
+    section("Operations", &(table(&names, &columns, &rows) + &below))
 }
 
 fn latencies(of: &Percentiles) -> [String; 7] {

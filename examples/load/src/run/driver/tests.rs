@@ -20,7 +20,7 @@ fn executor(fake: &Arc<Fake>, mix: &str) -> Arc<Executor> {
         Sizes::Fixed(10),
     );
     Arc::new(Executor::new(
-        Target::Fake(Arc::clone(fake)),
+        vec![Target::Fake(Arc::clone(fake))],
         Values::new(1, 10),
         None,
         generator,

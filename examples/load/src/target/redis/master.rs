@@ -19,9 +19,10 @@ use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, FromRedisValue, IntoConnectionInfo, Pipeline,
     RedisResult, TlsCertificates,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::super::peer::Tls;
+use super::conditional::SCRIPT;
 
 /// How to reach a node.
 #[derive(Debug)]
@@ -33,6 +34,25 @@ pub(super) struct Wire {
     pub(super) pool: usize,
 }
 
+/// A connection of the pool that one caller has for itself. It is dropped unless it is kept.
+pub(super) struct Held<'a> {
+    master: &'a Master,
+    connection: MultiplexedConnection,
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Held<'_> {
+    /// Sends commands and reads their answers.
+    pub(super) async fn ask<T: FromRedisValue>(&mut self, pipeline: &Pipeline) -> RedisResult<T> {
+        pipeline.query_async(&mut self.connection).await
+    }
+
+    /// Puts it back into the pool: all of its answers were read without an error.
+    pub(super) fn keep(self) {
+        self.master.give_back(self.connection);
+    }
+}
+
 /// A master; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Master(Arc<Connections>);
@@ -40,6 +60,8 @@ pub(super) struct Master(Arc<Connections>);
 #[derive(Debug)]
 struct Connections {
     at: String,
+    /// The name of the script of conditional writes, which it has.
+    script: String,
     shared: MultiplexedConnection,
     unused: Mutex<Vec<MultiplexedConnection>>,
     permits: Semaphore,
@@ -87,8 +109,12 @@ impl Wire {
 impl Master {
     /// Opens the shared connection; the pool is opened when it is needed, or by [`Self::fill`].
     pub(super) async fn connect(wire: &Wire, at: String) -> RedisResult<Self> {
+        let mut shared = wire.connect(&at).await?;
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(SCRIPT);
         Ok(Self(Arc::new(Connections {
-            shared: wire.connect(&at).await?,
+            script: load.query_async(&mut shared).await?,
+            shared,
             at,
             unused: Mutex::default(),
             permits: Semaphore::new(wire.pool),
@@ -113,21 +139,36 @@ impl Master {
         self.0.shared.clone()
     }
 
+    /// The name under which it knows the script of conditional writes.
+    pub(super) fn script(&self) -> &str {
+        &self.0.script
+    }
+
     /// Sends commands that may block on a connection of the pool.
     pub(super) async fn alone<T: FromRedisValue>(
         &self,
         wire: &Wire,
         pipeline: &Pipeline,
     ) -> RedisResult<T> {
+        let mut held = self.hold(wire).await?;
+        let answer = held.ask(pipeline).await?;
+        held.keep();
+        Ok(answer)
+    }
+
+    /// Takes a connection of the pool, for several commands one after the other.
+    pub(super) async fn hold(&self, wire: &Wire) -> RedisResult<Held<'_>> {
         // It is never closed, and if it were there would be one connection too many at worst.
-        let _permit = self.0.permits.acquire().await.ok();
-        let mut connection = match self.take() {
+        let permit = self.0.permits.acquire().await.ok();
+        let connection = match self.take() {
             Some(connection) => connection,
             None => wire.connect(self.at()).await?,
         };
-        let answer = pipeline.query_async(&mut connection).await?;
-        self.give_back(connection);
-        Ok(answer)
+        Ok(Held {
+            master: self,
+            connection,
+            _permit: permit,
+        })
     }
 
     /// Whether it still answers.
