@@ -26,7 +26,7 @@ seconds=3
 rounds=3
 warm_up=1
 keys=100000
-minutes=15
+minutes=30
 port=24000
 only=
 binary=
@@ -38,6 +38,7 @@ running=  # the load generator, while it runs
 declare -A pids_of=() scheme_of=() port_of=()
 
 # id | title | workload | bytes | in flight | systems, of which the first is the one that is compared
+#    | keys, if not --keys | clients, if not one
 rows=(
     'get-64|get, 100 B, 64 in flight|get|100|64|quoit etcd-tls redis-tls redis-plain redis-tls-alone redis-plain-alone'
     'durable-put-64|durable put, 100 B, 64 in flight|put|100|64|quoit etcd-tls redis-plain-always redis-tls-always'
@@ -50,6 +51,14 @@ rows=(
     'get-1k|get, 1 KiB, 64 in flight|get|1024|64|quoit etcd-tls redis-tls redis-plain'
     'durable-put-1k|durable put, 1 KiB, 64 in flight|put|1024|64|quoit etcd-tls redis-plain-always'
     'buffered-put-1k|buffered put, 1 KiB, 64 in flight|put|1024|64|quoit-buffered redis-tls redis-plain'
+    'cas-1|cas, 100 B, 1 in flight|cas|100|1|quoit etcd-tls redis-plain-always redis-plain-watch-always'
+    'cas-again-1|cas, 100 B, 1 in flight, the same key again and again|cas|100|1|quoit etcd-tls redis-plain-always|1'
+    'cas-16|cas, 100 B, 16 in flight|cas|100|16|quoit etcd-tls redis-plain-always redis-plain-watch-always'
+    'cas-64|cas, 100 B, 64 in flight|cas|100|64|quoit etcd-tls redis-plain-always redis-plain-watch-always redis-tls-always'
+    'update-1|update, 100 B, 1 in flight|update|100|1|quoit etcd-tls redis-plain-always'
+    'update-64|update, 100 B, 64 in flight|update|100|64|quoit etcd-tls redis-plain-always redis-tls-always'
+    'cas-hot-32|cas, one key, 32 clients|cas|100|32|quoit etcd-tls redis-plain-always redis-plain-watch-always|1|32'
+    'update-hot-32|update, one key, 32 clients|update|100|32|quoit etcd-tls redis-plain-always|1|32'
 )
 
 # text | rule; see src/table/goals.rs
@@ -73,6 +82,17 @@ goals=(
     'get, 1 KiB: ≥ 60 % of the rate at 100 B|against get-1k get-64 0.6'
     'durable put, 1 KiB: ≥ 40 % of the rate at 100 B|against durable-put-1k durable-put-64 0.4'
     'buffered put, 1 KiB: ≥ 40 % of the rate at 100 B|against buffered-put-1k buffered-put-64 0.4'
+    'cas, 16: ≥ 2 × etcd, TLS|rate cas-16 etcd-tls 2'
+    'cas, 64: ≥ 2 × etcd, TLS|rate cas-64 etcd-tls 2'
+    'cas, 1: p50 ≤ 0.7 of etcd, TLS|quick cas-1 etcd-tls 1.429'
+    'cas, 1, the same key: p50 ≤ 0.55 of etcd, TLS|quick cas-again-1 etcd-tls 1.818'
+    'cas, 64: ≥ 1.5 × Redis by WATCH, plain, AOF always, WAIT 1|rate cas-64 redis-plain-watch-always 1.5'
+    'cas, 64: ≥ 0.8 × Redis by a script, plain, AOF always, WAIT 1|rate cas-64 redis-plain-always 0.8'
+    'update, 1: p50 ≤ 0.45 of etcd, TLS|quick update-1 etcd-tls 2.222'
+    'update, 64: ≥ 1.5 × Redis by WATCH, plain, AOF always, WAIT 1|rate update-64 redis-plain-always 1.5'
+    'update, one key, 32 clients: ≥ 80 % of the rate of one client in two rounds|against update-hot-32 cas-1 0.8'
+    'update, one key, 32 clients: p99 of attempts ≤ 3|attempts update-hot-32 3'
+    'update, one key, 32 clients: longest wait ≤ 0.5 s|longest update-hot-32 500000'
 )
 
 usage() {
@@ -310,23 +330,27 @@ load() {
     return "$status"
 }
 
-# measure ROW WORKLOAD BYTES IN-FLIGHT SYSTEM ROUND
+# measure ROW WORKLOAD BYTES IN-FLIGHT SYSTEM ROUND KEYS CLIENTS
 measure() {
-    local row=$1 workload=$2 bytes=$3 in_flight=$4 system=$5 round=$6 store=()
+    local row=$1 workload=$2 bytes=$3 in_flight=$4 system=$5 round=$6 few=$7 clients=$8 store=()
     local out=$dir/results/$row/$system/$round
     case $system in
         quoit) store=(--cluster dev:3:fsync --data "$dir/data") ;;
         quoit-buffered) store=(--cluster dev:3:buffered --data "$dir/data") ;;
-        *-always) redis_sync "${system%-always}" always && store=(--target "$(address "${system%-always}")") ;;
+        *-watch-always) store=(--target "$(address "${system%-watch-always}" '&cas=watch')") ;;
+        *-always) store=(--target "$(address "${system%-always}")") ;;
         *-alone) store=(--target "$(address "${system%-alone}" '&reads=alone')") ;;
         *) store=(--target "$(address "$system")") ;;
     esac
     [[ $system == quoit* ]] || store+=(--no-load)
+    local redis=${system%-always} # without what else its name says
+    redis=${redis%-watch}
+    [[ $system != *-always ]] || redis_sync "$redis" always
     mkdir -p "$out"
-    load "${store[@]}" --keys "$keys" --workload "$workload" --distribution uniform --value "$bytes" --closed \
-        --in-flight "$in_flight" --seconds "$seconds" --warm-up "$warm_up" --out "$out" ||
+    load "${store[@]}" --keys "${few:-$keys}" --clients "${clients:-1}" --workload "$workload" --distribution uniform \
+        --value "$bytes" --closed --in-flight "$in_flight" --seconds "$seconds" --warm-up "$warm_up" --out "$out" ||
         say "    $row, $system: failed$(printf '\n'; tail -n 3 "$dir/load.log")"
-    [[ $system != *-always ]] || redis_sync "${system%-always}" everysec
+    [[ $system != *-always ]] || redis_sync "$redis" everysec
 }
 
 fill() { # BYTES
@@ -340,18 +364,18 @@ fill() { # BYTES
 
 # All rows of one size, round after round; in each round the systems begin with another one.
 measure_size() { # BYTES
-    local round row id workload bytes in_flight systems each system
+    local round row id workload bytes in_flight systems few clients each system
     fill "$1"
     for ((round = 1; round <= rounds; round++)); do
         for row in "${rows[@]}"; do
-            IFS='|' read -r id _ workload bytes in_flight systems <<<"$row"
+            IFS='|' read -r id _ workload bytes in_flight systems few clients <<<"$row"
             [[ $bytes == "$1" && ( -z $only || $only == "$id" ) ]] || continue
             read -ra systems <<<"$systems"
             for ((each = 0; each < ${#systems[@]}; each++)); do
                 system=${systems[(each + round - 1) % ${#systems[@]}]}
                 ((SECONDS < minutes * 60)) || { say "  out of time before $id, $system, round $round" && return; }
                 say "  round $round of $rounds: $id, $system"
-                measure "$id" "$workload" "$bytes" "$in_flight" "$system" "$round"
+                measure "$id" "$workload" "$bytes" "$in_flight" "$system" "$round" "$few" "$clients"
             done
         done
     done
@@ -360,7 +384,7 @@ measure_size() { # BYTES
 plan() {
     local row id title systems system goal rule
     for row in "${rows[@]}"; do
-        IFS='|' read -r id title _ _ _ systems <<<"$row"
+        IFS='|' read -r id title _ _ _ systems _ <<<"$row"
         [[ -z $only || $only == "$id" ]] || continue
         for system in $systems; do
             printf 'run\t%s\t%s\t%s\n' "$id" "$title" "$system"

@@ -21,7 +21,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::result::RunResult;
+use crate::result::{Attempts, RunResult};
 use crate::run::folder;
 
 use self::goals::Goal;
@@ -61,6 +61,12 @@ struct Sample {
     /// Processor time per operation: client, servers.
     cpu: Option<(f64, f64)>,
     failed: u64,
+    /// The longest latency of a success.
+    longest: f64,
+    /// Successes, and conditional writes that found something else than they expected.
+    answers: (u64, u64),
+    /// Attempts of operations that go on until they succeed.
+    attempts: Option<Attempts>,
 }
 
 /// Writes the table of the results in `dir` to standard output, or between the markers of `into`.
@@ -174,6 +180,15 @@ impl System {
         Spread::of(self.rounds.values().map(figure).collect())
     }
 
+    /// The 99th percentile of attempts in the rounds that have one.
+    fn attempts(&self) -> Option<Spread> {
+        let rounds = self.rounds.values();
+        let attempts = rounds.filter_map(|sample| sample.attempts);
+        #[expect(clippy::cast_precision_loss, reason = "attempts are few")]
+        let p99 = attempts.map(|attempts| attempts.p99 as f64);
+        Spread::of(p99.collect())
+    }
+
     /// A figure of this system over that of another, of the rounds that have both.
     fn ratio(&self, other: &Self, figure: impl Fn(&Sample) -> f64) -> Option<Spread> {
         let ratios = self.rounds.iter().filter_map(|(round, sample)| {
@@ -193,7 +208,8 @@ impl Sample {
             clippy::cast_precision_loss,
             reason = "microseconds stay far below 2^52"
         )]
-        let (p50, p99) = (most.intended.p50 as f64, most.intended.p99 as f64);
+        let [p50, p99, longest] =
+            [most.intended.p50, most.intended.p99, most.intended.max].map(|us| us as f64);
         let cpu = result.cpu.as_ref();
         (most.count > 0).then(|| Self {
             target: result.target.clone(),
@@ -202,6 +218,9 @@ impl Sample {
             p99,
             cpu: cpu.map(|cpu| (cpu.client_us_per_op, cpu.servers_us_per_op)),
             failed: operations.flat_map(|verb| verb.errors.values()).sum(),
+            longest,
+            answers: (most.count, most.mismatches.map_or(0, |found| found.count)),
+            attempts: most.attempts,
         })
     }
 }

@@ -5,9 +5,11 @@
 //!   quick   ROW PEER X     its median latency is at most PEER's, divided by X
 //!   p99     ROW US         its 99th percentile is at most US microseconds
 //!   against ROW OTHER X    it does at least X times as much in ROW as the first system of OTHER does there
+//!   attempts ROW N         of its operations, 99 in 100 took at most N attempts
+//!   longest ROW US         none of its operations took longer than that many microseconds, in any round
 //! ```
 //!
-//! Judged is the median over the rounds. Left out: goals about memory and pinned processor time, which
+//! Judged is the median over the rounds but for the longest wait. Left out: goals about memory and pinned processor time, which
 //! other commands measure.
 
 use anyhow::{Context, bail};
@@ -19,7 +21,7 @@ use super::Plan;
 pub(super) struct Goal {
     kind: Kind,
     row: String,
-    /// The peer, or the other row; nothing for a 99th percentile.
+    /// The peer, or the other row; nothing for a bound of the row alone.
     other: String,
     limit: f64,
 }
@@ -30,6 +32,8 @@ enum Kind {
     Quick,
     P99,
     Against,
+    Attempts,
+    Longest,
 }
 
 /// What came of a rule.
@@ -46,6 +50,8 @@ impl Goal {
             ["rate", row, peer, least] => (Kind::Rate, row, peer, least),
             ["quick", row, peer, least] => (Kind::Quick, row, peer, least),
             ["p99", row, most] => (Kind::P99, row, "", most),
+            ["attempts", row, most] => (Kind::Attempts, row, "", most),
+            ["longest", row, most] => (Kind::Longest, row, "", most),
             ["against", row, other, least] => (Kind::Against, row, other, least),
             _ => bail!("no such rule: {}", words.join(" ")),
         };
@@ -69,10 +75,15 @@ impl Goal {
             Kind::Against => own.ratio(plan.first(&self.other)?, |sample| sample.rate)?,
             Kind::P99 => {
                 let p99 = own.spread(|sample| sample.p99)?;
-                return Some(Verdict {
-                    measured: p99.show(|us| format!("{:.2}", us / 1000.0), " ms"),
-                    met: p99.median <= self.limit,
-                });
+                return Some(self.at_most(p99.median, p99.show(millis, " ms")));
+            }
+            Kind::Attempts => {
+                let attempts = own.attempts()?;
+                return Some(self.at_most(attempts.median, attempts.show(|n| n.to_string(), "")));
+            }
+            Kind::Longest => {
+                let longest = own.spread(|sample| sample.longest)?;
+                return Some(self.at_most(longest.most, longest.show(millis, " ms")));
             }
         };
 
@@ -81,4 +92,15 @@ impl Goal {
             met: ratio.median >= self.limit,
         })
     }
+
+    fn at_most(&self, figure: f64, measured: String) -> Verdict {
+        Verdict {
+            measured,
+            met: figure <= self.limit,
+        }
+    }
+}
+
+fn millis(us: f64) -> String {
+    format!("{:.2}", us / 1000.0)
 }

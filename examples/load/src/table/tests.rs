@@ -17,6 +17,9 @@ fn sample(rate: f64, failed: u64) -> Sample {
         p99: 2000.0,
         cpu: Some((1.0, 2.5)),
         failed,
+        longest: 9000.0,
+        answers: (100, 0),
+        attempts: None,
     }
 }
 
@@ -62,6 +65,33 @@ fn the_table_shows_runs_errors_and_goals() {
     has("| get ≥ 10 × etcd | 12.00 × | yes |");
     has("| get p99 ≤ 2.5 ms | 2.00 ms | yes |");
     has("| no collapse | 12.00 × | **no** |");
+}
+
+#[test]
+fn attempts_and_mismatches_are_said_and_judged() {
+    let text = "run\thot\tone key\tquoit\ngoal\tfew\tattempts\thot\t3\ngoal\tmore\tattempts\thot\t1\n\
+                goal\tsoon\tlongest\thot\t500000\ngoal\tat once\tlongest\thot\t8000\n";
+    let mut plan = Plan::parse(text).unwrap();
+    for round in 1..=3 {
+        let conditional = Sample {
+            answers: (75, 25),
+            attempts: Some(Attempts {
+                p50: 1,
+                p99: 2,
+                max: 4 + u64::from(round),
+            }),
+            ..sample(100.0, 0)
+        };
+        plan.rows[0].systems[0].rounds.insert(round, conditional);
+    }
+    let table = text::markdown(&plan);
+    let has = |line: &str| assert!(table.lines().any(|found| found == line), "{line}\n{table}");
+    has("- one key: quoit: 25.0 % of the answers were mismatches, which are not in the rate");
+    has("- one key: quoit: attempts p99 2, at most 7; longest wait 9.0 ms");
+    has("| few | 2 | yes |");
+    has("| more | 2 | **no** |");
+    has("| soon | 9.00 ms | yes |");
+    has("| at once | 9.00 ms | **no** |");
 }
 
 #[test]

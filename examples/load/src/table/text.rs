@@ -1,7 +1,8 @@
 //! Markdown of the comparison: every run, then the goals.
 //!
 //! A median stands with the range of its rounds behind it, the range left out where there was one round.
-//! Errors are counted below the table, since no figure of a run that had some may be read without them.
+//! Errors, mismatches and attempts are counted below the table, since no figure of a run that had some may be read
+//! without them.
 
 use std::fmt::Write as _;
 
@@ -20,7 +21,7 @@ pub(super) fn markdown(plan: &Plan) -> String {
             title = "";
         }
     }
-    text.push_str(&failures(plan));
+    text.push_str(&below(plan));
     text.push_str(&goals(plan));
     text
 }
@@ -57,14 +58,13 @@ fn cpu(system: &System) -> String {
     }
 }
 
-fn failures(plan: &Plan) -> String {
+fn below(plan: &Plan) -> String {
     let mut text = String::new();
     for row in &plan.rows {
         for system in &row.systems {
-            let failed: u64 = system.rounds.values().map(|sample| sample.failed).sum();
-            if failed > 0 {
+            for note in notes(system) {
                 let what = format!("{}: {}", row.title, system.name);
-                writeln!(text, "- {what}: {failed} operations failed").unwrap_or_default();
+                writeln!(text, "- {what}: {note}").unwrap_or_default();
             }
         }
     }
@@ -73,6 +73,36 @@ fn failures(plan: &Plan) -> String {
     } else {
         format!("\n{text}")
     }
+}
+
+/// What the figures of a system must not be read without.
+fn notes(system: &System) -> Vec<String> {
+    let rounds = || system.rounds.values();
+    let mut notes = Vec::new();
+    let failed: u64 = rounds().map(|sample| sample.failed).sum();
+    if failed > 0 {
+        notes.push(format!("{failed} operations failed"));
+    }
+    let applied: u64 = rounds().map(|sample| sample.answers.0).sum();
+    let found: u64 = rounds().map(|sample| sample.answers.1).sum();
+    if found > 0 {
+        #[expect(clippy::cast_precision_loss, reason = "counts lie far below 2^53")]
+        let percent = 100.0 * found as f64 / (applied + found) as f64;
+        notes.push(format!(
+            "{percent:.1} % of the answers were mismatches, which are not in the rate"
+        ));
+    }
+    if let (Some(p99), Some(longest)) = (system.attempts(), system.spread(|sample| sample.longest))
+    {
+        let most = rounds().filter_map(|sample| sample.attempts);
+        let most = most.map(|attempts| attempts.max).max().unwrap_or(0);
+        let longest = longest.most / 1000.0;
+        notes.push(format!(
+            "attempts p99 {:.0}, at most {most}; longest wait {longest:.1} ms",
+            p99.median
+        ));
+    }
+    notes
 }
 
 fn goals(plan: &Plan) -> String {
