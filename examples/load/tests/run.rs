@@ -132,6 +132,30 @@ fn a_node_behind_a_bad_network_is_slow_while_it_is_bad() {
 }
 
 #[test]
+fn clients_that_write_under_conditions_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "--cluster dev:3:buffered --mix cas=1,update=1 --clients 2 --keys 20 --closed --in-flight 8 \
+                --warm-up 0 --seconds 1s --verify --output json";
+    let output = quoit_load(line, &[Path::new("--data"), folder.path()]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for verb in ["cas", "update"] {
+        let of = &result["operations"][verb];
+        assert!(of["count"].as_u64().unwrap() > 0, "{verb}: {result}");
+    }
+    let attempts = &result["operations"]["update"]["attempts"];
+    assert!(attempts["max"].as_u64() >= attempts["p50"].as_u64());
+    assert!(attempts["p50"].as_u64() >= Some(1), "{result}");
+    let target = result["target"].as_str().unwrap();
+    assert!(target.ends_with("2 clients"), "{target}");
+    assert_eq!(result["verify"]["checked"], 20);
+    for broken in ["lost", "resurrected", "wrong", "unknown"] {
+        assert_eq!(result["verify"][broken], 0, "{broken}: {result}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_leaves_nothing_running() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
