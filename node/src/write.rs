@@ -115,9 +115,9 @@ pub enum Step {
     Commit(Ballot, Option<Record>),
     /// What another owner has accepted, before this one owns the key alone.
     Take(Accepted),
-    /// Nothing but an answer, once the turn of its proposer has come. Whether others were or are there is found out on the way.
+    /// Nothing but an answer, once the turn of its proposer has come. Whether it had to wait for that is found out on the way.
     AwaitTurn {
-        /// They were, or are.
+        /// It had.
         contended: bool,
     },
     /// Nothing but an answer: the turn of its proposer is over.

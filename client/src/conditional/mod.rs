@@ -8,7 +8,7 @@
 //!
 //! On one key they are linearizable: they happen one after the other, each at one instant between its call and its return, and so do
 //! reads with [`Consistency::Linearizable`](crate::Consistency::Linearizable). Each takes two rounds to a majority of the key's
-//! owners, one of them synced; a client that writes the same key again within two seconds needs the synced one alone, unless another
+//! owners, one of them synced; a client that writes the same key again within 0.9 s of the last two needs the synced one alone, unless another
 //! write has come in between. Of one client's operations on a key that need more than a look, one goes at a time, in the order of their
 //! coming. A plain put on the same key is one more input: the next conditional write sees it if it was
 //! acknowledged before, and replaces it or leaves it as its condition says. But the put looks at no condition, so it may replace what a

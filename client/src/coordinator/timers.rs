@@ -7,8 +7,8 @@
 //!
 //! A deadline may be late by a tick, as it is seconds away; a hedge is worth little if it is late by ten
 //! times the usual answer, so it has a moment of its own. A read that has ended leaves its moment behind until
-//! it is the earliest, and then it is dropped: a moment lies here no longer than the `hedge_all_after` (100 ms), which
-//! bounds how many there are.
+//! it is the earliest, and then it is dropped: a moment lies here no longer than the `hedge_all_after` (100 ms), or the
+//! time that a turn on a register is waited for (200 ms), which bounds how many there are.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

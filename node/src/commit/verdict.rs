@@ -24,9 +24,9 @@ pub enum Verdict {
     Outbid(Ballot),
     /// Of a step on a register: its value has not seen what is held. Nothing has changed.
     Unseen,
-    /// Of a step on a register: the turn of its proposer has come, or is over; whether others were or are there.
+    /// Of a step on a register: the turn of its proposer has come, or is over.
     Turn {
-        /// They were, or are.
+        /// It has waited for another one's.
         contended: bool,
     },
     /// It was refused; nothing was joined.

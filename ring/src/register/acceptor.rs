@@ -168,7 +168,8 @@ impl Acceptor {
             since: ballot.time,
             value: None,
         });
-        pending.filter(|_| is_here).or(value)
+        // What comes with the commit is what was chosen, whatever a proposer has done with its ballot.
+        value.or_else(|| pending.filter(|_| is_here))
     }
 
     /// Takes what another owner has accepted, before this one owns the key alone: gives what is to be joined into the record now.

@@ -100,7 +100,7 @@ pub enum RegisterAnswer {
     Unseen,
     /// It is the proposer's turn, or no more.
     Turn {
-        /// Another one had its turn before, or waits behind.
+        /// It has waited for another one's.
         contended: bool,
     },
 }

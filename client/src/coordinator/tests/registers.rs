@@ -206,8 +206,9 @@ fn one_that_is_outbid_tries_again_by_a_higher_ballot() {
     for to in &second[..2] {
         owners.answer(to, RegisterAnswer::Outbid { promised });
     }
-    assert!(owners.asked().is_empty(), "after a pause");
-    owners.bench.pass(20);
+    let end = owners.asked();
+    assert!(end.len() == 1 && *ask(&end[0]) == RegisterAsk::EndTurn);
+    owners.bench.pass(20); // after a pause
     assert_eq!(*ask(&owners.asked()[0]), RegisterAsk::AwaitTurn);
     // Whoever is to answer that may be dead.
     owners.bench.pass(220);
@@ -478,7 +479,7 @@ fn an_owner_that_holds_more_sends_a_repeated_proposer_to_ask_at_once() {
 #[test]
 fn a_ballot_that_was_not_chosen_is_not_used_again() {
     let mut owners = Owners::new();
-    let written = owners.write(Condition::Absent, "a", &Record::default());
+    owners.write(Condition::Absent, "a", &Record::default());
     owners.swap(Condition::Any, Some("b"));
     let extends = owners.asked();
     owners.answer(&extends[0], RegisterAnswer::Accepted);
@@ -489,7 +490,7 @@ fn a_ballot_that_was_not_chosen_is_not_used_again() {
     owners.swap(Condition::Any, Some("c"));
     let prepares = owners.asked();
     assert!(matches!(ask(&prepares[0]), RegisterAsk::Prepare { .. }));
-    owners.promise(&prepares, &written);
+    assert!(ballot_of(&prepares[0]) > ballot_of(&extends[0]));
 }
 
 #[test]
@@ -549,4 +550,164 @@ fn one_that_waits_for_its_turn_until_the_deadline_has_done_nothing() {
     };
     assert!(attempts.iter().all(|it| it.outcome == Outcome::Outbid));
     assert_eq!(owners.bench.occupied(), 0);
+}
+
+#[test]
+fn what_passes_in_a_chain_of_one_round_writes_is_counted_once() {
+    let mut owners = Owners::new();
+    let swap = |owners: &mut Owners| {
+        owners.bench.start(
+            1,
+            Call::Swap(Swap {
+                condition: Condition::Any,
+                value: Some("a".into()),
+                ttl: Some(Duration::from_secs(60)),
+            }),
+        );
+        let mut asked = owners.asked();
+        if matches!(ask(&asked[0]), RegisterAsk::Prepare { .. }) {
+            owners.promise(&asked, &Record::default());
+            asked = owners.asked();
+        } else {
+            assert!(matches!(ask(&asked[0]), RegisterAsk::Extend { .. }));
+        }
+        let written = value_of(&asked[0]);
+        for to in &asked {
+            owners.answer(to, RegisterAnswer::Accepted);
+        }
+        assert!(matches!(owners.swapped(), Ok(Compared::Applied(_))));
+        owners.asked();
+        written.live()[0].expiry.unwrap().0
+    };
+    let first = swap(&mut owners);
+    let mut last = first;
+    let mut passed = 0;
+    for _ in 0..19 {
+        owners.bench.pass(40);
+        passed += 40;
+        last = swap(&mut owners);
+    }
+    assert_eq!(last - first, passed);
+}
+
+#[test]
+fn a_round_that_asks_bars_the_ballot_that_this_client_has_kept() {
+    let mut owners = Owners::new();
+    let written = owners.write(Condition::Absent, "a", &Record::default());
+    // A linearizable read: one owner has no commit yet, so it is not agreed.
+    owners.bench.start(2, Call::Look);
+    let looks = owners.asked();
+    assert_eq!(*ask(&looks[0]), RegisterAsk::Look);
+    owners.answer(&looks[0], RegisterAnswer::State(state(&written)));
+    owners.answer(&looks[1], RegisterAnswer::State(state(&Record::default())));
+    let prepares = owners.asked();
+    let barred = ballot_of(&prepares[0]);
+    owners.promise(&prepares, &written);
+    assert!(owners.bench.done().is_some());
+    owners.asked();
+    // The same client writes again.
+    owners.swap(Condition::Any, Some("b"));
+    let asked = owners.asked();
+    assert!(
+        ballot_of(&asked[0]) > barred,
+        "{:?} is barred by the own {barred:?}",
+        ask(&asked[0])
+    );
+}
+
+#[test]
+fn one_that_is_outbid_pauses_where_no_more_contended_keys_are_remembered() {
+    let mut owners = Owners::new();
+    let now = owners.bench.now();
+    for n in 0..1024 {
+        let key = Bytes::from(format!("other{n}"));
+        owners.bench.coordinator.context.turns.contend(&key, now.at);
+    }
+    owners.swap(Condition::Any, Some("b"));
+    let mut rounds = 0;
+    for n in 0..200_u64 {
+        let asked = owners.asked();
+        if asked.is_empty() {
+            break;
+        }
+        rounds += 1;
+        let promised = Ballot {
+            time: Time::at(Millis(WALL.0 + 3 + n / 100)),
+            unique: u64::MAX,
+        };
+        for to in &asked[..2] {
+            owners.answer(to, RegisterAnswer::Outbid { promised });
+        }
+    }
+    assert!(rounds <= 2, "{rounds} rounds without a pause, in no time");
+}
+
+#[test]
+fn a_turn_is_waited_for_no_longer_at_its_owner_than_here() {
+    let mut owners = Owners::new();
+    owners.swap(Condition::Any, Some("a"));
+    let first = owners.asked();
+    let promised = Ballot {
+        time: Time::at(Millis(WALL.0 + 3)),
+        unique: 1,
+    };
+    for to in &first[..2] {
+        owners.answer(to, RegisterAnswer::Outbid { promised });
+    }
+    let line = owners.asked();
+    assert_eq!(*ask(&line[0]), RegisterAsk::AwaitTurn);
+    // Its turn has not come when it is no use any more.
+    assert!(
+        line[0].1.budget_ms <= 200,
+        "it leaves the line after 200 ms, but waits at the owner for {} ms",
+        line[0].1.budget_ms
+    );
+}
+
+#[test]
+fn one_that_has_no_turn_ends_none() {
+    let mut owners = Owners::new();
+    owners.swap(Condition::Any, Some("a"));
+    let first = owners.asked();
+    let promised = Ballot {
+        time: Time::at(Millis(WALL.0 + 3)),
+        unique: 1,
+    };
+    for to in &first[..2] {
+        owners.answer(to, RegisterAnswer::Outbid { promised });
+    }
+    let line = owners.asked();
+    assert_eq!(*ask(&line[0]), RegisterAsk::AwaitTurn);
+    owners.bench.pass(5_001);
+    let asked = owners.asked();
+    assert!(
+        asked.iter().all(|to| *ask(to) != RegisterAsk::EndTurn),
+        "it had none"
+    );
+}
+
+#[test]
+fn a_late_answer_to_a_look_is_no_damage() {
+    let mut owners = Owners::new();
+    owners.swap(Condition::Any, Some("a"));
+    owners.asked();
+    owners.bench.start(2, Call::Look);
+    let looks = owners.asked();
+    owners.answer(&looks[0], RegisterAnswer::State(state(&there("p"))));
+    owners.answer(&looks[1], RegisterAnswer::State(state(&Record::default())));
+    owners.answer(&looks[2], RegisterAnswer::State(state(&there("p"))));
+    owners.bench.pass(5_001);
+    while let Some((ticket, done)) = owners.bench.done() {
+        if let (2, Done::Read(Err(error))) = (ticket, done) {
+            let ReadError::Unavailable { attempts, .. } = error else {
+                panic!("{error:?}")
+            };
+            assert!(
+                attempts
+                    .iter()
+                    .all(|it| !matches!(it.outcome, Outcome::Damaged(_))),
+                "{attempts:?}"
+            );
+        }
+    }
 }

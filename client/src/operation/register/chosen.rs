@@ -14,12 +14,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quoit_ring::register::Ballot;
-use quoit_ring::wire::record_len;
+use quoit_ring::wire::decode_record;
 use quoit_ring::{Epoch, Millis, Moment, Record};
 
+use crate::env::Now;
+
 /// How long after it asked a proposer goes on without asking, in microseconds. Long enough for a prepare to cost nothing among those
-/// it spares; short enough for owners to take the ballot, whose age they bound, and for a clock to be known without asking.
-const LIFETIME: u64 = 2_000_000;
+/// it spares; short enough for owners to take the ballot, whose age they bound to a second at least, and for a clock to be known without
+/// asking.
+const LIFETIME: u64 = 900_000;
 /// Most bytes of one half of the table, each entry with what it costs beside.
 const BYTES: usize = 1 << 20;
 /// What an entry costs beside its bytes.
@@ -30,31 +33,39 @@ const BESIDE: usize = 256;
 pub(super) struct Chosen {
     /// The ballot of the next value.
     pub(super) next: Ballot,
-    /// The value.
-    pub(super) record: Record,
+    /// The value, encoded: what was decoded may keep longer frames alive.
+    pub(super) record: Bytes,
     /// Majorities are of its owners.
     pub(super) epoch: Epoch,
-    /// The owners' clock when they were asked.
+    /// The owners' clock when a majority had last promised.
     pub(super) at: Millis,
-    /// That moment by this machine's.
-    pub(super) asked: Moment,
+    /// That moment by this machine's clocks. One of them stands still while the machine sleeps.
+    pub(super) answered: (Moment, Millis),
 }
 
 impl Chosen {
     /// The owners' clock now.
     pub(super) const fn present(&self, now: Moment) -> Millis {
-        Millis(self.at.0.saturating_add(now.since(self.asked) / 1_000))
+        let (answered, _) = self.answered;
+        Millis(self.at.0.saturating_add(now.since(answered) / 1_000))
     }
 
-    /// Whether another value may follow without asking. One that is about to expire is found out about, since an owner may take it to be
-    /// dead.
-    fn is_fresh(&self, epoch: Epoch, now: Moment, max_drift_ms: u64) -> bool {
-        let soon = Millis(self.present(now).0.saturating_add(max_drift_ms));
-        let expires = |record: &Record| {
-            let mut live = record.live().iter();
-            live.any(|it| it.value.is_some() && it.expiry.is_some_and(|expiry| expiry <= soon))
-        };
-        self.epoch == epoch && now.since(self.asked) < LIFETIME && !expires(&self.record)
+    /// The value, if another one may follow without asking. One that is about to expire is found out about, since an owner may take it
+    /// to be dead.
+    fn fresh(&self, epoch: Epoch, now: Now, max_drift_ms: u64) -> Option<Record> {
+        let (answered, wall) = self.answered;
+        let elapsed_ms = now.wall.0.checked_sub(wall.0);
+        let is_young = now.at.since(answered) < LIFETIME
+            && elapsed_ms.is_some_and(|elapsed| elapsed < LIFETIME / 1_000);
+
+        if self.epoch != epoch || !is_young {
+            return None;
+        }
+        let record = decode_record(&self.record).ok()?;
+        let soon = Millis(self.present(now.at).0.saturating_add(max_drift_ms));
+        let mut live = record.live().iter();
+        live.all(|it| it.expiry.is_none_or(|expiry| expiry > soon))
+            .then_some(record)
     }
 }
 
@@ -91,14 +102,16 @@ impl LastChosen {
     pub(super) fn take(
         &mut self,
         key: &Bytes,
-        (epoch, now): (Epoch, Moment),
+        (epoch, now): (Epoch, Now),
         max_drift_ms: u64,
-    ) -> Option<Chosen> {
-        self.remove(key)
-            .filter(|chosen| chosen.is_fresh(epoch, now, max_drift_ms))
+    ) -> Option<(Chosen, Record)> {
+        let chosen = self.remove(key)?;
+        let record = chosen.fresh(epoch, now, max_drift_ms)?;
+        Some((chosen, record))
     }
 
-    fn remove(&mut self, key: &Bytes) -> Option<Chosen> {
+    /// Takes it out, whatever it is.
+    pub(super) fn remove(&mut self, key: &Bytes) -> Option<Chosen> {
         [&mut self.young, &mut self.old]
             .into_iter()
             .find_map(|half| {
@@ -110,11 +123,12 @@ impl LastChosen {
 }
 
 fn cost(key: &Bytes, chosen: &Chosen) -> usize {
-    key.len() + record_len(&chosen.record) + BESIDE
+    key.len() + chosen.record.len() + BESIDE
 }
 
 #[cfg(test)]
 mod tests {
+    use quoit_ring::wire::record_bytes;
     use quoit_ring::{Actor, Delta, Dot, Time};
 
     use super::*;
@@ -133,18 +147,27 @@ mod tests {
                 time: Time(9),
                 unique: 2,
             },
-            record: Delta::blind(dot, Some((value, expiry))).into_record(),
+            record: record_bytes(Delta::blind(dot, Some((value, expiry))).record()),
             epoch: EPOCH,
             at: Millis(10_000),
-            asked: Moment(1_000_000),
+            answered: (Moment(1_000_000), Millis(70_000)),
+        }
+    }
+
+    /// So many milliseconds later, by both clocks.
+    const fn later(ms: u64) -> Now {
+        Now {
+            at: Moment(1_000_000 + ms * 1_000),
+            wall: Millis(70_000 + ms),
+            random: 0,
         }
     }
 
     #[test]
     fn what_is_taken_out_is_gone() {
-        let (mut table, key, now) = (LastChosen::default(), "k".into(), Moment(1_000_500));
-        table.put(&key, chosen(1, None), now);
-        let taken = table.take(&key, (EPOCH, now), DRIFT).unwrap();
+        let (mut table, key, now) = (LastChosen::default(), "k".into(), later(1));
+        table.put(&key, chosen(1, None), now.at);
+        let (taken, _) = table.take(&key, (EPOCH, now), DRIFT).unwrap();
         assert_eq!(taken.present(Moment(1_500_000)), Millis(10_500));
         assert!(table.take(&key, (EPOCH, now), DRIFT).is_none());
         assert_eq!(table.young.bytes, 0);
@@ -153,17 +176,31 @@ mod tests {
     #[test]
     fn it_is_of_its_epoch_and_a_short_while_and_nothing_in_it_is_about_to_expire() {
         let key = "k".into();
-        let taken = |chosen: Chosen, epoch, at| {
+        let taken = |chosen: Chosen, epoch, now: Now| {
             let mut table = LastChosen::default();
-            table.put(&key, chosen, Moment(1_000_000));
-            table.take(&key, (epoch, Moment(at)), DRIFT).is_some()
+            table.put(&key, chosen, later(0).at);
+            table.take(&key, (epoch, now), DRIFT).is_some()
         };
-        assert!(taken(chosen(1, None), EPOCH, 2_999_999));
-        assert!(!taken(chosen(1, None), EPOCH, 3_000_000));
-        assert!(!taken(chosen(1, None), Epoch(4), 1_000_000));
+        assert!(taken(chosen(1, None), EPOCH, later(899)));
+        assert!(!taken(chosen(1, None), EPOCH, later(900)));
+        assert!(!taken(chosen(1, None), Epoch(4), later(0)));
         let expiring = || chosen(1, Some(Millis(10_600)));
-        assert!(taken(expiring(), EPOCH, 1_099_000));
-        assert!(!taken(expiring(), EPOCH, 1_100_000));
+        assert!(taken(expiring(), EPOCH, later(99)));
+        assert!(!taken(expiring(), EPOCH, later(100)));
+
+        // One of the clocks stood still, or was set back.
+        let (at, wall) = (later(0).at, later(0).wall);
+        assert!(!taken(chosen(1, None), EPOCH, Now { at, ..later(900) }));
+        assert!(!taken(chosen(1, None), EPOCH, Now { wall, ..later(900) }));
+        let set_back = Millis(69_999);
+        assert!(!taken(
+            chosen(1, None),
+            EPOCH,
+            Now {
+                wall: set_back,
+                ..later(0)
+            }
+        ));
     }
 
     #[test]
@@ -175,9 +212,8 @@ mod tests {
             let bytes = [&table.young, &table.old].map(|half| half.bytes);
             assert!(bytes.iter().all(|it| *it <= BYTES + 101_000), "{bytes:?}");
         }
-        let later = |seconds: u64| Moment(1_000_000 + seconds * 1_000_000);
-        table.put(&"a".into(), chosen(1, None), later(3));
-        table.put(&"b".into(), chosen(1, None), later(6));
+        table.put(&"a".into(), chosen(1, None), later(3_000).at);
+        table.put(&"b".into(), chosen(1, None), later(6_000).at);
         let kept = table.young.by_key.len() + table.old.by_key.len();
         assert_eq!(kept, 2);
     }

@@ -53,7 +53,7 @@ impl Running {
         };
         self.abandon(cx);
         self.phase = Phase::LiningUp;
-        self.in_turn_at = Some(first);
+        self.was_in_line = true;
         let owners = self.requests.targets().len();
         self.requests.begin_attempt(owners);
         self.outcomes = vec![Outcome::Outbid; owners];
@@ -61,12 +61,17 @@ impl Running {
         self.awaited = (only, self.bytes());
         self.again = cx.now.at.after(IN_LINE);
         cx.timers.hedge_at(self.again, self.requests.key());
+        // The owner has no turn for one that has gone on.
+        let deadline = self.requests.deadline;
+        self.requests.deadline = deadline.min(self.again);
         self.ask(first, cx);
+        self.requests.deadline = deadline;
         true
     }
 
     /// Lets the next proposer in, where nothing is committed that would.
     pub(super) fn end_turn(&mut self, cx: &mut OpContext) {
+        self.was_in_line = false;
         if let Some(first) = self.in_turn_at.take() {
             cx.background.abandon(OVERHEAD + self.key.len());
             self.send(first, Purpose::Repair, RegisterAsk::EndTurn, cx);
@@ -75,6 +80,9 @@ impl Running {
 
     /// Asks one of them.
     pub(super) fn ask(&mut self, owner: usize, cx: &mut OpContext) {
+        if self.phase == Phase::LiningUp && !self.awaited.0.contains(owner) {
+            return; // it was behind before, and has no say in this
+        }
         let ballot = self.round.ballot();
         let ask = match (self.phase, &self.proposal) {
             (Phase::Looking, _) => RegisterAsk::Look,
@@ -150,6 +158,7 @@ impl Running {
             }
             (RegisterAnswer::Turn { contended }, Phase::LiningUp) => {
                 self.heard_of(owner, Outcome::Outbid, cx);
+                self.in_turn_at = Some(owner);
                 if contended {
                     cx.turns.contend(&self.key, cx.now.at);
                 }
@@ -157,6 +166,8 @@ impl Running {
             (RegisterAnswer::Unseen, Phase::Proposing | Phase::Committing) => {
                 self.outbid(owner, cx);
             }
+            // Nothing is asked: it is a late answer.
+            (_, Phase::Waiting | Phase::Pausing) => {}
             _ => self.failed(owner, Outcome::Damaged(OTHER_QUESTION), cx),
         }
     }

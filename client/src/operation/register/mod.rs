@@ -43,7 +43,7 @@ use bytes::Bytes;
 use quoit_ring::change::OwnerSet;
 use quoit_ring::register::{Ballot, Round};
 use quoit_ring::wire::{Response, ResponseFrame};
-use quoit_ring::{Dot, Epoch, Millis, Moment, NodeId, Record};
+use quoit_ring::{Dot, Epoch, Millis, Moment, NodeId};
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -92,12 +92,11 @@ enum Phase {
 struct Proposal {
     /// It goes without a prepare.
     extends: bool,
-    record: Record,
-    /// The same as it is sent.
+    /// The record that is proposed, as it is sent.
     value: Bytes,
     finding: Finding,
-    /// The owners' clock when they were asked, and the moment by this machine's.
-    at: (Millis, Moment),
+    /// The owners' clock when a majority had answered, and that moment by this machine's clocks.
+    at: (Millis, (Moment, Millis)),
 }
 
 /// An operation on a register under way. Boxed: larger than what a slot is made for.
@@ -116,7 +115,9 @@ struct Running {
     phase: Phase,
     /// It has a place in the queue of its key.
     is_queued: bool,
-    /// Where it has waited for its turn among clients before this round.
+    /// It has been in line before this round.
+    was_in_line: bool,
+    /// The owner by whose word it has its turn among clients.
     in_turn_at: Option<usize>,
     /// An owner has promised another proposer more in the present attempt.
     was_outbid: bool,
@@ -161,6 +162,7 @@ impl Handler for Register {
             permit: Some(permit),
             phase: Phase::Pausing,
             is_queued: false,
+            was_in_line: false,
             in_turn_at: None,
             was_outbid: false,
             has_looked: false,
@@ -258,7 +260,8 @@ impl Handler for Register {
             return running.give_up(cx);
         }
         running.epoch = cx.topology.epoch();
-        running.in_turn_at = None; // its owner may be another one now
+        // Its owner may be another one now.
+        (running.was_in_line, running.in_turn_at) = (false, None);
         if running.phase == Phase::Waiting {
             running.round = Round::new(Ballot::ZERO, quorums);
         } else {

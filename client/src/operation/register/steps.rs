@@ -28,13 +28,16 @@ impl Running {
         if self.requests.attempt() >= LAST_ATTEMPT {
             self.phase = Phase::Pausing;
             self.again = self.requests.deadline;
+            self.leave(cx); // it holds nobody up until then
         } else if !self.has_looked && matches!(self.goal, Some(Goal::Read(_))) {
             self.has_looked = true;
             self.new_round(cx);
             self.ask_all(Phase::Looking, cx);
         } else if self.is_queued {
             let is_alone = !cx.turns.is_contended(&self.key, cx.now.at);
-            if is_alone || self.in_turn_at.is_some() || !self.line_up(cx) {
+            if is_alone || self.was_in_line || !self.line_up(cx) {
+                // This ballot bars the one that is kept.
+                cx.last_chosen.remove(&self.key);
                 self.new_round(cx);
                 self.ask_all(Phase::Preparing, cx);
             }
@@ -75,20 +78,20 @@ impl Running {
         let Some(goal @ Goal::Swap(..)) = &self.goal else {
             return false;
         };
-        let (of, max_drift_ms) = ((self.epoch, cx.now.at), cx.mint.max_drift_ms());
-        let Some(chosen) = cx.last_chosen.take(&self.key, of, max_drift_ms) else {
+        let (of, max_drift_ms) = ((self.epoch, cx.now), cx.mint.max_drift_ms());
+        let Some((chosen, record)) = cx.last_chosen.take(&self.key, of, max_drift_ms) else {
             return false;
         };
         let joined = Joined {
             at: chosen.present(cx.now.at),
-            record: chosen.record,
+            record,
             agreed: false,
         };
         // Anything else is not said without having asked.
         let Decision::Write { value, ttl } = goal.decide(&joined, &self.dots) else {
             return false;
         };
-        let at = (joined.at, chosen.asked);
+        let at = (chosen.at, chosen.answered); // the pair: what passes since then is counted once
         let Ok(Some((record, finding))) = self.write(joined, (value, ttl), cx) else {
             return false;
         };
@@ -130,8 +133,9 @@ impl Running {
             cx.turns.contend(&self.key, cx.now.at);
         }
         let has_asked = self.proposal.as_ref().is_none_or(|it| !it.extends);
-        let was_in_turn = self.in_turn_at.take().is_some();
-        if !has_asked || (self.was_outbid && !was_in_turn) {
+        let may_line_up = !self.was_in_line && cx.turns.is_contended(&self.key, cx.now.at);
+        self.end_turn(cx);
+        if !has_asked || (self.was_outbid && may_line_up) {
             self.begin_round(cx);
         } else {
             self.pause(cx);
@@ -143,7 +147,7 @@ impl Running {
         let Some(goal) = &self.goal else {
             return Progress::Over;
         };
-        let at = (joined.at, cx.now.at);
+        let at = (joined.at, (cx.now.at, cx.now.wall));
         let proposed = match goal.decide(&joined, &self.dots) {
             Decision::Answer(finding) => return self.end(finding, cx),
             Decision::Keep(finding) => (joined.record, finding),
@@ -185,14 +189,13 @@ impl Running {
 
     fn propose(
         &mut self,
-        (extends, at): (bool, (Millis, Moment)),
+        (extends, at): (bool, (Millis, (Moment, Millis))),
         (record, finding): (Record, Finding),
         cx: &mut OpContext,
     ) {
         self.proposal = Some(Proposal {
             extends,
             value: record_bytes(&record),
-            record,
             finding,
             at,
         });
@@ -207,17 +210,18 @@ impl Running {
         };
         let finding = proposal.finding.clone();
         if let Some(next) = self.round.ballot().next() {
-            let (at, asked) = proposal.at;
+            let (at, answered) = proposal.at;
             let chosen = Chosen {
                 next,
-                record: proposal.record.clone(),
+                record: proposal.value.clone(),
                 epoch: self.epoch,
                 at,
-                asked,
+                answered,
             };
             cx.last_chosen.put(&self.key, chosen, cx.now.at);
         }
         self.phase = Phase::Committing;
+        self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
         cx.budget.earn();
         let owners = OwnerSet::first(self.requests.targets().len());
         for owner in (owners - self.awaited.0).iter() {
@@ -225,7 +229,6 @@ impl Running {
         }
         self.in_turn_at = None; // a commit ends its turn
         self.answer(finding, cx);
-        self.requests.deadline = cx.now.at.after(BACKGROUND_MICROS);
         if self.charge(cx) && !self.awaited.0.is_empty() {
             Progress::Pending
         } else {
@@ -260,10 +263,15 @@ impl Running {
             let own = (&self.key, &self.dots[..]);
             goal.answer((finding, acked), own, (&mut self.requests, self.kind), cx);
         }
+        self.leave(cx);
+        self.permit = None;
+    }
+
+    /// Lets the next operation on the key begin.
+    fn leave(&mut self, cx: &mut OpContext) {
         if core::mem::take(&mut self.is_queued) {
             cx.turns.leave(&self.key, self.requests.key());
         }
-        self.permit = None;
     }
 
     /// The deadline has passed.

@@ -62,7 +62,7 @@ impl Turns {
     }
 
     /// Another client was met on a key.
-    pub(super) fn contend(&mut self, key: &Bytes, now: Moment) {
+    pub(crate) fn contend(&mut self, key: &Bytes, now: Moment) {
         if self.contended.len() >= MAX_CONTENDED && !self.contended.contains_key(key) {
             self.contended.retain(|_, until| *until > now);
         }
