@@ -23,6 +23,7 @@
 //! | [`sync`] | the messages by which two nodes find what differs |
 //! | [`scan`] | keys in their order, page by page |
 //! | [`sync_status`] | how a node stands with the others |
+//! | [`watch`] | which keys have changed |
 //! | `lengths` | lengths in front of lists and of bytes |
 //!
 //! Invariants: every length is checked before anything of that length is allocated; junk is an error,
@@ -46,6 +47,7 @@ pub mod scan;
 pub mod sync;
 pub mod sync_status;
 pub mod warning;
+pub mod watch;
 
 pub use codec::DecodeError;
 pub use configuration::{ConfigurationAnswer, MAX_UPDATE};
@@ -68,6 +70,7 @@ pub use sync::{
 };
 pub use sync_status::{MAX_SYNC_REASON, PeerSyncStatus, StabilityStatus, SyncEnd, SyncStatus};
 pub use warning::{MAX_WARNING_TEXT, MAX_WARNINGS, Warning, WarningKind};
+pub use watch::{MAX_WATCH_BYTES, MAX_WATCH_KEYS, WatchAnswer, WatchChanges, WatchRequest};
 
 /// The version of every format in this module: frames, records, maps, configurations. A reader refuses any other with
 /// [`DecodeError::Version`].

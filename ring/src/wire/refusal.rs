@@ -142,6 +142,14 @@ pub enum Refusal {
     /// The ballot of a conditional write was used for another value: its proposer is none of ours.
     #[error("the ballot was used for another value")]
     BallotReused,
+    /// The node has as many subscriptions as it may, or as many bytes of them.
+    #[error(
+        "the node has {watches} subscriptions and takes no more: watch fewer keys, or a prefix"
+    )]
+    TooManyWatches {
+        /// How many it has.
+        watches: u32,
+    },
 }
 
 /// What is wrong with a node's storage.
@@ -202,6 +210,7 @@ impl Refusal {
             | Self::BallotReused
             | Self::HintsFull { .. }
             | Self::SeenTooLarge { .. }
+            | Self::TooManyWatches { .. }
             | Self::Storage(Fault::Corrupt) => RefusalScope::Request,
             Self::Expired
             | Self::Overloaded { .. }

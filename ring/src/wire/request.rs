@@ -15,6 +15,7 @@
 //!          Sync                                a message of a sync
 //!          Register                            a message about a key's register
 //!          Scan                                a range of keys, and how it is read
+//!          Watch                               a poll for changes of a key or prefix
 //! ```
 //!
 //! Every request carries the sender's ring epoch and what is left of its deadline. `Put` and `Repair`
@@ -37,6 +38,7 @@ use crate::wire::membership::MembershipRequest;
 use crate::wire::register::RegisterRequest;
 use crate::wire::scan::ScanRequest;
 use crate::wire::sync::SyncRequest;
+use crate::wire::watch::WatchRequest;
 
 /// Most bytes of a key: 32 KiB, half of what the engine can hold, since it stores keys behind prefixes.
 pub const MAX_KEY: usize = 32 << 10;
@@ -105,6 +107,8 @@ pub enum Request {
     Register(RegisterRequest),
     /// A page of the keys of a range, in their order.
     Scan(ScanRequest),
+    /// Which keys have changed; answered once some have, or after a second or two.
+    Watch(WatchRequest),
 }
 
 impl Request {
@@ -129,7 +133,8 @@ impl Request {
             | Self::Hints
             | Self::Members
             | Self::Register(_)
-            | Self::Scan(_) => Privilege::Client,
+            | Self::Scan(_)
+            | Self::Watch(_) => Privilege::Client,
             Self::Sums { .. } | Self::Gossip(_) => Privilege::Peer,
             Self::Sync(request) => request.privilege(),
             Self::Membership(request) => request.privilege(),
@@ -156,6 +161,7 @@ impl Request {
             Self::Sync(request) => request.body_bytes(),
             Self::Register(request) => request.body_bytes(),
             Self::Scan(request) => request.body_bytes(),
+            Self::Watch(request) => request.body_bytes(),
         }
     }
 }
@@ -213,6 +219,7 @@ enum Ask {
     Sync,
     Register,
     Scan,
+    Watch,
 }
 
 impl RequestFrame {
@@ -265,6 +272,10 @@ impl RequestFrame {
             Request::Scan(request) => {
                 message = request.encode();
                 (Ask::Scan, [&message, &[]])
+            }
+            Request::Watch(request) => {
+                message = request.encode();
+                (Ask::Watch, [&message, &[]])
             }
         };
 
@@ -321,6 +332,7 @@ impl RequestFrame {
             Ask::Sync => Request::Sync(SyncRequest::decode(body)?),
             Ask::Register => Request::Register(RegisterRequest::decode(body)?),
             Ask::Scan => Request::Scan(ScanRequest::decode(body)?),
+            Ask::Watch => Request::Watch(WatchRequest::decode(body)?),
         };
         Ok(Self {
             id: parts.id,

@@ -13,6 +13,7 @@
 //!          Sync                                             an answer of a sync
 //!          Register                                         an answer about a key's register
 //!          Scan                                             a page of rows
+//!          Watch                                            keys that have changed
 //! ```
 //!
 //! Every response carries the node's ring epoch and its clock, so a stale ring or clock is noticed at
@@ -38,13 +39,14 @@ use crate::wire::register::RegisterAnswer;
 use crate::wire::scan::ScanPage;
 use crate::wire::sync::SyncAnswer;
 use crate::wire::warning::{Warning, are_within_bounds};
+use crate::wire::watch::WatchAnswer;
 
 /// Most bytes of the free text in a status; more is refused.
 const MAX_TEXT: usize = 64;
 
 /// One response of one node: `Map`, `Status` and `Sums` to the request of that name, `Record`, `Absent`, `Above` or
 /// `Unsettled` to a get, `Joined` to a put, repair, hint or commit, `Superseded` to a put or hint, `Heard` to gossip, `Hints`, `Membership`,
-/// `Members`, `Sync`, `Register` and `Scan` to the request of that name, `Refused` to any.
+/// `Members`, `Sync`, `Register`, `Scan` and `Watch` to the request of that name, `Refused` to any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Response {
@@ -98,6 +100,8 @@ pub enum Response {
     Register(Box<RegisterAnswer>),
     /// A page of the keys of a range.
     Scan(ScanPage),
+    /// Which keys have changed.
+    Watch(WatchAnswer),
 }
 
 impl Response {
@@ -299,6 +303,7 @@ enum Answer {
     },
     Register,
     Scan,
+    Watch,
 }
 
 impl ResponseFrame {
@@ -357,6 +362,10 @@ impl ResponseFrame {
                 message = page.encode();
                 (Answer::Scan, &message)
             }
+            Response::Watch(answer) => {
+                message = answer.encode();
+                (Answer::Watch, &message)
+            }
         };
 
         let head = Head {
@@ -391,6 +400,7 @@ impl ResponseFrame {
                 | Answer::Sync
                 | Answer::Register
                 | Answer::Scan
+                | Answer::Watch
                 | Answer::Above {
                     has_record: true,
                     ..
@@ -437,6 +447,7 @@ impl ResponseFrame {
             },
             Answer::Register => Response::Register(Box::new(RegisterAnswer::decode(body)?)),
             Answer::Scan => Response::Scan(ScanPage::decode(body)?),
+            Answer::Watch => Response::Watch(WatchAnswer::decode(body)?),
         };
         Ok(Self {
             id: parts.id,

@@ -21,6 +21,7 @@ use quoit_ring::wire::{
     PeerSyncStatus, Promised, Refusal, RefusedHints, RegisterAnswer, RegisterAsk, RegisterRequest,
     RegisterState, Request, RequestFrame, Response, ResponseFrame, ScanPage, ScanRequest, ScanRow,
     StabilityStatus, SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind,
+    WatchAnswer, WatchChanges, WatchRequest,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, Millis,
@@ -45,7 +46,7 @@ pub(crate) fn plain(golden: &str) -> String {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn requests() -> [(Request, &'static str); 24] {
+pub(crate) fn requests() -> [(Request, &'static str); 25] {
     let dot = Dot {
         time: Time(300),
         actor: Actor(5),
@@ -219,6 +220,17 @@ pub(crate) fn requests() -> [(Request, &'static str); 24] {
             // flags, cover, rows, bytes; without one node; start and end
             "2d000000 01 01 0700000000000000 03000000 | 03 64 0d | 03 02 00020000 00000100 01000000 0900000000000000 0100 6b 0100 6c",
         ),
+        (
+            Request::Watch(WatchRequest {
+                id: 9,
+                incarnation: 10,
+                after: 11,
+                is_prefix: true,
+                key: KEY,
+            }),
+            // flags, id, incarnation, after; the prefix
+            "2b000000 01 01 0700000000000000 03000000 | 03 64 0e | 01 0900000000000000 0a00000000000000 0b00000000000000 6b",
+        ),
     ]
 }
 
@@ -281,7 +293,7 @@ fn seen() -> MemberSeen {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub(crate) fn responses() -> [(Response, &'static str); 27] {
+pub(crate) fn responses() -> [(Response, &'static str); 29] {
     let rebuilding = NodeStatus {
         durability: Durability::Buffered,
         merkle_root: None,
@@ -498,6 +510,23 @@ pub(crate) fn responses() -> [(Response, &'static str); 27] {
             // floor, through a key; one row: its floor, key and record
             "32000000 02 01 0700000000000000 03000000 | 03 09 10 | 0c00000000000000 01 0100 6b 01000000 0500000000000000 0100 6b 02000000 aabb",
         ),
+        (
+            Response::Watch(WatchAnswer {
+                incarnation: 10,
+                through: 12,
+                changes: WatchChanges::Begun,
+            }),
+            // incarnation, through, which changes
+            "22000000 02 01 0700000000000000 03000000 | 03 09 11 | 0a00000000000000 0c00000000000000 00",
+        ),
+        (
+            Response::Watch(WatchAnswer {
+                incarnation: 10,
+                through: 12,
+                changes: WatchChanges::Keys(vec![KEY]),
+            }),
+            "29000000 02 01 0700000000000000 03000000 | 03 09 11 | 0a00000000000000 0c00000000000000 02 01000000 0100 6b",
+        ),
     ]
 }
 
@@ -525,7 +554,7 @@ fn the_bytes_of_every_response_are_golden() {
 }
 
 /// Each refusal, and the bytes behind the response's tag.
-pub(crate) fn refusals() -> [(Refusal, &'static str); 25] {
+pub(crate) fn refusals() -> [(Refusal, &'static str); 26] {
     let (bytes, max) = (300, 5);
     [
         (Refusal::NotReplica, "00"),
@@ -571,6 +600,7 @@ pub(crate) fn refusals() -> [(Refusal, &'static str); 25] {
         (Refusal::OtherRecovery, "13"),
         (Refusal::Incomplete, "14"),
         (Refusal::BallotReused, "15"),
+        (Refusal::TooManyWatches { watches: 300 }, "16 fb2c01"),
     ]
 }
 

@@ -12,7 +12,8 @@ use quoit_ring::wire::{
     MembersSeen, MembershipAnswer, MembershipRequest, NodeStatus, Page, PeerSyncStatus, Promised,
     Refusal, RefusedHints, RegisterAnswer, RegisterAsk, RegisterRequest, RegisterState, Request,
     RequestFrame, Response, ResponseFrame, ScanPage, ScanRequest, ScanRow, StabilityStatus,
-    SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind, encode_record,
+    SyncAnswer, SyncEnd, SyncOrder, SyncRequest, SyncStatus, Warning, WarningKind, WatchAnswer,
+    WatchChanges, WatchRequest, encode_record,
 };
 use quoit_ring::{
     Actor, ClusterId, ClusterMap, Dot, Epoch, Interval, Leaf, LeafBits, Member, MerkleKey, NodeId,
@@ -34,9 +35,9 @@ const EDGES: [u64; 9] = [
     u64::MAX,
 ];
 
-pub(crate) const REQUESTS: u64 = 14;
-pub(crate) const RESPONSES: u64 = 17;
-pub(crate) const REFUSALS: u64 = 22;
+pub(crate) const REQUESTS: u64 = 15;
+pub(crate) const RESPONSES: u64 = 18;
+pub(crate) const REFUSALS: u64 = 23;
 
 pub(crate) fn long(rng: &mut Rng) -> u64 {
     match rng.below(3) {
@@ -143,6 +144,7 @@ pub(crate) fn request(rng: &mut Rng, variant: u64) -> RequestFrame {
         10 => Request::Sync(sync_request(rng)),
         11 => Request::Register(register_request(rng, key)),
         12 => Request::Scan(scan_request(rng)),
+        13 => Request::Watch(watch_request(rng)),
         _ => Request::Membership(MembershipRequest::Learn {
             decided: bytes(rng, 100),
         }),
@@ -190,6 +192,7 @@ pub(crate) fn response(rng: &mut Rng, variant: u64) -> ResponseFrame {
         },
         14 => Response::Register(Box::new(register_answer(rng))),
         15 => Response::Scan(scan_page(rng)),
+        16 => Response::Watch(watch_answer(rng)),
         _ => {
             let variant = rng.below(REFUSALS);
             Response::Refused(refusal(rng, variant))
@@ -278,6 +281,29 @@ fn scan_page(rng: &mut Rng) -> ScanPage {
         floor: Time(long(rng)),
         rows: (0..rng.below(9)).map(|_| row(rng)).collect(),
         through: rng.percent(50).then(|| Bytes::from_static(b"last")),
+    }
+}
+
+fn watch_request(rng: &mut Rng) -> WatchRequest {
+    WatchRequest {
+        id: long(rng),
+        incarnation: long(rng),
+        after: long(rng),
+        is_prefix: rng.percent(50),
+        key: [&bytes(rng, 40)[..], b"k"].concat().into(),
+    }
+}
+
+fn watch_answer(rng: &mut Rng) -> WatchAnswer {
+    let key = |rng: &mut Rng| Bytes::from([&bytes(rng, 40)[..], b"k"].concat());
+    WatchAnswer {
+        incarnation: long(rng),
+        through: long(rng),
+        changes: match rng.below(4) {
+            0 => WatchChanges::Begun,
+            1 => WatchChanges::Overflow,
+            _ => WatchChanges::Keys((0..rng.below(9)).map(|_| key(rng)).collect()),
+        },
     }
 }
 
@@ -457,6 +483,9 @@ pub(crate) fn refusal(rng: &mut Rng, variant: u64) -> Refusal {
         18 => Refusal::OtherRecovery,
         19 => Refusal::Incomplete,
         20 => Refusal::BallotReused,
+        21 => Refusal::TooManyWatches {
+            watches: short(rng),
+        },
         _ => Refusal::Storage(*rng.pick(&[
             Fault::NoSpace,
             Fault::Corrupt,
