@@ -90,6 +90,7 @@ mod testing;
 pub mod tls;
 pub mod walks;
 mod warnings;
+mod watches;
 pub mod write;
 
 pub use error::{RunError, StartError, StopError, StoredConfiguration};

@@ -19,6 +19,7 @@
 //!   stability     committer, who syncs  handlers, committer, who syncs
 //!   expiry        committer, sweep      handlers, committer, sweep
 //!   registers     committer             handlers, committer, who ends them
+//!   watches       handlers, committer   whoever watches
 //!   metrics       handlers, committer   whoever scrapes
 //!   damage        handlers, committer   nobody, it goes to the log
 //!   warnings      whoever notices       handlers
@@ -50,6 +51,7 @@ use crate::stability::StabilityView;
 use crate::storage::{DamageLog, Sums};
 use crate::sync::SyncView;
 use crate::warnings::Warnings;
+use crate::watches::Watches;
 
 /// Handles to the parts of one node's state.
 #[derive(Debug, Clone)]
@@ -90,6 +92,8 @@ pub struct NodeState {
     pub expiry: Arc<ExpiryView>,
     /// Promises and pending values of registers.
     pub registers: Arc<Registers>,
+    /// Who is told which keys have changed.
+    pub(crate) watches: Arc<Watches>,
     /// Counts and durations of requests and commits.
     pub(crate) metrics: Arc<Metrics>,
     /// What the log says of rows that cannot be read.
@@ -130,6 +134,7 @@ impl NodeState {
             stability: Arc::default(),
             expiry: Arc::default(),
             registers: Arc::default(),
+            watches: Arc::default(),
             metrics: Arc::default(),
             damage: Arc::default(),
             warnings: Arc::default(),

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use quoit_ring::change::Chain;
 use quoit_ring::wire::{
     DiskLevel, Durability, Fault, Refusal, Response, ResponseFrame, WarningKind,
@@ -139,6 +140,7 @@ impl<G: Engine> Committer<G> {
         writes: &mut Vec<Write<R>>,
         now: Now,
     ) -> Result<(), EngineError> {
+        self.tend_watches(now);
         let staged = match self.stage(writes, now) {
             Ok(staged) => staged,
             Err(refusal) => {
@@ -222,6 +224,7 @@ impl<G: Engine> Committer<G> {
                 self.state.hints.add(&hints);
                 self.state.clock.observe(latest, now);
                 self.note_registers(registers);
+                self.note_changes(sums.iter().map(key_of), now);
                 self.state.stats.add_collisions(collisions);
             }
             Err(error) => fail(&mut verdicts, error),
@@ -261,6 +264,7 @@ impl<G: Engine> Committer<G> {
     /// # Errors
     /// The engine's; it takes no more.
     pub fn idle(&mut self, now: Now) -> Result<(), EngineError> {
+        self.tend_watches(now);
         if self.has_space(now) {
             self.commit(Batch::new(), Time::ZERO, now)?;
         }
@@ -362,6 +366,18 @@ impl<G: Engine> Committer<G> {
         }
         self.advance_mark(latest, now, &mut batch);
         self.engine.commit(batch, engine::Durability::Fsync)
+    }
+
+    /// Tells whoever watches these keys, whose rows have changed.
+    pub(super) fn note_changes<'a>(&self, keys: impl Iterator<Item = &'a Bytes>, now: Now) {
+        let stamp = (self.state.cluster.epoch(), self.state.clock.reading(now));
+        self.state.watches.note(keys, stamp);
+    }
+
+    /// Lets go whoever has waited for a change long enough.
+    fn tend_watches(&self, now: Now) {
+        let stamp = (self.state.cluster.epoch(), self.state.clock.reading(now));
+        self.state.watches.tend((stamp, now));
     }
 
     /// What is promised and pending from now on: before any of it is answered.

@@ -83,6 +83,7 @@ impl<G: Engine> Committer<G> {
         self.state.sums.begin(&sums, key_of);
         self.commit(builder.into_batch(), Time::ZERO, now)?;
         self.state.sums.add(&sums, key_of);
+        self.note_changes(sums.iter().map(key_of), now);
         self.state.expiry.add_swept(killed);
         self.measure(now);
         Ok(())

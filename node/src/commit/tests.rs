@@ -31,6 +31,7 @@ mod rules;
 mod stored;
 mod sweep;
 mod votes;
+mod watches;
 
 /// A committer over an engine in memory, and what it is asked and answers.
 struct World<G> {

@@ -3,7 +3,8 @@
 //! ```text
 //!   frame --decode--> in time? may the caller? --> get, scan, map, status, sums, sync, hints -> answer now
 //!                                              |-> put, repair, hint, register --> gathered --submit--> answer after the commit
-//!                                              '-> votes, fences on the ring --> order -------> answer when it is done
+//!                                              |-> votes, fences on the ring --> order -------> answer when it is done
+//!                                              '-> watch --> answer once a key has changed, or after a while
 //! ```
 //!
 //! A [`Session`] is one caller's view of the [`Replica`]: who it is, where its answers go, and the writes
@@ -37,6 +38,7 @@ mod sums;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub(crate) use self::register::read as read_register;
 pub(crate) use self::repair::read as read_repair;

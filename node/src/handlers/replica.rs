@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quoit_ring::role::{Privilege, Role};
 use quoit_ring::wire::{
     MAX_KEY, MembershipRequest, Refusal, RegisterAsk, RegisterRequest, Request, RequestFrame,
-    Response, SyncRequest,
+    Response, SyncRequest, WatchRequest,
 };
 use quoit_ring::{Epoch, Leaf, Time};
 
@@ -122,6 +122,8 @@ pub(super) enum Handled {
     Write(CheckedWrite),
     /// Something for the committing thread to do, which answers it.
     Order(Task),
+    /// A poll, to be answered when there is something to tell.
+    Watch(WatchRequest),
 }
 
 impl Handled {
@@ -247,6 +249,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
             Request::Members => members::answer(&self.state.members),
             Request::Sync(request) => return self.handle_sync(caller, (request, epoch), now),
             Request::Scan(request) => self.scan(&request, epoch, now)?,
+            Request::Watch(request) => return self.watch(request, epoch),
             // A request of a newer build, which this one does not know.
             _ => return Err(Refusal::NotReady),
         };
@@ -369,7 +372,7 @@ impl<E: Env, G: Engine> Replica<E, G> {
     }
 
     /// Where `key` falls, if this node is one of its replicas.
-    fn locate(&self, key: &[u8], epoch: Epoch) -> Result<Leaf, Refusal> {
+    pub(super) fn locate(&self, key: &[u8], epoch: Epoch) -> Result<Leaf, Refusal> {
         self.serves(key, epoch)?;
         let cluster = &self.state.cluster;
         let leaf = cluster.leaf_of(key);

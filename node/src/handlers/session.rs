@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quoit_ring::role::Role;
-use quoit_ring::wire::{DecodeError, Refusal, RequestFrame, Response, ResponseFrame};
+use quoit_ring::wire::{DecodeError, Refusal, RequestFrame, Response, ResponseFrame, WatchRequest};
 
 use super::replica::{CheckedWrite, Handled, Replica};
 use crate::commit::{Asker, Order};
@@ -82,6 +82,10 @@ impl<E: Env, G: Engine> Session<E, G> {
         let response = match handled {
             Ok(Handled::Answer(response)) => response,
             Err(refusal) => Response::Refused(refusal),
+            Ok(Handled::Watch(request)) => match self.poll((id, &request), now) {
+                Some(response) => response,
+                None => return Ok(()),
+            },
             Ok(Handled::Order(task)) => {
                 let reply = self.reply.clone();
                 let from = Asker::Caller { id, reply };
@@ -140,6 +144,13 @@ impl<E: Env, G: Engine> Session<E, G> {
             self.writes = refused;
         }
         self.reply.flush();
+    }
+
+    /// A poll of a subscription: none if it waits.
+    fn poll(&self, poll: (u64, &WatchRequest), now: Now) -> Option<Response> {
+        let state = self.replica.state();
+        let stamp = (state.cluster.epoch(), state.clock.reading(now));
+        state.watches.poll(poll, &self.reply, (stamp, now))
     }
 
     fn send(&self, id: u64, response: Response, now: Now) {

@@ -5,6 +5,7 @@ mod incomplete;
 mod late;
 mod membership;
 mod scan;
+mod watch;
 
 use std::sync::Arc;
 

@@ -29,7 +29,7 @@ pub(crate) use self::page::Page;
 pub(crate) use self::server::MetricsServer;
 
 /// Kinds of requests, by the numbers of [`kind_of`].
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "map",
     "status",
     "get",
@@ -44,6 +44,7 @@ const KINDS: [&str; 15] = [
     "sync",
     "register",
     "scan",
+    "watch",
     "other",
 ];
 
@@ -63,7 +64,8 @@ const fn kind_of(request: &Request) -> usize {
         Request::Sync(_) => 11,
         Request::Register(_) => 12,
         Request::Scan(_) => 13,
-        _ => 14,
+        Request::Watch(_) => 14,
+        _ => 15,
     }
 }
 
@@ -90,7 +92,7 @@ const fn reason_of(refusal: &Refusal) -> usize {
         Refusal::ClockAhead { .. } => 4,
         Refusal::TooOld { .. } => 5,
         Refusal::Expired => 6,
-        Refusal::Overloaded { .. } => 7,
+        Refusal::Overloaded { .. } | Refusal::TooManyWatches { .. } => 7,
         Refusal::Storage(_) => 8,
         Refusal::Draining | Refusal::NotReady | Refusal::Incomplete => 9,
         Refusal::HintsFull { .. } => 10,

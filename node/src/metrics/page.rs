@@ -404,6 +404,8 @@ impl Page {
         let service = &self.state.service;
         let open = ("quoit_node_connections", "Connections being served.");
         lines.gauge(open, float(service.connections().into()))?;
+        let watches = ("quoit_node_watches", "Subscriptions to changes of keys.");
+        lines.gauge(watches, float(self.state.watches.count() as u64))?;
         let events = EVENTS.map(|(event, name)| (name.to_owned(), service.counted(event)));
         let what = (
             "quoit_node_connection_events",
