@@ -12,9 +12,12 @@
 //!
 //! Source: Dynamo (2007), section 4.4, whose vector clocks are the context here.
 
+use core::hash::Hasher as _;
+
 use bytes::Bytes;
 use quoit_ring::wire::{decode_record, record_bytes};
 use quoit_ring::{Dot, Millis, Record, Seen, Time};
+use siphasher::sip::SipHasher13;
 
 use crate::error::InvalidRequest;
 use crate::merge::Merge;
@@ -219,6 +222,19 @@ impl Entry {
     #[must_use]
     pub fn siblings(&self) -> &[Value] {
         &self.values
+    }
+
+    /// A number for these very values, by their writes: another one where any of them differs.
+    pub(crate) fn version(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        for value in &self.values {
+            hasher.write_u64(value.dot.time.0);
+            hasher.write_u64(value.dot.actor.0);
+            // Two values may have one dot, and each replica one of them.
+            hasher.write_u64(u64::try_from(value.bytes.len()).unwrap_or(u64::MAX));
+            hasher.write(&value.bytes);
+        }
+        hasher.finish()
     }
 
     /// What this read has seen; a put with it replaces exactly that, absence included.

@@ -84,6 +84,7 @@ mod sync;
 mod tls;
 mod trace;
 mod transport;
+mod watch;
 
 pub use builders::{Delete, Get, Put};
 pub use client::{Client, HintsReport, Location, NodeReport};
@@ -112,3 +113,6 @@ pub use sent::SentWrite;
 pub use sync::SyncReport;
 pub use tls::{PemKind, PemSource, TlsError, TlsFiles};
 pub use trace::RequestReport;
+pub use watch::{
+    BadWatchToken, Lag, Watch, WatchEntry, WatchError, WatchEvent, WatchStream, WatchToken,
+};

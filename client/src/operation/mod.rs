@@ -23,6 +23,7 @@
 //! | `register` | a conditional write, or a linearizable read |
 //! | `ask` | one question to one node |
 //! | `page` | one page of a scan, from one node |
+//! | `poll`, `pause` | one poll of a watch, at one node; a moment that is waited for |
 //! | `refresh` | fetches a newer ring |
 //! | `propose` | has the voters decide on the next epoch |
 //! | `health` | what this client knows of the nodes; asks nobody |
@@ -35,7 +36,9 @@ mod epoch;
 mod handoff;
 pub(crate) mod health;
 pub(crate) mod page;
+pub(crate) mod pause;
 pub(crate) mod plan;
+pub(crate) mod poll;
 pub(crate) mod propose;
 pub(crate) mod read;
 pub(crate) mod refresh;
@@ -212,6 +215,8 @@ operations! {
     Health(health::Health),
     Refresh(refresh::Refresh),
     Page(page::Page),
+    Poll(poll::Poll),
+    Pause(pause::Pause),
 }
 
 impl Submission {

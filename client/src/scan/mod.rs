@@ -37,6 +37,9 @@ pub use self::error::{BadToken, InvalidScan, ScanError};
 pub use self::stream::{ScanEntry, ScanStream};
 pub use self::token::ScanToken;
 
+pub(crate) use self::range::has_tag;
+pub(crate) use self::token::checksum;
+
 use self::coverage::NoCoverage;
 use self::merge::{Merge, PageSettings};
 use self::range::{ScanRange, Wanted};
@@ -200,6 +203,12 @@ impl Scan {
     /// [`deadline`](crate::ClientBuilder::deadline). The scan as a whole has none.
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.plan.deadline = deadline;
+        self
+    }
+
+    /// The same by this plan.
+    pub(crate) const fn planned(mut self, plan: Plan) -> Self {
+        self.plan = plan;
         self
     }
 

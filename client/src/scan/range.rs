@@ -146,7 +146,7 @@ fn earlier(one: Bytes, other: Bytes) -> Bytes {
 }
 
 /// Whether all keys that begin with `prefix` are placed by the same tag.
-fn has_tag(prefix: &[u8]) -> bool {
+pub(crate) fn has_tag(prefix: &[u8]) -> bool {
     tag_of(prefix).len() < prefix.len()
 }
 

@@ -139,7 +139,7 @@ impl ScanToken {
     }
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
+pub(crate) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     let mut hasher = SipHasher13::new();
     hasher.write(bytes);
     hasher.finish().to_le_bytes()
