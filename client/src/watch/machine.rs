@@ -230,8 +230,13 @@ impl Machine {
         is_news
     }
 
-    /// The scan found a row; whether it is to be yielded.
+    /// The scan found a row; whether it is to be yielded. One that differs from what was yielded is read behind the scan: a
+    /// scan does not see what a conditional write has pending, and would go back behind a read that did.
     pub(crate) fn row(&mut self, key: &Bytes, found: &Found) -> bool {
+        let known = self.memory.version(key);
+        if !self.is_whole && known.is_some_and(|version| version != found.version) {
+            return false;
+        }
         let stamp = (self.number, self.clock());
         self.memory.note(key, found, stamp)
     }

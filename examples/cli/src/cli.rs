@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use crate::output::Format;
 use crate::verbs::{
     cas, certs, cluster, delete, dev, explain, export, get, hints, import, locate, members, node,
-    outcome, put, ring, scan, status, sync, verify,
+    outcome, put, ring, scan, status, sync, verify, watch,
 };
 use crate::{demo, exit};
 
@@ -57,6 +57,8 @@ pub(crate) enum Verb {
     Outcome(outcome::Args),
     /// Read all keys that begin with a prefix, in order
     Scan(scan::Args),
+    /// Show what a key or a prefix holds, and then each change of it, until stopped
+    Watch(watch::Args),
     /// Write all pairs whose keys begin with a prefix to standard output, as JSON lines for `import`
     Export(export::Args),
     /// Write every pair of a file
@@ -161,6 +163,11 @@ mod tests {
             ),
             (
                 vec!["scan", "p", "--keys", "--count"],
+                ErrorKind::ArgumentConflict,
+            ),
+            (vec!["watch"], ErrorKind::MissingRequiredArgument),
+            (
+                vec!["watch", "k", "--prefix", "p"],
                 ErrorKind::ArgumentConflict,
             ),
             (vec!["fetch", "k"], ErrorKind::InvalidSubcommand),

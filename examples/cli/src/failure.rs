@@ -13,7 +13,7 @@ use std::error::Error;
 
 use quoit_client::{
     Attempt, ConnectError, InvalidRequest, InvalidScan, Outcome, ReadError, ScanError, Stored,
-    SwapError, WriteError,
+    SwapError, WatchError, WriteError,
 };
 use quoit_local::ClusterError;
 use quoit_node::StartError;
@@ -112,6 +112,17 @@ impl From<ReadError> for Failure {
                 ),
                 _ => unavailable().hint("try again; nothing was changed"),
             },
+            _ => Self::new(Exit::Error, what),
+        }
+    }
+}
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Self {
+        let what = error.to_string();
+        match error {
+            WatchError::Invalid(invalid) => invalid.into(),
+            WatchError::Token(_) => Self::new(Exit::Usage, what),
             _ => Self::new(Exit::Error, what),
         }
     }

@@ -43,7 +43,7 @@ use crate::failure::Failure;
 use crate::output::{Output, log_to_stderr};
 use crate::verbs::{
     cas, certs, cluster, delete, dev, explain, export, get, hints, import, locate, members, node,
-    outcome, put, ring, scan, status, sync, verify,
+    outcome, put, ring, scan, status, sync, verify, watch,
 };
 
 fn main() -> ExitCode {
@@ -72,6 +72,7 @@ fn run(verb: Verb, out: Output) -> Result<Exit, Failure> {
         Verb::Cas(args) => wait(cas::run(args, out)),
         Verb::Outcome(args) => wait(outcome::run(args, out)),
         Verb::Scan(args) => wait(scan::run(args, out)),
+        Verb::Watch(args) => wait(watch::run(args, out)),
         Verb::Export(args) => wait(export::run(args, out)),
         Verb::Import(args) => wait(import::run(args, out)),
         Verb::Verify(args) => wait(verify::run(args, out)),

@@ -20,6 +20,7 @@ pub(crate) mod scan;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod verify;
+pub(crate) mod watch;
 
 use std::ffi::OsString;
 

@@ -31,6 +31,8 @@ mod scan;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;
+#[path = "cli/watch.rs"]
+mod watch;
 
 use support::Home;
 

@@ -122,14 +122,16 @@ fn an_overflow_is_told_and_followed_by_a_pass_that_finds_what_is_gone() {
         Step::Tell(Notice::Lagged(Lag::TooMany))
     );
     assert_eq!(step(&mut machine).1, Step::Scan);
-    assert!(!machine.row(&key("a"), &found(1)));
+    assert!(!machine.row(&key("a"), &found(2)), "it is read");
     assert!(machine.row(&key("c"), &found(1)));
     machine.scanned(true);
+    assert_eq!(step(&mut machine).1, Step::Read(key("a")));
     assert_eq!(
         step(&mut machine).1,
         Step::Read(key("b")),
         "no row of it came"
     );
+    assert!(machine.read(&key("a"), Some(&found(2))));
     assert!(machine.read(&key("b"), Some(&found(0))));
     assert_eq!(step(&mut machine).1, Step::Tell(Notice::Current));
 }
