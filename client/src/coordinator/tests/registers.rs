@@ -526,6 +526,47 @@ fn of_one_clients_writes_of_a_key_each_waits_for_the_one_before() {
 }
 
 #[test]
+fn one_that_finds_something_else_keeps_its_turn_for_the_write_on_that() {
+    let mut owners = Owners::new();
+    let stale = Context::of(&Record::default());
+    let swap = |context: &Context| {
+        Call::Swap(Swap {
+            condition: Condition::Unchanged(context.clone()),
+            value: Some("b".into()),
+            ttl: None,
+        })
+    };
+    owners.bench.start(1, swap(&stale));
+    owners.bench.start(2, swap(&stale));
+    let prepares = owners.asked();
+    owners.promise(&prepares, &there("a"));
+    let Ok(Compared::Mismatch(entry)) = owners.swapped() else {
+        panic!("it was applied");
+    };
+    assert!(owners.asked().is_empty(), "the second waits");
+    owners.bench.start(3, swap(entry.context()));
+    let prepares = owners.asked();
+    owners.promise(&prepares, &there("a"));
+    let accepts = owners.asked();
+    for to in &accepts {
+        owners.answer(to, RegisterAnswer::Accepted);
+    }
+    assert!(matches!(owners.swapped(), Ok(Compared::Applied(_))));
+    let then = owners.asked();
+    let is_prepare = |to: &&_| matches!(ask(to), RegisterAsk::Prepare { .. });
+    assert_eq!(then.iter().filter(is_prepare).count(), 3, "of the second");
+
+    // Nobody comes back: the next one does not wait for long.
+    let prepares: Vec<_> = then.into_iter().filter(|to| is_prepare(&to)).collect();
+    owners.bench.start(4, swap(&stale));
+    owners.promise(&prepares, &there("a"));
+    assert!(matches!(owners.swapped(), Ok(Compared::Mismatch(_))));
+    assert!(owners.asked().is_empty());
+    owners.bench.pass(4);
+    assert_eq!(owners.asked().len(), 3);
+}
+
+#[test]
 fn one_that_waits_for_its_turn_until_the_deadline_has_done_nothing() {
     let mut owners = Owners::new();
     for id in [1, 2] {

@@ -43,6 +43,14 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
+    /// What was read, if that is to be there still.
+    pub(crate) const fn context(&self) -> Option<&Context> {
+        match self {
+            Self::Unchanged(context) => Some(context),
+            Self::Any | Self::Absent | Self::Value(_) => None,
+        }
+    }
+
     /// Whether it holds of a record in which nothing has expired.
     pub(crate) fn holds(&self, record: &Record) -> bool {
         match self {

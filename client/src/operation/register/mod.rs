@@ -272,6 +272,9 @@ impl Handler for Register {
 
     fn on_turn(&mut self, cx: &mut OpContext) -> Progress {
         let running = &mut *self.0;
+        if running.phase != Phase::Waiting {
+            return Progress::Pending;
+        }
         if running.requests.is_expired(cx) {
             return running.give_up(cx); // with the one before it, which had the same deadline
         }
@@ -287,6 +290,9 @@ impl Handler for Register {
 
     fn on_hedge(&mut self, cx: &mut OpContext) -> Progress {
         let running = &mut *self.0;
+        if running.phase == Phase::Waiting {
+            cx.turns.expire(cx.now.at);
+        }
         let waits = matches!(running.phase, Phase::Pausing | Phase::LiningUp);
         if waits && running.again <= cx.now.at {
             running.begin_round(cx);

@@ -10,9 +10,11 @@ use quoit_ring::{Delta, Millis, Moment, Record};
 
 use super::chosen::Chosen;
 use super::goal::{Decision, Finding, Goal};
+use super::turns::{Kept, Place};
 use super::{Phase, Proposal, Running};
 use crate::coordinator::context::{BACKGROUND_MICROS, OpContext};
 use crate::coordinator::request_id::MAX_ATTEMPTS;
+use crate::entry::Context;
 use crate::error::{InvalidRequest, Outcome};
 use crate::operation::{Progress, plan};
 
@@ -57,12 +59,27 @@ impl Running {
     /// Takes its place among this client's operations on the key.
     fn queue(&mut self, cx: &mut OpContext) {
         self.is_queued = true;
-        if cx.turns.take(&self.key, self.requests.key()) {
-            self.begin_turn(cx);
-        } else {
-            self.abandon(cx);
-            self.phase = Phase::Waiting;
-            self.outcomes = vec![Outcome::Outbid; self.requests.targets().len()];
+        let context = match &self.goal {
+            Some(Goal::Swap(swap, _)) => swap.condition.context(),
+            _ => None,
+        };
+        let place = (cx.turns).take(&self.key, self.requests.key(), (context, cx.now.at));
+        match place {
+            Place::First(kept) => {
+                if let Some(kept) = kept.filter(|kept| kept.epoch == self.epoch) {
+                    self.in_turn_at = kept.in_turn_at;
+                    self.was_in_line = kept.in_turn_at.is_some();
+                }
+                self.begin_turn(cx);
+            }
+            Place::Behind => {
+                self.abandon(cx);
+                self.phase = Phase::Waiting;
+                self.outcomes = vec![Outcome::Outbid; self.requests.targets().len()];
+                if let Some(until) = cx.turns.kept_until(&self.key) {
+                    cx.timers.hedge_at(until, self.requests.key());
+                }
+            }
         }
     }
 
@@ -254,6 +271,7 @@ impl Running {
 
     /// Answers the caller, and lets the next operation on the key begin.
     pub(super) fn answer(&mut self, finding: Finding, cx: &mut OpContext) {
+        self.keep_turn(&finding, cx);
         if let Some(goal) = self.goal.take() {
             // Where a majority agreed, nothing was proposed.
             let acked = match self.round.acceptors().len() {
@@ -265,6 +283,25 @@ impl Running {
         }
         self.leave(cx);
         self.permit = None;
+    }
+
+    /// Keeps the turn of one that finds something else than it has read, for the write on what is there.
+    fn keep_turn(&mut self, finding: &Finding, cx: &mut OpContext) {
+        let (Some(Goal::Swap(swap, _)), Finding::Found(record)) = (&self.goal, finding) else {
+            return;
+        };
+        if swap.condition.context().is_some() && core::mem::take(&mut self.is_queued) {
+            let kept = Kept {
+                context: Context::of(record),
+                in_turn_at: self.in_turn_at.take(),
+                epoch: self.epoch,
+                since: cx.now.at,
+            };
+            let key = self.requests.key();
+            if let Some((until, next)) = cx.turns.keep(&self.key, key, kept) {
+                cx.timers.hedge_at(until, next);
+            }
+        }
     }
 
     /// Lets the next operation on the key begin.
