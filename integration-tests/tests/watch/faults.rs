@@ -1,15 +1,18 @@
 //! Nodes that are killed and come back, while a key and a prefix are watched.
 
+use std::time::Duration;
+
 use quoit_client::{Client, WatchStream};
 
 use crate::support::{Seen, cluster_of, gone, is, next, until};
 
-/// Puts a key until it is acknowledged: as a node dies the first attempt may fail.
+/// Puts a key until it is acknowledged: as a node dies the first attempt may fail, and without a connection each fails at once.
 async fn put(client: &Client, key: &str, value: &str) {
-    for _ in 0..20 {
+    for _ in 0..300 {
         if client.put(key.to_owned(), value.to_owned()).await.is_ok() {
             return;
         }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{key} cannot be put");
 }
