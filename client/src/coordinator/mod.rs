@@ -233,6 +233,8 @@ impl Coordinator {
             None => return,
         }
         context.ejected = context.health.ejected().collect();
+        context.turns.expire(now.at);
+        self.settle();
 
         for slot in 0..self.running.slots() {
             let Some((key, operation)) = self.running.get_in(slot) else {

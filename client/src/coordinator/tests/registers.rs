@@ -567,6 +567,53 @@ fn one_that_finds_something_else_keeps_its_turn_for_the_write_on_that() {
 }
 
 #[test]
+fn turns_that_are_kept_for_nobody_are_forgotten() {
+    let mut owners = Owners::new();
+    let stale = Condition::Unchanged(Context::of(&Record::default()));
+    owners.swap(stale, Some("b"));
+    let prepares = owners.asked();
+    owners.promise(&prepares, &there("a"));
+    assert!(matches!(owners.swapped(), Ok(Compared::Mismatch(_))));
+    assert_eq!(owners.bench.coordinator.context.turns.kept(), 1);
+    // Something is under way, of another key perhaps: nothing else comes for this one.
+    owners.bench.start(2, Call::Look);
+    owners.bench.pass(20);
+    assert_eq!(owners.bench.coordinator.context.turns.kept(), 0);
+}
+
+#[test]
+fn one_that_gives_up_while_a_turn_is_kept_leaves_the_next_one_its_turn() {
+    let mut owners = Owners::new();
+    let swap = |condition| {
+        Call::Swap(Swap {
+            condition,
+            value: Some("b".into()),
+            ttl: None,
+        })
+    };
+    let stale = Condition::Unchanged(Context::of(&Record::default()));
+    owners.bench.start(1, swap(stale));
+    owners.bench.start(2, swap(Condition::Any));
+    let mut prepares = owners.asked();
+    owners.bench.pass(4_990);
+    owners.bench.start(3, swap(Condition::Any));
+    prepares.extend(owners.asked());
+    let latest: Vec<_> = prepares.into_iter().rev().take(3).rev().collect();
+    owners.bench.pass(9);
+    owners.promise(&latest, &there("a"));
+    assert!(matches!(owners.swapped(), Ok(Compared::Mismatch(_))));
+    // The second one's deadline comes while the turn is kept.
+    owners.bench.pass(1);
+    owners.bench.pass(30);
+    assert!(matches!(
+        owners.swapped(),
+        Err(SwapError::NotApplied { .. })
+    ));
+    let prepares = owners.asked();
+    assert_eq!(prepares.len(), 3, "of the third");
+}
+
+#[test]
 fn one_that_waits_for_its_turn_until_the_deadline_has_done_nothing() {
     let mut owners = Owners::new();
     for id in [1, 2] {

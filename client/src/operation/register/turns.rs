@@ -130,7 +130,13 @@ impl Turns {
         self.kept.get(key).map(|kept| kept.since.after(KEPT))
     }
 
-    /// Keeps no turn for longer than a moment: the next one's has come.
+    /// Of how many keys a turn is kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Keeps no turn for longer than a moment: the next one's has come. At each tick too: who waited for that may have ended.
     pub(crate) fn expire(&mut self, now: Moment) {
         let Self {
             kept,
