@@ -92,7 +92,7 @@ pub struct NodeState {
     pub expiry: Arc<ExpiryView>,
     /// Promises and pending values of registers.
     pub registers: Arc<Registers>,
-    /// Who is told which keys have changed.
+    /// Subscriptions to the keys that have changed.
     pub(crate) watches: Arc<Watches>,
     /// Counts and durations of requests and commits.
     pub(crate) metrics: Arc<Metrics>,

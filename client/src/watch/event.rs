@@ -21,7 +21,7 @@ pub enum WatchEvent {
     /// Changes may come late, or only the last of several: the state is read again, and what differs is yielded. Then
     /// [`Current`](Self::Current) comes.
     Lagged(Lag),
-    /// Forget what was yielded: all keys that are there are yielded anew, and those that are not by the next
+    /// Forget what was yielded: all keys that are there are yielded again, and those that are not by the next
     /// [`Current`](Self::Current) are gone. Only watches of a prefix do this: those that go on from a token, and those that
     /// have lagged with more keys than they remember.
     Reset,

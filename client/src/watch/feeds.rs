@@ -1,11 +1,11 @@
-//! Which nodes tell of changes, and up to where each was heard.
+//! Which nodes report changes, and up to where each was heard.
 //!
 //! ```text
 //!   new --begun--> live --no answer for three seconds--> lost --an answer--> live
 //!    '--no answer---------------------------------------^
 //! ```
 //!
-//! A node that is silent for a moment has forgotten nothing: its numbers go on where they were. Only one that has begun anew, or
+//! A node that is silent for a moment has forgotten nothing: its numbers go on where they were. Only one that has restarted, or
 //! that stays away, leaves open what has changed.
 
 use std::collections::BTreeMap;

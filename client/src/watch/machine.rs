@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!   answers of polls --keys--> dirty --read, once the key is not being read--> another version than was yielded?  yield it
-//!          '-- a node began anew, overflowed, was lost --> a pass over all: one read of a key, one scan of a prefix
+//!          '-- a node restarted, overflowed, was lost --> a pass over all: one read of a key, one scan of a prefix
 //! ```
 //!
-//! **Why none is missed.** A write is acknowledged once a majority of a key's owners has joined it, and each of them tells of that
+//! **Why none is missed.** A write is acknowledged once a majority of a key's owners has joined it, and each of them reports it
 //! afterwards. While all are heard, the word of the one that made it a majority leads to a read that begins later, and any
 //! quorum meets the write. While only a majority is heard, the word may come from an owner that has the write before a
 //! majority has it, and a read may miss it; but no write is acknowledged later than the longest deadline after its first
 //! join, so a pass that much later sees it. While fewer are heard, passes come all the time.
 //!
-//! Invariants: a key leaves `dirty` when its read begins, so what is told meanwhile is read again; no key is read twice at a
+//! Invariants: a key leaves `dirty` when its read begins, so what is reported meanwhile is read again; no key is read twice at a
 //! time, and none while a pass yields rows, which may be older than a read of just now. Nothing is kept without a bound.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -52,12 +52,12 @@ pub(crate) enum Step {
     Read(Bytes),
     /// Scans the prefix: [`Machine::row`] for each row, then [`Machine::scanned`].
     Scan,
-    Tell(Notice),
+    Notify(Notice),
     /// Nothing, before an answer comes or [`Machine::due`].
     Wait,
 }
 
-/// What the reader is told beside changes.
+/// What the reader gets beside changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {
     Current,
@@ -85,8 +85,8 @@ enum Lagging {
     No,
     /// Not yet: it has begun.
     Quiet,
-    /// Not any more: the reader was told.
-    Told,
+    /// Not any more, and the reader knows.
+    Reported,
 }
 
 /// One watch.
@@ -101,16 +101,16 @@ pub(crate) struct Machine {
     is_whole: bool,
     /// Whether another one must follow the one that is running.
     is_doubtful: bool,
-    /// A pass that nobody is told of.
+    /// A pass of which the reader learns nothing.
     again: Option<Moment>,
-    /// When a node last told of a change.
+    /// When a node last reported a change.
     hinted: Option<Moment>,
     failures: u32,
     dirty: BTreeSet<Bytes>,
     dirty_bytes: usize,
     reading: BTreeSet<Bytes>,
     /// Of those being read, the ones that the pass waits for.
-    owed: BTreeSet<Bytes>,
+    awaited: BTreeSet<Bytes>,
     notices: VecDeque<Notice>,
     lag: Lagging,
     /// Whether a node has refused, since it has as many subscriptions as it may.
@@ -147,7 +147,7 @@ impl Machine {
             dirty: BTreeSet::new(),
             dirty_bytes: 0,
             reading: BTreeSet::new(),
-            owed: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             notices: VecDeque::new(),
             lag: Lagging::Quiet,
             is_refused: false,
@@ -186,7 +186,7 @@ impl Machine {
             }
         }
         for key in &heard.keys {
-            self.stain(key);
+            self.mark_dirty(key);
         }
         if let Some(lag) = heard.doubt {
             self.doubt(lag, now);
@@ -216,7 +216,7 @@ impl Machine {
     /// A read of a key ended; whether what it found is to be yielded.
     pub(crate) fn read(&mut self, key: &Bytes, found: Option<&Found>) -> bool {
         self.reading.remove(key);
-        let is_owed = self.owed.remove(key);
+        let is_awaited = self.awaited.remove(key);
         let Some(found) = found else {
             self.fail();
             return false;
@@ -224,7 +224,7 @@ impl Machine {
         self.failures = 0;
         let stamp = (self.number, self.clock());
         let is_news = self.memory.note(key, found, stamp);
-        if is_owed && self.pass == Pass::Running {
+        if is_awaited && self.pass == Pass::Running {
             self.end_pass();
         }
         is_news
@@ -264,7 +264,7 @@ impl Machine {
             self.need(self.now);
         }
         while let Some(key) = self.memory.take_due(self.clock()) {
-            self.stain(&key);
+            self.mark_dirty(&key);
         }
     }
 
@@ -286,7 +286,7 @@ impl Machine {
             .min()
     }
 
-    /// The latest moment that it was told.
+    /// The latest moment that it was given.
     pub(crate) const fn now(&self) -> Moment {
         self.now
     }
@@ -294,7 +294,7 @@ impl Machine {
     /// What to do next.
     pub(crate) fn poll(&mut self) -> Step {
         if let Some(notice) = self.notices.pop_front() {
-            return Step::Tell(notice);
+            return Step::Notify(notice);
         }
         if let Some(ask) = self.feeds.ask(self.now) {
             return Step::Poll(ask);
@@ -312,12 +312,12 @@ impl Machine {
             }
             Pass::Running => Step::Wait,
             Pass::Missing(behind) => self.find_missing(behind.as_ref()),
-            Pass::None | Pass::Needed(_) => self.clean(),
+            Pass::None | Pass::Needed(_) => self.read_dirty(),
         }
     }
 
     /// Reads a key that has changed.
-    fn clean(&mut self) -> Step {
+    fn read_dirty(&mut self) -> Step {
         if self.reading.len() >= MOST_READS {
             return Step::Wait;
         }
@@ -325,7 +325,7 @@ impl Machine {
         let Some(key) = self.dirty.iter().find(free).cloned() else {
             return Step::Wait;
         };
-        self.wash(&key);
+        self.unmark(&key);
         self.reading.insert(key.clone());
         Step::Read(key)
     }
@@ -335,15 +335,15 @@ impl Machine {
             return Step::Wait;
         }
         let Some(key) = self.memory.missing(behind, self.number) else {
-            if self.owed.is_empty() {
+            if self.awaited.is_empty() {
                 self.end_pass();
                 return self.poll();
             }
             return Step::Wait;
         };
         self.pass = Pass::Missing(Some(key.clone()));
-        self.wash(&key);
-        self.owed.insert(key.clone());
+        self.unmark(&key);
+        self.awaited.insert(key.clone());
         self.reading.insert(key.clone());
         Step::Read(key)
     }
@@ -351,7 +351,7 @@ impl Machine {
     fn begin_pass(&mut self) -> Step {
         self.number += 1;
         self.is_doubtful = false;
-        // What was told before is seen by it.
+        // What was reported before is seen by it.
         self.dirty.clear();
         self.dirty_bytes = 0;
         let is_recent = self.hinted.is_some_and(|at| at + SETTLED > self.now);
@@ -360,7 +360,7 @@ impl Machine {
             Target::Key(key) => {
                 self.pass = Pass::Running;
                 self.reading.insert(key.clone());
-                self.owed.insert(key.clone());
+                self.awaited.insert(key.clone());
                 Step::Read(key.clone())
             }
             Target::Prefix(_) => {
@@ -393,8 +393,8 @@ impl Machine {
                 prefix
             };
             self.again = Some(self.now + pause);
-            if self.lag != Lagging::Told {
-                self.lag = Lagging::Told;
+            if self.lag != Lagging::Reported {
+                self.lag = Lagging::Reported;
                 let why = if self.is_refused {
                     Lag::Refused
                 } else {
@@ -410,8 +410,8 @@ impl Machine {
 
     /// All is to be read: what was missed is not known.
     fn doubt(&mut self, lag: Lag, at: Moment) {
-        if self.lag != Lagging::Told {
-            self.lag = Lagging::Told;
+        if self.lag != Lagging::Reported {
+            self.lag = Lagging::Reported;
             self.notices.push_back(Notice::Lagged(lag));
         }
         self.need(at);
@@ -429,12 +429,12 @@ impl Machine {
     fn fail(&mut self) {
         let at = self.now + PAUSE * (1 << self.failures.min(DOUBLES));
         self.failures = self.failures.saturating_add(1);
-        self.owed.clear();
+        self.awaited.clear();
         self.pass = Pass::None;
         self.doubt(Lag::Unread, at);
     }
 
-    fn stain(&mut self, key: &Bytes) {
+    fn mark_dirty(&mut self, key: &Bytes) {
         // A copy: the key may be a slice of an answer.
         if self.dirty.insert(Bytes::copy_from_slice(key)) {
             self.dirty_bytes += key.len();
@@ -446,7 +446,7 @@ impl Machine {
         }
     }
 
-    fn wash(&mut self, key: &Bytes) {
+    fn unmark(&mut self, key: &Bytes) {
         if self.dirty.remove(key) {
             self.dirty_bytes -= key.len();
         }

@@ -5,7 +5,7 @@
 //!   full          the next key in order makes place                 forgot: who is not remembered cannot be missed
 //! ```
 //!
-//! Versions are told apart and not ordered: a quorum read never goes back behind an earlier one, and no key is read twice at a
+//! Versions are compared for equality, they have no order: a quorum read never goes back behind an earlier one, and no key is read twice at a
 //! time. A key of a prefix that has no value is not kept, or deleted keys would fill the memory.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,7 +73,7 @@ impl Memory {
         self.forgot = true;
     }
 
-    /// Begins anew: nothing was yielded.
+    /// Forgets all: nothing was yielded.
     pub(super) fn reset(&mut self) {
         *self = Self::new(self.keeps_absent);
     }

@@ -4,7 +4,7 @@
 //!   nodes --"k has changed"--> the watch --quorum read of k--> another version than was yielded: yielded
 //! ```
 //!
-//! A node tells which keys have changed, and no values: what is yielded comes from reads like any other, so a watch sees what a get
+//! A node reports which keys have changed, and no values: what is yielded comes from reads like any other, so a watch sees what a get
 //! would see, and never goes back.
 //!
 //! | module | what it holds |
@@ -90,8 +90,8 @@ impl Client {
     /// [lags](WatchEvent::Lagged).
     ///
     /// A watch has no task of its own: nothing happens while its stream is not polled. If that takes long, nodes forget
-    /// it (after ten seconds) and the watch says that it has lagged. Under way it counts as one operation for each node, and one for
-    /// each read, of [`max_in_flight`](crate::ClientBuilder::max_in_flight). A node takes 1,024 subscriptions; one that has
+    /// it (after ten seconds) and the watch says that it has lagged. Under way it counts as one operation for each node, one for each read
+    /// and one for its timer, of [`max_in_flight`](crate::ClientBuilder::max_in_flight). A node takes 1,024 subscriptions; one that has
     /// as many refuses, and counts as one that is not heard.
     ///
     /// ```no_run
@@ -115,7 +115,7 @@ impl Client {
     /// and then each change of such a key. An empty prefix is that of all. [`Client::watch`] has the promises.
     ///
     /// What is there is read by a [scan](Client::scan), in order; changes come in none. All nodes are polled, or the owners
-    /// of the tag alone if the prefix holds a whole `{tag}`. After a loss of changes, which it tells, all is scanned again, and
+    /// of the tag alone if the prefix holds a whole `{tag}`. After a loss of changes, of which it yields [`Lagged`](WatchEvent::Lagged), all is scanned again, and
     /// what differs is yielded. While fewer than a majority of the owners of some key are heard it is scanned every ten seconds,
     /// and with one node away once more half a minute after the last change. So a prefix of very many keys is costly to watch where nodes fail often.
     ///
@@ -216,7 +216,7 @@ impl Watch {
     }
 }
 
-/// The nodes that tell of a target's changes, and how many of them may be lost while a majority of every key's owners is heard.
+/// The nodes that report a target's changes, and how many of them may be lost while a majority of every key's owners is heard.
 fn nodes_of(topology: &Topology, target: &Target) -> (BTreeSet<NodeId>, usize) {
     let of_key = |key: &Bytes| topology.lists(topology.token_of(key)).owners().collect();
     let nodes = match target {

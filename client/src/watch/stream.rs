@@ -161,7 +161,7 @@ impl WatchStream {
             });
         };
         Ok(match self.machine.poll() {
-            Step::Tell(notice) => Advance::Event(notice.into()),
+            Step::Notify(notice) => Advance::Event(notice.into()),
             Step::Poll(ask) => {
                 self.ask(id, &ask);
                 Advance::Again

@@ -1,4 +1,4 @@
-//! What changes a key is told, once, and soon.
+//! What changes a key is yielded, once, and soon.
 
 use std::time::Duration;
 

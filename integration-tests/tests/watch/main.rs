@@ -1,4 +1,4 @@
-//! Watches of a real cluster: every last change is told, through nodes that are killed and readers that are slow.
+//! Watches of a real cluster: every last change is yielded, through nodes that are killed and readers that are slow.
 //!
 //! ```text
 //!   changes   put, delete, time to live, conditional write

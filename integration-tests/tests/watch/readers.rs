@@ -26,7 +26,7 @@ async fn put_all(client: &Client, value: &'static str) {
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_read_is_told_that_it_lagged_and_gets_the_last_of_all() {
+async fn a_reader_that_does_not_read_learns_that_it_lagged_and_gets_the_last_of_all() {
     let (cluster, client) = cluster_of(3).await;
     client.put("p", "first").await.unwrap();
     let mut watch = client.watch_prefix("p").stream().unwrap();
@@ -36,7 +36,7 @@ async fn a_reader_that_does_not_read_is_told_that_it_lagged_and_gets_the_last_of
         put_all(&client, value).await;
     }
     client.delete("p").await.unwrap();
-    // What it was told before the nodes gave up may come first.
+    // What it got before the nodes gave up may come first.
     let (mut missing, mut lags) = (KEYS + 1, Vec::new());
     while missing > 0 {
         match next(&mut watch).await {
@@ -47,14 +47,14 @@ async fn a_reader_that_does_not_read_is_told_that_it_lagged_and_gets_the_last_of
             other => panic!("{other:?}"),
         }
     }
-    let told = |lag: &Lag| matches!(lag, Lag::TooMany | Lag::NotPolled);
-    assert!(!lags.is_empty() && lags.iter().all(told), "{lags:?}");
+    let is_expected = |lag: &Lag| matches!(lag, Lag::TooMany | Lag::NotPolled);
+    assert!(!lags.is_empty() && lags.iter().all(is_expected), "{lags:?}");
     client.close().await;
     cluster.shut_down().await.unwrap();
 }
 
 #[tokio::test]
-async fn nodes_forget_who_does_not_poll_and_the_reader_is_told() {
+async fn nodes_forget_who_does_not_poll_and_the_reader_learns_so() {
     let (cluster, client) = cluster_of(3).await;
     client.put("k", "first").await.unwrap();
     let mut watch = client.watch("k").stream().unwrap();

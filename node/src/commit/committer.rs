@@ -368,7 +368,7 @@ impl<G: Engine> Committer<G> {
         self.engine.commit(batch, engine::Durability::Fsync)
     }
 
-    /// Tells whoever watches these keys, whose rows have changed.
+    /// Notes these keys, whose rows have changed, for whoever watches them.
     pub(super) fn note_changes<'a>(&self, keys: impl Iterator<Item = &'a Bytes>, now: Now) {
         let stamp = (self.state.cluster.epoch(), self.state.clock.reading(now));
         self.state.watches.note(keys, stamp);

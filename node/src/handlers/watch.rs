@@ -4,7 +4,7 @@
 //!   poll --> an epoch that is served, an owner of the key --> Watches: answered at once, or kept until a commit changes the key
 //! ```
 //!
-//! A node that is incomplete tells of changes all the same: what it has lost came before the subscription. Left out: what waits
+//! A node that is incomplete serves a watch all the same: what it has lost came before the subscription. Left out: what waits
 //! ([`Watches`](crate::watches::Watches)).
 
 use quoit_ring::Epoch;

@@ -1,12 +1,12 @@
-//! What one subscription has not told yet: keys that have changed, in the order of their changes.
+//! What the reader of one subscription has not acknowledged: keys that have changed, in the order of their changes.
 //!
 //! ```text
-//!   note a (1), b (2), a      1 a, 2 b            a key that was not told yet keeps its place
-//!   told up to 2; note a      2 b, 3 a            one that was told gets a new one: the answer may be of before
-//!   heard up to 2             3 a
+//!   note a (1), b (2), a      1 a, 2 b            a key that was not sent yet keeps its place
+//!   sent up to 2; note a      2 b, 3 a            one that was sent gets a new one: the answer may be of before
+//!   acknowledged up to 2      3 a
 //! ```
 //!
-//! Invariant: a key that was noted is there until its last number, or that of an overflow behind it, was heard. Bounded in keys
+//! Invariant: a key that was noted is there until its last number, or that of an overflow behind it, was acknowledged. Bounded in keys
 //! and bytes: beyond that all are dropped, and any key may have changed.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub(super) struct Changes {
     /// The number of the last change.
     last: u64,
     /// Up to which number an answer went.
-    told: u64,
+    sent: u64,
     /// Up to which number any key may have changed.
     lost: Option<u64>,
     by_number: BTreeMap<u64, Bytes>,
@@ -47,7 +47,7 @@ impl Changes {
     /// A key has changed.
     pub(super) fn note(&mut self, key: &[u8]) {
         let known = self.by_key.get(key).copied();
-        if known.is_some_and(|number| number > self.told) {
+        if known.is_some_and(|number| number > self.sent) {
             return;
         }
         self.last += 1;
@@ -76,21 +76,21 @@ impl Changes {
         self.lost = Some(self.last);
     }
 
-    /// All up to this number was heard of.
-    pub(super) fn heard(&mut self, number: u64) {
+    /// The reader has all up to this number.
+    pub(super) fn acknowledge(&mut self, number: u64) {
         let later = self.by_number.split_off(&number.saturating_add(1));
         for (_, key) in core::mem::replace(&mut self.by_number, later) {
             self.by_key.remove(&key);
             self.bytes -= key.len() + BESIDE;
         }
         self.lost.take_if(|lost| *lost <= number);
-        self.told = self.told.max(number);
+        self.sent = self.sent.max(number);
     }
 
-    /// What there is to tell, and up to which number; none if nothing.
-    pub(super) fn tell(&mut self) -> Option<(u64, WatchChanges)> {
+    /// What to answer, and up to which number; none if nothing has changed.
+    pub(super) fn answer(&mut self) -> Option<(u64, WatchChanges)> {
         if let Some(lost) = self.lost {
-            self.told = self.told.max(lost);
+            self.sent = self.sent.max(lost);
             return Some((lost, WatchChanges::Overflow));
         }
         let (mut keys, mut bytes, mut through) = (Vec::new(), 0, 0);
@@ -102,7 +102,7 @@ impl Changes {
             through = number;
             keys.push(key.clone());
         }
-        self.told = self.told.max(through);
+        self.sent = self.sent.max(through);
         (!keys.is_empty()).then_some((through, WatchChanges::Keys(keys)))
     }
 }
@@ -116,41 +116,41 @@ mod tests {
 
     use super::*;
 
-    fn told(changes: &mut Changes) -> (u64, Vec<Bytes>) {
-        match changes.tell() {
+    fn keys_of(changes: &mut Changes) -> (u64, Vec<Bytes>) {
+        match changes.answer() {
             Some((through, WatchChanges::Keys(keys))) => (through, keys),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn what_was_not_heard_is_told_again_and_what_changes_meanwhile_stays() {
+    fn what_was_not_acknowledged_is_sent_again_and_what_changes_meanwhile_stays() {
         let mut changes = Changes::default();
-        assert_eq!(changes.tell(), None);
+        assert_eq!(changes.answer(), None);
         changes.note(b"a");
         changes.note(b"a");
         let first = (1, vec!["a".into()]);
-        assert_eq!(told(&mut changes), first);
-        assert_eq!(told(&mut changes), first, "the answer may be lost");
+        assert_eq!(keys_of(&mut changes), first);
+        assert_eq!(keys_of(&mut changes), first, "the answer may be lost");
         changes.note(b"a");
-        changes.heard(1);
-        assert_eq!(told(&mut changes), (2, vec!["a".into()]));
-        changes.heard(2);
-        assert_eq!((changes.tell(), changes.bytes()), (None, 0));
+        changes.acknowledge(1);
+        assert_eq!(keys_of(&mut changes), (2, vec!["a".into()]));
+        changes.acknowledge(2);
+        assert_eq!((changes.answer(), changes.bytes()), (None, 0));
     }
 
     #[test]
-    fn more_keys_than_are_kept_become_one_word_about_all() {
+    fn more_keys_than_are_kept_overflow() {
         let mut changes = Changes::default();
         let key = |number: usize| number.to_be_bytes();
         (0..=MAX_WATCH_KEYS).for_each(|number| changes.note(&key(number)));
         let lost = u64::try_from(MAX_WATCH_KEYS).unwrap() + 1;
-        assert_eq!(changes.tell(), Some((lost, WatchChanges::Overflow)));
+        assert_eq!(changes.answer(), Some((lost, WatchChanges::Overflow)));
         assert_eq!(changes.bytes(), 0);
         changes.note(b"later");
-        assert_eq!(changes.tell(), Some((lost, WatchChanges::Overflow)));
-        changes.heard(lost);
-        assert_eq!(told(&mut changes), (lost + 1, vec!["later".into()]));
+        assert_eq!(changes.answer(), Some((lost, WatchChanges::Overflow)));
+        changes.acknowledge(lost);
+        assert_eq!(keys_of(&mut changes), (lost + 1, vec!["later".into()]));
     }
 
     #[test]
@@ -159,30 +159,33 @@ mod tests {
         for number in 0..4 {
             changes.note(&[number; 10 << 10]);
         }
-        let (through, keys) = told(&mut changes);
+        let (through, keys) = keys_of(&mut changes);
         assert_eq!((through, keys.len()), (3, 3));
-        changes.heard(through);
-        assert_eq!(told(&mut changes).1.len(), 1);
+        changes.acknowledge(through);
+        assert_eq!(keys_of(&mut changes).1.len(), 1);
         for number in 0..30 {
             changes.note(&[number; 10 << 10]);
         }
-        assert!(matches!(changes.tell(), Some((_, WatchChanges::Overflow))));
+        assert!(matches!(
+            changes.answer(),
+            Some((_, WatchChanges::Overflow))
+        ));
     }
 
     #[derive(Debug, Clone, Copy)]
     enum Step {
         Note(u8),
         Overflow,
-        Tell { arrives: bool },
-        Heard,
+        Answer { arrives: bool },
+        Acknowledge,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             6 => (0_u8..6).prop_map(Step::Note),
             1 => Just(Step::Overflow),
-            4 => any::<bool>().prop_map(|arrives| Step::Tell { arrives }),
-            4 => Just(Step::Heard),
+            4 => any::<bool>().prop_map(|arrives| Step::Answer { arrives }),
+            4 => Just(Step::Acknowledge),
         ];
         vec(step, 0..80)
     }
@@ -194,7 +197,7 @@ mod tests {
             let (mut changes, mut after) = (Changes::default(), 0);
             // Keys that have changed since the reader looked.
             let mut stale = BTreeSet::<u8>::new();
-            let drained = [Step::Tell { arrives: true }, Step::Heard].repeat(9);
+            let drained = [Step::Answer { arrives: true }, Step::Acknowledge].repeat(9);
             for step in steps.into_iter().chain(drained) {
                 match step {
                     Step::Note(key) => {
@@ -202,12 +205,12 @@ mod tests {
                         stale.insert(key);
                     }
                     Step::Overflow => changes.overflow(),
-                    Step::Heard => changes.heard(after),
-                    Step::Tell { arrives } => match changes.tell() {
-                        Some((through, told)) if arrives => {
+                    Step::Acknowledge => changes.acknowledge(after),
+                    Step::Answer { arrives } => match changes.answer() {
+                        Some((through, sent)) if arrives => {
                             prop_assert!(through > after || after == 0 || through <= changes.last);
                             after = after.max(through);
-                            match told {
+                            match sent {
                                 WatchChanges::Keys(keys) => keys.iter().for_each(|key| { stale.remove(&key[0]); }),
                                 WatchChanges::Begun | WatchChanges::Overflow => stale.clear(),
                             }

@@ -1,4 +1,4 @@
-//! Watches: who is told which keys have changed, and their polls that wait.
+//! Watches: subscriptions to the keys that have changed, and the polls that wait for them.
 //!
 //! ```text
 //!   Session --poll--> Watches --> answered at once, or waits
@@ -12,7 +12,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `changes` | what one subscription has not told yet |
+//! | `changes` | what the reader of one subscription has not acknowledged |
 //! | `table` | all subscriptions, and which poll waits |
 //!
 //! Invariant: a key is noted only once its row is committed, so whoever hears of it reads what was noted, or later. Nothing of it is
@@ -28,7 +28,7 @@ use bytes::Bytes;
 use quoit_ring::wire::{Refusal, Response, ResponseFrame, WatchRequest};
 use quoit_ring::{Epoch, Time};
 
-use self::table::{Polled, Table, Told};
+use self::table::{Delivery, Polled, Table};
 use crate::clock::Now;
 use crate::reply::Reply;
 
@@ -38,7 +38,7 @@ pub(crate) type Stamp = (Epoch, Time);
 /// A poll that waits, and where its answer goes.
 struct Waiter {
     id: u64,
-    reply: Box<dyn Hears>,
+    reply: Box<dyn Receive>,
 }
 
 impl fmt::Debug for Waiter {
@@ -50,12 +50,12 @@ impl fmt::Debug for Waiter {
 }
 
 /// A caller of any kind.
-trait Hears: Send {
-    fn hear(&self, frame: &ResponseFrame);
+trait Receive: Send {
+    fn receive(&self, frame: &ResponseFrame);
 }
 
-impl<R: Reply> Hears for R {
-    fn hear(&self, frame: &ResponseFrame) {
+impl<R: Reply> Receive for R {
+    fn receive(&self, frame: &ResponseFrame) {
         self.send(frame);
         self.flush();
     }
@@ -86,7 +86,7 @@ impl Watches {
         };
         let (_, clock) = stamp;
         let (polled, before) = (self.lock()).poll(request, waiter, (now.mono, clock.0));
-        tell(before, stamp);
+        deliver(before, stamp);
         match polled {
             Polled::Answer(answer) => Some(Response::Watch(answer)),
             Polled::Waits => None,
@@ -98,14 +98,14 @@ impl Watches {
 
     /// The rows of these keys have changed, and are committed.
     pub(crate) fn note<'a>(&self, keys: impl Iterator<Item = &'a Bytes>, stamp: Stamp) {
-        let told = self.lock().note(keys);
-        tell(told, stamp);
+        let deliveries = self.lock().note(keys);
+        deliver(deliveries, stamp);
     }
 
     /// Answers those who have waited long enough, and forgets what nobody polls. To be called once a second at least.
     pub(crate) fn tend(&self, (stamp, now): (Stamp, Now)) {
-        let told = self.lock().tend(now.mono);
-        tell(told, stamp);
+        let deliveries = self.lock().tend(now.mono);
+        deliver(deliveries, stamp);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table<Waiter>> {
@@ -114,9 +114,9 @@ impl Watches {
 }
 
 /// Answers without the lock.
-fn tell(told: impl IntoIterator<Item = Told<Waiter>>, (epoch, clock): Stamp) {
-    for Told { waiter, answer } in told {
-        waiter.reply.hear(&ResponseFrame {
+fn deliver(deliveries: impl IntoIterator<Item = Delivery<Waiter>>, (epoch, clock): Stamp) {
+    for Delivery { waiter, answer } in deliveries {
+        waiter.reply.receive(&ResponseFrame {
             id: waiter.id,
             epoch,
             clock,

@@ -1,7 +1,7 @@
 //! All subscriptions of a node, and the polls that wait for them. Pure: time and who waits come in.
 //!
 //! ```text
-//!   poll(id, after) --known?--> heard --something there?--> answered at once
+//!   poll(id, after) --known?--> acknowledged --something there?--> answered at once
 //!           |                              '-- nothing: waits, for a second at least
 //!           '-- not known under this id, key and incarnation: begins, and says so
 //!   note(keys) --> of each key and its prefixes, the subscriptions --> what waits there is answered
@@ -28,12 +28,14 @@ const BYTES: usize = 8 << 20;
 const BESIDE: usize = 512;
 /// How long a poll waits before it is answered with nothing; longer by the pace of [`Table::tend`].
 const HOLD: Duration = Duration::from_secs(1);
+/// How often all of them are looked at: batches come far more often than anybody has waited long enough.
+const PACE: Duration = Duration::from_millis(100);
 /// A subscription that was not polled for so long is forgotten.
 const FORGET: Duration = Duration::from_secs(10);
 
 /// An answer for who waited.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Told<W> {
+pub(super) struct Delivery<W> {
     pub(super) waiter: W,
     pub(super) answer: WatchAnswer,
 }
@@ -73,10 +75,10 @@ impl<W> Subscription<W> {
     }
 
     /// Answers who waits, with nothing.
-    fn release(&mut self) -> Option<Told<W>> {
+    fn release(&mut self) -> Option<Delivery<W>> {
         let (waiter, _) = self.waits.take()?;
         let answer = self.answer((0, WatchChanges::Keys(Vec::new())));
-        Some(Told { waiter, answer })
+        Some(Delivery { waiter, answer })
     }
 }
 
@@ -90,6 +92,8 @@ pub(super) struct Table<W> {
     lengths: BTreeMap<usize, usize>,
     bytes: usize,
     incarnation: u64,
+    /// When they are looked at next.
+    due: Moment,
 }
 
 impl<W> Default for Table<W> {
@@ -101,6 +105,7 @@ impl<W> Default for Table<W> {
             lengths: BTreeMap::new(),
             bytes: 0,
             incarnation: 0,
+            due: Moment(0),
         }
     }
 }
@@ -117,7 +122,7 @@ impl<W> Table<W> {
         request: &WatchRequest,
         waiter: W,
         (now, clock): (Moment, u64),
-    ) -> (Polled, Option<Told<W>>) {
+    ) -> (Polled, Option<Delivery<W>>) {
         let Some(watch) = self.watches.get_mut(&request.id) else {
             return (self.begin(request, (now, clock)), None);
         };
@@ -131,10 +136,10 @@ impl<W> Table<W> {
         }
         self.bytes -= watch.bytes();
         watch.polled = now;
-        watch.changes.heard(request.after);
+        watch.changes.acknowledge(request.after);
         self.bytes += watch.bytes();
-        let polled = match watch.changes.tell() {
-            Some(told) => Polled::Answer(watch.answer(told)),
+        let polled = match watch.changes.answer() {
+            Some(changes) => Polled::Answer(watch.answer(changes)),
             None => {
                 watch.waits = Some((waiter, now));
                 Polled::Waits
@@ -172,8 +177,8 @@ impl<W> Table<W> {
         Polled::Answer(answer)
     }
 
-    /// These keys have changed; what is told by that.
-    pub(super) fn note<'a>(&mut self, keys: impl Iterator<Item = &'a Bytes>) -> Vec<Told<W>> {
+    /// These keys have changed: gives the answers of who waits for them.
+    pub(super) fn note<'a>(&mut self, keys: impl Iterator<Item = &'a Bytes>) -> Vec<Delivery<W>> {
         if self.watches.is_empty() {
             return Vec::new();
         }
@@ -194,30 +199,34 @@ impl<W> Table<W> {
                 touched.insert(id);
             }
         }
-        let mut told = Vec::new();
+        let mut deliveries = Vec::new();
         for id in touched {
             if let Some(watch) = self.watches.get_mut(&id)
                 && let Some((waiter, since)) = watch.waits.take()
             {
-                match watch.changes.tell() {
+                match watch.changes.answer() {
                     Some(changes) => {
                         let answer = watch.answer(changes);
-                        told.push(Told { waiter, answer });
+                        deliveries.push(Delivery { waiter, answer });
                     }
                     None => watch.waits = Some((waiter, since)),
                 }
             }
         }
-        told
+        deliveries
     }
 
     /// Answers those who have waited long enough, and forgets what nobody polls.
-    pub(super) fn tend(&mut self, now: Moment) -> Vec<Told<W>> {
-        let mut told = Vec::new();
+    pub(super) fn tend(&mut self, now: Moment) -> Vec<Delivery<W>> {
+        if now < self.due {
+            return Vec::new();
+        }
+        self.due = now + PACE;
+        let mut deliveries = Vec::new();
         let mut silent = Vec::new();
         for (&id, watch) in &mut self.watches {
             if (watch.waits.as_ref()).is_some_and(|(_, since)| now >= *since + HOLD) {
-                told.extend(watch.release());
+                deliveries.extend(watch.release());
             }
             if now >= watch.polled + FORGET {
                 silent.push(id);
@@ -226,7 +235,7 @@ impl<W> Table<W> {
         for id in silent {
             self.forget(id);
         }
-        told
+        deliveries
     }
 
     fn forget(&mut self, id: u64) {

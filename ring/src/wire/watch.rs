@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A poll names the number up to which its sender has heard of changes, so an answer that is lost is given again. A node keeps
-//! a subscription in memory: one that it does not know, or whose incarnation differs, begins anew, and says so.
+//! a subscription in memory: one that it does not know, or whose incarnation differs, begins at 0, and the answer says `Begun`.
 //!
 //! ```text
 //!   request  flags u8: 1 a prefix | id u64 | incarnation u64 | after u64 | key, or prefix

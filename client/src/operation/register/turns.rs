@@ -7,14 +7,14 @@
 //! Two proposers of one process would outbid each other, and the second one would ask for what the first one knows. In turn each
 //! finds what the one before it left (`chosen`), and needs one round.
 //!
-//! **Whoever is told that something else is there keeps its turn** for a moment, if it writes on what it has read (`if_context`): the next
-//! one is a write on just what it was told. Else all who read before their turn came would find something else, again and again, while the
+//! **Whoever gets a mismatch keeps its turn** for a moment, if it writes on what it has read (`if_context`): the next
+//! one is a write on just what it got. Else all who read before their turn came would find something else, again and again, while the
 //! one that has just written is always right.
 //!
 //! What other clients do on the key is not known here. A round that was outbid shows it, and then for a while operations on the key
 //! wait for their turn at its first owner as well, who has them all.
 //!
-//! Invariant: whoever is the first of a queue has been told so, and nobody stays in it who has ended.
+//! Invariant: whoever is the first of a queue has been woken, or is to be once no turn is kept, and nobody stays in it who has ended.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,7 +28,7 @@ use crate::entry::Context;
 /// How long after another client was met on a key operations wait for their turn at an owner, in microseconds. A turn costs a round
 /// trip, and conflicts some rounds; long enough for a conflict now and then to keep all of them in order.
 const CONTENDED: u64 = 1_000_000;
-/// How long a turn is kept for a write on what its caller was told, in microseconds: its way to the caller and back. Others wait for that.
+/// How long a turn is kept for a write on what its caller got, in microseconds: its way to the caller and back. Others wait for that.
 const KEPT: u64 = 3_000;
 /// Most keys of which that is known; on the others proposers find their way by chance.
 const MAX_CONTENDED: usize = 1024;
@@ -48,7 +48,7 @@ pub(crate) struct Turns {
 /// A turn that is kept.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// What the caller was told.
+    /// What the caller got.
     pub(super) context: Context,
     /// The owner by whose word it has its turn among clients, too.
     pub(super) in_turn_at: Option<usize>,
@@ -92,7 +92,7 @@ impl Turns {
                 queue.push_back(operation);
                 return Place::Behind;
             }
-            // If it is over and others wait, they have not been told yet.
+            // If it is over and others wait, they have not been woken yet.
             Some(_) | None => queue.push_back(operation),
         }
         if queue.len() == 1 {

@@ -63,7 +63,7 @@ fn of_key() -> Machine {
     let mut machine = begun(Target::Key(key("k")), None);
     assert_eq!(step(&mut machine).1, Step::Read(key("k")));
     assert!(machine.read(&key("k"), Some(&found(1))));
-    assert_eq!(step(&mut machine).1, Step::Tell(Notice::Current));
+    assert_eq!(step(&mut machine).1, Step::Notify(Notice::Current));
     machine
 }
 
@@ -74,7 +74,7 @@ fn of_prefix() -> Machine {
         assert!(machine.row(&key(name), &found(1)));
     }
     machine.scanned(true);
-    assert_eq!(step(&mut machine).1, Step::Tell(Notice::Current));
+    assert_eq!(step(&mut machine).1, Step::Notify(Notice::Current));
     machine
 }
 
@@ -91,7 +91,7 @@ fn nothing_is_read_before_every_node_has_answered_or_failed() {
 }
 
 #[test]
-fn a_change_is_read_and_yielded_once_though_every_owner_tells_of_it() {
+fn a_change_is_read_and_yielded_once_though_every_owner_reports_it() {
     let mut machine = of_key();
     machine.heard((0, NODES[0]), answer(1, keys(&["k"])), at(5));
     let (polls, next) = step(&mut machine);
@@ -106,7 +106,7 @@ fn a_change_is_read_and_yielded_once_though_every_owner_tells_of_it() {
     assert_eq!(
         step(&mut machine).1,
         Step::Read(key("k")),
-        "what was told meanwhile"
+        "what was reported meanwhile"
     );
     assert!(!machine.read(&key("k"), Some(&found(2))));
     assert_eq!(step(&mut machine).1, Step::Wait);
@@ -114,12 +114,12 @@ fn a_change_is_read_and_yielded_once_though_every_owner_tells_of_it() {
 }
 
 #[test]
-fn an_overflow_is_told_and_followed_by_a_pass_that_finds_what_is_gone() {
+fn an_overflow_is_reported_and_followed_by_a_pass_that_finds_what_is_gone() {
     let mut machine = of_prefix();
     machine.heard((0, NODES[0]), answer(7, WatchChanges::Overflow), at(5));
     assert_eq!(
         step(&mut machine).1,
-        Step::Tell(Notice::Lagged(Lag::TooMany))
+        Step::Notify(Notice::Lagged(Lag::TooMany))
     );
     assert_eq!(step(&mut machine).1, Step::Scan);
     assert!(!machine.row(&key("a"), &found(2)), "it is read");
@@ -133,11 +133,11 @@ fn an_overflow_is_told_and_followed_by_a_pass_that_finds_what_is_gone() {
     );
     assert!(machine.read(&key("a"), Some(&found(2))));
     assert!(machine.read(&key("b"), Some(&found(0))));
-    assert_eq!(step(&mut machine).1, Step::Tell(Notice::Current));
+    assert_eq!(step(&mut machine).1, Step::Notify(Notice::Current));
 }
 
 #[test]
-fn a_node_that_began_anew_says_why_the_state_is_read_again() {
+fn a_node_that_restarted_says_why_the_state_is_read_again() {
     let renewed = WatchAnswer {
         incarnation: 10,
         through: 0,
@@ -146,10 +146,10 @@ fn a_node_that_began_anew_says_why_the_state_is_read_again() {
     for (ms, lag) in [(100, Lag::Owners), (9_000, Lag::NotPolled)] {
         let mut machine = of_key();
         machine.heard((0, NODES[0]), (renewed.clone(), Millis(1)), at(ms));
-        assert_eq!(step(&mut machine).1, Step::Tell(Notice::Lagged(lag)));
+        assert_eq!(step(&mut machine).1, Step::Notify(Notice::Lagged(lag)));
         assert_eq!(step(&mut machine).1, Step::Read(key("k")));
         assert!(!machine.read(&key("k"), Some(&found(1))));
-        assert_eq!(step(&mut machine).1, Step::Tell(Notice::Current));
+        assert_eq!(step(&mut machine).1, Step::Notify(Notice::Current));
     }
 }
 
@@ -164,18 +164,18 @@ fn a_node_that_is_silent_for_a_moment_is_no_reason_to_read_and_one_that_stays_aw
     }
     assert_eq!(
         step(&mut machine).1,
-        Step::Tell(Notice::Lagged(Lag::Owners))
+        Step::Notify(Notice::Lagged(Lag::Owners))
     );
     assert_eq!(step(&mut machine).1, Step::Read(key("k")));
     machine.read(&key("k"), Some(&found(1)));
     assert_eq!(
         step(&mut machine).1,
-        Step::Tell(Notice::Current),
+        Step::Notify(Notice::Current),
         "a majority is heard"
     );
     assert_eq!(machine.again, None);
 
-    // Who told of this may have had it before a majority did.
+    // Who reported this may have had it before a majority did.
     machine.heard((0, NODES[1]), answer(1, keys(&["k"])), at(5_000));
     assert_eq!(step(&mut machine).1, Step::Read(key("k")));
     machine.read(&key("k"), Some(&found(1)));
@@ -197,7 +197,7 @@ fn while_too_few_are_heard_the_key_is_read_each_second_and_nothing_is_current() 
     assert!(machine.read(&key("k"), Some(&found(1))));
     assert_eq!(
         step(&mut machine).1,
-        Step::Tell(Notice::Lagged(Lag::Refused))
+        Step::Notify(Notice::Lagged(Lag::Refused))
     );
     assert_eq!(step(&mut machine).1, Step::Wait);
     machine.pass_time(at(1_002));
@@ -206,7 +206,7 @@ fn while_too_few_are_heard_the_key_is_read_each_second_and_nothing_is_current() 
     machine.heard((0, NODES[1]), answer(0, WatchChanges::Begun), at(1_500));
     assert_eq!(step(&mut machine).1, Step::Read(key("k")));
     machine.read(&key("k"), Some(&found(2)));
-    assert_eq!(step(&mut machine).1, Step::Tell(Notice::Current));
+    assert_eq!(step(&mut machine).1, Step::Notify(Notice::Current));
 }
 
 #[test]
@@ -229,14 +229,14 @@ fn what_expires_is_read_when_it_does() {
 }
 
 #[test]
-fn a_read_that_fails_is_told_once_and_made_again() {
+fn a_read_that_fails_is_reported_once_and_made_again() {
     let mut machine = of_key();
     machine.heard((0, NODES[0]), answer(1, keys(&["k"])), at(5));
     step(&mut machine);
     assert!(!machine.read(&key("k"), None));
     assert_eq!(
         step(&mut machine).1,
-        Step::Tell(Notice::Lagged(Lag::Unread))
+        Step::Notify(Notice::Lagged(Lag::Unread))
     );
     assert_eq!(step(&mut machine).1, Step::Wait);
     machine.pass_time(at(205));
@@ -246,7 +246,7 @@ fn a_read_that_fails_is_told_once_and_made_again() {
     machine.pass_time(at(606));
     assert_eq!(step(&mut machine).1, Step::Read(key("k")));
     assert!(machine.read(&key("k"), Some(&found(2))));
-    assert_eq!(step(&mut machine).1, Step::Tell(Notice::Current));
+    assert_eq!(step(&mut machine).1, Step::Notify(Notice::Current));
 }
 
 #[test]
@@ -254,10 +254,10 @@ fn a_watch_that_goes_on_yields_a_known_version_no_second_time_and_a_prefix_from_
     let mut machine = begun(Target::Key(key("k")), Some(7));
     assert_eq!(step(&mut machine).1, Step::Read(key("k")));
     assert!(!machine.read(&key("k"), Some(&found(7))));
-    assert_eq!(step(&mut machine).1, Step::Tell(Notice::Current));
+    assert_eq!(step(&mut machine).1, Step::Notify(Notice::Current));
 
     let mut machine = begun(Target::Prefix(key("p")), Some(0));
-    assert_eq!(step(&mut machine).1, Step::Tell(Notice::Reset));
+    assert_eq!(step(&mut machine).1, Step::Notify(Notice::Reset));
     assert_eq!(step(&mut machine).1, Step::Scan);
     assert!(machine.row(&key("p"), &found(7)));
 }
@@ -266,7 +266,7 @@ fn a_watch_that_goes_on_yields_a_known_version_no_second_time_and_a_prefix_from_
 fn another_epoch_asks_its_own_nodes_and_reads_again() {
     let mut machine = of_key();
     machine.moved(([NodeId(4), NodeId(5), NodeId(6)], 1));
-    assert_eq!(machine.poll(), Step::Tell(Notice::Lagged(Lag::Ring)));
+    assert_eq!(machine.poll(), Step::Notify(Notice::Lagged(Lag::Ring)));
     let (polls, next) = step(&mut machine);
     assert_eq!((polls.len(), next), (3, Step::Wait));
     assert!(
@@ -285,11 +285,11 @@ fn another_epoch_asks_its_own_nodes_and_reads_again() {
 fn more_keys_than_may_wait_become_a_pass() {
     let mut machine = of_prefix();
     for number in 0..=MOST_DIRTY {
-        machine.stain(&number.to_be_bytes().to_vec().into());
+        machine.mark_dirty(&number.to_be_bytes().to_vec().into());
     }
     assert_eq!(
         step(&mut machine).1,
-        Step::Tell(Notice::Lagged(Lag::TooMany))
+        Step::Notify(Notice::Lagged(Lag::TooMany))
     );
     assert!(machine.dirty.is_empty() && machine.dirty_bytes == 0);
     assert_eq!(step(&mut machine).1, Step::Scan);

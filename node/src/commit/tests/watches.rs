@@ -1,4 +1,4 @@
-//! Watches: every row that changes is told of, once it is committed.
+//! Watches: every row that changes is noted, once it is committed.
 
 use quoit_ring::wire::{WatchAnswer, WatchChanges, WatchRequest};
 
@@ -48,7 +48,7 @@ impl Watch {
     }
 
     /// What the poll that waits was answered.
-    fn told(&mut self) -> Vec<String> {
+    fn changed(&mut self) -> Vec<String> {
         let mut answers = self.sink.answers();
         assert!(answers.len() <= 1, "{answers:?}");
         let Some((99, answer)) = answers.pop() else {
@@ -64,7 +64,7 @@ impl Watch {
 }
 
 #[test]
-fn a_put_a_repair_a_delete_and_a_sweep_are_told_to_who_waits_and_a_retry_is_not() {
+fn a_put_a_repair_a_delete_and_a_sweep_reach_who_waits_and_a_retry_does_not() {
     let (mut world, mut watch) = (world(), Watch::all());
     let begun = watch.poll(&world, at(WALL));
     assert_eq!(begun, Some(WatchChanges::Begun));
@@ -72,18 +72,18 @@ fn a_put_a_repair_a_delete_and_a_sweep_are_told_to_who_waits_and_a_retry_is_not(
 
     let written = blind(dot(1, WALL), "v");
     world.only("put", written.clone());
-    assert_eq!(watch.told(), ["put"]);
+    assert_eq!(watch.changed(), ["put"]);
     assert_eq!(watch.poll(&world, at(WALL)), None);
     world.only("put", written.clone());
-    assert!(watch.told().is_empty(), "it was there already");
+    assert!(watch.changed().is_empty(), "it was there already");
     world.repair("repaired", written.into_record());
     world.commit();
-    assert_eq!(watch.told(), ["repaired"]);
+    assert_eq!(watch.changed(), ["repaired"]);
 
     assert_eq!(watch.poll(&world, at(WALL)), None);
     // It never had the value: the death alone is news.
     world.only("never", delete(dot(1, WALL + 1)));
-    assert_eq!(watch.told(), ["never"]);
+    assert_eq!(watch.changed(), ["never"]);
 
     world.put("expires", expiring(dot(1, WALL), "v", WALL + 9));
     world.commit();
@@ -93,7 +93,7 @@ fn a_put_a_repair_a_delete_and_a_sweep_are_told_to_who_waits_and_a_retry_is_not(
     let (mark, key) = (Millis(WALL + 9), Bytes::from_static(b"expires"));
     let due = vec![(mark, key)];
     world.order(Task::Sweep { mark, due });
-    assert_eq!(watch.told(), ["expires"]);
+    assert_eq!(watch.changed(), ["expires"]);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_poll_that_nothing_comes_for_is_let_go_by_an_idle_committer() {
     let (mut world, mut watch) = (world(), Watch::all());
     watch.poll(&world, at(WALL));
     assert_eq!(watch.poll(&world, at(WALL)), None);
-    world.committer.idle(at(WALL + 999)).unwrap();
+    world.committer.idle(at(WALL + 900)).unwrap();
     assert!(watch.sink.answers().is_empty());
     world.committer.idle(at(WALL + 1_000)).unwrap();
     let answers = watch.sink.answers();

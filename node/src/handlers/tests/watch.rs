@@ -27,11 +27,11 @@ fn a_poll_begins_waits_and_is_answered_with_the_commit() {
     let delta = blind(dot(1, WALL), "v");
     assert_eq!(world.ask(put("key", delta.dot(), &delta)), None);
     let answers = world.commit();
-    let told = answers.iter().find_map(|(_, answer)| match answer {
+    let changes = answers.iter().find_map(|(_, answer)| match answer {
         Response::Watch(answer) => Some(answer.changes.clone()),
         _ => None,
     });
-    assert_eq!(told, Some(WatchChanges::Keys(vec!["key".into()])));
+    assert_eq!(changes, Some(WatchChanges::Keys(vec!["key".into()])));
     assert_eq!(answers.len(), 2);
 }
 

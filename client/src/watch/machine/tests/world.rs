@@ -169,7 +169,7 @@ impl World {
         loop {
             match self.machine.poll() {
                 Step::Wait => return,
-                Step::Tell(notice) => self.notices.push(notice),
+                Step::Notify(notice) => self.notices.push(notice),
                 Step::Poll(ask) => self.polls.push(ask),
                 Step::Read(key) => {
                     assert!(
@@ -328,7 +328,7 @@ proptest! {
             let yielded = world.yielded.get(&key(name)).copied().unwrap_or_default();
             prop_assert_eq!(yielded, last(name), "{}", name);
         }
-        let told = world.notices.iter().rfind(|it| **it != Notice::Reset);
-        prop_assert_eq!(told, Some(&Notice::Current));
+        let last = world.notices.iter().rfind(|it| **it != Notice::Reset);
+        prop_assert_eq!(last, Some(&Notice::Current));
     }
 }
